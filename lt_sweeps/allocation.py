@@ -1,0 +1,92 @@
+"""Where sparsity goes: how many weights each group keeps, and which."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from fnmatch import fnmatch
+
+import torch
+from torch import Tensor
+
+from lt_sweeps.masks import Mask
+
+
+def counts(
+    parent: Mask, fraction: float, groups: str, factors: Mapping[str, float], times: int = 1
+) -> list[tuple[tuple[str, ...], int]]:
+    """How many weights each group of tensors keeps of those its parent kept.
+
+    A group of n remaining weights loses `max(1, round(fraction * factor * n))`, `times` times over, until none
+    is left; a group whose factor is 0 loses none. `layerwise` makes each tensor a group, `global` one group of
+    all tensors with the same factor. Raises ValueError for a pattern that matches no tensor.
+
+    >>> mask = {"a": torch.ones(10, dtype=torch.bool), "b": torch.ones(4, dtype=torch.bool)}
+    >>> counts(mask, 0.2, "global", {}), counts(mask, 0.2, "layerwise", {"b": 0.5})
+    ([(('a', 'b'), 11)], [(('a',), 8), (('b',), 3)])
+    """
+    for pattern in factors:
+        if not any(fnmatch(name, pattern) for name in parent):
+            raise ValueError(f"prune.factors={pattern!r} matches none of {', '.join(sorted(parent))}")
+    found: dict[tuple[str, float], list[str]] = {}
+    for name in sorted(parent):
+        factor = next((f for pattern, f in sorted(factors.items()) if fnmatch(name, pattern)), 1.0)
+        found.setdefault((name if groups == "layerwise" else "", factor), []).append(name)
+    result = []
+    for (_, factor), names in found.items():
+        n = sum(int(parent[name].sum()) for name in names)
+        for _ in range(times if factor else 0):
+            n -= min(n, max(1, round(fraction * factor * n)))
+        result.append((tuple(names), n))
+    return result
+
+
+def select(
+    scores: Mapping[str, Tensor], parent: Mask, names: tuple[str, ...], keep: int, generator: torch.Generator
+) -> Mask:
+    """The `keep` best-scored of the parent's kept weights in `names`: exactly so many, nested in the parent.
+
+    Ties are broken at random; a score of -inf excludes a weight, which is then taken last, at random.
+    Raises ValueError for nan, or where fewer than `keep` weights are there.
+
+    >>> scores = {"w": torch.tensor([3.0, 1.0, 2.0])}
+    >>> select(scores, {"w": torch.tensor([True, True, True])}, ("w",), 2, torch.Generator())["w"].tolist()
+    [True, False, True]
+    """
+    alive = torch.cat([parent[name].flatten() for name in names])
+    score = torch.cat([scores[name].detach().flatten().cpu() for name in names])[alive]
+    if bool(score.isnan().any()):
+        raise ValueError("a criterion gave a score that is not a number")
+    if not 0 <= keep <= len(score):
+        raise ValueError(f"{keep} weights to keep, but {len(score)} are there")
+    chosen = torch.zeros(len(score), dtype=torch.bool)
+    if keep:
+        threshold = score.kthvalue(len(score) - keep + 1).values
+        chosen = score > threshold
+        tied = (score == threshold).nonzero().flatten()
+        lucky = torch.randperm(len(tied), generator=generator)[: keep - int(chosen.sum())]
+        chosen[tied[lucky]] = True
+    ones = torch.zeros_like(alive)
+    ones[alive] = chosen
+    parts = ones.split([parent[name].numel() for name in names])
+    return {name: part.view(parent[name].shape).clone() for name, part in zip(names, parts, strict=True)}
+
+
+def allocate(
+    scores: Mapping[str, Tensor],
+    parent: Mask,
+    fraction: float,
+    groups: str,
+    factors: Mapping[str, float],
+    times: int,
+    generator: torch.Generator,
+) -> Mask:
+    """The mask of the best-scored weights, by `counts` and `select`."""
+    mask: Mask = {}
+    for names, keep in counts(parent, fraction, groups, factors, times):
+        mask |= select(scores, parent, names, keep, generator)
+    return mask
+
+
+def eligible(scores: Mapping[str, Tensor], parent: Mask) -> int:
+    """How many of the parent's weights a criterion did not exclude."""
+    return sum(int((scores[name].cpu()[ones] > -torch.inf).sum()) for name, ones in parent.items())

@@ -1,0 +1,121 @@
+"""A budget turns a published recipe into what is really run: iterations of one clock, and examples.
+
+`paper` changes nothing. A smaller budget multiplies the steps, and with them every point on the recipe's
+clock (milestones, warm-up, rewind point), sets how many evaluations there are, and may cut the data.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from lt_sweeps.config import Config, Mistake, Target, steps
+from lt_sweeps.graph import Data, Part, Recipe
+from lt_sweeps.registry import part
+
+# Arguments of schedules that are points or lengths on the training clock.
+ON_THE_CLOCK = ("milestones", "warmup", "step_size", "T_max", "total_steps", "total_iters", "T_0")
+
+
+@dataclass(frozen=True)
+class Clock:
+    """Converts a recipe's published times to the iterations of this budget."""
+
+    per_epoch: int  # iterations of a published epoch
+    total: int  # published iterations
+    factor: float
+
+    def at(self, text: str | int, where: str) -> int:
+        """A time on the published clock, in this budget's iterations; only 0 becomes 0."""
+        published = steps(text, self.per_epoch, where)
+        return max(1, round(self.factor * published)) if published else 0
+
+
+def clock(config: Config) -> Clock:
+    """The clock of a cell. Raises Mistake where the data leaves nothing to train on."""
+    recipe, budget = config.recipe, config.budget
+    examples = config.dataset.train - recipe.validation
+    per_epoch = math.floor(examples / recipe.batch_size)
+    if recipe.last_batch == "keep":
+        per_epoch = math.ceil(examples / recipe.batch_size)
+    if per_epoch < 1:
+        raise Mistake(
+            f"recipe.validation={recipe.validation}, recipe.batch_size={recipe.batch_size}: "
+            f"not one batch is left of {config.dataset.train} training examples"
+        )
+    total = steps(recipe.steps, per_epoch, "recipe.steps")
+    if total < 1:
+        raise Mistake(f"recipe.steps={recipe.steps}: must be at least one iteration")
+    return Clock(per_epoch, total, min(budget.steps, (budget.max_steps or total) / total))
+
+
+def scaled_data(config: Config) -> Data:
+    """The data of a cell, within its budget."""
+    dataset, recipe, budget = config.dataset, config.recipe, config.budget
+    held = recipe.validation
+    if recipe.mean and len(recipe.mean) != dataset.shape[0]:
+        raise Mistake(f"recipe.mean={recipe.mean}: dataset {dataset.name} has {dataset.shape[0]} channels")
+    for name in recipe.augment:
+        part("augmentation", name)
+    return Data(
+        source=part("dataset", dataset.name, dataset.args),
+        classes=dataset.classes,
+        shape=tuple(dataset.shape),
+        validation=held,
+        split_seed=recipe.split_seed,
+        mean=tuple(recipe.mean),
+        std=tuple(recipe.std),
+        augment=tuple(recipe.augment),
+        train_limit=_cut(budget.train_examples, dataset.train - held),
+        eval_limit=_cut(budget.eval_examples, max(dataset.test, held)),
+    )
+
+
+def _cut(limit: int | None, available: int) -> int | None:
+    return limit if limit is not None and limit < available else None
+
+
+def scaled_recipe(config: Config, time: Clock) -> Recipe:
+    """The recipe of a cell, within its budget."""
+    recipe, budget = config.recipe, config.budget
+    total = time.at(time.total, "recipe.steps")
+    cadence = steps(recipe.eval_every, time.per_epoch, "recipe.eval_every")
+    if budget.evaluations is not None:
+        cadence = max(1, total // budget.evaluations)
+    if cadence < 1:
+        raise Mistake(f"recipe.eval_every={recipe.eval_every}: must be at least one iteration")
+    batch = min(recipe.batch_size, budget.batch_size or recipe.batch_size)
+    return Recipe(
+        steps=total,
+        batch_size=min(batch, budget.train_examples or batch),
+        optimizer=part("optimizer", recipe.optimizer._target_, recipe.optimizer.args),
+        schedule=_schedule(recipe.schedule, time) if recipe.schedule else None,
+        clip_norm=recipe.clip_norm,
+        precision=recipe.precision,
+        last_batch=recipe.last_batch,
+        eval_every=min(cadence, total),
+    )
+
+
+def _schedule(schedule: Target, time: Clock) -> Part:
+    args = dict(schedule.args)
+    for name in [name for name in args if name in ON_THE_CLOCK]:
+        where = f"recipe.schedule.args.{name}"
+        if isinstance(args[name], (list, tuple)):
+            args[name] = [time.at(point, where) for point in args[name]]
+        else:
+            args[name] = time.at(args[name], where)
+    return part("schedule", schedule._target_, args)
+
+
+def last_learning_rate(config: Config) -> float:
+    """The learning rate a recipe ends with. Raises Mistake where only running its schedule could tell."""
+    lr: Any = config.recipe.optimizer.args.get("lr")
+    schedule = config.recipe.schedule
+    drops = schedule.args.get("milestones") if schedule else []
+    if lr is None or drops is None:
+        raise Mistake("rewind.finetune_lr: give it, it cannot be read off this recipe")
+    gamma = schedule.args.get("gamma", 0.1) if schedule else 1.0
+    return float(lr) * float(gamma) ** len(drops)
+

@@ -1,0 +1,230 @@
+"""A plan executed in one process: each missing training once, in an order that parents come first.
+
+This is the seam for other ways to execute: whatever takes `Plan.jobs`, does each by `do`, and plans again until
+nothing is left, gets the same bytes into the store.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from lt_sweeps import masks
+from lt_sweeps.config import Mistake, TrainerConfig
+from lt_sweeps.execution import plan as planning
+from lt_sweeps.execution.fingerprint import fingerprint
+from lt_sweeps.execution.plan import Job
+from lt_sweeps.execution.reporter import Reporter
+from lt_sweeps.execution.values import Values
+from lt_sweeps.experiment import Experiment
+from lt_sweeps.graph import At, Node, Train, sources, topological
+from lt_sweeps.store.store import Missing, Record, Store
+from lt_sweeps.store.tensors import encode_mask, encode_masked
+from lt_sweeps.training.fit import Hardware, Trained, fit
+from lt_sweeps.training.progress import Progress, decode_progress, encode_progress
+
+
+class Disagreement(Exception):
+    """A replay did not reproduce the run that is stored."""
+
+
+class Worker:
+    """Does jobs on one device, and commits them."""
+
+    def __init__(self, store: Store, data_dir: Path, trainer: TrainerConfig, tell: Callable[[str], None]) -> None:
+        torch.set_num_threads(trainer.threads)
+        self.device = _device(trainer.accelerator)
+        accelerator = {"cuda": "gpu"}.get(self.device.type, self.device.type)
+        self.hardware = Hardware(accelerator, trainer.deterministic)
+        self.store, self.tell = store, tell
+        self.fingerprint = fingerprint(self.device, trainer.deterministic)
+        self.values = Values(store, data_dir, self.device, self.fingerprint)
+        self._told_mixing = False
+
+    def do(self, job: Job, on_step: Callable[[int, float | None], None]) -> Record | None:
+        """Do one job and commit what came of it. A replay returns no record."""
+        self._mention_mixing(job.run)
+        if job.replay_to is not None:
+            self._replay(job, on_step)
+            return None
+        run, ticket = job.run, job.run.ticket
+        mask = self.values.mask(ticket.mask)
+        emptied = masks.emptied(mask)
+        counts = {
+            "kept": masks.kept(mask),
+            "total": masks.total(mask),
+            "excluded": self.values.excluded(ticket.mask),
+        }
+        if emptied:
+            return self._commit(run, {"status": "collapsed", "emptied": emptied, **counts}, {})
+        trained = fit(
+            run,
+            self.values.weights(ticket.weights),
+            mask,
+            self.values.fill(ticket),
+            self.values.examples(run.data),
+            self.hardware,
+            progress=self._resumed(run),
+            snapshots=job.snapshots,
+            keep=self.store.put,
+            checkpoint=lambda progress: self.store.save_work(run.key, encode_progress(progress, self.fingerprint)),
+            tell=on_step,
+        )
+        record = self._commit_trained(run, trained, mask, counts)
+        self.store.save_timing(run.key, {"seconds": round(trained.seconds, 3)})
+        self.store.drop_work(run.key)
+        return record
+
+    def _commit_trained(self, run: Train, trained: Trained, mask: masks.Mask, counts: dict[str, int]) -> Record:
+        progress = trained.progress
+        result: dict[str, Any] = {
+            "status": "done",
+            **counts,
+            "steps": progress.step,
+            "history": progress.history,
+            "snapshots": sorted(progress.snapshots),
+        }
+        if trained.state is None:
+            return self._commit(run, {**result, "status": "diverged", "diverged_at": trained.diverged_at}, {})
+        assert trained.end is not None
+        result["end"] = {"test_loss": trained.end.loss, "test_accuracy": trained.end.accuracy}
+        if progress.best is not None and trained.early_stop is not None:
+            result["early_stop"] = {
+                "step": progress.best.step,
+                "val_loss": progress.best.val_loss,
+                "val_accuracy": progress.best.val_accuracy,
+                "test_loss": trained.early_stop.loss,
+                "test_accuracy": trained.early_stop.accuracy,
+            }
+        for step, blob in sorted(progress.snapshots.items()):
+            self._commit(At(run, step), {"step": step}, {"state": self.store.content(blob)})
+        return self._commit(run, result, {"end": encode_masked(trained.state, mask), "mask": encode_mask(mask)})
+
+    def _commit(self, node: Node, result: dict[str, Any], blobs: dict[str, bytes]) -> Record:
+        return self.store.commit(node.key, node.describe(), sources(node), result, blobs, self.fingerprint)
+
+    def _resumed(self, run: Train) -> Progress | None:
+        content = self.store.load_work(run.key)
+        if content is None:
+            return None
+        progress, made_by = decode_progress(content)
+        if made_by != self.fingerprint:
+            self.tell(f"{run}: a checkpoint from another machine or library is not continued; training starts over")
+            return None
+        if not all(self._has(blob) for blob in progress.snapshots.values()):
+            return None
+        self.tell(f"{run}: continues at step {progress.step}")
+        return progress
+
+    def _has(self, blob: str) -> bool:
+        try:
+            self.store.content(blob)
+        except Missing:
+            return False
+        return True
+
+    def _replay(self, job: Job, on_step: Callable[[int, float | None], None]) -> None:
+        """Train again up to a snapshot, and hold every evaluation on the way against the stored run."""
+        run, record = job.run, self.store.get(job.run.key)
+        if record["fingerprint"] != self.fingerprint:
+            raise Disagreement("it was computed on another machine or library")
+        ticket = run.ticket
+        trained = fit(
+            run,
+            self.values.weights(ticket.weights),
+            self.values.mask(ticket.mask),
+            self.values.fill(ticket),
+            self.values.examples(run.data),
+            self.hardware,
+            until=job.replay_to,
+            snapshots=job.snapshots,
+            keep=self.store.put,
+            tell=on_step,
+        )
+        known = {row["step"]: row["digest"] for row in record["result"]["history"]}
+        for row in trained.progress.history:
+            if row["step"] in known and known[row["step"]] != row["digest"]:
+                raise Disagreement(f"weights differ at step {row['step']}")
+        for step, blob in trained.progress.snapshots.items():
+            self._commit(At(run, step), {"step": step}, {"state": self.store.content(blob)})
+
+    def _mention_mixing(self, run: Train) -> None:
+        if self._told_mixing:
+            return
+        for node in topological([run.ticket]):
+            if isinstance(node, Train):
+                try:
+                    made_by = self.store.get(node.key)["fingerprint"]
+                except Missing:
+                    continue
+                if made_by != self.fingerprint:
+                    differs = ", ".join(k for k in made_by if made_by[k] != self.fingerprint.get(k))
+                    self.tell(f"note: this chain continues stored work made with another {differs}")
+                    self._told_mixing = True
+                    return
+
+
+def execute(
+    experiments: Sequence[Experiment], store: Store, data_dir: Path, trainer: TrainerConfig, reporter: Reporter
+) -> dict[Node, str]:
+    """Do everything that is missing; returns what failed, by node. Diverged and collapsed are results, not failures."""
+    worker = Worker(store, data_dir, trainer, reporter.say)
+    failed: dict[Node, str] = {}
+    while True:
+        plan = planning.make(experiments, store)
+        jobs = [job for job in plan.jobs if not _hopeless(job, failed)]
+        if not jobs:
+            return failed
+        reporter.expect(jobs)
+        for job in jobs:
+            if _hopeless(job, failed) or not _ready(job, store):
+                continue
+            reporter.begin(job)
+            began = time.monotonic()
+            try:
+                record = worker.do(job, reporter.step)
+            except Missing:
+                break  # something in the store was damaged: plan again, and compute it again
+            except Disagreement as reason:
+                _supersede(job.run, store, str(reason), reporter.say)
+                break
+            except Mistake:
+                raise
+            except Exception as error:
+                failed[job.run] = f"{type(error).__name__}: {error}".splitlines()[0]
+                reporter.say(f"failed: {reporter.name(job.run)}: {failed[job.run]}")
+            else:
+                reporter.finish(job, record, time.monotonic() - began)
+
+
+def _ready(job: Job, store: Store) -> bool:
+    """Whether what a job starts from was computed; what diverged or collapsed blocks it."""
+    parents = topological([job.run.ticket], stop=lambda node: isinstance(node, Train))
+    for node in parents:
+        if isinstance(node, Train) and (
+            (record := planning.stored(store, node)) is None or record["result"]["status"] != "done"
+        ):
+            return False
+    return True
+
+
+def _hopeless(job: Job, failed: dict[Node, str]) -> bool:
+    return bool(failed) and any(node in failed for node in topological([job.run]))
+
+
+def _supersede(run: Train, store: Store, reason: str, say: Callable[[str], None]) -> None:
+    """Forget a run that cannot be reproduced, and all that was made from it: they are computed again together."""
+    gone = store.descendants(run.key)
+    say(f"{run}: {reason}: it and {len(gone)} results that follow from it are computed again")
+    for key in [*gone, run.key]:
+        store.discard(key)
+
+
+def _device(accelerator: str) -> torch.device:
+    if accelerator == "auto":
+        accelerator = "gpu" if torch.cuda.is_available() else "cpu"
+    return torch.device({"gpu": "cuda"}.get(accelerator, accelerator))

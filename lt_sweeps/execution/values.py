@@ -1,0 +1,145 @@
+"""Nodes realised: each as the pure functions of the project compute it, or as the store holds it."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lt_sweeps import allocation, masks
+from lt_sweeps.datasets.examples import Examples
+from lt_sweeps.graph import (
+    END,
+    At,
+    Data,
+    Dense,
+    Init,
+    Mask,
+    Network,
+    Prune,
+    Score,
+    Shuffle,
+    Ticket,
+    Treat,
+    Weights,
+    sources,
+)
+from lt_sweeps.networks.build import build, initial
+from lt_sweeps.randomness import rng
+from lt_sweeps.registry import load
+from lt_sweeps.scores.probe import Probe, Scores
+from lt_sweeps.store.store import Missing, Store
+from lt_sweeps.store.tensors import decode_mask, decode_masked, encode_mask
+
+State = dict[str, Tensor]
+
+
+class Values:
+    """Realises nodes with one store, one device and one folder of data."""
+
+    def __init__(self, store: Store, data_dir: Path, device: torch.device, fingerprint: dict[str, Any]) -> None:
+        self.store, self.data_dir, self.device, self.fingerprint = store, data_dir, device, fingerprint
+        self.examples = lru_cache(maxsize=2)(self._examples)
+        self.dense = lru_cache(maxsize=8)(self._dense)
+
+    def _examples(self, data: Data) -> Examples:
+        return Examples(data, self.data_dir, self.device)
+
+    def _dense(self, network: Network, exclude: tuple[str, ...]) -> tuple[masks.Mask, int]:
+        return masks.dense(build(network), exclude)
+
+    # ------------------------------------------------------------------------------- weights
+
+    def weights(self, node: Weights) -> State:
+        """A state dict on the CPU. Raises Missing, naming the record that must be computed again."""
+        match node:
+            case Init(network=network, seed=seed):
+                return initial(network, seed)
+            case At():
+                return self._at(node)
+            case Treat(treatment=treatment, mask=mask, ref=ref, end=end, seed=seed):
+                treat = load("treatment", treatment.name)
+                generator = rng(seed, "treat")
+                treated: State = treat(
+                    self.mask(mask), self.weights(ref), self.weights(end), generator, **treatment.args
+                )
+                return treated
+
+    def _at(self, node: At) -> State:
+        holder, name = (node.run, "end") if node.step == END else (node, "state")
+        record = self.store.get(holder.key)
+        mask, fill = self.mask(node.run.ticket.mask), self.fill(node.run.ticket)
+        try:
+            return decode_masked(self.store.content(record["blobs"][name]), mask, fill)
+        except Missing:
+            self.store.discard(holder.key)
+            raise Missing(holder.key) from None
+
+    def fill(self, ticket: Ticket) -> State | None:
+        """What pruned places of a ticket hold; None is zero."""
+        return None if ticket.fill is None else self.weights(ticket.fill)
+
+    # --------------------------------------------------------------------------------- masks
+
+    def mask(self, node: Mask) -> masks.Mask:
+        """A mask on the CPU; a pruned one is kept in the store."""
+        match node:
+            case Dense(network=network, exclude=exclude):
+                return dict(self.dense(network, exclude)[0])
+            case Shuffle(mask=mask, seed=seed, scope=scope):
+                return masks.shuffled(self.mask(mask), scope, rng(seed, "shuffle"))
+            case Prune():
+                try:
+                    return decode_mask(self.store.content(self.store.get(node.key)["blobs"]["mask"]))
+                except Missing:
+                    return self._prune(node)
+
+    def _prune(self, node: Prune) -> masks.Mask:
+        parent, scores = self.mask(node.parent), self.scores(node.scores)
+        generator = rng(node.ties, "ties")
+        mask = allocation.allocate(
+            scores, parent, node.fraction, node.groups, node.factors, node.times, generator
+        )
+        result = {
+            "kept": masks.kept(mask),
+            "total": masks.total(mask),
+            "eligible": allocation.eligible(scores, parent),
+            "emptied": masks.emptied(mask),
+        }
+        self.store.commit(node.key, node.describe(), sources(node), result, {"mask": encode_mask(mask)}, self.fingerprint)
+        return mask
+
+    def excluded(self, node: Mask) -> int:
+        """How many weights of linear and convolution layers are never pruned."""
+        while not isinstance(node, Dense):
+            node = node.parent if isinstance(node, Prune) else node.mask
+        return int(self.dense(node.network, node.exclude)[1])
+
+    # -------------------------------------------------------------------------------- scores
+
+    def scores(self, node: Score) -> Scores:
+        """A score for each prunable weight, higher = keep; computed anew each time."""
+        ticket = node.at
+        mask = self.mask(ticket.mask)
+        probe = Probe(
+            weights=masks.effective(self.weights(ticket.weights), mask, self.fill(ticket)),
+            mask=mask,
+            ref=None if node.ref is None else self.weights(node.ref),
+            generator=rng(node.seed, "score"),
+            make_network=lambda: build(ticket.network),
+            make_examples=lambda: self._all_examples(node.data),
+        )
+        scores: Scores = load("criterion", node.criterion.name)(probe, **node.criterion.args)
+        wrong = [name for name in mask if name not in scores or scores[name].shape != mask[name].shape]
+        if wrong:
+            raise ValueError(f"criterion {node.criterion.name} gave no score of the right shape for {wrong[0]}")
+        return scores
+
+    def _all_examples(self, data: Data | None) -> tuple[Tensor, Tensor]:
+        if data is None:
+            raise ValueError('the criterion looks at examples: register it with needs=("data",)')
+        examples = self.examples(data)
+        return examples.seen(examples.train[0]), examples.train[1]

@@ -1,0 +1,157 @@
+"""Config -> the expressions of one cell. Read this first; it computes nothing and imports no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from importlib import import_module
+from typing import Any
+
+from lt_sweeps import budget
+from lt_sweeps.config import Config, Mistake
+from lt_sweeps.graph import Data, Dense, Init, Network, Part, Recipe, Ticket, Train
+from lt_sweeps.methods.choices import Choices
+from lt_sweeps.registry import catalogue, nearest, part
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """One cell of a sweep: its levels, from dense to sparsest, and the words that name it."""
+
+    levels: tuple[Train, ...]
+    labels: Mapping[str, Any]  # model, dataset, prune, rewind, survivors, control, seed
+    swept: Mapping[str, str]  # the overrides that made this cell
+    budget: str
+    count_excluded: bool
+    on_empty: str
+
+
+def build(config: Config, swept: Mapping[str, str] | None = None) -> Experiment:
+    """The expressions of a cell. Raises Mistake, in one line, for anything that cannot work."""
+    try:
+        return _build(config, dict(swept or {}))
+    except (ValueError, TypeError) as error:
+        raise Mistake(str(error)) from None
+
+
+def _build(config: Config, swept: dict[str, str]) -> Experiment:
+    _refuse_impossible(config)
+    time = budget.clock(config)
+    data = budget.scaled_data(config)
+    recipe = budget.scaled_recipe(config, time)
+    network = _network(config)
+    seeds = config.seeds
+    dense = Train(
+        Ticket(network, Init(network, seeds.init), Dense(network, tuple(config.prune.exclude))),
+        data,
+        recipe,
+        order=seeds.order,
+        augment=seeds.augment,
+    )
+    choices = _choices(config, time, recipe)
+    method = catalogue("method").get(config.prune.name)
+    if method is None:
+        known = catalogue("method")
+        raise Mistake(f"prune.name={config.prune.name}: there is {', '.join(known)}{nearest(config.prune.name, known)}")
+    levels = getattr(import_module(method.module), method.name)(dense, choices)
+    return Experiment(
+        tuple(levels),
+        labels={
+            "model": config.model.name,
+            "dataset": config.dataset.name,
+            "prune": config.prune.name,
+            "rewind": config.rewind.name,
+            "survivors": config.survivors.name,
+            "control": config.control.name,
+            "seed": config.seed,
+        },
+        swept=swept,
+        budget=describe_budget(config, data, recipe),
+        count_excluded=config.prune.count_excluded,
+        on_empty=config.prune.on_empty,
+    )
+
+
+def _network(config: Config) -> Network:
+    model = config.model
+    initialiser = part("initialiser", model.initialiser, model.initialiser_args) if model.initialiser else None
+    shape = tuple(config.dataset.shape)
+    if len(shape) == 3 and min(shape[1:]) < model.min_side:
+        raise Mistake(
+            f"model={model.name} needs images of {model.min_side}x{model.min_side} or more, "
+            f"dataset={config.dataset.name} has {shape[1]}x{shape[2]}"
+        )
+    build = part("network", model._target_ or model.name, model.args)
+    return Network(build, shape, config.dataset.classes, initialiser)
+
+
+def _choices(config: Config, time: budget.Clock, recipe: Recipe) -> Choices:
+    prune, rewind, seeds = config.prune, config.rewind, config.seeds
+    step = time.at(rewind.step, "rewind.step")
+    if step >= recipe.steps:
+        raise Mistake(
+            f"rewind.step={rewind.step}: is at iteration {step} of a training that ends at {recipe.steps}"
+            + (f" (budget={config.budget.name})" if time.factor < 1 else "")
+        )
+    start, retrain = (step if rewind.retrain == "remaining" else 0), recipe
+    if rewind.finetune is not None:
+        lr = rewind.finetune_lr if rewind.finetune_lr is not None else budget.last_learning_rate(config)
+        optimizer = replace(recipe.optimizer, args={**recipe.optimizer.args, "lr": lr})
+        length = max(1, time.at(rewind.finetune, "rewind.finetune"))
+        retrain = replace(recipe, steps=length, optimizer=optimizer, schedule=None)
+        start = 0
+    return Choices(
+        levels=prune.levels,
+        rate=prune.rate,
+        criterion=part("criterion", config.criterion.name, config.criterion.args),
+        groups=prune.groups,
+        factors=prune.factors,
+        survivors=_treatment(config.survivors.name, config.survivors.args, ("rewind", "keep", "reinit")),
+        control=_treatment(
+            config.control.name, config.control.args, ("none", "reinit", "mask_shuffle", "random")
+        ),
+        freeze=_one_of("pruned.name", config.pruned.name, ("zero", "freeze")) == "freeze",
+        rewind=step,
+        start=start,
+        retrain=retrain,
+        keep_batchnorm=rewind.batchnorm == "keep",
+        fresh_order=prune.fresh_order,
+        score_seed=seeds.score,
+        treat_seed=seeds.treat,
+        ties_seed=seeds.ties,
+    )
+
+
+def _treatment(name: str, args: Mapping[str, Any], structural: tuple[str, ...]) -> Part:
+    """A treatment that is a tensor function, or one that the graph itself says."""
+    return Part(name, 1) if name in structural else part("treatment", name, args)
+
+
+def _one_of(where: str, value: str, allowed: tuple[str, ...]) -> str:
+    if value not in allowed:
+        raise Mistake(f"{where}={value}: choose one of {', '.join(allowed)}{nearest(value, allowed)}")
+    return value
+
+
+def _refuse_impossible(config: Config) -> None:
+    rewind, survivors = config.rewind, config.survivors.name
+    if rewind.finetune is not None and survivors != "keep":
+        raise Mistake(f"rewind=finetune continues from the end weights: survivors={survivors} must be keep")
+    if rewind.batchnorm == "keep" and survivors != "rewind":
+        raise Mistake(f"rewind.batchnorm=keep: only survivors=rewind rewinds anything, not {survivors}")
+    if config.recipe.validation >= config.dataset.train:
+        raise Mistake(
+            f"recipe.validation={config.recipe.validation}: dataset {config.dataset.name} has only "
+            f"{config.dataset.train} training examples"
+        )
+
+
+def describe_budget(config: Config, data: Data, recipe: Recipe) -> str:
+    """What a budget makes of a recipe, in a few words, for every output."""
+    told = f"budget={config.budget.name}: {recipe.steps:,} iterations of batch {recipe.batch_size}"
+    told += f", evaluated every {recipe.eval_every}"
+    if data.train_limit is not None:
+        told += f", {data.train_limit:,} training examples"
+    if data.eval_limit is not None:
+        told += f", {data.eval_limit:,} evaluation examples"
+    return told

@@ -1,0 +1,86 @@
+"""Masks: for each prunable tensor a bool tensor, True where the weight is kept."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from fnmatch import fnmatch
+
+import torch
+from torch import Tensor, nn
+
+Mask = dict[str, Tensor]
+State = dict[str, Tensor]
+PRUNABLE = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
+
+
+def dense(network: nn.Module, exclude: tuple[str, ...] = ()) -> tuple[Mask, int]:
+    """The full mask over a network's prunable tensors, and how many weights the patterns exclude.
+
+    Prunable are the weights of linear and convolution layers; never biases or normalisation.
+    Raises ValueError for a pattern that matches no weight, or where nothing is left to prune.
+
+    >>> mask, excluded = dense(nn.Sequential(nn.Linear(3, 2), nn.Linear(2, 1)), ("1.weight",))
+    >>> list(mask), kept(mask), excluded
+    (['0.weight'], 6, 2)
+    """
+    weights = {
+        f"{name}.weight" if name else "weight": module.weight
+        for name, module in network.named_modules()
+        if isinstance(module, PRUNABLE)
+    }
+    for pattern in exclude:
+        if not any(fnmatch(name, pattern) for name in weights):
+            raise ValueError(f"prune.exclude={pattern!r} matches none of {', '.join(sorted(weights))}")
+    left = {n: w for n, w in weights.items() if not any(fnmatch(n, pattern) for pattern in exclude)}
+    if not left:
+        raise ValueError("prune.exclude leaves no prunable weight")
+    excluded = sum(weight.numel() for name, weight in weights.items() if name not in left)
+    return {name: torch.ones(weight.shape, dtype=torch.bool) for name, weight in left.items()}, excluded
+
+
+def kept(mask: Mapping[str, Tensor]) -> int:
+    """How many weights a mask keeps."""
+    return sum(int(ones.sum()) for ones in mask.values())
+
+
+def total(mask: Mapping[str, Tensor]) -> int:
+    """How many weights a mask speaks of."""
+    return sum(ones.numel() for ones in mask.values())
+
+
+def emptied(mask: Mapping[str, Tensor]) -> list[str]:
+    """The layers of which nothing is left: signals no longer pass, the network has collapsed."""
+    return sorted(name for name, ones in mask.items() if not bool(ones.any()))
+
+
+def effective(state: State, mask: Mapping[str, Tensor], fill: State | None = None) -> State:
+    """`mask * state + (1 - mask) * fill`, exactly; `fill` None is zero. Other tensors pass through, copied.
+
+    >>> effective({"w": torch.tensor([1.0, -2.0])}, {"w": torch.tensor([True, False])})["w"].tolist()
+    [1.0, 0.0]
+    """
+    return {
+        name: torch.where(mask[name], value, fill[name] if fill else torch.zeros(())) if name in mask else value.clone()
+        for name, value in state.items()
+    }
+
+
+def shuffled(mask: Mask, scope: str, generator: torch.Generator) -> Mask:
+    """As many ones, elsewhere: uniformly among all masks of the same count per layer, or (`global`) in total.
+
+    Where another mask exists at all, the result differs from the given one: a draw that happens to equal it
+    is drawn again.
+    """
+    names = sorted(mask)
+    if scope == "global":
+        flat = _permuted(torch.cat([mask[name].flatten() for name in names]), generator)
+        parts = flat.split([mask[name].numel() for name in names])
+        return {name: part.view(mask[name].shape) for name, part in zip(names, parts, strict=True)}
+    return {name: _permuted(mask[name].flatten(), generator).view(mask[name].shape) for name in names}
+
+
+def _permuted(ones: Tensor, generator: torch.Generator) -> Tensor:
+    while True:
+        other = ones[torch.randperm(len(ones), generator=generator)]
+        if not torch.equal(other, ones) or bool(ones.all()) or not bool(ones.any()):
+            return other

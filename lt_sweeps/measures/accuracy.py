@@ -1,0 +1,34 @@
+"""Accuracy and loss of a network on held-out examples."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torchmetrics import MeanMetric
+from torchmetrics.classification import MulticlassAccuracy
+
+
+class Evaluation(NamedTuple):
+    """Mean cross-entropy, and the percentage of examples whose class has the largest logit."""
+
+    loss: float
+    accuracy: float
+
+
+@torch.no_grad()
+def evaluate(network: nn.Module, batches: Iterable[tuple[Tensor, Tensor]], classes: int) -> Evaluation:
+    """Evaluate in evaluation mode, and leave the network in the mode it was in. Needs one batch at least."""
+    mode = network.training
+    network.eval()
+    device = next(network.parameters()).device
+    hits = MulticlassAccuracy(classes, average="micro").to(device)
+    loss = MeanMetric().to(device)
+    for x, y in batches:
+        logits = network(x).float()
+        loss.update(nn.functional.cross_entropy(logits, y), len(y))
+        hits.update(logits, y)
+    network.train(mode)
+    return Evaluation(round(loss.compute().item(), 6), round(100 * hits.compute().item(), 4))

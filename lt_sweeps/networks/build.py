@@ -1,0 +1,41 @@
+"""From a network's description to a module, and to a draw of its weights."""
+
+from __future__ import annotations
+
+import inspect
+
+import torch
+from torch import nn
+
+from lt_sweeps.graph import Network
+from lt_sweeps.masks import State
+from lt_sweeps.registry import load
+
+
+def build(network: Network) -> nn.Module:
+    """The module a description names.
+
+    A constructor is given `shape` and `classes` where it has such parameters; any other (torchvision's, timm's,
+    your own) gets `num_classes` where it has that, and the configured arguments.
+    """
+    constructor = load("network", network.build.name)
+    offered = {"shape": network.shape, "classes": network.classes, "num_classes": network.classes}
+    taken = inspect.signature(constructor).parameters
+    catch_all = any(p.kind is p.VAR_KEYWORD for p in taken.values())
+    given = {name: value for name, value in offered.items() if name in taken}
+    if catch_all and not {"classes", "num_classes"} & given.keys():
+        given["num_classes"] = network.classes
+    module = constructor(**{**given, **network.build.args})
+    if not isinstance(module, nn.Module):
+        raise ValueError(f"{network.build.name} made a {type(module).__name__}, not a torch.nn.Module")
+    return module
+
+
+def initial(network: Network, seed: int) -> State:
+    """A draw of all parameters and buffers: the same for the same seed, whatever was drawn before."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        module = build(network)
+        if network.initialiser is not None:
+            load("initialiser", network.initialiser.name)(module, **network.initialiser.args)
+    return {name: value.detach().clone() for name, value in module.state_dict().items()}

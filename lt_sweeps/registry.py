@@ -1,0 +1,149 @@
+"""What can be chosen by name, known without importing torch.
+
+A function becomes choosable by `@register(version=..., needs=...)` in the folder of its kind. The table is read
+from the source text, so command lines are checked and keys are computed before torch is imported.
+Anything else can be named by import path (`my.pkg.score`); its key then holds the hash of its package's
+source files, or of an installed package the distribution's version, found without importing either.
+"""
+
+from __future__ import annotations
+
+import ast
+import difflib
+import hashlib
+import importlib
+import importlib.metadata
+import importlib.util
+import re
+import sysconfig
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, TypeVar
+
+from lt_sweeps.graph import Part
+
+HERE = Path(__file__).parent
+FOLDERS = {
+    "criterion": "scores",
+    "treatment": "treatments",
+    "network": "networks",
+    "initialiser": "networks",
+    "dataset": "datasets",
+    "augmentation": "datasets",
+    "optimizer": "training",
+    "schedule": "training",
+    "method": "methods",
+}
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One registered function: where it is, which version, what it needs, and a hash of its code."""
+
+    name: str
+    module: str
+    version: int
+    needs: tuple[str, ...]
+    summary: str
+    code: str
+
+
+def register(kind: str, *, version: int, needs: tuple[str, ...] = ()) -> Callable[[F], F]:
+    """Mark a function as choosable; raise `version` whenever its results change."""
+    if kind not in FOLDERS:
+        raise ValueError(f"unknown kind {kind!r}; there are {', '.join(FOLDERS)}")
+    return lambda function: function
+
+
+@cache
+def catalogue(kind: str) -> dict[str, Entry]:
+    """Every registered function of a kind, by name."""
+    found = {}
+    for path in sorted((HERE / FOLDERS[kind]).glob("*.py")):
+        for item in ast.parse(path.read_text()).body:
+            if isinstance(item, ast.FunctionDef):
+                for mark in item.decorator_list:
+                    if _is_register(mark, kind):
+                        found[item.name] = _entry(item, mark, f"lt_sweeps.{FOLDERS[kind]}.{path.stem}")
+    return found
+
+
+def _is_register(mark: ast.expr, kind: str) -> bool:
+    return (
+        isinstance(mark, ast.Call)
+        and getattr(mark.func, "id", "") == "register"
+        and ast.literal_eval(mark.args[0]) == kind
+    )
+
+
+def _entry(item: ast.FunctionDef, mark: ast.expr, module: str) -> Entry:
+    assert isinstance(mark, ast.Call)
+    facts = {k.arg: ast.literal_eval(k.value) for k in mark.keywords}
+    doc = ast.get_docstring(item) or ""
+    body = item.body[1:] if doc else item.body
+    code = hashlib.sha256("".join(ast.dump(part) for part in [item.args, *body]).encode()).hexdigest()[:16]
+    return Entry(item.name, module, facts["version"], tuple(facts.get("needs", ())), doc.partition("\n")[0], code)
+
+
+def part(kind: str, name: str, args: Mapping[str, Any] | None = None) -> Part:
+    """A registered name or an import path as it goes into keys. Raises ValueError where there is none."""
+    known = catalogue(kind)
+    if name in known:
+        return Part(name, known[name].version, dict(args or {}))
+    return Part(name, provenance(name, f"{kind} {name!r}", tuple(sorted(known))), dict(args or {}))
+
+
+def needs(kind: str, name: str) -> tuple[str, ...]:
+    """What a function asks for beside the ticket; a user's own may ask for everything."""
+    known = catalogue(kind)
+    return known[name].needs if name in known else ("ref", "data", "seed")
+
+
+def load(kind: str, name: str) -> Any:
+    """The function itself."""
+    known = catalogue(kind)
+    module, _, attribute = (f"{known[name].module}.{name}" if name in known else name).rpartition(".")
+    found = importlib.import_module(module)
+    if not hasattr(found, attribute):
+        raise ValueError(f"{module} has no {attribute!r}{nearest(attribute, dir(found))}")
+    return getattr(found, attribute)
+
+
+def nearest(word: str, choices: Any) -> str:
+    """`; did you mean 'x'?`, or nothing."""
+    close = difflib.get_close_matches(word, list(choices), 1, 0.5)
+    return f"; did you mean {close[0]!r}?" if close else ""
+
+
+@cache
+def provenance(path: str, what: str, known: tuple[str, ...] = ()) -> int | str:
+    """Which code stands behind an import path, found without importing it.
+
+    0 for torch's own (its version is part of a result's fingerprint, not of its key), the distribution's
+    version for an installed package, else the hash of the package's source files.
+    Raises ValueError, naming `what` and the nearest of `known`, where there is nothing of that name.
+    """
+    top, *inner = path.split(".")
+    spec = importlib.util.find_spec(top) if inner and top else None
+    if spec is None or spec.origin is None:
+        reason = f": no module {top!r} can be found" if inner else nearest(path, known)
+        raise ValueError(f"there is no {what}{reason}")
+    file = Path(spec.origin)
+    while len(inner) > 1:
+        package, module = file.parent / inner[0] / "__init__.py", file.parent / f"{inner[0]}.py"
+        file = package if package.exists() else module
+        if not file.exists():
+            raise ValueError(f"there is no {what}: no module {inner[0]!r} beside {file.parent.name}")
+        inner = inner[1:]
+    words = set(re.findall(r"\w+", file.read_text()))
+    if inner[0] not in words:
+        raise ValueError(f"there is no {what}: {inner[0]!r} is not in {file.name}{nearest(inner[0], words)}")
+    if top in ("torch", "torchvision"):
+        return 0
+    if any(file.is_relative_to(sysconfig.get_paths()[place]) for place in ("purelib", "platlib")):
+        return importlib.metadata.version(importlib.metadata.packages_distributions()[top][0])
+    sources = sorted(Path(spec.origin).parent.rglob("*.py")) if spec.submodule_search_locations else [file]
+    return hashlib.sha256(b"\0".join(source.read_bytes() for source in sources)).hexdigest()[:16]

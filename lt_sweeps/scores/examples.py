@@ -1,0 +1,22 @@
+"""A network of one linear layer, small enough to score by hand: for docstrings and tests."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from lt_sweeps.scores.probe import Probe
+
+
+def tiny(weights: list[list[float]], ref: list[list[float]] | None = None) -> Probe:
+    """A probe of `nn.Linear` without bias, on the unit vectors as examples, all of class 0."""
+    value = torch.tensor(weights)
+    classes, inputs = value.shape
+    return Probe(
+        weights={"weight": value},
+        mask={"weight": torch.ones_like(value, dtype=torch.bool)},
+        ref=None if ref is None else {"weight": torch.tensor(ref)},
+        generator=torch.Generator().manual_seed(0),
+        make_network=lambda: nn.Linear(inputs, classes, bias=False),
+        make_examples=lambda: (torch.eye(inputs), torch.zeros(inputs, dtype=torch.long)),
+    )

@@ -1,0 +1,30 @@
+"""Criteria that look at weights alone."""
+
+from __future__ import annotations
+
+import torch
+
+from lt_sweeps.registry import register
+from lt_sweeps.scores.probe import Probe, Scores
+
+
+@register("criterion", version=1)
+def magnitude(probe: Probe) -> Scores:
+    """The size of the trained weight, |w_f| (Frankle & Carbin 2019; Zhou et al.'s *large final*).
+
+    >>> from lt_sweeps.scores.examples import tiny
+    >>> magnitude(tiny(weights=[[1.0, -3.0]]))["weight"].tolist()
+    [[1.0, 3.0]]
+    """
+    return {name: probe.weights[name].abs() for name in probe.mask}
+
+
+@register("criterion", version=1, needs=("seed",))
+def random(probe: Probe) -> Scores:
+    """A uniform draw for each weight: the control of every criterion.
+
+    >>> from lt_sweeps.scores.examples import tiny
+    >>> random(tiny(weights=[[1.0, -3.0]]))["weight"].shape
+    torch.Size([1, 2])
+    """
+    return {name: torch.rand(probe.mask[name].shape, generator=probe.generator) for name in sorted(probe.mask)}

@@ -1,0 +1,204 @@
+"""The store: what was computed, by key; content by its own hash. It knows nothing of pruning or torch.
+
+    record/ab/<key>.json     the commit of a node: what it is, its result, its blobs, and a checksum of itself
+    blob/ab/<sha256>         content, read-only, named by its hash
+    timing/ab/<key>.json     how long it took: kept apart, because a record is the same however it was computed
+    work/<key>               the checkpoint of a training in progress
+    quarantine/              what failed verification
+
+Blobs are written first and the record last; the record's existence is the only meaning of "done". Every write is a
+temporary file in the same folder, flushed, renamed over the name, and the folder flushed. Everything is
+verified when it is read: what does not match is moved to quarantine, told in one line, and computed again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+Record = dict[str, Any]
+
+
+class Missing(KeyError):
+    """Nothing valid is stored under this name."""
+
+
+class Store:
+    """A folder of records and blobs. Any number of processes may use it at the same time."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    # ------------------------------------------------------------------------------- records
+
+    def get(self, key: str) -> Record:
+        """The record of a key, verified, with all of its blobs there. Raises Missing."""
+        path = self._path("record", key)
+        try:
+            record: Record = json.loads(path.read_bytes())
+            if record.pop("checksum") != _checksum(record) or record["key"] != key:
+                raise ValueError("checksum differs")
+        except FileNotFoundError:
+            raise Missing(key) from None
+        except (ValueError, KeyError, AttributeError, UnicodeDecodeError) as error:
+            self._set_aside(path, str(error))
+            raise Missing(key) from None
+        for name in record["blobs"].values():
+            if not self._path("blob", name).exists():
+                self._set_aside(path, "a blob is gone")
+                raise Missing(key)
+        return record
+
+    def __contains__(self, key: str) -> bool:
+        try:
+            self.get(key)
+        except Missing:
+            return False
+        return True
+
+    def commit(
+        self,
+        key: str,
+        node: Mapping[str, Any],
+        sources: Sequence[str],
+        result: Mapping[str, Any],
+        blobs: Mapping[str, bytes],
+        fingerprint: Mapping[str, Any],
+    ) -> Record:
+        """Write blobs, then the record. From here on the node is done."""
+        names = {name: self.put(content) for name, content in sorted(blobs.items())}
+        record: Record = {
+            "key": key,
+            "node": dict(node),
+            "sources": sorted(sources),
+            "result": dict(result),
+            "blobs": names,
+            "fingerprint": dict(fingerprint),
+        }
+        signed = {**record, "checksum": _checksum(record)}
+        _write(self._path("record", key), json.dumps(signed, sort_keys=True, indent=1).encode())
+        return record
+
+    def discard(self, key: str) -> None:
+        """Forget a record: it is to be computed again."""
+        self._path("record", key).unlink(missing_ok=True)
+
+    def descendants(self, key: str) -> list[str]:
+        """Every stored result that was computed, directly or not, from this one."""
+        made_from: dict[str, list[str]] = {}
+        for path in sorted((self.root / "record").glob("??/*.json")):
+            try:
+                record = self.get(path.stem)
+            except Missing:
+                continue
+            for source in record["sources"]:
+                made_from.setdefault(source, []).append(record["key"])
+        found, frontier = dict.fromkeys(()), [key]
+        while frontier:
+            for child in made_from.get(frontier.pop(), []):
+                if child not in found:
+                    found[child] = None
+                    frontier.append(child)
+        return list(found)
+
+    # --------------------------------------------------------------------------------- blobs
+
+    def put(self, content: bytes) -> str:
+        """Keep content; its name is its SHA-256."""
+        name = hashlib.sha256(content).hexdigest()
+        path = self._path("blob", name)
+        if not path.exists():
+            _write(path, content, mode=0o444)
+        return name
+
+    def content(self, name: str) -> bytes:
+        """Content by name, verified. Raises Missing."""
+        path = self._path("blob", name)
+        try:
+            content = path.read_bytes()
+        except FileNotFoundError:
+            raise Missing(name) from None
+        if hashlib.sha256(content).hexdigest() != name:
+            self._set_aside(path, "content differs from its name")
+            raise Missing(name)
+        return content
+
+    # ------------------------------------------------------------------------ work and timings
+
+    def save_work(self, key: str, content: bytes) -> None:
+        """Keep the progress of a training; the last one saved counts."""
+        _write(self.root / "work" / key, hashlib.sha256(content).hexdigest().encode() + b"\n" + content)
+
+    def load_work(self, key: str) -> bytes | None:
+        """The last saved progress, if it is whole."""
+        path = self.root / "work" / key
+        try:
+            name, _, content = path.read_bytes().partition(b"\n")
+        except FileNotFoundError:
+            return None
+        if hashlib.sha256(content).hexdigest().encode() != name:
+            self._set_aside(path, "content differs from its checksum")
+            return None
+        return content
+
+    def drop_work(self, key: str) -> None:
+        """The training is done, or its progress is of no use."""
+        (self.root / "work" / key).unlink(missing_ok=True)
+
+    def save_timing(self, key: str, timing: Mapping[str, float]) -> None:
+        """Keep how long a node took."""
+        _write(self._path("timing", key), json.dumps(dict(timing), sort_keys=True).encode())
+
+    def load_timing(self, key: str) -> dict[str, float]:
+        """How long a node took, as far as it is known."""
+        try:
+            timing: dict[str, float] = json.loads(self._path("timing", key).read_bytes())
+        except (FileNotFoundError, ValueError):
+            return {}
+        return timing
+
+    # ------------------------------------------------------------------------------- on disk
+
+    def _path(self, kind: str, name: str) -> Path:
+        ending = "" if kind == "blob" else ".json"
+        return self.root / kind / name[:2] / f"{name}{ending}"
+
+    def _set_aside(self, path: Path, reason: str) -> None:
+        place = self.root / "quarantine" / f"{path.name}.{uuid4().hex[:8]}"
+        place.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            os.replace(path, place)
+        except FileNotFoundError:
+            return
+        warnings.warn(f"{path.name[:12]}... in the store is damaged ({reason}): set aside, to be computed again", stacklevel=2)
+
+
+def _checksum(record: Record) -> str:
+    return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()
+
+
+def _write(path: Path, content: bytes, mode: int = 0o644) -> None:
+    """Write a file so that it is there whole or not at all, whatever happens."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.parent / f".{path.name}.{uuid4().hex}"
+    try:
+        descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, path)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)

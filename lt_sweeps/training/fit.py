@@ -1,0 +1,127 @@
+"""One ticket trained: one Lightning fit from a step of the clock to another."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pytorch_lightning as pl
+from torch import Tensor
+
+from lt_sweeps.datasets.examples import Examples
+from lt_sweeps.graph import Train
+from lt_sweeps.masks import State, effective
+from lt_sweeps.measures.accuracy import Evaluation, evaluate
+from lt_sweeps.networks.build import build
+from lt_sweeps.training.masking import MaskedOptimizer, check_masked
+from lt_sweeps.training.module import Diverged, TicketModule
+from lt_sweeps.training.progress import Progress
+from lt_sweeps.training.recorder import Recorder, copy_state
+
+logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
+logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
+
+
+@dataclass(frozen=True)
+class Hardware:
+    """Where a training runs: nothing here is part of a key."""
+
+    accelerator: str = "cpu"
+    deterministic: bool = True
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What became of a ticket; `state` is None if it diverged."""
+
+    progress: Progress
+    state: State | None
+    seconds: float
+    diverged_at: int | None = None
+    end: Evaluation | None = None  # on the test examples
+    early_stop: Evaluation | None = None
+
+
+def fit(
+    run: Train,
+    weights: State,
+    mask: Mapping[str, Tensor],
+    fill: Mapping[str, Tensor] | None,
+    examples: Examples,
+    hardware: Hardware,
+    *,
+    progress: Progress | None = None,
+    until: int | None = None,
+    snapshots: frozenset[int] = frozenset(),
+    keep: Callable[[bytes], str] = lambda content: "",
+    checkpoint: Callable[[Progress], None] = lambda progress: None,
+    tell: Callable[[int, float | None], None] = lambda step, accuracy: None,
+    checkpoint_seconds: float = 5.0,
+) -> Trained:
+    """Train a ticket from its start, or from `progress`, to the recipe's end, or to `until`.
+
+    `keep` stores a snapshot and names it; `checkpoint` gets the progress at epoch ends at least
+    `checkpoint_seconds` apart. A non-finite loss is a result: the step before it is the last one taken.
+    """
+    begun = progress or Progress(run.ticket.start, effective(weights, dict(mask), dict(fill) if fill else None))
+    network = build(run.ticket.network)
+    network.load_state_dict(begun.state)
+    module = TicketModule(network, run, begun.step, begun.optimizer)
+    recorder = Recorder(run, examples, mask, begun, snapshots, keep, checkpoint, tell, checkpoint_seconds)
+    recipe, last = run.recipe, until or run.recipe.steps
+    batches = examples.batches(begun.step, recipe.batch_size, recipe.last_batch, run.order, run.augment, run.level)
+    trainer = _trainer(recipe.precision, recipe.clip_norm, hardware, [MaskedOptimizer(mask, fill), recorder])
+    try:
+        trainer.fit(module, train_dataloaders=_Batches(batches, last - begun.step))
+    except Diverged as stop:
+        return Trained(begun, None, recorder.seconds, diverged_at=stop.step)
+    network.to(examples.device)
+    state = copy_state(network)
+    check_masked(state, mask, fill)
+    if until is not None:
+        return Trained(begun, state, recorder.seconds)
+    end = evaluate(network, examples.chunks("test"), examples.data.classes)
+    early = None
+    if begun.best is not None:
+        network.load_state_dict(begun.best_state)
+        early = evaluate(network, examples.chunks("test"), examples.data.classes)
+    return Trained(begun, state, recorder.seconds, end=end, early_stop=early)
+
+
+def _trainer(precision: str, clip: float | None, hardware: Hardware, callbacks: list[pl.Callback]) -> pl.Trainer:
+    """The lean trainer: everything that is done per step is ours."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # advice about hardware and loggers that a user of this project cannot act on
+        return pl.Trainer(
+            accelerator=hardware.accelerator,
+            devices=1,
+            max_epochs=1,
+            precision=precision,  # type: ignore[arg-type]
+            gradient_clip_val=clip,
+            deterministic="warn" if hardware.deterministic else None,
+            callbacks=callbacks,
+            logger=False,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            num_sanity_val_steps=0,
+            limit_val_batches=0,
+            use_distributed_sampler=False,
+        )
+
+
+class _Batches:
+    """So many batches, as the iterable of known length that Lightning asks for."""
+
+    def __init__(self, batches: Any, count: int) -> None:
+        self._batches, self._count = batches, count
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __iter__(self) -> Any:
+        return itertools.islice(self._batches, self._count)

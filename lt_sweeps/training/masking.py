@@ -1,0 +1,88 @@
+"""The mask-aware optimizer: pruned weights hold their fill exactly, and leak nowhere."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+# Optimizers that treat every weight by itself: where gradient, weight and state are zero, they stay zero.
+ELEMENTWISE = frozenset(
+    {"SGD", "Adam", "AdamW", "NAdam", "RAdam", "Adamax", "RMSprop", "Adagrad", "Adadelta", "Rprop", "ASGD"}
+)
+
+
+class MaskedOptimizer(pl.Callback):
+    """Keeps `w = mask * w + (1 - mask) * fill` through any optimizer.
+
+    Gradients are masked before clipping, so norms and clipping see live weights only; weights are masked and the
+    fill put back after each step; optimizer state is masked too where it could be anything but zero (a fill
+    that weight decay pulls at, an optimizer that is not element-wise). Masks are float tensors on the
+    device, applied by `torch._foreach_mul_`; tensors of which nothing is pruned are left out.
+    """
+
+    def __init__(self, mask: Mapping[str, Tensor], fill: Mapping[str, Tensor] | None) -> None:
+        self._mask = {name: ones for name, ones in mask.items() if not bool(ones.all())}
+        self._fill = fill
+        self._weights: list[nn.Parameter] = []
+
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Take hold of the parameters, on their device."""
+        self.attach(pl_module.network, trainer.optimizers[0])  # type: ignore[arg-type]
+
+    def on_before_optimizer_step(self, trainer: pl.Trainer, pl_module: pl.LightningModule, optimizer: Any) -> None:
+        """Gradients are complete and not yet clipped."""
+        self.mask_gradients()
+
+    def on_train_batch_end(self, *_: Any) -> None:
+        """The step is done, and nothing has looked at the weights yet."""
+        self.mask_weights()
+
+    def attach(self, network: nn.Module, optimizer: Optimizer) -> None:
+        """Mask a network's weights, now and after every step of this optimizer."""
+        parameters = dict(network.named_parameters())
+        names = sorted(self._mask)
+        self._weights = [parameters[name] for name in names]
+        self._keep = [self._mask[name].to(w.device, w.dtype) for name, w in zip(names, self._weights, strict=True)]
+        self._put_back = None
+        if self._fill is not None:
+            fills = [self._fill[name].to(w.device, w.dtype) for name, w in zip(names, self._weights, strict=True)]
+            self._put_back = [fill * (1 - keep) for fill, keep in zip(fills, self._keep, strict=True)]
+        known = type(optimizer).__module__.startswith("torch.optim") and type(optimizer).__name__ in ELEMENTWISE
+        self._optimizer = None if known and self._fill is None else optimizer
+        self.mask_weights()
+
+    def mask_gradients(self) -> None:
+        """Zero the gradients of pruned weights."""
+        pairs = [(w.grad, keep) for w, keep in zip(self._weights, self._keep, strict=True) if w.grad is not None]
+        if pairs:
+            gradients, keeps = zip(*pairs, strict=True)
+            torch._foreach_mul_(gradients, keeps)
+
+    @torch.no_grad()
+    def mask_weights(self) -> None:
+        """Zero or refill the pruned weights, and zero their optimizer state where it may have moved."""
+        if not self._weights:
+            return
+        torch._foreach_mul_(self._weights, self._keep)
+        if self._put_back is not None:
+            torch._foreach_add_(self._weights, self._put_back)
+        if self._optimizer is not None:
+            for weight, keep in zip(self._weights, self._keep, strict=True):
+                for value in self._optimizer.state.get(weight, {}).values():
+                    if torch.is_tensor(value) and value.shape == weight.shape:
+                        value.mul_(keep)
+
+
+def check_masked(state: Mapping[str, Tensor], mask: Mapping[str, Tensor], fill: Mapping[str, Tensor] | None) -> None:
+    """Raise RuntimeError unless every pruned place equals its fill exactly."""
+    for name, ones in mask.items():
+        held = state[name].cpu()[~ones]
+        wanted = fill[name][~ones].to(held.dtype) if fill else torch.zeros_like(held)
+        if not torch.equal(held, wanted):
+            moved = int((held != wanted).sum())
+            raise RuntimeError(f"{moved} pruned weights of {name} moved during training: the result is refused")

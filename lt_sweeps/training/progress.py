@@ -1,0 +1,90 @@
+"""What a training needs to go on where it was, as bytes: no pickle, no random state."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+
+from lt_sweeps.store.tensors import decode, encode
+
+State = dict[str, Tensor]
+
+
+@dataclass
+class EarlyStop:
+    """The evaluation of least validation loss so far."""
+
+    step: int
+    val_loss: float
+    val_accuracy: float
+
+
+@dataclass
+class Progress:
+    """A training after `step` iterations of its clock."""
+
+    step: int
+    state: State = field(default_factory=dict)
+    optimizer: list[dict[str, Any]] = field(default_factory=list)
+    history: list[dict[str, Any]] = field(default_factory=list)
+    snapshots: dict[int, str] = field(default_factory=dict)  # step -> blob
+    best: EarlyStop | None = None
+    best_state: State = field(default_factory=dict)
+    seconds: float = 0.0
+
+
+def encode_progress(progress: Progress, fingerprint: dict[str, Any]) -> bytes:
+    """Everything but the random state, which is a function of the step."""
+    tensors = {f"state/{name}": value for name, value in progress.state.items()}
+    tensors |= {f"best/{name}": value for name, value in progress.best_state.items()}
+    plain: list[dict[str, Any]] = []
+    for index, entry in enumerate(progress.optimizer):
+        tensors |= {f"optimizer/{index}/{name}": value for name, value in entry.items() if torch.is_tensor(value)}
+        plain.append({name: value for name, value in entry.items() if not torch.is_tensor(value)})
+    note = {
+        "step": progress.step,
+        "history": progress.history,
+        "snapshots": progress.snapshots,
+        "best": asdict(progress.best) if progress.best else None,
+        "seconds": progress.seconds,
+        "optimizer": plain,
+        "fingerprint": fingerprint,
+    }
+    return encode(tensors, json.dumps(note))
+
+
+def decode_progress(content: bytes) -> tuple[Progress, dict[str, Any]]:
+    """The progress, and the fingerprint of the machine that made it."""
+    tensors, text = decode(content)
+    note = json.loads(text)
+    optimizer = note["optimizer"]
+    progress = Progress(
+        note["step"],
+        history=note["history"],
+        snapshots={int(step): name for step, name in note["snapshots"].items()},
+        best=EarlyStop(**note["best"]) if note["best"] else None,
+        seconds=note["seconds"],
+        optimizer=optimizer,
+    )
+    for path, value in tensors.items():
+        place, _, name = path.partition("/")
+        if place == "optimizer":
+            index, _, name = name.partition("/")
+            optimizer[int(index)][name] = value
+        else:
+            (progress.state if place == "state" else progress.best_state)[name] = value
+    return progress, note["fingerprint"]
+
+
+def optimizer_state(optimizer: Optimizer) -> list[dict[str, Any]]:
+    """The state of each parameter, in the order of the parameters."""
+    return [
+        {name: value.clone() if torch.is_tensor(value) else value for name, value in optimizer.state[p].items()}
+        for group in optimizer.param_groups
+        for p in group["params"]
+    ]

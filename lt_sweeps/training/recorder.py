@@ -1,0 +1,102 @@
+"""What is written down while a ticket trains: evaluations, the early-stop point, snapshots, checkpoints."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor, nn
+
+from lt_sweeps.datasets.examples import Examples
+from lt_sweeps.graph import Train
+from lt_sweeps.measures.accuracy import evaluate
+from lt_sweeps.store.tensors import encode_masked
+from lt_sweeps.training.module import TicketModule
+from lt_sweeps.training.progress import EarlyStop, Progress, optimizer_state
+
+State = dict[str, Tensor]
+
+
+class Recorder(pl.Callback):
+    """Follows a training and keeps its `progress`; must come after the mask-aware optimizer callback."""
+
+    def __init__(
+        self,
+        run: Train,
+        examples: Examples,
+        mask: Mapping[str, Tensor],
+        progress: Progress,
+        snapshots: frozenset[int],
+        keep: Callable[[bytes], str],
+        checkpoint: Callable[[Progress], None],
+        tell: Callable[[int, float | None], None],
+        every_seconds: float,
+    ) -> None:
+        self.run, self.examples, self.mask, self.progress = run, examples, mask, progress
+        self._snapshots, self._keep, self._checkpoint, self._tell = snapshots, keep, checkpoint, tell
+        self._per_epoch = examples.per_epoch(run.recipe.batch_size, run.recipe.last_batch)
+        self._every_seconds = every_seconds
+        self._saved = self._begun = time.monotonic()
+        self._seconds_before = progress.seconds
+
+    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any) -> None:
+        """One more step is done."""
+        assert isinstance(pl_module, TicketModule)
+        pl_module.step = step = self.progress.step = self.progress.step + 1
+        if step in self._snapshots:
+            self.progress.snapshots[step] = self._keep(encode_masked(pl_module.network.state_dict(), self.mask))
+        if step % self.run.recipe.eval_every == 0 or step == self.run.recipe.steps:
+            self._evaluate(pl_module)
+        elif step % 16 == 0:
+            self._tell(step, None)
+        if step % self._per_epoch == 0 and step < self.run.recipe.steps:
+            self._maybe_checkpoint(pl_module.network, trainer)
+
+    def _evaluate(self, module: TicketModule) -> None:
+        progress, network = self.progress, module.network
+        row: dict[str, Any] = {
+            "step": progress.step,
+            "train_loss": round(module.loss, 6),
+            "digest": state_digest(network.state_dict()),
+        }
+        if self.examples.data.validation:
+            found = evaluate(network, self.examples.chunks("validation"), self.examples.data.classes)
+            row |= {"val_loss": found.loss, "val_accuracy": found.accuracy}
+            if progress.best is None or found.loss < progress.best.val_loss:
+                progress.best = EarlyStop(progress.step, found.loss, found.accuracy)
+                progress.best_state = copy_state(network)
+        progress.history.append(row)
+        self._tell(progress.step, row.get("val_accuracy"))
+
+    def _maybe_checkpoint(self, network: nn.Module, trainer: pl.Trainer) -> None:
+        now = time.monotonic()
+        if now - self._saved < self._every_seconds:
+            return
+        self.progress.state = copy_state(network)
+        self.progress.optimizer = optimizer_state(trainer.optimizers[0])
+        self.progress.seconds = self._seconds_before + now - self._begun
+        self._checkpoint(self.progress)
+        self._saved = time.monotonic()
+
+    @property
+    def seconds(self) -> float:
+        """How long this training has taken, interruptions included."""
+        return self._seconds_before + time.monotonic() - self._begun
+
+
+def copy_state(network: nn.Module) -> State:
+    """A copy that later steps do not change."""
+    return {name: value.detach().clone() for name, value in network.state_dict().items()}
+
+
+def state_digest(state: Mapping[str, Tensor]) -> str:
+    """The first 16 hex digits of the SHA-256 of all values: equal exactly for bit-equal weights."""
+    digest = hashlib.sha256()
+    for name in sorted(state):
+        value = state[name].detach().cpu().contiguous().flatten()
+        digest.update(value.view(torch.uint8).numpy().data if value.numel() else b"")
+    return digest.hexdigest()[:16]
