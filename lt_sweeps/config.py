@@ -186,9 +186,9 @@ RANGES: dict[str, tuple[float, float]] = {
 
 def read(composed: Any) -> Config:
     """The plain config of one cell. Raises Mistake."""
-    plain = OmegaConf.to_container(composed, resolve=True, throw_on_missing=True)
-    assert isinstance(plain, dict)
-    config: Config = _build(Config, {str(k): v for k, v in plain.items()}, "")
+    ours = OmegaConf.masked_copy(composed, [name for name in composed if name != "hydra"])
+    plain: Any = OmegaConf.to_container(ours, resolve=True, throw_on_missing=True)
+    config: Config = _build(Config, plain, "")
     for where, allowed in CHOICES.items():
         value = _get(config, where)
         if value not in allowed:
@@ -216,7 +216,7 @@ def _build(schema: Any, given: Mapping[str, Any], where: str) -> Any:
     """`given` as the dataclass `schema`; types were checked by OmegaConf, names and numbers are here."""
     known = {f.name: f for f in fields(schema)}
     for name in given:
-        if name not in known and name != "hydra":
+        if name not in known:
             raise Mistake(f"unknown key {where + name!r}{nearest(name, known)}")
     built = {}
     for name, f in known.items():

@@ -59,9 +59,15 @@ def _differs_from_default(item: Any, value: Any) -> bool:
     return default is MISSING or canonical(value) != canonical(default)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Spec:
-    """A plain value inside a node: described by its non-default fields."""
+    """A plain value inside a node: described by its non-default fields, equal when it is described equally."""
+
+    def __eq__(self, other: object) -> bool:
+        return type(self) is type(other) and isinstance(other, Spec) and digest(self) == digest(other)
+
+    def __hash__(self) -> int:
+        return hash(digest(self))
 
     def describe(self) -> dict[str, Any]:
         """The non-default fields, canonical."""
@@ -104,7 +110,7 @@ class Node:
 # ---------------------------------------------------------------------------------------- specs
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Part(Spec):
     """A registered function by name and version, or a user's by import path and source hash."""
 
@@ -113,7 +119,7 @@ class Part(Spec):
     args: Mapping[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Network(Spec):
     """An architecture and how its weights are drawn; `shape` is one input's (C, H, W)."""
 
@@ -123,7 +129,7 @@ class Network(Spec):
     initialiser: Part | None = None  # None: the layers' own
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Data(Spec):
     """Which examples there are, how they are split and what a network sees of them."""
 
@@ -139,7 +145,7 @@ class Data(Spec):
     eval_limit: int | None = None  # and this many for validation and for the test
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Recipe(Spec):
     """How a ticket is trained, in iterations."""
 

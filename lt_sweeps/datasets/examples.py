@@ -12,7 +12,7 @@ from torch import Tensor
 
 from lt_sweeps.datasets.arrays import Arrays
 from lt_sweeps.datasets.augment import MARGIN
-from lt_sweeps.graph import Data
+from lt_sweeps.graph import Data, Part
 from lt_sweeps.randomness import rng
 from lt_sweeps.registry import load
 
@@ -20,8 +20,8 @@ Batch = tuple[Tensor, Tensor]
 
 
 @lru_cache(maxsize=2)
-def _read(name: str, args: tuple[tuple[str, object], ...], data_dir: Path) -> Arrays:
-    arrays: Arrays = load("dataset", name)(data_dir, **dict(args))
+def _read(source: Part, data_dir: Path) -> Arrays:
+    arrays: Arrays = load("dataset", source.name)(data_dir, **source.args)
     return arrays
 
 
@@ -31,7 +31,7 @@ class Examples:
     def __init__(self, data: Data, data_dir: Path, device: torch.device) -> None:
         self.data = data
         self.device = device
-        arrays = _read(data.source.name, tuple(sorted(data.source.args.items())), data_dir)
+        arrays = _read(data.source, data_dir)
         if tuple(arrays.train_x.shape[1:]) != data.shape:
             raise ValueError(f"dataset.shape={list(data.shape)}, but the images are {list(arrays.train_x.shape[1:])}")
         order = torch.randperm(len(arrays.train_x), generator=rng(data.split_seed, "split"))

@@ -9,7 +9,7 @@ from lt_sweeps.experiment import Experiment
 from lt_sweeps.graph import END, At, Node, Train, topological
 from lt_sweeps.store.store import Missing, Record, Store
 
-LADDER = tuple(10**power for power in range(9))  # snapshots every training keeps, on the recipe's clock
+LADDER = tuple(10**power for power in range(1, 9))  # snapshots every training keeps, on the recipe's clock
 
 
 @dataclass(frozen=True)

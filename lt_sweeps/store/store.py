@@ -82,7 +82,7 @@ class Store:
             "fingerprint": dict(fingerprint),
         }
         signed = {**record, "checksum": _checksum(record)}
-        _write(self._path("record", key), json.dumps(signed, sort_keys=True, indent=1).encode())
+        write(self._path("record", key), json.dumps(signed, sort_keys=True, indent=1).encode())
         return record
 
     def discard(self, key: str) -> None:
@@ -114,7 +114,7 @@ class Store:
         name = hashlib.sha256(content).hexdigest()
         path = self._path("blob", name)
         if not path.exists():
-            _write(path, content, mode=0o444)
+            write(path, content, mode=0o444)
         return name
 
     def content(self, name: str) -> bytes:
@@ -133,7 +133,7 @@ class Store:
 
     def save_work(self, key: str, content: bytes) -> None:
         """Keep the progress of a training; the last one saved counts."""
-        _write(self.root / "work" / key, hashlib.sha256(content).hexdigest().encode() + b"\n" + content)
+        write(self.root / "work" / key, hashlib.sha256(content).hexdigest().encode() + b"\n" + content)
 
     def load_work(self, key: str) -> bytes | None:
         """The last saved progress, if it is whole."""
@@ -153,7 +153,7 @@ class Store:
 
     def save_timing(self, key: str, timing: Mapping[str, float]) -> None:
         """Keep how long a node took."""
-        _write(self._path("timing", key), json.dumps(dict(timing), sort_keys=True).encode())
+        write(self._path("timing", key), json.dumps(dict(timing), sort_keys=True).encode())
 
     def load_timing(self, key: str) -> dict[str, float]:
         """How long a node took, as far as it is known."""
@@ -183,7 +183,7 @@ def _checksum(record: Record) -> str:
     return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()
 
 
-def _write(path: Path, content: bytes, mode: int = 0o644) -> None:
+def write(path: Path, content: bytes, mode: int = 0o644) -> None:
     """Write a file so that it is there whole or not at all, whatever happens."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.parent / f".{path.name}.{uuid4().hex}"

@@ -76,7 +76,9 @@ def fit(
     batches = examples.batches(begun.step, recipe.batch_size, recipe.last_batch, run.order, run.augment, run.level)
     trainer = _trainer(recipe.precision, recipe.clip_norm, hardware, [MaskedOptimizer(mask, fill), recorder])
     try:
-        trainer.fit(module, train_dataloaders=_Batches(batches, last - begun.step))
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module="pytorch_lightning")  # what Lightning tells itself
+            trainer.fit(module, train_dataloaders=_Batches(batches, last - begun.step))
     except Diverged as stop:
         return Trained(begun, None, recorder.seconds, diverged_at=stop.step)
     network.to(examples.device)

@@ -1,0 +1,37 @@
+"""Whether a data set is there, or can be fetched: known without torch, before anything starts."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from pathlib import Path
+
+from lt_sweeps.config import Config, Mistake
+
+
+def require(config: Config) -> None:
+    """Raise Mistake unless the files are under `paths.data_dir`, or torchvision can download them there."""
+    dataset, folder = config.dataset, Path(config.paths.data_dir).expanduser()
+    missing = [f for f in dataset.files if not any((folder / name).exists() for name in f.split("|"))]
+    if missing and not (dataset.host and _reachable(dataset.host)):
+        raise Mistake(
+            f"dataset={dataset.name}: {missing[0].split('|')[0]} is not under paths.data_dir={config.paths.data_dir} "
+            f"and cannot be downloaded here: set paths.data_dir or LT_SWEEPS_DATA to where the data lies"
+        )
+
+
+def _reachable(host: str, seconds: float = 0.5) -> bool:
+    """Whether a host can be connected to, within a bounded time."""
+    found = threading.Event()
+
+    def connect() -> None:
+        try:
+            with socket.create_connection((host, 443), timeout=seconds):
+                found.set()
+        except OSError:
+            pass
+
+    attempt = threading.Thread(target=connect, daemon=True)
+    attempt.start()
+    attempt.join(2 * seconds)
+    return found.is_set()

@@ -1,0 +1,80 @@
+"""`python -m lt_sweeps.main`: Hydra in, experiment out. Everything is checked before torch is imported."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from lt_sweeps import sweep
+from lt_sweeps.config import Config, Mistake, read
+
+HERE = Path(__file__).parent
+CONF = next(folder for folder in (HERE / "conf", HERE.parent / "conf") if folder.is_dir())
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command line; returns the exit code: 0, 1 if a training failed, 2 for a mistake, 130 if interrupted."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        return _run(given)
+    except Mistake as mistake:
+        return _refuse(str(mistake))
+    except sweep.Failed as failure:
+        print(f"lt_sweeps: {failure}; the same command tries them again", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\ninterrupted; the same command continues where this one was", file=sys.stderr)
+        return 130
+
+
+def _refuse(line: str) -> int:
+    print(f"lt_sweeps: {line}", file=sys.stderr)
+    return 2
+
+
+def _run(arguments: list[str]) -> int:
+    import hydra
+    from hydra.core.config_store import ConfigStore
+    from hydra.errors import HydraException
+    from omegaconf.errors import OmegaConfBaseException
+
+    ConfigStore.instance().store(name="schema", node=Config)
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises instead of printing a trace and leaving
+    raised: list[Mistake | sweep.Failed] = []
+
+    @hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")
+    def task(composed: Any) -> None:
+        try:
+            sweep.run([sweep.cell(read(composed), {})], command(arguments))
+        except (Mistake, sweep.Failed) as error:  # Hydra would print lines of its own
+            raised.append(error)
+
+    before = sys.argv
+    sys.argv = [sys.argv[0], *arguments]
+    try:
+        task()
+    except SystemExit as stop:
+        if stop.code not in (None, 0):  # argparse has told the reason in one line of its own
+            return 2
+    except (HydraException, OmegaConfBaseException) as error:
+        from lt_sweeps import mistakes
+
+        raise Mistake(mistakes.explain(error)) from None
+    finally:
+        sys.argv = before
+    if raised:
+        raise raised[0]
+    return 0
+
+
+def command(arguments: Sequence[str]) -> str:
+    """The command line, to be typed again."""
+    return shlex.join(["python", "-m", "lt_sweeps.main", *arguments])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,44 @@
+"""Hydra's and OmegaConf's errors as one line: what, where, the nearest valid."""
+
+from __future__ import annotations
+
+import re
+
+from lt_sweeps.registry import nearest
+
+
+def explain(error: BaseException) -> str:
+    """The cause that a user can mend."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    text = str(error).strip()
+    first = text.splitlines()[0] if text else type(error).__name__
+    where = re.search(r"full_key: (\S+)", text)
+    if match := re.match(r"In '([^']*)': Could not find '([^']*)'", first):
+        group, _, option = match[2].rpartition("/")
+        options = re.findall(r"^\t(\S+)$", text, re.MULTILINE)
+        return f"{group}={option}: there is {', '.join(options)}{nearest(option, options)}"
+    if match := re.match(r"Could not override '([^']+)'", first):
+        return f"unknown key {match[1]!r}{_nearest_key(match[1])}"
+    if match := re.match(r"Key '([^']+)' (?:is )?not in '\w+'", first):
+        key = where[1] if where else match[1]
+        return f"unknown key {key!r}{_nearest_key(key)}"
+    if where and where[1] not in first:
+        return f"{where[1]}: {first}"
+    return first
+
+
+def _nearest_key(key: str) -> str:
+    from dataclasses import fields, is_dataclass
+
+    from lt_sweeps.config import Config
+
+    schema, known = Config, []
+    *parents, _ = key.split(".")
+    for parent in parents:
+        inner = {f.name: f.default_factory for f in fields(schema)}.get(parent)
+        if not is_dataclass(inner):
+            return ""
+        schema = inner  # type: ignore[assignment]
+    known = [".".join([*parents, f.name]) for f in fields(schema)]
+    return nearest(key, known)

@@ -1,0 +1,93 @@
+"""One row per cell and level, read off the store's records: the same bytes however they were computed."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from lt_sweeps.experiment import Experiment
+from lt_sweeps.graph import Node, Train
+from lt_sweeps.store.store import Record
+
+LABELS = ("model", "dataset", "prune", "rewind", "survivors", "control")
+FIGURES = (
+    "seed",
+    "level",
+    "density",
+    "weights_remaining",
+    "sparsity",
+    "test_accuracy",
+    "val_accuracy",
+    "early_stop_step",
+    "early_stop_test_accuracy",
+    "steps",
+    "status",
+    "key",
+)
+Row = dict[str, Any]
+
+
+def rows(
+    experiments: Sequence[Experiment],
+    records: Mapping[Node, Record],
+    blocked: Mapping[Node, str],
+    failed: Mapping[Node, str],
+) -> list[Row]:
+    """The results of a sweep, in the order of its cells."""
+    extra = swept_columns(experiments)
+    table = []
+    for cell in experiments:
+        named = {name: cell.labels[name] for name in LABELS} | {name: cell.swept.get(name) for name in extra}
+        for level, run in enumerate(cell.levels):
+            status = "failed" if run in failed else "blocked" if run in blocked else "missing"
+            figures = _figures(records[run], cell) if run in records else {"status": status}
+            row = named | {"seed": cell.labels["seed"], "level": level} | figures | {"key": run.key}
+            table.append({name: row.get(name) for name in (*LABELS, *extra, *FIGURES)})
+    return table
+
+
+def swept_columns(experiments: Sequence[Experiment]) -> list[str]:
+    """The overrides in which the cells differ and that no other column says."""
+    names = dict.fromkeys(name for cell in experiments for name in cell.swept)
+    differing = [name for name in names if len({cell.swept.get(name) for cell in experiments}) > 1]
+    return [name for name in differing if name not in LABELS and name != "seed"]
+
+
+def _figures(record: Record, cell: Experiment) -> Row:
+    result = record["result"]
+    kept, total = result["kept"], result["total"]
+    counted = result["excluded"] if cell.count_excluded else 0
+    early, history = result.get("early_stop", {}), result.get("history", [])
+    return {
+        "density": round(kept / total, 8),
+        "weights_remaining": round(100 * (kept + counted) / (total + counted), 6),
+        "sparsity": round(1 - kept / total, 8),
+        "test_accuracy": result.get("end", {}).get("test_accuracy"),
+        "val_accuracy": history[-1].get("val_accuracy") if history else None,
+        "early_stop_step": early.get("step"),
+        "early_stop_test_accuracy": early.get("test_accuracy"),
+        "steps": result.get("steps"),
+        "status": result["status"],
+    }
+
+
+def as_csv(table: Sequence[Row]) -> str:
+    """Rows as CSV; what is absent is empty."""
+    out = io.StringIO()
+    if table:
+        writer = csv.DictWriter(out, list(table[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows({name: "" if value is None else value for name, value in row.items()} for row in table)
+    return out.getvalue()
+
+
+def timings(experiments: Sequence[Experiment], seconds: Mapping[Node, float]) -> str:
+    """How long each distinct training took, as CSV: apart from the results, because it is never the same twice."""
+    runs: dict[Train, int] = {}
+    for cell in experiments:
+        for level, run in enumerate(cell.levels):
+            runs.setdefault(run, level)
+    lines = [f"{run.key},{level},{seconds[run]}" for run, level in runs.items() if run in seconds]
+    return "\n".join(["key,level,seconds", *lines]) + "\n"

@@ -1,0 +1,172 @@
+"""A sweep from checked cells to a report: plan, print, execute, write. Imports torch only if something is to train."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lt_sweeps import datafiles
+from lt_sweeps.config import Config, Mistake
+from lt_sweeps.execution import plan as planning
+from lt_sweeps.execution.plan import Plan
+from lt_sweeps.experiment import Experiment, build
+from lt_sweeps.graph import Node, digest
+from lt_sweeps.report import table
+from lt_sweeps.store.store import Store, write
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One composed and checked config, the overrides that made it, and its expressions."""
+
+    config: Config
+    swept: Mapping[str, str]
+    experiment: Experiment
+
+
+class Failed(Exception):
+    """Trainings failed and were told; everything else is done and reported. The same command tries them again."""
+
+
+def cell(config: Config, swept: Mapping[str, str]) -> Cell:
+    """A cell from its config. Raises Mistake."""
+    return Cell(config, swept, build(config, swept))
+
+
+def run(cells: Sequence[Cell], command: str, *, only_plan: bool = False) -> None:
+    """Plan and print, then, unless `only_plan`, train what is missing and write results and report.
+
+    Everything that can be wrong is found before the first training. Raises Mistake, and Failed at the very end.
+    """
+    first = cells[0].config
+    if any(c.config.paths != first.paths or c.config.trainer != first.trainer for c in cells):
+        raise Mistake("paths and trainer must be the same in all cells of a sweep")
+    experiments = [c.experiment for c in cells]
+    output = Path(first.paths.output_dir).expanduser()
+    folder = output / _name(cells)
+    store = Store(output / "store")
+    plan = planning.make(experiments, store)
+    if plan.jobs and not only_plan:
+        for c in cells:
+            datafiles.require(c.config)
+        _require_accelerator(first)
+    for line in dict.fromkeys(c.experiment.budget for c in cells):
+        print(line)
+    print(_told(plan))
+    if only_plan:
+        return
+    failed: dict[Node, str] = {}
+    if plan.jobs:
+        failed = _execute(cells, store)
+        plan = planning.make(experiments, store)
+    _write(cells, folder, command, store, plan, failed)
+    if failed:
+        raise Failed(f"{len(failed)} trainings failed")
+
+
+def _execute(cells: Sequence[Cell], store: Store) -> dict[Node, str]:
+    from lt_sweeps.execution.reporter import Reporter
+    from lt_sweeps.execution.run import execute
+
+    experiments = [c.experiment for c in cells]
+    swept = table.swept_columns(experiments)
+    names: dict[Node, str] = {}
+    for experiment in experiments:
+        for level, train in enumerate(experiment.levels):
+            names.setdefault(train, _level_name(experiment, level, swept))
+    config = cells[0].config
+    data_dir = Path(config.paths.data_dir).expanduser()
+    return execute(experiments, store, data_dir, config.trainer, Reporter(names))
+
+
+def _level_name(experiment: Experiment, level: int, swept: Sequence[str]) -> str:
+    """The cell and level that show a training; the dense one says only what matters to it."""
+    labels = experiment.labels
+    usual = {"prune": "imp", "rewind": "init", "survivors": "rewind", "control": "none"}
+    words = [labels["model"], labels["dataset"], f"seed={labels['seed']}"]
+    if level:
+        words += [f"{name}={labels[name]}" for name, value in usual.items() if labels[name] != value]
+        words += [f"{name}={experiment.swept[name]}" for name in swept if name in experiment.swept]
+    return " ".join([*words, f"level {level}"])
+
+
+def _told(plan: Plan) -> str:
+    stored = f"{len(plan.records)} in the store"
+    blocked = f", {len(plan.blocked)} blocked by a collapsed or diverged parent" if plan.blocked else ""
+    replays = len(plan.jobs) - plan.to_train
+    again = f" (and {replays} to repeat up to a rewind point)" if replays else ""
+    return (
+        f"{plan.cells} cells: {plan.asked} trainings asked, {plan.distinct} distinct, "
+        f"{stored}{blocked}, {plan.to_train} to train{again}"
+    )
+
+
+def _name(cells: Sequence[Cell]) -> str:
+    """The configured name, or one made of the cells: the same command finds its folder again."""
+    given = cells[0].config.sweep
+    if given is not None:
+        if not re.fullmatch(r"[\w.+=,-]+", given) or given.startswith(".") or given == "store":
+            raise Mistake(f"sweep={given}: letters, digits and _ . + = , - make a folder's name (and not 'store')")
+        return given
+    models = "-".join(dict.fromkeys(str(c.experiment.labels["model"]) for c in cells))
+    budget = cells[0].config.budget.name
+    content = digest([[run.key for run in c.experiment.levels] for c in cells])[:6]
+    return f"{models[:60]}-{budget}-{content}"
+
+
+def _require_accelerator(config: Config) -> None:
+    wanted = config.trainer.accelerator
+    if wanted == "gpu" and not any(Path("/dev").glob("nvidia[0-9]*")) and not Path("/dev/kfd").exists():
+        raise Mistake("trainer.accelerator=gpu: this machine shows no GPU; use trainer=auto or trainer=cpu")
+
+
+def _write(
+    cells: Sequence[Cell], folder: Path, command: str, store: Store, plan: Plan, failed: Mapping[Node, str]
+) -> None:
+    from lt_sweeps.report.page import render
+
+    experiments = [c.experiment for c in cells]
+    rows = table.rows(experiments, plan.records, plan.blocked, failed)
+    seconds = {run: store.load_timing(run.key).get("seconds") for run in plan.records}
+    folder.mkdir(parents=True, exist_ok=True)
+    budgets = list(dict.fromkeys(c.experiment.budget for c in cells))
+    page = render(rows, title=folder.name, sweep=folder.name, budgets=budgets, command=command)
+    write(folder / "results.csv", table.as_csv(rows).encode())
+    write(folder / "timings.csv", table.timings(experiments, {k: s for k, s in seconds.items() if s is not None}).encode())
+    write(folder / "cells.json", json.dumps([_described(c) for c in cells], indent=1).encode())
+    write(folder / "report.html", page.encode())
+    _say_outcome(rows, folder, failed)
+    _refuse_empty(cells, rows)
+
+
+def _described(c: Cell) -> dict[str, Any]:
+    """A cell as it can be read years later: its whole config, without the paths of one machine."""
+    from dataclasses import asdict
+
+    config = asdict(c.config)
+    del config["paths"]
+    return {"swept": dict(c.swept), "config": config, "levels": [run.key for run in c.experiment.levels]}
+
+
+def _say_outcome(rows: list[table.Row], folder: Path, failed: Mapping[Node, str]) -> None:
+    counts: dict[str, int] = {}
+    for row in rows:
+        counts[row["status"]] = counts.get(row["status"], 0) + 1
+    told = ", ".join(f"{n} {status}" for status, n in counts.items() if status != "done")
+    if told:
+        print(f"levels that are not done: {told}")
+    for reason in dict.fromkeys(failed.values()):
+        print(f"failed: {reason}")
+    print(f"results: {folder / 'results.csv'}")
+    print(f"report:  {folder / 'report.html'}")
+
+
+def _refuse_empty(cells: Sequence[Cell], rows: list[table.Row]) -> None:
+    if any(c.config.prune.on_empty == "error" for c in cells):
+        for row in rows:
+            if row["status"] == "collapsed":
+                raise Mistake(f"prune.on_empty=error: a layer is empty at level {row['level']} of {row['model']}")
