@@ -160,7 +160,7 @@ class Config:
 
 CHOICES = {
     "recipe.last_batch": ("drop", "keep"),
-    "recipe.precision": ("32-true", "bf16-mixed", "16-mixed", "64-true"),
+    "recipe.precision": ("32-true", "bf16-mixed", "64-true"),
     "prune.groups": ("global", "layerwise"),
     "prune.on_empty": ("collapse", "error"),
     "rewind.retrain": ("remaining", "full"),
@@ -196,7 +196,8 @@ def read(composed: Any) -> Config:
     for where, (low, high) in RANGES.items():
         value = _get(config, where)
         if value is not None and not low <= value <= high:
-            limit = "between 0 and 1, both excluded" if where == "prune.rate" else f"between {low:g} and {high:g}"
+            limit = f"between {low:g} and {high:g}" if math.isfinite(high) else f"at least {low:g}"
+            limit = "between 0 and 1, both excluded" if where == "prune.rate" else limit
             raise Mistake(f"{where}={value}: must be {limit}")
     for pattern, factor in config.prune.factors.items():
         if not 0 <= factor * config.prune.rate < 1:

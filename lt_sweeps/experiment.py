@@ -57,7 +57,7 @@ def _build(config: Config, swept: dict[str, str]) -> Experiment:
     return Experiment(
         tuple(levels),
         labels={
-            "model": config.model.name,
+            "model": (config.model._target_ or config.model.name).rpartition(".")[2],
             "dataset": config.dataset.name,
             "prune": config.prune.name,
             "rewind": config.rewind.name,

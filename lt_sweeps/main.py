@@ -7,7 +7,7 @@ import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from lt_sweeps import sweep
 from lt_sweeps.config import Config, Mistake, read
@@ -42,6 +42,7 @@ def _run(arguments: list[str]) -> int:
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
 
+    _check_flags(arguments)
     ConfigStore.instance().store(name="schema", node=Config)
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises instead of printing a trace and leaving
     raised: list[Mistake | sweep.Failed] = []
@@ -57,9 +58,6 @@ def _run(arguments: list[str]) -> int:
     sys.argv = [sys.argv[0], *arguments]
     try:
         task()
-    except SystemExit as stop:
-        if stop.code not in (None, 0):  # argparse has told the reason in one line of its own
-            return 2
     except (HydraException, OmegaConfBaseException) as error:
         from lt_sweeps import mistakes
 
@@ -69,6 +67,18 @@ def _run(arguments: list[str]) -> int:
     if raised:
         raise raised[0]
     return 0
+
+
+def _check_flags(arguments: Sequence[str]) -> None:
+    from hydra._internal.utils import get_args_parser
+
+    def refuse(reason: str) -> NoReturn:
+        raise Mistake(f"{reason}; --help shows what there is")
+
+    parser = get_args_parser()
+    parser.error = refuse
+    if not {"--help", "-h", "--hydra-help", "--version"} & {*arguments}:
+        parser.parse_args(arguments)
 
 
 def command(arguments: Sequence[str]) -> str:

@@ -23,6 +23,8 @@ def explain(error: BaseException) -> str:
     if match := re.match(r"Key '([^']+)' (?:is )?not in '\w+'", first):
         key = where[1] if where else match[1]
         return f"unknown key {key!r}{_nearest_key(key)}"
+    if where and first.endswith("is not in struct"):
+        return f"unknown key {where[1]!r}; to add it, write +{where[1]}=..."
     if where and where[1] not in first:
         return f"{where[1]}: {first}"
     return first

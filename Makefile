@@ -1,0 +1,38 @@
+# make demo   the first ticket: a small sweep on the embedded data, and where its report lies
+# make test   lint, types, all tests (CPU, under 15 minutes)
+# The environment is made in .venv when it is missing or what it is made from has changed.
+
+PYTHON ?= $(shell for p in python3 python3.12 python3.11 python; do \
+	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null && echo $$p && break; done)
+BIN = .venv/bin
+READY = .venv/.ready
+
+.PHONY: demo test lint bench reproduce clean
+.DELETE_ON_ERROR:
+
+demo: $(READY)
+	$(BIN)/python -m lt_sweeps.main -m experiment=demo
+
+test: lint
+	$(BIN)/python -m pytest
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(READY)
+	$(BIN)/python -m benchmarks
+
+# The slow numbers of the README, each from its own command in multirun/.
+reproduce: $(READY)
+	$(BIN)/python -m lt_sweeps.main -m experiment=lenet_mnist_quick
+
+$(READY): pyproject.toml constraints.txt
+	@test -n "$(PYTHON)" || { echo "make: Python 3.11 or 3.12 is needed; name one with PYTHON=..." >&2; exit 2; }
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+clean:
+	rm -rf .venv runs .pytest_cache .mypy_cache .ruff_cache .hypothesis

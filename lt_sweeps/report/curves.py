@@ -1,0 +1,179 @@
+"""The rows of a results table as curves: one per set of labels, one point per level, seeds together."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import fsum
+from typing import Any
+
+from lt_sweeps.report.statistics import MARGIN, Interval, interval, matching, paired
+
+Row = Mapping[str, Any]
+
+# Columns that are measured or tell replicates apart; every other column labels a curve.
+MEASURED = frozenset(
+    "seed level density weights_remaining sparsity test_accuracy val_accuracy early_stop_step "
+    "early_stop_test_accuracy steps status key".split()
+)
+
+
+@dataclass(frozen=True)
+class Point:
+    """One level of a curve. Only finished seeds are in the numbers; `unfinished` counts the others by status."""
+
+    level: int
+    remaining: float | None  # percent of weights, mean over seeds
+    accuracy: Mapping[int, float]  # test accuracy by seed, percent
+    early_stop: Mapping[int, int]  # early-stop step by seed
+    unfinished: Mapping[str, int]
+    to_dense: Interval | None  # paired by seed, points
+
+    @property
+    def judged(self) -> bool:
+        """Whether there are seeds enough to ask if this level matches."""
+        return self.to_dense is not None and self.to_dense.low is not None
+
+
+@dataclass(frozen=True)
+class Curve:
+    """All levels of the cells that share their labels and differ in their seed."""
+
+    labels: Mapping[str, str]
+    points: tuple[Point, ...]
+    at_early_stop: bool  # else accuracies are those at the end of training
+    dense_keys: frozenset[str]
+
+    @property
+    def place(self) -> tuple[str, str]:
+        """The model and data set."""
+        return self.labels["model"], self.labels["dataset"]
+
+    @property
+    def control(self) -> str:
+        """`none` for tickets."""
+        return self.labels["control"]
+
+    @property
+    def cell(self) -> tuple[tuple[str, str], ...]:
+        """All labels but the control: a ticket and its controls have the same."""
+        return tuple(item for item in self.labels.items() if item[0] != "control")
+
+    @property
+    def dense(self) -> Point | None:
+        """Level 0."""
+        return self.at(0)
+
+    @property
+    def pruned(self) -> tuple[Point, ...]:
+        """The levels after level 0."""
+        return tuple(point for point in self.points if point.level > 0)
+
+    def at(self, level: int) -> Point | None:
+        """The point of a level."""
+        return next((point for point in self.points if point.level == level), None)
+
+
+def curves(rows: Sequence[Row]) -> list[Curve]:
+    """Group rows into curves, in the order of their first rows.
+
+    Accuracies are those at the early-stop step where all finished rows of a model and data set have one, else
+    all those at the end of training: the two are never mixed in one figure. Raises ValueError for two
+    trainings of one curve, level and seed.
+
+    >>> labels = {"model": "lenet", "dataset": "mnist", "control": "none"}
+    >>> row = {"level": 0, "weights_remaining": 100.0, "test_accuracy": 98.0, "status": "done"}
+    >>> [found] = curves([labels | row | {"seed": 0, "key": "a"}, labels | row | {"seed": 1, "key": "b"}])
+    >>> found.points[0].accuracy, found.at_early_stop
+    ({0: 98.0, 1: 98.0}, False)
+    """
+    groups: dict[tuple[tuple[str, str], ...], dict[int, dict[int, Row]]] = {}
+    for row in rows:
+        labels = tuple((name, _text(value)) for name, value in row.items() if name not in MEASURED)
+        seeds = groups.setdefault(labels, {}).setdefault(row["level"], {})
+        if row["seed"] in seeds and seeds[row["seed"]].get("key") != row.get("key"):
+            raise ValueError(f"two trainings of level {row['level']}, seed {row['seed']} of {dict(labels)}")
+        seeds[row["seed"]] = row
+    ends_only = {_place(row) for row in rows if _done(row) and row.get("early_stop_test_accuracy") is None}
+    return [
+        _curve(dict(labels), levels, (dict(labels)["model"], dict(labels)["dataset"]) not in ends_only)
+        for labels, levels in groups.items()
+    ]
+
+
+def _curve(labels: Mapping[str, str], levels: Mapping[int, Mapping[int, Row]], at_early_stop: bool) -> Curve:
+    column = "early_stop_test_accuracy" if at_early_stop else "test_accuracy"
+    dense = _by_seed(levels.get(0, {}), column)
+    points = []
+    for level, rows in sorted(levels.items()):
+        accuracy = _by_seed(rows, column)
+        counted = [row for row in rows.values() if _done(row)] or list(rows.values())
+        kept = [row["weights_remaining"] for row in counted if row.get("weights_remaining") is not None]
+        unfinished = Counter(row["status"] for row in rows.values() if not _done(row))
+        points.append(
+            Point(
+                level,
+                fsum(kept) / len(kept) if kept else None,
+                accuracy,
+                _by_seed(rows, "early_stop_step"),
+                dict(sorted(unfinished.items())),
+                paired(accuracy, dense),
+            )
+        )
+    keys = frozenset(row["key"] for row in levels.get(0, {}).values() if row.get("key"))
+    return Curve(labels, tuple(points), at_early_stop, keys)
+
+
+def sparsest_matching(curve: Curve, margin: float = MARGIN) -> Point | None:
+    """The matching level with the fewest weights, dense excluded; None where no level matches."""
+    found = [point for point in curve.pruned if matching(point.to_dense, margin)]
+    return min(found, key=lambda point: (_remaining(point), -point.level), default=None)
+
+
+def closest(curve: Curve) -> Point | None:
+    """The level whose interval against dense has the highest lower bound; None where none has an interval."""
+    judged = [
+        (point.to_dense.low, point) for point in curve.pruned if point.to_dense and point.to_dense.low is not None
+    ]
+    return max(judged, key=lambda pair: pair[0], default=(None, None))[1]
+
+
+def over_seeds(values: Mapping[int, float]) -> Interval | None:
+    """The interval over seeds, None where no seed finished."""
+    return interval(values[seed] for seed in sorted(values)) if values else None
+
+
+def controls_of(ticket: Curve, found: Sequence[Curve]) -> list[Curve]:
+    """The curves that differ from a ticket's only in their control."""
+    return [] if ticket.control != "none" else [c for c in found if c.cell == ticket.cell and c.control != "none"]
+
+
+def differing(found: Sequence[Curve]) -> list[str]:
+    """The labels, other than model, data set and control, that do not have the same value in all curves."""
+    names = list(dict.fromkeys(name for curve in found for name in curve.labels))
+    return [
+        name
+        for name in names
+        if name not in ("model", "dataset", "control") and len({curve.labels.get(name) for curve in found}) > 1
+    ]
+
+
+def _by_seed(rows: Mapping[int, Row], column: str) -> dict[int, Any]:
+    return {seed: row[column] for seed, row in sorted(rows.items()) if _done(row) and row.get(column) is not None}
+
+
+def _done(row: Row) -> bool:
+    return bool(row["status"] == "done")
+
+
+def _place(row: Row) -> tuple[str, str]:
+    return _text(row["model"]), _text(row["dataset"])
+
+
+def _remaining(point: Point) -> float:
+    return float("inf") if point.remaining is None else point.remaining
+
+
+def _text(value: Any) -> str:
+    return "default" if value is None else str(value)

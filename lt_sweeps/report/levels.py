@@ -1,0 +1,82 @@
+"""The table of a model and data set: one block per curve, one line per level."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+
+from lt_sweeps.report.curves import Curve, Point, over_seeds
+from lt_sweeps.report.figures import Style
+from lt_sweeps.report.statistics import Interval, matching, paired
+from lt_sweeps.report.verdict import bounds, percent, signed, statuses
+
+NOTHING = "&ndash;"
+
+
+def table(found: Sequence[Curve], look: Sequence[Style]) -> str:
+    """The curves of one model and data set, in a box that scrolls by itself."""
+    heads = ["Weights<br>remaining", "n", "Test accuracy<br>(%)", "Difference to dense<br>(points)", "Matching"]
+    controls = any(_ticket(curve, found) for curve in found)
+    steps = any(point.early_stop for curve in found for point in curve.points)
+    heads += ["Ticket minus this<br>(points)"] if controls else []
+    heads += ["Early-stop<br>step"] if steps else []
+    head = "".join(f'<th scope="col">{name}</th>' for name in [*heads, "Notes"])
+    body = ""
+    for curve, style in zip(found, look, strict=True):
+        body += f'<tbody>\n<tr><th scope="rowgroup" colspan="{len(heads) + 1}"><span>{escape(style.name)}</span></th></tr>\n'
+        body += "".join(_line(point, _ticket(curve, found), controls, steps) for point in curve.points)
+        body += "</tbody>\n"
+    return (
+        f'<div class="scroll" tabindex="0" role="region" aria-label="Every level">\n<table>\n'
+        f"<thead><tr>{head}</tr></thead>\n{body}</table>\n</div>"
+    )
+
+
+def _line(point: Point, ticket: Curve | None, controls: bool, steps: bool) -> str:
+    mean = over_seeds(point.accuracy)
+    cells = [
+        f"<td>{_remaining(point)}</td>",
+        f"<td>{len(point.accuracy)}</td>",
+        f"<td>{_mean(mean)}</td>",
+        f"<td>{_difference(point.to_dense) if point.level else 'dense'}</td>",
+        _matching(point),
+    ]
+    if controls:
+        same = ticket.at(point.level) if ticket and point.level else None
+        cells.append(f"<td>{_difference(paired(same.accuracy, point.accuracy)) if same else NOTHING}</td>")
+    if steps:
+        step = over_seeds(point.early_stop)
+        cells.append(f"<td>{f'{step.mean:,.0f}' if step else NOTHING}</td>")
+    cells.append(f'<td class="notes">{escape(statuses(point.unfinished))}</td>')
+    return f"<tr>{''.join(cells)}</tr>\n"
+
+
+def _remaining(point: Point) -> str:
+    return f"level {point.level}" if point.remaining is None else f"{percent(point.remaining)} %"
+
+
+def _mean(found: Interval | None) -> str:
+    if found is None:
+        return NOTHING
+    return f"{found.mean:.2f}" + (f' <span class="range">± {found.half:.2f}</span>' if found.half is not None else "")
+
+
+def _difference(found: Interval | None) -> str:
+    if found is None:
+        return NOTHING
+    return f'{signed(found.mean)} <span class="range">{bounds(found)}</span>'
+
+
+def _matching(point: Point) -> str:
+    if point.level == 0:
+        return f"<td>{NOTHING}</td>"
+    if matching(point.to_dense):
+        return '<td class="yes">yes</td>'
+    return f"<td>{'no' if point.judged else 'not judged'}</td>"
+
+
+def _ticket(curve: Curve, found: Sequence[Curve]) -> Curve | None:
+    """The ticket that a curve is a control of."""
+    if curve.control == "none":
+        return None
+    return next((other for other in found if other.cell == curve.cell and other.control == "none"), None)

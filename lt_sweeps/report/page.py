@@ -1,0 +1,157 @@
+"""The report of a sweep: one HTML file that needs nothing else, and whose bytes follow from its rows."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from lt_sweeps.report.curves import Curve, Row, curves
+from lt_sweeps.report.figures import Style, accuracy_figure, early_stop_figure, styles
+from lt_sweeps.report.statistics import MARGIN
+from lt_sweeps.report.levels import table
+from lt_sweeps.report.verdict import statuses, verdicts
+
+CONFIG = {
+    "responsive": True,
+    "displaylogo": False,
+    "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d"],
+    "toImageButtonOptions": {"format": "svg"},
+}
+
+
+def render(rows: Sequence[Row], *, title: str, sweep: str, budgets: list[str], command: str | None) -> str:
+    """The whole page: verdicts, budgets, and per model and data set two figures and a table.
+
+    Rows are those of results.csv, absent values None. A budget is a line `budget=NAME: what it means`; every
+    name but `paper` puts up a notice. Raises ValueError for two trainings of one cell, level and seed.
+    """
+    found = curves(rows)
+    look = styles(found)
+    places = list(dict.fromkeys(curve.place for curve in found))
+    sections = []
+    for number, place in enumerate(places, 1):
+        here = [(curve, style) for curve, style in zip(found, look, strict=True) if curve.place == place]
+        sections.append(_place(number, [curve for curve, _ in here], [style for _, style in here]))
+    script = f"<script>{_plotly()}</script>" if sections else ""
+    told = verdicts(found) or ["This sweep has no results yet."]
+    parts = [
+        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">',
+        '<meta name="viewport" content="width=device-width, initial-scale=1">',
+        # An empty icon keeps browsers from asking a server for one.
+        '<link rel="icon" href="data:,">',
+        f"<title>{escape(title)}</title>\n<style>\n{_css()}</style>\n{script}\n</head>\n<body>\n<main>",
+        f'<p class="sweep">Sweep {escape(sweep)}</p>\n<h1>{escape(title)}</h1>',
+        '<div class="verdicts">',
+        *(f"<p>{escape(sentence)}</p>" for sentence in told),
+        "</div>",
+        _budget(budgets),
+        _finished(rows),
+        *sections,
+        _note(found),
+        _footer(command),
+        "</main>\n</body>\n</html>\n",
+    ]
+    return "\n".join(part for part in parts if part)
+
+
+def _place(number: int, found: Sequence[Curve], look: Sequence[Style]) -> str:
+    model, dataset = found[0].place
+    name = f"{model} on {dataset}"
+    when = "at the step of least validation loss (early stop)" if found[0].at_early_stop else "at the end of training"
+    caption = f"Test accuracy {when}, mean over seeds with its 95 % t-interval where there are two seeds or more."
+    caption += f" Filled: dense, and levels that match it (within {MARGIN} points). Open: not shown to match."
+    if any(point.unfinished for curve in found for point in curve.points):
+        caption += " A cross on the axis: some seed did not finish at that level."
+    parts = [
+        f"<section>\n<h2>{escape(name)}</h2>\n<h3>Accuracy</h3>",
+        _figure(accuracy_figure(found, look), f"accuracy-{number}", f"Test accuracy of {name}", caption),
+        "<h3>Speed of learning</h3>",
+    ]
+    steps = early_stop_figure(found, look)
+    if steps is None:
+        parts.append(
+            "<p>No figure of the early-stop step: no finished run here has a validation split, so none has a step "
+            "of least validation loss.</p>"
+        )
+    else:
+        caption = "The step of least validation loss, mean over seeds with its 95 % t-interval. Lower learns faster."
+        parts.append(_figure(steps, f"early-stop-{number}", f"Early-stop step of {name}", caption))
+    parts += ["<h3>Every level</h3>", table(found, look), "</section>"]
+    return "\n".join(parts)
+
+
+def _figure(figure: Mapping[str, Any], name: str, label: str, caption: str) -> str:
+    from plotly.io import to_html
+
+    div = to_html(figure, full_html=False, include_plotlyjs=False, config=dict(CONFIG), div_id=name)
+    return (
+        f'<figure role="group" aria-label="{escape(label)} over weights remaining">\n{div}\n'
+        f"<figcaption>{escape(caption)}</figcaption>\n</figure>"
+    )
+
+
+def _budget(budgets: Sequence[str]) -> str:
+    """What was really run. A line says paper only if its name, before the colon, is just that."""
+    lines = "".join(f"<p>{escape(line)}</p>" for line in budgets)
+    if budgets and all(line.split(":")[0].strip() == "budget=paper" for line in budgets):
+        return f'<div class="budget">{lines}</div>'
+    why = "These are not the paper's numbers." if budgets else "The budget is not known: do not quote these numbers."
+    rest = "<p>The recipe was cut down as follows; do not quote these accuracies as the paper's.</p>" if budgets else ""
+    return f'<div class="budget not-paper" role="note"><strong>{why}</strong>{rest}{lines}</div>'
+
+
+def _finished(rows: Sequence[Row]) -> str:
+    counts = Counter(str(row["status"]) for row in rows)
+    done = counts.pop("done", 0)
+    others = f", {statuses(dict(sorted(counts.items())))}" if counts else ""
+    return f'<p class="sweep">{len(rows)} results (level and seed of each curve): {done} done{escape(others)}.</p>'
+
+
+def _note(found: Sequence[Curve]) -> str:
+    early = any(curve.at_early_stop for curve in found)
+    exact = any(p.level and p.to_dense and p.to_dense.half == 0 for curve in found for p in curve.points)
+    terms = {
+        "Matching": f"A level matches when the lower end of the 95 % interval of its difference to dense lies above "
+        f"-{MARGIN} points (non-inferiority). Two close means are no evidence of it. A level that does not match is "
+        "not shown to be worse: its interval may only be too wide for the number of seeds. Each level is tested "
+        "separately, without a correction for their number, and on the test accuracies that are shown, so the "
+        "sparsest matching level is a little optimistic.",
+        "Interval": "Two-sided 95 % t-interval of the mean over n seeds. One seed has none."
+        + (
+            " An interval of width zero means that all seeds agree exactly, as on a small test set, not that the "
+            "difference is certain."
+            if exact
+            else ""
+        ),
+        "Paired": "A difference is taken within each seed, between runs with the same initialisation and data order, and "
+        "then averaged: each level against its own dense network, and each ticket against its control at the same level.",
+        "Early stop": "The step of least validation loss; accuracies are the test accuracies at that step, which the test "
+        "set did not choose."
+        if early
+        else "Not available: nothing was held out for validation, so accuracies are those at the end of training.",
+        "Weights remaining": "Percent of the weights that the recipe counts, which need not all be prunable; dense is 100.",
+        "Left out": "Seeds that diverged, collapsed (a layer without weights), were blocked by one that did, failed or are "
+        "missing are counted in the notes and left out of every mean. Where some are left out, the mean is that of the "
+        "survivors.",
+    }
+    items = "".join(f"<dt>{term}</dt><dd>{escape(text)}</dd>\n" for term, text in terms.items())
+    return f"<section>\n<h2>How to read this</h2>\n<dl>\n{items}</dl>\n</section>"
+
+
+def _footer(command: str | None) -> str:
+    if command is None:
+        return ""
+    return f"<footer>\n<p>Made by</p>\n<pre>{escape(command)}</pre>\n</footer>"
+
+
+def _css() -> str:
+    return Path(__file__).with_name("page.css").read_text(encoding="utf-8")
+
+
+def _plotly() -> str:
+    from plotly.offline import get_plotlyjs
+
+    return str(get_plotlyjs())

@@ -1,0 +1,24 @@
+"""One thread, and where the real data lies."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+torch.set_num_threads(1)
+HERE = Path(__file__).parent
+
+
+@pytest.fixture(scope="session")
+def data_dir() -> Path:
+    """A folder with MNIST and CIFAR-10. Skips with the reason where there is none, fails where it must be there."""
+    for place in (os.environ.get("LT_SWEEPS_DATA"), HERE.parent / "data", HERE.parent.parent / "shared" / "data"):
+        if place and (Path(place) / "cifar-10-batches-py").is_dir() and (Path(place) / "MNIST").is_dir():
+            return Path(place)
+    reason = "needs MNIST and CIFAR-10: set LT_SWEEPS_DATA to a folder that torchvision can read them from"
+    if os.environ.get("LT_SWEEPS_REQUIRE_DATA"):
+        pytest.fail(reason)
+    pytest.skip(reason)
