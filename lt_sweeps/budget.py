@@ -118,4 +118,3 @@ def last_learning_rate(config: Config) -> float:
         raise Mistake("rewind.finetune_lr: give it, it cannot be read off this recipe")
     gamma = schedule.args.get("gamma", 0.1) if schedule else 1.0
     return float(lr) * float(gamma) ** len(drops)
-

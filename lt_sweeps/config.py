@@ -32,6 +32,8 @@ class Slot:
 
 @dataclass
 class DatasetConfig:
+    """What a data set is, and where its files lie."""
+
     name: str = MISSING
     args: dict[str, Any] = field(default_factory=dict)
     shape: list[int] = MISSING  # of one example: C, H, W
@@ -52,6 +54,8 @@ class Target:
 
 @dataclass
 class RecipeConfig:
+    """How a paper trains: times in published iterations or epochs."""
+
     name: str = MISSING
     source: str = MISSING  # where it is published, and what that source leaves open
     steps: str = MISSING  # "50000it" or "160ep"
@@ -71,6 +75,8 @@ class RecipeConfig:
 
 @dataclass
 class PruneConfig:
+    """A method, and how much it prunes where."""
+
     name: str = MISSING  # the method
     rate: float = 0.2  # the share of surviving prunable weights removed per level
     levels: int = MISSING
@@ -84,6 +90,8 @@ class PruneConfig:
 
 @dataclass
 class RewindConfig:
+    """The point survivors go back to, and how the ticket is trained from there."""
+
     name: str = MISSING
     step: str = "0it"
     retrain: str = "remaining"  # T - k steps from k, or "full": T steps from 0
@@ -94,6 +102,8 @@ class RewindConfig:
 
 @dataclass
 class ModelConfig:
+    """A network, and how its weights are drawn."""
+
     name: str = MISSING
     _target_: str | None = None  # any callable that returns a torch.nn.Module
     args: dict[str, Any] = field(default_factory=dict)
@@ -118,6 +128,8 @@ class BudgetConfig:
 
 @dataclass
 class SeedsConfig:
+    """Every kind of randomness by its name."""
+
     init: int = 0
     order: int = 0
     augment: int = 0
@@ -128,6 +140,8 @@ class SeedsConfig:
 
 @dataclass
 class TrainerConfig:
+    """The hardware: nothing here changes what a result means."""
+
     accelerator: str = "auto"
     threads: int = 1
     deterministic: bool = True
@@ -135,12 +149,16 @@ class TrainerConfig:
 
 @dataclass
 class PathsConfig:
+    """Where data lies, and where sweeps and the store go."""
+
     data_dir: str = "data"
     output_dir: str = "runs"
 
 
 @dataclass
 class Config:
+    """One cell of a sweep."""
+
     seed: int = 0
     sweep: str | None = None  # the folder's name; None: made from the cells
     seeds: SeedsConfig = field(default_factory=SeedsConfig)

@@ -107,9 +107,7 @@ def _choices(config: Config, time: budget.Clock, recipe: Recipe) -> Choices:
         groups=prune.groups,
         factors=prune.factors,
         survivors=_treatment(config.survivors.name, config.survivors.args, ("rewind", "keep", "reinit")),
-        control=_treatment(
-            config.control.name, config.control.args, ("none", "reinit", "mask_shuffle", "random")
-        ),
+        control=_treatment(config.control.name, config.control.args, ("none", "reinit", "mask_shuffle", "random")),
         freeze=_one_of("pruned.name", config.pruned.name, ("zero", "freeze")) == "freeze",
         rewind=step,
         start=start,

@@ -76,7 +76,7 @@ def _check_flags(arguments: Sequence[str]) -> None:
         raise Mistake(f"{reason}; --help shows what there is")
 
     parser = get_args_parser()
-    parser.error = refuse
+    parser.error = refuse  # type: ignore[method-assign, assignment]
     if not {"--help", "-h", "--hydra-help", "--version"} & {*arguments}:
         parser.parse_args(arguments)
 

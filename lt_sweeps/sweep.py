@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -131,12 +131,13 @@ def _write(
 
     experiments = [c.experiment for c in cells]
     rows = table.rows(experiments, plan.records, plan.blocked, failed)
-    seconds = {run: store.load_timing(run.key).get("seconds") for run in plan.records}
+    timed = {run: store.load_timing(run.key) for run in plan.records}
+    seconds = {run: timing["seconds"] for run, timing in timed.items() if "seconds" in timing}
     folder.mkdir(parents=True, exist_ok=True)
     budgets = list(dict.fromkeys(c.experiment.budget for c in cells))
     page = render(rows, title=folder.name, sweep=folder.name, budgets=budgets, command=command)
     write(folder / "results.csv", table.as_csv(rows).encode())
-    write(folder / "timings.csv", table.timings(experiments, {k: s for k, s in seconds.items() if s is not None}).encode())
+    write(folder / "timings.csv", table.timings(experiments, seconds).encode())
     write(folder / "cells.json", json.dumps([_described(c) for c in cells], indent=1).encode())
     write(folder / "report.html", page.encode())
     _say_outcome(rows, folder, failed)
@@ -145,8 +146,6 @@ def _write(
 
 def _described(c: Cell) -> dict[str, Any]:
     """A cell as it can be read years later: its whole config, without the paths of one machine."""
-    from dataclasses import asdict
-
     config = asdict(c.config)
     del config["paths"]
     return {"swept": dict(c.swept), "config": config, "levels": [run.key for run in c.experiment.levels]}

@@ -21,9 +21,7 @@ class LtSweepsLauncherConf:
     only_plan: bool = False
 
 
-ConfigStore.instance().store(
-    group="hydra/launcher", name="lt_sweeps", node=LtSweepsLauncherConf, provider="lt_sweeps"
-)
+ConfigStore.instance().store(group="hydra/launcher", name="lt_sweeps", node=LtSweepsLauncherConf, provider="lt_sweeps")
 
 
 class LtSweepsLauncher(Launcher):

@@ -26,7 +26,7 @@ def mnist(data_dir: Path) -> Arrays:
     if raw.is_dir() and not (raw / "train-images-idx3-ubyte").exists() and not os.access(raw, os.W_OK):
         with tempfile.TemporaryDirectory() as copy:
             shutil.copytree(raw, Path(copy) / "MNIST" / "raw", copy_function=shutil.copyfile)
-            os.chmod(Path(copy) / "MNIST" / "raw", 0o700)
+            (Path(copy) / "MNIST" / "raw").chmod(0o700)
             return mnist(Path(copy))
     train, test = (MNIST(data_dir, train=part, download=True) for part in (True, False))
     return Arrays(train.data[:, None], train.targets.long(), test.data[:, None], test.targets.long())

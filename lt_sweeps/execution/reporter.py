@@ -76,7 +76,11 @@ class Reporter:
             return
         result = record["result"]
         if result["status"] != "done":
-            why = f"at step {result['diverged_at']:,}" if "diverged_at" in result else f"{', '.join(result['emptied'])} empty"
+            why = (
+                f"at step {result['diverged_at']:,}"
+                if "diverged_at" in result
+                else f"{', '.join(result['emptied'])} empty"
+            )
             self.say(f"{self._head(0)}  {result['status']}: {why}{self._left()}")
             return
         shown = result.get("early_stop", result["end"])["test_accuracy"]

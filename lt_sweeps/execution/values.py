@@ -100,16 +100,16 @@ class Values:
     def _prune(self, node: Prune) -> masks.Mask:
         parent, scores = self.mask(node.parent), self.scores(node.scores)
         generator = rng(node.ties, "ties")
-        mask = allocation.allocate(
-            scores, parent, node.fraction, node.groups, node.factors, node.times, generator
-        )
+        mask = allocation.allocate(scores, parent, node.fraction, node.groups, node.factors, node.times, generator)
         result = {
             "kept": masks.kept(mask),
             "total": masks.total(mask),
             "eligible": allocation.eligible(scores, parent),
             "emptied": masks.emptied(mask),
         }
-        self.store.commit(node.key, node.describe(), sources(node), result, {"mask": encode_mask(mask)}, self.fingerprint)
+        self.store.commit(
+            node.key, node.describe(), sources(node), result, {"mask": encode_mask(mask)}, self.fingerprint
+        )
         return mask
 
     def excluded(self, node: Mask) -> int:

@@ -14,8 +14,10 @@ Row = Mapping[str, Any]
 
 # Columns that are measured or tell replicates apart; every other column labels a curve.
 MEASURED = frozenset(
-    "seed level density weights_remaining sparsity test_accuracy val_accuracy early_stop_step "
-    "early_stop_test_accuracy steps status key".split()
+    {
+        *("seed", "level", "status", "key", "density", "weights_remaining", "sparsity", "steps"),
+        *("test_accuracy", "val_accuracy", "early_stop_step", "early_stop_test_accuracy"),
+    }
 )
 
 

@@ -2,59 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from html import escape
-from math import log10
 from textwrap import wrap
 from typing import Any
 
 from lt_sweeps.report.curves import Curve, Point, differing, over_seeds
 from lt_sweeps.report.statistics import Interval, matching
-from lt_sweeps.report.verdict import bounds, percent, seeds, signed, statuses
+from lt_sweeps.report.styles import Style
+from lt_sweeps.report.wording import bounds, number, percent, seeds, signed, statuses
+from lt_sweeps.report.axes import span, ticks, two_digits, x_range
 
-# Okabe & Ito's and Tol's colours, which differ to colour-blind readers too; symbols and dashes say the same again.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#332288", "#999933", "#882255")
-SYMBOLS = ("circle", "square", "diamond", "triangle-up", "triangle-down", "pentagon", "star")
-DASHES = ("solid", "dash", "dot", "dashdot", "longdash")
 GREY, INK, GRID = "#6b7280", "#1f2933", "#e8eaed"
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
-TICKS = 9  # as many fit on a phone
 PLOT_HEIGHT, ENTRY_HEIGHT = 430, 21
 
-
-@dataclass(frozen=True)
-class Style:
-    """How a curve looks and what it is called, the same in every figure of a page."""
-
-    name: str
-    colour: str
-    symbol: str
-    dash: str
-
-
-def styles(found: Sequence[Curve]) -> list[Style]:
-    """A style for each curve. With one cell, colours tell controls; with several, colours tell cells and dashes controls."""
-    named = differing(found)
-    controls = sorted({curve.control for curve in found}, key=lambda name: (name != "none", name))
-    cells = list(dict.fromkeys(tuple(curve.labels.get(name, "default") for name in named) for curve in found))
-    result = []
-    for curve in found:
-        control = controls.index(curve.control)
-        values = tuple(curve.labels.get(name, "default") for name in named)
-        colour = control if len(cells) == 1 else cells.index(values)
-        words = [f"{name}={value}" for name, value in zip(named, values, strict=True)]
-        if len(controls) > 1 or not words:
-            words.append("ticket" if curve.control == "none" else f"control={curve.control}")
-        result.append(
-            Style(
-                ", ".join(words),
-                COLOURS[colour % len(COLOURS)],
-                SYMBOLS[(control if len(cells) > 1 else colour) % len(SYMBOLS)],
-                DASHES[control % len(DASHES)],
-            )
-        )
-    return result
 
 
 def accuracy_figure(found: Sequence[Curve], look: Sequence[Style]) -> dict[str, Any]:
@@ -80,7 +43,7 @@ def _figure(
 ) -> dict[str, Any]:
     shown = [[p for p in curve.points if p.remaining] for curve in found]
     at = [p.remaining for points in shown for p in points if p.remaining] or [100.0]
-    low, high = _span([v for points in shown for p in points if (v := value(p))], ceiling)
+    low, high = span([v for points in shown for p in points if (v := value(p))], ceiling)
     data: list[dict[str, Any]] = [*_dense(found, value, unit, (max(at), min(at)))]
     for curve, style, points in zip(found, look, shown, strict=True):
         data += _curve(style, points, value, unit, low, ceiling is not None)
@@ -112,7 +75,7 @@ def _figure(
         "xaxis": {
             **axis,
             "type": "log",
-            "range": _x_range(at),
+            "range": x_range(at),
             "title": {"text": "Weights remaining (%)", "standoff": 12},
             "tickvals": ticks(at),
             "ticktext": [two_digits(x) for x in ticks(at)],
@@ -249,53 +212,3 @@ def _hover(style: Style, point: Point, mean: Interval, unit: str, judged: bool) 
 
 def _left(point: Point) -> str:
     return "dense" if point.level == 0 else f"{percent(point.remaining or 0)} % of weights, level {point.level}"
-
-
-def number(value: float, unit: str) -> str:
-    """A value with its unit: two decimals of a percentage, whole iterations."""
-    return f"{value:.2f} %" if unit else f"{value:,.0f} iterations"
-
-
-def _span(found: Sequence[Interval], ceiling: float | None) -> tuple[float, float]:
-    """The y range: all means, and intervals unless they would flatten the curves."""
-    if not found:
-        return 0.0, ceiling or 1.0
-    low, high = min(v.mean for v in found), max(v.mean for v in found)
-    room = max(high - low, 0.4 if ceiling else 0.1 * high, 1e-9)
-    low = max(min(v.low if v.low is not None else v.mean for v in found), low - room)
-    high = min(max(v.high if v.high is not None else v.mean for v in found), high + room)
-    pad = 0.07 * (high - low) or room
-    low, high = max(low - pad, 0.0), high + pad
-    return (0.0 if ceiling is None else low), (high if ceiling is None else min(high, ceiling + 0.3 * pad))
-
-
-def _x_range(at: Sequence[float]) -> list[float]:
-    first, last = log10(max(at)), log10(min(at))
-    pad = 0.03 * (first - last) or 0.1
-    return [first + pad, last - pad]
-
-
-def ticks(at: Sequence[float]) -> list[float]:
-    """The levels to name on a log axis, dense first: as many as have room, the sparsest among them.
-
-    >>> ticks([100, 80, 64, 51.2, 41, 32.8, 26.2, 21, 16.8, 13.4, 10.7, 8.6, 6.9, 5.5])
-    [100, 64, 41, 26.2, 16.8, 10.7, 5.5]
-    """
-    levels = sorted(set(at), reverse=True)
-    gap = (log10(levels[0]) - log10(levels[-1])) / TICKS
-    chosen = [levels[0]]
-    for level in levels[1:]:
-        if log10(chosen[-1]) - log10(level) >= gap:
-            chosen.append(level)
-    if chosen[-1] != levels[-1]:
-        chosen[max(1, len(chosen) - 1) :] = [levels[-1]]
-    return chosen
-
-
-def two_digits(value: float) -> str:
-    """A tick of two digits.
-
-    >>> [two_digits(x) for x in (100.0, 51.2, 8.59, 3.5, 0.123)]
-    ['100', '51', '8.6', '3.5', '0.12']
-    """
-    return f"{value:.0f}" if value >= 10 else f"{value:.2g}"

@@ -9,15 +9,20 @@ from pathlib import Path
 from typing import Any
 
 from lt_sweeps.report.curves import Curve, Row, curves
-from lt_sweeps.report.figures import Style, accuracy_figure, early_stop_figure, styles
-from lt_sweeps.report.statistics import MARGIN
+from lt_sweeps.report.figures import accuracy_figure, early_stop_figure
+from lt_sweeps.report.styles import Style, styles
 from lt_sweeps.report.levels import table
-from lt_sweeps.report.verdict import statuses, verdicts
+from lt_sweeps.report.statistics import MARGIN
+from lt_sweeps.report.verdict import verdicts
+from lt_sweeps.report.wording import statuses
 
 CONFIG = {
     "responsive": True,
+    "displayModeBar": "hover",
+    # plotly 7 has a button that sends the data to its makers.
+    "showSendToCloud": False,
     "displaylogo": False,
-    "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d"],
+    "modeBarButtonsToRemove": ["sendChartToCloud", "select2d", "lasso2d", "autoScale2d"],
     "toImageButtonOptions": {"format": "svg"},
 }
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from math import fsum
 
 from lt_sweeps.report.curves import (
     Curve,
@@ -13,7 +14,8 @@ from lt_sweeps.report.curves import (
     over_seeds,
     sparsest_matching,
 )
-from lt_sweeps.report.statistics import Interval, matching, paired
+from lt_sweeps.report.statistics import matching, paired
+from lt_sweeps.report.wording import bounds, percent, seeds, signed, statuses
 
 
 def verdicts(found: Sequence[Curve]) -> list[str]:
@@ -33,9 +35,8 @@ def verdict(curve: Curve, controls: Sequence[Curve] = (), settings: str = "") ->
     model, dataset = curve.place
     head = f"{model} on {dataset}" + (f" ({settings})" if settings else "") + ": "
     what = "tickets" if curve.control == "none" else f"control={curve.control} networks"
-    dense = over_seeds(curve.dense.accuracy) if curve.dense else None
     finished = [point for point in curve.pruned if point.accuracy]
-    if dense is None:
+    if curve.dense is None or not curve.dense.accuracy:
         return head + f"no dense network has finished{_counts([curve.dense], ': ')}, so there is nothing to match."
     if not finished:
         return head + f"none of the {what} has finished{_counts(curve.pruned, ': ')}."
@@ -61,57 +62,13 @@ def verdict(curve: Curve, controls: Sequence[Curve] = (), settings: str = "") ->
     last = finished[-1]
     if not any(point.to_dense for point in finished):
         return head + f"no seed has finished both the dense network and its {what}, so nothing can be paired."
-    seeds = max(len(point.accuracy) for point in [curve.dense, *finished] if point)
-    mean = over_seeds(last.accuracy)
+    dense_mean, last_mean = (fsum(of.values()) / len(of) for of in (curve.dense.accuracy, last.accuracy))
     return (
         head
-        + f"matching cannot be judged from {'one seed' if seeds == 1 else 'one seed per level'}; "
-        + f"test accuracy is {dense.mean:.1f} % dense and {mean.mean if mean else 0:.1f} % for {what} "
-        + f"that keep {_kept(last)}{_counts([last], ', ', ' left out')}."
+        + f"matching cannot be judged from one seed; test accuracy is {dense_mean:.1f} % dense and {last_mean:.1f} % "
+        + f"for {what} that keep {_kept(last)}{_counts([last], ', ', ' left out')}."
         + _against(last, controls)
     )
-
-
-def percent(value: float) -> str:
-    """A percentage of weights with three digits.
-
-    >>> percent(100.0), percent(51.23), percent(3.559), percent(0.0312)
-    ('100', '51.2', '3.56', '0.0312')
-    """
-    return f"{value:.3g}" if value < 1000 else f"{value:,.0f}"
-
-
-def signed(value: float) -> str:
-    """Points of difference with two decimals; what rounds to zero has no sign.
-
-    >>> signed(0.049), signed(-0.051), signed(-0.001)
-    ('+0.05', '-0.05', '0.00')
-    """
-    return f"{value:+.2f}" if round(value, 2) else "0.00"
-
-
-def bounds(found: Interval) -> str:
-    """The ends of an interval in brackets, nothing where there is none."""
-    return "" if found.low is None or found.high is None else f"[{plain(found.low)}, {plain(found.high)}]"
-
-
-def plain(value: float) -> str:
-    """Two decimals, without a minus before zero."""
-    return f"{value:.2f}" if round(value, 2) else "0.00"
-
-
-def seeds(n: int) -> str:
-    """How many seeds."""
-    return "1 seed" if n == 1 else f"{n} seeds"
-
-
-def statuses(counts: Mapping[str, int]) -> str:
-    """Counts by status.
-
-    >>> statuses({"collapsed": 2, "blocked": 1})
-    '2 collapsed, 1 blocked'
-    """
-    return ", ".join(f"{count} {status}" for status, count in counts.items())
 
 
 def _kept(point: Point) -> str:
@@ -122,7 +79,8 @@ def _kept(point: Point) -> str:
 
 def _evidence(point: Point) -> str:
     mean, difference = over_seeds(point.accuracy), point.to_dense
-    assert mean is not None and difference is not None  # only judged levels have evidence
+    if mean is None or difference is None:
+        raise ValueError(f"level {point.level} has not been judged")
     return (
         f"test accuracy {mean.mean:.1f} %, {signed(difference.mean)} points against dense, "
         f"95 % interval {bounds(difference)}, {seeds(difference.n)}{_counts([point], ', ', ' left out')}"

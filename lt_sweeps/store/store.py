@@ -99,7 +99,8 @@ class Store:
                 continue
             for source in record["sources"]:
                 made_from.setdefault(source, []).append(record["key"])
-        found, frontier = dict.fromkeys(()), [key]
+        found: dict[str, None] = {}
+        frontier = [key]
         while frontier:
             for child in made_from.get(frontier.pop(), []):
                 if child not in found:
@@ -176,7 +177,8 @@ class Store:
             os.replace(path, place)
         except FileNotFoundError:
             return
-        warnings.warn(f"{path.name[:12]}... in the store is damaged ({reason}): set aside, to be computed again", stacklevel=2)
+        what = f"{path.name[:12]}... in the store is damaged ({reason})"
+        warnings.warn(f"{what}: set aside, to be computed again", stacklevel=2)
 
 
 def _checksum(record: Record) -> str:

@@ -68,9 +68,9 @@ class MaskedOptimizer(pl.Callback):
         """Zero or refill the pruned weights, and zero their optimizer state where it may have moved."""
         if not self._weights:
             return
-        torch._foreach_mul_(self._weights, self._keep)
+        torch._foreach_mul_(self._weights, self._keep)  # type: ignore[arg-type]
         if self._put_back is not None:
-            torch._foreach_add_(self._weights, self._put_back)
+            torch._foreach_add_(self._weights, self._put_back)  # type: ignore[arg-type]
         if self._optimizer is not None:
             for weight, keep in zip(self._weights, self._keep, strict=True):
                 for value in self._optimizer.state.get(weight, {}).values():

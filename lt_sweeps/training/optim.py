@@ -18,7 +18,7 @@ def optimizer(described: Part, network: nn.Module) -> Optimizer:
     """Any torch optimizer over all trainable parameters; fused where it can be and is not said otherwise."""
     constructor = load("optimizer", described.name)
     args = dict(described.args)
-    if "fused" in inspect.signature(constructor).parameters and not {"fused", "foreach", "differentiable"} & args.keys():
+    if "fused" in inspect.signature(constructor).parameters and not {"fused", "foreach"} & args.keys():
         args["fused"] = True
     made: Optimizer = constructor([p for p in network.parameters() if p.requires_grad], **args)
     return made

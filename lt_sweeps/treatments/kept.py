@@ -35,6 +35,4 @@ def keep_batchnorm(mask: Mask, ref: State, end: State, generator: torch.Generato
     {'fc.weight': 1.0, 'bn.weight': 2.0, 'bn.running_mean': 2.0}
     """
     norms = {name.removesuffix("running_mean") for name in ref if name.endswith("running_mean")}
-    return {
-        name: (end if name[: name.rfind(".") + 1] in norms else ref)[name].clone() for name in ref
-    }
+    return {name: (end if name[: name.rfind(".") + 1] in norms else ref)[name].clone() for name in ref}

@@ -1,0 +1,47 @@
+"""How curves look and what they are called."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from lt_sweeps.report.curves import Curve, differing
+
+# Okabe & Ito's and Tol's colours, which differ to colour-blind readers too; symbols and dashes say the same again.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#332288", "#999933", "#882255")
+SYMBOLS = ("circle", "square", "diamond", "triangle-up", "triangle-down", "pentagon", "star")
+DASHES = ("solid", "dash", "dot", "dashdot", "longdash")
+
+
+@dataclass(frozen=True)
+class Style:
+    """How a curve looks and what it is called, the same in every figure of a page."""
+
+    name: str
+    colour: str
+    symbol: str
+    dash: str
+
+
+def styles(found: Sequence[Curve]) -> list[Style]:
+    """A style for each curve. With one cell, colours tell controls; with several, colours tell cells and dashes controls."""
+    named = differing(found)
+    controls = sorted({curve.control for curve in found}, key=lambda name: (name != "none", name))
+    cells = list(dict.fromkeys(tuple(curve.labels.get(name, "default") for name in named) for curve in found))
+    result = []
+    for curve in found:
+        control = controls.index(curve.control)
+        values = tuple(curve.labels.get(name, "default") for name in named)
+        colour = control if len(cells) == 1 else cells.index(values)
+        words = [f"{name}={value}" for name, value in zip(named, values, strict=True)]
+        if len(controls) > 1 or not words:
+            words.append("ticket" if curve.control == "none" else f"control={curve.control}")
+        result.append(
+            Style(
+                ", ".join(words),
+                COLOURS[colour % len(COLOURS)],
+                SYMBOLS[(control if len(cells) > 1 else colour) % len(SYMBOLS)],
+                DASHES[control % len(DASHES)],
+            )
+        )
+    return result

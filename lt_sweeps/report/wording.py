@@ -1,0 +1,54 @@
+"""How numbers are said, the same in sentences, figures and tables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from lt_sweeps.report.statistics import Interval
+
+
+def percent(value: float) -> str:
+    """A percentage of weights with three digits.
+
+    >>> percent(100.0), percent(51.23), percent(3.559), percent(0.0312)
+    ('100', '51.2', '3.56', '0.0312')
+    """
+    return f"{value:.3g}" if value < 1000 else f"{value:,.0f}"
+
+
+def signed(value: float) -> str:
+    """Points of difference with two decimals; what rounds to zero has no sign.
+
+    >>> signed(0.049), signed(-0.051), signed(-0.001)
+    ('+0.05', '-0.05', '0.00')
+    """
+    return f"{value:+.2f}" if round(value, 2) else "0.00"
+
+
+def bounds(found: Interval) -> str:
+    """The ends of an interval in brackets, nothing where there is none."""
+    return "" if found.low is None or found.high is None else f"[{plain(found.low)}, {plain(found.high)}]"
+
+
+def plain(value: float) -> str:
+    """Two decimals, without a minus before zero."""
+    return f"{value:.2f}" if round(value, 2) else "0.00"
+
+
+def seeds(n: int) -> str:
+    """How many seeds."""
+    return "1 seed" if n == 1 else f"{n} seeds"
+
+
+def statuses(counts: Mapping[str, int]) -> str:
+    """Counts by status.
+
+    >>> statuses({"collapsed": 2, "blocked": 1})
+    '2 collapsed, 1 blocked'
+    """
+    return ", ".join(f"{count} {status}" for status, count in counts.items())
+
+
+def number(value: float, unit: str) -> str:
+    """A value with its unit: two decimals of a percentage, whole iterations."""
+    return f"{value:.2f} %" if unit else f"{value:,.0f} iterations"
