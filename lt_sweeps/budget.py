@@ -7,10 +7,11 @@ clock (milestones, warm-up, rewind point), sets how many evaluations there are, 
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 from typing import Any
 
-from lt_sweeps.config import Config, Mistake, Target, steps
+from lt_sweeps.config import Config, Mistake, Target
 from lt_sweeps.graph import Data, Part, Recipe
 from lt_sweeps.registry import part
 
@@ -118,3 +119,16 @@ def last_learning_rate(config: Config) -> float:
         raise Mistake("rewind.finetune_lr: give it, it cannot be read off this recipe")
     gamma = schedule.args.get("gamma", 0.1) if schedule else 1.0
     return float(lr) * float(gamma) ** len(drops)
+
+
+def steps(text: str | int, per_epoch: int, where: str) -> int:
+    """Iterations in "500it", "2ep", "1ep50it" or "500".
+
+    >>> steps("2ep50it", 916, "rewind.step")
+    1882
+    """
+    match = re.fullmatch(r"(?:(\d+(?:\.\d+)?)ep)?(?:(\d+)(?:it)?)?", str(text).strip())
+    if not match or not any(match.groups()):
+        raise Mistake(f"{where}={text}: write iterations as '500it' or epochs as '2ep'")
+    epochs, iterations = match.groups()
+    return round(float(epochs or 0) * per_epoch) + int(iterations or 0)

@@ -1,21 +1,11 @@
-"""The schema of a command line. Nothing below this file sees a DictConfig.
-
-Hydra composes the groups of `conf/` onto these dataclasses; `read` turns the result into a plain, checked
-`Config`, and refuses in one line what Hydra lets pass: keys added with `+`, numbers that are not finite,
-values out of range. No torch here.
-"""
+"""The schema of a command line: Hydra composes the groups of `conf/` onto these dataclasses. No torch here."""
 
 from __future__ import annotations
 
-import math
-import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from omegaconf import MISSING, OmegaConf
-
-from lt_sweeps.registry import nearest
+from omegaconf import MISSING
 
 
 class Mistake(Exception):
@@ -174,103 +164,3 @@ class Config:
     trainer: TrainerConfig = field(default_factory=TrainerConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
     paths: PathsConfig = field(default_factory=PathsConfig)
-
-
-CHOICES = {
-    "recipe.last_batch": ("drop", "keep"),
-    "recipe.precision": ("32-true", "bf16-mixed", "64-true"),
-    "prune.groups": ("global", "layerwise"),
-    "prune.on_empty": ("collapse", "error"),
-    "rewind.retrain": ("remaining", "full"),
-    "rewind.batchnorm": ("rewind", "keep"),
-    "trainer.accelerator": ("auto", "cpu", "gpu", "mps"),
-}
-RANGES: dict[str, tuple[float, float]] = {
-    "recipe.batch_size": (1, math.inf),
-    "recipe.validation": (0, math.inf),
-    "recipe.clip_norm": (1e-12, math.inf),
-    "prune.rate": (1e-6, 1 - 1e-6),
-    "prune.levels": (0, 1000),
-    "budget.steps": (1e-6, 1),
-    "budget.max_steps": (1, math.inf),
-    "budget.train_examples": (1, math.inf),
-    "budget.eval_examples": (1, math.inf),
-    "budget.batch_size": (1, math.inf),
-    "budget.evaluations": (1, math.inf),
-    "trainer.threads": (1, 1024),
-    "dataset.classes": (2, math.inf),
-}
-
-
-def read(composed: Any) -> Config:
-    """The plain config of one cell. Raises Mistake."""
-    ours = OmegaConf.masked_copy(composed, [name for name in composed if name != "hydra"])
-    plain: Any = OmegaConf.to_container(ours, resolve=True, throw_on_missing=True)
-    config: Config = _build(Config, plain, "")
-    for where, allowed in CHOICES.items():
-        value = _get(config, where)
-        if value not in allowed:
-            raise Mistake(f"{where}={value}: choose one of {', '.join(allowed)}{nearest(str(value), allowed)}")
-    for where, (low, high) in RANGES.items():
-        value = _get(config, where)
-        if value is not None and not low <= value <= high:
-            limit = f"between {low:g} and {high:g}" if math.isfinite(high) else f"at least {low:g}"
-            limit = "between 0 and 1, both excluded" if where == "prune.rate" else limit
-            raise Mistake(f"{where}={value}: must be {limit}")
-    for pattern, factor in config.prune.factors.items():
-        if not 0 <= factor * config.prune.rate < 1:
-            raise Mistake(f"prune.factors[{pattern}]={factor}: times prune.rate it must lie in [0, 1)")
-    if len(config.recipe.mean) != len(config.recipe.std) or not all(config.recipe.std):
-        raise Mistake("recipe.mean and recipe.std: give one number per channel in both, std not 0")
-    return config
-
-
-def _get(config: Any, where: str) -> Any:
-    for name in where.split("."):
-        config = getattr(config, name)
-    return config
-
-
-def _build(schema: Any, given: Mapping[str, Any], where: str) -> Any:
-    """`given` as the dataclass `schema`; types were checked by OmegaConf, names and numbers are here."""
-    known = {f.name: f for f in fields(schema)}
-    for name in given:
-        if name not in known:
-            raise Mistake(f"unknown key {where + name!r}{nearest(name, known)}")
-    built = {}
-    for name, f in known.items():
-        value = given[name]
-        inner = NESTED.get((schema, name)) or f.default_factory
-        if value is not None and is_dataclass(inner):
-            value = _build(inner, value, f"{where}{name}.")
-        else:
-            _check_numbers(value, where + name)
-        built[name] = value
-    return schema(**built)
-
-
-NESTED = {(RecipeConfig, "schedule"): Target}
-
-
-def _check_numbers(value: Any, where: str) -> None:
-    if isinstance(value, float) and not math.isfinite(value):
-        raise Mistake(f"{where}={value}: must be a finite number")
-    if isinstance(value, Mapping):
-        for name, item in value.items():
-            _check_numbers(item, f"{where}.{name}")
-    elif isinstance(value, (list, tuple)):
-        for item in value:
-            _check_numbers(item, where)
-
-
-def steps(text: str | int, per_epoch: int, where: str) -> int:
-    """Iterations in "500it", "2ep", "1ep50it" or "500".
-
-    >>> steps("2ep50it", 916, "rewind.step")
-    1882
-    """
-    match = re.fullmatch(r"(?:(\d+(?:\.\d+)?)ep)?(?:(\d+)(?:it)?)?", str(text).strip())
-    if not match or not any(match.groups()):
-        raise Mistake(f"{where}={text}: write iterations as '500it' or epochs as '2ep'")
-    epochs, iterations = match.groups()
-    return round(float(epochs or 0) * per_epoch) + int(iterations or 0)

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from lt_sweeps import sweep
-from lt_sweeps.config import Config, Mistake, read
+from lt_sweeps.config import Config, Mistake
+from lt_sweeps.reading import read
 
 HERE = Path(__file__).parent
 CONF = next(folder for folder in (HERE / "conf", HERE.parent / "conf") if folder.is_dir())

@@ -14,7 +14,7 @@ from lt_sweeps.config import Config, Mistake
 from lt_sweeps.execution import plan as planning
 from lt_sweeps.execution.plan import Plan
 from lt_sweeps.experiment import Experiment, build
-from lt_sweeps.graph import Node, digest
+from lt_sweeps.keys import Node, digest
 from lt_sweeps.report import table
 from lt_sweeps.store.store import Store, write
 

@@ -39,8 +39,8 @@ class LtSweepsLauncher(Launcher):
         import sys
 
         from lt_sweeps import sweep
-        from lt_sweeps.config import read
         from lt_sweeps.main import command
+        from lt_sweeps.reading import read
 
         composed = [self.loader.load_sweep_config(self.config, list(words)) for words in job_overrides]
         cells = [

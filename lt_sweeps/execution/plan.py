@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from lt_sweeps.experiment import Experiment
-from lt_sweeps.graph import END, At, Node, Train, topological
+from lt_sweeps.graph import END, At, Train, topological
+from lt_sweeps.keys import Node
 from lt_sweeps.store.store import Missing, Record, Store
 
 LADDER = tuple(10**power for power in range(1, 9))  # snapshots every training keeps, on the recipe's clock

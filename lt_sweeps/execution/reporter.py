@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 from typing import TextIO
 
 from lt_sweeps.execution.plan import Job
-from lt_sweeps.graph import Node, Train
+from lt_sweeps.graph import Train
+from lt_sweeps.keys import Node
 from lt_sweeps.store.store import Record
 
 PLAIN_EVERY = 15.0  # seconds between lines of one training where there is no terminal
@@ -76,11 +77,8 @@ class Reporter:
             return
         result = record["result"]
         if result["status"] != "done":
-            why = (
-                f"at step {result['diverged_at']:,}"
-                if "diverged_at" in result
-                else f"{', '.join(result['emptied'])} empty"
-            )
+            at, emptied = result.get("diverged_at"), ", ".join(result.get("emptied", []))
+            why = f"{emptied} empty" if at is None else f"at step {at:,}"
             self.say(f"{self._head(0)}  {result['status']}: {why}{self._left()}")
             return
         shown = result.get("early_stop", result["end"])["test_accuracy"]

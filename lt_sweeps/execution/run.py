@@ -21,7 +21,8 @@ from lt_sweeps.execution.plan import Job
 from lt_sweeps.execution.reporter import Reporter
 from lt_sweeps.execution.values import Values
 from lt_sweeps.experiment import Experiment
-from lt_sweeps.graph import At, Node, Train, sources, topological
+from lt_sweeps.graph import At, Train, sources, topological
+from lt_sweeps.keys import Node
 from lt_sweeps.store.store import Missing, Record, Store
 from lt_sweeps.store.tensors import encode_mask, encode_masked
 from lt_sweeps.training.fit import Hardware, Trained, fit

@@ -107,9 +107,8 @@ class Values:
             "eligible": allocation.eligible(scores, parent),
             "emptied": masks.emptied(mask),
         }
-        self.store.commit(
-            node.key, node.describe(), sources(node), result, {"mask": encode_mask(mask)}, self.fingerprint
-        )
+        blobs = {"mask": encode_mask(mask)}
+        self.store.commit(node.key, node.describe(), sources(node), result, blobs, self.fingerprint)
         return mask
 
     def excluded(self, node: Mask) -> int:

@@ -10,17 +10,22 @@ from lt_sweeps.report.statistics import Interval
 TICKS = 9  # as many fit on a phone
 
 
-def span(found: Sequence[Interval], ceiling: float | None) -> tuple[float, float]:
-    """The y range: all means, and intervals unless they would flatten the curves."""
-    if not found:
-        return 0.0, ceiling or 1.0
-    low, high = min(v.mean for v in found), max(v.mean for v in found)
-    room = max(high - low, 1.0 if ceiling else 10.0)
-    low = max(min(v.low if v.low is not None else v.mean for v in found), low - room)
-    high = min(max(v.high if v.high is not None else v.mean for v in found), high + room)
-    pad = 0.07 * (high - low) or room
-    low, high = max(low - pad, 0.0), high + pad
-    return (0.0 if ceiling is None else low), (high if ceiling is None else min(high, ceiling + 0.3 * pad))
+def span(found: Sequence[Interval], accuracy: bool) -> tuple[float, float]:
+    """The y range: all means, and their intervals as far as they do not flatten the curves; steps begin at 0.
+
+    Means of 97 and 98 have a range of 1: an interval may widen it by as much on each side, and 7 % are margin.
+
+    >>> span([Interval(97.0, 90.0, 104.0, 2), Interval(98.0, None, None, 1)], True)
+    (95.79, 99.21)
+    >>> span([Interval(100.0, None, None, 1), Interval(300.0, None, None, 1)], False)
+    (0.0, 314.0)
+    """
+    means = [value.mean for value in found] or [0.0]
+    room = max(max(means) - min(means), 1.0 if accuracy else 10.0)  # less would make much of little
+    low = max(min([*means, *(value.low for value in found if value.low is not None)]), min(means) - room)
+    high = min(max([*means, *(value.high for value in found if value.high is not None)]), max(means) + room)
+    pad = 0.07 * max(high - low, room)
+    return (round(max(low - pad, 0.0), 4) if accuracy else 0.0), round(high + pad, 4)
 
 
 def x_range(at: Sequence[float]) -> list[float]:

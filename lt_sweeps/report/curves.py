@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from math import fsum
 from typing import Any
@@ -97,14 +97,15 @@ def curves(rows: Sequence[Row]) -> list[Curve]:
         if row["seed"] in seeds and seeds[row["seed"]].get("key") != row.get("key"):
             raise ValueError(f"two trainings of level {row['level']}, seed {row['seed']} of {dict(labels)}")
         seeds[row["seed"]] = row
-    ends_only = {_place(row) for row in rows if _done(row) and row.get("early_stop_test_accuracy") is None}
-    return [
-        _curve(dict(labels), levels, (dict(labels)["model"], dict(labels)["dataset"]) not in ends_only)
-        for labels, levels in groups.items()
-    ]
+    done = [row for row in rows if _done(row)]
+    stopped = {_place(row) for row in done} - {_place(r) for r in done if r.get("early_stop_test_accuracy") is None}
+    return [_curve(dict(labels), levels, stopped) for labels, levels in groups.items()]
 
 
-def _curve(labels: Mapping[str, str], levels: Mapping[int, Mapping[int, Row]], at_early_stop: bool) -> Curve:
+def _curve(
+    labels: Mapping[str, str], levels: Mapping[int, Mapping[int, Row]], stopped: Collection[tuple[str, str]]
+) -> Curve:
+    at_early_stop = (labels["model"], labels["dataset"]) in stopped
     column = "early_stop_test_accuracy" if at_early_stop else "test_accuracy"
     dense = _by_seed(levels.get(0, {}), column)
     points = []

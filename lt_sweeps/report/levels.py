@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from html import escape
 
 from lt_sweeps.report.curves import Curve, Point, over_seeds
-from lt_sweeps.report.styles import Style
 from lt_sweeps.report.statistics import Interval, matching, paired
+from lt_sweeps.report.styles import Style
 from lt_sweeps.report.wording import bounds, percent, signed, statuses
 
 NOTHING = "&ndash;"

@@ -10,11 +10,27 @@ from typing import Any
 
 from lt_sweeps.report.curves import Curve, Row, curves
 from lt_sweeps.report.figures import accuracy_figure, early_stop_figure
-from lt_sweeps.report.styles import Style, styles
 from lt_sweeps.report.levels import table
 from lt_sweeps.report.statistics import MARGIN
+from lt_sweeps.report.styles import Style, styles
 from lt_sweeps.report.verdict import verdicts
 from lt_sweeps.report.wording import statuses
+
+MATCHING = f"""A level matches when the lower end of the 95 % interval of its difference to dense lies above -{MARGIN}
+points (non-inferiority). Two close means are no evidence of it. A level that does not match is not shown to be worse:
+its interval may only be too wide for the number of seeds. Each level is tested separately, without a correction for
+how many there are, on the test accuracies shown here, so that the sparsest matching level is a little optimistic."""
+INTERVAL = "Two-sided 95 % t-interval of the mean over n seeds. One seed has none."
+EXACT = """ An interval of width zero means that the seeds agree exactly, as they may on a small test set, not that the
+difference is certain."""
+PAIRED = """A difference is taken within each seed, between runs from the same initialisation and data order, and then
+averaged: each level against its own dense network, each ticket against its control at the same level."""
+STOPPED = "Test accuracies are those at that step; the test set chose nothing."
+ENDED = """Where nothing, or not in every run, was held out for validation, accuracies are those at the end of training;
+the axis says which."""
+COUNTED = "Percent of the weights that the recipe counts, which need not all be prunable. Dense is 100."
+LEFT_OUT = """Seeds that diverged, collapsed (a layer lost all its weights), were blocked by one that did, failed or are
+missing are counted in the notes and left out of every mean, which is then a mean of the survivors."""
 
 CONFIG = {
     "responsive": True,
@@ -116,31 +132,16 @@ def _finished(rows: Sequence[Row]) -> str:
 
 
 def _note(found: Sequence[Curve]) -> str:
-    early = any(curve.at_early_stop for curve in found)
-    exact = any(p.level and p.to_dense and p.to_dense.half == 0 for curve in found for p in curve.points)
+    levels = [point for curve in found for point in curve.points]
+    exact = any(point.level and point.to_dense and point.to_dense.half == 0 for point in levels)
     terms = {
-        "Matching": f"A level matches when the lower end of the 95 % interval of its difference to dense lies above "
-        f"-{MARGIN} points (non-inferiority). Two close means are no evidence of it. A level that does not match is "
-        "not shown to be worse: its interval may only be too wide for the number of seeds. Each level is tested "
-        "separately, without a correction for their number, and on the test accuracies that are shown, so the "
-        "sparsest matching level is a little optimistic.",
-        "Interval": "Two-sided 95 % t-interval of the mean over n seeds. One seed has none."
-        + (
-            " An interval of width zero means that all seeds agree exactly, as on a small test set, not that the "
-            "difference is certain."
-            if exact
-            else ""
-        ),
-        "Paired": "A difference is taken within each seed, between runs with the same initialisation and data order, and "
-        "then averaged: each level against its own dense network, and each ticket against its control at the same level.",
-        "Early stop": "The step of least validation loss; accuracies are the test accuracies at that step, which the test "
-        "set did not choose."
-        if early
-        else "Not available: nothing was held out for validation, so accuracies are those at the end of training.",
-        "Weights remaining": "Percent of the weights that the recipe counts, which need not all be prunable; dense is 100.",
-        "Left out": "Seeds that diverged, collapsed (a layer without weights), were blocked by one that did, failed or are "
-        "missing are counted in the notes and left out of every mean. Where some are left out, the mean is that of the "
-        "survivors.",
+        "Matching": MATCHING,
+        "Interval": INTERVAL + (EXACT if exact else ""),
+        "Paired": PAIRED,
+        "Early stop": "The step of least validation loss. "
+        + (STOPPED if all(curve.at_early_stop for curve in found) else ENDED),
+        "Weights remaining": COUNTED,
+        "Left out": LEFT_OUT,
     }
     items = "".join(f"<dt>{term}</dt><dd>{escape(text)}</dd>\n" for term, text in terms.items())
     return f"<section>\n<h2>How to read this</h2>\n<dl>\n{items}</dl>\n</section>"

@@ -24,7 +24,10 @@ class Style:
 
 
 def styles(found: Sequence[Curve]) -> list[Style]:
-    """A style for each curve. With one cell, colours tell controls; with several, colours tell cells and dashes controls."""
+    """A style for each curve. Colours tell cells apart and dashes their controls; of a single cell both tell controls.
+
+    A name says only what differs; `none`, the ticket, is called that.
+    """
     named = differing(found)
     controls = sorted({curve.control for curve in found}, key=lambda name: (name != "none", name))
     cells = list(dict.fromkeys(tuple(curve.labels.get(name, "default") for name in named) for curve in found))

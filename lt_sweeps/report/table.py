@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lt_sweeps.experiment import Experiment
-from lt_sweeps.graph import Node, Train
+from lt_sweeps.graph import Train
+from lt_sweeps.keys import Node
 from lt_sweeps.store.store import Record
 
 LABELS = ("model", "dataset", "prune", "rewind", "survivors", "control")

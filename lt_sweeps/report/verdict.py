@@ -15,7 +15,7 @@ from lt_sweeps.report.curves import (
     sparsest_matching,
 )
 from lt_sweeps.report.statistics import matching, paired
-from lt_sweeps.report.wording import bounds, percent, seeds, signed, statuses
+from lt_sweeps.report.wording import bounds, percent, points, seeds, statuses
 
 
 def verdicts(found: Sequence[Curve]) -> list[str]:
@@ -72,9 +72,8 @@ def verdict(curve: Curve, controls: Sequence[Curve] = (), settings: str = "") ->
 
 
 def _kept(point: Point) -> str:
-    return (
-        "an unknown share of the weights" if point.remaining is None else f"{percent(point.remaining)} % of the weights"
-    )
+    share = "an unknown share" if point.remaining is None else f"{percent(point.remaining)} %"
+    return f"{share} of the weights"
 
 
 def _evidence(point: Point) -> str:
@@ -82,13 +81,13 @@ def _evidence(point: Point) -> str:
     if mean is None or difference is None:
         raise ValueError(f"level {point.level} has not been judged")
     return (
-        f"test accuracy {mean.mean:.1f} %, {signed(difference.mean)} points against dense, "
+        f"test accuracy {mean.mean:.1f} %, {points(difference.mean)} against dense, "
         f"95 % interval {bounds(difference)}, {seeds(difference.n)}{_counts([point], ', ', ' left out')}"
     )
 
 
 def _against(point: Point, controls: Sequence[Curve]) -> str:
-    return "".join(f" {sentence}" for c in controls if (sentence := _difference(point, c)))
+    return "".join(f" {_difference(point, control)}" for control in controls)
 
 
 def _difference(point: Point, control: Curve) -> str:
@@ -98,15 +97,15 @@ def _difference(point: Point, control: Curve) -> str:
         return f"No {name} network has finished at that level{_counts([other], ': ')}."
     spread = bounds(difference)
     return (
-        f"Ticket minus {name} at that level: {signed(difference.mean)} points, "
+        f"Ticket minus {name} at that level: {points(difference.mean)}, "
         + (f"95 % interval {spread}, " if spread else "no interval, ")
         + f"{seeds(difference.n)}{_counts([other], ', ', ' left out')}."
     )
 
 
-def _counts(points: Sequence[Point | None], before: str, after: str = "") -> str:
+def _counts(levels: Sequence[Point | None], before: str, after: str = "") -> str:
     total: dict[str, int] = {}
-    for point in points:
+    for point in levels:
         for status, count in (point.unfinished if point else {}).items():
             total[status] = total.get(status, 0) + count
     return f"{before}{statuses(total)}{after}" if total else ""

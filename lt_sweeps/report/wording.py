@@ -49,6 +49,21 @@ def statuses(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{count} {status}" for status, count in counts.items())
 
 
-def number(value: float, unit: str) -> str:
-    """A value with its unit: two decimals of a percentage, whole iterations."""
-    return f"{value:.2f} %" if unit else f"{value:,.0f} iterations"
+def points(value: float) -> str:
+    """A difference of accuracies."""
+    return f"{signed(value)} points"
+
+
+def accuracy(found: Interval) -> str:
+    """A mean accuracy and half the width of its interval.
+
+    >>> accuracy(Interval(98.2, 98.1, 98.3, 5)), accuracy(Interval(98.2, None, None, 1))
+    ('98.20 ± 0.10 %', '98.20 %')
+    """
+    return f"{found.mean:.2f} %" if found.half is None else f"{found.mean:.2f} ± {found.half:.2f} %"
+
+
+def iterations(found: Interval) -> str:
+    """A mean step and half the width of its interval."""
+    spread = "" if found.half is None else f" ± {found.half:,.0f}"
+    return f"{found.mean:,.0f}{spread} iterations"

@@ -1,0 +1,130 @@
+"""The lines of a figure: one per curve, one per dense network."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from html import escape
+from textwrap import wrap
+from typing import Any
+
+from lt_sweeps.report.curves import Curve, Point, differing
+from lt_sweeps.report.statistics import Interval, matching
+from lt_sweeps.report.styles import DASHES, Style
+from lt_sweeps.report.wording import accuracy, bounds, iterations, percent, points, seeds, statuses
+
+GREY = "#6b7280"
+HOVER = "%{text}<extra></extra>"
+LEGEND_WIDTH = 38  # characters that fit on a phone
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """What a figure shows of the points of its curves."""
+
+    title: str
+    of: Callable[[Point], Interval | None]
+    accuracy: bool  # else iterations
+
+    def said(self, found: Interval) -> str:
+        """The mean and half the width of its interval."""
+        return accuracy(found) if self.accuracy else iterations(found)
+
+
+def curve_traces(style: Style, at: Sequence[Point], quantity: Quantity, bottom: float) -> list[dict[str, Any]]:
+    """The line of a curve, and at the bottom a cross for each level that some seed did not finish."""
+    there = [(p, v) for p in at if (v := quantity.of(p))]
+    halves = [v.half for _, v in there]
+    filled = [not quantity.accuracy or p.level == 0 or matching(p.to_dense) for p, _ in there]
+    line = {
+        "x": [p.remaining for p, _ in there],
+        "y": [v.mean for _, v in there],
+        "mode": "lines+markers",
+        "line": {"color": style.colour, "width": 2.2, "dash": style.dash},
+        "marker": {
+            "symbol": style.symbol,
+            "size": 8,
+            "color": [style.colour if full else "white" for full in filled],
+            "line": {"width": 1.8, "color": style.colour},
+        },
+        "error_y": {
+            "type": "data",
+            "array": halves,
+            "color": _faint(style.colour),
+            "thickness": 1.5,
+            "width": 3,
+            "visible": any(half is not None for half in halves),
+        },
+        "text": [_hover(style, p, v, quantity) for p, v in there],
+    }
+    lost = [p for p in at if p.unfinished]
+    crosses = {
+        "x": [p.remaining for p in lost],
+        "y": [bottom] * len(lost),
+        "mode": "markers",
+        "showlegend": False,
+        "cliponaxis": False,
+        "marker": {"symbol": "x-thin", "size": 10, "line": {"width": 2.6, "color": style.colour}},
+        "text": [_lost(style, p) for p in lost],
+    }
+    common = {"type": "scatter", "name": _legend(style.name), "legendgroup": style.name, "hovertemplate": HOVER}
+    return [common | line, *([common | crosses] if lost else [])]
+
+
+def dense_traces(found: Sequence[Curve], quantity: Quantity, ends: tuple[float, float]) -> list[dict[str, Any]]:
+    """A horizontal line for each dense network: curves that share one of its trainings share its line."""
+    groups: list[list[Curve]] = []
+    for curve in found:
+        same = [group for group in groups if any(curve.dense_keys & other.dense_keys for other in group)]
+        groups = [group for group in groups if group not in same] + [[*(c for group in same for c in group), curve]]
+    named = differing([group[0] for group in groups])
+    traces = []
+    for index, group in enumerate(groups):
+        dense = [curve.dense for curve in group if curve.dense]
+        by_seed = {seed: value for point in dense for seed, value in point.accuracy.items()}
+        steps = {seed: value for point in dense for seed, value in point.early_stop.items()}
+        mean = quantity.of(replace(dense[0], accuracy=by_seed, early_stop=steps)) if dense else None
+        if mean is None:
+            continue
+        settings = ", ".join(f"{name}={group[0].labels.get(name, 'default')}" for name in named)
+        name = "dense" + (f" ({settings})" if settings else "")
+        trace = {
+            "type": "scatter",
+            "mode": "lines",
+            "name": _legend(name),
+            "x": list(ends),
+            "y": [mean.mean, mean.mean],
+            "line": {"color": GREY, "width": 1.6, "dash": DASHES[1 + index % (len(DASHES) - 1)]},
+            "text": [f"<b>{escape(name)}</b><br>{quantity.said(mean)}<br>n = {mean.n}"] * 2,
+            "hovertemplate": HOVER,
+        }
+        traces.append(trace)
+    return traces
+
+
+def _hover(style: Style, point: Point, mean: Interval, quantity: Quantity) -> str:
+    lines = [f"<b>{escape(style.name)}</b>", _where(point), quantity.said(mean), f"n = {mean.n}"]
+    if quantity.accuracy and point.level and point.to_dense:
+        lines.append(f"{points(point.to_dense.mean)} against dense {bounds(point.to_dense)}".rstrip())
+        lines.append("matching" if matching(point.to_dense) else "not shown to match" if point.judged else "not judged")
+    if point.unfinished:
+        lines.append(escape(statuses(point.unfinished)))
+    return "<br>".join(lines)
+
+
+def _lost(style: Style, point: Point) -> str:
+    told = escape(statuses(point.unfinished))
+    return f"<b>{escape(style.name)}</b><br>{_where(point)}<br>{told}<br>{seeds(len(point.accuracy))} finished"
+
+
+def _where(point: Point) -> str:
+    return "dense" if point.level == 0 else f"{percent(point.remaining or 0)} % of weights, level {point.level}"
+
+
+def _legend(name: str) -> str:
+    return "<br>".join(escape(line) for line in wrap(name, LEGEND_WIDTH))
+
+
+def _faint(colour: str) -> str:
+    red, green, blue = (int(colour[at : at + 2], 16) for at in (1, 3, 5))
+    return f"rgba({red},{green},{blue},0.55)"
