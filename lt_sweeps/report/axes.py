@@ -13,19 +13,27 @@ TICKS = 9  # as many fit on a phone
 def span(found: Sequence[Interval], accuracy: bool) -> tuple[float, float]:
     """The y range: all means, and their intervals as far as they do not flatten the curves; steps begin at 0.
 
-    Means of 97 and 98 have a range of 1: an interval may widen it by as much on each side, and 7 % are margin.
+    It covers one point of accuracy at least, or ten steps: less would make much of little. Means of 97 and 98
+    have a range of 1, an interval may widen it by as much on each side, and 7 % are margin:
 
     >>> span([Interval(97.0, 90.0, 104.0, 2), Interval(98.0, None, None, 1)], True)
     (95.79, 99.21)
-    >>> span([Interval(100.0, None, None, 1), Interval(300.0, None, None, 1)], False)
-    (0.0, 314.0)
+    >>> span([Interval(98.0, None, None, 1)], True), span([Interval(4.0, None, None, 1)], False)
+    ((97.43, 98.57), (0.0, 10.7))
     """
-    means = [value.mean for value in found] or [0.0]
-    room = max(max(means) - min(means), 1.0 if accuracy else 10.0)  # less would make much of little
+    if not found:
+        return (0.0, 100.0) if accuracy else (0.0, 10.0)
+    means = [value.mean for value in found]
+    least = 1.0 if accuracy else 10.0
+    room = max(max(means) - min(means), least)
     low = max(min([*means, *(value.low for value in found if value.low is not None)]), min(means) - room)
     high = min(max([*means, *(value.high for value in found if value.high is not None)]), max(means) + room)
-    pad = 0.07 * max(high - low, room)
-    return (round(max(low - pad, 0.0), 4) if accuracy else 0.0), round(high + pad, 4)
+    if not accuracy:
+        return 0.0, round(1.07 * max(high, least), 4)
+    missing = max(0.0, least - (high - low)) / 2
+    low, high = low - missing, high + missing
+    pad = 0.07 * (high - low)
+    return round(max(low - pad, 0.0), 4), round(high + pad, 4)
 
 
 def x_range(at: Sequence[float]) -> list[float]:

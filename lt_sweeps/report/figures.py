@@ -12,7 +12,7 @@ from lt_sweeps.report.traces import Quantity, curve_traces, dense_traces
 
 INK, AXIS, GRID = "#1f2933", "#9aa1ab", "#e8eaed"
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
-HEIGHT, ENTRY_HEIGHT = 420, 20  # of a figure, and of each line that its legend may take on a phone
+HEIGHT, ENTRY_HEIGHT = 420, 24  # of a figure, and of each line that its legend may take on a phone
 
 
 def accuracy_figure(found: Sequence[Curve], look: Sequence[Style]) -> dict[str, Any]:
@@ -47,7 +47,10 @@ def _figure(found: Sequence[Curve], look: Sequence[Style], quantity: Quantity) -
         "height": HEIGHT + ENTRY_HEIGHT * sum(trace.get("showlegend", True) for trace in data),
         "margin": {"l": 64, "r": 14, "t": 30, "b": 56},
         "showlegend": True,
-        "legend": {"orientation": "h", "x": 0, "y": -0.17, "yanchor": "top", "font": {"size": 13}},
+        "legend": {
+            **{"orientation": "h", "xref": "container", "x": 0, "xanchor": "left", "font": {"size": 13}},
+            **{"yref": "container", "y": 0, "yanchor": "bottom"},
+        },
         "hovermode": "closest",
         "hoverlabel": {"bgcolor": "white", "bordercolor": AXIS, "font": {"family": FONT, "size": 13}, "align": "left"},
         "dragmode": False,  # so that a finger scrolls the page
@@ -59,6 +62,7 @@ def _figure(found: Sequence[Curve], look: Sequence[Style], quantity: Quantity) -
             "tickvals": named,
             "ticktext": [two_digits(level) for level in named],
             "tickangle": 0,
+            "automargin": True,
             "showgrid": False,
         },
         "yaxis": {
@@ -67,6 +71,7 @@ def _figure(found: Sequence[Curve], look: Sequence[Style], quantity: Quantity) -
             "title": {"text": quantity.title, "standoff": 8},
             "gridcolor": GRID,
             "nticks": 8,
+            "automargin": True,
             "tickformat": "" if quantity.accuracy else "~s",
         },
     }

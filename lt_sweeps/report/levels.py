@@ -20,10 +20,11 @@ def table(found: Sequence[Curve], look: Sequence[Style]) -> str:
     steps = any(point.early_stop for curve in found for point in curve.points)
     heads += ["Ticket minus this<br>(points)"] if controls else []
     heads += ["Early-stop<br>step"] if steps else []
-    head = "".join(f'<th scope="col">{name}</th>' for name in [*heads, "Notes"])
+    head = "".join(f'<th scope="col">{name}</th>' for name in heads) + '<th scope="col" class="notes">Notes</th>'
     body = ""
     for curve, style in zip(found, look, strict=True):
-        body += f'<tbody>\n<tr><th scope="rowgroup" colspan="{len(heads) + 1}"><span>{escape(style.name)}</span></th></tr>\n'
+        name = f'<th scope="rowgroup" colspan="{len(heads) + 1}"><span>{escape(style.name)}</span></th>'
+        body += f"<tbody>\n<tr>{name}</tr>\n"
         body += "".join(_line(point, _ticket(curve, found), controls, steps) for point in curve.points)
         body += "</tbody>\n"
     return (

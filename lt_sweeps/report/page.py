@@ -23,8 +23,8 @@ how many there are, on the test accuracies shown here, so that the sparsest matc
 INTERVAL = "Two-sided 95 % t-interval of the mean over n seeds. One seed has none."
 EXACT = """ An interval of width zero means that the seeds agree exactly, as they may on a small test set, not that the
 difference is certain."""
-PAIRED = """A difference is taken within each seed, between runs from the same initialisation and data order, and then
-averaged: each level against its own dense network, each ticket against its control at the same level."""
+PAIRED = """A difference is taken between two runs of the same seed and then averaged over the seeds that finished both:
+each level against its dense network, each ticket against its control at the same level."""
 STOPPED = "Test accuracies are those at that step; the test set chose nothing."
 ENDED = """Where nothing, or not in every run, was held out for validation, accuracies are those at the end of training;
 the axis says which."""
@@ -34,7 +34,6 @@ missing are counted in the notes and left out of every mean, which is then a mea
 
 CONFIG = {
     "responsive": True,
-    "displayModeBar": "hover",
     # plotly 7 has a button that sends the data to its makers.
     "showSendToCloud": False,
     "displaylogo": False,

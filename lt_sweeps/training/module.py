@@ -52,7 +52,9 @@ class TicketModule(pl.LightningModule):
     def configure_optimizers(self) -> Any:
         """The recipe's optimizer, fresh or as it was left, and its schedule at this step."""
         recipe = self.run.recipe
-        optimizer = optim.optimizer(recipe.optimizer, self.network)
+        # Lightning refuses to clip what a fused optimizer might unscale, even where nothing is scaled.
+        fused = recipe.clip_norm is None or "mixed" not in recipe.precision
+        optimizer = optim.optimizer(recipe.optimizer, self.network, fused)
         schedule = optim.schedule(recipe.schedule, optimizer, self.step) if recipe.schedule else None
         for parameter, state in zip(optimizer.param_groups[0]["params"], self._optimizer_state or [], strict=False):
             optimizer.state[parameter] = {name: _placed(value, parameter) for name, value in state.items()}
