@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from importlib import import_module
 from typing import Any
 
-from lt_sweeps import budget
+from lt_sweeps import budget as budgets
 from lt_sweeps.config import Config, Mistake
 from lt_sweeps.graph import Data, Dense, Init, Network, Part, Recipe, Ticket, Train
 from lt_sweeps.methods.choices import Choices
@@ -36,9 +36,9 @@ def build(config: Config, swept: Mapping[str, str] | None = None) -> Experiment:
 
 def _build(config: Config, swept: dict[str, str]) -> Experiment:
     _refuse_impossible(config)
-    time = budget.clock(config)
-    data = budget.scaled_data(config)
-    recipe = budget.scaled_recipe(config, time)
+    time = budgets.clock(config)
+    data = budgets.scaled_data(config)
+    recipe = budgets.scaled_recipe(config, time)
     network = _network(config)
     seeds = config.seeds
     dense = Train(
@@ -85,7 +85,7 @@ def _network(config: Config) -> Network:
     return Network(build, shape, config.dataset.classes, initialiser)
 
 
-def _choices(config: Config, time: budget.Clock, recipe: Recipe) -> Choices:
+def _choices(config: Config, time: budgets.Clock, recipe: Recipe) -> Choices:
     prune, rewind, seeds = config.prune, config.rewind, config.seeds
     step = time.at(rewind.step, "rewind.step")
     if step >= recipe.steps:
@@ -95,7 +95,7 @@ def _choices(config: Config, time: budget.Clock, recipe: Recipe) -> Choices:
         )
     start, retrain = (step if rewind.retrain == "remaining" else 0), recipe
     if rewind.finetune is not None:
-        lr = rewind.finetune_lr if rewind.finetune_lr is not None else budget.last_learning_rate(config)
+        lr = rewind.finetune_lr if rewind.finetune_lr is not None else budgets.last_learning_rate(config)
         optimizer = replace(recipe.optimizer, args={**recipe.optimizer.args, "lr": lr})
         length = max(1, time.at(rewind.finetune, "rewind.finetune"))
         retrain = replace(recipe, steps=length, optimizer=optimizer, schedule=None)
@@ -146,7 +146,10 @@ def _refuse_impossible(config: Config) -> None:
 
 def describe_budget(config: Config, data: Data, recipe: Recipe) -> str:
     """What a budget makes of a recipe, in a few words, for every output."""
-    told = f"budget={config.budget.name}: {recipe.steps:,} iterations of batch {recipe.batch_size}"
+    budget = config.budget
+    limits = (budget.max_steps, budget.train_examples, budget.eval_examples, budget.batch_size, budget.evaluations)
+    cut = budget.name == "paper" and (budget.steps < 1 or any(limit is not None for limit in limits))
+    told = f"budget={budget.name}{', cut' if cut else ''}: {recipe.steps:,} iterations of batch {recipe.batch_size}"
     told += f", evaluated every {recipe.eval_every}"
     if data.train_limit is not None:
         told += f", {data.train_limit:,} training examples"

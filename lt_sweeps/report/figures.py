@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lt_sweeps.report.axes import span, ticks, two_digits, x_range
@@ -13,6 +13,18 @@ from lt_sweeps.report.traces import Quantity, curve_traces, dense_traces
 INK, AXIS, GRID = "#1f2933", "#9aa1ab", "#e8eaed"
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
 HEIGHT, ENTRY_HEIGHT = 420, 24  # of a figure, and of each line that its legend may take on a phone
+
+NEAR = 5.0  # points below dense
+LEGEND = {  # below the plot, from the left edge of the figure, where a phone has most room
+    "orientation": "h",
+    "xref": "container",
+    "x": 0,
+    "xanchor": "left",
+    "yref": "container",
+    "y": 0,
+    "yanchor": "bottom",
+    "font": {"size": 13},
+}
 
 
 def accuracy_figure(found: Sequence[Curve], look: Sequence[Style]) -> dict[str, Any]:
@@ -28,6 +40,45 @@ def early_stop_figure(found: Sequence[Curve], look: Sequence[Style]) -> dict[str
     return _figure(found, look, Quantity("Early-stop step", lambda point: over_seeds(point.early_stop), False))
 
 
+def _near_dense(data: Sequence[Mapping[str, Any]], whole: list[float]) -> list[dict[str, Any]]:
+    """Two buttons, where collapsing levels would flatten what happens near dense."""
+    dense = [trace["y"][0] for trace in data if trace["mode"] == "lines"]
+    if not dense or whole[1] - whole[0] <= 2 * NEAR:
+        return []
+    best = max(y for trace in data for y in trace["y"])
+    near = [min(dense) - NEAR, min(whole[1], best + 0.3 * NEAR)]
+    views = (("Whole range", whole), ("Near dense", near))
+    return [
+        {
+            "type": "buttons",
+            "direction": "right",
+            "x": 0,
+            "xanchor": "left",
+            "y": 1.02,
+            "yanchor": "bottom",
+            "pad": {"t": 0, "b": 0, "l": 0, "r": 0},
+            "font": {"size": 12},
+            "bgcolor": "white",
+            "bordercolor": GRID,
+            "buttons": [
+                {"label": label, "method": "relayout", "args": [{"yaxis.range": view}]} for label, view in views
+            ],
+        }
+    ]
+
+
+def cuts_intervals(figure: Mapping[str, Any]) -> bool:
+    """Whether an interval reaches beyond the y range of a figure."""
+    low, high = figure["layout"]["yaxis"]["range"]
+    ends = [
+        (mean - half, mean + half)
+        for trace in figure["data"]
+        for mean, half in zip(trace["y"], trace.get("error_y", {}).get("array", ()), strict=False)
+        if half is not None
+    ]
+    return any(bottom < low or top > high for bottom, top in ends)
+
+
 def _figure(found: Sequence[Curve], look: Sequence[Style], quantity: Quantity) -> dict[str, Any]:
     """A plotly figure as plain data. A level with no weights at all has no place on the log axis."""
     shown = [[point for point in curve.points if point.remaining] for curve in found]
@@ -39,7 +90,7 @@ def _figure(found: Sequence[Curve], look: Sequence[Style], quantity: Quantity) -
         data += curve_traces(style, points, quantity, low)
     axis = {"showline": True, "linecolor": AXIS, "ticks": "outside", "tickcolor": AXIS, "ticklen": 5, "zeroline": False}
     named = ticks(at)
-    layout = {
+    layout: dict[str, Any] = {
         "template": "none",
         "font": {"family": FONT, "size": 13, "color": INK},
         "paper_bgcolor": "white",
@@ -47,10 +98,7 @@ def _figure(found: Sequence[Curve], look: Sequence[Style], quantity: Quantity) -
         "height": HEIGHT + ENTRY_HEIGHT * sum(trace.get("showlegend", True) for trace in data),
         "margin": {"l": 64, "r": 14, "t": 30, "b": 56},
         "showlegend": True,
-        "legend": {
-            **{"orientation": "h", "xref": "container", "x": 0, "xanchor": "left", "font": {"size": 13}},
-            **{"yref": "container", "y": 0, "yanchor": "bottom"},
-        },
+        "legend": LEGEND,
         "hovermode": "closest",
         "hoverlabel": {"bgcolor": "white", "bordercolor": AXIS, "font": {"family": FONT, "size": 13}, "align": "left"},
         "dragmode": False,  # so that a finger scrolls the page
@@ -75,4 +123,6 @@ def _figure(found: Sequence[Curve], look: Sequence[Style], quantity: Quantity) -
             "tickformat": "" if quantity.accuracy else "~s",
         },
     }
+    if quantity.accuracy and (menus := _near_dense(data, [low, high])):
+        layout |= {"updatemenus": menus, "margin": {"l": 64, "r": 14, "t": 72, "b": 56}}
     return {"data": data, "layout": layout}

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from lt_sweeps.report.curves import Curve, Row, curves
-from lt_sweeps.report.figures import accuracy_figure, early_stop_figure
+from lt_sweeps.report.figures import accuracy_figure, cuts_intervals, early_stop_figure
 from lt_sweeps.report.levels import table
 from lt_sweeps.report.statistics import MARGIN
 from lt_sweeps.report.styles import Style, styles
@@ -31,6 +31,13 @@ the axis says which."""
 COUNTED = "Percent of the weights that the recipe counts, which need not all be prunable. Dense is 100."
 LEFT_OUT = """Seeds that diverged, collapsed (a layer lost all its weights), were blocked by one that did, failed or are
 missing are counted in the notes and left out of every mean, which is then a mean of the survivors."""
+
+STEPS = "The step of least validation loss; lower is faster."
+NO_STEPS = """No figure of the early-stop step: no finished run here held out validation examples, so none has a step of
+least validation loss."""
+MEANS = "Means over seeds, with 95 % t-intervals from two seeds on."
+CUT = "Some intervals reach beyond the figure; the table has them whole."
+CROSS = "A cross on the axis: some seed did not finish at that level."
 
 CONFIG = {
     "responsive": True,
@@ -65,7 +72,7 @@ def render(rows: Sequence[Row], *, title: str, sweep: str, budgets: list[str], c
         f"<title>{escape(title)}</title>\n<style>\n{_css()}</style>\n{script}\n</head>\n<body>\n<main>",
         f'<p class="sweep">Sweep {escape(sweep)}</p>\n<h1>{escape(title)}</h1>',
         '<div class="verdicts">',
-        *(f"<p>{escape(sentence)}</p>" for sentence in told),
+        *(f"<p>{escape(sentence).replace(' %', '&nbsp;%')}</p>" for sentence in told),
         "</div>",
         _budget(budgets),
         _finished(rows),
@@ -80,33 +87,28 @@ def render(rows: Sequence[Row], *, title: str, sweep: str, budgets: list[str], c
 def _place(number: int, found: Sequence[Curve], look: Sequence[Style]) -> str:
     model, dataset = found[0].place
     name = f"{model} on {dataset}"
-    when = "at the step of least validation loss (early stop)" if found[0].at_early_stop else "at the end of training"
-    caption = f"Test accuracy {when}, mean over seeds with its 95 % t-interval where there are two seeds or more."
-    caption += f" Filled: dense, and levels that match it (within {MARGIN} points). Open: not shown to match."
-    if any(point.unfinished for curve in found for point in curve.points):
-        caption += " A cross on the axis: some seed did not finish at that level."
+    when = "at the step of least validation loss" if found[0].at_early_stop else "at the end of training"
+    told = f"Test accuracy {when}. Filled: dense, and levels that match it (within {MARGIN} points). "
+    told += "Open: not shown to match."
+    steps = early_stop_figure(found, look)
+    lost = any(point.unfinished for curve in found for point in curve.points)
     parts = [
         f"<section>\n<h2>{escape(name)}</h2>\n<h3>Accuracy</h3>",
-        _figure(accuracy_figure(found, look), f"accuracy-{number}", f"Test accuracy of {name}", caption),
+        _figure(accuracy_figure(found, look), f"accuracy-{number}", f"Test accuracy of {name}", told, lost),
         "<h3>Speed of learning</h3>",
+        f"<p>{NO_STEPS}</p>"
+        if steps is None
+        else _figure(steps, f"early-stop-{number}", f"Early-stop step of {name}", STEPS, lost),
+        f"<h3>Every level</h3>\n{table(found, look)}\n</section>",
     ]
-    steps = early_stop_figure(found, look)
-    if steps is None:
-        parts.append(
-            "<p>No figure of the early-stop step: no finished run here has a validation split, so none has a step "
-            "of least validation loss.</p>"
-        )
-    else:
-        caption = "The step of least validation loss, mean over seeds with its 95 % t-interval. Lower learns faster."
-        parts.append(_figure(steps, f"early-stop-{number}", f"Early-stop step of {name}", caption))
-    parts += ["<h3>Every level</h3>", table(found, look), "</section>"]
     return "\n".join(parts)
 
 
-def _figure(figure: Mapping[str, Any], name: str, label: str, caption: str) -> str:
+def _figure(figure: Mapping[str, Any], name: str, label: str, caption: str, lost: bool) -> str:
     from plotly.io import to_html
 
     div = to_html(figure, full_html=False, include_plotlyjs=False, config=dict(CONFIG), div_id=name)
+    caption += " " + MEANS + (" " + CUT if cuts_intervals(figure) else "") + (" " + CROSS if lost else "")
     return (
         f'<figure role="group" aria-label="{escape(label)} over weights remaining">\n{div}\n'
         f"<figcaption>{escape(caption)}</figcaption>\n</figure>"

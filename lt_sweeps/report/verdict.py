@@ -44,7 +44,7 @@ def verdict(curve: Curve, controls: Sequence[Curve] = (), settings: str = "") ->
     if best is not None:
         denser = [point for point in curve.pruned if point.level < best.level]
         failing = sum(not matching(point.to_dense) for point in denser)
-        exception = f" Of the {len(denser)} denser levels, {failing} cannot be shown to match." if failing else ""
+        exception = f" Of the denser levels, {failing} of {len(denser)} cannot be shown to match." if failing else ""
         return (
             head
             + f"the sparsest matching {what} keep {_kept(best)} ({_evidence(best)})."

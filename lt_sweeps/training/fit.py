@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import logging
+import signal
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -79,6 +80,11 @@ def fit(
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", module="pytorch_lightning")  # what Lightning tells itself
             trainer.fit(module, train_dataloaders=_Batches(batches, last - begun.step))
+    except SystemExit as left:
+        if isinstance(left.__context__, KeyboardInterrupt):  # Lightning turns one into the other, and deafens itself
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+            raise KeyboardInterrupt from None
+        raise
     except Diverged as stop:
         return Trained(begun, None, recorder.seconds, diverged_at=stop.step)
     network.to(examples.device)

@@ -1,0 +1,149 @@
+"""Laws 1, 2 and 6: allocation keeps exactly what it is asked to, nested, whatever the scores."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lt_sweeps.allocation import allocate, counts, eligible, select
+from lt_sweeps.masks import Mask, kept, shuffled
+from lt_sweeps.randomness import rng
+
+SHAPES = {"a.weight": (7, 5), "b.weight": (3, 3, 2), "c.weight": (11,)}
+KINDS = ["normal", "all equal", "few values", "some excluded", "all excluded", "bfloat16"]
+
+
+def scores_of(kind: str, seed: int) -> dict[str, torch.Tensor]:
+    """Scores as criteria may give them, ties and exclusions included."""
+    generator = rng(seed, "scores")
+    drawn = {name: torch.randn(shape, generator=generator) for name, shape in SHAPES.items()}
+    match kind:
+        case "all equal":
+            return {name: torch.ones_like(value) for name, value in drawn.items()}
+        case "few values":
+            return {name: value.round() for name, value in drawn.items()}
+        case "some excluded":
+            return {name: value.masked_fill(value < 0, -torch.inf) for name, value in drawn.items()}
+        case "all excluded":
+            return {name: torch.full_like(value, -torch.inf) for name, value in drawn.items()}
+        case "bfloat16":
+            return {name: value.bfloat16() for name, value in drawn.items()}
+    return drawn
+
+
+def parent_of(seed: int) -> Mask:
+    """A mask that keeps about two thirds."""
+    generator = rng(seed, "parent")
+    return {name: torch.rand(shape, generator=generator) < 0.67 for name, shape in SHAPES.items()}
+
+
+@given(kind=st.sampled_from(KINDS), seed=st.integers(0, 99), share=st.floats(0, 1))
+def test_exactly_the_asked_count_is_kept_nested_in_the_parent(kind: str, seed: int, share: float) -> None:
+    parent, scores, names = parent_of(seed), scores_of(kind, seed), tuple(sorted(SHAPES))
+    for keep in {0, round(share * kept(parent)), kept(parent)}:
+        mask = select(scores, parent, names, keep, rng(seed, "ties"))
+        assert kept(mask) == keep
+        assert all(bool((parent[name] | ~mask[name]).all()) for name in names)
+
+
+@given(seed=st.integers(0, 99), share=st.floats(0, 1))
+def test_excluded_weights_are_taken_last_and_the_eligible_are_counted(seed: int, share: float) -> None:
+    parent, scores = parent_of(seed), scores_of("some excluded", seed)
+    allowed = eligible(scores, parent)
+    assert allowed == sum(int((scores[n][parent[n]] > -torch.inf).sum()) for n in SHAPES)
+    keep = round(share * kept(parent))
+    mask = select(scores, parent, tuple(sorted(SHAPES)), keep, rng(seed, "ties"))
+    taken = sum(int((scores[name][mask[name]] > -torch.inf).sum()) for name in SHAPES)
+    assert taken == min(keep, allowed)
+
+
+def test_ties_are_broken_by_the_seed_and_not_by_position_or_layer() -> None:
+    parent = {name: torch.ones(2000, dtype=torch.bool) for name in ("early", "late")}
+    scores = {name: torch.zeros(2000) for name in parent}
+    masks = [select(scores, parent, ("early", "late"), 2000, rng(seed, "ties")) for seed in (0, 0, 1)]
+    assert all(torch.equal(masks[0][name], masks[1][name]) for name in parent)
+    assert not torch.equal(masks[0]["early"], masks[2]["early"])
+    for mask in masks:  # 1000 expected of each half, standard deviation 22
+        assert abs(kept({"early": mask["early"]}) - 1000) < 150
+        assert abs(int(mask["early"][:1000].sum()) - 500) < 120
+
+
+@given(kind=st.sampled_from(KINDS), seed=st.integers(0, 99), power=st.integers(-20, 20))
+def test_a_scale_of_the_scores_and_the_order_of_names_change_nothing(kind: str, seed: int, power: int) -> None:
+    parent, scores = parent_of(seed), scores_of(kind, seed)
+    scaled = {name: scores[name] * 2.0**power for name in reversed(sorted(SHAPES))}
+    turned = {name: parent[name] for name in reversed(sorted(SHAPES))}
+    for groups in ("global", "layerwise"):
+        one = allocate(scores, parent, 0.3, groups, {"c*": 0.5}, 1, rng(seed, "ties"))
+        two = allocate(scaled, turned, 0.3, groups, {"c*": 0.5}, 1, rng(seed, "ties"))
+        assert all(torch.equal(one[name], two[name]) for name in SHAPES)
+
+
+@pytest.mark.parametrize("groups", ["global", "layerwise"])
+@pytest.mark.parametrize("rate", [0.01, 0.2, 0.5, 0.97])
+def test_each_level_removes_its_share_of_what_remains_until_nothing_is_left(groups: str, rate: float) -> None:
+    mask = {name: torch.ones(shape, dtype=torch.bool) for name, shape in SHAPES.items()}
+    scores, levels = scores_of("normal", 0), 0
+    while kept(mask):
+        smaller = allocate(scores, mask, rate, groups, {}, 1, rng(levels, "ties"))
+        for names in [tuple(SHAPES)] if groups == "global" else [(name,) for name in SHAPES]:
+            n = sum(int(mask[name].sum()) for name in names)
+            left = sum(int(smaller[name].sum()) for name in names)
+            assert n - left == min(n, max(1, round(rate * n)))
+        mask, levels = smaller, levels + 1
+    assert levels >= 1
+    assert kept(allocate(scores, mask, rate, groups, {}, 1, rng(0, "ties"))) == 0
+
+
+def test_times_compounds_the_rate_as_levels_do() -> None:
+    dense = {name: torch.ones(shape, dtype=torch.bool) for name, shape in SHAPES.items()}
+    scores, chain = scores_of("normal", 3), dense
+    for level in range(1, 12):
+        chain = allocate(scores, chain, 0.2, "layerwise", {"b*": 0.5}, 1, rng(0, "ties"))
+        once = allocate(scores, dense, 0.2, "layerwise", {"b*": 0.5}, level, rng(0, "ties"))
+        assert all(torch.equal(chain[name], once[name]) for name in SHAPES)  # one ranking: nested cuts of it
+
+
+def test_factors_scale_a_groups_rate_and_zero_spares_it() -> None:
+    mask = {name: torch.ones(100, dtype=torch.bool) for name in ("conv", "fc", "output")}
+    found = counts(mask, 0.2, "layerwise", {"conv": 0.5, "output": 0.0})
+    assert dict(found) == {("conv",): 90, ("fc",): 80, ("output",): 100}
+    assert dict(counts(mask, 0.2, "global", {"output": 0.5})) == {("conv", "fc"): 160, ("output",): 90}
+    with pytest.raises(ValueError, match=r"nope.*matches none of conv, fc, output"):
+        counts(mask, 0.2, "global", {"nope": 1.0})
+
+
+def test_a_score_that_is_not_a_number_is_refused() -> None:
+    with pytest.raises(ValueError, match="not a number"):
+        select({"w": torch.tensor([1.0, torch.nan])}, {"w": torch.ones(2, dtype=torch.bool)}, ("w",), 1, rng(0))
+
+
+@given(seed=st.integers(0, 199), scope=st.sampled_from(["layer", "global"]))
+def test_a_shuffled_mask_keeps_its_counts_and_differs(seed: int, scope: str) -> None:
+    mask = parent_of(seed)
+    other = shuffled(mask, scope, rng(seed, "shuffle"))
+    assert kept(other) == kept(mask)
+    if scope == "layer":
+        assert all(int(other[name].sum()) == int(mask[name].sum()) for name in mask)
+    for name in mask:
+        if scope == "layer" and 0 < int(mask[name].sum()) < mask[name].numel():
+            assert not torch.equal(other[name], mask[name])
+    assert any(not torch.equal(other[name], mask[name]) for name in mask)
+
+
+def test_a_shuffle_that_cannot_differ_ends() -> None:
+    for value in (True, False):
+        mask = {"w": torch.full((4,), value)}
+        assert torch.equal(shuffled(mask, "layer", rng(0))["w"], mask["w"])
+
+
+def test_a_shuffle_reaches_every_place_equally() -> None:
+    mask = {"w": torch.arange(10) < 5}
+    hits = sum(shuffled(mask, "layer", rng(seed))["w"].int() for seed in range(2000))
+    assert isinstance(hits, torch.Tensor)
+    assert int(hits.min()) > 850  # 1000 expected, standard deviation 22
+    assert [a <= b for a, b in pairwise([int(hits.max()), 1150])] == [True]

@@ -1,0 +1,310 @@
+"""What a report may claim, and that its page needs nothing but itself."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from html.parser import HTMLParser
+from typing import Any
+
+import pytest
+
+from lt_sweeps.report.curves import closest, curves, sparsest_matching
+from lt_sweeps.report.figures import accuracy_figure, cuts_intervals, early_stop_figure
+from lt_sweeps.report.page import render
+from lt_sweeps.report.statistics import interval, matching, paired
+from lt_sweeps.report.styles import styles
+from lt_sweeps.report.verdict import verdicts
+
+PAPER = ["budget=paper: 50,000 iterations of batch 60, evaluated every 100"]
+SMOKE = ["budget=smoke: 8 iterations of batch 16, evaluated every 4"]
+
+
+def row(level: int, seed: int, accuracy: float | None, status: str = "done", **labels: Any) -> dict[str, Any]:
+    """A line of results.csv; `accuracy` is that at the early stop, the end is half a point lower."""
+    done = status == "done"
+    control = labels.get("control", "none")
+    return {
+        "model": "lenet_300_100",
+        "dataset": "mnist",
+        "prune": "imp",
+        "rewind": "init",
+        "survivors": "rewind",
+        "control": "none",
+        **labels,
+        "seed": seed,
+        "level": level,
+        "density": None if status == "blocked" else 0.5**level,
+        "weights_remaining": None if status == "blocked" else 100 * 0.5**level,
+        "sparsity": None if status == "blocked" else 1 - 0.5**level,
+        "test_accuracy": accuracy - 0.5 if done and accuracy is not None else None,
+        "val_accuracy": accuracy,
+        "early_stop_step": 5000 - 100 * level if done else None,
+        "early_stop_test_accuracy": accuracy if done else None,
+        "steps": 50000,
+        "status": status,
+        "key": f"{seed}-dense" if level == 0 else f"{seed}-{level}-{control}-{labels}",
+    }
+
+
+def sweep(differences: dict[int, list[float]], **labels: Any) -> list[dict[str, Any]]:
+    """Rows whose level differs from the dense network of each seed by so much."""
+    dense = [98.04, 98.2, 98.1, 98.3, 97.9]
+    return [
+        row(level, seed, dense[seed] + difference, **labels)
+        for level, by_seed in ({0: [0.0] * len(next(iter(differences.values())))} | differences).items()
+        for seed, difference in enumerate(by_seed)
+    ]
+
+
+MATCHES = {1: [0.1, 0.0, 0.2], 2: [-0.05, -0.1, 0.0], 3: [-1.0, -1.1, -0.9]}
+
+
+def page(rows: list[dict[str, Any]], budgets: list[str] = PAPER) -> str:
+    return render(rows, title="Tickets", sweep="demo", budgets=budgets, command="python -m lt_sweeps.main")
+
+
+def test_pairing_removes_what_differs_between_seeds() -> None:
+    dense, ticket = {0: 97.0, 1: 98.0, 2: 99.0}, {0: 96.9, 1: 97.9, 2: 98.9}
+    alone, difference = interval(ticket.values()), paired(ticket, dense)
+    assert difference is not None
+    assert difference.low == pytest.approx(-0.1)
+    assert alone.low is not None
+    assert alone.low < 96  # unpaired, nothing could be said
+    assert matching(difference)
+
+
+def test_matching_looks_at_the_lower_bound_and_never_at_means() -> None:
+    close, wide = interval([-0.1, -0.1, -0.1]), interval([-1.0, 0.0, 1.3])
+    assert wide.mean > close.mean
+    assert matching(close)
+    assert not matching(wide)
+    assert not matching(interval([0.0]))
+    assert not matching(interval([-0.2, -0.2]))  # the margin itself is too far
+
+
+def test_the_sparsest_matching_level_is_not_dense_and_controls_of_equal_keys_share_it() -> None:
+    [ticket] = curves(sweep(MATCHES))
+    best = sparsest_matching(ticket)
+    assert best is not None
+    assert best.remaining == 25
+    [worse] = curves(sweep({1: [-1.0, -1.2], 2: [-0.5, -0.6]}))
+    assert sparsest_matching(worse) is None
+    near = closest(worse)
+    assert near is not None
+    assert near.level == 2
+
+
+def test_accuracies_at_early_stop_and_at_the_end_are_never_mixed() -> None:
+    rows = sweep(MATCHES)
+    assert curves(rows)[0].points[0].accuracy[0] == pytest.approx(98.04)
+    rows[-1] |= {"early_stop_test_accuracy": None, "early_stop_step": None}
+    assert curves(rows)[0].points[0].accuracy[0] == pytest.approx(97.54)
+
+
+def test_two_trainings_of_one_place_in_the_table_are_refused() -> None:
+    rows = sweep(MATCHES)
+    assert curves([*rows, rows[0]]) == curves(rows)
+    with pytest.raises(ValueError, match="two trainings of level 0, seed 0"):
+        curves([*rows, rows[0] | {"key": "another"}])
+
+
+def test_verdict_of_matching_tickets() -> None:
+    assert verdicts(curves(sweep(MATCHES))) == [
+        "lenet_300_100 on mnist: the sparsest matching tickets keep 25 % of the weights (test accuracy 98.1 %, "
+        "-0.05 points against dense, 95 % interval [-0.17, 0.07], 3 seeds)."
+    ]
+
+
+def test_verdict_names_the_denser_levels_that_fail() -> None:
+    [told] = verdicts(curves(sweep({1: [-1.0, 1.0], 2: [0.0, 0.0]})))
+    assert told.endswith("2 seeds). Of the denser levels, 1 of 1 cannot be shown to match.")
+
+
+def test_verdict_against_a_control_is_paired_at_the_same_level() -> None:
+    control = sweep({1: [-1.0, -1.0, -1.0], 2: [-2.0, -2.0, -2.1], 3: [-3.0, -3.0, -3.0]}, control="reinit")
+    [told] = verdicts(curves(sweep(MATCHES) + control))
+    assert told.endswith(
+        "3 seeds). Ticket minus control=reinit at that level: +1.98 points, 95 % interval [1.72, 2.24], 3 seeds."
+    )
+
+
+def test_verdict_where_none_matches_gives_the_closest() -> None:
+    assert verdicts(curves(sweep({1: [-0.5, -0.6], 2: [-1.5, -1.6]}))) == [
+        "lenet_300_100 on mnist: no level can be shown to match the dense network; the closest tickets keep 50 % of "
+        "the weights (test accuracy 97.6 %, -0.55 points against dense, 95 % interval [-1.19, 0.09], 2 seeds)."
+    ]
+
+
+def test_verdict_from_one_seed_judges_nothing() -> None:
+    rows = sweep({1: [0.3], 2: [0.1]}) + sweep({1: [-1.0], 2: [-2.0]}, control="reinit")
+    assert verdicts(curves(rows)) == [
+        "lenet_300_100 on mnist: matching cannot be judged from one seed; test accuracy is 98.0 % dense and 98.1 % for "
+        "tickets that keep 25 % of the weights. Ticket minus control=reinit at that level: +2.10 points, no interval, "
+        "1 seed."
+    ]
+
+
+def test_verdict_of_runs_that_did_not_finish() -> None:
+    dense = [row(0, 0, 98.0), row(0, 1, 98.1)]
+    [told] = verdicts(curves([*dense, row(1, 0, None, "collapsed"), row(1, 1, None, "diverged")]))
+    assert told == "lenet_300_100 on mnist: none of the tickets has finished: 1 collapsed, 1 diverged."
+    [told] = verdicts(curves([row(0, 0, None, "failed"), row(1, 0, None, "blocked")]))
+    assert told == "lenet_300_100 on mnist: no dense network has finished: 1 failed, so there is nothing to match."
+    [told] = verdicts(curves([row(0, 0, 98.0), row(0, 1, None, "failed"), row(1, 1, 98.0)]))
+    assert "nothing can be paired" in told
+
+
+def test_cells_are_told_apart_by_what_differs_and_a_control_alone_is_no_ticket() -> None:
+    rows = sweep(MATCHES, **{"prune.rate": 0.2}) + sweep(MATCHES, **{"prune.rate": 0.5}, control="reinit")
+    found = curves(rows)
+    first, second = verdicts(found)
+    assert first.startswith("lenet_300_100 on mnist (prune.rate=0.2): the sparsest matching tickets keep")
+    assert second.startswith("lenet_300_100 on mnist (prune.rate=0.5): the sparsest matching control=reinit networks")
+    assert [style.name for style in styles(found)] == ["prune.rate=0.2, ticket", "prune.rate=0.5, control=reinit"]
+    assert [style.name for style in styles(curves(sweep(MATCHES)))] == ["ticket"]
+
+
+def collapsing() -> list[dict[str, Any]]:
+    lost = [row(3, 0, None, "collapsed"), row(3, 1, None, "collapsed"), row(3, 2, 97.0), row(4, 0, None, "blocked")]
+    return [r for r in sweep(MATCHES) if r["level"] < 3] + lost
+
+
+def test_what_collapsed_is_left_out_of_the_means_and_shown() -> None:
+    [curve] = curves(collapsing())
+    assert curve.points[3].accuracy == {2: 97.0}
+    assert curve.points[3].unfinished == {"collapsed": 2}
+    html = page(collapsing())
+    assert '<td class="notes">2 collapsed</td>' in html
+    assert "<td>level 4</td><td>0</td><td>&ndash;</td>" in html
+    assert "14 results" not in html
+    assert "13 results (level and seed of each curve): 10 done, 1 blocked, 2 collapsed." in html
+    crosses = [t for t in accuracy_figure([curve], styles([curve]))["data"] if t["mode"] == "markers"]
+    assert [trace["x"] for trace in crosses] == [[12.5]]
+    assert "A cross on the axis" in html
+
+
+def test_survivors_among_collapsed_seeds_are_called_that() -> None:
+    rows = [*sweep({1: [0.0, 0.01]}), row(0, 2, 98.0), row(1, 2, None, "collapsed")]
+    [told] = verdicts(curves(rows))
+    assert told.endswith("[-0.06, 0.07], 2 seeds, 1 collapsed left out).")
+
+
+def test_figures_are_valid_and_share_one_dense_line() -> None:
+    import plotly.graph_objects as go
+
+    found = curves(sweep(MATCHES) + sweep(MATCHES, control="reinit"))
+    for figure in (accuracy_figure(found, styles(found)), early_stop_figure(found, styles(found))):
+        assert figure is not None
+        go.Figure(figure)
+        assert [trace["name"] for trace in figure["data"]] == ["dense", "ticket", "control=reinit"]
+        assert figure["layout"]["xaxis"]["range"][0] > figure["layout"]["xaxis"]["range"][1]  # dense at the left
+        assert figure["layout"]["xaxis"]["ticktext"] == ["100", "50", "25", "12"]
+
+
+def test_two_dense_networks_have_two_lines() -> None:
+    other = [r | {"key": r["key"] + "lr"} for r in sweep(MATCHES, lr=0.1)]
+    found = curves(sweep(MATCHES, lr=0.01) + other)
+    names = [trace["name"] for trace in accuracy_figure(found, styles(found))["data"]]
+    assert names == ["dense (lr=0.01)", "dense (lr=0.1)", "lr=0.01", "lr=0.1"]
+
+
+def test_one_seed_has_no_interval_and_wide_intervals_that_are_cut_are_announced() -> None:
+    found = curves(sweep({1: [0.1]}))
+    figure = accuracy_figure(found, styles(found))
+    assert figure["data"][1]["error_y"] == figure["data"][1]["error_y"] | {"visible": False, "array": [None, None]}
+    assert not cuts_intervals(figure)
+    wide = sweep({1: [-2.0, 2.0]})
+    assert "Some intervals reach beyond the figure" in page(wide)
+
+
+def test_levels_that_fall_far_do_not_hide_what_is_near_dense() -> None:
+    far, near = (curves(sweep({1: [-0.1, 0.1], 2: [last, last]})) for last in (-60.0, -2.0))
+    [menu] = accuracy_figure(far, styles(far))["layout"]["updatemenus"]
+    whole, close = (button["args"][0]["yaxis.range"] for button in menu["buttons"])
+    assert whole[0] < 40
+    assert close[0] == pytest.approx(98.12 - 5)
+    assert "updatemenus" not in accuracy_figure(near, styles(near))["layout"]
+
+
+def test_without_a_validation_split_the_page_says_so() -> None:
+    rows = [r | {"early_stop_step": None, "early_stop_test_accuracy": None} for r in sweep(MATCHES)]
+    html = page(rows)
+    assert "No figure of the early-stop step" in html
+    assert "Test accuracy at the end (%)" in html
+    assert 'id="early-stop-1"' not in html
+
+
+def test_each_model_and_data_set_has_its_own_section() -> None:
+    html = page(sweep(MATCHES) + sweep(MATCHES, model="conv2", dataset="cifar10"))
+    assert html.count("<h2>lenet_300_100 on mnist</h2>") == html.count("<h2>conv2 on cifar10</h2>") == 1
+    assert html.count('id="accuracy-1"') == html.count('id="accuracy-2"') == 1
+
+
+@pytest.mark.parametrize("budgets", [SMOKE, PAPER + SMOKE, [], ["budget=paper, budget.steps=0.1: 5,000 iterations"]])
+def test_a_budget_that_is_not_the_papers_cannot_be_overlooked(budgets: list[str]) -> None:
+    html = page(sweep(MATCHES), budgets)
+    assert 'class="budget not-paper"' in html
+    assert all(line in html for line in budgets)
+    assert 'class="budget not-paper"' not in page(sweep(MATCHES), PAPER)
+
+
+class Tags(HTMLParser):
+    """Every start tag of a page."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[tuple[str, dict[str, str | None]]] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found.append((tag, dict(attrs)))
+
+
+def without_plotly(html: str) -> str:
+    from plotly.offline import get_plotlyjs
+
+    assert html.count(get_plotlyjs()) == 1
+    return html.replace(get_plotlyjs(), "")
+
+
+def test_the_page_asks_nothing_of_the_network() -> None:
+    html = without_plotly(page(sweep(MATCHES)))
+    tags = Tags()
+    tags.feed(html)
+    assert [attrs["href"] for _, attrs in tags.found if "href" in attrs] == ["data:,"]
+    assert not [tag for tag, attrs in tags.found if {"src", "srcset", "action"} & attrs.keys()]
+    assert not [word for word in ("http:", "https:", "//cdn", "@import", "url(") if word in html]
+    # plotly's button that uploads the data is on unless it is switched off
+    assert html.count("Plotly.newPlot") == html.count('"showSendToCloud": false') == 2
+
+
+def test_the_same_rows_make_the_same_bytes() -> None:
+    assert page(sweep(MATCHES)) == page(sweep(MATCHES))
+
+
+def test_labels_are_text_and_never_markup() -> None:
+    name = "<b>net</b></script><script>alert(1)"
+    html = without_plotly(page(sweep(MATCHES, model=name, **{"prune.rate": "<i>"}), [f"budget=<u>{name}: x"]))
+    tags = Tags()
+    tags.feed(html)
+    kinds = [tag for tag, _ in tags.found]
+    assert not {"b", "i", "u"} & set(kinds)
+    assert kinds.count("script") == 3  # plotly and two figures
+    assert "&lt;b&gt;net&lt;/b&gt;" in html
+
+
+def test_a_sweep_without_results_has_a_page_too() -> None:
+    assert "This sweep has no results yet." in render([], title="T", sweep="s", budgets=PAPER, command=None)
+
+
+def test_reporting_imports_no_torch_and_reading_the_code_no_plotly() -> None:
+    program = """
+import sys
+from lt_sweeps.report import page, statistics, verdict
+assert not {"torch", "plotly", "scipy", "numpy"} & sys.modules.keys()
+rows = [{"model": "m", "dataset": "d", "control": "none", "seed": s, "level": l, "weights_remaining": 100 / (l + 1),
+         "test_accuracy": 90.0 + s, "status": "done", "key": f"{s}{l}"} for s in (0, 1) for l in (0, 1)]
+assert page.render(rows, title="t", sweep="s", budgets=[], command=None)
+assert not {"torch", "scipy.stats"} & sys.modules.keys()
+"""
+    subprocess.run([sys.executable, "-c", program], check=True)

@@ -1,0 +1,346 @@
+"""Whole sweeps on the embedded digits: shared, repeated, killed, damaged, collapsed, diverged."""
+
+from __future__ import annotations
+
+import csv
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from lt_sweeps.config import TrainerConfig
+from lt_sweeps.execution import run as running
+from lt_sweeps.execution.values import Values
+from lt_sweeps.graph import END, At, Train
+from lt_sweeps.main import main
+from lt_sweeps.masks import effective, kept
+from lt_sweeps.reading import read
+from lt_sweeps.store.store import Store
+from lt_sweeps.sweep import Cell, cell
+
+SMALL = ["recipe.steps=60it", "recipe.eval_every=20it", "prune.levels=2", "sweep=s"]
+Rows = list[dict[str, str]]
+
+
+def sweep(folder: Path, *words: str, code: int = 0) -> Rows:
+    """Run a multirun and read its results."""
+    assert main(["-m", *SMALL, *words, f"paths.output_dir={folder}"]) == code
+    return list(csv.DictReader((folder / "s" / "results.csv").read_text().splitlines()))
+
+
+def told(capsys: pytest.CaptureFixture[str]) -> tuple[int, ...]:
+    """cells, asked, distinct, stored and to train, of the last plan that was printed."""
+    pattern = r"(\d+) cells: (\d+) trainings asked, (\d+) distinct, (\d+) in the store.*?(\d+) to train"
+    return tuple(int(n) for n in re.findall(pattern, capsys.readouterr().out)[-1])
+
+
+def cells_of(*words: str) -> list[Cell]:
+    """One cell, composed as the command line would."""
+    from hydra import compose, initialize_config_dir
+    from hydra.core.config_store import ConfigStore
+
+    from lt_sweeps.config import Config
+    from lt_sweeps.main import CONF
+
+    ConfigStore.instance().store(name="schema", node=Config)
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        return [cell(read(compose("config", [*SMALL, *words])), {})]
+
+
+def values(folder: Path) -> Values:
+    """Nodes realised from a sweep's store."""
+    return Values(Store(folder / "store"), Path(), torch.device("cpu"), {})
+
+
+def test_cells_share_their_chain_and_a_repeated_command_trains_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ("control=none,reinit,mask_shuffle", "seed=0,1")
+    rows = sweep(tmp_path, *words)
+    assert told(capsys) == (6, 22, 14, 0, 14)  # per seed: a chain of 3; a control needs 2 of it and shows 2 more
+    assert [row["status"] for row in rows] == ["done"] * 18
+    first = (tmp_path / "s" / "results.csv").read_bytes(), (tmp_path / "s" / "report.html").read_bytes()
+    assert sweep(tmp_path, *words) == rows
+    assert told(capsys) == (6, 22, 14, 14, 0)
+    assert ((tmp_path / "s" / "results.csv").read_bytes(), (tmp_path / "s" / "report.html").read_bytes()) == first
+    dense = {(row["seed"], row["key"]) for row in rows if row["level"] == "0"}
+    assert len(dense) == 2
+    by_control = {(r["control"], r["seed"], r["level"]): r for r in rows}
+    assert by_control["none", "0", "2"]["density"] == by_control["mask_shuffle", "0", "2"]["density"]
+    assert by_control["none", "0", "2"]["key"] != by_control["reinit", "0", "2"]["key"]
+
+
+def test_a_finished_sweep_is_reported_without_torch(tmp_path: Path) -> None:
+    sweep(tmp_path)
+    code = (
+        "import sys; from lt_sweeps.main import main; "
+        f"code = main(['-m', *{SMALL!r}, 'paths.output_dir={tmp_path}']); sys.exit(code or 'torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "0 to train" in done.stdout
+
+
+def test_adding_a_seed_or_a_level_trains_only_what_is_new(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    few = sweep(tmp_path, "seed=0")
+    more = sweep(tmp_path, "seed=0,1")
+    assert told(capsys)[3:] == (3, 3)
+    assert more[:3] == few
+    sweep(tmp_path, "seed=0", "prune.levels=4")
+    assert told(capsys)[3:] == (3, 2)
+
+
+@pytest.mark.parametrize("step", [0, 13])
+def test_rewinding_is_bit_equal_at_every_level(tmp_path: Path, step: int) -> None:
+    words = ("rewind=step", f"rewind.step={step}it", "prune.levels=3")
+    sweep(tmp_path, *words)
+    dense, *tickets = cells_of(*words)[0].experiment.levels
+    there = values(tmp_path)
+    rewound = there.weights(dense.ticket.weights if step == 0 else At(dense, step))
+    before = there.mask(dense.ticket.mask)
+    for ticket in tickets:
+        assert ticket.ticket.start == step
+        mask, start = there.mask(ticket.ticket.mask), there.weights(ticket.ticket.weights)
+        assert all(torch.equal(start[name], rewound[name]) for name in rewound)
+        assert kept(mask) < kept(before)
+        assert all(bool((before[name] | ~mask[name]).all()) for name in mask)
+        ended = there.weights(At(ticket, END))
+        assert all(not bool(ended[name][~mask[name]].any()) for name in mask)
+        before = mask
+
+
+def test_levels_remove_the_papers_shares(tmp_path: Path) -> None:
+    rows = sweep(tmp_path, "prune.levels=3")
+    weights = 64 * 300 + 300 * 100 + 1000
+    kept_now = {"fc1": 64 * 300, "fc2": 30000, "output": 1000}
+    for row in rows[1:]:
+        kept_now = {name: n - round((0.1 if name == "output" else 0.2) * n) for name, n in kept_now.items()}
+        assert float(row["density"]) == pytest.approx(sum(kept_now.values()) / weights, abs=1e-8)
+
+
+def test_a_rewind_point_asked_for_later_is_replayed_to_the_same_bytes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ("rewind=step", "rewind.step=13it")
+    fresh = sweep(tmp_path / "fresh", *words)
+    sweep(tmp_path / "later")
+    capsys.readouterr()
+    later = sweep(tmp_path / "later", *words)
+    out = capsys.readouterr().out
+    assert "2 to train (and 1 to repeat up to a rewind point)" in out
+    assert "replayed to step 13" in out
+    assert later == fresh
+
+
+def test_a_replay_on_another_machine_computes_the_run_and_what_follows_again(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sweep(tmp_path, "control=none,reinit")
+    real = running.fingerprint
+    monkeypatch.setattr(running, "fingerprint", lambda *args: real(*args) | {"machine": "another"})
+    capsys.readouterr()
+    rows = sweep(tmp_path, "control=none,reinit", "rewind=step", "rewind.step=13it")
+    out = capsys.readouterr().out
+    assert "computed on another machine or library" in out
+    assert "are computed again" in out
+    assert {row["status"] for row in rows} == {"done"}
+    made_by = {Store(tmp_path / "store").get(row["key"])["fingerprint"]["machine"] for row in rows}
+    assert made_by == {"another"}
+    sweep(tmp_path, "control=none,reinit")  # the tickets rewound to 0 had been made from the forgotten run
+    assert told(capsys)[3:] == (1, 4)
+
+
+def test_continuing_a_chain_on_another_machine_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sweep(tmp_path)
+    real = running.fingerprint
+    monkeypatch.setattr(running, "fingerprint", lambda *args: real(*args) | {"torch": "9.9"})
+    sweep(tmp_path, "prune.levels=3")
+    assert capsys.readouterr().out.count("this chain continues stored work made with another torch") == 1
+
+
+@pytest.mark.filterwarnings("ignore:.*is damaged")
+@pytest.mark.parametrize("kind", ["blob", "record"])
+def test_damage_in_the_store_is_noticed_and_computed_again(tmp_path: Path, kind: str) -> None:
+    rows = sweep(tmp_path)
+    results = (tmp_path / "s" / "results.csv").read_bytes()
+    for path in sorted((tmp_path / "store" / kind).glob("??/*")):
+        content = bytearray(path.read_bytes())
+        content[len(content) // 2] ^= 1
+        path.chmod(0o644)
+        path.write_bytes(content)
+    assert sweep(tmp_path, "prune.levels=3")[:3] == rows
+    assert (tmp_path / "s" / "results.csv").read_bytes().startswith(results)
+    assert any((tmp_path / "store" / "quarantine").iterdir())
+
+
+def test_an_emptied_layer_is_a_result_and_what_follows_is_blocked(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ("prune.rate=0.99", "prune.levels=5", "prune.groups=layerwise")
+    rows = sweep(tmp_path, *words)
+    statuses = [row["status"] for row in rows]
+    assert statuses[0] == "done"
+    assert statuses.count("collapsed") == 1
+    assert set(statuses[statuses.index("collapsed") + 1 :]) == {"blocked"}
+    collapsed = rows[statuses.index("collapsed")]
+    assert 0 < float(collapsed["density"]) < 0.01
+    assert collapsed["test_accuracy"] == ""
+    assert "collapsed" in (tmp_path / "s" / "report.html").read_text()
+    capsys.readouterr()
+    assert sweep(tmp_path, *words) == rows
+    assert told(capsys)[4] == 0
+    sweep(tmp_path, *words, "prune.on_empty=error", code=2)
+    assert "prune.on_empty=error: a layer is empty at level" in capsys.readouterr().err
+
+
+def test_a_divergence_is_a_result_and_a_repeated_command_does_not_loop(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ("recipe.optimizer._target_=torch.optim.SGD", "recipe.optimizer.args.lr=1e30")
+    rows = sweep(tmp_path, *words)
+    assert [row["status"] for row in rows] == ["diverged", "blocked", "blocked"]
+    assert 0 < int(rows[0]["steps"]) < 60
+    assert sweep(tmp_path, *words) == rows
+    assert told(capsys) == (1, 3, 3, 1, 0)
+
+
+def test_a_cell_that_fails_loses_no_other_and_is_tried_again(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "broken_net.py").write_text("def Net(shape, classes):\n    raise RuntimeError('no such luck')\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    words = ("model._target_=null,broken_net.Net",)
+    rows = sweep(tmp_path, *words, code=1)
+    assert [row["status"] for row in rows] == ["done"] * 3 + ["failed"] + ["missing"] * 2
+    captured = capsys.readouterr()
+    assert "RuntimeError: no such luck" in captured.out
+    assert "the same command tries them again" in captured.err
+
+
+def test_a_control_changes_one_thing(tmp_path: Path) -> None:
+    ticket = cells_of("rewind=step", "rewind.step=13it")[0].experiment.levels[2]
+    for control in ("reinit", "shuffle", "mask_shuffle", "random"):
+        other = cells_of("rewind=step", "rewind.step=13it", f"control={control}")[0].experiment.levels[2]
+        same = {
+            "weights": other.ticket.weights == ticket.ticket.weights,
+            "mask": other.ticket.mask == ticket.ticket.mask,
+        }
+        assert sorted(same.values()) == [False, True]
+        rebuilt = Train(ticket.ticket, other.data, other.recipe, other.order, other.augment, other.level)
+        assert rebuilt == ticket
+        assert other.ticket.start == ticket.ticket.start
+
+
+def test_shuffle_controls_keep_their_counts_and_differ(tmp_path: Path) -> None:
+    sweep(tmp_path, "control=none,mask_shuffle,random,shuffle")
+    there = values(tmp_path)
+    ticket = cells_of()[0].experiment.levels[2].ticket
+    mask, weights = there.mask(ticket.mask), there.weights(ticket.weights)
+    for control in ("mask_shuffle", "random"):
+        other = there.mask(cells_of(f"control={control}")[0].experiment.levels[2].ticket.mask)
+        assert kept(other) == kept(mask)
+        assert not torch.equal(other["fc1.weight"], mask["fc1.weight"])
+        same_layers = all(int(other[name].sum()) == int(mask[name].sum()) for name in mask)
+        assert same_layers == (control == "mask_shuffle")
+    shuffled = there.weights(cells_of("control=shuffle")[0].experiment.levels[2].ticket.weights)
+    for name, ones in mask.items():
+        assert not torch.equal(shuffled[name][ones], weights[name][ones])
+        assert torch.equal(shuffled[name][ones].sort().values, weights[name][ones].sort().values)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("survivors=reinit",),
+        ("survivors=shuffle", "control=random"),
+        ("prune=one_shot", "rewind=epoch"),
+        ("rewind=learning_rate", "rewind.step=10it"),
+        ("rewind=finetune", "rewind.finetune=40it"),
+        ("rewind=step", "rewind.step=9it", "rewind.retrain=full", "pruned=freeze"),
+        ("model=custom", "model._target_=small.Net", "rewind=step", "rewind.step=9it", "rewind.batchnorm=keep"),
+        ("criterion=random", "prune.groups=global", "recipe.precision=bf16-mixed"),
+    ],
+    ids=" ".join,
+)
+def test_every_member_of_the_family_runs_and_the_order_of_jobs_changes_nothing(
+    tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    there = sweep(tmp_path / "forth", *words, "seed=0,1")
+    back = sweep(tmp_path / "back", *words, "seed=1,0")
+    assert {row["status"] for row in there} == {"done"}
+    assert sorted(map(str, there)) == sorted(map(str, back))
+
+
+def test_rewound_and_frozen_weights_are_what_they_say(tmp_path: Path) -> None:
+    sweep(tmp_path, "pruned=freeze")
+    there = values(tmp_path)
+    dense, *_, last = cells_of("pruned=freeze")[0].experiment.levels
+    initial, ended, mask = (
+        there.weights(dense.ticket.weights),
+        there.weights(At(last, END)),
+        there.mask(last.ticket.mask),
+    )
+    assert all(torch.equal(ended[name][~ones], initial[name][~ones]) for name, ones in mask.items())
+    sweep(tmp_path, "survivors=keep", "rewind=learning_rate")
+    _, first, second = cells_of("survivors=keep", "rewind=learning_rate")[0].experiment.levels
+    mask = there.mask(second.ticket.mask)
+    kept_weights = effective(there.weights(second.ticket.weights), mask)
+    ended = effective(there.weights(At(first, END)), mask)
+    assert all(torch.equal(kept_weights[name], ended[name]) for name in ended)
+
+
+def test_kill_nine_in_the_middle_and_the_same_command_give_the_same_bytes(tmp_path: Path) -> None:
+    """The process is killed again and again, a little later each time, until it gets through."""
+    words = [*SMALL, "recipe.steps=200it", "control=none,reinit", f"paths.output_dir={tmp_path / 'killed'}"]
+    command = [sys.executable, "-m", "lt_sweeps.main", "-m", *words]
+    kills, patience = 0, 4.5
+    while True:
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True)
+        try:
+            _, errors = process.communicate(timeout=patience)
+            assert process.returncode == 0, errors.decode()
+            break
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()
+            kills, patience = kills + 1, patience + 0.7
+    assert kills >= 1
+    sweep(tmp_path / "calm", "recipe.steps=200it", "control=none,reinit")
+    for name in ("results.csv",):
+        assert (tmp_path / "killed" / "s" / name).read_bytes() == (tmp_path / "calm" / "s" / name).read_bytes()
+    assert store_content(tmp_path / "killed") == store_content(tmp_path / "calm")
+
+
+def store_content(folder: Path) -> dict[str, bytes]:
+    """Every record and blob, by path; what a killed write left behind is hidden by its dot."""
+    store = folder / "store"
+    paths = [p for kind in ("record", "blob") for p in (store / kind).glob("??/*") if not p.name.startswith(".")]
+    return {str(path.relative_to(store)): path.read_bytes() for path in paths}
+
+
+def test_interrupting_says_how_to_go_on(tmp_path: Path) -> None:
+    words = [*SMALL, "recipe.steps=20000it", f"paths.output_dir={tmp_path}"]
+    process = subprocess.Popen(
+        [sys.executable, "-u", "-m", "lt_sweeps.main", "-m", *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    work = tmp_path / "store" / "work"
+    deadline = time.monotonic() + 120
+    while not work.is_dir() and time.monotonic() < deadline:
+        time.sleep(0.2)
+    process.send_signal(signal.SIGINT)
+    out, errors = process.communicate(timeout=60)
+    assert process.returncode == 130, errors
+    assert "the same command continues" in errors
+    assert "Traceback" not in errors
+    assert "budget=paper" in out

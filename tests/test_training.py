@@ -1,0 +1,197 @@
+"""Laws 3, 4 and 5: training changes live weights only, resumes exactly, and stops before a step it cannot take."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from small import DATA, NETWORK, OPTIMIZERS, examples, half_mask, run_of, weights
+from torch import nn
+
+from lt_sweeps.datasets.examples import Examples
+from lt_sweeps.graph import Part, Train
+from lt_sweeps.masks import effective
+from lt_sweeps.networks.build import build
+from lt_sweeps.training import optim
+from lt_sweeps.training.fit import Hardware, Trained, fit
+from lt_sweeps.training.masking import MaskedOptimizer, check_masked
+from lt_sweeps.training.progress import Progress, decode_progress, encode_progress
+from lt_sweeps.training.recorder import state_digest
+
+State = dict[str, torch.Tensor]
+FILLS = {"zero": None, "filled": weights(7)}
+CPU = Hardware()
+
+
+@pytest.fixture(scope="module")
+def digits() -> Examples:
+    return examples()
+
+
+def trained_state(trained: Trained) -> State:
+    assert trained.state is not None
+    return trained.state
+
+
+@pytest.mark.parametrize("fill", FILLS)
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize(("clip", "precision"), [(None, "32-true"), (0.1, "32-true"), (0.1, "bf16-mixed")])
+def test_pruned_places_equal_their_fill_exactly_after_training(
+    optimizer: str, fill: str, clip: float | None, precision: str, digits: Examples
+) -> None:
+    mask, start = half_mask(), weights()
+    run = run_of(optimizer, clip_norm=clip, precision=precision, steps=25)
+    after = trained_state(fit(run, start, mask, FILLS[fill], digits, CPU))
+    held = FILLS[fill] or {name: torch.zeros_like(value) for name, value in start.items()}
+    for name, ones in mask.items():
+        assert torch.equal(after[name][~ones], held[name][~ones])
+        assert not torch.equal(after[name][ones], start[name][ones])  # and the live ones did train
+        assert int((after[name] != 0).sum()) >= 0.99 * int(ones.sum())
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_what_stood_at_pruned_places_changes_nothing(optimizer: str, digits: Examples) -> None:
+    mask, start = half_mask(), weights()
+    other = {n: torch.where(mask[n], v, torch.full((), 9.0)) if n in mask else v for n, v in start.items()}
+    run = run_of(optimizer, clip_norm=0.1)
+    one, two = (trained_state(fit(run, begun, mask, None, digits, CPU)) for begun in (start, other))
+    assert state_digest(one) == state_digest(two)
+
+
+@pytest.mark.parametrize("fill", FILLS)
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_optimizer_state_and_gradient_norms_know_live_weights_only(optimizer: str, fill: str, digits: Examples) -> None:
+    mask, network = half_mask(), build(NETWORK)
+    network.load_state_dict(effective(weights(), mask, FILLS[fill]))
+    stepper = optim.optimizer(OPTIMIZERS[optimizer], network)
+    masked = MaskedOptimizer(mask, FILLS[fill])
+    masked.attach(network, stepper)
+    batches = digits.batches(0, 60, "drop", 0, 0, 0)
+    parameters = dict(network.named_parameters())
+    for _ in range(3):
+        stepper.zero_grad()
+        x, y = next(batches)
+        nn.functional.cross_entropy(network(x), y).backward()
+        live = sum(
+            float((p.grad[mask[n]] if n in mask else p.grad).square().sum())
+            for n, p in parameters.items()
+            if p.grad is not None
+        )
+        masked.mask_gradients()
+        norm = float(nn.utils.clip_grad_norm_(network.parameters(), 0.1))
+        assert norm == pytest.approx(live**0.5, rel=1e-5)
+        stepper.step(lambda: None) if optimizer == "mixing" else stepper.step()
+        masked.mask_weights()
+    states = [(name, value) for name in mask for value in stepper.state[parameters[name]].values()]
+    shaped = [(name, value) for name, value in states if torch.is_tensor(value) and value.shape == mask[name].shape]
+    assert shaped or optimizer == "none"
+    for name, value in shaped:
+        assert not bool(value[~mask[name]].any())
+        assert bool(value[mask[name]].any())
+
+
+@pytest.mark.parametrize("fill", FILLS)
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize("start", [0, 7])
+def test_an_interrupted_training_resumes_to_the_same_bits(
+    optimizer: str, fill: str, start: int, digits: Examples
+) -> None:
+    """From every epoch end, through bytes, with batch normalisation, dropout, augmentation and a schedule."""
+    schedule = Part("torch.optim.lr_scheduler.CosineAnnealingLR", args={"T_max": 50})
+    run, mask = run_of(optimizer, start=start, schedule=schedule), half_mask()
+    saved: list[bytes] = []
+
+    def save(progress: Progress) -> None:
+        saved.append(encode_progress(progress, {"torch": "here"}))
+
+    whole = fit(run, weights(), mask, FILLS[fill], digits, CPU, checkpoint=save, checkpoint_seconds=0)
+    assert len(saved) == 2  # at steps 20 and 40 of 50
+    for content in saved:
+        progress, made_by = decode_progress(content)
+        assert made_by == {"torch": "here"}
+        assert state_digest(progress.state) != state_digest(trained_state(whole))
+        torch.manual_seed(999)  # whatever random state the new process is in
+        resumed = fit(run, weights(), mask, FILLS[fill], digits, CPU, progress=progress)
+        assert state_digest(trained_state(resumed)) == state_digest(trained_state(whole))
+        assert resumed.progress.history == whole.progress.history
+        assert resumed.progress.best == whole.progress.best
+        assert (resumed.end, resumed.early_stop) == (whole.end, whole.early_stop)
+
+
+def test_a_start_inside_an_epoch_goes_on_as_the_run_it_was_taken_from(digits: Examples) -> None:
+    """Order, augmentation, dropout and schedule are functions of the step: only momentum is fresh, so SGD has none."""
+    plain = Part("torch.optim.SGD", args={"lr": 0.05})
+    schedule = Part("torch.optim.lr_scheduler.MultiStepLR", args={"milestones": [5, 30]})
+    run = run_of(schedule=schedule)
+    whole_run = Train(run.ticket, run.data, type(run.recipe)(**{**vars(run.recipe), "optimizer": plain}))
+    mask, taken = half_mask(), {}
+    whole = fit(whole_run, weights(), mask, None, digits, CPU, until=13)
+    taken = trained_state(whole)
+    later = Train(type(run.ticket)(NETWORK, run.ticket.weights, run.ticket.mask, start=13), DATA, whole_run.recipe)
+    one = fit(whole_run, weights(), mask, None, digits, CPU)
+    two = fit(later, taken, mask, None, digits, CPU)
+    assert state_digest(trained_state(one)) == state_digest(trained_state(two))
+
+
+def test_a_replay_passes_the_digests_of_the_run(digits: Examples) -> None:
+    run, mask = run_of(), half_mask()
+    whole = fit(run, weights(), mask, None, digits, CPU)
+    part = fit(run, weights(), mask, None, digits, CPU, until=30)
+    assert [row["digest"] for row in part.progress.history] == [r["digest"] for r in whole.progress.history][:3]
+    assert state_digest(trained_state(part)) == whole.progress.history[2]["digest"]
+
+
+@pytest.mark.parametrize("step", [0, 3, 10])
+def test_a_loss_that_is_not_finite_stops_before_the_step(step: int, digits: Examples) -> None:
+    class Poisoned(Examples):
+        def batches(self, *args: object, **kwargs: object):  # type: ignore[no-untyped-def]
+            for index, (x, y) in enumerate(super().batches(*args, **kwargs)):  # type: ignore[arg-type]
+                yield (x * float("nan") if index == step else x), y
+
+    poisoned = Poisoned.__new__(Poisoned)
+    poisoned.__dict__ = digits.__dict__
+    trained = fit(run_of(), weights(), half_mask(), None, poisoned, CPU)
+    assert trained.diverged_at == step
+    assert trained.state is None
+    assert trained.progress.step == step
+    assert all(row["step"] <= step for row in trained.progress.history)
+
+
+def test_early_stop_is_the_least_validation_loss_and_its_test_accuracy(digits: Examples) -> None:
+    trained = fit(run_of("adam"), weights(), half_mask(), None, digits, CPU)
+    losses = {row["step"]: row["val_loss"] for row in trained.progress.history}
+    assert list(losses) == [10, 20, 30, 40, 50]
+    assert trained.progress.best is not None
+    assert trained.progress.best.step == min(losses, key=lambda step: losses[step])
+    short = fit(run_of("adam"), weights(), half_mask(), None, digits, CPU, until=trained.progress.best.step)
+    assert trained.early_stop is not None
+    network = build(NETWORK)
+    network.load_state_dict(trained_state(short))
+    network.eval()
+    x, y = digits.test
+    right = (network(digits.seen(x)).argmax(1) == y).float().mean()
+    assert trained.early_stop.accuracy == pytest.approx(100 * float(right), abs=1e-3)
+
+
+def test_moved_pruned_weights_are_refused() -> None:
+    mask, state = half_mask(), effective(weights(), half_mask())
+    check_masked(state, mask, None)
+    state["fc.weight"] = state["fc.weight"] + 1e-12
+    with pytest.raises(RuntimeError, match=r"pruned weights of fc\.weight moved"):
+        check_masked(state, mask, None)
+
+
+def test_every_torch_schedule_stands_where_stepping_would_have_put_it() -> None:
+    for path, args in {
+        "torch.optim.lr_scheduler.OneCycleLR": {"max_lr": 0.1, "total_steps": 50},
+        "torch.optim.lr_scheduler.CosineAnnealingLR": {"T_max": 50},
+        "torch.optim.lr_scheduler.MultiStepLR": {"milestones": [3, 9]},
+        "warmup_multistep": {"milestones": [9], "warmup": 5},
+    }.items():
+        sgd = torch.optim.SGD([torch.zeros(1)], lr=0.1, momentum=0.9)
+        walked = optim.schedule(Part(path, args=args), sgd, 0)
+        for step in range(1, 20):
+            sgd.step()
+            walked.step()
+            fresh = torch.optim.SGD([torch.zeros(1)], lr=0.1, momentum=0.9)
+            optim.schedule(Part(path, args=args), fresh, step)
+            assert fresh.param_groups[0]["lr"] == pytest.approx(sgd.param_groups[0]["lr"], rel=1e-12)
