@@ -41,7 +41,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 @dataclass(frozen=True)
 class Entry:
-    """One registered function: where it is, which version, what it needs, and a hash of its code."""
+    """One registered function: where it is, which version, what it needs, and a hash of its file's code."""
 
     name: str
     module: str
@@ -63,29 +63,52 @@ def catalogue(kind: str) -> dict[str, Entry]:
     """Every registered function of a kind, by name."""
     found = {}
     for path in sorted((HERE / FOLDERS[kind]).glob("*.py")):
-        for item in ast.parse(path.read_text()).body:
-            if isinstance(item, ast.FunctionDef):
-                for mark in item.decorator_list:
-                    if _is_register(mark, kind):
-                        found[item.name] = _entry(item, mark, f"lt_sweeps.{FOLDERS[kind]}.{path.stem}")
+        body = ast.parse(path.read_text()).body
+        marks = {id(item): mark for item in body if (mark := _mark(item)) is not None}
+        shared = code_hash([item for item in body if id(item) not in marks])
+        for item in body:
+            mark = marks.get(id(item))
+            if mark is not None and ast.literal_eval(mark.args[0]) == kind:
+                assert isinstance(item, ast.FunctionDef)
+                facts = {k.arg: ast.literal_eval(k.value) for k in mark.keywords}
+                found[item.name] = Entry(
+                    item.name,
+                    f"lt_sweeps.{FOLDERS[kind]}.{path.stem}",
+                    facts["version"],
+                    tuple(facts.get("needs", ())),
+                    (ast.get_docstring(item) or "").partition("\n")[0],
+                    shared[:8] + code_hash([item])[:8],
+                )
     return found
 
 
-def _is_register(mark: ast.expr, kind: str) -> bool:
-    return (
-        isinstance(mark, ast.Call)
-        and getattr(mark.func, "id", "") == "register"
-        and ast.literal_eval(mark.args[0]) == kind
-    )
+def _mark(item: ast.stmt) -> ast.Call | None:
+    """The `@register(...)` above a function, if there is one."""
+    for mark in getattr(item, "decorator_list", []):
+        if isinstance(mark, ast.Call) and getattr(mark.func, "id", "") == "register":
+            return mark
+    return None
 
 
-def _entry(item: ast.FunctionDef, mark: ast.expr, module: str) -> Entry:
-    assert isinstance(mark, ast.Call)
-    facts = {k.arg: ast.literal_eval(k.value) for k in mark.keywords}
-    doc = ast.get_docstring(item) or ""
-    body = item.body[1:] if doc else item.body
-    code = hashlib.sha256("".join(ast.dump(part) for part in [item.args, *body]).encode()).hexdigest()[:16]
-    return Entry(item.name, module, facts["version"], tuple(facts.get("needs", ())), doc.partition("\n")[0], code)
+def code_hash(body: list[ast.stmt]) -> str:
+    """A hash of statements that comments, docstrings, layout, imports and `register` do not change."""
+    kept = []
+    for item in body:
+        if isinstance(item, (ast.Import, ast.ImportFrom)):
+            continue
+        for node in ast.walk(item):
+            inner = getattr(node, "body", None)
+            if isinstance(inner, list) and inner and _is_text(inner[0]):
+                del inner[0]
+            if isinstance(node, ast.FunctionDef):
+                node.decorator_list = [d for d in node.decorator_list if "register" not in ast.dump(d)]
+        if not _is_text(item):
+            kept.append(ast.dump(item).replace(", type_params=[]", ""))  # which Python 3.12 adds
+    return hashlib.sha256("\n".join(kept).encode()).hexdigest()
+
+
+def _is_text(item: ast.stmt) -> bool:
+    return isinstance(item, ast.Expr) and isinstance(item.value, ast.Constant) and isinstance(item.value.value, str)
 
 
 def part(kind: str, name: str, args: Mapping[str, Any] | None = None) -> Part:

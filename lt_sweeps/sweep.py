@@ -135,13 +135,21 @@ def _write(
     seconds = {run: timing["seconds"] for run, timing in timed.items() if "seconds" in timing}
     folder.mkdir(parents=True, exist_ok=True)
     budgets = list(dict.fromkeys(c.experiment.budget for c in cells))
-    page = render(rows, title=folder.name, sweep=folder.name, budgets=budgets, command=command)
+    page = render(rows, title=_title(experiments), sweep=folder.name, budgets=budgets, command=command)
     write(folder / "results.csv", table.as_csv(rows).encode())
     write(folder / "timings.csv", table.timings(experiments, seconds).encode())
     write(folder / "cells.json", json.dumps([_described(c) for c in cells], indent=1).encode())
     write(folder / "report.html", page.encode())
     _say_outcome(rows, folder, failed)
     _refuse_empty(cells, rows)
+
+
+def _title(experiments: Sequence[Experiment]) -> str:
+    """The networks and the data a sweep is about."""
+    models, datasets = (
+        ", ".join(dict.fromkeys(str(e.labels[name]) for e in experiments)) for name in ("model", "dataset")
+    )
+    return f"{models} on {datasets}"
 
 
 def _described(c: Cell) -> dict[str, Any]:

@@ -75,8 +75,8 @@ def test_ties_are_broken_by_the_seed_and_not_by_position_or_layer() -> None:
 @given(kind=st.sampled_from(KINDS), seed=st.integers(0, 99), power=st.integers(-20, 20))
 def test_a_scale_of_the_scores_and_the_order_of_names_change_nothing(kind: str, seed: int, power: int) -> None:
     parent, scores = parent_of(seed), scores_of(kind, seed)
-    scaled = {name: scores[name] * 2.0**power for name in reversed(sorted(SHAPES))}
-    turned = {name: parent[name] for name in reversed(sorted(SHAPES))}
+    scaled = {name: scores[name] * 2.0**power for name in sorted(SHAPES, reverse=True)}
+    turned = {name: parent[name] for name in sorted(SHAPES, reverse=True)}
     for groups in ("global", "layerwise"):
         one = allocate(scores, parent, 0.3, groups, {"c*": 0.5}, 1, rng(seed, "ties"))
         two = allocate(scaled, turned, 0.3, groups, {"c*": 0.5}, 1, rng(seed, "ties"))

@@ -1,0 +1,76 @@
+"""What must not change unseen: keys, and the code behind each version. Run this file to record what is there now.
+
+Record only after raising the version of what computes differently now, or after making sure that it computes the
+same bits. A key that changes orphans every stored result: that is never done without a note in the changelog.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+from pathlib import Path
+
+from lt_sweeps import graph
+from lt_sweeps.graph import Dense, Init, Network, Part, Prune, Recipe, Score, Shuffle, Ticket, Train, Treat, at, end
+from lt_sweeps.keys import Node
+from lt_sweeps.registry import FOLDERS, HERE, catalogue, code_hash
+
+GOLDEN = Path(__file__).with_suffix(".json")
+# The code that gives each kind of node its value, beside registered functions.
+BEHIND = {
+    "Init": ["networks/build.py"],
+    "Dense": ["masks.py"],
+    "Prune": ["allocation.py"],
+    "Shuffle": ["masks.py", "randomness.py"],
+    "Train": [
+        "training/fit.py",
+        "training/module.py",
+        "training/masking.py",
+        "training/optim.py",
+        "training/recorder.py",
+        "datasets/examples.py",
+        "measures/accuracy.py",
+        "randomness.py",
+    ],
+}
+
+
+def expressions() -> dict[str, Node]:
+    """One of each kind, with and without defaults."""
+    network = Network(Part("lenet_300_100", 1), (1, 28, 28), 10, Part("glorot_normal", 1))
+    data = graph.Data(Part("mnist", 1), 10, (1, 28, 28), validation=5000)
+    recipe = Recipe(50000, 60, Part("torch.optim.Adam", args={"lr": 1.2e-3}))
+    dense = Train(Ticket(network, Init(network, 0), Dense(network)), data, recipe)
+    score = Score(Part("magnitude", 1), end(dense))
+    mask = Prune(score, dense.ticket.mask, 0.2, "layerwise", {"output.weight": 0.5})
+    ticket = Train(Ticket(network, at(dense, 500), mask, start=500), data, recipe, level=1)
+    return {
+        "init": dense.ticket.weights,
+        "dense mask": dense.ticket.mask,
+        "dense run": dense,
+        "score": score,
+        "mask": mask,
+        "shuffled": Shuffle(mask, 3),
+        "shuffled anywhere": Shuffle(mask, 3, "global"),
+        "treated": Treat(Part("shuffle", 1), mask, at(dense, 500), end(dense).weights, 5),
+        "ticket run": ticket,
+        "frozen": Ticket(network, dense.ticket.weights, mask, fill=dense.ticket.weights),
+    }
+
+
+def current() -> dict[str, dict[str, str]]:
+    """Keys of expressions, and hashes of code by name and version."""
+    code = {
+        f"{kind} {entry.name} version {entry.version}": entry.code
+        for kind in FOLDERS
+        for entry in catalogue(kind).values()
+    }
+    for name, files in BEHIND.items():
+        body = [item for file in files for item in ast.parse((HERE / file).read_text()).body]
+        code[f"{name} version {getattr(graph, name).version}"] = code_hash(body)[:16]
+    return {"keys": {name: node.key for name, node in expressions().items()}, "code": code}
+
+
+if __name__ == "__main__":
+    GOLDEN.write_text(json.dumps(current(), indent=1) + "\n")
+    print(f"recorded {GOLDEN}")

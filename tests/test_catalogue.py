@@ -1,0 +1,142 @@
+"""Law 7, and what a user meets: every choosable function is documented, exemplified, configured and runs."""
+
+from __future__ import annotations
+
+import doctest
+import importlib
+import inspect
+import re
+from pathlib import Path
+
+import pytest
+import torch
+from small import NETWORK, half_mask, weights
+from test_sweep import cells_of
+
+from lt_sweeps.graph import Prune
+from lt_sweeps.main import CONF
+from lt_sweeps.masks import effective
+from lt_sweeps.networks.build import build
+from lt_sweeps.randomness import rng
+from lt_sweeps.registry import FOLDERS, Entry, catalogue, load
+from lt_sweeps.scores.probe import Probe
+
+ALL = [(kind, entry) for kind in FOLDERS for entry in catalogue(kind).values()]
+NAMES = [f"{kind} {entry.name}" for kind, entry in ALL]
+EXEMPLIFIED = ("criterion", "treatment", "augmentation", "schedule")
+
+
+@pytest.mark.parametrize(("kind", "entry"), ALL, ids=NAMES)
+def test_what_is_registered_says_what_it_is(kind: str, entry: Entry) -> None:
+    function = load(kind, entry.name)
+    doc = inspect.getdoc(function) or ""
+    assert doc.partition("\n")[0].rstrip().endswith((".", ":")) or len(doc.splitlines()) > 1
+    if kind in EXEMPLIFIED:
+        examples = doctest.DocTestFinder(recurse=False).find(function, entry.name)
+        assert examples[0].examples, f"{entry.name} has no hand-computed example in its docstring"
+
+
+@pytest.mark.parametrize(("kind", "entry"), ALL, ids=NAMES)
+def test_the_table_read_from_the_source_is_what_python_sees(kind: str, entry: Entry) -> None:
+    module = importlib.import_module(entry.module)
+    assert callable(getattr(module, entry.name))
+    assert entry.version >= 1
+
+
+@pytest.mark.parametrize("name", catalogue("criterion"))
+def test_every_criterion_scores_every_prunable_weight_and_nothing_pruned(name: str) -> None:
+    mask = half_mask()
+    junk = {n: torch.full_like(v, 1e6) for n, v in weights().items()}
+    wanted = catalogue("criterion")[name].needs
+
+    def scored(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        probe = Probe(
+            weights=effective(state, mask),
+            mask=mask,
+            ref=weights(1) if "ref" in wanted else None,
+            generator=rng(0, "score"),
+            make_network=lambda: build(NETWORK),
+            make_examples=lambda: (torch.randn(20, 1, 8, 8, generator=rng(0)), torch.arange(20) % 10),
+        )
+        found: dict[str, torch.Tensor] = load("criterion", name)(probe)
+        return found
+
+    one = scored(weights())
+    assert {n: s.shape for n, s in one.items()} == {n: ones.shape for n, ones in mask.items()}
+    other = {n: torch.where(mask[n], v, junk[n]) if n in mask else v for n, v in weights().items()}
+    two = scored(other)
+    assert all(torch.equal(one[n][ones], two[n][ones]) for n, ones in mask.items())
+
+
+@pytest.mark.parametrize("name", catalogue("treatment"))
+def test_every_treatment_keeps_shapes_and_is_a_function_of_its_seed(name: str) -> None:
+    treat, mask, ref, end = load("treatment", name), half_mask(), weights(0), weights(1)
+    one, two = (treat(mask, ref, end, rng(5, "treat")) for _ in range(2))
+    assert {n: v.shape for n, v in one.items()} == {n: v.shape for n, v in ref.items()}
+    assert all(torch.equal(one[n], two[n]) for n in one)
+    assert all(torch.equal(ref[n], weights(0)[n]) for n in ref), "a treatment must not change what it is given"
+
+
+GROUPS = sorted({path.parent.name for path in CONF.glob("*/*.yaml")})
+
+
+@pytest.mark.parametrize("option", sorted(f"{p.parent.name}={p.stem}" for p in CONF.glob("*/*.yaml")))
+def test_every_option_composes_to_a_checked_experiment(option: str) -> None:
+    words = [option] if option != "model=custom" else [option, "model._target_=small.Net"]
+    if option.startswith("experiment="):
+        words.append("sweep=s")
+    if option in ("prune=one_shot", "budget=smoke"):
+        words.append("recipe.steps=50it")
+    # a recipe belongs to a data set with as many channels
+    if option.startswith("recipe=") and "cifar10" in option:
+        words.insert(0, "dataset=cifar10")
+    if option == "recipe=lenet_mnist":
+        words.insert(0, "dataset=mnist")
+    if option in ("rewind=step", "recipe=vgg16_cifar10"):
+        words.append("recipe.steps=600it")
+    assert cells_of(*words)[0].experiment.levels
+
+
+def test_every_choosable_name_has_an_option() -> None:
+    for kind, group in {"criterion": "criterion", "dataset": "dataset", "method": "prune", "network": "model"}.items():
+        named = {m[1] for p in (CONF / group).glob("*.yaml") for m in [re.search(r"^\s*name: (\w+)", p.read_text(), re.M)] if m}
+        assert set(catalogue(kind)) <= named, kind
+
+
+def test_the_model_chooses_its_papers_data_and_recipe_and_the_command_line_wins() -> None:
+    chosen = cells_of("model=resnet20", "budget=paper", "recipe.eval_every=1ep", "recipe.steps=30000it")[0].config
+    assert (chosen.dataset.name, chosen.recipe.name, chosen.prune.groups) == ("cifar10", "resnet20_cifar10", "global")
+    other = cells_of("model=conv2", "dataset=mnist", "recipe=lenet_mnist", "prune.groups=global")[0].config
+    assert (other.dataset.name, other.recipe.name, other.prune.groups) == ("mnist", "lenet_mnist", "global")
+
+
+def test_the_papers_recipes_reach_the_graph() -> None:
+    """Frankle & Carbin 2019, Figure 2 and appendix I; the whole table of recipes is for its own test."""
+    lenet = cells_of("model=lenet_300_100", "recipe.steps=50000it", "recipe.eval_every=100it")[0].experiment.levels[1]
+    assert (lenet.recipe.steps, lenet.recipe.batch_size, lenet.data.validation) == (50000, 60, 5000)
+    assert lenet.recipe.optimizer.args == {"lr": 1.2e-3}
+    assert isinstance(lenet.ticket.mask, Prune)
+    assert (lenet.ticket.mask.groups, dict(lenet.ticket.mask.factors)) == ("layerwise", {"output.weight": 0.5})
+    resnet = cells_of("model=resnet20", "recipe.steps=30000it", "recipe.eval_every=1ep")[0].experiment.levels[1]
+    assert resnet.recipe.schedule is not None
+    assert resnet.recipe.schedule.args["milestones"] == [20000, 25000]
+    assert resnet.recipe.eval_every == 45000 // 128
+
+
+def test_a_budget_scales_everything_on_the_clock_together() -> None:
+    words = ("model=resnet20", "recipe.steps=30000it", "rewind=step", "rewind.step=500it", "budget=quick")
+    quick = cells_of(*words)[0]
+    run = quick.experiment.levels[1]
+    assert (run.recipe.steps, run.ticket.start) == (3000, 50)
+    assert run.recipe.schedule is not None
+    assert run.recipe.schedule.args["milestones"] == [2000, 2500]
+    assert quick.experiment.budget.startswith("budget=quick: 3,000 iterations")
+    smoke = cells_of("model=vgg16", "budget=smoke", "recipe.steps=160ep")[0].experiment.levels[0]
+    assert (smoke.recipe.steps, smoke.data.train_limit, smoke.recipe.batch_size) == (8, 256, 16)
+
+
+def test_example_files_are_where_the_readme_says() -> None:
+    root = Path(__file__).parent.parent
+    for name in ("README.md", "CONTRIBUTING.md"):
+        for path in re.findall(r"\]\((?!http)([^)#]+)\)", (root / name).read_text()):
+            assert (root / path).exists(), f"{name} points to {path}"
