@@ -100,7 +100,7 @@ def _told(plan: Plan) -> str:
     replays = len(plan.jobs) - plan.to_train
     again = f" (and {replays} to repeat up to a rewind point)" if replays else ""
     return (
-        f"{plan.cells} cells: {plan.asked} trainings asked, {plan.distinct} distinct, "
+        f"{plan.cells} cell{'s' if plan.cells != 1 else ''}: {plan.asked} trainings asked, {plan.distinct} distinct, "
         f"{stored}{blocked}, {plan.to_train} to train{again}"
     )
 

@@ -35,7 +35,7 @@ def sweep(folder: Path, *words: str, code: int = 0) -> Rows:
 
 def told(capsys: pytest.CaptureFixture[str]) -> tuple[int, ...]:
     """cells, asked, distinct, stored and to train, of the last plan that was printed."""
-    pattern = r"(\d+) cells: (\d+) trainings asked, (\d+) distinct, (\d+) in the store.*?(\d+) to train"
+    pattern = r"(\d+) cells?: (\d+) trainings asked, (\d+) distinct, (\d+) in the store.*?(\d+) to train"
     return tuple(int(n) for n in re.findall(pattern, capsys.readouterr().out)[-1])
 
 
