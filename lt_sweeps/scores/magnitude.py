@@ -28,3 +28,15 @@ def random(probe: Probe) -> Scores:
     torch.Size([1, 2])
     """
     return {name: torch.rand(probe.mask[name].shape, generator=probe.generator) for name in sorted(probe.mask)}
+
+
+@register("criterion", version=1, needs=("ref",))
+def magnitude_increase(probe: Probe) -> Scores:
+    """How much a weight grew, |w_f| - |w_i| (Zhou et al. 2019).
+
+    >>> from lt_sweeps.scores.examples import tiny
+    >>> magnitude_increase(tiny(weights=[[1.0, -3.0]], ref=[[-2.0, 1.0]]))["weight"].tolist()
+    [[-1.0, 2.0]]
+    """
+    assert probe.ref is not None
+    return {name: probe.weights[name].abs() - probe.ref[name].abs() for name in probe.mask}
