@@ -96,9 +96,10 @@ def test_adding_a_seed_or_a_level_trains_only_what_is_new(tmp_path: Path, capsys
 
 
 @pytest.mark.parametrize("step", [0, 13])
-def test_rewinding_is_bit_equal_at_every_level(tmp_path: Path, step: int) -> None:
+def test_rewinding_is_bit_equal_at_every_level(tmp_path: Path, step: int, capsys: pytest.CaptureFixture[str]) -> None:
     words = ("rewind=step", f"rewind.step={step}it", "prune.levels=3")
     sweep(tmp_path, *words)
+    assert "replayed" not in capsys.readouterr().out, "the plan knew the rewind point: nothing is trained twice"
     dense, *tickets = cells_of(*words)[0].experiment.levels
     there = values(tmp_path)
     rewound = there.weights(dense.ticket.weights if step == 0 else At(dense, step))
@@ -147,12 +148,12 @@ def test_a_replay_on_another_machine_computes_the_run_and_what_follows_again(
     rows = sweep(tmp_path, "control=none,reinit", "rewind=step", "rewind.step=13it")
     out = capsys.readouterr().out
     assert "computed on another machine or library" in out
-    assert "are computed again" in out
+    assert "it, and what was made from it, is computed again" in out
     assert {row["status"] for row in rows} == {"done"}
     made_by = {Store(tmp_path / "store").get(row["key"])["fingerprint"]["machine"] for row in rows}
     assert made_by == {"another"}
-    sweep(tmp_path, "control=none,reinit")  # the tickets rewound to 0 had been made from the forgotten run
-    assert told(capsys)[3:] == (1, 4)
+    sweep(tmp_path, "control=none,reinit")  # made from the forgotten run: stale, unless it comes out the same
+    assert told(capsys)[3] >= 1
 
 
 def test_continuing_a_chain_on_another_machine_is_said(

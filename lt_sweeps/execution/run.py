@@ -101,9 +101,14 @@ class Worker:
                 "test_loss": trained.early_stop.loss,
                 "test_accuracy": trained.early_stop.accuracy,
             }
+        record = self._commit(run, result, {"end": encode_masked(trained.state, mask), "mask": encode_mask(mask)})
+        self._commit_snapshots(run, progress)
+        return record
+
+    def _commit_snapshots(self, run: Train, progress: Progress) -> None:
+        """After the run itself, whose content they name as their source."""
         for step, blob in sorted(progress.snapshots.items()):
             self._commit(At(run, step), {"step": step}, {"state": self.store.content(blob)})
-        return self._commit(run, result, {"end": encode_masked(trained.state, mask), "mask": encode_mask(mask)})
 
     def _commit(self, node: Node, result: dict[str, Any], blobs: dict[str, bytes]) -> Record:
         return self.store.commit(node.key, node.describe(), sources(node), result, blobs, self.fingerprint)
@@ -150,8 +155,7 @@ class Worker:
         for row in trained.progress.history:
             if row["step"] in known and known[row["step"]] != row["digest"]:
                 raise Disagreement(f"weights differ at step {row['step']}")
-        for step, blob in trained.progress.snapshots.items():
-            self._commit(At(run, step), {"step": step}, {"state": self.store.content(blob)})
+        self._commit_snapshots(run, trained.progress)
 
     def _mention_mixing(self, run: Train) -> None:
         if self._told_mixing:
@@ -191,7 +195,8 @@ def execute(
             except Missing:
                 break  # something in the store was damaged: plan again, and compute it again
             except Disagreement as reason:
-                _supersede(job.run, store, str(reason), reporter.say)
+                reporter.say(f"{job.run}: {reason}: it, and what was made from it, is computed again")
+                store.discard(job.run.key)
                 break
             except Mistake:
                 raise
@@ -215,14 +220,6 @@ def _ready(job: Job, store: Store) -> bool:
 
 def _hopeless(job: Job, failed: dict[Node, str]) -> bool:
     return bool(failed) and any(node in failed for node in topological([job.run]))
-
-
-def _supersede(run: Train, store: Store, reason: str, say: Callable[[str], None]) -> None:
-    """Forget a run that cannot be reproduced, and all that was made from it: they are computed again together."""
-    gone = store.descendants(run.key)
-    say(f"{run}: {reason}: it and {len(gone)} results that follow from it are computed again")
-    for key in [*gone, run.key]:
-        store.discard(key)
 
 
 def _device(accelerator: str) -> torch.device:

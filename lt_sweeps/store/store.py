@@ -38,7 +38,22 @@ class Store:
     # ------------------------------------------------------------------------------- records
 
     def get(self, key: str) -> Record:
-        """The record of a key, verified, with all of its blobs there. Raises Missing."""
+        """The record of a key, if it holds: verified, its blobs there, and its sources still what it was made from.
+
+        A source that was computed again with another content makes this one stale, exactly as a changed file makes
+        what was built from it; a source that is gone says nothing against it. Raises Missing.
+        """
+        record = self._read(key)
+        for name in record["blobs"].values():
+            if not self._path("blob", name).exists():
+                self._set_aside(self._path("record", key), "a blob is gone")
+                raise Missing(key)
+        for source, content in record["sources"].items():
+            if self._identity(source) not in (None, content):
+                raise Missing(key)
+        return record
+
+    def _read(self, key: str) -> Record:
         path = self._path("record", key)
         try:
             record: Record = json.loads(path.read_bytes())
@@ -49,11 +64,14 @@ class Store:
         except (ValueError, KeyError, AttributeError, UnicodeDecodeError) as error:
             self._set_aside(path, str(error))
             raise Missing(key) from None
-        for name in record["blobs"].values():
-            if not self._path("blob", name).exists():
-                self._set_aside(path, "a blob is gone")
-                raise Missing(key)
         return record
+
+    def _identity(self, key: str) -> str | None:
+        """What a record holds, as one hash; None if there is none."""
+        try:
+            return _checksum(self._read(key)["blobs"])[:16]
+        except Missing:
+            return None
 
     def __contains__(self, key: str) -> bool:
         try:
@@ -76,7 +94,7 @@ class Store:
         record: Record = {
             "key": key,
             "node": dict(node),
-            "sources": sorted(sources),
+            "sources": {source: self._identity(source) for source in sorted(sources)},
             "result": dict(result),
             "blobs": names,
             "fingerprint": dict(fingerprint),
@@ -88,25 +106,6 @@ class Store:
     def discard(self, key: str) -> None:
         """Forget a record: it is to be computed again."""
         self._path("record", key).unlink(missing_ok=True)
-
-    def descendants(self, key: str) -> list[str]:
-        """Every stored result that was computed, directly or not, from this one."""
-        made_from: dict[str, list[str]] = {}
-        for path in sorted((self.root / "record").glob("??/*.json")):
-            try:
-                record = self.get(path.stem)
-            except Missing:
-                continue
-            for source in record["sources"]:
-                made_from.setdefault(source, []).append(record["key"])
-        found: dict[str, None] = {}
-        frontier = [key]
-        while frontier:
-            for child in made_from.get(frontier.pop(), []):
-                if child not in found:
-                    found[child] = None
-                    frontier.append(child)
-        return list(found)
 
     # --------------------------------------------------------------------------------- blobs
 
