@@ -127,6 +127,7 @@ def _require_accelerator(config: Config) -> None:
 def _write(
     cells: Sequence[Cell], folder: Path, command: str, store: Store, plan: Plan, failed: Mapping[Node, str]
 ) -> None:
+    from lt_sweeps.report.markdown import summary
     from lt_sweeps.report.page import render
 
     experiments = [c.experiment for c in cells]
@@ -140,6 +141,7 @@ def _write(
     write(folder / "timings.csv", table.timings(experiments, seconds).encode())
     write(folder / "cells.json", json.dumps([_described(c) for c in cells], indent=1).encode())
     write(folder / "report.html", page.encode())
+    write(folder / "summary.md", summary(rows, budgets, command, _machines(plan)).encode())
     _say_outcome(rows, folder, failed)
     _refuse_empty(cells, rows)
 
@@ -152,6 +154,12 @@ def _title(experiments: Sequence[Experiment]) -> str:
     return f"{models} on {datasets}"
 
 
+def _machines(plan: Plan) -> list[str]:
+    """The fingerprints of all results."""
+    prints = [record["fingerprint"] for record in plan.records.values()]
+    return sorted({", ".join(f"{name} {value}" for name, value in sorted(one.items())) for one in prints})
+
+
 def _described(c: Cell) -> dict[str, Any]:
     """A cell as it can be read years later: its whole config, without the paths of one machine."""
     config = asdict(c.config)
@@ -160,12 +168,17 @@ def _described(c: Cell) -> dict[str, Any]:
 
 
 def _say_outcome(rows: list[table.Row], folder: Path, failed: Mapping[Node, str]) -> None:
+    from lt_sweeps.report.curves import curves
+    from lt_sweeps.report.verdict import verdicts
+
     counts: dict[str, int] = {}
     for row in rows:
         counts[row["status"]] = counts.get(row["status"], 0) + 1
     told = ", ".join(f"{n} {status}" for status, n in counts.items() if status != "done")
     if told:
         print(f"levels that are not done: {told}")
+    for sentence in verdicts(curves(rows)):
+        print(sentence)
     for reason in dict.fromkeys(failed.values()):
         print(f"failed: {reason}")
     print(f"results: {folder / 'results.csv'}")

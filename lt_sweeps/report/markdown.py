@@ -1,0 +1,78 @@
+"""A sweep's results as a Markdown table: what goes beside a command in a README or an issue."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from statistics import stdev
+from typing import Any
+
+from lt_sweeps.report.curves import Curve, Point, controls_of, curves
+from lt_sweeps.report.statistics import paired
+from lt_sweeps.report.verdict import verdicts
+from lt_sweeps.report.wording import bounds, percent, signed, statuses
+
+HEAD = (
+    "weights remaining (%)",
+    "seeds",
+    "test accuracy (%), mean ± s.d.",
+    "minus dense, 95 % interval",
+    "above dense",
+    "early-stop step, mean ± s.d.",
+    "earlier than dense",
+)
+
+
+def summary(rows: Sequence[Mapping[str, Any]], budgets: Sequence[str], command: str, machines: Sequence[str]) -> str:
+    """The verdicts, the command and its budget, the machine, and one table per curve."""
+    found = curves(rows)
+    parts = [*verdicts(found), f"```bash\n{command}\n```", *budgets, *(f"Machine: {machine}." for machine in machines)]
+    for curve in found:
+        cell = ", ".join(f"{name}={value}" for name, value in curve.labels.items())
+        parts.append(f"### {cell}\n\n" + _table(curve, found))
+    return "\n\n".join(parts) + "\n"
+
+
+def _table(curve: Curve, found: Sequence[Curve]) -> str:
+    ticket = next((other for other in found if curve in controls_of(other, found)), None)
+    heads = [*HEAD, "ticket minus this, 95 % interval", "ticket above this"] if ticket else list(HEAD)
+    lines = [heads, ["---"] * len(heads)]
+    for point in curve.points:
+        cells = [
+            "" if point.remaining is None else percent(point.remaining),
+            str(len(point.accuracy)) + (f" ({statuses(point.unfinished)})" if point.unfinished else ""),
+            _mean(point.accuracy, 2),
+            *_against(point, curve.dense),
+        ]
+        if ticket:
+            other = ticket.at(point.level) if point.level else None
+            difference = paired(other.accuracy, point.accuracy) if other else None
+            cells.append(f"{signed(difference.mean)} {bounds(difference)}" if difference else "")
+            cells.append(_wins(other.accuracy, point.accuracy) if other else "")
+        lines.append(cells)
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
+
+
+def _against(point: Point, dense: Point | None) -> list[str]:
+    step = _mean(point.early_stop, 0)
+    if not point.level or dense is None or point.to_dense is None:
+        return ["", "", step, ""]
+    return [
+        f"{signed(point.to_dense.mean)} {bounds(point.to_dense)}",
+        _wins(point.accuracy, dense.accuracy),
+        step,
+        _wins(dense.early_stop, point.early_stop) if point.early_stop else "",
+    ]
+
+
+def _wins(more: Mapping[int, float], less: Mapping[int, float]) -> str:
+    """In how many of the seeds that both have the first is larger."""
+    both = sorted(more.keys() & less.keys())
+    return f"{sum(more[seed] > less[seed] for seed in both)} of {len(both)}"
+
+
+def _mean(values: Mapping[int, float], digits: int) -> str:
+    if not values:
+        return ""
+    numbers = list(values.values())
+    spread = f" ± {stdev(numbers):,.{digits}f}" if len(numbers) > 1 else ""
+    return f"{sum(numbers) / len(numbers):,.{digits}f}{spread}"
