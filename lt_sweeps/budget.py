@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from lt_sweeps.config import Config, Mistake, Target
+from lt_sweeps.config import Config, Mistake, ScheduleConfig
 from lt_sweeps.graph import Data, Part, Recipe
 from lt_sweeps.registry import part
 
@@ -91,7 +91,7 @@ def scaled_recipe(config: Config, time: Clock) -> Recipe:
         steps=total,
         batch_size=min(batch, budget.train_examples or batch),
         optimizer=part("optimizer", recipe.optimizer._target_, recipe.optimizer.args),
-        schedule=_schedule(recipe.schedule, time) if recipe.schedule else None,
+        schedule=_schedule(recipe.schedule, time),
         clip_norm=recipe.clip_norm,
         precision=recipe.precision,
         last_batch=recipe.last_batch,
@@ -99,7 +99,9 @@ def scaled_recipe(config: Config, time: Clock) -> Recipe:
     )
 
 
-def _schedule(schedule: Target, time: Clock) -> Part:
+def _schedule(schedule: ScheduleConfig | None, time: Clock) -> Part | None:
+    if schedule is None or schedule._target_ is None:
+        return None
     args = dict(schedule.args)
     for name in [name for name in args if name in ON_THE_CLOCK]:
         where = f"recipe.schedule.args.{name}"
@@ -113,7 +115,8 @@ def _schedule(schedule: Target, time: Clock) -> Part:
 def last_learning_rate(config: Config) -> float:
     """The learning rate a recipe ends with. Raises Mistake where only running its schedule could tell."""
     lr: Any = config.recipe.optimizer.args.get("lr")
-    schedule = config.recipe.schedule
+    given = config.recipe.schedule
+    schedule = given if given is not None and given._target_ is not None else None
     drops = schedule.args.get("milestones") if schedule else []
     if lr is None or drops is None:
         raise Mistake("rewind.finetune_lr: give it, it cannot be read off this recipe")

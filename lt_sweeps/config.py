@@ -36,9 +36,17 @@ class DatasetConfig:
 
 @dataclass
 class Target:
-    """Anything constructible: an optimizer or a schedule by import path, and its arguments."""
+    """An optimizer by import path, and its arguments."""
 
     _target_: str = MISSING
+    args: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class ScheduleConfig:
+    """A schedule by registered name or import path, and its arguments; None: a constant learning rate."""
+
+    _target_: str | None = None
     args: dict[str, Any] = field(default_factory=dict)
 
 
@@ -51,7 +59,7 @@ class RecipeConfig:
     steps: str = MISSING  # "50000it" or "160ep"
     batch_size: int = MISSING
     optimizer: Target = field(default_factory=Target)
-    schedule: Target | None = None  # None: a constant learning rate
+    schedule: ScheduleConfig | None = field(default_factory=ScheduleConfig)  # None takes no overrides
     clip_norm: float | None = None
     precision: str = "32-true"
     validation: int = 0  # examples held out of the training set

@@ -8,7 +8,7 @@ from importlib import import_module
 from typing import Any
 
 from lt_sweeps import budget as budgets
-from lt_sweeps.config import Config, Mistake
+from lt_sweeps.config import Config, Mistake, Slot
 from lt_sweeps.graph import Data, Dense, Init, Network, Part, Recipe, Ticket, Train
 from lt_sweeps.methods.choices import Choices
 from lt_sweeps.registry import catalogue, nearest, part
@@ -37,9 +37,9 @@ def build(config: Config, swept: Mapping[str, str] | None = None) -> Experiment:
 def _build(config: Config, swept: dict[str, str]) -> Experiment:
     _refuse_impossible(config)
     time = budgets.clock(config)
+    network = _network(config)
     data = budgets.scaled_data(config)
     recipe = budgets.scaled_recipe(config, time)
-    network = _network(config)
     seeds = config.seeds
     dense = Train(
         Ticket(network, Init(network, seeds.init), Dense(network, tuple(config.prune.exclude))),
@@ -74,6 +74,8 @@ def _build(config: Config, swept: dict[str, str]) -> Experiment:
 
 def _network(config: Config) -> Network:
     model = config.model
+    if model.name == "custom" and not model._target_:
+        raise Mistake("model=custom: give model._target_=my.pkg.Net, any callable that returns a torch.nn.Module")
     initialiser = part("initialiser", model.initialiser, model.initialiser_args) if model.initialiser else None
     shape = tuple(config.dataset.shape)
     if len(shape) == 3 and min(shape[1:]) < model.min_side:
@@ -106,8 +108,8 @@ def _choices(config: Config, time: budgets.Clock, recipe: Recipe) -> Choices:
         criterion=part("criterion", config.criterion.name, config.criterion.args),
         groups=prune.groups,
         factors=prune.factors,
-        survivors=_treatment(config.survivors.name, config.survivors.args, ("rewind", "keep", "reinit")),
-        control=_treatment(config.control.name, config.control.args, ("none", "reinit", "mask_shuffle", "random")),
+        survivors=_treatment("survivors", config.survivors, ("rewind", "keep", "reinit")),
+        control=_treatment("control", config.control, ("none", "reinit", "mask_shuffle", "random")),
         freeze=_one_of("pruned.name", config.pruned.name, ("zero", "freeze")) == "freeze",
         rewind=step,
         start=start,
@@ -120,9 +122,13 @@ def _choices(config: Config, time: budgets.Clock, recipe: Recipe) -> Choices:
     )
 
 
-def _treatment(name: str, args: Mapping[str, Any], structural: tuple[str, ...]) -> Part:
+def _treatment(where: str, slot: Slot, structural: tuple[str, ...]) -> Part:
     """A treatment that is a tensor function, or one that the graph itself says."""
-    return Part(name, 1) if name in structural else part("treatment", name, args)
+    if slot.name in structural:
+        return Part(slot.name, 1)
+    if "." not in slot.name:
+        _one_of(f"{where}.name", slot.name, (*structural, *catalogue("treatment")))
+    return part("treatment", slot.name, slot.args)
 
 
 def _one_of(where: str, value: str, allowed: tuple[str, ...]) -> str:

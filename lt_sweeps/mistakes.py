@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import re
 
+from hydra.errors import OverrideParseException
+
 from lt_sweeps.registry import nearest
 
 
 def explain(error: BaseException) -> str:
     """The cause that a user can mend."""
+    if isinstance(error, OverrideParseException):
+        return f"{error.override}: cannot be read; write key=value, and quotes around brackets and spaces"
     while error.__cause__ is not None:
         error = error.__cause__
     text = str(error).strip()
@@ -24,7 +28,7 @@ def explain(error: BaseException) -> str:
         key = where[1] if where else match[1]
         return f"unknown key {key!r}{_nearest_key(key)}"
     if where and first.endswith("is not in struct"):
-        return f"unknown key {where[1]!r}; to add it, write +{where[1]}=..."
+        return f"unknown key {where[1]!r}; to add it, put + before what you wrote"
     if where and where[1] not in first:
         return f"{where[1]}: {first}"
     return first

@@ -12,8 +12,10 @@ from dataclasses import fields, is_dataclass
 from typing import Any
 
 from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
-from lt_sweeps.config import Config, Mistake, RecipeConfig, Target
+from lt_sweeps.config import Config, Mistake
+from lt_sweeps.mistakes import explain
 from lt_sweeps.registry import nearest
 
 CHOICES = {
@@ -45,7 +47,10 @@ RANGES: dict[str, tuple[float, float]] = {
 def read(composed: Any) -> Config:
     """The plain config of one cell. Raises Mistake."""
     ours = OmegaConf.masked_copy(composed, [name for name in composed if name != "hydra"])
-    plain: Any = OmegaConf.to_container(ours, resolve=True, throw_on_missing=True)
+    try:
+        plain: Any = OmegaConf.to_container(ours, resolve=True, throw_on_missing=True)
+    except OmegaConfBaseException as error:
+        raise Mistake(explain(error)) from None
     config: Config = _build(Config, plain, "")
     for where, allowed in CHOICES.items():
         value = _get(config, where)
@@ -76,20 +81,17 @@ def _build(schema: Any, given: Mapping[str, Any], where: str) -> Any:
     known = {f.name: f for f in fields(schema)}
     for name in given:
         if name not in known:
-            raise Mistake(f"unknown key {where + name!r}{nearest(name, known)}")
+            raise Mistake(f"unknown key {where + name!r}{nearest(where + name, [where + word for word in known])}")
     built = {}
     for name, f in known.items():
         value = given[name]
-        inner = NESTED.get((schema, name)) or f.default_factory
+        inner = f.default_factory
         if value is not None and is_dataclass(inner):
             value = _build(inner, value, f"{where}{name}.")
         else:
             _check_numbers(value, where + name)
         built[name] = value
     return schema(**built)
-
-
-NESTED = {(RecipeConfig, "schedule"): Target}
 
 
 def _check_numbers(value: Any, where: str) -> None:

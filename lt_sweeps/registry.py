@@ -141,6 +141,20 @@ def nearest(word: str, choices: Any) -> str:
     return f"; did you mean {close[0]!r}?" if close else ""
 
 
+def _words(file: Path) -> tuple[set[str], bool]:
+    """The words of a module and of the neighbours it star-imports, and whether it may hold names that are neither."""
+    text = file.read_text()
+    words, dynamic = set(re.findall(r"\w+", text)), "__getattr__" in text
+    for source in re.findall(r"^\s*from (\S+) import \*", text, re.MULTILINE):
+        neighbour = file.parent / f"{source[1:]}.py"
+        if source.startswith(".") and neighbour.exists() and neighbour != file:
+            inner = _words(neighbour)
+            words, dynamic = words | inner[0], dynamic or inner[1]
+        else:
+            dynamic = True
+    return words, dynamic
+
+
 @cache
 def provenance(path: str, what: str, known: tuple[str, ...] = ()) -> int | str:
     """Which code stands behind an import path, found without importing it.
@@ -161,8 +175,7 @@ def provenance(path: str, what: str, known: tuple[str, ...] = ()) -> int | str:
         if not file.exists():
             raise ValueError(f"there is no {what}: no module {inner[0]!r} beside {file.parent.name}")
         inner = inner[1:]
-    text = file.read_text()
-    words, dynamic = set(re.findall(r"\w+", text)), re.search(r"import \*|__getattr__", text)
+    words, dynamic = _words(file)
     if inner[0] not in words and not dynamic:
         raise ValueError(f"there is no {what}: {inner[0]!r} is not in {file.name}{nearest(inner[0], words)}")
     if top in ("torch", "torchvision"):

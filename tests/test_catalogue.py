@@ -99,7 +99,12 @@ def test_every_option_composes_to_a_checked_experiment(option: str) -> None:
 
 def test_every_choosable_name_has_an_option() -> None:
     for kind, group in {"criterion": "criterion", "dataset": "dataset", "method": "prune", "network": "model"}.items():
-        named = {m[1] for p in (CONF / group).glob("*.yaml") for m in [re.search(r"^\s*name: (\w+)", p.read_text(), re.M)] if m}
+        named = {
+            m[1]
+            for p in (CONF / group).glob("*.yaml")
+            for m in [re.search(r"^\s*name: (\w+)", p.read_text(), re.M)]
+            if m
+        }
         assert set(catalogue(kind)) <= named, kind
 
 

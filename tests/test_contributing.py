@@ -36,6 +36,8 @@ def test_an_extension_is_a_few_lines(name: str, tmp_path: Path) -> None:
     assert (tmp_path / "runs" / "s" / "report.html").exists()
     examples = [path for path in re.findall(r"```python\n# (\S+)", SECTIONS[name]) if ">>>" in SECTIONS[name]]
     for path in examples:
-        code = f"import doctest, importlib as i; print(doctest.testmod(i.import_module({path[:-3].replace('/', '.')!r})))"
+        code = (
+            f"import doctest, importlib as i; print(doctest.testmod(i.import_module({path[:-3].replace('/', '.')!r})))"
+        )
         tried = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=there, capture_output=True, text=True)
         assert "failed=0, attempted=2" in tried.stdout, tried.stdout + tried.stderr

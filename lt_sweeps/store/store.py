@@ -34,6 +34,7 @@ class Store:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self._verified: dict[str, tuple[tuple[int, int, int], Record]] = {}  # what was read, and as which file
 
     # ------------------------------------------------------------------------------- records
 
@@ -48,28 +49,49 @@ class Store:
             if not self._path("blob", name).exists():
                 self._set_aside(self._path("record", key), "a blob is gone")
                 raise Missing(key)
-        for source, content in record["sources"].items():
-            if self._identity(source) not in (None, content):
-                raise Missing(key)
+        if self._is_stale(record):
+            raise Missing(key)
         return record
+
+    def _is_stale(self, record: Record) -> bool:
+        """Whether any stored source, or one of theirs in turn, is not what the next was made from."""
+        seen: set[str] = set()
+        frontier = [record]
+        while frontier:
+            for source, content in frontier.pop()["sources"].items():
+                try:
+                    made = self._read(source)
+                except Missing:
+                    continue
+                if _identity(made) != content:
+                    return True
+                if source not in seen:
+                    seen.add(source)
+                    frontier.append(made)
+        return False
 
     def _read(self, key: str) -> Record:
         path = self._path("record", key)
         try:
+            found = path.stat()
+            when, known = self._verified.get(key, (None, {}))
+            if when == (found.st_mtime_ns, found.st_size, found.st_ino):
+                return known
             record: Record = json.loads(path.read_bytes())
             if record.pop("checksum") != _checksum(record) or record["key"] != key:
                 raise ValueError("checksum differs")
         except FileNotFoundError:
             raise Missing(key) from None
-        except (ValueError, KeyError, AttributeError, UnicodeDecodeError) as error:
+        except (ValueError, KeyError, AttributeError, TypeError) as error:
             self._set_aside(path, str(error))
             raise Missing(key) from None
+        self._verified[key] = (found.st_mtime_ns, found.st_size, found.st_ino), record
         return record
 
-    def _identity(self, key: str) -> str | None:
-        """What a record holds, as one hash; None if there is none."""
+    def _content(self, key: str) -> str | None:
+        """What a stored record holds, as one hash; None if there is none."""
         try:
-            return _checksum(self._read(key)["blobs"])[:16]
+            return _identity(self._read(key))
         except Missing:
             return None
 
@@ -91,14 +113,15 @@ class Store:
     ) -> Record:
         """Write blobs, then the record. From here on the node is done."""
         names = {name: self.put(content) for name, content in sorted(blobs.items())}
-        record: Record = {
+        told = {
             "key": key,
             "node": dict(node),
-            "sources": {source: self._identity(source) for source in sorted(sources)},
+            "sources": {source: self._content(source) for source in sorted(sources)},
             "result": dict(result),
             "blobs": names,
             "fingerprint": dict(fingerprint),
         }
+        record: Record = json.loads(json.dumps(told))  # as it will be read: tuples are lists, names are text
         signed = {**record, "checksum": _checksum(record)}
         write(self._path("record", key), json.dumps(signed, sort_keys=True, indent=1).encode())
         return record
@@ -161,7 +184,7 @@ class Store:
             timing: dict[str, float] = json.loads(self._path("timing", key).read_bytes())
         except (FileNotFoundError, ValueError):
             return {}
-        return timing
+        return timing if isinstance(timing, dict) else {}
 
     # ------------------------------------------------------------------------------- on disk
 
@@ -178,6 +201,10 @@ class Store:
             return
         what = f"{path.name[:12]}... in the store is damaged ({reason})"
         warnings.warn(f"{what}: set aside, to be computed again", stacklevel=2)
+
+
+def _identity(record: Record) -> str:
+    return _checksum(record["blobs"])[:16]
 
 
 def _checksum(record: Record) -> str:

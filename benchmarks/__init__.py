@@ -1,0 +1,1 @@
+"""Ourselves and peers on the same work, in one run."""

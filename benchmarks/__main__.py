@@ -1,0 +1,44 @@
+"""`python -m benchmarks [--rounds N] [--only NAME] [--out FILE]`: every comparison, as one table."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import warnings
+from pathlib import Path
+
+import torch
+
+from benchmarks import data_path, lenet_step, mask_cost, peers
+from benchmarks.table import Row, machine, markdown, record
+
+COMPARISONS = {
+    "lenet_step": lenet_step.rows,
+    "mask_cost": mask_cost.rows,
+    "data_path": data_path.rows,
+    "peers": peers.rows,
+}
+
+
+def main() -> None:
+    """Measure, print, and write if asked to."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--rounds", type=int, default=7, help="interleaved rounds per comparison")
+    parser.add_argument("--only", choices=sorted(COMPARISONS), action="append", help="this comparison (repeatable)")
+    parser.add_argument("--out", type=Path, help="write the rows and the machine as JSON")
+    given = parser.parse_args()
+    torch.set_num_threads(1)  # as the workers of a sweep have
+    logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
+    warnings.simplefilter("ignore")  # Lightning's advice to the peers
+    rows: list[Row] = []
+    for name in given.only or COMPARISONS:
+        rows += COMPARISONS[name](given.rounds)
+    told = ", ".join(f"{name} {value}" for name, value in machine().items())
+    print(f"{markdown(rows)}\n\n{given.rounds} interleaved rounds, one thread; {told}")
+    if given.out:
+        given.out.write_text(json.dumps(record(rows, given.rounds), indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

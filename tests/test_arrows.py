@@ -1,0 +1,173 @@
+"""Imports point one way, graph <- methods <- experiment <- execution <- sweep <- main; what comes first is light."""
+
+from __future__ import annotations
+
+import ast
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+FILES = sorted([*(ROOT / "lt_sweeps").rglob("*.py"), *(ROOT / "hydra_plugins").rglob("*.py")])
+IDS = [str(path.relative_to(ROOT)) for path in FILES]
+
+# From the ground up: what a line names may import what is named above it, its own line too, never what is below.
+LAYERS = (
+    ("graph", "keys", "randomness"),
+    ("methods",),
+    ("experiment",),
+    ("execution",),
+    ("sweep",),
+    ("main", "cli"),
+)
+TENSOR_FUNCTIONS = ("masks", "allocation", "scores", "treatments")
+TENSOR_FUNCTIONS_NEVER_IMPORT = (
+    "pytorch_lightning",
+    *(
+        f"lt_sweeps.{part}"
+        for part in ("training", "execution", "store", "experiment", "sweep", "config", "main", "cli")
+    ),
+)
+WITHOUT_TORCH = (
+    "lt_sweeps.store.store",
+    "lt_sweeps.graph",
+    "lt_sweeps.registry",
+    "lt_sweeps.experiment",
+    "lt_sweeps.execution.plan",
+    "lt_sweeps.report.table",
+    "lt_sweeps.sweep",
+    "lt_sweeps.main",
+    "lt_sweeps.cli",
+)
+
+
+def module_name(path: Path) -> str:
+    """`lt_sweeps.store.store` for its file."""
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+@cache
+def tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text())
+
+
+@cache
+def imports(path: Path) -> tuple[str, ...]:
+    """Every module a file imports, anywhere in it, in full; for `from a import b` both `a` and `a.b`."""
+    package = module_name(path).split(".")[: None if path.name == "__init__.py" else -1]
+    found = []
+    for item in ast.walk(tree(path)):
+        if isinstance(item, ast.Import):
+            found += [alias.name for alias in item.names]
+        elif isinstance(item, ast.ImportFrom):
+            near = package[: len(package) - item.level + 1] if item.level else []
+            start = ".".join([*near, *([item.module] if item.module else [])])
+            found += [start, *(f"{start}.{alias.name}" for alias in item.names)]
+    return tuple(found)
+
+
+def within(module: str, *places: str) -> bool:
+    """Whether a module is one of these or lies in one of them."""
+    return any(module == place or module.startswith(f"{place}.") for place in places)
+
+
+def part_of(module: str) -> str:
+    """`store` for `lt_sweeps.store.store`; nothing for what is not ours."""
+    return module.split(".")[1] if module.startswith("lt_sweeps.") else ""
+
+
+def files_of(*parts: str) -> Iterator[Path]:
+    """The files of some parts of the project, at least one each."""
+    for part in parts:
+        found = [path for path in FILES if part_of(module_name(path)) == part]
+        assert found, f"there is no lt_sweeps.{part}"
+        yield from found
+
+
+def height(part: str) -> int | None:
+    return next((level for level, parts in enumerate(LAYERS) if part in parts), None)
+
+
+def test_arrows_point_one_way() -> None:
+    for path in files_of(*(part for parts in LAYERS for part in parts)):
+        own = height(part_of(module_name(path)))
+        assert own is not None
+        for other in imports(path):
+            below = height(part_of(other))
+            assert below is None or below <= own, f"{path.relative_to(ROOT)} imports {other}"
+
+
+def test_expressions_are_built_by_what_computes_nothing() -> None:
+    computing = [f"lt_sweeps.{part}" for part in ("masks", "allocation", "training", "execution", "store", "report")]
+    for path in files_of("graph", "methods", "experiment"):
+        for other in imports(path):
+            assert not within(other, "torch", "pytorch_lightning", *computing), f"{path.relative_to(ROOT)}: {other}"
+
+
+def test_the_store_knows_nothing_of_the_rest() -> None:
+    for path in files_of("store"):
+        for other in imports(path):
+            assert not within(other, "lt_sweeps") or within(other, "lt_sweeps.store"), f"{path.name} imports {other}"
+
+
+def test_only_the_tensor_file_of_the_store_knows_torch() -> None:
+    for path in files_of("store"):
+        if path.name != "tensors.py":
+            assert not any(within(other, "torch", "numpy", "safetensors") for other in imports(path)), path.name
+
+
+def test_tensor_functions_know_nothing_of_lightning_or_of_what_runs_them() -> None:
+    for path in files_of(*TENSOR_FUNCTIONS):
+        for other in imports(path):
+            assert not within(other, *TENSOR_FUNCTIONS_NEVER_IMPORT), f"{path.relative_to(ROOT)} imports {other}"
+
+
+def test_networks_and_data_know_nothing_of_what_runs_them() -> None:
+    for path in files_of("networks", "datasets", "measures"):
+        for other in imports(path):
+            assert not within(other, *TENSOR_FUNCTIONS_NEVER_IMPORT), f"{path.relative_to(ROOT)} imports {other}"
+
+
+def test_nobody_imports_main_but_the_other_entrances() -> None:
+    for path in FILES:
+        if part_of(module_name(path)) not in ("cli", "main") and not within(module_name(path), "hydra_plugins"):
+            assert not any(within(other, "lt_sweeps.main", "lt_sweeps.cli") for other in imports(path)), path.name
+
+
+@pytest.mark.parametrize("path", FILES, ids=IDS)
+def test_lightning_is_imported_by_its_one_name(path: Path) -> None:
+    assert not any(within(other, "lightning", "lightning_fabric") for other in imports(path))
+
+
+@pytest.mark.parametrize("path", FILES, ids=IDS)
+def test_nothing_is_unpickled(path: Path) -> None:
+    never = ("pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "torch.load", "torch.save")
+    assert not any(within(other, *never) for other in imports(path))
+    for item in ast.walk(tree(path)):
+        if isinstance(item, ast.Attribute) and isinstance(item.value, ast.Name):
+            assert f"{item.value.id}.{item.attr}" not in never, f"line {item.lineno}"
+        assert not (isinstance(item, ast.keyword) and item.arg == "allow_pickle"), "numpy reads arrays only"
+
+
+@pytest.mark.parametrize("path", FILES, ids=IDS)
+def test_files_are_short(path: Path) -> None:
+    assert len(path.read_text().splitlines()) <= 250
+
+
+def test_what_a_command_needs_first_does_not_import_torch() -> None:
+    """In one process, one after the other: the first that does is named."""
+    code = "import importlib, sys\nfor name in sys.argv[1:]:\n  importlib.import_module(name)\n"
+    code += "  assert not {'torch', 'pytorch_lightning'} & {*sys.modules}, name"
+    done = subprocess.run(
+        [sys.executable, "-c", code, *WITHOUT_TORCH],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    assert done.returncode == 0, done.stderr

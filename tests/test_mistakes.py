@@ -1,0 +1,171 @@
+"""A mistake is answered in one line, before any job starts and before torch is imported: what, where, nearest valid.
+
+Every line of the table is run as a user runs it: its own process, in an empty folder.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import statistics
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+BETWEEN = "must be between 0 and 1, both excluded"
+NO_DATA = "dataset=mnist recipe=lenet_mnist dataset.host=null paths.data_dir=nowhere"
+
+# A command line, and what its answer must say.
+MISTAKES: list[tuple[str, tuple[str, ...]]] = [
+    # names of keys
+    ("nonsense=1", ("unknown key 'nonsense'",)),
+    ("+nonsense=1", ("unknown key 'nonsense'",)),
+    ("+prune.nonsense=1", ("unknown key 'prune.nonsense'",)),
+    ("prune.rat=0.5", ("unknown key 'prune.rat'", "did you mean 'prune.rate'?")),
+    ("+prune.rat=0.5", ("unknown key 'prune.rat'", "did you mean 'prune.rate'?")),
+    ("++seeds.oder=1", ("unknown key 'seeds.oder'", "did you mean 'seeds.order'?")),
+    ("recipe.optimizer.lr=0.1", ("unknown key 'recipe.optimizer.lr'",)),
+    ("prune.factors={fc1.weight:0.5}", ("unknown key 'prune.factors.fc1.weight'", "to add it, put + before")),
+    ("~prune", ("prune.name",)),
+    ("--foo", ("--foo",)),
+    ("prune.rate", ("prune.rate",)),
+    ("'prune.factors={output.weight:0.5'", ("prune.factors={output.weight:0.5",)),
+    # types and ranges of values
+    ("prune.rate=high", ("prune.rate", "'high'", "Float")),
+    ("seed=1.5", ("seed", "'1.5'", "Integer")),
+    ("prune.rate=null", ("prune.rate", "Optional")),
+    ("prune.rate=nan", ("prune.rate=nan", "must be a finite number")),
+    ("recipe.clip_norm=inf", ("recipe.clip_norm=inf", "must be a finite number")),
+    ("recipe.optimizer.args.lr=nan", ("recipe.optimizer.args.lr=nan", "must be a finite number")),
+    ("prune.rate=0", ("prune.rate=0", BETWEEN)),
+    ("prune.rate=1", ("prune.rate=1", BETWEEN)),
+    ("prune.levels=-1", ("prune.levels=-1", "must be between 0 and 1000")),
+    ("recipe.batch_size=0", ("recipe.batch_size=0", "must be at least 1")),
+    ("recipe.steps=0it", ("recipe.steps=0it", "at least one iteration")),
+    ("++prune.factors={fc1.weight:9}", ("prune.factors", "fc1.weight", "=9")),
+    ("prune.rate=0.2,0.5", ("prune.rate=0.2,0.5",)),
+    # points on the clock
+    ("rewind=step rewind.step=900it", ("rewind.step=900it", "ends at 800")),
+    ("rewind=step rewind.step=799it budget=smoke", ("rewind.step=799it", "ends at 8", "budget=smoke")),
+    ("rewind=step rewind.step=soon", ("rewind.step=soon", "'500it'", "'2ep'")),
+    # names of options
+    ("model=vgg61", ("model=vgg61", "lenet_digits", "did you mean 'vgg16'?")),
+    ("dataset=mnst", ("dataset=mnst", "digits", "did you mean 'mnist'?")),
+    ("budget=smok", ("budget=smok", "paper", "did you mean 'smoke'?")),
+    ("control=reinitt", ("control=reinitt", "mask_shuffle", "did you mean 'reinit'?")),
+    ("experiment=demoo", ("experiment=demoo", "did you mean 'demo'?")),
+    ("hydra/launcher=lt_sweep", ("hydra/launcher=lt_sweep", "did you mean 'lt_sweeps'?")),
+    ("recipe.precision=16", ("recipe.precision=16", "bf16-mixed")),
+    ("prune.groups=layers", ("prune.groups=layers", "did you mean 'layerwise'?")),
+    ("survivors.name=rewnd", ("rewnd", "did you mean 'rewind'?")),
+    ("criterion.name=magnitud", ("criterion", "magnitud", "did you mean 'magnitude'?")),
+    ("recipe.augment=[flop]", ("augmentation", "'flop'", "did you mean 'flip'?")),
+    # import paths
+    ("model=custom", ("model=custom", "model._target_")),
+    ("model=custom model._target_=no_such.Net", ("'no_such.Net'", "no module 'no_such'")),
+    ("model=custom model._target_=torchvision.models.resnet81", ("'torchvision.models.resnet81'", "'resnet18'")),
+    ("recipe.optimizer._target_=torch.optim.Adm", ("optimizer", "'torch.optim.Adm'", "did you mean 'Adam'?")),
+    ("recipe.schedule._target_=torch.optim.lr_scheduler.StepLRR", ("schedule", "did you mean 'StepLR'?")),
+    ("recipe.schedule={_target_:torch.optim.lr_scheduler.StepLRR}", ("schedule", "did you mean 'StepLR'?")),
+    # what does not go together
+    (NO_DATA, ("dataset=mnist", "train-images-idx3-ubyte", "paths.data_dir=nowhere", "LT_SWEEPS_DATA")),
+    ("model=vgg16 dataset=digits recipe=lenet_digits", ("model=vgg16", "16x16", "dataset=digits", "8x8")),
+    ("recipe=vgg16_cifar10", ("recipe.mean", "dataset digits", "1 channel")),
+    ("rewind=finetune survivors=rewind", ("rewind=finetune", "survivors=rewind", "must be keep")),
+    ("rewind.batchnorm=keep survivors=reinit", ("rewind.batchnorm=keep", "survivors=rewind", "not reinit")),
+    ("recipe.validation=5000", ("recipe.validation=5000", "dataset digits", "1437")),
+    ("recipe.batch_size=2000", ("recipe.batch_size=2000", "not one batch", "1437")),
+    ("sweep=../elsewhere", ("sweep=../elsewhere", "folder's name")),
+    ("sweep=store", ("sweep=store",)),
+    # one bad cell among good ones
+    ("-m prune.rate=0.2,0.5,1.5", ("prune.rate=1.5", BETWEEN)),
+    ("-m seed=0,1 model=lenet_digits,vgg61", ("model=vgg61", "did you mean 'vgg16'?")),
+]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a command line led to."""
+
+    code: int
+    out: str
+    err: list[str]  # without the lines of -X importtime
+    imported: set[str]
+    written: list[str]  # below the folder it was run in
+    cpu_seconds: float
+
+
+def ask(command: str, folder: Path) -> Answer:
+    """Run a command line in an empty folder, with a log of its imports."""
+    folder.mkdir()
+    words = [sys.executable, "-X", "importtime", "-m", "lt_sweeps.main", *shlex.split(command)]
+    environment = {name: value for name, value in os.environ.items() if name != "LT_SWEEPS_DATA"}
+    environment |= {"PYTHONPATH": str(ROOT), "CUDA_VISIBLE_DEVICES": ""}
+    out, err = folder.with_suffix(".out"), folder.with_suffix(".err")
+    with out.open("wb") as told, err.open("wb") as refused:
+        process = subprocess.Popen(words, cwd=folder, env=environment, stdout=told, stderr=refused)
+        limit = threading.Timer(60, process.kill)
+        limit.start()
+        _, status, usage = os.wait4(process.pid, 0)  # the resources of this child alone
+        limit.cancel()
+        process.returncode = os.waitstatus_to_exitcode(status)
+    lines = err.read_text().splitlines()
+    log = [line for line in lines if line.startswith("import time:")]
+    return Answer(
+        code=process.returncode,
+        out=out.read_text(),
+        err=[line for line in lines if not line.startswith("import time:")],
+        imported={line.rpartition("|")[2].strip() for line in log},
+        written=sorted(str(path.relative_to(folder)) for path in folder.rglob("*")),
+        cpu_seconds=usage.ru_utime + usage.ru_stime,
+    )
+
+
+@pytest.fixture(scope="module")
+def answers(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[dict[str, Future[Answer]]]:
+    """The answers to the command lines of the selected tests, two at a time."""
+    folder = tmp_path_factory.mktemp("mistakes")
+    items = [item for item in request.session.items if isinstance(item, pytest.Function) and item.path == request.path]
+    specs = [item.callspec.params for item in items if hasattr(item, "callspec")]
+    asked = dict.fromkeys(spec["command"] for spec in specs)
+    with ThreadPoolExecutor(2) as pool:
+        yield {command: pool.submit(ask, command, folder / str(n)) for n, command in enumerate(asked)}
+        pool.shutdown(cancel_futures=True)
+
+
+def test_the_table_is_long_enough() -> None:
+    assert len({command for command, _ in MISTAKES}) == len(MISTAKES) >= 30
+
+
+@pytest.mark.parametrize(("command", "fragments"), MISTAKES, ids=[command for command, _ in MISTAKES])
+def test_a_mistake_is_answered_in_one_line(
+    answers: dict[str, Future[Answer]], command: str, fragments: tuple[str, ...]
+) -> None:
+    answer = answers[command].result()
+    assert len(answer.err) == 1, "\n".join(answer.err)
+    (line,) = answer.err
+    assert line.startswith("lt_sweeps: ")
+    for fragment in fragments:
+        assert fragment in line
+    assert answer.code == 2
+    assert answer.out == ""
+    assert "lt_sweeps.config" in answer.imported, "the log of imports is there"
+    assert "torch" not in answer.imported
+    assert [name for name in answer.written if not name.startswith("runs/.hydra") and name != "runs"] == []
+
+
+def test_an_answer_takes_little_of_the_processor(answers: dict[str, Future[Answer]]) -> None:
+    seconds = sorted(answer.result().cpu_seconds for answer in answers.values())
+    if len(seconds) > 1:
+        p95 = statistics.quantiles(seconds, n=20)[-1]
+        print(f"{len(seconds)} mistakes: median {statistics.median(seconds):.2f} s, p95 {p95:.2f} s of processor time")
+        assert statistics.median(seconds) < 1.5
