@@ -34,7 +34,7 @@ def trained_state(trained: Trained) -> State:
 
 @pytest.mark.parametrize("fill", FILLS)
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
-@pytest.mark.parametrize(("clip", "precision"), [(None, "32-true"), (0.1, "32-true"), (0.1, "bf16-mixed")])
+@pytest.mark.parametrize(("clip", "precision"), [(None, "32-true"), (0.1, "bf16-mixed"), (None, "64-true")])
 def test_pruned_places_equal_their_fill_exactly_after_training(
     optimizer: str, fill: str, clip: float | None, precision: str, digits: Examples
 ) -> None:

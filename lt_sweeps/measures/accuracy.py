@@ -23,11 +23,12 @@ def evaluate(network: nn.Module, batches: Iterable[tuple[Tensor, Tensor]], class
     """Evaluate in evaluation mode, and leave the network in the mode it was in. Needs one batch at least."""
     mode = network.training
     network.eval()
-    device = next(network.parameters()).device
+    weight = next(network.parameters())
+    device, dtype = weight.device, weight.dtype
     hits = MulticlassAccuracy(classes, average="micro").to(device)
     loss = MeanMetric().to(device)
     for x, y in batches:
-        logits = network(x).float()
+        logits = network(x.to(dtype)).float()
         loss.update(nn.functional.cross_entropy(logits, y), len(y))
         hits.update(logits, y)
     network.train(mode)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import logging
 import signal
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytorch_lightning as pl
+from pytorch_lightning.profilers import Profiler
 from torch import Tensor
 
 from lt_sweeps.datasets.examples import Examples
@@ -73,7 +75,7 @@ def fit(
     network.load_state_dict(begun.state)
     module = TicketModule(network, run, begun.step, begun.optimizer)
     recorder = Recorder(run, examples, mask, begun, snapshots, keep, checkpoint, tell, checkpoint_seconds)
-    recipe, last = run.recipe, until or run.recipe.steps
+    recipe, last = run.recipe, run.recipe.steps if until is None else until
     batches = examples.batches(begun.step, recipe.batch_size, recipe.last_batch, run.order, run.augment, run.level)
     trainer = _trainer(recipe.precision, recipe.clip_norm, hardware, [MaskedOptimizer(mask, fill), recorder])
     try:
@@ -112,6 +114,7 @@ def _trainer(precision: str, clip: float | None, hardware: Hardware, callbacks: 
             gradient_clip_val=clip,
             deterministic="warn" if hardware.deterministic else None,
             callbacks=callbacks,
+            profiler=_Unprofiled(),
             logger=False,
             enable_checkpointing=False,
             enable_progress_bar=False,
@@ -120,6 +123,23 @@ def _trainer(precision: str, clip: float | None, hardware: Hardware, callbacks: 
             limit_val_batches=0,
             use_distributed_sampler=False,
         )
+
+
+class _Unprofiled(Profiler):
+    """Profiles nothing. Lightning's own does that too, but enters a generator for it some thirty times a step."""
+
+    def start(self, action_name: str) -> None:
+        """Nothing."""
+
+    def stop(self, action_name: str) -> None:
+        """Nothing."""
+
+    def profile(self, action_name: str) -> contextlib.AbstractContextManager[None]:  # type: ignore[override]
+        """One context for all."""
+        return NOTHING
+
+
+NOTHING = contextlib.nullcontext()
 
 
 class _Batches:

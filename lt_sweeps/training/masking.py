@@ -19,10 +19,11 @@ ELEMENTWISE = frozenset(
 class MaskedOptimizer(pl.Callback):
     """Keeps `w = mask * w + (1 - mask) * fill` through any optimizer.
 
-    Gradients are masked before clipping, so norms and clipping see live weights only; weights are masked and the
-    fill put back after each step; optimizer state is masked too where it could be anything but zero (a fill
-    that weight decay pulls at, an optimizer that is not element-wise). Masks are float tensors on the
-    device, applied by `torch._foreach_mul_`; tensors of which nothing is pruned are left out.
+    Weights are masked at the start, and gradients before clipping, so norms and clipping see live weights only.
+    After each step weights and optimizer state are masked and the fill put back, wherever a step could have
+    moved them at all: an element-wise optimizer cannot move a zero without a gradient, but a fill is pulled at
+    by weight decay. Masks are float tensors on the device, applied by `torch._foreach_mul_`; tensors of which
+    nothing is pruned are left out.
     """
 
     def __init__(self, mask: Mapping[str, Tensor], fill: Mapping[str, Tensor] | None) -> None:
@@ -53,8 +54,10 @@ class MaskedOptimizer(pl.Callback):
             fills = [self._fill[name].to(w.device, w.dtype) for name, w in zip(names, self._weights, strict=True)]
             self._put_back = [fill * (1 - keep) for fill, keep in zip(fills, self._keep, strict=True)]
         known = type(optimizer).__module__.startswith("torch.optim") and type(optimizer).__name__ in ELEMENTWISE
-        self._optimizer = None if known and self._fill is None else optimizer
-        self.mask_weights()
+        # With masked gradients such an optimizer leaves a zero weight, and its zero state, exactly where they are.
+        self._moves = not known or self._fill is not None
+        self._optimizer = optimizer
+        self._mask_weights()
 
     def mask_gradients(self) -> None:
         """Zero the gradients of pruned weights."""
@@ -63,15 +66,19 @@ class MaskedOptimizer(pl.Callback):
             gradients, keeps = zip(*pairs, strict=True)
             torch._foreach_mul_(gradients, keeps)
 
-    @torch.no_grad()
     def mask_weights(self) -> None:
-        """Zero or refill the pruned weights, and zero their optimizer state where it may have moved."""
+        """Zero or refill the pruned weights, and zero their optimizer state, where a step may have moved them."""
+        if self._moves:
+            self._mask_weights()
+
+    @torch.no_grad()
+    def _mask_weights(self) -> None:
         if not self._weights:
             return
         torch._foreach_mul_(self._weights, self._keep)  # type: ignore[arg-type]
         if self._put_back is not None:
             torch._foreach_add_(self._weights, self._put_back)  # type: ignore[arg-type]
-        if self._optimizer is not None:
+        if self._moves:
             for weight, keep in zip(self._weights, self._keep, strict=True):
                 for value in self._optimizer.state.get(weight, {}).values():
                     if torch.is_tensor(value) and value.shape == weight.shape:
