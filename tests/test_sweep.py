@@ -95,9 +95,12 @@ def test_adding_a_seed_or_a_level_trains_only_what_is_new(tmp_path: Path, capsys
     assert told(capsys)[3:] == (3, 2)
 
 
+@pytest.mark.parametrize("model", [(), ("model=custom", "model._target_=small.Net")], ids=["lenet", "batchnorm"])
 @pytest.mark.parametrize("step", [0, 13])
-def test_rewinding_is_bit_equal_at_every_level(tmp_path: Path, step: int, capsys: pytest.CaptureFixture[str]) -> None:
-    words = ("rewind=step", f"rewind.step={step}it", "prune.levels=3")
+def test_rewinding_is_bit_equal_at_every_level(
+    tmp_path: Path, step: int, model: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = (*model, "rewind=step", f"rewind.step={step}it", "prune.levels=3")
     sweep(tmp_path, *words)
     assert "replayed" not in capsys.readouterr().out, "the plan knew the rewind point: nothing is trained twice"
     dense, *tickets = cells_of(*words)[0].experiment.levels
@@ -107,7 +110,7 @@ def test_rewinding_is_bit_equal_at_every_level(tmp_path: Path, step: int, capsys
     for ticket in tickets:
         assert ticket.ticket.start == step
         mask, start = there.mask(ticket.ticket.mask), there.weights(ticket.ticket.weights)
-        assert all(torch.equal(start[name], rewound[name]) for name in rewound)
+        assert all(torch.equal(start[name], rewound[name]) for name in rewound)  # buffers of batch normalisation too
         assert kept(mask) < kept(before)
         assert all(bool((before[name] | ~mask[name]).all()) for name in mask)
         ended = there.weights(At(ticket, END))
@@ -237,6 +240,22 @@ def test_a_control_changes_one_thing(tmp_path: Path) -> None:
         rebuilt = Train(ticket.ticket, other.data, other.recipe, other.order, other.augment, other.level)
         assert rebuilt == ticket
         assert other.ticket.start == ticket.ticket.start
+
+
+def test_a_random_reinit_is_a_fresh_draw_from_the_layers_own_initialiser() -> None:
+    there = values(Path())
+    _, *reinits = cells_of("control=reinit")[0].experiment.levels
+    ticket = cells_of()[0].experiment.levels[1]
+    original, *draws = (there.weights(run.ticket.weights) for run in (ticket, *reinits))
+    for drawn in draws:
+        for name, value in drawn.items():
+            if name.endswith("bias"):
+                assert not bool(value.any())
+                continue
+            assert not torch.equal(value, original[name])
+            outputs, inputs = value.shape
+            assert float(value.std()) == pytest.approx((2 / (inputs + outputs)) ** 0.5, rel=0.1)
+    assert not torch.equal(draws[0]["fc1.weight"], draws[1]["fc1.weight"])
 
 
 def test_shuffle_controls_keep_their_counts_and_differ(tmp_path: Path) -> None:
