@@ -61,10 +61,11 @@ class Ours:
     def __init__(self, network: Network, examples: Examples, optimizer: str, **args: Any) -> None:
         self._ticket = Ticket(network, Init(network, 0), Dense(network))
         self._optimizer = Part(f"torch.optim.{optimizer}", 0, args)
-        self._weights, self._mask, self._examples = initial(network, 0), half(network), examples
+        self.network, self.mask = network, half(network)
+        self._weights, self._examples = initial(network, 0), examples
 
     def __call__(self, steps: int) -> None:
         """One fit; the only evaluations are those of its end."""
         recipe = Recipe(steps, BATCH, self._optimizer, eval_every=steps)
         run = Train(self._ticket, self._examples.data, recipe)
-        fit(run, self._weights, self._mask, None, self._examples, Hardware("cpu"))
+        fit(run, self._weights, self.mask, None, self._examples, Hardware("cpu"))

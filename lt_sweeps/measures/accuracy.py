@@ -27,9 +27,10 @@ def evaluate(network: nn.Module, batches: Iterable[tuple[Tensor, Tensor]], class
     device, dtype = weight.device, weight.dtype
     hits = MulticlassAccuracy(classes, average="micro").to(device)
     loss = MeanMetric().to(device)
-    for x, y in batches:
-        logits = network(x.to(dtype)).float()
-        loss.update(nn.functional.cross_entropy(logits, y), len(y))
-        hits.update(logits, y)
+    with torch.autocast(device.type, enabled=False):  # whatever the precision of a training around it
+        for x, y in batches:
+            logits = network(x.to(dtype)).float()
+            loss.update(nn.functional.cross_entropy(logits, y), len(y))
+            hits.update(logits, y)
     network.train(mode)
     return Evaluation(round(loss.compute().item(), 6), round(100 * hits.compute().item(), 4))

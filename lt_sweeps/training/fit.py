@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import logging
 import signal
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import pytorch_lightning as pl
-from pytorch_lightning.profilers import Profiler
 from torch import Tensor
 
-from lt_sweeps.datasets.examples import Examples
+from lt_sweeps.datasets.examples import Batch, Examples
 from lt_sweeps.graph import Train
 from lt_sweeps.masks import State, effective
 from lt_sweeps.measures.accuracy import Evaluation, evaluate
@@ -73,15 +70,16 @@ def fit(
     begun = progress or Progress(run.ticket.start, effective(weights, dict(mask), dict(fill) if fill else None))
     network = build(run.ticket.network)
     network.load_state_dict(begun.state)
-    module = TicketModule(network, run, begun.step, begun.optimizer)
+    masked = MaskedOptimizer(mask, fill)
     recorder = Recorder(run, examples, mask, begun, snapshots, keep, checkpoint, tell, checkpoint_seconds)
+    module = TicketModule(network, run, begun.step, begun.optimizer, masked, recorder.on_step)
     recipe, last = run.recipe, run.recipe.steps if until is None else until
     batches = examples.batches(begun.step, recipe.batch_size, recipe.last_batch, run.order, run.augment, run.level)
-    trainer = _trainer(recipe.precision, recipe.clip_norm, hardware, [MaskedOptimizer(mask, fill), recorder])
+    trainer = _trainer(recipe.precision, hardware, masked)
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", module="pytorch_lightning")  # what Lightning tells itself
-            trainer.fit(module, train_dataloaders=_Batches(batches, last - begun.step))
+            trainer.fit(module, train_dataloaders=_Stretches(batches, last - begun.step))
     except SystemExit as left:
         if isinstance(left.__context__, KeyboardInterrupt):  # Lightning turns one into the other, and deafens itself
             signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -102,7 +100,7 @@ def fit(
     return Trained(begun, state, recorder.seconds, end=end, early_stop=early)
 
 
-def _trainer(precision: str, clip: float | None, hardware: Hardware, callbacks: list[pl.Callback]) -> pl.Trainer:
+def _trainer(precision: str, hardware: Hardware, masked: MaskedOptimizer) -> pl.Trainer:
     """The lean trainer: everything that is done per step is ours."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # advice about hardware and loggers that a user of this project cannot act on
@@ -111,10 +109,8 @@ def _trainer(precision: str, clip: float | None, hardware: Hardware, callbacks: 
             devices=1,
             max_epochs=1,
             precision=precision,  # type: ignore[arg-type]
-            gradient_clip_val=clip,
             deterministic="warn" if hardware.deterministic else None,
-            callbacks=callbacks,
-            profiler=_Unprofiled(),
+            callbacks=[masked],
             logger=False,
             enable_checkpointing=False,
             enable_progress_bar=False,
@@ -125,31 +121,18 @@ def _trainer(precision: str, clip: float | None, hardware: Hardware, callbacks: 
         )
 
 
-class _Unprofiled(Profiler):
-    """Profiles nothing. Lightning's own does that too, but enters a generator for it some thirty times a step."""
-
-    def start(self, action_name: str) -> None:
-        """Nothing."""
-
-    def stop(self, action_name: str) -> None:
-        """Nothing."""
-
-    def profile(self, action_name: str) -> contextlib.AbstractContextManager[None]:  # type: ignore[override]
-        """One context for all."""
-        return NOTHING
+STRETCH = 16  # steps that Lightning is told of at once
 
 
-NOTHING = contextlib.nullcontext()
+class _Stretches:
+    """So many batches, in stretches, as the iterable of known length that Lightning asks for."""
 
-
-class _Batches:
-    """So many batches, as the iterable of known length that Lightning asks for."""
-
-    def __init__(self, batches: Any, count: int) -> None:
+    def __init__(self, batches: Iterator[Batch], count: int) -> None:
         self._batches, self._count = batches, count
 
     def __len__(self) -> int:
-        return self._count
+        return -(-self._count // STRETCH)
 
-    def __iter__(self) -> Any:
-        return itertools.islice(self._batches, self._count)
+    def __iter__(self) -> Iterator[Iterator[Batch]]:
+        for done in range(0, self._count, STRETCH):
+            yield itertools.islice(self._batches, min(STRETCH, self._count - done))

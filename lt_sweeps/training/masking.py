@@ -24,6 +24,9 @@ class MaskedOptimizer(pl.Callback):
     moved them at all: an element-wise optimizer cannot move a zero without a gradient, but a fill is pulled at
     by weight decay. Masks are float tensors on the device, applied by `torch._foreach_mul_`; tensors of which
     nothing is pruned are left out.
+
+    In any Lightning module with a `network` and one optimizer the hooks do all this; `TicketModule`, which takes its
+    steps by itself, calls the two methods behind them.
     """
 
     def __init__(self, mask: Mapping[str, Tensor], fill: Mapping[str, Tensor] | None) -> None:
@@ -61,10 +64,13 @@ class MaskedOptimizer(pl.Callback):
 
     def mask_gradients(self) -> None:
         """Zero the gradients of pruned weights."""
-        pairs = [(w.grad, keep) for w, keep in zip(self._weights, self._keep, strict=True) if w.grad is not None]
-        if pairs:
-            gradients, keeps = zip(*pairs, strict=True)
-            torch._foreach_mul_(gradients, keeps)
+        gradients = [weight.grad for weight in self._weights]
+        if any(gradient is None for gradient in gradients):  # a layer that the loss does not depend on
+            pairs = [(g, keep) for g, keep in zip(gradients, self._keep, strict=True) if g is not None]
+            for gradient, keep in pairs:
+                gradient.mul_(keep)
+        elif gradients:
+            torch._foreach_mul_(gradients, self._keep)  # type: ignore[arg-type]
 
     def mask_weights(self) -> None:
         """Zero or refill the pruned weights, and zero their optimizer state, where a step may have moved them."""

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.dropout import _DropoutNd
+from torch.optim import Optimizer
 
 from lt_sweeps.graph import Train
 from lt_sweeps.randomness import derive
 from lt_sweeps.registry import catalogue
 from lt_sweeps.training import optim
+from lt_sweeps.training.masking import MaskedOptimizer
 
 
 class Diverged(Exception):
@@ -25,10 +28,24 @@ class Diverged(Exception):
 
 
 class TicketModule(pl.LightningModule):
-    """`network` under the recipe of `run`; `step` is the absolute step, wherever this fit began."""
+    """`network` under the recipe of `run`; `step` is the absolute step, wherever this fit began.
 
-    def __init__(self, network: nn.Module, run: Train, step: int, optimizer_state: list[dict[str, Any]] | None) -> None:
+    What Lightning calls a batch is a stretch of steps: its bookkeeping costs some 0.5 ms, a quarter of a LeNet step,
+    and is paid once for all of them. So optimization is manual, in the order that the masks need.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        run: Train,
+        step: int,
+        optimizer_state: list[dict[str, Any]] | None,
+        masked: MaskedOptimizer,
+        after_step: Callable[[TicketModule, Optimizer], None],
+    ) -> None:
         super().__init__()
+        self.automatic_optimization = False
+        self._masked, self._after_step = masked, after_step
         self.network = network
         self.run = run
         self.step = step
@@ -38,11 +55,35 @@ class TicketModule(pl.LightningModule):
         foreign = run.ticket.network.build.name not in catalogue("network")
         self._draws = foreign or any(isinstance(module, _DropoutNd) for module in network.modules())
 
-    def training_step(self, batch: tuple[Tensor, Tensor], _: int) -> Tensor:
+    def training_step(self, stretch: Iterable[tuple[Tensor, Tensor]], _: int) -> None:
+        """Take one step for each batch of a stretch."""
+        optimizer, clip = self.trainer.optimizers[0], self.run.recipe.clip_norm
+        schedules = [config.scheduler for config in self.trainer.lr_scheduler_configs]
+        parameters = list(self.network.parameters())
+        for batch in stretch:
+
+            def closure(batch: tuple[Tensor, Tensor] = batch) -> Tensor:
+                """The loss, and its gradients as the optimizer is to see them."""
+                optimizer.zero_grad()
+                loss = self._loss(batch)
+                loss.backward()  # no precision that we offer scales the loss
+                self._masked.mask_gradients()
+                if clip is not None:
+                    nn.utils.clip_grad_norm_(parameters, clip)
+                return loss
+
+            optimizer.step(closure)  # type: ignore[arg-type]
+            self._masked.mask_weights()
+            for schedule in schedules:
+                schedule.step()
+            self.step += 1
+            self._after_step(self, optimizer)
+
+    def _loss(self, batch: tuple[Tensor, Tensor]) -> Tensor:
         """Cross-entropy of a batch. Raises Diverged before anything is updated."""
         if self._draws:
             torch.manual_seed(derive(self.run.augment, "network", self.run.level, self.step))
-        x, y = batch
+        x, y = self.trainer.precision_plugin.convert_input(batch)
         loss = nn.functional.cross_entropy(self.network(x), y)
         self.loss = loss.item()
         if not math.isfinite(self.loss):
@@ -52,9 +93,7 @@ class TicketModule(pl.LightningModule):
     def configure_optimizers(self) -> Any:
         """The recipe's optimizer, fresh or as it was left, and its schedule at this step."""
         recipe = self.run.recipe
-        # Lightning refuses to clip what a fused optimizer might unscale, even where nothing is scaled.
-        fused = recipe.clip_norm is None or "mixed" not in recipe.precision
-        optimizer = optim.optimizer(recipe.optimizer, self.network, fused)
+        optimizer = optim.optimizer(recipe.optimizer, self.network)
         schedule = optim.schedule(recipe.schedule, optimizer, self.step) if recipe.schedule else None
         for parameter, state in zip(optimizer.param_groups[0]["params"], self._optimizer_state or [], strict=False):
             optimizer.state[parameter] = {name: _placed(value, parameter) for name, value in state.items()}

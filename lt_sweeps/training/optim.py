@@ -14,11 +14,11 @@ from lt_sweeps.graph import Part
 from lt_sweeps.registry import load, register
 
 
-def optimizer(described: Part, network: nn.Module, fused: bool = True) -> Optimizer:
+def optimizer(described: Part, network: nn.Module) -> Optimizer:
     """Any torch optimizer over all trainable parameters; fused where it can be and is not said otherwise."""
     constructor = load("optimizer", described.name)
     args = dict(described.args)
-    if fused and "fused" in inspect.signature(constructor).parameters and not {"fused", "foreach"} & args.keys():
+    if "fused" in inspect.signature(constructor).parameters and not {"fused", "foreach"} & args.keys():
         args["fused"] = True
     made: Optimizer = constructor([p for p in network.parameters() if p.requires_grad], **args)
     return made

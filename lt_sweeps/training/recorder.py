@@ -7,9 +7,9 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from lt_sweeps.datasets.examples import Examples
 from lt_sweeps.graph import Train
@@ -21,8 +21,8 @@ from lt_sweeps.training.progress import EarlyStop, Progress, optimizer_state
 State = dict[str, Tensor]
 
 
-class Recorder(pl.Callback):
-    """Follows a training and keeps its `progress`; must come after the mask-aware optimizer callback."""
+class Recorder:
+    """Follows a training and keeps its `progress`; is told of a step when its weights are masked again."""
 
     def __init__(
         self,
@@ -43,18 +43,17 @@ class Recorder(pl.Callback):
         self._saved = self._begun = time.monotonic()
         self._seconds_before = progress.seconds
 
-    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any) -> None:
+    def on_step(self, module: TicketModule, optimizer: Optimizer) -> None:
         """One more step is done."""
-        assert isinstance(pl_module, TicketModule)
-        pl_module.step = step = self.progress.step = self.progress.step + 1
+        step = self.progress.step = module.step
         if step in self._snapshots:
-            self.progress.snapshots[step] = self._keep(encode_masked(pl_module.network.state_dict(), self.mask))
+            self.progress.snapshots[step] = self._keep(encode_masked(module.network.state_dict(), self.mask))
         if step % self.run.recipe.eval_every == 0 or step == self.run.recipe.steps:
-            self._evaluate(pl_module)
+            self._evaluate(module)
         elif step % 16 == 0:
             self._tell(step, None)
         if step % self._per_epoch == 0 and step < self.run.recipe.steps:
-            self._maybe_checkpoint(pl_module.network, trainer)
+            self._maybe_checkpoint(module.network, optimizer)
 
     def _evaluate(self, module: TicketModule) -> None:
         progress, network = self.progress, module.network
@@ -72,12 +71,12 @@ class Recorder(pl.Callback):
         progress.history.append(row)
         self._tell(progress.step, row.get("val_accuracy"))
 
-    def _maybe_checkpoint(self, network: nn.Module, trainer: pl.Trainer) -> None:
+    def _maybe_checkpoint(self, network: nn.Module, optimizer: Optimizer) -> None:
         now = time.monotonic()
         if now - self._saved < self._every_seconds:
             return
         self.progress.state = copy_state(network)
-        self.progress.optimizer = optimizer_state(trainer.optimizers[0])
+        self.progress.optimizer = optimizer_state(optimizer)
         self.progress.seconds = self._seconds_before + now - self._begun
         self._checkpoint(self.progress)
         self._saved = time.monotonic()
