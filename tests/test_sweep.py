@@ -367,3 +367,15 @@ def test_interrupting_says_how_to_go_on(tmp_path: Path) -> None:
     assert "the same command continues" in errors
     assert "Traceback" not in errors
     assert "budget=paper" in out
+
+
+def test_a_sweep_takes_over_what_another_process_has_committed_meanwhile(tmp_path: Path) -> None:
+    """Two sweeps of the same cells at once: the same bytes as one alone, and neither fails."""
+    words = [*SMALL, "recipe.steps=200it", "seed=0,1", f"paths.output_dir={tmp_path / 'both'}"]
+    command = [sys.executable, "-m", "lt_sweeps.main", "-m", *words]
+    turned = [word if word != "seed=0,1" else "seed=1,0" for word in command]
+    both = [subprocess.Popen(c, stdout=subprocess.PIPE, stderr=subprocess.PIPE) for c in (command, turned)]
+    answers = [process.communicate(timeout=120) for process in both]
+    assert [process.returncode for process in both] == [0, 0], answers
+    sweep(tmp_path / "alone", "recipe.steps=200it", "seed=0,1")
+    assert store_content(tmp_path / "both") == store_content(tmp_path / "alone")

@@ -66,6 +66,10 @@ class Reporter:
         else:
             self.say(line)
 
+    def skip(self) -> None:
+        """The next job need not, or cannot, be done."""
+        self._done += 1
+
     def finish(self, job: Job, record: Record | None, seconds: float) -> None:
         """A job is done and committed."""
         self._done += 1

@@ -186,7 +186,8 @@ def execute(
             return failed
         reporter.expect(jobs)
         for job in jobs:
-            if _hopeless(job, failed) or not _ready(job, store):
+            if _hopeless(job, failed) or not _ready(job, store) or _done_elsewhere(job, store):
+                reporter.skip()
                 continue
             reporter.begin(job)
             began = time.monotonic()
@@ -216,6 +217,11 @@ def _ready(job: Job, store: Store) -> bool:
         ):
             return False
     return True
+
+
+def _done_elsewhere(job: Job, store: Store) -> bool:
+    """Whether another process that shares the store has committed this training since the plan was made."""
+    return job.replay_to is None and job.run.key in store
 
 
 def _hopeless(job: Job, failed: dict[Node, str]) -> bool:
