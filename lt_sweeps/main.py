@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
 import sys
@@ -11,6 +12,7 @@ from typing import Any, NoReturn
 
 from lt_sweeps import sweep
 from lt_sweeps.config import Config, Mistake
+from lt_sweeps.output import Unbreakable
 from lt_sweeps.reading import read
 
 HERE = Path(__file__).parent
@@ -21,7 +23,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command line; returns the exit code: 0, 1 if a training failed, 2 for a mistake, 130 if interrupted."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        return _run(given)
+        with contextlib.redirect_stdout(Unbreakable(sys.stdout)):  # type: ignore[type-var]
+            code = _run(given)
+            sys.stdout.flush()
+        return code
     except Mistake as mistake:
         return _refuse(str(mistake))
     except sweep.Failed as failure:

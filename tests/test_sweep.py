@@ -379,3 +379,18 @@ def test_a_sweep_takes_over_what_another_process_has_committed_meanwhile(tmp_pat
     assert [process.returncode for process in both] == [0, 0], answers
     sweep(tmp_path / "alone", "recipe.steps=200it", "seed=0,1")
     assert store_content(tmp_path / "both") == store_content(tmp_path / "alone")
+
+
+def test_a_reader_that_leaves_ends_the_reading_and_not_the_sweep(tmp_path: Path) -> None:
+    words = [*SMALL, f"paths.output_dir={tmp_path}"]
+    process = subprocess.Popen(
+        [sys.executable, "-u", "-m", "lt_sweeps.main", "-m", *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    assert process.stdout is not None
+    assert process.stderr is not None
+    process.stdout.readline()
+    process.stdout.close()
+    errors = process.stderr.read().decode()
+    process.stderr.close()
+    assert (process.wait(timeout=120), errors) == (0, "")
+    assert (tmp_path / "s" / "report.html").exists()
