@@ -16,7 +16,17 @@ from lt_sweeps.graph import Data, Part, Recipe
 from lt_sweeps.registry import part
 
 # Arguments of schedules that are points or lengths on the training clock.
-ON_THE_CLOCK = ("milestones", "warmup", "step_size", "T_max", "total_steps", "total_iters", "T_0")
+ON_THE_CLOCK = (
+    "milestones",
+    "warmup",
+    "step_size",
+    "T_max",
+    "total_steps",
+    "total_iters",
+    "T_0",
+    "step_size_up",
+    "step_size_down",
+)
 
 
 @dataclass(frozen=True)

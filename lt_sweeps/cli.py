@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 USAGE = """usage: lt-sweeps plan OVERRIDES...    what a sweep would train, and what is stored already; trains nothing
        lt-sweeps run OVERRIDES...     the same as python -m lt_sweeps.main -m OVERRIDES...
@@ -15,6 +16,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Dispatch a command; returns the exit code."""
     from lt_sweeps.main import main as run
 
+    if (here := str(Path.cwd())) not in sys.path:
+        sys.path.insert(0, here)  # as `python -m` does: a user's own networks are found there
     verb, *rest = list(sys.argv[1:] if arguments is None else arguments) or [""]
     rest = [word for word in rest if word not in ("-m", "--multirun")]
     match verb:

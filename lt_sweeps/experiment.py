@@ -110,7 +110,7 @@ def _choices(config: Config, time: budgets.Clock, recipe: Recipe) -> Choices:
         factors=prune.factors,
         survivors=_treatment("survivors", config.survivors, ("rewind", "keep", "reinit")),
         control=_treatment("control", config.control, ("none", "reinit", "mask_shuffle", "random")),
-        freeze=_one_of("pruned.name", config.pruned.name, ("zero", "freeze")) == "freeze",
+        freeze=_structural("pruned", config.pruned, ("zero", "freeze")).name == "freeze",
         rewind=step,
         start=start,
         retrain=retrain,
@@ -124,17 +124,19 @@ def _choices(config: Config, time: budgets.Clock, recipe: Recipe) -> Choices:
 
 def _treatment(where: str, slot: Slot, structural: tuple[str, ...]) -> Part:
     """A treatment that is a tensor function, or one that the graph itself says."""
-    if slot.name in structural:
-        return Part(slot.name, 1)
-    if "." not in slot.name:
-        _one_of(f"{where}.name", slot.name, (*structural, *catalogue("treatment")))
-    return part("treatment", slot.name, slot.args)
+    if slot.name not in structural and ("." in slot.name or slot.name in catalogue("treatment")):
+        return part("treatment", slot.name, slot.args)
+    return _structural(where, slot, structural, tuple(catalogue("treatment")))
 
 
-def _one_of(where: str, value: str, allowed: tuple[str, ...]) -> str:
-    if value not in allowed:
-        raise Mistake(f"{where}={value}: choose one of {', '.join(allowed)}{nearest(value, allowed)}")
-    return value
+def _structural(where: str, slot: Slot, allowed: tuple[str, ...], beside: tuple[str, ...] = ()) -> Part:
+    """One of a few words that say how expressions are built; they take no arguments."""
+    if slot.name not in allowed:
+        known = (*allowed, *beside)
+        raise Mistake(f"{where}.name={slot.name}: choose one of {', '.join(known)}{nearest(slot.name, known)}")
+    if slot.args:
+        raise Mistake(f"{where}.args={slot.args}: {where}={slot.name} takes none")
+    return Part(slot.name, 1)
 
 
 def _refuse_impossible(config: Config) -> None:
@@ -143,6 +145,12 @@ def _refuse_impossible(config: Config) -> None:
         raise Mistake(f"rewind=finetune continues from the end weights: survivors={survivors} must be keep")
     if rewind.batchnorm == "keep" and survivors != "rewind":
         raise Mistake(f"rewind.batchnorm=keep: only survivors=rewind rewinds anything, not {survivors}")
+    if survivors == config.control.name and survivors in ("reinit", "shuffle"):
+        raise Mistake(f"control={survivors}: with survivors={survivors} the ticket is that already")
+    if rewind.batchnorm == "keep" and config.control.name == "reinit":
+        raise Mistake("control=reinit: with rewind.batchnorm=keep it would change batch normalisation too")
+    if survivors == "keep" and config.control.name in ("mask_shuffle", "random"):
+        raise Mistake(f"control={config.control.name}: survivors=keep has trained weights under its own mask only")
     if config.recipe.validation >= config.dataset.train:
         raise Mistake(
             f"recipe.validation={config.recipe.validation}: dataset {config.dataset.name} has only "

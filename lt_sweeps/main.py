@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shlex
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -35,6 +37,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("\ninterrupted; the same command continues where this one was", file=sys.stderr)
         return 130
+    except SystemExit as left:
+        if left.code == 128 + signal.SIGTERM:
+            print("\nterminated; the same command continues where this one was", file=sys.stderr)
+        raise
+    except OSError as error:
+        if error.filename is None:
+            raise
+        return _refuse(f"{error.filename}: {error.strerror}; can paths.output_dir be written to?")
 
 
 def _refuse(line: str) -> int:
@@ -84,7 +94,12 @@ def _check_flags(arguments: Sequence[str]) -> None:
     parser = get_args_parser()
     parser.error = refuse  # type: ignore[method-assign, assignment]
     if not {"--help", "-h", "--hydra-help", "--version"} & {*arguments}:
-        parser.parse_args(arguments)
+        flags = parser.parse_args(arguments)
+        if flags.multirun and flags.cfg:
+            raise Mistake("--cfg shows one configuration: leave out -m, and give one value for each key")
+    for word in arguments:
+        if re.fullmatch(r"[\w./]+=\{\}", word):
+            raise Mistake(f"{word} changes nothing, because mappings are merged: give each entry its value")
 
 
 def command(arguments: Sequence[str]) -> str:

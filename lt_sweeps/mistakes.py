@@ -17,6 +17,8 @@ def explain(error: BaseException) -> str:
         error = error.__cause__
     text = str(error).strip()
     first = text.splitlines()[0] if text else type(error).__name__
+    if first.startswith("Ambiguous value"):
+        return f"{first}; to sweep over its values, put -m before it"
     where = re.search(r"full_key: (\S+)", text)
     if match := re.match(r"In '([^']*)': Could not find '([^']*)'", first):
         group, _, option = match[2].rpartition("/")

@@ -155,26 +155,45 @@ def _words(file: Path) -> tuple[set[str], bool]:
     return words, dynamic
 
 
+def _with_neighbours(file: Path) -> set[Path]:
+    """A module that is in no package, and what it imports, in turn, from the folder where it lies."""
+    found, frontier = {file}, [file]
+    while frontier:
+        for node in ast.walk(ast.parse(frontier.pop().read_text())):
+            imported = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            imported += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            for top in {name.partition(".")[0] for name in imported} - {"", "lt_sweeps"}:
+                beside = {file.parent / f"{top}.py", *(file.parent / top).rglob("*.py")}
+                fresh = {path for path in beside if path.exists()} - found
+                found |= fresh
+                frontier += fresh
+    return found
+
+
 @cache
 def provenance(path: str, what: str, known: tuple[str, ...] = ()) -> int | str:
     """Which code stands behind an import path, found without importing it.
 
     0 for torch's own (its version is part of a result's fingerprint, not of its key), the distribution's
-    version for an installed package, else the hash of the package's source files.
+    version for an installed package, else the hash of the package's source files, or of a module that is in no
+    package and of what it imports from the same folder.
     Raises ValueError, naming `what` and the nearest of `known`, where there is nothing of that name.
     """
     top, *inner = path.split(".")
     spec = importlib.util.find_spec(top) if inner and top else None
-    if spec is None or spec.origin is None:
+    roots = list(spec.submodule_search_locations or ()) if spec else []
+    if spec is None or (spec.origin is None and not roots):
         reason = f": no module {top!r} can be found" if inner else nearest(path, known)
         raise ValueError(f"there is no {what}{reason}")
-    file = Path(spec.origin)
+    file = Path(spec.origin) if spec.origin is not None else Path(roots[0]) / "__init__.py"  # a folder may have none
     while len(inner) > 1:
         package, module = file.parent / inner[0] / "__init__.py", file.parent / f"{inner[0]}.py"
         file = package if package.exists() else module
         if not file.exists():
             raise ValueError(f"there is no {what}: no module {inner[0]!r} beside {file.parent.name}")
         inner = inner[1:]
+    if not file.exists():
+        raise ValueError(f"there is no {what}: {file.parent.name} is a folder of modules")
     words, dynamic = _words(file)
     if inner[0] not in words and not dynamic:
         raise ValueError(f"there is no {what}: {inner[0]!r} is not in {file.name}{nearest(inner[0], words)}")
@@ -182,5 +201,6 @@ def provenance(path: str, what: str, known: tuple[str, ...] = ()) -> int | str:
         return 0
     if any(file.is_relative_to(sysconfig.get_paths()[place]) for place in ("purelib", "platlib")):
         return importlib.metadata.version(importlib.metadata.packages_distributions()[top][0])
-    sources = sorted(Path(spec.origin).parent.rglob("*.py")) if spec.submodule_search_locations else [file]
+    folder = Path(spec.origin).parent if spec.origin is not None else Path(roots[0])
+    sources = sorted(folder.rglob("*.py") if roots else _with_neighbours(file))
     return hashlib.sha256(b"\0".join(source.read_bytes() for source in sources)).hexdigest()[:16]

@@ -46,6 +46,7 @@ def run(cells: Sequence[Cell], command: str, *, only_plan: bool = False) -> None
     if any(c.config.paths != first.paths or c.config.trainer != first.trainer for c in cells):
         raise Mistake("paths and trainer must be the same in all cells of a sweep")
     experiments = [c.experiment for c in cells]
+    _refuse_replicas(cells)
     output = Path(first.paths.output_dir).expanduser()
     folder = output / _name(cells)
     store = Store(output / "store")
@@ -66,6 +67,18 @@ def run(cells: Sequence[Cell], command: str, *, only_plan: bool = False) -> None
     _write(cells, folder, command, store, plan, failed)
     if failed:
         raise Failed(f"{len(failed)} trainings failed")
+
+
+def _refuse_replicas(cells: Sequence[Cell]) -> None:
+    """Seeds that change nothing would count one result several times, and an interval would have no width."""
+    seen: dict[tuple[str, ...], int] = {}
+    for c in cells:
+        first = seen.setdefault(tuple(run.key for run in c.experiment.levels), c.config.seed)
+        if first != c.config.seed:
+            raise Mistake(
+                f"seed={first} and seed={c.config.seed} are the same trainings, because seeds.* are set: "
+                "one result would count as two"
+            )
 
 
 def _execute(cells: Sequence[Cell], store: Store) -> dict[Node, str]:

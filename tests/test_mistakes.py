@@ -24,6 +24,18 @@ NO_DATA = "dataset=mnist recipe=lenet_mnist dataset.host=null paths.data_dir=now
 
 # A command line, and what its answer must say.
 MISTAKES: list[tuple[str, tuple[str, ...]]] = [
+    ("seed=0,1", ("Ambiguous value", "put -m before it")),
+    ("prune.factors={}", ("prune.factors={}", "mappings are merged")),
+    ("survivors=reinit control=reinit", ("control=reinit", "the ticket is that already")),
+    ("survivors=keep control=random", ("control=random", "its own mask only")),
+    ("rewind.batchnorm=keep control=reinit", ("control=reinit", "batch normalisation too")),
+    ("+pruned.args.size=1", ("pruned.args", "pruned=zero takes none")),
+    ("pruned.name=shuffle", ("pruned.name=shuffle", "zero, freeze")),
+    ("-m --cfg job", ("--cfg", "leave out -m")),
+    (
+        "-m seed=0,1 seeds.init=0 seeds.order=0 seeds.augment=0 seeds.score=0 seeds.treat=0 seeds.ties=0",
+        ("seed=0 and seed=1 are the same trainings",),
+    ),
     # names of keys
     ("nonsense=1", ("unknown key 'nonsense'",)),
     ("+nonsense=1", ("unknown key 'nonsense'",)),

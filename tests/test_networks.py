@@ -325,3 +325,15 @@ def test_a_misspelt_name_is_told_with_the_nearest(mine: Path, kind: str, path: s
     (mine / "of_a_user.py").write_text(TINY)
     with pytest.raises(ValueError, match=told.replace("?", r"\?")):
         registry.part(kind, path)
+
+
+def test_what_a_users_module_imports_beside_it_is_part_of_its_key(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "width_of_net.py").write_text("WIDTH = 20\n")
+    (tmp_path / "net_of_user.py").write_text("from width_of_net import WIDTH\nclass Net: ...\n")
+    before = provenance("net_of_user.Net", "network")
+    (tmp_path / "width_of_net.py").write_text("WIDTH = 40\n")
+    provenance.cache_clear()
+    assert provenance("net_of_user.Net", "network") != before

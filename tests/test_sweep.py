@@ -18,9 +18,11 @@ from lt_sweeps.execution import run as running
 from lt_sweeps.execution.values import Values
 from lt_sweeps.graph import END, At, Train
 from lt_sweeps.main import main
-from lt_sweeps.masks import effective, kept
+from lt_sweeps.masks import effective, kept, shuffled
+from lt_sweeps.randomness import rng
 from lt_sweeps.reading import read
 from lt_sweeps.store.store import Store
+from lt_sweeps.store.tensors import decode_mask, encode_mask
 from lt_sweeps.sweep import Cell, cell
 
 SMALL = ["recipe.steps=60it", "recipe.eval_every=20it", "prune.levels=2", "sweep=s"]
@@ -394,3 +396,68 @@ def test_a_reader_that_leaves_ends_the_reading_and_not_the_sweep(tmp_path: Path)
     process.stderr.close()
     assert (process.wait(timeout=120), errors) == (0, "")
     assert (tmp_path / "s" / "report.html").exists()
+
+
+def test_termination_is_told_from_success(tmp_path: Path) -> None:
+    words = [*SMALL, "recipe.steps=20000it", f"paths.output_dir={tmp_path}"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "lt_sweeps.main", "-m", *words], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+    )
+    work = tmp_path / "store" / "work"
+    deadline = time.monotonic() + 120
+    while not work.is_dir() and time.monotonic() < deadline:
+        time.sleep(0.2)
+    process.terminate()
+    try:
+        _, errors = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode == 143
+    assert b"the same command continues" in errors
+
+
+def test_a_place_that_cannot_be_written_to_is_told_in_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("in the way")
+    assert main(["-m", *SMALL, f"paths.output_dir={tmp_path / 'file'}"]) == 2
+    assert "can paths.output_dir be written to?" in capsys.readouterr().err
+
+
+def test_a_shuffle_control_permutes_the_tickets_own_start(tmp_path: Path) -> None:
+    words = ("rewind=learning_rate", "rewind.step=13it")
+    sweep(tmp_path, *words, "control=none,shuffle")
+    there = values(tmp_path)
+    ticket, other = (cells_of(*words, f"control={c}")[0].experiment.levels[2].ticket for c in ("none", "shuffle"))
+    start, shuffled, mask = there.weights(ticket.weights), there.weights(other.weights), there.mask(ticket.mask)
+    for name, ones in mask.items():
+        assert torch.equal(shuffled[name][ones].sort().values, start[name][ones].sort().values)
+        assert not torch.equal(shuffled[name][ones], start[name][ones])
+
+
+def test_a_checkpoint_of_another_parent_is_not_continued(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept_work: list[tuple[str, bytes]] = []
+    save = Store.save_work
+    monkeypatch.setattr(Store, "save_work", lambda self, key, content: kept_work.append((key, content)))
+    monkeypatch.setattr(running.fit, "__kwdefaults__", running.fit.__kwdefaults__ | {"checkpoint_seconds": 0})
+    words = ("prune.levels=1", "recipe.batch_size=600")
+    rows = sweep(tmp_path, *words)
+    store = Store(tmp_path / "store")
+    mask_key = list(store.get(rows[1]["key"])["sources"])
+    (key, content) = [item for item in kept_work if item[0] == rows[1]["key"]][-1]
+    monkeypatch.setattr(Store, "save_work", save)
+    store.discard(key)
+    store.save_work(key, content)
+    assert sweep(tmp_path, *words) == rows
+    assert "continues at step" in capsys.readouterr().out
+    store.discard(key)
+    store.save_work(key, content)
+    (source,) = mask_key
+    pruned = store.get(source)
+    mask = decode_mask(store.content(pruned["blobs"]["mask"]))
+    other = encode_mask(shuffled(mask, "layer", rng(0)))
+    store.commit(source, pruned["node"], pruned["sources"], pruned["result"], {"mask": other}, pruned["fingerprint"])
+    sweep(tmp_path, *words)
+    assert "a checkpoint from another machine, library or parent is not continued" in capsys.readouterr().out

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import pytest
 import torch
-from small import DATA, NETWORK, OPTIMIZERS, examples, half_mask, run_of, weights
+from small import DATA, NETWORK, OPTIMIZERS, Net, examples, half_mask, run_of, weights
 from torch import nn
 
 from lt_sweeps.datasets.examples import Examples
-from lt_sweeps.graph import Part, Train
+from lt_sweeps.graph import Network, Part, Train
 from lt_sweeps.masks import effective
 from lt_sweeps.networks.build import build
-from lt_sweeps.training import optim
+from lt_sweeps.training import module, optim
 from lt_sweeps.training.fit import Hardware, Trained, fit
-from lt_sweeps.training.masking import MaskedOptimizer, check_masked
+from lt_sweeps.training.masking import ELEMENTWISE, MaskedOptimizer, check_masked
 from lt_sweeps.training.progress import Progress, decode_progress, encode_progress
 from lt_sweeps.training.recorder import state_digest
 
@@ -89,15 +89,55 @@ def test_optimizer_state_and_gradient_norms_know_live_weights_only(optimizer: st
         assert bool(value[mask[name]].any())
 
 
+@pytest.mark.parametrize("name", sorted(ELEMENTWISE))
+def test_an_element_wise_optimizer_cannot_move_a_zero_without_a_gradient(name: str, digits: Examples) -> None:
+    """What the callback relies on when it leaves the weights of these alone."""
+    mask, network = half_mask(), build(NETWORK)
+    network.load_state_dict(effective(weights(), mask))
+    stepper = getattr(torch.optim, name)(network.parameters(), lr=0.01, weight_decay=0.1)
+    masked = MaskedOptimizer(mask, None)
+    masked.attach(network, stepper)
+    batches, parameters = digits.batches(0, 60, "drop", 0, 0, 0), dict(network.named_parameters())
+    for _ in range(4):
+        stepper.zero_grad()
+        x, y = next(batches)
+        nn.functional.cross_entropy(network(x), y).backward()
+        masked.mask_gradients()
+        stepper.step()
+    for n, ones in mask.items():
+        assert not bool(parameters[n][~ones].any())
+        shaped = [v for v in stepper.state[parameters[n]].values() if torch.is_tensor(v) and v.shape == ones.shape]
+        assert all(not bool(value[~ones].any()) for value in shaped)
+
+
+class Functional(Net):
+    """Dropout that no module shows."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return super().forward(nn.functional.dropout(x, 0.2, self.training))
+
+
+def test_draws_inside_a_network_are_functions_of_the_step(digits: Examples, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "catalogue", lambda kind: {"test_training.Functional": None})  # as if registered
+    network = Network(Part("test_training.Functional", args={"dropout": 0.0}), (1, 8, 8), 10)
+    ends = []
+    for history in (1, 2):
+        torch.manual_seed(history)
+        trained = fit(run_of(network=network), weights(), half_mask(), None, digits, CPU)
+        ends.append(state_digest(trained_state(trained)))
+    assert ends[0] == ends[1]
+
+
+@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed", "64-true"])
 @pytest.mark.parametrize("fill", FILLS)
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 @pytest.mark.parametrize("start", [0, 7])
 def test_an_interrupted_training_resumes_to_the_same_bits(
-    optimizer: str, fill: str, start: int, digits: Examples
+    optimizer: str, fill: str, start: int, precision: str, digits: Examples
 ) -> None:
     """From every epoch end, through bytes, with batch normalisation, dropout, augmentation and a schedule."""
     schedule = Part("torch.optim.lr_scheduler.CosineAnnealingLR", args={"T_max": 50})
-    run, mask = run_of(optimizer, start=start, schedule=schedule), half_mask()
+    run, mask = run_of(optimizer, start=start, schedule=schedule, precision=precision), half_mask()
     saved: list[bytes] = []
 
     def save(progress: Progress) -> None:

@@ -34,6 +34,8 @@ class Examples:
         arrays = _read(data.source, data_dir)
         if tuple(arrays.train_x.shape[1:]) != data.shape:
             raise ValueError(f"dataset.shape={list(data.shape)}, but the images are {list(arrays.train_x.shape[1:])}")
+        if data.validation >= len(arrays.train_x):
+            raise ValueError(f"recipe.validation={data.validation}, but there are {len(arrays.train_x)} examples")
         order = torch.randperm(len(arrays.train_x), generator=rng(data.split_seed, "split"))
         cut = len(order) - data.validation
         train, held = order[:cut][: data.train_limit], order[cut:][: data.eval_limit]

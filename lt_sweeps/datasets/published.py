@@ -43,7 +43,7 @@ def cifar10(data_dir: Path) -> Arrays:
     from torchvision.datasets import CIFAR10
 
     def tensors(train: bool) -> tuple[Tensor, Tensor]:
-        found = CIFAR10(data_dir, train=train, download=not (data_dir / "cifar-10-batches-py").is_dir())
+        found = CIFAR10(data_dir, train=train, download=not (data_dir / "cifar-10-batches-py" / "test_batch").exists())
         return torch.from_numpy(found.data).permute(0, 3, 1, 2).contiguous(), torch.tensor(found.targets)
 
     return Arrays(*tensors(True), *tensors(False))

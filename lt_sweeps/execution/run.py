@@ -54,6 +54,7 @@ class Worker:
             return None
         run, ticket = job.run, job.run.ticket
         mask = self.values.mask(ticket.mask)
+        made_from = self._made_from(run)
         emptied = masks.emptied(mask)
         counts = {
             "kept": masks.kept(mask),
@@ -69,12 +70,15 @@ class Worker:
             self.values.fill(ticket),
             self.values.examples(run.data),
             self.hardware,
-            progress=self._resumed(run),
+            progress=self._resumed(run, made_from),
             snapshots=job.snapshots,
             keep=self.store.put,
-            checkpoint=lambda progress: self.store.save_work(run.key, encode_progress(progress, self.fingerprint)),
+            checkpoint=lambda progress: self.store.save_work(run.key, encode_progress(progress, made_from)),
             tell=on_step,
         )
+        if self._made_from(run) != made_from:  # another process put other content in the place of a parent
+            self.store.drop_work(run.key)
+            raise Missing(run.key)
         record = self._commit_trained(run, trained, mask, counts)
         self.store.save_timing(run.key, {"seconds": round(trained.seconds, 3)})
         self.store.drop_work(run.key)
@@ -113,13 +117,18 @@ class Worker:
     def _commit(self, node: Node, result: dict[str, Any], blobs: dict[str, bytes]) -> Record:
         return self.store.commit(node.key, node.describe(), sources(node), result, blobs, self.fingerprint)
 
-    def _resumed(self, run: Train) -> Progress | None:
+    def _made_from(self, run: Train) -> dict[str, Any]:
+        """What a checkpoint may only be continued with: this fingerprint, and these contents of its sources."""
+        return {**self.fingerprint, "sources": {key: self.store.identity(key) for key in sources(run)}}
+
+    def _resumed(self, run: Train, made_from: dict[str, Any]) -> Progress | None:
         content = self.store.load_work(run.key)
         if content is None:
             return None
         progress, made_by = decode_progress(content)
-        if made_by != self.fingerprint:
-            self.tell(f"{run}: a checkpoint from another machine or library is not continued; training starts over")
+        if made_by != made_from:
+            why = "another machine, library or parent"
+            self.tell(f"{run}: a checkpoint from {why} is not continued; training starts over")
             return None
         if not all(self._has(blob) for blob in progress.snapshots.values()):
             return None

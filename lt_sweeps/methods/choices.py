@@ -73,7 +73,8 @@ class Choices:
                 other = Shuffle(mask, derive(self.treat_seed, self.control.name, level), scope)
                 return replace(ticket, ticket=replace(ticket.ticket, mask=other))
             case _:
-                return self._train(dense, mask, self._weights(self.control, dense, last, mask, level), level)
+                weights = self._weights(self.control, dense, last, mask, level, ticket.ticket.weights)
+                return self._train(dense, mask, weights, level)
 
     def _train(self, dense: Train, mask: Mask, weights: Weights, level: int) -> Train:
         fill = at(dense, dense.ticket.start) if self.freeze else None
@@ -84,7 +85,10 @@ class Choices:
             level=level if self.fresh_order else 0,
         )
 
-    def _weights(self, treatment: Part, dense: Train, last: Train, mask: Mask, level: int) -> Weights:
+    def _weights(
+        self, treatment: Part, dense: Train, last: Train, mask: Mask, level: int, start: Weights | None = None
+    ) -> Weights:
+        """What a treatment makes of the rewound weights or, for a control, of the ticket's own `start`."""
         rewound = at(dense, self.rewind)
         ended = end(last).weights
         assert isinstance(ended, At)
@@ -98,4 +102,5 @@ class Choices:
             case "reinit":
                 return Init(dense.ticket.network, derive(self.treat_seed, "reinit", level))
             case name:
-                return Treat(treatment, mask, rewound, ended, derive(self.treat_seed, name, level))
+                ref = rewound if start is None else start
+                return Treat(treatment, mask, ref, ended, derive(self.treat_seed, name, level))

@@ -53,7 +53,13 @@ def swept_columns(experiments: Sequence[Experiment]) -> list[str]:
     """The overrides in which the cells differ and that no other column says."""
     names = dict.fromkeys(name for cell in experiments for name in cell.swept)
     differing = [name for name in names if len({cell.swept.get(name) for cell in experiments}) > 1]
-    return [name for name in differing if name not in LABELS and name != "seed"]
+    return [name for name in differing if name != "seed" and (name not in LABELS or _hidden(experiments, name))]
+
+
+def _hidden(experiments: Sequence[Experiment], name: str) -> bool:
+    """Whether two options of a group have the same label, as files of one `name` have: then the option is said."""
+    options = {(cell.labels[name], cell.swept.get(name)) for cell in experiments}
+    return len(options) > len({label for label, _ in options})
 
 
 def _figures(record: Record, cell: Experiment) -> Row:

@@ -38,6 +38,9 @@ def verdict(curve: Curve, controls: Sequence[Curve] = (), settings: str = "") ->
     finished = [point for point in curve.pruned if point.accuracy]
     if curve.dense is None or not curve.dense.accuracy:
         return head + f"no dense network has finished{_counts([curve.dense], ': ')}, so there is nothing to match."
+    if not curve.pruned:
+        mean = fsum(curve.dense.accuracy.values()) / len(curve.dense.accuracy)
+        return head + f"nothing was pruned; test accuracy is {mean:.1f} % dense, {seeds(len(curve.dense.accuracy))}."
     if not finished:
         return head + f"none of the {what} has finished{_counts(curve.pruned, ': ')}."
     best = sparsest_matching(curve)

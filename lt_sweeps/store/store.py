@@ -88,7 +88,7 @@ class Store:
         self._verified[key] = (found.st_mtime_ns, found.st_size, found.st_ino), record
         return record
 
-    def _content(self, key: str) -> str | None:
+    def identity(self, key: str) -> str | None:
         """What a stored record holds, as one hash; None if there is none."""
         try:
             return _identity(self._read(key))
@@ -116,7 +116,7 @@ class Store:
         told = {
             "key": key,
             "node": dict(node),
-            "sources": {source: self._content(source) for source in sorted(sources)},
+            "sources": {source: self.identity(source) for source in sorted(sources)},
             "result": dict(result),
             "blobs": names,
             "fingerprint": dict(fingerprint),

@@ -60,7 +60,8 @@ def decode_masked(content: bytes, mask: Mapping[str, Tensor], fill: Mapping[str,
     """The state that `encode_masked` made; pruned places hold `fill`, or zero."""
     state, _ = decode(content)
     for name, ones in mask.items():
-        whole = fill[name].clone() if fill else torch.zeros(ones.shape, dtype=state[name].dtype)
+        dtype = state[name].dtype
+        whole = fill[name].to(dtype, copy=True) if fill else torch.zeros(ones.shape, dtype=dtype)
         whole[ones] = state[name]
         state[name] = whole
     return state

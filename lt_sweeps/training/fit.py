@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import pytorch_lightning as pl
+from pytorch_lightning.utilities.exceptions import SIGTERMException
 from torch import Tensor
 
 from lt_sweeps.datasets.examples import Batch, Examples
@@ -69,6 +70,8 @@ def fit(
     """
     begun = progress or Progress(run.ticket.start, effective(weights, dict(mask), dict(fill) if fill else None))
     network = build(run.ticket.network)
+    if run.recipe.precision == "64-true":
+        network.double()  # before weights are loaded, not after: a float32 network would round what it is given
     network.load_state_dict(begun.state)
     masked = MaskedOptimizer(mask, fill)
     recorder = Recorder(run, examples, mask, begun, snapshots, keep, checkpoint, tell, checkpoint_seconds)
@@ -84,6 +87,8 @@ def fit(
         if isinstance(left.__context__, KeyboardInterrupt):  # Lightning turns one into the other, and deafens itself
             signal.signal(signal.SIGINT, signal.default_int_handler)
             raise KeyboardInterrupt from None
+        if isinstance(left, SIGTERMException):  # which Lightning raises without an exit code: it would be success
+            raise SystemExit(128 + signal.SIGTERM) from None
         raise
     except Diverged as stop:
         return Trained(begun, None, recorder.seconds, diverged_at=stop.step)

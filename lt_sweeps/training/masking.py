@@ -10,10 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-# Optimizers that treat every weight by itself: where gradient, weight and state are zero, they stay zero.
-ELEMENTWISE = frozenset(
-    {"SGD", "Adam", "AdamW", "NAdam", "RAdam", "Adamax", "RMSprop", "Adagrad", "Adadelta", "Rprop", "ASGD"}
-)
+# Optimizers that treat every weight by itself: where gradient, weight and state are zero, they stay zero. (Adamax and
+# Rprop do too, but for state that is never zero.)
+ELEMENTWISE = frozenset({"SGD", "Adam", "AdamW", "NAdam", "RAdam", "RMSprop", "Adagrad", "Adadelta", "ASGD"})
 
 
 class MaskedOptimizer(pl.Callback):

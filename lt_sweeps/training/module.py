@@ -9,7 +9,6 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.dropout import _DropoutNd
 from torch.optim import Optimizer
 
 from lt_sweeps.graph import Train
@@ -51,9 +50,10 @@ class TicketModule(pl.LightningModule):
         self.step = step
         self.loss = math.nan
         self._optimizer_state = optimizer_state
-        # A network's own draws (dropout) are made a function of the step; known networks without any need no seeding.
-        foreign = run.ticket.network.build.name not in catalogue("network")
-        self._draws = foreign or any(isinstance(module, _DropoutNd) for module in network.modules())
+        # A network's own draws (dropout) are made a function of the step. A foreign one may draw at some steps only;
+        # a registered one that drew nothing in its first step needs no more seeding, which takes time.
+        self._foreign = run.ticket.network.build.name not in catalogue("network")
+        self._draws: bool | None = None  # not yet known
 
     def training_step(self, stretch: Iterable[tuple[Tensor, Tensor]], _: int) -> None:
         """Take one step for each batch of a stretch."""
@@ -81,10 +81,14 @@ class TicketModule(pl.LightningModule):
 
     def _loss(self, batch: tuple[Tensor, Tensor]) -> Tensor:
         """Cross-entropy of a batch. Raises Diverged before anything is updated."""
-        if self._draws:
+        if self._draws is not False:
             torch.manual_seed(derive(self.run.augment, "network", self.run.level, self.step))
         x, y = self.trainer.precision_plugin.convert_input(batch)
+        seeded = _random_states(x.device) if self._draws is None else []
         loss = nn.functional.cross_entropy(self.network(x), y)
+        if self._draws is None:
+            drawn = zip(seeded, _random_states(x.device), strict=True)
+            self._draws = self._foreign or any(not torch.equal(before, after) for before, after in drawn)
         self.loss = loss.item()
         if not math.isfinite(self.loss):
             raise Diverged(self.step)
@@ -104,6 +108,14 @@ class TicketModule(pl.LightningModule):
     def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
         """Batches are made on the device."""
         return batch
+
+
+def _random_states(device: torch.device) -> list[Tensor]:
+    """The states of the generators that a network on this device draws from."""
+    states = [torch.get_rng_state()]
+    if device.type in ("cuda", "mps"):
+        states.append(getattr(torch, device.type).get_rng_state())
+    return states
 
 
 def _placed(value: Any, parameter: nn.Parameter) -> Any:
