@@ -333,7 +333,7 @@ def test_what_a_users_module_imports_beside_it_is_part_of_its_key(
     monkeypatch.syspath_prepend(tmp_path)
     (tmp_path / "width_of_net.py").write_text("WIDTH = 20\n")
     (tmp_path / "net_of_user.py").write_text("from width_of_net import WIDTH\nclass Net: ...\n")
-    before = provenance("net_of_user.Net", "network")
+    before = registry.provenance("net_of_user.Net", "network")
     (tmp_path / "width_of_net.py").write_text("WIDTH = 40\n")
-    provenance.cache_clear()
-    assert provenance("net_of_user.Net", "network") != before
+    registry.provenance.cache_clear()
+    assert registry.provenance("net_of_user.Net", "network") != before
