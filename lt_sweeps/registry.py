@@ -47,7 +47,6 @@ class Entry:
     module: str
     version: int
     needs: tuple[str, ...]
-    summary: str
     code: str
 
 
@@ -76,7 +75,6 @@ def catalogue(kind: str) -> dict[str, Entry]:
                     f"lt_sweeps.{FOLDERS[kind]}.{path.stem}",
                     facts["version"],
                     tuple(facts.get("needs", ())),
-                    (ast.get_docstring(item) or "").partition("\n")[0],
                     shared[:8] + code_hash([item])[:8],
                 )
     return found

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import pytest
+import pytorch_lightning as pl
 import torch
 from small import DATA, NETWORK, OPTIMIZERS, Net, examples, half_mask, run_of, weights
 from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
 
 from lt_sweeps.datasets.examples import Examples
 from lt_sweeps.graph import Network, Part, Train
@@ -108,6 +110,42 @@ def test_an_element_wise_optimizer_cannot_move_a_zero_without_a_gradient(name: s
         assert not bool(parameters[n][~ones].any())
         shaped = [v for v in stepper.state[parameters[n]].values() if torch.is_tensor(v) and v.shape == ones.shape]
         assert all(not bool(value[~ones].any()) for value in shaped)
+
+
+class Plain(pl.LightningModule):
+    """Somebody's own module, optimized as Lightning does by default."""
+
+    def __init__(self, optimizer: str) -> None:
+        super().__init__()
+        self.network, self.optimizer = build(NETWORK), optimizer
+
+    def training_step(self, batch: tuple[torch.Tensor, torch.Tensor], _: int) -> torch.Tensor:
+        return nn.functional.cross_entropy(self.network(batch[0]), batch[1])
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return optim.optimizer(OPTIMIZERS[self.optimizer], self.network)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.parametrize("fill", FILLS)
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_the_callback_masks_any_lightning_module(optimizer: str, fill: str, digits: Examples) -> None:
+    mask, theirs = half_mask(), Plain(optimizer)
+    before = {name: value.clone() for name, value in theirs.network.state_dict().items()}
+    trainer = pl.Trainer(
+        accelerator="cpu",
+        max_epochs=1,
+        gradient_clip_val=0.1,
+        callbacks=[MaskedOptimizer(mask, FILLS[fill])],
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+    images, classes = digits.train
+    trainer.fit(theirs, DataLoader(TensorDataset(digits.seen(images[:300]), classes[:300]), batch_size=60))
+    check_masked(theirs.network.state_dict(), mask, FILLS[fill])
+    assert all(not torch.equal(theirs.network.state_dict()[n][ones], before[n][ones]) for n, ones in mask.items())
 
 
 class Functional(Net):
