@@ -22,7 +22,7 @@ from lt_sweeps.graph import (
     end,
 )
 from lt_sweeps.randomness import derive
-from lt_sweeps.registry import needs
+from lt_sweeps.registry import needs, part
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ class Choices:
         assert isinstance(ended, At)
         match treatment.name:
             case "rewind" if self.keep_batchnorm:
-                return Treat(Part("keep_batchnorm", 1), mask, rewound, ended, 0)
+                return Treat(part("treatment", "keep_batchnorm"), mask, rewound, ended, 0)
             case "rewind":
                 return rewound
             case "keep":
