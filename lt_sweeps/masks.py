@@ -53,7 +53,7 @@ def emptied(mask: Mapping[str, Tensor]) -> list[str]:
     return sorted(name for name, ones in mask.items() if not bool(ones.any()))
 
 
-def effective(state: State, mask: Mapping[str, Tensor], fill: State | None = None) -> State:
+def effective(state: State, mask: Mapping[str, Tensor], fill: Mapping[str, Tensor] | None = None) -> State:
     """`mask * state + (1 - mask) * fill`, exactly; `fill` None is zero. Other tensors pass through, copied.
 
     >>> effective({"w": torch.tensor([1.0, -2.0])}, {"w": torch.tensor([True, False])})["w"].tolist()

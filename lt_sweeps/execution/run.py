@@ -62,19 +62,13 @@ class Worker:
             "excluded": self.values.excluded(ticket.mask),
         }
         if emptied:
-            return self._commit(run, {"status": "collapsed", "emptied": emptied, **counts}, {})
-        trained = fit(
-            run,
-            self.values.weights(ticket.weights),
+            return self.values.commit(run, {"status": "collapsed", "emptied": emptied, **counts}, {})
+        trained = self._fit(
+            job,
             mask,
-            self.values.fill(ticket),
-            self.values.examples(run.data),
-            self.hardware,
+            on_step,
             progress=self._resumed(run, made_from),
-            snapshots=job.snapshots,
-            keep=self.store.put,
             checkpoint=lambda progress: self.store.save_work(run.key, encode_progress(progress, made_from)),
-            tell=on_step,
         )
         if self._made_from(run) != made_from:  # another process put other content in the place of a parent
             self.store.drop_work(run.key)
@@ -84,6 +78,13 @@ class Worker:
         self.store.drop_work(run.key)
         return record
 
+    def _fit(self, job: Job, mask: masks.Mask, on_step: Callable[[int, float | None], None], **more: Any) -> Trained:
+        """Train a job's ticket, with its values realised."""
+        run, ticket = job.run, job.run.ticket
+        weights, fill = self.values.weights(ticket.weights), self.values.fill(ticket)
+        given = {"snapshots": job.snapshots, "keep": self.store.put, "tell": on_step, **more}
+        return fit(run, weights, mask, fill, self.values.examples(run.data), self.hardware, **given)
+
     def _commit_trained(self, run: Train, trained: Trained, mask: masks.Mask, counts: dict[str, int]) -> Record:
         progress = trained.progress
         result: dict[str, Any] = {
@@ -91,10 +92,9 @@ class Worker:
             **counts,
             "steps": progress.step,
             "history": progress.history,
-            "snapshots": sorted(progress.snapshots),
         }
         if trained.state is None:
-            return self._commit(run, {**result, "status": "diverged", "diverged_at": trained.diverged_at}, {})
+            return self.values.commit(run, {**result, "status": "diverged", "diverged_at": trained.diverged_at}, {})
         assert trained.end is not None
         result["end"] = {"test_loss": trained.end.loss, "test_accuracy": trained.end.accuracy}
         if progress.best is not None and trained.early_stop is not None:
@@ -105,17 +105,14 @@ class Worker:
                 "test_loss": trained.early_stop.loss,
                 "test_accuracy": trained.early_stop.accuracy,
             }
-        record = self._commit(run, result, {"end": encode_masked(trained.state, mask), "mask": encode_mask(mask)})
+        record = self.values.commit(run, result, {"end": encode_masked(trained.state, mask), "mask": encode_mask(mask)})
         self._commit_snapshots(run, progress)
         return record
 
     def _commit_snapshots(self, run: Train, progress: Progress) -> None:
         """After the run itself, whose content they name as their source."""
         for step, blob in sorted(progress.snapshots.items()):
-            self._commit(At(run, step), {"step": step}, {"state": self.store.content(blob)})
-
-    def _commit(self, node: Node, result: dict[str, Any], blobs: dict[str, bytes]) -> Record:
-        return self.store.commit(node.key, node.describe(), sources(node), result, blobs, self.fingerprint)
+            self.values.commit(At(run, step), {"step": step}, {"state": self.store.content(blob)})
 
     def _made_from(self, run: Train) -> dict[str, Any]:
         """What a checkpoint may only be continued with: this fingerprint, and these contents of its sources."""
@@ -147,19 +144,7 @@ class Worker:
         run, record = job.run, self.store.get(job.run.key)
         if record["fingerprint"] != self.fingerprint:
             raise Disagreement("it was computed on another machine or library")
-        ticket = run.ticket
-        trained = fit(
-            run,
-            self.values.weights(ticket.weights),
-            self.values.mask(ticket.mask),
-            self.values.fill(ticket),
-            self.values.examples(run.data),
-            self.hardware,
-            until=job.replay_to,
-            snapshots=job.snapshots,
-            keep=self.store.put,
-            tell=on_step,
-        )
+        trained = self._fit(job, self.values.mask(run.ticket.mask), on_step, until=job.replay_to)
         known = {row["step"]: row["digest"] for row in record["result"]["history"]}
         for row in trained.progress.history:
             if row["step"] in known and known[row["step"]] != row["digest"]:
@@ -170,16 +155,13 @@ class Worker:
         if self._told_mixing:
             return
         for node in topological([run.ticket]):
-            if isinstance(node, Train):
-                try:
-                    made_by = self.store.get(node.key)["fingerprint"]
-                except Missing:
-                    continue
-                if made_by != self.fingerprint:
-                    differs = ", ".join(k for k in made_by if made_by[k] != self.fingerprint.get(k))
-                    self.tell(f"note: this chain continues stored work made with another {differs}")
-                    self._told_mixing = True
-                    return
+            record = planning.stored(self.store, node) if isinstance(node, Train) else None
+            made_by = record["fingerprint"] if record else self.fingerprint
+            if made_by != self.fingerprint:
+                differs = ", ".join(k for k in made_by if made_by[k] != self.fingerprint.get(k))
+                self.tell(f"note: this chain continues stored work made with another {differs}")
+                self._told_mixing = True
+                return
 
 
 def execute(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -27,14 +28,14 @@ from lt_sweeps.graph import (
     Weights,
     sources,
 )
+from lt_sweeps.keys import Node
+from lt_sweeps.masks import State
 from lt_sweeps.networks.build import build, initial
 from lt_sweeps.randomness import rng
 from lt_sweeps.registry import load
 from lt_sweeps.scores.probe import Probe, Scores
-from lt_sweeps.store.store import Missing, Store
+from lt_sweeps.store.store import Missing, Record, Store
 from lt_sweeps.store.tensors import decode_mask, decode_masked, encode_mask
-
-State = dict[str, Tensor]
 
 
 class Values:
@@ -50,6 +51,10 @@ class Values:
 
     def _dense(self, network: Network, exclude: tuple[str, ...]) -> tuple[masks.Mask, int]:
         return masks.dense(build(network), exclude)
+
+    def commit(self, node: Node, result: Mapping[str, Any], blobs: Mapping[str, bytes]) -> Record:
+        """Store a node's value, with what it was computed from and the machine that did."""
+        return self.store.commit(node.key, node.describe(), sources(node), result, blobs, self.fingerprint)
 
     # ------------------------------------------------------------------------------- weights
 
@@ -107,8 +112,7 @@ class Values:
             "eligible": allocation.eligible(scores, parent),
             "emptied": masks.emptied(mask),
         }
-        blobs = {"mask": encode_mask(mask)}
-        self.store.commit(node.key, node.describe(), sources(node), result, blobs, self.fingerprint)
+        self.commit(node, result, {"mask": encode_mask(mask)})
         return mask
 
     def excluded(self, node: Mask) -> int:

@@ -68,7 +68,7 @@ def fit(
     `keep` stores a snapshot and names it; `checkpoint` gets the progress at epoch ends at least
     `checkpoint_seconds` apart. A non-finite loss is a result: the step before it is the last one taken.
     """
-    begun = progress or Progress(run.ticket.start, effective(weights, dict(mask), dict(fill) if fill else None))
+    begun = progress or Progress(run.ticket.start, effective(weights, mask, fill))
     network = build(run.ticket.network)
     if run.recipe.precision == "64-true":
         network.double()  # before weights are loaded, not after: a float32 network would round what it is given

@@ -7,12 +7,10 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import torch
-from torch import Tensor
 from torch.optim import Optimizer
 
+from lt_sweeps.masks import State
 from lt_sweeps.store.tensors import decode, encode
-
-State = dict[str, Tensor]
 
 
 @dataclass

@@ -13,12 +13,11 @@ from torch.optim import Optimizer
 
 from lt_sweeps.datasets.examples import Examples
 from lt_sweeps.graph import Train
+from lt_sweeps.masks import State
 from lt_sweeps.measures.accuracy import evaluate
 from lt_sweeps.store.tensors import encode_masked
 from lt_sweeps.training.module import TicketModule
 from lt_sweeps.training.progress import EarlyStop, Progress, optimizer_state
-
-State = dict[str, Tensor]
 
 
 class Recorder:
