@@ -159,6 +159,8 @@ class Config:
 
     seed: int = 0
     sweep: str | None = None  # the folder's name; None: made from the cells
+    ticket: str | None = None  # begin with this instead of the dense network: a ticket's folder, or a stored key
+    mask_from: str | None = None  # one level with this mask instead of pruning: a ticket's folder, or a stored key
     seeds: SeedsConfig = field(default_factory=SeedsConfig)
     dataset: DatasetConfig = field(default_factory=DatasetConfig)
     recipe: RecipeConfig = field(default_factory=RecipeConfig)

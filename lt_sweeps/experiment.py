@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from importlib import import_module
 from typing import Any
 
 from lt_sweeps import budget as budgets
+from lt_sweeps import origins
 from lt_sweeps.config import Config, Mistake, Slot
 from lt_sweeps.graph import Data, Dense, Init, Network, Part, Recipe, Ticket, Train
 from lt_sweeps.methods.choices import Choices
+from lt_sweeps.methods.given import given
 from lt_sweeps.registry import catalogue, nearest, part
 
 
@@ -41,25 +43,22 @@ def _build(config: Config, swept: dict[str, str]) -> Experiment:
     data = budgets.scaled_data(config)
     recipe = budgets.scaled_recipe(config, time)
     seeds = config.seeds
-    dense = Train(
-        Ticket(network, Init(network, seeds.init), Dense(network, tuple(config.prune.exclude))),
-        data,
-        recipe,
-        order=seeds.order,
-        augment=seeds.augment,
-    )
-    choices = _choices(config, time, recipe)
-    method = catalogue("method").get(config.prune.name)
-    if method is None:
-        known = catalogue("method")
-        raise Mistake(f"prune.name={config.prune.name}: there is {', '.join(known)}{nearest(config.prune.name, known)}")
-    levels = getattr(import_module(method.module), method.name)(dense, choices)
+    whole = Dense(network, tuple(config.prune.exclude))
+    ticket, level = Ticket(network, Init(network, seeds.init), whole), 0
+    if config.ticket is not None:
+        ticket, level = origins.ticket(config, ticket, _level_of)
+    dense = Train(ticket, data, recipe, order=seeds.order, augment=seeds.augment, level=level)
+    choices = _choices(config, time, recipe, ticket.start)
+    if config.mask_from is not None:
+        levels = given(dense, choices, origins.mask(config, whole, _level_of))
+    else:
+        levels = _method(config.prune.name)(dense, choices)
     return Experiment(
         tuple(levels),
         labels={
             "model": (config.model._target_ or config.model.name).rpartition(".")[2],
             "dataset": config.dataset.name,
-            "prune": config.prune.name,
+            "prune": config.prune.name if config.mask_from is None else "given",
             "rewind": config.rewind.name,
             "survivors": config.survivors.name,
             "control": config.control.name,
@@ -70,6 +69,18 @@ def _build(config: Config, swept: dict[str, str]) -> Experiment:
         count_excluded=config.prune.count_excluded,
         on_empty=config.prune.on_empty,
     )
+
+
+def _level_of(config: Config, level: int) -> Train:
+    return build(config).levels[level]
+
+
+def _method(name: str) -> Callable[[Train, Choices], list[Train]]:
+    known = catalogue("method")
+    if name not in known:
+        raise Mistake(f"prune.name={name}: there is {', '.join(known)}{nearest(name, known)}")
+    method: Callable[[Train, Choices], list[Train]] = getattr(import_module(known[name].module), name)
+    return method
 
 
 def _network(config: Config) -> Network:
@@ -87,9 +98,12 @@ def _network(config: Config) -> Network:
     return Network(build, shape, config.dataset.classes, initialiser)
 
 
-def _choices(config: Config, time: budgets.Clock, recipe: Recipe) -> Choices:
+def _choices(config: Config, time: budgets.Clock, recipe: Recipe, begin: int) -> Choices:
+    """The slots of the method; `begin` is the step at which the first training begins, 0 but for a given ticket."""
     prune, rewind, seeds = config.prune, config.rewind, config.seeds
-    step = time.at(rewind.step, "rewind.step")
+    step = max(begin, time.at(rewind.step, "rewind.step"))
+    if begin >= recipe.steps:
+        raise Mistake(f"ticket={config.ticket}: begins at step {begin} of a training that ends at {recipe.steps}")
     if step >= recipe.steps:
         raise Mistake(
             f"rewind.step={rewind.step}: is at iteration {step} of a training that ends at {recipe.steps}"
@@ -151,6 +165,10 @@ def _refuse_impossible(config: Config) -> None:
         raise Mistake("control=reinit: with rewind.batchnorm=keep it would change batch normalisation too")
     if survivors == "keep" and config.control.name in ("mask_shuffle", "random"):
         raise Mistake(f"control={config.control.name}: survivors=keep has trained weights under its own mask only")
+    if config.ticket is not None and config.mask_from is not None:
+        raise Mistake("ticket= and mask_from=: a ticket has a mask already; give one of the two")
+    if config.ticket is not None and config.control.name in ("mask_shuffle", "random"):
+        raise Mistake(f"control={config.control.name}: ticket= has weights under its own mask only")
     if config.recipe.validation >= config.dataset.train:
         raise Mistake(
             f"recipe.validation={config.recipe.validation}: dataset {config.dataset.name} has only "

@@ -5,8 +5,8 @@ is the SHA-256 of the canonical JSON of its class name, its version, its non-def
 of its children. Numbers that are equal are written equally (`1` and `1.0`; 12 significant digits), so
 two ways to say the same thing have one key.
 
-    weights  Init At Treat      mask  Dense Prune Shuffle      scores  Score
-    ticket   Ticket             run   Train
+    weights  Init At Treat Pretrained      mask  Dense Prune Shuffle Given Fit      scores  Score
+    ticket   Ticket                        run   Train
 
 >>> tiny = Network(Part("lenet_300_100", 1), shape=(1, 8, 8), classes=10)
 >>> Init(tiny, seed=1) == Init(tiny, seed=1), Init(tiny, seed=1) == Init(tiny, seed=2)
@@ -107,6 +107,14 @@ class Treat(Node):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
+class Pretrained(Node):
+    """Weights that came in a file, by its SHA-256: the live values of `mask`, or, where it is None, all of them."""
+
+    content: str
+    mask: Mask | None = None
+
+
+@dataclass(frozen=True, eq=False, repr=False)
 class Dense(Node):
     """The full mask over the prunable tensors: weights of linear and convolution layers not excluded."""
 
@@ -134,6 +142,21 @@ class Shuffle(Node):
     mask: Mask
     seed: int
     scope: str = "layer"
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Given(Node):
+    """A mask that came in a file, by its SHA-256."""
+
+    content: str
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Fit(Node):
+    """A mask found elsewhere, on this network: layers that it does not speak of, or that are excluded, stay whole."""
+
+    mask: Mask
+    to: Dense
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -170,8 +193,8 @@ class Train(Node):
     level: int = 0  # data order and augmentation are drawn anew at each level
 
 
-Weights = Init | At | Treat
-Mask = Dense | Prune | Shuffle
+Weights = Init | At | Treat | Pretrained
+Mask = Dense | Prune | Shuffle | Given | Fit
 
 
 def at(run: Train, step: int) -> Weights:
@@ -192,6 +215,13 @@ def end(run: Train) -> Ticket:
     """What training made of a ticket, again a ticket."""
     old = run.ticket
     return Ticket(old.network, At(run, END), old.mask, old.fill, run.recipe.steps)
+
+
+def whole(mask: Mask) -> Dense | None:
+    """The full mask that a mask was pruned from; None for one that came in a file."""
+    while not isinstance(mask, (Dense, Given)):
+        mask = mask.parent if isinstance(mask, Prune) else mask.to if isinstance(mask, Fit) else mask.mask
+    return mask if isinstance(mask, Dense) else None
 
 
 def topological(roots: Iterable[Node], stop: Any = lambda node: False) -> Iterator[Node]:

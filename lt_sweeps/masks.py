@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from fnmatch import fnmatch
 
 import torch
@@ -11,6 +11,15 @@ from torch import Tensor, nn
 Mask = dict[str, Tensor]
 State = dict[str, Tensor]
 PRUNABLE = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
+
+
+def layers(network: nn.Module) -> dict[str, Tensor]:
+    """The weights of linear and convolution layers, by name."""
+    return {
+        f"{name}.weight" if name else "weight": module.weight
+        for name, module in network.named_modules()
+        if isinstance(module, PRUNABLE)
+    }
 
 
 def dense(network: nn.Module, exclude: tuple[str, ...] = ()) -> tuple[Mask, int]:
@@ -23,11 +32,7 @@ def dense(network: nn.Module, exclude: tuple[str, ...] = ()) -> tuple[Mask, int]
     >>> list(mask), kept(mask), excluded
     (['0.weight'], 6, 2)
     """
-    weights = {
-        f"{name}.weight" if name else "weight": module.weight
-        for name, module in network.named_modules()
-        if isinstance(module, PRUNABLE)
-    }
+    weights = layers(network)
     for pattern in exclude:
         if not any(fnmatch(name, pattern) for name in weights):
             raise ValueError(f"prune.exclude={pattern!r} matches none of {', '.join(sorted(weights))}")
@@ -63,6 +68,25 @@ def effective(state: State, mask: Mapping[str, Tensor], fill: Mapping[str, Tenso
         name: torch.where(mask[name], value, fill[name] if fill else torch.zeros(())) if name in mask else value.clone()
         for name, value in state.items()
     }
+
+
+def fitted(mask: Mapping[str, Tensor], full: Mapping[str, Tensor], named: Collection[str]) -> Mask:
+    """A mask found elsewhere on a network of the prunable tensors `full`, among its layers `named`.
+
+    Excluded layers stay out of it, layers that it does not speak of stay whole. Raises ValueError where it speaks of
+    a layer that is not there, or of another shape.
+
+    >>> full = {"a": torch.ones(2, dtype=torch.bool), "b": torch.ones(1, dtype=torch.bool)}
+    >>> fitted({"a": torch.tensor([True, False]), "c": torch.tensor([False])}, full, ["a", "b", "c"])["a"].tolist()
+    [True, False]
+    """
+    for name, ones in mask.items():
+        if name not in named:
+            raise ValueError(f"the given mask speaks of {name}, this network has {', '.join(sorted(named)[:6])} ...")
+        if name in full and ones.shape != full[name].shape:
+            here, there = ("x".join(map(str, shape)) for shape in (full[name].shape, ones.shape))
+            raise ValueError(f"the given mask has {there} places for {name}, this network {here}; prune.exclude it")
+    return {name: mask.get(name, ones).clone() for name, ones in full.items()}
 
 
 def shuffled(mask: Mask, scope: str, generator: torch.Generator) -> Mask:

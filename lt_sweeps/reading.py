@@ -7,14 +7,16 @@ of range.
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Mapping
-from dataclasses import fields, is_dataclass
+from dataclasses import fields, is_dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from lt_sweeps.config import Config, Mistake
+from lt_sweeps.config import Config, Mistake, PathsConfig
 from lt_sweeps.mistakes import explain
 from lt_sweeps.registry import nearest
 
@@ -68,6 +70,15 @@ def read(composed: Any) -> Config:
     if len(config.recipe.mean) != len(config.recipe.std) or not all(config.recipe.std):
         raise Mistake("recipe.mean and recipe.std: give one number per channel in both, std not 0")
     return config
+
+
+def restored(told: Mapping[str, Any], output_dir: Path) -> Config:
+    """A config that was written down, whatever fields the schema has gained since. Raises Mistake."""
+    try:
+        config = read(OmegaConf.merge(OmegaConf.structured(Config), told))
+    except OmegaConfBaseException as error:
+        raise Mistake(explain(error)) from None
+    return replace(config, paths=PathsConfig(os.environ.get("LT_SWEEPS_DATA", "data"), str(output_dir)))
 
 
 def _get(config: Any, where: str) -> Any:

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from lt_sweeps import datafiles
+from lt_sweeps import datafiles, origins
 from lt_sweeps.config import Config, Mistake
 from lt_sweeps.execution import plan as planning
 from lt_sweeps.execution.plan import Plan
@@ -54,6 +54,8 @@ def run(cells: Sequence[Cell], command: str, *, only_plan: bool = False) -> None
     if plan.jobs and not only_plan:
         for c in cells:
             datafiles.require(c.config)
+            for content in origins.files(c.config):
+                store.put(content)
         _require_accelerator(first)
     for line in dict.fromkeys(c.experiment.budget for c in cells):
         print(line)

@@ -21,7 +21,7 @@ from lt_sweeps.execution.plan import Job
 from lt_sweeps.execution.reporter import Reporter
 from lt_sweeps.execution.values import Values
 from lt_sweeps.experiment import Experiment
-from lt_sweeps.graph import At, Train, sources, topological
+from lt_sweeps.graph import At, Fit, Train, sources, topological
 from lt_sweeps.keys import Node
 from lt_sweeps.store.store import Missing, Record, Store
 from lt_sweeps.store.tensors import encode_mask, encode_masked
@@ -169,6 +169,9 @@ def execute(
 ) -> dict[Node, str]:
     """Do everything that is missing; returns what failed, by node. Diverged and collapsed are results, not failures."""
     worker = Worker(store, data_dir, trainer, reporter.say)
+    for node in topological(run for cell in experiments for run in cell.levels):
+        if isinstance(node, Fit):
+            _check(worker.values, node)
     failed: dict[Node, str] = {}
     while True:
         plan = planning.make(experiments, store)
@@ -197,6 +200,13 @@ def execute(
                 reporter.say(f"failed: {reporter.name(job.run)}: {failed[job.run]}")
             else:
                 reporter.finish(job, record, time.monotonic() - began)
+
+
+def _check(values: Values, node: Fit) -> None:
+    try:
+        values.check(node)
+    except ValueError as error:
+        raise Mistake(str(error)) from None
 
 
 def _ready(job: Job, store: Store) -> bool:

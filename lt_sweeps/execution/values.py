@@ -17,9 +17,12 @@ from lt_sweeps.graph import (
     At,
     Data,
     Dense,
+    Fit,
+    Given,
     Init,
     Mask,
     Network,
+    Pretrained,
     Prune,
     Score,
     Shuffle,
@@ -27,6 +30,7 @@ from lt_sweeps.graph import (
     Treat,
     Weights,
     sources,
+    whole,
 )
 from lt_sweeps.keys import Node
 from lt_sweeps.masks import State
@@ -45,12 +49,16 @@ class Values:
         self.store, self.data_dir, self.device, self.fingerprint = store, data_dir, device, fingerprint
         self.examples = lru_cache(maxsize=2)(self._examples)
         self.dense = lru_cache(maxsize=8)(self._dense)
+        self.layers = lru_cache(maxsize=8)(self._layers)
 
     def _examples(self, data: Data) -> Examples:
         return Examples(data, self.data_dir, self.device)
 
     def _dense(self, network: Network, exclude: tuple[str, ...]) -> tuple[masks.Mask, int]:
         return masks.dense(build(network), exclude)
+
+    def _layers(self, network: Network) -> list[str]:
+        return list(masks.layers(build(network)))
 
     def commit(self, node: Node, result: Mapping[str, Any], blobs: Mapping[str, bytes]) -> Record:
         """Store a node's value, with what it was computed from and the machine that did."""
@@ -65,6 +73,8 @@ class Values:
                 return initial(network, seed)
             case At():
                 return self._at(node)
+            case Pretrained(content=content, mask=mask):
+                return decode_masked(self.store.content(content), {} if mask is None else self.mask(mask), None)
             case Treat(treatment=treatment, mask=mask, ref=ref, end=end, seed=seed):
                 treat = load("treatment", treatment.name)
                 generator = rng(seed, "treat")
@@ -96,6 +106,10 @@ class Values:
                 return dict(self.dense(network, exclude)[0])
             case Shuffle(mask=mask, seed=seed, scope=scope):
                 return masks.shuffled(self.mask(mask), scope, rng(seed, "shuffle"))
+            case Given(content=content):
+                return decode_mask(self.store.content(content))
+            case Fit(mask=mask, to=to):
+                return masks.fitted(self.mask(mask), self.mask(to), self.layers(to.network))
             case Prune():
                 try:
                     return decode_mask(self.store.content(self.store.get(node.key)["blobs"]["mask"]))
@@ -117,9 +131,14 @@ class Values:
 
     def excluded(self, node: Mask) -> int:
         """How many weights of linear and convolution layers are never pruned."""
-        while not isinstance(node, Dense):
-            node = node.parent if isinstance(node, Prune) else node.mask
-        return int(self.dense(node.network, node.exclude)[1])
+        dense = whole(node)
+        assert dense is not None
+        return int(self.dense(dense.network, dense.exclude)[1])
+
+    def check(self, node: Fit) -> None:
+        """Raise ValueError where a mask found elsewhere cannot be this network's: known before it is computed."""
+        outline = whole(node.mask) or node.mask
+        masks.fitted(self.mask(outline), self.mask(node.to), self.layers(node.to.network))
 
     # -------------------------------------------------------------------------------- scores
 

@@ -82,7 +82,7 @@ class Choices:
             dense,
             ticket=Ticket(dense.ticket.network, weights, mask, fill, self.start),
             recipe=self.retrain,
-            level=level if self.fresh_order else 0,
+            level=dense.level + level if self.fresh_order else dense.level,
         )
 
     def _weights(

@@ -1,0 +1,88 @@
+"""What `ticket=` and `mask_from=` stand for: a folder's files by their content, or a training of an earlier sweep."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from lt_sweeps import archive
+from lt_sweeps.config import Config, Mistake
+from lt_sweeps.graph import Dense, Fit, Given, Mask, Network, Pretrained, Ticket, Train, whole
+from lt_sweeps.keys import canonical
+from lt_sweeps.tickets import card as cards
+from lt_sweeps.tickets.card import Card
+
+Find = Callable[[Config, int], Train]  # the training that a level of a configuration is
+
+
+def mask(config: Config, to: Dense, find: Find) -> Mask:
+    """The mask that `mask_from` names, on this network. Raises Mistake."""
+    where = config.mask_from or ""
+    if is_key(where):
+        found = _stored("mask_from", config, find).ticket.mask
+        return found if whole(found) == to else Fit(found, to)
+    return Fit(Given(sha256(cards.read(Path(where).expanduser()).mask)), to)
+
+
+def ticket(config: Config, dense: Ticket, find: Find) -> tuple[Ticket, int]:
+    """The ticket that `ticket` names, and the level it was trained at. Raises Mistake."""
+    where = config.ticket or ""
+    if is_key(where):
+        run = _stored("ticket", config, find)
+        _refuse_other_network(where, run.ticket.network.describe(), dense.network, run.ticket.network.build.name)
+        return run.ticket, run.level
+    card = cards.read(Path(where).expanduser())
+    network = card.told["network"]
+    _refuse_other_network(where, network, dense.network, str(network.get("build", {}).get("name", "?")))
+    assert isinstance(dense.mask, Dense)
+    return of_card(card, dense.network, dense.mask), card.told["level"]
+
+
+def of_card(card: Card, network: Network, to: Dense) -> Ticket:
+    """A folder's ticket as an expression, with what pruned places hold."""
+    ones = Fit(Given(sha256(card.mask)), to)
+    weights = Pretrained(sha256(card.weights), None if card.whole else ones)
+    return Ticket(network, weights, ones, weights if card.whole else None, card.told["start"])
+
+
+def files(config: Config) -> list[bytes]:
+    """What a cell's expressions name by content, and the store must therefore hold."""
+    given = [where for where in (config.ticket, config.mask_from) if where is not None and not is_key(where)]
+    read = [cards.read(Path(where).expanduser()) for where in given]
+    return [content for card in read for content in (card.weights, card.mask)]
+
+
+def is_key(where: str) -> bool:
+    """Whether this is the beginning of a key, and not a folder."""
+    return re.fullmatch(r"[0-9a-f]{6,64}", where) is not None and not Path(where).exists()
+
+
+def sha256(content: bytes) -> str:
+    """The name of content, as the store has it."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def _stored(what: str, config: Config, find: Find) -> Train:
+    key = (config.ticket if what == "ticket" else config.mask_from) or ""
+    past, level = archive.shown_as(Path(config.paths.output_dir).expanduser(), key)
+    run = find(past.config, level)
+    if run.key != past.keys[level]:
+        raise Mistake(f"{what}={key}: was computed by other code than is here now; export it with that code")
+    return run
+
+
+def _refuse_other_network(where: str, told: Mapping[str, Any], here: Network, name: str) -> None:
+    """The initialiser does not matter: the weights come with the ticket."""
+
+    def plain(network: Mapping[str, Any]) -> Any:
+        return canonical({key: value for key, value in network.items() if key != "initialiser"})
+
+    if plain(told) != plain(here.describe()):
+        shape, classes = told.get("shape"), told.get("classes")
+        raise Mistake(
+            f"ticket={where}: is of {name} for inputs of {shape} and {classes} classes; choose that model and dataset "
+            f"(here: {here.build.name}, {list(here.shape)}, {here.classes})"
+        )

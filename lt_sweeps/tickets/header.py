@@ -1,0 +1,78 @@
+"""What a safetensors file claims to hold, checked against its size: no torch, and nothing allocated on its word."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass
+from typing import Any
+
+WIDTHS = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U8": 1, "BOOL": 1}
+MOST_HEADER = 1 << 22  # bytes; a network of ten thousand tensors needs a quarter of it
+
+
+class BadFile(ValueError):
+    """A file that is not what it says it is."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One tensor: its type, its shape, and where its bytes begin and end in the file."""
+
+    dtype: str
+    shape: tuple[int, ...]
+    begin: int
+    end: int
+
+    @property
+    def count(self) -> int:
+        """How many numbers it has."""
+        return math.prod(self.shape)
+
+
+def header(content: bytes) -> tuple[dict[str, Entry], str]:
+    """The tensors of a safetensors file by name, and its note. Raises BadFile unless every byte is accounted for."""
+    if len(content) < 8:
+        raise BadFile("it is too short")
+    length = int.from_bytes(content[:8], "little")
+    if length > min(MOST_HEADER, len(content) - 8):
+        raise BadFile("its header is longer than the file, or than any header should be")
+    told = plain_json(content[8 : 8 + length])
+    note = told.pop("__metadata__", {})
+    if not isinstance(note, dict) or not isinstance(note.get("note", ""), str):
+        raise BadFile("its metadata are not text")
+    found = {name: _entry(name, item, 8 + length) for name, item in told.items()}
+    at = 8 + length
+    for name, entry in sorted(found.items(), key=lambda item: (item[1].begin, item[1].end)):
+        if entry.begin != at:
+            raise BadFile(f"{name[:80]!r} does not begin where the tensor before it ends")
+        at = entry.end
+    if at != len(content):
+        raise BadFile("its tensors do not end where the file ends")
+    return found, note.get("note", "")
+
+
+def plain_json(text: bytes) -> dict[str, Any]:
+    """A JSON object. Raises BadFile for anything else, however deep or strange."""
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise BadFile(f"it is not JSON ({str(error)[:60]})") from None
+    if not isinstance(found, dict):
+        raise BadFile("it is not a JSON object")
+    return found
+
+
+def _entry(name: str, item: Any, data: int) -> Entry:
+    shown = name[:80]
+    try:
+        dtype, shape, (begin, end) = item["dtype"], tuple(item["shape"]), item["data_offsets"]
+    except (TypeError, KeyError, ValueError):
+        raise BadFile(f"{shown!r} is not described") from None
+    whole = [value for value in (*shape, begin, end) if type(value) is not int or value < 0]
+    if not isinstance(dtype, str) or dtype not in WIDTHS or whole or len(shape) > 8:
+        raise BadFile(f"{shown!r} has a type or shape that is none")
+    entry = Entry(dtype, shape, data + begin, data + end)
+    if entry.count * WIDTHS[dtype] != end - begin:
+        raise BadFile(f"{shown!r} has not as many bytes as its shape says")
+    return entry
