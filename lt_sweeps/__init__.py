@@ -1,0 +1,23 @@
+"""Lottery ticket experiments; in a notebook `import lt_sweeps as lt`, then `lt.open("runs/demo")`.
+
+Nothing heavy is imported before it is asked for.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from lt_sweeps.opened import open
+    from lt_sweeps.tickets.load import load_ticket
+
+__all__ = ["load_ticket", "open"]
+PLACES = {"open": "lt_sweeps.opened", "load_ticket": "lt_sweeps.tickets.load"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in PLACES:
+        raise AttributeError(f"module 'lt_sweeps' has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(PLACES[name]), name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,7 +45,8 @@ def shown_as(output_dir: Path, key: str) -> tuple[Past, int]:
     for folder in sorted(path.parent for path in output_dir.glob(f"*/{CELLS}")):
         for past in _mentioning(folder, key):
             for level, whole in enumerate(past.keys):
-                if whole.startswith(key):
+                borrowed = level == 0 and past.config.ticket is not None and is_key(past.config.ticket)
+                if whole.startswith(key) and not borrowed:  # another sweep's, which this one began with
                     found.setdefault(whole, (past, level))
     if not found:
         raise Mistake(f"no sweep under {output_dir} shows a training whose key begins with {key}")
@@ -56,6 +58,11 @@ def shown_as(output_dir: Path, key: str) -> tuple[Past, int]:
 def _mentioning(folder: Path, key: str) -> Iterator[Past]:
     if key in (folder / CELLS).read_text():  # most do not, and building configurations takes time
         yield from cells(folder)
+
+
+def is_key(where: str) -> bool:
+    """Whether this is the beginning of a key, and not a folder."""
+    return re.fullmatch(r"[0-9a-f]{6,64}", where) is not None and not Path(where).exists()
 
 
 def results(folder: Path) -> list[dict[str, Any]]:

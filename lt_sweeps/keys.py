@@ -7,7 +7,7 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, fields
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self, get_args, get_type_hints
 
 
 def canonical(value: Any) -> Any:
@@ -58,6 +58,22 @@ class Spec:
         """The non-default fields, canonical."""
         given = ((f, getattr(self, f.name)) for f in fields(self))
         return {f.name: canonical(value) for f, value in given if _differs_from_default(f, value)}
+
+    @classmethod
+    def restored(cls, told: Mapping[str, Any]) -> Self:
+        """The value that `describe` told of. Raises TypeError for what it cannot have told."""
+        hints = get_type_hints(cls)
+        if unknown := sorted(told.keys() - hints.keys()):
+            raise TypeError(f"{cls.__name__} has no {unknown[0]}")
+        return cls(**{name: _restored(value, hints[name]) for name, value in told.items()})
+
+
+def _restored(value: Any, hint: Any) -> Any:
+    inner = [hint, *get_args(hint)]
+    if isinstance(value, list):
+        return tuple(_restored(item, next(iter(get_args(hint)), None)) for item in value)
+    spec = next((kind for kind in inner if isinstance(kind, type) and issubclass(kind, Spec)), None)
+    return spec.restored(value) if spec is not None and isinstance(value, dict) else value
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -8,7 +8,7 @@ import re
 import shlex
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -24,9 +24,14 @@ CONF = next(folder for folder in (HERE / "conf", HERE.parent / "conf") if folder
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command line; returns the exit code: 0, 1 if a training failed, 2 for a mistake, 130 if interrupted."""
     given = list(sys.argv[1:] if arguments is None else arguments)
+    return answered(lambda: _run(given))
+
+
+def answered(run: Callable[[], int]) -> int:
+    """Whatever a command comes to, as an exit code and, where it is a mistake, one line."""
     try:
         with contextlib.redirect_stdout(Unbreakable(sys.stdout)):  # type: ignore[type-var]
-            code = _run(given)
+            code = run()
             sys.stdout.flush()
         return code
     except Mistake as mistake:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from lt_sweeps import archive
+from lt_sweeps.archive import is_key
 from lt_sweeps.config import Config, Mistake
 from lt_sweeps.graph import Dense, Fit, Given, Mask, Network, Pretrained, Ticket, Train, whole
 from lt_sweeps.keys import canonical
@@ -53,11 +53,6 @@ def files(config: Config) -> list[bytes]:
     given = [where for where in (config.ticket, config.mask_from) if where is not None and not is_key(where)]
     read = [cards.read(Path(where).expanduser()) for where in given]
     return [content for card in read for content in (card.weights, card.mask)]
-
-
-def is_key(where: str) -> bool:
-    """Whether this is the beginning of a key, and not a folder."""
-    return re.fullmatch(r"[0-9a-f]{6,64}", where) is not None and not Path(where).exists()
 
 
 def sha256(content: bytes) -> str:

@@ -1,0 +1,196 @@
+"""A finished sweep in a notebook: tables as DataFrames, tickets, modules and curves of what it stored.
+
+import lt_sweeps as lt
+sweep = lt.open("runs/demo")
+sweep.results                                # a row per cell and level
+sweep.curve(control="none")                  # mean, deviation, interval and n per level
+run = sweep.ticket(level=3, seed=0)
+run.history, run.module(), run.mask, run.export("tickets/mine")
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from lt_sweeps import archive
+from lt_sweeps.config import Mistake
+from lt_sweeps.experiment import Experiment, build
+from lt_sweeps.graph import END, Train, at
+from lt_sweeps.report import curves
+from lt_sweeps.store.store import Missing, Record, Store
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from lt_sweeps.execution.values import Values
+    from lt_sweeps.masks import Mask, State
+    from lt_sweeps.measures.accuracy import Evaluation
+
+
+def open(folder: str | Path) -> Sweep:
+    """The sweep in a folder (`runs/<sweep>`). Raises Mistake where there is none."""
+    return Sweep(Path(folder).expanduser())
+
+
+class Sweep:
+    """What a sweep left: its results, and every training behind them."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.cells = archive.cells(folder)
+        self._store = Store(folder.parent / "store")
+
+    def __repr__(self) -> str:
+        return f"<sweep {self.folder.name}: {len(self.cells)} cells, {len(self.results)} rows>"
+
+    @cached_property
+    def results(self) -> pd.DataFrame:
+        """results.csv: a row per cell and level; accuracies in percent."""
+        return pd.read_csv(self.folder / "results.csv", dtype={"key": str})
+
+    @cached_property
+    def timings(self) -> pd.DataFrame:
+        """timings.csv: the seconds that each distinct training took."""
+        return pd.read_csv(self.folder / "timings.csv", dtype={"key": str})
+
+    def runs(self, **where: Any) -> list[Run]:
+        """The trainings whose row of `results` has these values, in its order."""
+        if unknown := [name for name in where if name not in self.results]:
+            raise Mistake(f"{self.folder.name} has no column {unknown[0]!r}, it has {', '.join(self.results)}")
+        chosen = self.results
+        for name, value in where.items():
+            chosen = chosen[chosen[name].astype(str) == str(value)]
+        told = chosen.astype(object).where(chosen.notna(), None)
+        return [
+            Run(self, self._places[index], row) for index, row in zip(told.index, told.to_dict("records"), strict=True)
+        ]
+
+    @cached_property
+    def _places(self) -> list[tuple[int, int]]:
+        """The cell and level of each row."""
+        return [(cell, level) for cell, past in enumerate(self.cells) for level in range(len(past.keys))]
+
+    def ticket(self, level: int | None = None, **where: Any) -> Run:
+        """The one training whose row has these values. Raises Mistake where none has, or several have."""
+        found = self.runs(**where, **({} if level is None else {"level": level}))
+        if not found:
+            raise Mistake(f"{self.folder.name}: no row has " + ", ".join(f"{k}={v}" for k, v in where.items()))
+        if len({run.key for run in found}) > 1:
+            names = [n for n in found[0].row if n != "key" and len({str(run.row[n]) for run in found}) > 1]
+            measured = [n for n in names if n in ("seed", "level") or n not in curves.MEASURED]
+            raise Mistake(f"{self.folder.name}: {len(found)} rows match; say which {', '.join(measured)}")
+        return found[0]
+
+    def curve(self, **where: Any) -> pd.DataFrame:
+        """Accuracy over weights remaining: mean, deviation, 95 % t-interval and n over seeds, paired with dense."""
+        rows = [run.row for run in self.runs(**where)]
+        return pd.DataFrame([_point(curve, point) for curve in curves.curves(rows) for point in curve.points])
+
+    def experiment(self, cell: int) -> Experiment:
+        """The expressions of a cell, built again from its configuration."""
+        return build(self.cells[cell].config, self.cells[cell].swept)
+
+
+class Run:
+    """One training of a sweep: the ticket that it began with, and what became of it."""
+
+    def __init__(self, sweep: Sweep, place: tuple[int, int], row: Mapping[str, Any]) -> None:
+        self._sweep, self._place, self.row = sweep, place, dict(row)
+        self.key: str = row["key"]
+
+    def __repr__(self) -> str:
+        words = ("model", "dataset", "control", "seed", "level", "density", "test_accuracy")
+        return f"<run {self.key[:8]}: {', '.join(f'{name}={self.row[name]}' for name in words)}>"
+
+    @cached_property
+    def expression(self) -> Train:
+        """What was computed. Raises Mistake where the code has changed since."""
+        cell, level = self._place
+        run = self._sweep.experiment(cell).levels[level]
+        if run.key != self.key:
+            raise Mistake(f"{self.key[:8]} was computed by other code than is here now")
+        return run
+
+    @property
+    def record(self) -> Record:
+        """The store's record: node, result, fingerprint. Raises Mistake where it is not stored."""
+        try:
+            return self._sweep._store.get(self.key)
+        except Missing:
+            raise Mistake(f"{self.key[:8]} is not in the store: the sweep's command computes it again") from None
+
+    @property
+    def history(self) -> pd.DataFrame:
+        """Every evaluation of the training: step, losses, validation accuracy."""
+        return pd.DataFrame(self.record["result"]["history"]).drop(columns="digest", errors="ignore")
+
+    @property
+    def mask(self) -> Mask:
+        """What is kept of each prunable tensor."""
+        return self._values().mask(self.expression.ticket.mask)
+
+    def state(self, step: int = END) -> State:
+        """The effective weights after `step` iterations of the recipe's clock, by default at the end."""
+        from lt_sweeps.masks import effective
+
+        values, run = self._values(), self.expression
+        try:
+            return effective(values.weights(at(run, step)), values.mask(run.ticket.mask), values.fill(run.ticket))
+        except Missing:
+            raise Mistake(f"{self.key[:8]}: step {step} is not stored; rewind to it, and it will be") from None
+
+    def module(self, step: int = END) -> nn.Module:
+        """The network holding `state(step)`, in evaluation mode."""
+        from lt_sweeps.networks.build import build as build_network
+
+        network = build_network(self.expression.ticket.network)
+        network.load_state_dict(self.state(step))
+        return network.eval()
+
+    def evaluate(self, data_dir: str | Path | None = None) -> Evaluation:
+        """Loss and accuracy of the trained network on the test examples, computed now."""
+        from lt_sweeps.measures.accuracy import evaluate
+
+        data = self.expression.data
+        return evaluate(self.module(), self._values(data_dir).examples(data).chunks("test"), data.classes)
+
+    def export(self, folder: str | Path, *, trained: bool = False) -> Path:
+        """Lay the ticket (with `trained`: what it was trained to) down as a folder; `lt.load_ticket` opens it."""
+        from lt_sweeps.tickets.export import export
+
+        row = self.row
+        title = f"{row['model']} on {row['dataset']}, {row['prune']} level {row['level']}, seed {row['seed']}"
+        config, values = self._sweep.cells[self._place[0]].config, self._values()
+        where = Path(folder).expanduser()
+        return export(self.expression, self.record, config, values, where, title=title, trained=trained)
+
+    def _values(self, data_dir: str | Path | None = None) -> Values:
+        import torch
+
+        from lt_sweeps.execution.values import Values
+
+        where = data_dir if data_dir is not None else self._sweep.cells[0].config.paths.data_dir
+        return Values(self._sweep._store, Path(where).expanduser(), torch.device("cpu"), {})
+
+
+def _point(curve: curves.Curve, point: curves.Point) -> dict[str, Any]:
+    over, against = curves.over_seeds(point.accuracy), point.to_dense
+    return {
+        **curve.labels,
+        "level": point.level,
+        "weights_remaining": point.remaining,
+        "n": over.n if over else 0,
+        "accuracy": over.mean if over else None,
+        "deviation": pd.Series(list(point.accuracy.values()), dtype=float).std(),
+        "low": over.low if over else None,
+        "high": over.high if over else None,
+        "minus_dense": against.mean if against else None,
+        "minus_dense_low": against.low if against else None,
+        "minus_dense_high": against.high if against else None,
+        "at": "early stop" if curve.at_early_stop else "end",
+    }

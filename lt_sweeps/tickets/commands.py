@@ -1,0 +1,156 @@
+"""`lt-sweeps ticket export | verify | train | list`."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from lt_sweeps import archive
+from lt_sweeps.archive import is_key
+from lt_sweeps.config import Mistake
+from lt_sweeps.report.table import FIGURES, LABELS
+from lt_sweeps.tickets import card as cards
+from lt_sweeps.tickets.card import Card
+from lt_sweeps.tickets.header import header
+
+USAGE = """lt-sweeps ticket list [FOLDER]                      the tickets of a sweep, or those laid down below a folder
+       lt-sweeps ticket export SWEEP level=3 seed=0 [--to FOLDER] [--trained]
+       lt-sweeps ticket export KEY [--to FOLDER] [--trained]
+       lt-sweeps ticket verify FOLDER...
+       lt-sweeps ticket train FOLDER"""
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise Mistake(f"ticket: {message}; lt-sweeps ticket --help shows what there is")
+
+
+def parser() -> argparse.ArgumentParser:
+    """What can be asked of tickets."""
+    top = _Parser("lt-sweeps ticket", usage=USAGE)
+    verbs = top.add_subparsers(dest="verb", required=True, parser_class=_Parser)
+    export = verbs.add_parser("export", help="lay a stored ticket down as a folder: safetensors and a card")
+    export.add_argument("what", help="a sweep's folder, or the beginning of a training's key")
+    export.add_argument("where", nargs="*", help="column=value of its results.csv, until one row is meant")
+    export.add_argument("--to", type=Path, help="the new folder (default: tickets/<what it is>)")
+    export.add_argument("--trained", action="store_true", help="what the ticket was trained to, not where it began")
+    export.add_argument("--runs", type=Path, default=Path("runs"), help="where sweeps lie, for a key (default: runs)")
+    verify = verbs.add_parser("verify", help="check every byte of tickets, build their networks, evaluate trained ones")
+    train = verbs.add_parser("train", help="train a ticket as its card says, and compare with what it promises")
+    for verb in (verify, train):
+        verb.add_argument("--data", type=Path, help="where data sets lie (default: LT_SWEEPS_DATA, or data)")
+        verb.add_argument("--trust", action="store_true", help="import and call a network's constructor by its path")
+    verify.add_argument("folders", type=Path, nargs="+", metavar="FOLDER")
+    train.add_argument("folder", type=Path, metavar="FOLDER")
+    train.add_argument("--runs", type=Path, default=Path("runs"), help="whose store keeps the result (default: runs)")
+    train.add_argument("--accelerator", choices=("auto", "cpu", "gpu", "mps"), default="auto")
+    listed = verbs.add_parser("list", help="the tickets of a sweep, or those laid down below a folder")
+    listed.add_argument("folder", type=Path, nargs="?", default=Path("runs"))
+    return top
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run a verb; returns the exit code. Raises Mistake."""
+    given = parser().parse_args(arguments)
+    match given.verb:
+        case "export":
+            return _export(given)
+        case "verify":
+            return _verify(given)
+        case "train":
+            from lt_sweeps.tickets.train import train
+
+            return train(given.folder, given.data, given.runs, given.accelerator, trust=given.trust)
+    return _list(given.folder.expanduser())
+
+
+def _export(given: argparse.Namespace) -> int:
+    where = dict(word.split("=", 1) for word in given.where if "=" in word)
+    if len(where) < len(given.where):
+        raise Mistake("ticket export: write column=value, as in level=3 seed=0")
+    from lt_sweeps.opened import Sweep
+
+    if is_key(given.what):
+        past, level = archive.shown_as(given.runs.expanduser(), given.what)
+        run = Sweep(past.folder).ticket(level=level, key=past.keys[level])
+    else:
+        run = Sweep(Path(given.what).expanduser()).ticket(**where)
+    row = run.row
+    name = f"{row['model']}_{row['dataset']}_level{row['level']}_seed{row['seed']}_{run.key[:6]}"
+    folder = run.export(given.to or Path("tickets") / name, trained=given.trained)
+    print(_told(cards.read(folder)))
+    print(f"load it: lt_sweeps.load_ticket({str(folder)!r})")
+    return 0
+
+
+def _verify(given: argparse.Namespace) -> int:
+    bad = 0
+    for folder in given.folders:
+        try:
+            card = cards.read(folder.expanduser())
+            print(_told(card))
+            from lt_sweeps.tickets.verify import verify
+
+            for line in verify(card, given.data, trust=given.trust):
+                print(f"  {line}")
+        except cards.BadTicket as error:
+            bad += 1
+            print(f"BAD: {error}")
+    return 1 if bad else 0
+
+
+def _list(folder: Path) -> int:
+    if not folder.is_dir():
+        raise Mistake(f"{folder}: there is no such folder")
+    found = 0
+    for path in sorted(folder.rglob(cards.CARD)):
+        found += 1
+        try:
+            print(_told(cards.read(path.parent)))
+        except cards.BadTicket as error:
+            print(f"BAD: {error}")
+    below = folder if (folder / archive.CELLS).exists() else folder / "*"
+    sweeps = sorted(path.parent for path in below.parent.glob(f"{below.name}/{archive.CELLS}"))
+    for sweep in sweeps:
+        found += 1
+        print(f"{sweep}")
+        for row in _distinct(archive.results(sweep)):
+            print(f"  {_row(row)}")
+    if not found:
+        raise Mistake(f"{folder}: no tickets and no sweeps in it")
+    return 0
+
+
+def _distinct(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The first row of each training: cells share their dense network, and more."""
+    first: dict[str, dict[str, Any]] = {}
+    for row in rows:
+        first.setdefault(row["key"], row)
+    return list(first.values())
+
+
+def _row(row: dict[str, Any]) -> str:
+    usual = {"prune": "imp", "rewind": "init", "survivors": "rewind", "control": "none"}
+    words = [row["model"], row["dataset"], *(f"{n}={row[n]}" for n, v in usual.items() if row[n] != v)]
+    words += [f"{name}={value}" for name, value in row.items() if name not in (*LABELS, *FIGURES) and value]
+    kept = f"{float(row['weights_remaining']):6.2f} %" if row["weights_remaining"] else row["status"]
+    accuracy = row["early_stop_test_accuracy"] or row["test_accuracy"]
+    figures = f"{row['key'][:8]}  {kept}  test {accuracy or '-':>8}"
+    return f"{figures}  level={row['level']} seed={row['seed']}  {' '.join(words)}"
+
+
+def _told(card: Card) -> str:
+    """A ticket in one line; a card's words are shown, never trusted to a terminal."""
+    told = card.told
+    here = sum(len(content) for content in (card.weights, card.mask))
+    bits, _ = header(card.mask)
+    kept = sum(cards.kept(card.mask, entry) for entry in bits.values())
+    total = sum(math.prod(shape) for shape in card.shapes.values())
+    title = "".join(letter if letter.isprintable() else "?" for letter in told["title"])[:100]
+    return (
+        f"{card.folder}: {title}; {told['kind']} weights at step {told['start']}, {kept:,} of {total:,} kept "
+        f"({100 * kept / max(1, total):.2f} %), {here:,} bytes"
+    )

@@ -1,0 +1,82 @@
+"""A stored ticket laid down as a folder that can be handed to a colleague."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from lt_sweeps import masks
+from lt_sweeps.config import Config
+from lt_sweeps.execution.values import Values
+from lt_sweeps.graph import Train, end
+from lt_sweeps.store.store import Record
+from lt_sweeps.store.tensors import encode, encode_mask, encode_masked
+from lt_sweeps.tickets import card
+
+LOAD = """import json, math, numpy, torch, safetensors.torch as st
+state, mask, f = st.load_file("weights.safetensors"), st.load_file("mask.safetensors"), "mask.safetensors"
+for name, shape in json.loads(st.safe_open(f, "pt").metadata()["note"]).items():
+    ones = torch.from_numpy(numpy.unpackbits(mask[name].numpy(), count=math.prod(shape))).bool().view(shape)
+    state[name] = torch.zeros(shape, dtype=state[name].dtype).masked_scatter(ones, state[name])
+# network.load_state_dict(state): `state` is complete, pruned places are zero, `ones` is the layer's mask"""
+LOAD_WHOLE = """import safetensors.torch as st
+state = st.load_file("weights.safetensors")
+# network.load_state_dict(state): `state` is complete; pruned places are frozen at the values they have there"""
+
+
+def export(
+    run: Train, record: Record, config: Config, values: Values, folder: Path, *, title: str, trained: bool
+) -> Path:
+    """Write the ticket that `run` began with, or with `trained` what it ended with, and everything said of it.
+
+    Raises Missing where the store no longer has what the ticket is computed from.
+    """
+    ticket = end(run) if trained else run.ticket
+    mask, fill = values.mask(ticket.mask), values.fill(ticket)
+    state = masks.effective(values.weights(ticket.weights), mask, fill)
+    weights = encode_masked(state, mask) if fill is None else encode(state)
+    told = {
+        "kind": "trained" if trained else "start",
+        "title": title,
+        "network": ticket.network.describe(),
+        "start": ticket.start,
+        "level": run.level,
+        "pruned": "zero" if fill is None else "freeze",
+        "weights": {
+            "parameters": sum(value.numel() for value in state.values() if value.is_floating_point()),
+            "prunable": masks.total(mask),
+            "kept": masks.kept(mask),
+            "density": round(masks.kept(mask) / masks.total(mask), 8),
+        },
+        "layers": {name: {"shape": list(ones.shape), "kept": int(ones.sum())} for name, ones in mask.items()},
+        "expected": _expected(record),
+        "data": run.data.describe(),
+        "recipe": run.recipe.describe(),
+        "order": run.order,
+        "augment": run.augment,
+        "provenance": {
+            "run": run.key,
+            "ticket": ticket.key,
+            "weights": ticket.weights.key,
+            "mask": ticket.mask.key,
+            "made by": record["fingerprint"],
+        },
+        "config": {name: value for name, value in asdict(config).items() if name not in ("paths", "ticket")},
+        "how to load without lt_sweeps": (LOAD if fill is None else LOAD_WHOLE).splitlines(),
+    }
+    card.write(folder, told, weights, encode_mask(mask))
+    return folder
+
+
+def _expected(record: Record) -> Mapping[str, Any]:
+    """What training the ticket by its recipe came to."""
+    result = record["result"]
+    early = result.get("early_stop", {})
+    return {
+        "status": result["status"],
+        "test_accuracy": result.get("end", {}).get("test_accuracy"),
+        "early_stop_step": early.get("step"),
+        "early_stop_test_accuracy": early.get("test_accuracy"),
+    }

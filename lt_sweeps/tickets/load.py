@@ -1,0 +1,98 @@
+"""A ticket's folder as a module of torch. What it holds is data: only this project's own networks are built by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from lt_sweeps.graph import Network
+from lt_sweeps.masks import Mask, State
+from lt_sweeps.networks.build import build
+from lt_sweeps.registry import catalogue
+from lt_sweeps.store.tensors import decode_mask, decode_masked
+from lt_sweeps.tickets.card import BadTicket, Card, read
+from lt_sweeps.tickets.header import header
+
+MOST_NETWORK = 10_000  # characters that a network's description may have
+
+
+def load_ticket(
+    path: str | Path, network: nn.Module | Callable[[], nn.Module] | None = None, *, trust: bool = False
+) -> nn.Module:
+    """The network of a ticket's folder, holding its weights, pruned places included, in evaluation mode.
+
+    A network that is not one of this project's is code, not data: give it as `network`, or `trust` the folder
+    to name a constructor that is then imported and called. Raises BadTicket, in one line, for a folder that does not
+    hold what it says, before anything is allocated on its word.
+    """
+    card = read(Path(path).expanduser())
+    described = network_of(card, trust=trust or network is not None)
+    if network is None:
+        _check_shapes(card, described, trust)
+        module = build(described)
+    else:
+        module = network if isinstance(network, nn.Module) else network()
+    try:
+        module.load_state_dict(state(card))
+    except RuntimeError as error:
+        raise BadTicket(f"{card.folder}: does not fit the network: {' '.join(str(error).split())[:200]}") from None
+    return module.eval()
+
+
+def mask(card: Card) -> Mask:
+    """What a ticket keeps of each prunable tensor."""
+    return decode_mask(card.mask)
+
+
+def state(card: Card) -> State:
+    """A ticket's effective weights."""
+    return decode_masked(card.weights, {} if card.whole else mask(card), None)
+
+
+def network_of(card: Card, *, trust: bool) -> Network:
+    """The network that a card describes. Raises BadTicket where building it would mean to run its word."""
+    told = card.told["network"]
+    if len(str(told)) > MOST_NETWORK:
+        raise BadTicket(f"{card.folder}: describes a network at a length that none needs")
+    try:
+        described = Network.restored(told)
+        name, version = described.build.name, described.build.version
+        if not isinstance(name, str):
+            raise TypeError("a name is text")
+    except (TypeError, ValueError, AttributeError):
+        raise BadTicket(f"{card.folder}: describes no network") from None
+    known = catalogue("network")
+    if not trust and name not in known:
+        raise BadTicket(
+            f"{card.folder}: is of {name[:80]}, which is code, not data: "
+            "give the network itself (network=...), or trust the folder (--trust) to import and call that"
+        )
+    if name in known and version != known[name].version:
+        raise BadTicket(f"{card.folder}: was made with version {version} of {name}, here is {known[name].version}")
+    return described
+
+
+def _check_shapes(card: Card, described: Network, trust: bool) -> None:
+    """The network, without its memory, against the tensors of the files."""
+    here = _shapes(card, described, trust)
+    there: dict[str, Any] = {name: entry.shape for name, entry in header(card.weights)[0].items()}
+    there |= card.shapes
+    if here != there:
+        differs = sorted(name for name in here.keys() | there.keys() if here.get(name) != there.get(name))
+        raise BadTicket(f"{card.folder}: its files and its network differ in {differs[0][:80]}")
+
+
+def _shapes(card: Card, described: Network, trust: bool) -> dict[str, tuple[int, ...]]:
+    try:
+        with torch.device("meta"):
+            module = build(described)
+    except Exception as error:  # whatever a constructor makes of arguments that came from elsewhere
+        if trust:  # not every constructor of others can be called without memory
+            return {name: tuple(value.shape) for name, value in build(described).state_dict().items()}
+        first = (str(error).splitlines() or [""])[0][:120]
+        raise BadTicket(f"{card.folder}: its network cannot be built ({type(error).__name__}: {first})") from None
+    return {name: tuple(value.shape) for name, value in module.state_dict().items()}

@@ -1,0 +1,74 @@
+"""What a card says of its ticket's training, as expressions: data, recipe, and what came of it. No torch."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from lt_sweeps.config import Config, Mistake, PathsConfig
+from lt_sweeps.graph import Data, Part, Recipe
+from lt_sweeps.keys import Spec
+from lt_sweeps.reading import restored
+from lt_sweeps.registry import catalogue
+from lt_sweeps.tickets.card import BadTicket, Card
+
+TORCH = re.compile(r"torch\.optim\.(lr_scheduler\.)?[A-Z]\w*")
+EXPECTED = ("test_accuracy", "early_stop_test_accuracy", "early_stop_step")
+KINDS = ("dataset", "augmentation", "schedule")
+
+
+def data_of(card: Card, *, trust: bool) -> Data:
+    """The examples a ticket was found on. Raises BadTicket."""
+    return _spec(card, Data, "data", trust)
+
+
+def recipe_of(card: Card, *, trust: bool) -> Recipe:
+    """How it is trained. Raises BadTicket."""
+    return _spec(card, Recipe, "recipe", trust)
+
+
+def config_of(card: Card, data_dir: Path | None) -> Config:
+    """The configuration of the sweep that found it; paths are this machine's. Raises BadTicket."""
+    told = card.told["config"]
+    if "${" in str(told):
+        raise BadTicket(f"{card.folder}: its configuration is not plain")
+    try:
+        config = restored(told, Path("runs"))
+    except (Mistake, TypeError, AttributeError, ValueError, RecursionError) as error:
+        first = (str(error).splitlines() or [""])[0][:100]
+        raise BadTicket(f"{card.folder}: its configuration cannot be read ({first})") from None
+    if data_dir is not None:
+        config.paths = PathsConfig(str(data_dir), config.paths.output_dir)
+    return config
+
+
+def promised(card: Card) -> str:
+    """What training it came to, in a few words."""
+    expected = card.told["expected"]
+    words = [f"{name.replace('_', ' ')} {expected[name]}" for name in EXPECTED if expected.get(name) is not None]
+    return ", ".join(words) or "nothing"
+
+
+def _spec(card: Card, kind: Any, name: str, trust: bool) -> Any:
+    try:
+        found = kind.restored(card.told[name])
+        names = sorted(part.name for part in _parts(found) if not _ours(part.name))
+    except (TypeError, ValueError, AttributeError, RecursionError):
+        raise BadTicket(f"{card.folder}: its {name} cannot be read") from None
+    if names and not trust:
+        raise BadTicket(f"{card.folder}: its {name} names {names[0][:80]}, which is code: trust the folder (--trust)")
+    return found
+
+
+def _parts(spec: Spec) -> Iterator[Part]:
+    for value in vars(spec).values():
+        for item in value if isinstance(value, tuple) else (value,):
+            if isinstance(item, Part):
+                yield item
+
+
+def _ours(name: str) -> bool:
+    """Whether a name is registered here, or an optimizer or schedule of torch's own."""
+    return TORCH.fullmatch(name) is not None or any(name in catalogue(kind) for kind in KINDS)

@@ -1,0 +1,55 @@
+"""A ticket trained as its card says, and compared with what it promises."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from lt_sweeps import datafiles, origins
+from lt_sweeps.config import TrainerConfig
+from lt_sweeps.execution.reporter import Reporter
+from lt_sweeps.execution.run import execute
+from lt_sweeps.experiment import Experiment
+from lt_sweeps.graph import Dense, Train
+from lt_sweeps.store.store import Store
+from lt_sweeps.tickets import card as cards
+from lt_sweeps.tickets.card import BadTicket
+from lt_sweeps.tickets.load import network_of
+from lt_sweeps.tickets.promise import config_of, data_of, recipe_of
+
+
+def train(folder: Path, data_dir: Path | None, runs: Path, accelerator: str, *, trust: bool) -> int:
+    """Train, tell, compare; returns the exit code: 0 if it was trained. Raises BadTicket and Mistake."""
+    card = cards.read(folder.expanduser())
+    if card.told["kind"] != "start":
+        raise BadTicket(f"{folder}: holds trained weights; export it without --trained to train it")
+    config = config_of(card, data_dir)
+    network = network_of(card, trust=trust)
+    ticket = origins.of_card(card, network, Dense(network, tuple(config.prune.exclude)))
+    run = Train(
+        ticket,
+        data_of(card, trust=trust),
+        recipe_of(card, trust=trust),
+        order=int(card.told.get("order", 0)),
+        augment=int(card.told.get("augment", 0)),
+        level=card.told["level"],
+    )
+    store = Store(runs.expanduser() / "store")
+    if run.key not in store:
+        datafiles.require(config)
+        for content in (card.weights, card.mask):
+            store.put(content)
+        cell = Experiment((run,), {}, {}, "", False, "collapse")
+        where = Path(config.paths.data_dir).expanduser()
+        trainer = TrainerConfig(accelerator=accelerator, threads=config.trainer.threads)
+        failed = execute([cell], store, where, trainer, Reporter({run: str(folder)}))
+        if failed:
+            return 1
+    result = store.get(run.key)["result"]
+    print(f"trained: {result['status']}")
+    got = {f"early_stop_{name}": value for name, value in result.get("early_stop", {}).items()}
+    got["test_accuracy"] = result.get("end", {}).get("test_accuracy")
+    for name, expected in card.told["expected"].items():
+        found = got.get(name)
+        if isinstance(found, (int, float)) and isinstance(expected, (int, float)):
+            print(f"{name.replace('_', ' ')}: {found:g}, promised {expected:g} ({found - expected:+g})")
+    return 0

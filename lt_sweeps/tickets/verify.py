@@ -1,0 +1,39 @@
+"""Whether a ticket is what its card says: its network is built, and what was trained is evaluated."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+
+from lt_sweeps import datafiles
+from lt_sweeps.config import Mistake
+from lt_sweeps.datasets.examples import Examples
+from lt_sweeps.measures.accuracy import evaluate
+from lt_sweeps.tickets.card import BadTicket, Card
+from lt_sweeps.tickets.load import load_ticket
+from lt_sweeps.tickets.promise import config_of, data_of, promised
+
+TOLERANCE = 0.05  # points: five of ten thousand examples, which another machine's rounding may tip
+
+
+def verify(card: Card, data_dir: Path | None, *, trust: bool) -> Iterator[str]:
+    """What holds, line by line. Raises BadTicket at the first thing that does not."""
+    network = load_ticket(card.folder, trust=trust)
+    yield f"files hold; {sum(p.numel() for p in network.parameters()):,} parameters fit the network"
+    if card.told["kind"] == "start":
+        yield f"trained, it promises {promised(card)}: lt-sweeps ticket train {card.folder}"
+        return
+    data, config = data_of(card, trust=trust), config_of(card, data_dir)
+    try:
+        datafiles.require(config)
+    except Mistake as reason:
+        yield f"not evaluated: {reason}"
+        return
+    examples = Examples(data, Path(config.paths.data_dir).expanduser(), torch.device("cpu"))
+    found = evaluate(network, examples.chunks("test"), data.classes).accuracy
+    expected = card.told["expected"].get("test_accuracy")
+    if not isinstance(expected, (int, float)) or abs(found - expected) > TOLERANCE:
+        raise BadTicket(f"{card.folder}: has a test accuracy of {found:.2f} %, and promises {expected}")
+    yield f"test accuracy {found:.2f} %, as promised"
