@@ -5,8 +5,9 @@ from __future__ import annotations
 import csv
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -18,21 +19,24 @@ CELLS = "cells.json"
 
 @dataclass(frozen=True)
 class Past:
-    """One cell of an earlier sweep: its configuration, what was swept, and the keys of its levels."""
+    """One cell of an earlier sweep: what was swept, and the keys of its levels."""
 
     folder: Path
-    config: Config
     swept: Mapping[str, str]
     keys: tuple[str, ...]
+    told: Mapping[str, Any]
+
+    @cached_property
+    def config(self) -> Config:
+        """Its configuration; paths are where it lies now. Raises Mistake."""
+        return restored(self.told, self.folder.parent)
 
 
 def cells(folder: Path) -> list[Past]:
     """The cells of a sweep's folder. Raises Mistake."""
     try:
         told = json.loads((folder / CELLS).read_text())
-        return [
-            Past(folder, restored(cell["config"], folder.parent), cell["swept"], tuple(cell["levels"])) for cell in told
-        ]
+        return [Past(folder, cell["swept"], tuple(cell["levels"]), cell["config"]) for cell in told]
     except FileNotFoundError:
         raise Mistake(f"{folder}: is not the folder of a sweep, there is no {CELLS} in it") from None
     except (ValueError, KeyError, TypeError) as error:
@@ -43,10 +47,9 @@ def shown_as(output_dir: Path, key: str) -> tuple[Past, int]:
     """The cell and level that show the training whose key begins with `key`. Raises Mistake."""
     found: dict[str, tuple[Past, int]] = {}
     for folder in sorted(path.parent for path in output_dir.glob(f"*/{CELLS}")):
-        for past in _mentioning(folder, key):
+        for past in cells(folder):
             for level, whole in enumerate(past.keys):
-                borrowed = level == 0 and past.config.ticket is not None and is_key(past.config.ticket)
-                if whole.startswith(key) and not borrowed:  # another sweep's, which this one began with
+                if whole.startswith(key) and not (level == 0 and is_key(past.told.get("ticket"))):
                     found.setdefault(whole, (past, level))
     if not found:
         raise Mistake(f"no sweep under {output_dir} shows a training whose key begins with {key}")
@@ -55,14 +58,9 @@ def shown_as(output_dir: Path, key: str) -> tuple[Past, int]:
     return next(iter(found.values()))
 
 
-def _mentioning(folder: Path, key: str) -> Iterator[Past]:
-    if key in (folder / CELLS).read_text():  # most do not, and building configurations takes time
-        yield from cells(folder)
-
-
-def is_key(where: str) -> bool:
-    """Whether this is the beginning of a key, and not a folder."""
-    return re.fullmatch(r"[0-9a-f]{6,64}", where) is not None and not Path(where).exists()
+def is_key(where: str | None) -> bool:
+    """Whether this is the beginning of a key, and not a folder; a cell that begins with a key shows another's run."""
+    return where is not None and re.fullmatch(r"[0-9a-f]{6,64}", where) is not None and not Path(where).exists()
 
 
 def results(folder: Path) -> list[dict[str, Any]]:

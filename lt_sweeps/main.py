@@ -9,16 +9,12 @@ import shlex
 import signal
 import sys
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any, NoReturn
 
 from lt_sweeps import sweep
-from lt_sweeps.config import Config, Mistake
+from lt_sweeps.config import CONF, Config, Mistake
 from lt_sweeps.output import Unbreakable
 from lt_sweeps.reading import read
-
-HERE = Path(__file__).parent
-CONF = next(folder for folder in (HERE / "conf", HERE.parent / "conf") if folder.is_dir())
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -34,6 +34,12 @@ TENSOR_FUNCTIONS_NEVER_IMPORT = (
     ),
 )
 WITHOUT_TORCH = (
+    "lt_sweeps",
+    "lt_sweeps.tickets.card",
+    "lt_sweeps.tickets.promise",
+    "lt_sweeps.tickets.commands",
+    "lt_sweeps.archive",
+    "lt_sweeps.origins",
     "lt_sweeps.store.store",
     "lt_sweeps.graph",
     "lt_sweeps.registry",

@@ -33,9 +33,11 @@ SAID: dict[str, type | tuple[type, ...]] = {
     "network": dict,
     "data": dict,
     "recipe": dict,
-    "config": dict,
     "start": int,
     "level": int,
+    "order": int,
+    "augment": int,
+    "exclude": list,
     "pruned": str,
     "layers": dict,
     "files": dict,
@@ -114,6 +116,8 @@ def _checked(told: dict[str, Any]) -> dict[str, Any]:
             raise BadFile(f"{CARD} does not say {name!r} as it should")
     if told["kind"] not in ("start", "trained") or told["pruned"] not in ("zero", "freeze") or told["start"] < 0:
         raise BadFile(f"{CARD} says something of 'kind', 'pruned' or 'start' that cannot be")
+    if not all(isinstance(pattern, str) for pattern in told["exclude"]):
+        raise BadFile(f"{CARD} excludes something that is not a name")
     if not all(value is None or isinstance(value, (int, float, str)) for value in told["expected"].values()):
         raise BadFile(f"{CARD} expects something that is neither a number nor a word")
     try:

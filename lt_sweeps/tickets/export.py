@@ -10,7 +10,7 @@ from typing import Any
 from lt_sweeps import masks
 from lt_sweeps.config import Config
 from lt_sweeps.execution.values import Values
-from lt_sweeps.graph import Train, end
+from lt_sweeps.graph import Train, end, whole
 from lt_sweeps.store.store import Record
 from lt_sweeps.store.tensors import encode, encode_mask, encode_masked
 from lt_sweeps.tickets import card
@@ -37,6 +37,7 @@ def export(
     mask, fill = values.mask(ticket.mask), values.fill(ticket)
     state = masks.effective(values.weights(ticket.weights), mask, fill)
     weights = encode_masked(state, mask) if fill is None else encode(state)
+    full = whole(ticket.mask)
     told = {
         "kind": "trained" if trained else "start",
         "title": title,
@@ -54,6 +55,7 @@ def export(
         "expected": _expected(record),
         "data": run.data.describe(),
         "recipe": run.recipe.describe(),
+        "exclude": list(full.exclude) if full is not None else [],
         "order": run.order,
         "augment": run.augment,
         "provenance": {

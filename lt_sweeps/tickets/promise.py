@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from lt_sweeps.config import Config, Mistake, PathsConfig
+from omegaconf import OmegaConf
+
+from lt_sweeps import datafiles
+from lt_sweeps.config import CONF, Config, DatasetConfig, PathsConfig
 from lt_sweeps.graph import Data, Part, Recipe
 from lt_sweeps.keys import Spec
-from lt_sweeps.reading import restored
 from lt_sweeps.registry import catalogue
 from lt_sweeps.tickets.card import BadTicket, Card
 
@@ -29,19 +32,18 @@ def recipe_of(card: Card, *, trust: bool) -> Recipe:
     return _spec(card, Recipe, "recipe", trust)
 
 
-def config_of(card: Card, data_dir: Path | None) -> Config:
-    """The configuration of the sweep that found it; paths are this machine's. Raises BadTicket."""
-    told = card.told["config"]
-    if "${" in str(told):
-        raise BadTicket(f"{card.folder}: its configuration is not plain")
-    try:
-        config = restored(told, Path("runs"))
-    except (Mistake, TypeError, AttributeError, ValueError, RecursionError) as error:
-        first = (str(error).splitlines() or [""])[0][:100]
-        raise BadTicket(f"{card.folder}: its configuration cannot be read ({first})") from None
-    if data_dir is not None:
-        config.paths = PathsConfig(str(data_dir), config.paths.output_dir)
-    return config
+def require(card: Card, data: Data, data_dir: Path) -> None:
+    """Raise Mistake unless the examples are there, or can be fetched from where *we* know that they are."""
+    for path in sorted((CONF / "dataset").glob("*.yaml")):
+        known = OmegaConf.merge(OmegaConf.structured(DatasetConfig), OmegaConf.load(path))
+        if known.name == data.source.name:
+            found: DatasetConfig = OmegaConf.to_object(known)  # type: ignore[assignment]
+            datafiles.require(Config(dataset=found, paths=PathsConfig(str(data_dir))))
+
+
+def data_folder(given: Path | None) -> Path:
+    """Where data sets lie: as given, or as the environment says."""
+    return (given or Path(os.environ.get("LT_SWEEPS_DATA", "data"))).expanduser()
 
 
 def promised(card: Card) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from lt_sweeps import datafiles, origins
+from lt_sweeps import origins
 from lt_sweeps.config import TrainerConfig
 from lt_sweeps.execution.reporter import Reporter
 from lt_sweeps.execution.run import execute
@@ -14,7 +14,7 @@ from lt_sweeps.store.store import Store
 from lt_sweeps.tickets import card as cards
 from lt_sweeps.tickets.card import BadTicket
 from lt_sweeps.tickets.load import network_of
-from lt_sweeps.tickets.promise import config_of, data_of, recipe_of
+from lt_sweeps.tickets.promise import data_folder, data_of, recipe_of, require
 
 
 def train(folder: Path, data_dir: Path | None, runs: Path, accelerator: str, *, trust: bool) -> int:
@@ -22,26 +22,23 @@ def train(folder: Path, data_dir: Path | None, runs: Path, accelerator: str, *, 
     card = cards.read(folder.expanduser())
     if card.told["kind"] != "start":
         raise BadTicket(f"{folder}: holds trained weights; export it without --trained to train it")
-    config = config_of(card, data_dir)
-    network = network_of(card, trust=trust)
-    ticket = origins.of_card(card, network, Dense(network, tuple(config.prune.exclude)))
+    network, data, where = network_of(card, trust=trust), data_of(card, trust=trust), data_folder(data_dir)
+    ticket = origins.of_card(card, network, Dense(network, tuple(card.told["exclude"])))
     run = Train(
         ticket,
-        data_of(card, trust=trust),
+        data,
         recipe_of(card, trust=trust),
-        order=int(card.told.get("order", 0)),
-        augment=int(card.told.get("augment", 0)),
+        order=card.told["order"],
+        augment=card.told["augment"],
         level=card.told["level"],
     )
     store = Store(runs.expanduser() / "store")
     if run.key not in store:
-        datafiles.require(config)
+        require(card, data, where)
         for content in (card.weights, card.mask):
             store.put(content)
         cell = Experiment((run,), {}, {}, "", False, "collapse")
-        where = Path(config.paths.data_dir).expanduser()
-        trainer = TrainerConfig(accelerator=accelerator, threads=config.trainer.threads)
-        failed = execute([cell], store, where, trainer, Reporter({run: str(folder)}))
+        failed = execute([cell], store, where, TrainerConfig(accelerator=accelerator), Reporter({run: str(folder)}))
         if failed:
             return 1
     result = store.get(run.key)["result"]

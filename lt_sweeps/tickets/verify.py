@@ -7,13 +7,12 @@ from pathlib import Path
 
 import torch
 
-from lt_sweeps import datafiles
 from lt_sweeps.config import Mistake
 from lt_sweeps.datasets.examples import Examples
 from lt_sweeps.measures.accuracy import evaluate
 from lt_sweeps.tickets.card import BadTicket, Card
 from lt_sweeps.tickets.load import load_ticket
-from lt_sweeps.tickets.promise import config_of, data_of, promised
+from lt_sweeps.tickets.promise import data_folder, data_of, promised, require
 
 TOLERANCE = 0.05  # points: five of ten thousand examples, which another machine's rounding may tip
 
@@ -25,13 +24,13 @@ def verify(card: Card, data_dir: Path | None, *, trust: bool) -> Iterator[str]:
     if card.told["kind"] == "start":
         yield f"trained, it promises {promised(card)}: lt-sweeps ticket train {card.folder}"
         return
-    data, config = data_of(card, trust=trust), config_of(card, data_dir)
+    data, folder = data_of(card, trust=trust), data_folder(data_dir)
     try:
-        datafiles.require(config)
+        require(card, data, folder)
     except Mistake as reason:
         yield f"not evaluated: {reason}"
         return
-    examples = Examples(data, Path(config.paths.data_dir).expanduser(), torch.device("cpu"))
+    examples = Examples(data, folder, torch.device("cpu"))
     found = evaluate(network, examples.chunks("test"), data.classes).accuracy
     expected = card.told["expected"].get("test_accuracy")
     if not isinstance(expected, (int, float)) or abs(found - expected) > TOLERANCE:
