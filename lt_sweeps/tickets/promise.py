@@ -13,7 +13,7 @@ from omegaconf import OmegaConf
 from lt_sweeps import datafiles
 from lt_sweeps.config import CONF, Config, DatasetConfig, PathsConfig
 from lt_sweeps.graph import Data, Part, Recipe
-from lt_sweeps.keys import Spec
+from lt_sweeps.keys import Spec, digest
 from lt_sweeps.registry import catalogue
 from lt_sweeps.tickets.card import BadTicket, Card
 
@@ -57,6 +57,7 @@ def _spec(card: Card, kind: Any, name: str, trust: bool) -> Any:
     try:
         found = kind.restored(card.told[name])
         names = sorted(part.name for part in _parts(found) if not _ours(part.name))
+        digest(found)
     except (TypeError, ValueError, AttributeError, RecursionError):
         raise BadTicket(f"{card.folder}: its {name} cannot be read") from None
     if names and not trust:

@@ -24,10 +24,13 @@ def train(folder: Path, data_dir: Path | None, runs: Path, accelerator: str, *, 
         raise BadTicket(f"{folder}: holds trained weights; export it without --trained to train it")
     network, data, where = network_of(card, trust=trust), data_of(card, trust=trust), data_folder(data_dir)
     ticket = origins.of_card(card, network, Dense(network, tuple(card.told["exclude"])))
+    recipe = recipe_of(card, trust=trust)
+    if not (isinstance(recipe.steps, int) and ticket.start < recipe.steps):
+        raise BadTicket(f"{folder}: begins where its recipe ends")
     run = Train(
         ticket,
         data,
-        recipe_of(card, trust=trust),
+        recipe,
         order=card.told["order"],
         augment=card.told["augment"],
         level=card.told["level"],

@@ -30,8 +30,12 @@ def verify(card: Card, data_dir: Path | None, *, trust: bool) -> Iterator[str]:
     except Mistake as reason:
         yield f"not evaluated: {reason}"
         return
-    examples = Examples(data, folder, torch.device("cpu"))
-    found = evaluate(network, examples.chunks("test"), data.classes).accuracy
+    try:
+        examples = Examples(data, folder, torch.device("cpu"))
+        found = evaluate(network, examples.chunks("test"), data.classes).accuracy
+    except (ValueError, TypeError, RuntimeError) as error:
+        first = (str(error).splitlines() or [""])[0][:120]
+        raise BadTicket(f"{card.folder}: cannot be evaluated on its data ({first})") from None
     expected = card.told["expected"].get("test_accuracy")
     if not isinstance(expected, (int, float)) or abs(found - expected) > TOLERANCE:
         raise BadTicket(f"{card.folder}: has a test accuracy of {found:.2f} %, and promises {expected}")
