@@ -4,34 +4,39 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
 
 USAGE = """usage: lt-sweeps plan OVERRIDES...    what a sweep would train, and what is stored already; trains nothing
        lt-sweeps run OVERRIDES...     the same as python -m lt_sweeps.main -m OVERRIDES...
+       lt-sweeps list [GROUP [OPTION]]    what can be chosen; recipes say their source and what it leaves open; --json
        lt-sweeps ticket VERB ...      export, verify, train and list tickets as folders; ticket --help says more
+       lt-sweeps check NAME           the laws, on a network, criterion, treatment, augmentation or data set
 
-  lt-sweeps plan model=vgg16,resnet20 prune.rate=0.2,0.5 seed=0,1,2"""
+  lt-sweeps plan model=vgg16,resnet20 prune.rate=0.2,0.5 seed=0,1,2
+  lt-sweeps check my.pkg.Net --shape 3 32 32 --classes 10"""
+COMMANDS = {"list": "listing", "ticket": "tickets.commands", "check": "check.command"}  # verb -> where its `main` is
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Dispatch a command; returns the exit code."""
     from lt_sweeps.main import answered
     from lt_sweeps.main import main as run
-    from lt_sweeps.tickets import commands
 
     if (here := str(Path.cwd())) not in sys.path:
         sys.path.insert(0, here)  # as `python -m` does: a user's own networks are found there
     verb, *rest = list(sys.argv[1:] if arguments is None else arguments) or [""]
-    rest = [word for word in rest if word not in ("-m", "--multirun")]
+    if verb in COMMANDS:
+        return answered(lambda: import_module(f"lt_sweeps.{COMMANDS[verb]}").main(rest))
+    words = [word for word in rest if word not in ("-m", "--multirun")]
     match verb:
         case "plan":
-            return run(["-m", *rest, "hydra.launcher.only_plan=true"])
+            return run(["-m", *words, "hydra.launcher.only_plan=true"])
         case "run":
-            return run(["-m", *rest])
-        case "ticket":
-            return answered(lambda: commands.main(rest))
+            return run(["-m", *words])
         case "-h" | "--help" | "help":
             print(USAGE)
             return 0
-    print(f"lt-sweeps: unknown command {verb!r}; there is plan, run and ticket" if verb else USAGE, file=sys.stderr)
+    known = ", ".join(["plan", "run", *COMMANDS])
+    print(f"lt-sweeps: unknown command {verb!r}; there is {known}" if verb else USAGE, file=sys.stderr)
     return 2

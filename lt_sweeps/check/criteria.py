@@ -1,0 +1,226 @@
+"""The laws of a criterion, on a small network of which half is pruned."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from lt_sweeps import registry
+from lt_sweeps.allocation import select
+from lt_sweeps.check.example import NETWORK, half
+from lt_sweeps.check.laws import Broken, Stages, refuse_changes, refuse_global_changes, surroundings
+from lt_sweeps.masks import Mask, State, dense, effective, kept
+from lt_sweeps.networks.build import build, initial
+from lt_sweeps.randomness import rng
+from lt_sweeps.scores.probe import Probe, Scores
+
+
+@dataclass(frozen=True)
+class Criterion:
+    """Somebody's criterion, what it registers that it needs, and its arguments."""
+
+    score: Callable[..., Scores]
+    needs: tuple[str, ...] = ("ref", "data", "seed")
+    args: Mapping[str, Any] = field(default_factory=dict)
+
+    def __call__(self, probe: Probe, seed: int = 0) -> Scores:
+        """Its scores, with global generators that are seeded with `seed`."""
+        with surroundings(seed):
+            return self.score(probe, **self.args)
+
+
+def criterion(name: str, args: Mapping[str, Any] | None = None) -> Criterion:
+    """The criterion of a registered name or an import path."""
+    return Criterion(registry.load("criterion", name), registry.needs("criterion", name), args or {})
+
+
+def _mask() -> Mask:
+    return half(dense(_network())[0])
+
+
+def _probe() -> Probe:
+    """A fresh probe that offers all there is, whatever a criterion needs."""
+    mask = _mask()
+    return Probe(
+        weights=effective(initial(NETWORK, 0), mask),
+        mask=mask,
+        ref=initial(NETWORK, 1),
+        generator=rng(0, "score"),
+        make_network=_network,
+        make_examples=_examples,
+    )
+
+
+def _network() -> nn.Module:
+    """Built without a trace: that building draws is not the criterion's doing."""
+    with surroundings(0):
+        return build(NETWORK)
+
+
+def _examples() -> tuple[Tensor, Tensor]:
+    return torch.randn(20, *NETWORK.shape, generator=rng(0, "examples")), torch.arange(20) % NETWORK.classes
+
+
+def _differing(one: Scores, two: Scores) -> str:
+    """`fc.weight, 3 of 12 kept weights`: the first tensor whose kept weights are scored differently; or nothing."""
+    for name, ones in _mask().items():
+        differ = int((one[name][ones] != two[name][ones]).sum())
+        if differ:
+            return f"{name}, {differ} of {int(ones.sum())} kept weights"
+    return ""
+
+
+def it_scores_every_prunable_weight(criterion: Criterion) -> str:
+    """A tensor of the weight's shape for each name of `probe.mask`, and no other."""
+    scores, mask = criterion(_probe()), _mask()
+    if not isinstance(scores, Mapping):
+        raise Broken(f"it returns a {type(scores).__name__}: return a dict, a tensor for each name of probe.mask")
+    for name, ones in mask.items():
+        if not isinstance(scores.get(name), Tensor):
+            raise Broken(f"{name} has no score: return a tensor for each name of probe.mask")
+        if scores[name].shape != ones.shape:
+            raise Broken(
+                f"{name} is {list(ones.shape)}, its scores are {list(scores[name].shape)}: give each weight one"
+            )
+    if more := sorted(set(scores) - set(mask)):
+        raise Broken(f"it scores {more[0]}, which is not prunable: leave out what is not in probe.mask")
+    return f"{len(mask)} tensors, {sum(ones.numel() for ones in mask.values())} weights"
+
+
+def every_score_is_a_number(criterion: Criterion) -> str:
+    """Finite, or -inf for what is to be taken last; what a pruned weight scores is never looked at."""
+    scores, excluded = criterion(_probe()), 0
+    for name, ones in _mask().items():
+        alive = scores[name][ones]
+        wrong = int((alive.isnan() | (alive == torch.inf)).sum())
+        if wrong:
+            raise Broken(
+                f"{name}, {wrong} of {len(alive)} kept weights are nan or inf: mend the division, logarithm or "
+                "overflow; -inf is for weights to be taken last"
+            )
+        excluded += int((alive == -torch.inf).sum())
+    return f"{excluded} kept weights are excluded by -inf" if excluded else ""
+
+
+def the_same_seed_gives_the_same_scores(criterion: Criterion) -> str:
+    """Whatever was drawn before from anybody's global generator."""
+    if found := _differing(criterion(_probe(), seed=1), criterion(_probe(), seed=2)):
+        raise Broken(f"{found} get another score when asked again: draw with generator=probe.generator")
+    return ""
+
+
+def pruned_weights_change_no_score(criterion: Criterion) -> str:
+    """What stands at pruned places of `probe.weights` and `probe.ref` is no business of the kept ones.
+
+    The network keeps holding the effective weights: a forward pass sees what a training would.
+    """
+    plain, other = _probe(), _probe()
+    assert other.ref is not None
+    network = other.network
+    junk = replace(other, weights=_with_junk(other.weights, other.mask), ref=_with_junk(other.ref, other.mask))
+    vars(junk)["network"] = network
+    if found := _differing(criterion(plain), criterion(junk)):
+        raise Broken(
+            f"{found} get another score when pruned weights change: look at kept places only, w[probe.mask[n]]"
+        )
+    return ""
+
+
+def _with_junk(state: State, mask: Mask) -> State:
+    return {n: torch.where(mask[n], v, torch.full((), 1e3)) if n in mask else v for n, v in state.items()}
+
+
+def what_it_is_given_stays_as_it_was(criterion: Criterion) -> str:
+    """Weights, mask, reference and examples are read by others after it; the network is its own."""
+    probe, before = _probe(), _probe()
+    criterion(probe)
+    assert probe.ref is not None
+    assert before.ref is not None
+    refuse_changes("probe.weights", before.weights, probe.weights)
+    refuse_changes("probe.ref", before.ref, probe.ref)
+    refuse_changes("probe.mask", before.mask, probe.mask)
+    refuse_changes("probe.examples", *({"x": p.examples[0], "y": p.examples[1]} for p in (before, probe)))
+    return ""
+
+
+def global_state_stays_as_it_was(criterion: Criterion) -> str:
+    """Generators, grad mode, default dtype: a criterion that seeds one changes what comes after it."""
+    probe = _probe()
+    refuse_global_changes(lambda: criterion.score(probe, **criterion.args))
+    return ""
+
+
+def it_needs_what_it_declares(criterion: Criterion) -> str:
+    """What is not in `needs` is not there, and is not in the keys: results would differ under one key."""
+    undeclared = [need for need in ("ref", "data", "seed") if need not in criterion.needs]
+    scores = criterion(_probe())
+    for need in undeclared:
+        bare = {"ref": _without_ref, "data": _without_data, "seed": _with_another_seed}[need]()
+        mend = f"register it with needs=({', '.join(repr(n) for n in (*criterion.needs, need))},)"
+        try:
+            found = _differing(scores, criterion(bare))
+        except Exception as error:
+            raise Broken(f"it looks at {need!r}, which it does not declare: {mend}") from error
+        if found:
+            raise Broken(f"{found} get another score with another {need!r}, which it does not declare: {mend}")
+    return f"needs {', '.join(criterion.needs) or 'nothing'} beside the ticket"
+
+
+def _without_ref() -> Probe:
+    return replace(_probe(), ref=None)
+
+
+def _without_data() -> Probe:
+    def absent() -> tuple[Tensor, Tensor]:
+        raise ValueError("the criterion looks at examples")
+
+    return replace(_probe(), make_examples=absent)
+
+
+def _with_another_seed() -> Probe:
+    return replace(_probe(), generator=rng(1, "score"))
+
+
+def the_order_of_names_changes_nothing(criterion: Criterion) -> str:
+    """A dict that was written and read again may be in another order."""
+    plain, probe = _probe(), _probe()
+    assert probe.ref is not None
+    turned = replace(probe, **{n: dict(reversed(getattr(probe, n).items())) for n in ("weights", "mask", "ref")})
+    if found := _differing(criterion(plain), criterion(turned)):
+        raise Broken(f"{found} get another score when names come in another order: go through sorted(probe.mask)")
+    return ""
+
+
+def a_selection_keeps_exactly_what_is_asked(criterion: Criterion) -> str:
+    """Nested in the mask before it, for any count, and where all scores are equal too."""
+    scores, parent = criterion(_probe()), _mask()
+    names, n = tuple(sorted(parent)), kept(parent)
+    equal = {name: torch.zeros_like(value) for name, value in scores.items()}
+    for given in (scores, equal):
+        for keep in (0, 1, n // 3, n):
+            try:
+                mask = select(given, parent, names, keep, rng(0, "ties"))
+            except RuntimeError as error:
+                raise Broken(f"scores of type {scores[names[0]].dtype} cannot be ranked: return floats") from error
+            if kept(mask) != keep or any(bool((mask[name] & ~parent[name]).any()) for name in names):
+                raise Broken(f"{keep} were to be kept and {kept(mask)} are, or not of those that were there")
+    return ""
+
+
+STAGES: Stages[Criterion] = (
+    (it_scores_every_prunable_weight,),
+    (every_score_is_a_number,),
+    (the_same_seed_gives_the_same_scores,),
+    (
+        pruned_weights_change_no_score,
+        what_it_is_given_stays_as_it_was,
+        global_state_stays_as_it_was,
+        it_needs_what_it_declares,
+        the_order_of_names_changes_nothing,
+        a_selection_keeps_exactly_what_is_asked,
+    ),
+)

@@ -1,0 +1,184 @@
+"""The laws of a data set: four tensors, the same at each reading, whose test set is not to be trained on."""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from lt_sweeps import registry
+from lt_sweeps.check.laws import Broken, Doubt, Stages, surroundings
+from lt_sweeps.datasets.arrays import Arrays
+from lt_sweeps.datasets.examples import Batch, Examples
+from lt_sweeps.graph import Data, Part
+
+TOLERATED = 0.1  # the share of test examples that may be in the training set: published sets have a few
+
+
+@dataclass(frozen=True)
+class Source:
+    """Somebody's data set, and what is declared about it; None is not declared."""
+
+    part: Part
+    data_dir: Path
+    shape: tuple[int, ...] | None = None
+    classes: int | None = None
+    train: int | None = None
+    test: int | None = None
+
+    def read(self, seed: int) -> Arrays:
+        """The data set, with global generators that are seeded with `seed`."""
+        with surroundings(seed):
+            found: Arrays = registry.load("dataset", self.part.name)(self.data_dir, **self.part.args)
+        return found
+
+    @cached_property
+    def arrays(self) -> Arrays:
+        """The data set as the laws look at it. Raises Broken where it is not four things."""
+        found = self.read(0)
+        if not isinstance(found, tuple) or len(found) != 4:
+            raise Broken(f"it returns a {type(found).__name__}: return Arrays(train_x, train_y, test_x, test_y)")
+        return Arrays(*found)
+
+    @property
+    def labels(self) -> int:
+        """How many classes there are, as declared or as there are."""
+        return self.classes or int(self.arrays.train_y.max()) + 1
+
+
+def it_gives_images_and_classes(source: Source) -> str:
+    """uint8 (N, C, H, W) and int64 (N,), for training and for the test."""
+    arrays = source.arrays
+    for what, value in arrays._asdict().items():
+        wanted = torch.uint8 if what.endswith("x") else torch.int64
+        mend = "uint8 pixels; recipe.mean and recipe.std normalise" if wanted is torch.uint8 else "int64 classes"
+        if not isinstance(value, Tensor):
+            raise Broken(f"{what} is a {type(value).__name__}: return a tensor of {mend}")
+        if value.dtype != wanted:
+            raise Broken(f"{what} is {str(value.dtype).removeprefix('torch.')}: return {mend}")
+        if value.ndim != (4 if what.endswith("x") else 1):
+            raise Broken(f"{what} is {list(value.shape)}: return {'(N, C, H, W)' if what.endswith('x') else '(N,)'}")
+    for what, x, y in (("train", arrays.train_x, arrays.train_y), ("test", arrays.test_x, arrays.test_y)):
+        if not 0 < len(x) == len(y):
+            raise Broken(f"{what} has {len(x)} images and {len(y)} classes: return as many of both, one at least")
+    if arrays.train_x.shape[1:] != arrays.test_x.shape[1:]:
+        raise Broken(
+            f"images to train on are {list(arrays.train_x.shape[1:])}, to test {list(arrays.test_x.shape[1:])}"
+        )
+    return f"{len(arrays.train_x):,} and {len(arrays.test_x):,} images of {list(arrays.train_x.shape[1:])}"
+
+
+def classes_are_counted_from_zero(source: Source) -> str:
+    """0 <= y < classes, as cross-entropy needs them."""
+    classes = source.labels
+    for what, y in (("train_y", source.arrays.train_y), ("test_y", source.arrays.test_y)):
+        outside = int(((y < 0) | (y >= classes)).sum())
+        if outside:
+            raise Broken(
+                f"{what}, {outside} of {len(y)} lie outside 0 to {classes - 1}, from {int(y.min())} to {int(y.max())}: "
+                f"count classes from 0, or declare classes: {int(y.max()) + 1}"
+            )
+    return f"{classes} classes"
+
+
+def every_class_can_be_learnt(source: Source) -> str:
+    """There is an example of each class to train on; the test may lack one, which is told."""
+    train, test = (y.bincount(minlength=source.labels) for y in (source.arrays.train_y, source.arrays.test_y))
+    missing = (train == 0).nonzero().flatten().tolist()
+    if missing:
+        raise Broken(f"no example of class {missing[0]} to train on ({len(missing)} such): declare fewer classes")
+    balance = f"train {_span(train)} examples a class, test {_span(test)}"
+    return balance if bool(test.all()) else Doubt(f"{balance}: the test has none of some class")
+
+
+def _span(counts: Tensor) -> str:
+    low, high = int(counts.min()), int(counts.max())
+    return str(low) if low == high else f"{low} to {high}"
+
+
+def sizes_are_as_declared(source: Source) -> str:
+    """The `shape`, `train` and `test` of the data set's yaml, by which epochs are counted before anything is read."""
+    arrays = source.arrays
+    there = {"shape": list(arrays.train_x.shape[1:]), "train": len(arrays.train_x), "test": len(arrays.test_x)}
+    declared = {"shape": list(source.shape) if source.shape else None, "train": source.train, "test": source.test}
+    for what, value in there.items():
+        if declared[what] not in (None, value):
+            raise Broken(f"{what} is declared as {declared[what]} and is {value}: write {what}: {value}")
+    told = [f"{what}: {value}" for what, value in there.items() if declared[what] is None]
+    return f"for its yaml: {', '.join(told)}" if told else ""
+
+
+def a_reading_gives_the_same_again(source: Source) -> str:
+    """Bit for bit, whatever was drawn before: every job reads for itself."""
+    for what, one, two in zip(Arrays._fields, source.read(1), source.read(2), strict=True):
+        if not torch.equal(one, two):
+            raise Broken(
+                f"{what} differs between two readings: draw with torch.Generator().manual_seed(...), sort files"
+            )
+    return ""
+
+
+def the_test_is_not_trained_on(source: Source) -> str:
+    """No image of the test is among those to train on; up to a tenth is told only, for published sets have a few."""
+    seen = set(_contents(source.arrays.train_x))
+    twice = sum(image in seen for image in _contents(source.arrays.test_x))
+    told = f"{twice} of {len(source.arrays.test_x)} test images are also trained on, pixel for pixel"
+    if twice > TOLERATED * len(source.arrays.test_x):
+        raise Broken(f"{told}: take them out of the training set")
+    return Doubt(told) if twice else ""
+
+
+def _contents(images: Tensor) -> list[bytes]:
+    return [image.tobytes() for image in images.contiguous().numpy()]
+
+
+def a_split_parts_the_training_examples(source: Source) -> str:
+    """A tenth held out at random: every example is in exactly one part, and none is another."""
+    held = len(source.arrays.train_x) // 10
+    examples = _examples(source, held)
+    if len(examples.validation[0]) != held:
+        raise Broken(f"{held} examples were to be held out and {len(examples.validation[0])} are")
+    parts = Counter[tuple[bytes, int]]()
+    for x, y in (examples.train, examples.validation):
+        parts.update(zip(_contents(x), y.tolist(), strict=True))
+    if parts != Counter(zip(_contents(source.arrays.train_x), source.arrays.train_y.tolist(), strict=True)):
+        raise Broken(
+            "the parts are not the whole: return plain tensors, whose rows are the same whenever they are taken"
+        )
+    return f"{len(examples.train[0]):,} to train on, {held:,} held out"
+
+
+def _examples(source: Source, held: int = 0) -> Examples:
+    shape = tuple(source.arrays.train_x.shape[1:])
+    return Examples(Data(source.part, source.labels, shape, held), source.data_dir, torch.device("cpu"))
+
+
+def a_batch_is_a_function_of_the_step(source: Source) -> str:
+    """A training that begins at a step sees what one that passes it sees."""
+    examples = _examples(source)
+    size = min(64, len(examples.train[0]))
+
+    def batches(start: int) -> list[Batch]:
+        with surroundings(start):
+            return list(itertools.islice(examples.batches(start, size, "drop", 0, 0, 0), 4 - start))
+
+    passing = batches(0)
+    for start in (1, 2):
+        for (x1, y1), (x2, y2) in zip(passing[start:], batches(start), strict=True):
+            if not torch.equal(x1, x2) or not torch.equal(y1, y2):
+                raise Broken(f"the batches from step {start} on differ for who begins there: return plain tensors")
+    return ""
+
+
+STAGES: Stages[Source] = (
+    (it_gives_images_and_classes,),
+    (classes_are_counted_from_zero,),
+    (every_class_can_be_learnt, sizes_are_as_declared, a_reading_gives_the_same_again, the_test_is_not_trained_on),
+    (a_split_parts_the_training_examples,),
+    (a_batch_is_a_function_of_the_step,),
+)

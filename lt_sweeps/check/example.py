@@ -1,0 +1,44 @@
+"""A small network, a mask and a data set of noise, with which a check takes seconds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from lt_sweeps.datasets.arrays import Arrays
+from lt_sweeps.graph import Network, Part
+from lt_sweeps.masks import Mask
+from lt_sweeps.randomness import rng
+
+
+def small(shape: tuple[int, ...], classes: int) -> nn.Module:
+    """A convolution, batch normalisation and two linear layers."""
+    channels, height, width = shape
+    return nn.Sequential(
+        nn.Conv2d(channels, 4, 3, padding=1),
+        nn.BatchNorm2d(4),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Flatten(),
+        nn.Linear(4 * (height // 2) * (width // 2), 16),
+        nn.ReLU(),
+        nn.Linear(16, classes),
+    )
+
+
+NETWORK = Network(Part("lt_sweeps.check.example.small"), (1, 8, 8), 10)
+
+
+def half(mask: Mask, seed: int = 0) -> Mask:
+    """A mask of about half the places that a dense one speaks of."""
+    generator = rng(seed, "half")
+    return {name: torch.rand(ones.shape, generator=generator) < 0.5 for name, ones in mask.items()}
+
+
+def noise(data_dir: Path, shape: list[int], classes: int) -> Arrays:
+    """48 images of noise to train on, 8 to test on."""
+    x = torch.randint(256, (56, *shape), generator=rng(0, "noise"), dtype=torch.uint8)
+    y = torch.arange(56) % classes
+    return Arrays(x[:48], y[:48], x[48:], y[48:])

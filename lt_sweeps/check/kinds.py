@@ -1,0 +1,81 @@
+"""Which kind of thing a name means: as registered, as flagged, or as its signature says. No torch here."""
+
+from __future__ import annotations
+
+import inspect
+import typing
+from typing import Any
+
+from lt_sweeps.config import Mistake
+from lt_sweeps.registry import FOLDERS, catalogue, load, provenance
+
+# What a function of each kind is called with, and what its annotations name.
+SIGNS: dict[str, tuple[set[str], set[str]]] = {
+    "network": ({"shape", "classes"}, {"Module"}),
+    "criterion": ({"probe"}, {"Probe", "Scores"}),
+    "treatment": ({"mask", "ref", "end", "generator"}, set()),
+    "augmentation": ({"rows", "cols", "generator"}, set()),
+    "dataset": ({"data_dir"}, {"Arrays"}),
+}
+FLAGS = ", ".join(f"--{kind}" for kind in SIGNS)
+
+
+def find(name: str, flagged: str | None) -> str:
+    """The kind of a registered name or an import path. Raises Mistake, in one line, where there is none."""
+    kinds = [kind for kind in SIGNS if name in catalogue(kind)]
+    if flagged in kinds:
+        return str(flagged)
+    if len(kinds) > 1:
+        raise Mistake(f"{name} is a {' and a '.join(kinds)}: say which with --{' or --'.join(kinds)}")
+    if kinds and flagged:
+        raise Mistake(f"{name} is a {kinds[0]}, not a {flagged}: leave out --{flagged}")
+    if kinds:
+        return kinds[0]
+    if others := [kind for kind in FOLDERS if name in catalogue(kind)]:
+        raise Mistake(f"{name} is a {others[0]}: laws are known for {', '.join(SIGNS)}")
+    known = {word for kind in ([flagged] if flagged else SIGNS) for word in catalogue(kind)}
+    try:
+        provenance(name, f"{flagged or 'function or class'} {name!r}", tuple(sorted(known)))
+    except ValueError as error:
+        raise Mistake(str(error)) from None
+    return flagged or _of_signature(name, _imported(name))
+
+
+def _imported(name: str) -> Any:
+    try:
+        found = load("network", name)  # of no catalogue: any kind finds the same
+    except Exception as error:  # whatever somebody's module raises when it is imported
+        raise Mistake(f"{name} cannot be imported: {type(error).__name__}: {error}") from None
+    if not callable(found):
+        raise Mistake(f"{name} is a {type(found).__name__}, neither a function nor a class")
+    return found
+
+
+def _of_signature(name: str, found: Any) -> str:
+    if isinstance(found, type) and "Module" in _names(found):
+        return "network"
+    try:
+        taken = set(inspect.signature(found).parameters)
+    except (TypeError, ValueError):
+        taken = set()
+    annotated = {word for hint in _hints(found).values() for word in _names(hint)}
+    kinds = [kind for kind, (called, hinted) in SIGNS.items() if called <= taken or hinted & annotated]
+    if len(kinds) != 1:
+        seems = f"may be a {' or a '.join(kinds)}" if kinds else "shows by no parameter or annotation what it is"
+        raise Mistake(f"{name} {seems}: say which with one of {FLAGS}")
+    return kinds[0]
+
+
+def _hints(found: Any) -> dict[str, Any]:
+    """Its annotations, as types where they can be had, as text where not."""
+    try:
+        return typing.get_type_hints(found)
+    except Exception:  # a name that is only there for type checkers, say
+        return dict(getattr(found, "__annotations__", {}))
+
+
+def _names(hint: Any) -> set[str]:
+    """The names of a type and of what it inherits from, or the last word of one that is text."""
+    if isinstance(hint, str):
+        return {hint.rpartition(".")[2]}
+    return {base.__name__ for base in getattr(hint, "__mro__", ())}

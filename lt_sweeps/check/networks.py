@@ -1,0 +1,216 @@
+"""The laws of a network: that it can be drawn, masked, saved and evaluated. How it trains is beside, in trainings.py."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor, nn
+
+from lt_sweeps.check.example import half
+from lt_sweeps.check.laws import Broken, Doubt, surroundings, told
+from lt_sweeps.graph import Network
+from lt_sweeps.masks import Mask, State, dense
+from lt_sweeps.networks.build import build, initial
+from lt_sweeps.randomness import rng
+
+LARGEST = 256  # the side of the largest image that is tried
+CLOSE = 1e-4  # of the largest logit: sums of floats in another order differ by less
+
+
+@dataclass(frozen=True)
+class Subject:
+    """Somebody's network, a draw of its weights, and a mask of about half of them."""
+
+    network: Network
+
+    @cached_property
+    def weights(self) -> State:
+        """Initial weights."""
+        return initial(self.network, 0)
+
+    @cached_property
+    def mask(self) -> Mask:
+        """About half of the prunable weights."""
+        return half(dense(self.module())[0])
+
+    def module(self, seed: int = 0) -> nn.Module:
+        """The network as it is built after `seed` was set for all that draws."""
+        with surroundings(seed):
+            return build(self.network)
+
+    def loaded(self) -> nn.Module:
+        """The network with its initial weights."""
+        module = self.module()
+        module.load_state_dict(self.weights)
+        return module
+
+    def images(self, count: int) -> Tensor:
+        """Noise that looks normalised."""
+        return torch.randn(count, *self.network.shape, generator=rng(0, "images"))
+
+
+def logits(subject: Subject, module: nn.Module, images: Tensor, seed: int = 0) -> Tensor:
+    """What a network makes of images. Raises Broken unless these are logits, one for each class."""
+    with surroundings(seed):
+        found = module(images)
+    mode = "training" if module.training else "evaluation"
+    if not isinstance(found, Tensor):
+        raise Broken(f"in {mode} it returns a {type(found).__name__}: return the logits alone")
+    if found.shape != (len(images), subject.network.classes):
+        raise Broken(
+            f"in {mode} it makes {list(found.shape)} of {list(images.shape)}: "
+            f"return logits, {[len(images), subject.network.classes]}"
+        )
+    if not bool(found.isfinite().all()):
+        raise Broken(f"in {mode} its logits are not finite: mend the initial weights or the normalisation")
+    return found
+
+
+def it_can_be_built_and_pruned(subject: Subject) -> str:
+    """The weights of linear and convolution layers, each a parameter of that name in the state dict."""
+    module = subject.module()
+    layers = [name for name, layer in module.named_modules() if isinstance(layer, nn.modules.lazy.LazyModuleMixin)]
+    if layers:
+        raise Broken(f"{layers[0]} is a lazy layer, whose weights are not there before it has seen data: give its size")
+    try:
+        mask, _ = dense(module)
+    except ValueError:
+        raise Broken("it has no nn.Linear or nn.Conv layer: there is nothing to prune") from None
+    parameters, state = dict(module.named_parameters(remove_duplicate=False)), module.state_dict()
+    for name in mask:
+        if name not in parameters or name not in state:
+            raise Broken(
+                f"{name} is not a parameter in the state dict but made of others: "
+                "take off weight_norm, spectral_norm or another parametrization"
+            )
+    layers = [f"{name} {'x'.join(str(side) for side in ones.shape)}" for name, ones in mask.items()]
+    return f"{sum(ones.numel() for ones in mask.values()):,} prunable weights: {', '.join(layers)}"
+
+
+def no_prunable_weight_is_shared(subject: Subject) -> str:
+    """Two masks on one memory would undo each other."""
+    module, found = subject.module(), dict[int, list[str]]()
+    for name, weight in module.named_parameters(remove_duplicate=False):
+        found.setdefault(weight.untyped_storage().data_ptr(), []).append(name)
+    prunable = dense(module)[0]
+    for names in found.values():
+        if len(names) > 1 and not prunable.keys().isdisjoint(names):
+            raise Broken(f"{' and '.join(names)} are one weight, which two masks cannot share: give each layer its own")
+    return ""
+
+
+def it_gives_a_logit_for_each_class(subject: Subject) -> str:
+    """(N, C, H, W) -> (N, classes), finite, in training and in evaluation."""
+    module = subject.module()
+    try:
+        for mode in (True, False):
+            logits(subject, module.train(mode), subject.images(2))
+    except Broken:
+        raise
+    except Exception as error:
+        least = _least_side(subject.network, start=max(subject.network.shape[1:]) + 1)
+        mend = f"; it takes {least}x{least}" if least else ""
+        raise Broken(f"on images of {_sides(subject.network)} {told(error)}{mend}") from error
+    least = _least_side(subject.network, start=1)
+    return f"takes images from {least}x{least} on: model.min_side={least}" if least else ""
+
+
+def _sides(network: Network) -> str:
+    return "x".join(str(side) for side in network.shape)
+
+
+def _least_side(network: Network, start: int) -> int | None:
+    """The side of the smallest square image, from `start` on, that can be evaluated; None for none up to LARGEST."""
+    if len(network.shape) != 3:
+        return None
+    high = start
+    while not _takes(network, high):
+        low, high = high, 2 * high
+        if low >= LARGEST:
+            return None
+    low = max(start, high // 2)
+    while low < high:  # what takes an image takes a larger one
+        middle = (low + high) // 2
+        low, high = (low, middle) if _takes(network, middle) else (middle + 1, high)
+    return high
+
+
+def _takes(network: Network, side: int) -> bool:
+    shape = (network.shape[0], side, side)
+    try:
+        with surroundings(0), torch.no_grad(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that a layer has no weights, at a side that will be refused
+            module = build(Network(network.build, shape, network.classes)).eval()
+            return bool(module(torch.zeros(1, *shape)).shape == (1, network.classes))
+    except Exception:  # somebody's network refuses an image as it likes
+        return False
+
+
+def a_draw_is_a_function_of_the_seed(subject: Subject) -> str:
+    """The same weights for the same seed, whatever was drawn before; others for another."""
+    draws = []
+    for before, seed in ((1, 0), (2, 0), (1, 1)):
+        with surroundings(before):
+            draws.append(initial(subject.network, seed))
+    one, two, other = draws
+    for name in one:
+        if not torch.equal(one[name], two[name]):
+            raise Broken(f"{name} is drawn differently for the same seed: draw from torch's global generator only")
+    if all(torch.equal(one[name], other[name]) for name in subject.mask):
+        raise Broken(
+            "prunable weights are the same for every seed, so no re-initialisation differs: "
+            "do not seed or load weights where it is built"
+        )
+    return ""
+
+
+def the_state_dict_is_all_there_is(subject: Subject) -> str:
+    """Weights loaded into a network that was built elsewhere compute the same."""
+    one, two = subject.module(seed=1), subject.module(seed=2)
+    two.load_state_dict(one.state_dict())
+    with torch.no_grad():
+        same = torch.equal(*(logits(subject, module.eval(), subject.images(4)) for module in (one, two)))
+    if not same:
+        raise Broken(
+            "its logits change when its state dict is loaded into another: "
+            "make every tensor that forward uses a parameter or a persistent buffer"
+        )
+    return f"{len(one.state_dict())} tensors"
+
+
+def every_prunable_weight_gets_a_gradient(subject: Subject) -> str:
+    """Of a finite loss; a layer without one is not used, or is not trained, and spoils every count."""
+    module, count = subject.loaded().train(), 8
+    classes = torch.arange(count) % subject.network.classes
+    nn.functional.cross_entropy(logits(subject, module, subject.images(count)), classes).backward()
+    gradients = {name: dict(module.named_parameters())[name].grad for name in subject.mask}
+    if unused := [name for name, gradient in gradients.items() if gradient is None]:
+        raise Broken(
+            f"{', '.join(unused)}: the loss does not depend on it, or it does not require a gradient: "
+            "take the layer out, or name it in prune.exclude"
+        )
+    for name, gradient in gradients.items():
+        if gradient is not None and not bool(gradient.isfinite().all()):
+            raise Broken(f"{name} has a gradient that is not finite: mend the initial weights or the normalisation")
+    dead = [name for name, gradient in gradients.items() if gradient is not None and not bool(gradient.any())]
+    return Doubt(f"{', '.join(dead)}: the gradient is all zero at the start") if dead else ""
+
+
+def an_evaluation_sees_one_example_at_a_time(subject: Subject) -> str:
+    """The same again when repeated, and the same in a batch of one: accuracies depend on neither."""
+    module, images = subject.loaded().eval(), subject.images(8)
+    with torch.no_grad():
+        together, again = (logits(subject, module, images, seed) for seed in (1, 2))
+        if not torch.equal(together, again):
+            raise Broken("its logits change when evaluation is repeated: is dropout on, or a counter counting?")
+        alone = torch.cat([logits(subject, module, image[None], 1) for image in images])
+    difference = float((together - alone).abs().max() / together.abs().max().clamp(min=1e-12))
+    if difference > CLOSE:
+        raise Broken(
+            f"its logits change by {difference:.2g} of the largest in a batch of one: "
+            "in evaluation use running statistics, not the batch's"
+        )
+    return ""

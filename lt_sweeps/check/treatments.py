@@ -1,0 +1,106 @@
+"""The laws of a treatment of kept weights, on a small network of which half is pruned."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lt_sweeps import registry
+from lt_sweeps.check.example import NETWORK, half
+from lt_sweeps.check.laws import Broken, Stages, refuse_changes, refuse_global_changes, surroundings
+from lt_sweeps.masks import Mask, State, dense
+from lt_sweeps.networks.build import build, initial
+from lt_sweeps.randomness import rng
+
+
+@dataclass(frozen=True)
+class Treatment:
+    """Somebody's treatment and its arguments."""
+
+    treat: Callable[..., State]
+    args: Mapping[str, Any] = field(default_factory=dict)
+
+    def __call__(self, mask: Mask, ref: State, end: State, seed: int = 0) -> State:
+        """What it makes of the weights, with global generators that are seeded with `seed`."""
+        with surroundings(seed):
+            return self.treat(mask, ref, end, rng(5, "treat"), **self.args)
+
+
+def treatment(name: str, args: Mapping[str, Any] | None = None) -> Treatment:
+    """The treatment of a registered name or an import path."""
+    return Treatment(registry.load("treatment", name), args or {})
+
+
+def _given() -> tuple[Mask, State, State]:
+    """A mask, the weights rewound to, and the weights at the end, of which each has moved."""
+    with surroundings(0):
+        mask = half(dense(build(NETWORK))[0])
+    return mask, initial(NETWORK, 0), {name: value + 1 for name, value in initial(NETWORK, 1).items()}
+
+
+def every_tensor_keeps_its_shape(treatment: Treatment) -> str:
+    """The names, shapes and types of the weights rewound to, and only numbers in them."""
+    mask, ref, end = _given()
+    after = treatment(mask, ref, end)
+    if not isinstance(after, Mapping):
+        raise Broken(f"it returns a {type(after).__name__}: return a dict, a tensor for each name of ref")
+    if set(after) != set(ref):
+        raise Broken(f"{min(set(after) ^ set(ref))} is in only one of ref and what it returns: return all names of ref")
+    for name, value in ref.items():
+        if not isinstance(after[name], Tensor) or (after[name].shape, after[name].dtype) != (value.shape, value.dtype):
+            raise Broken(f"{name} is {list(value.shape)} of {value.dtype}, and not after it: keep both")
+        if not bool(after[name].isfinite().all()):
+            raise Broken(f"{name} is not finite after it: mend the division or overflow")
+    return f"{len(ref)} tensors"
+
+
+def the_same_generator_gives_the_same_weights(treatment: Treatment) -> str:
+    """Whatever was drawn before from anybody's global generator."""
+    one, two = treatment(*_given(), seed=1), treatment(*_given(), seed=2)
+    for name in one:
+        if not torch.equal(one[name], two[name]):
+            raise Broken(f"{name} is another when asked again: draw with the generator it is given")
+    return ""
+
+
+def what_it_is_given_stays_as_it_was(treatment: Treatment) -> str:
+    """Mask and weights are read by others after it, and what it returns is nobody else's memory."""
+    given, before = _given(), _given()
+    after = treatment(*given)
+    for value in after.values():
+        value.add_(1) if value.dtype != torch.bool else value.logical_not_()  # as a training does
+    for what, old, new in zip(("mask", "ref", "end"), before, given, strict=True):
+        refuse_changes(what, old, new)
+    return ""
+
+
+def global_state_stays_as_it_was(treatment: Treatment) -> str:
+    """Generators, grad mode, default dtype: a treatment that seeds one changes what comes after it."""
+    given = _given()
+    refuse_global_changes(lambda: treatment.treat(*given, rng(5, "treat"), **treatment.args))
+    return ""
+
+
+def only_kept_weights_are_treated(treatment: Treatment) -> str:
+    """Pruned places, biases and normalisation are as they were at the point rewound to, or at the end."""
+    mask, ref, end = _given()
+    after, touched = treatment(mask, ref, end), 0
+    for name, value in after.items():
+        others = ~mask[name] if name in mask else torch.ones_like(value, dtype=torch.bool)
+        moved = value[others]
+        if not torch.equal(moved, ref[name][others]) and not torch.equal(moved, end[name][others]):
+            places = "its pruned places" if name in mask else "it is not prunable, and"
+            raise Broken(f"{name}: {places} held another value in ref and in end: change kept places only, w[mask[n]]")
+        touched += int((value[~others] != ref[name][~others]).sum())
+    return f"{touched} kept weights differ from those rewound to"
+
+
+STAGES: Stages[Treatment] = (
+    (every_tensor_keeps_its_shape,),
+    (the_same_generator_gives_the_same_weights,),
+    (what_it_is_given_stays_as_it_was, global_state_stays_as_it_was, only_kept_weights_are_treated),
+)

@@ -1,0 +1,380 @@
+"""Somebody's functions and classes, each of which breaks one law; the laws must notice. See test_check.py."""
+
+from __future__ import annotations
+
+import itertools
+import random
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from lt_sweeps.datasets.arrays import Arrays
+from lt_sweeps.masks import Mask, State
+from lt_sweeps.scores.probe import Probe, Scores
+
+# ------------------------------------------------------------------------------------------ criteria
+
+
+def good_score(probe: Probe) -> Scores:
+    """SNIP (Lee et al. 2019) as one would first write it."""
+    x, y = probe.examples
+    nn.functional.cross_entropy(probe.network(x), y).backward()
+    weights = dict(probe.network.named_parameters())
+    return {n: (weights[n] * weights[n].grad).detach().abs() for n in probe.mask}
+
+
+def wrong_shape(probe: Probe) -> Scores:
+    return {n: probe.weights[n].abs().flatten(1).sum(1) for n in probe.mask}
+
+
+def unscored(probe: Probe) -> Scores:
+    return {n: probe.weights[n].abs() for n in sorted(probe.mask)[1:]}
+
+
+def not_a_number(probe: Probe) -> Scores:
+    return {n: probe.weights[n].log() for n in probe.mask}
+
+
+def unseeded(probe: Probe) -> Scores:
+    return {n: torch.rand(probe.mask[n].shape) for n in sorted(probe.mask)}
+
+
+def reads_pruned(probe: Probe) -> Scores:
+    return {n: probe.weights[n].abs() / probe.weights[n].norm() for n in probe.mask}
+
+
+def mutates(probe: Probe) -> Scores:
+    return {n: probe.weights[n].abs_() for n in probe.mask}
+
+
+def seeds_globally(probe: Probe) -> Scores:
+    torch.manual_seed(0)
+    return {n: torch.rand(probe.mask[n].shape) for n in sorted(probe.mask)}
+
+
+def stops_gradients(probe: Probe) -> Scores:
+    torch.set_grad_enabled(False)
+    return {n: probe.weights[n].abs() for n in probe.mask}
+
+
+def by_order(probe: Probe) -> Scores:
+    return {n: torch.rand(probe.mask[n].shape, generator=probe.generator) for n in probe.mask}
+
+
+def unrankable(probe: Probe) -> Scores:
+    return {n: probe.weights[n] > 0 for n in probe.mask}
+
+
+def raises(probe: Probe) -> Scores:
+    raise KeyError("fc3.weight")
+
+
+def needs_ref(probe: Probe) -> Scores:
+    assert probe.ref is not None
+    return {n: probe.ref[n].abs() for n in probe.mask}
+
+
+def needs_data(probe: Probe) -> Scores:
+    return {n: probe.weights[n].abs() * float(probe.examples[0].mean()) for n in probe.mask}
+
+
+def needs_seed(probe: Probe) -> Scores:
+    return {n: torch.rand(probe.mask[n].shape, generator=probe.generator) for n in sorted(probe.mask)}
+
+
+# ---------------------------------------------------------------------------------------- treatments
+
+
+def good_treatment(mask: Mask, ref: State, end: State, generator: torch.Generator) -> State:
+    """The sign of the weight rewound to, the mean size of its layer (Zhou et al. 2019)."""
+    return {n: torch.where(mask[n], v.sign() * v.abs().mean(), v) if n in mask else v.clone() for n, v in ref.items()}
+
+
+def drops_names(mask: Mask, ref: State, end: State, generator: torch.Generator) -> State:
+    return {n: ref[n].clone() for n in mask}
+
+
+def treats_unseeded(mask: Mask, ref: State, end: State, generator: torch.Generator) -> State:
+    return {n: torch.where(mask[n], torch.randn(v.shape), v) if n in mask else v.clone() for n, v in ref.items()}
+
+
+def treats_in_place(mask: Mask, ref: State, end: State, generator: torch.Generator) -> State:
+    for n in mask:
+        ref[n][mask[n]] *= -1
+    return {n: v.clone() for n, v in ref.items()}
+
+
+def treats_globally(mask: Mask, ref: State, end: State, generator: torch.Generator) -> State:
+    random.seed(0)
+    return {n: v.clone() for n, v in ref.items()}
+
+
+def treats_biases(mask: Mask, ref: State, end: State, generator: torch.Generator) -> State:
+    return {n: v * 2 for n, v in ref.items()}
+
+
+# ------------------------------------------------------------------------------------- augmentations
+
+
+def good_move(rows: Tensor, cols: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Up or down by one."""
+    return rows + torch.randint(-1, 2, (len(rows), 1), generator=generator), cols
+
+
+def half_a_pixel(rows: Tensor, cols: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    return rows + 0.5, cols
+
+
+def moves_unseeded(rows: Tensor, cols: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    return rows + torch.randint(-4, 5, (len(rows), 1)), cols
+
+
+def moves_too_far(rows: Tensor, cols: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    return rows, cols + 5
+
+
+def moves_in_place(rows: Tensor, cols: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    return rows.add_(1), cols
+
+
+def moves_globally(rows: Tensor, cols: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    torch.manual_seed(0)
+    return rows, cols
+
+
+# ------------------------------------------------------------------------------------------ networks
+
+
+class GoodNet(nn.Module):
+    """A convolution, batch normalisation, dropout and two linear layers."""
+
+    def __init__(self, shape: tuple[int, ...], classes: int, width: int = 4) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(shape[0], width, 3, padding=1)
+        self.bn = nn.BatchNorm2d(width)
+        self.fc = nn.Linear(width * 4, 10)
+        self.output = nn.Linear(10, classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = nn.functional.adaptive_avg_pool2d(self.bn(self.conv(x)).relu(), 2).flatten(1)
+        return self.output(nn.functional.dropout(self.fc(x).relu(), 0.1, self.training))
+
+
+class NothingToPrune(nn.Module):
+    def __init__(self, shape: tuple[int, ...], classes: int) -> None:
+        super().__init__()
+        self.w = nn.Parameter(torch.randn(shape[0], classes))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.mean((2, 3)) @ self.w
+
+
+class Parametrized(GoodNet):
+    def __init__(self, shape: tuple[int, ...], classes: int) -> None:
+        super().__init__(shape, classes)
+        nn.utils.parametrizations.weight_norm(self.fc)
+
+
+class Tied(GoodNet):
+    """Two layers with one weight."""
+
+    def __init__(self, shape: tuple[int, ...], classes: int) -> None:
+        super().__init__(shape, classes)
+        self.output.weight = nn.Linear(10, classes).weight
+        self.again = nn.Linear(10, 10)
+        self.again.weight = self.output.weight
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.again(super().forward(x).relu())
+
+
+class TwoOutputs(GoodNet):
+    """Auxiliary logits, as torchvision's Inception has them in training."""
+
+    def forward(self, x: Tensor) -> Any:
+        logits = super().forward(x)
+        return (logits, logits) if self.training else logits
+
+
+class Big(GoodNet):
+    """Needs images of 40x40."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(nn.functional.conv2d(x, torch.ones(x.shape[1], x.shape[1], 40, 40)))
+
+
+class DrawsElsewhere(GoodNet):
+    def __init__(self, shape: tuple[int, ...], classes: int) -> None:
+        super().__init__(shape, classes)
+        nn.init.constant_(self.fc.weight, random.random())
+
+
+class SeedsItself(GoodNet):
+    def __init__(self, shape: tuple[int, ...], classes: int) -> None:
+        torch.manual_seed(0)
+        super().__init__(shape, classes)
+
+
+class NotInTheStateDict(GoodNet):
+    """A random projection that is not a buffer."""
+
+    def __init__(self, shape: tuple[int, ...], classes: int) -> None:
+        super().__init__(shape, classes)
+        self.projection = torch.randn(classes, classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x) @ self.projection
+
+
+class Unused(GoodNet):
+    def __init__(self, shape: tuple[int, ...], classes: int) -> None:
+        super().__init__(shape, classes)
+        self.spare = nn.Linear(10, 10)
+
+
+class Dead(GoodNet):
+    """A branch that begins at zero, as ResNets whose last normalisation is initialised to zero have."""
+
+    def __init__(self, shape: tuple[int, ...], classes: int) -> None:
+        super().__init__(shape, classes)
+        self.branch, self.gain = nn.Linear(classes, classes), nn.Parameter(torch.zeros(1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = super().forward(x)
+        return x + self.gain * self.branch(x)
+
+
+class OfTheBatch(GoodNet):
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x - x.mean(0))
+
+
+class AlwaysDropout(GoodNet):
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(nn.functional.dropout(x, 0.5))
+
+
+class WritesItsWeights(GoodNet):
+    def forward(self, x: Tensor) -> Tensor:
+        if self.training:
+            self.fc.weight.data += 1e-3
+        return super().forward(x)
+
+
+class CountsInItself(GoodNet):
+    """Noise that fades with the number of calls, which no checkpoint knows."""
+
+    calls = 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.calls += self.training
+        return super().forward(x * (1 + 1 / (1 + self.calls)) if self.training else x)
+
+
+class CountsInItsClass(GoodNet):
+    calls = itertools.count()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x * (1 + 1 / (1 + next(self.calls))) if self.training else x)
+
+
+class Diverges(GoodNet):
+    """Whose weights grow beyond all bounds."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x) ** 3 * 1e4
+
+
+# ----------------------------------------------------------------------------------------- data sets
+
+
+def good_data(data_dir: Path) -> Arrays:
+    """Noise, of which no two images are equal."""
+    g = torch.Generator().manual_seed(0)
+    x = torch.randint(256, (240, 1, 6, 6), generator=g, dtype=torch.uint8)
+    y = torch.arange(240) % 3
+    return Arrays(x[:200], y[:200], x[200:], y[200:])
+
+
+def float_images(data_dir: Path) -> Arrays:
+    found = good_data(data_dir)
+    return found._replace(train_x=found.train_x / 255, test_x=found.test_x / 255)
+
+
+def flat_images(data_dir: Path) -> Arrays:
+    found = good_data(data_dir)
+    return found._replace(train_x=found.train_x.flatten(1), test_x=found.test_x.flatten(1))
+
+
+def too_few_classes(data_dir: Path) -> Arrays:
+    found = good_data(data_dir)
+    return found._replace(train_y=found.train_y[:-1])
+
+
+def class_out_of_range(data_dir: Path) -> Arrays:
+    found = good_data(data_dir)
+    return found._replace(test_y=found.test_y + 1)
+
+
+def class_missing(data_dir: Path) -> Arrays:
+    found = good_data(data_dir)
+    return found._replace(train_y=found.train_y.clamp(max=1))
+
+
+def test_in_train(data_dir: Path) -> Arrays:
+    found = good_data(data_dir)
+    return found._replace(test_x=found.train_x[:40], test_y=found.train_y[:40])
+
+
+def one_test_image_in_train(data_dir: Path) -> Arrays:
+    found = good_data(data_dir)
+    return found._replace(test_x=torch.cat([found.train_x[:1], found.test_x[1:]]))
+
+
+def changes(data_dir: Path) -> Arrays:
+    found, order = good_data(data_dir), torch.randperm(200)
+    return found._replace(train_x=found.train_x[order], train_y=found.train_y[order])
+
+
+class Trembling(Tensor):
+    """Images that change a pixel whenever rows are indexed."""
+
+    def __getitem__(self, rows: Any) -> Tensor:
+        found = self.as_subclass(Tensor)[rows].clone()
+        if isinstance(rows, Tensor):
+            found[..., 0, 0] = 0
+        return found
+
+
+class Shivering(Tensor):
+    """Images that change whenever a batch of them is taken."""
+
+    calls = itertools.count(1)
+
+    def __getitem__(self, rows: Any) -> Tensor:
+        return self.as_subclass(Tensor)[rows].as_subclass(Shivering)
+
+    def index_select(self, dim: int, rows: Tensor) -> Tensor:  # type: ignore[override]
+        return self.as_subclass(Tensor).index_select(dim, rows) + next(self.calls) % 7
+
+
+def trembling(data_dir: Path) -> Arrays:
+    found = good_data(data_dir)
+    return found._replace(train_x=found.train_x.as_subclass(Trembling))
+
+
+def shivering(data_dir: Path) -> Arrays:
+    found = good_data(data_dir)
+    return found._replace(train_x=found.train_x.as_subclass(Shivering))
+
+
+# ------------------------------------------------------------------------------- what is none of these
+
+
+def mystery(a: int) -> int:
+    return a
+
+
+NUMBER = 3

@@ -1,0 +1,224 @@
+"""`lt-sweeps check`: each law can fail, by somebody's function that breaks it and no other; what is right passes."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import broken
+import pytest
+
+from lt_sweeps.check import augmentations, criteria, datasets, trainings, treatments
+from lt_sweeps.check.laws import Broken, Outcome, go_through
+from lt_sweeps.cli import main
+
+STAGES = {
+    "criterion": criteria.STAGES,
+    "treatment": treatments.STAGES,
+    "augmentation": augmentations.STAGES,
+    "network": trainings.STAGES,
+    "dataset": datasets.STAGES,
+}
+SMALL = "--shape 1 6 6 --classes 3"
+# What is checked, the law that fails, and words of what is told about it.
+BREAKS = [
+    ("wrong_shape", "it scores every prunable weight", "is [4, 1, 3, 3], its scores are [4]"),
+    ("unscored", "it scores every prunable weight", "0.weight has no score"),
+    ("raises", "it scores every prunable weight", "it raised KeyError: 'fc3.weight' (broken.py:"),
+    ("not_a_number", "every score is a number", "kept weights are nan or inf"),
+    ("unseeded", "the same seed gives the same scores", "generator=probe.generator"),
+    ("reads_pruned", "pruned weights change no score", "kept places only"),
+    ("mutates", "what it is given stays as it was", "probe.weights['0.weight']"),
+    ("seeds_globally", "global state stays as it was", "torch's global generator"),
+    ("stops_gradients", "global state stays as it was", "whether torch records gradients"),
+    ("by_order", "the order of names changes nothing", "sorted(probe.mask)"),
+    ("unrankable", "a selection keeps exactly what is asked", "torch.bool cannot be ranked"),
+    ("drops_names", "every tensor keeps its shape", "return all names of ref"),
+    ("treats_unseeded", "the same generator gives the same weights", "draw with the generator"),
+    ("treats_in_place", "what it is given stays as it was", "ref['0.weight']"),
+    ("treats_globally", "global state stays as it was", "python's global generator"),
+    ("treats_biases", "only kept weights are treated", "kept places only"),
+    ("half_a_pixel", "every pixel has a source", "rows are not int64"),
+    ("moves_unseeded", "the same generator gives the same moves", "draw with the generator"),
+    ("moves_too_far", "sources lie within the margin", "cols come from 5 to 13"),
+    ("moves_in_place", "what it is given stays as it was", "its arguments['rows']"),
+    ("moves_globally", "global state stays as it was", "torch's global generator"),
+    ("NothingToPrune", "it can be built and pruned", "nothing to prune"),
+    ("Parametrized", "it can be built and pruned", "fc.weight is not a parameter"),
+    ("Tied", "no prunable weight is shared", "output.weight and again.weight are one weight"),
+    ("TwoOutputs", "it gives a logit for each class", "in training it returns a tuple"),
+    ("Big", "it gives a logit for each class", "it takes 40x40"),
+    ("DrawsElsewhere", "a draw is a function of the seed", "fc.weight is drawn differently for the same seed"),
+    ("SeedsItself", "a draw is a function of the seed", "the same for every seed"),
+    ("NotInTheStateDict", "the state dict is all there is", "persistent buffer"),
+    ("Unused", "every prunable weight gets a gradient", "spare.weight: the loss does not depend on it"),
+    ("OfTheBatch", "an evaluation sees one example at a time", "in a batch of one"),
+    ("AlwaysDropout", "an evaluation sees one example at a time", "is dropout on"),
+    ("WritesItsWeights", "pruned weights stay pruned", "pruned weights of fc.weight moved"),
+    ("Diverges", "pruned weights stay pruned", "the loss is not finite at step"),
+    ("CountsInItsClass", "a rewound training repeats itself", "keep no state in a class"),
+    ("CountsInItself", "a resumed training equals an uninterrupted one", "interrupted at step 6"),
+    ("float_images", "it gives images and classes", "train_x is float32: return uint8 pixels"),
+    ("flat_images", "it gives images and classes", "train_x is [200, 36]"),
+    ("too_few_classes", "it gives images and classes", "train has 200 images and 199 classes"),
+    ("class_out_of_range", "classes are counted from zero", "test_y, 13 of 40 lie outside 0 to 2"),
+    ("class_missing --classes 3", "every class can be learnt", "no example of class 2"),
+    ("good_data --shape 1 7 7", "sizes are as declared", "shape is declared as [1, 7, 7] and is [1, 6, 6]"),
+    ("changes", "a reading gives the same again", "train_x differs between two readings"),
+    ("test_in_train", "the test is not trained on", "40 of 40 test images"),
+    ("trembling", "a split parts the training examples", "the parts are not the whole"),
+    ("shivering", "a batch is a function of the step", "from step 1 on"),
+]
+GOOD = ["good_score", "good_treatment", "good_move", f"GoodNet {SMALL}", "good_data --classes 3"]
+
+
+def check(words: str, capsys: pytest.CaptureFixture[str]) -> tuple[int, dict[str, list[str]], str]:
+    """The exit code, the lines of each verdict, and the summary."""
+    code = main(["check", *words.split()])
+    lines = capsys.readouterr().out.splitlines()
+    told: dict[str, list[str]] = {}
+    for line in lines[1:-1]:
+        verdict, law = line[2:10].strip(), line[10:]
+        told.setdefault(verdict, []).append(law)
+    return code, told, lines[-1]
+
+
+@pytest.mark.parametrize(("what", "law", "words"), BREAKS, ids=[what for what, _, _ in BREAKS])
+def test_a_broken_law_is_named_and_no_other(
+    what: str, law: str, words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    size = SMALL if what[0].isupper() and what not in ("Big",) else ""
+    code, told, summary = check(f"broken.{what} {size}", capsys)
+    assert [line.partition(":")[0] for line in told["FAILED"]] == [law]
+    assert words in told["FAILED"][0]
+    assert code == 1
+    assert "1 FAILED" in summary
+
+
+def test_every_law_has_somebody_who_breaks_it() -> None:
+    laws = {law.__name__.replace("_", " ") for stages in STAGES.values() for stage in stages for law in stage}
+    beside = {"it needs what it declares"}  # below: what is named by path declares everything
+    assert {law for _, law, _ in BREAKS} == laws - beside
+
+
+@pytest.mark.parametrize("need", ["ref", "data", "seed"])
+def test_what_is_needed_and_not_declared_is_named(need: str) -> None:
+    function = getattr(broken, f"needs_{need}")
+    failed = [o for o in go_through(criteria.STAGES, criteria.Criterion(function, ())) if o.verdict == "FAILED"]
+    assert [o.law for o in failed] == ["it needs what it declares"]
+    assert f"needs=({need!r},)" in failed[0].found
+    assert {o.verdict for o in go_through(criteria.STAGES, criteria.Criterion(function, (need,)))} == {"ok"}
+
+
+@pytest.mark.parametrize("what", GOOD)
+def test_what_is_right_passes(what: str, capsys: pytest.CaptureFixture[str]) -> None:
+    code, told, summary = check(f"broken.{what}", capsys)
+    assert code == 0
+    assert set(told) == {"ok"}
+    assert summary == f"{len(told['ok'])} laws: {len(told['ok'])} ok"
+
+
+@pytest.mark.parametrize(
+    ("what", "words"),
+    [
+        (f"Dead {SMALL}", "every prunable weight gets a gradient: branch.weight: the gradient is all zero"),
+        ("one_test_image_in_train", "the test is not trained on: 1 of 40 test images"),
+    ],
+)
+def test_what_somebody_should_look_at_is_a_warning(what: str, words: str, capsys: pytest.CaptureFixture[str]) -> None:
+    code, told, _ = check(f"broken.{what}", capsys)
+    assert code == 0
+    assert "FAILED" not in told
+    assert told["warning"][0].startswith(words)
+
+
+def test_what_relies_on_a_broken_law_is_skipped(capsys: pytest.CaptureFixture[str]) -> None:
+    _, told, summary = check("broken.wrong_shape", capsys)
+    assert len(told["skipped"]) == 8
+    assert summary == "9 laws: 1 FAILED, 8 skipped; skipped are those that rely on a failed one"
+
+
+def test_arguments_shape_and_classes_reach_the_network(capsys: pytest.CaptureFixture[str]) -> None:
+    _, told, _ = check("broken.GoodNet --args width=2 --shape 1 6 6 --classes 3", capsys)
+    assert "conv.weight 2x1x3x3" in told["ok"][0]
+    assert "output.weight 3x10" in told["ok"][0]
+
+
+def test_registered_names_are_found_in_their_kind(capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("magnitude", "shuffle", "flip", "digits"):
+        assert check(name, capsys)[0] == 0
+
+
+def test_a_flag_says_what_no_signature_does(capsys: pytest.CaptureFixture[str]) -> None:
+    _, told, _ = check("broken.mystery --criterion", capsys)
+    assert told["FAILED"][0].startswith("it scores every prunable weight: it returns a Probe")
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        ("broken.mystery", r"shows by no parameter or annotation what it is: say which with one of --network, --crit"),
+        ("broken.NUMBER", r"broken.NUMBER is a int, neither a function nor a class"),
+        ("broken.good_scor", r"'good_scor' is not in broken.py; did you mean 'good_score'\?"),
+        ("no_such_module.Net", r"no module 'no_such_module' can be found"),
+        ("magnitud", r"there is no function or class 'magnitud'; did you mean 'magnitude'\?"),
+        ("magnitude --network", r"magnitude is a criterion, not a network: leave out --network"),
+        ("imp", r"imp is a method: laws are known for network, criterion, treatment, augmentation, dataset"),
+        ("", r"check: the following arguments are required: name"),
+        ("magnitude --shap 3", r"check: --shape 3: give three"),
+        ("magnitude --nothing", r"check: unrecognized arguments: --nothing"),
+        ("magnitude --network --dataset", r"not allowed with argument"),
+        ("broken.GoodNet --args width", r"--args width: write key=value"),
+        ("broken.GoodNet --classes 1", r"--classes 1: give two at least"),
+        ("broken.GoodNet --shape 3 32 x", r"invalid int value: 'x'"),
+        ("mnist --data-dir nowhere", r"dataset=mnist: .* is not under paths.data_dir=nowhere"),
+    ],
+)
+def test_a_mistake_is_one_line(
+    words: str, line: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lt_sweeps.datafiles._reachable", lambda host: False)
+    assert main(["check", *words.split()]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert re.fullmatch(f"lt_sweeps: .*{line}.*\n", err), err
+
+
+def test_a_module_that_cannot_be_imported_is_a_mistake(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "of_a_checked_user.py").write_text("import not_installed_anywhere\nclass Net: ...\n")
+    assert main(["check", "of_a_checked_user.Net"]) == 2
+    assert "of_a_checked_user.Net cannot be imported: ModuleNotFoundError" in capsys.readouterr().err
+
+
+def test_mistakes_are_told_before_torch_is_imported() -> None:
+    code = "import sys; from lt_sweeps.cli import main; code = main(sys.argv[1:]); assert 'torch' not in sys.modules"
+    for words in ("magnitud", "magnitude --nothing", "mnist --data-dir nowhere --dataset --classes 1"):
+        done = subprocess.run([sys.executable, "-c", code, "check", *words.split()], capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        assert len(done.stderr.splitlines()) == 1
+
+
+def test_colour_is_for_a_terminal(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check", "flip"]) == 0
+    assert "\033" not in capsys.readouterr().out
+    monkeypatch.setattr("lt_sweeps.output.Unbreakable.isatty", lambda self: True)
+    assert main(["check", "flip"]) == 0
+    assert "\033[32mok" in capsys.readouterr().out
+
+
+def test_a_law_that_raises_is_told_with_its_place() -> None:
+    def always(subject: int) -> str:
+        raise Broken("in the one place where it can be mended")
+
+    def never(subject: int) -> str:
+        return broken.mystery(subject, 1)  # type: ignore[call-arg]
+
+    first, second, third = go_through(((always, never), (always,)), 0)
+    assert first == Outcome("always", "FAILED", "in the one place where it can be mended")
+    assert second.found.startswith("it raised TypeError: mystery() takes 1 positional argument but 2 were given (test_")
+    assert third == Outcome("always", "skipped")
