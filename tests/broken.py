@@ -7,6 +7,7 @@ import random
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -162,6 +163,11 @@ class GoodNet(nn.Module):
         return self.output(nn.functional.dropout(self.fc(x).relu(), 0.1, self.training))
 
 
+class NeedsWidth(GoodNet):
+    def __init__(self, shape: tuple[int, ...], classes: int, width: int) -> None:
+        super().__init__(shape, classes, width)
+
+
 class NothingToPrune(nn.Module):
     def __init__(self, shape: tuple[int, ...], classes: int) -> None:
         super().__init__()
@@ -278,6 +284,11 @@ class CountsInItsClass(GoodNet):
 
     def forward(self, x: Tensor) -> Tensor:
         return super().forward(x * (1 + 1 / (1 + next(self.calls))) if self.training else x)
+
+
+class DrawsWithNumpy(GoodNet):
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x * np.random.uniform(0.5, 1.5) if self.training else x)
 
 
 class Diverges(GoodNet):

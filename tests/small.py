@@ -8,11 +8,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from lt_sweeps.check.example import half
 from lt_sweeps.datasets.examples import Examples
 from lt_sweeps.graph import Data, Dense, Init, Network, Part, Recipe, Ticket, Train
 from lt_sweeps.masks import Mask, dense
 from lt_sweeps.networks.build import build, initial
-from lt_sweeps.randomness import rng
 from lt_sweeps.registry import part
 
 OPTIMIZERS = {
@@ -81,5 +81,4 @@ def weights(seed: int = 0) -> dict[str, Tensor]:
 
 def half_mask(seed: int = 0) -> Mask:
     """About half of the small network's prunable weights."""
-    generator = rng(seed, "half")
-    return {name: torch.rand(ones.shape, generator=generator) < 0.5 for name, ones in dense(build(NETWORK))[0].items()}
+    return half(dense(build(NETWORK))[0], seed)

@@ -22,7 +22,7 @@ LAYERS = (
     ("methods",),
     ("experiment",),
     ("execution",),
-    ("sweep",),
+    ("sweep", "check"),
     ("main", "cli"),
 )
 TENSOR_FUNCTIONS = ("masks", "allocation", "scores", "treatments")
@@ -47,6 +47,7 @@ WITHOUT_TORCH = (
     "lt_sweeps.execution.plan",
     "lt_sweeps.report.table",
     "lt_sweeps.sweep",
+    "lt_sweeps.check.command",
     "lt_sweeps.main",
     "lt_sweeps.cli",
 )

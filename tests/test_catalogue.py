@@ -7,19 +7,18 @@ import importlib
 import inspect
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
-import torch
-from small import NETWORK, half_mask, weights
+from omegaconf import OmegaConf
 from test_sweep import cells_of
 
+from lt_sweeps.check import augmentations, criteria, datasets, trainings, treatments
+from lt_sweeps.check.candidate import candidate
+from lt_sweeps.check.laws import Stages, go_through
 from lt_sweeps.graph import Prune
 from lt_sweeps.main import CONF
-from lt_sweeps.masks import effective
-from lt_sweeps.networks.build import build
-from lt_sweeps.randomness import rng
-from lt_sweeps.registry import FOLDERS, Entry, catalogue, load
-from lt_sweeps.scores.probe import Probe
+from lt_sweeps.registry import FOLDERS, Entry, catalogue, load, part
 
 ALL = [(kind, entry) for kind in FOLDERS for entry in catalogue(kind).values()]
 NAMES = [f"{kind} {entry.name}" for kind, entry in ALL]
@@ -43,38 +42,42 @@ def test_the_table_read_from_the_source_is_what_python_sees(kind: str, entry: En
     assert entry.version >= 1
 
 
+def keeps(stages: Stages[Any], subject: object) -> bool:
+    """Whether every law holds, of those that `lt-sweeps check` runs."""
+    outcomes = list(go_through(stages, subject))
+    assert [outcome for outcome in outcomes if outcome.verdict in ("FAILED", "skipped")] == []
+    return bool(outcomes)
+
+
 @pytest.mark.parametrize("name", catalogue("criterion"))
-def test_every_criterion_scores_every_prunable_weight_and_nothing_pruned(name: str) -> None:
-    mask = half_mask()
-    junk = {n: torch.full_like(v, 1e6) for n, v in weights().items()}
-    wanted = catalogue("criterion")[name].needs
-
-    def scored(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-        probe = Probe(
-            weights=effective(state, mask),
-            mask=mask,
-            ref=weights(1) if "ref" in wanted else None,
-            generator=rng(0, "score"),
-            make_network=lambda: build(NETWORK),
-            make_examples=lambda: (torch.randn(20, 1, 8, 8, generator=rng(0)), torch.arange(20) % 10),
-        )
-        found: dict[str, torch.Tensor] = load("criterion", name)(probe)
-        return found
-
-    one = scored(weights())
-    assert {n: s.shape for n, s in one.items()} == {n: ones.shape for n, ones in mask.items()}
-    other = {n: torch.where(mask[n], v, junk[n]) if n in mask else v for n, v in weights().items()}
-    two = scored(other)
-    assert all(torch.equal(one[n][ones], two[n][ones]) for n, ones in mask.items())
+def test_every_criterion_keeps_the_laws(name: str) -> None:
+    assert keeps(criteria.STAGES, criteria.criterion(name))
 
 
 @pytest.mark.parametrize("name", catalogue("treatment"))
-def test_every_treatment_keeps_shapes_and_is_a_function_of_its_seed(name: str) -> None:
-    treat, mask, ref, end = load("treatment", name), half_mask(), weights(0), weights(1)
-    one, two = (treat(mask, ref, end, rng(5, "treat")) for _ in range(2))
-    assert {n: v.shape for n, v in one.items()} == {n: v.shape for n, v in ref.items()}
-    assert all(torch.equal(one[n], two[n]) for n in one)
-    assert all(torch.equal(ref[n], weights(0)[n]) for n in ref), "a treatment must not change what it is given"
+def test_every_treatment_keeps_the_laws(name: str) -> None:
+    assert keeps(treatments.STAGES, treatments.treatment(name))
+
+
+@pytest.mark.parametrize("name", catalogue("augmentation"))
+def test_every_augmentation_keeps_the_laws(name: str) -> None:
+    assert keeps(augmentations.STAGES, augmentations.augmentation(name))
+
+
+@pytest.mark.parametrize("name", catalogue("network"))
+def test_every_network_keeps_the_laws(name: str) -> None:
+    """On the smallest images it takes, from 4x4 on."""
+    declared = [OmegaConf.load(path).model for path in (CONF / "model").glob("*.yaml")]
+    side = max(4, *(model.get("min_side", 1) for model in declared if model.name == name))
+    assert keeps(trainings.STAGES, candidate(name, {}, (1, side, side), 10))
+
+
+@pytest.mark.parametrize("name", catalogue("dataset"))
+def test_every_data_set_keeps_the_laws(name: str, request: pytest.FixtureRequest) -> None:
+    declared = next(d for path in (CONF / "dataset").glob("*.yaml") if (d := OmegaConf.load(path)).name == name)
+    folder = request.getfixturevalue("data_dir") if declared.get("files") else Path("nowhere")
+    sizes = {"classes": declared.classes, "train": declared.train, "test": declared.test}
+    assert keeps(datasets.STAGES, datasets.Source(part("dataset", name), folder, tuple(declared.shape), **sizes))
 
 
 GROUPS = sorted({path.parent.name for path in CONF.glob("*/*.yaml")})

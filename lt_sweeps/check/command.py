@@ -6,7 +6,7 @@ import argparse
 import contextlib
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -16,7 +16,6 @@ from omegaconf.errors import OmegaConfBaseException
 from lt_sweeps.check import kinds
 from lt_sweeps.config import Config, DatasetConfig, Mistake, PathsConfig
 from lt_sweeps.datafiles import require
-from lt_sweeps.graph import Network
 from lt_sweeps.output import Unbreakable
 from lt_sweeps.registry import part
 
@@ -48,17 +47,24 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("name", help="a registered name, or an import path such as my.pkg.Net")
     which = parser.add_mutually_exclusive_group()
     for kind in kinds.SIGNS:
-        which.add_argument(f"--{kind}", dest="kind", action="store_const", const=kind, help=f"it is a {kind}")
-    parser.add_argument("--shape", type=int, nargs="+", metavar="N", help="of one image, C H W (network: 3 32 32)")
+        which.add_argument(
+            f"--{kind}",
+            dest="kind",
+            action="store_const",
+            const=kind,
+            help="what it is, where its signature does not say",
+        )
+    parser.add_argument("--shape", type=int, nargs=3, metavar=("C", "H", "W"), help="of one image (network: 3 32 32)")
     parser.add_argument("--classes", type=int, metavar="N", help="how many there are (network: 10)")
     parser.add_argument("--args", nargs="+", default=[], metavar="KEY=VALUE", help="what it is called with")
-    parser.add_argument("--data-dir", type=Path, default=Path(os.environ.get("LT_SWEEPS_DATA", "data")), metavar="DIR")
+    folder = Path(os.environ.get("LT_SWEEPS_DATA", "data"))
+    parser.add_argument("--data-dir", type=Path, default=folder, metavar="DIR", help="where data sets lie")
     asked = parser.parse_args(list(arguments))
     for word in asked.args:
         if "=" not in word:
             raise Mistake(f"check: --args {word}: write key=value")
-    if asked.shape and (len(asked.shape) != 3 or min(asked.shape) < 1):
-        raise Mistake(f"check: --shape {' '.join(map(str, asked.shape))}: give three, channels, height and width")
+    if asked.shape and min(asked.shape) < 1:
+        raise Mistake(f"check: --shape {' '.join(map(str, asked.shape))}: give channels, height and width, 1 at least")
     if asked.classes is not None and asked.classes < 2:
         raise Mistake(f"check: --classes {asked.classes}: give two at least")
     try:
@@ -70,7 +76,9 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
 
 def _outcomes(kind: str, asked: argparse.Namespace, conf: Path) -> Iterator[Outcome]:
     """The laws of a kind, gone through."""
-    from lt_sweeps.check import augmentations, criteria, treatments
+    declared = _declared(asked, conf) if kind == "dataset" else {}
+
+    from lt_sweeps.check import augmentations, criteria, datasets, treatments
     from lt_sweeps.check.laws import go_through
 
     match kind:
@@ -81,47 +89,29 @@ def _outcomes(kind: str, asked: argparse.Namespace, conf: Path) -> Iterator[Outc
         case "augmentation":
             return go_through(augmentations.STAGES, augmentations.augmentation(asked.name, asked.args))
         case "dataset":
-            return _dataset(asked, conf)
-    return _network(asked)
+            source = part("dataset", asked.name, asked.args)
+            return go_through(datasets.STAGES, datasets.Source(source, asked.data_dir.expanduser(), **declared))
+
+    from lt_sweeps.check import trainings  # with Lightning, which takes seconds
+    from lt_sweeps.check.candidate import candidate
+
+    shape, classes = tuple(asked.shape or SHAPE), asked.classes or CLASSES
+    return go_through(trainings.STAGES, candidate(asked.name, asked.args, shape, classes))
 
 
-def _network(asked: argparse.Namespace) -> Iterator[Outcome]:
-    from lt_sweeps.check import trainings
-    from lt_sweeps.check.laws import go_through
-
-    built = part("network", asked.name, asked.args)
-    network = Network(built, tuple(asked.shape or SHAPE), asked.classes or CLASSES)
-    return go_through(trainings.STAGES, trainings.Trainee(network))
-
-
-def _dataset(asked: argparse.Namespace, conf: Path) -> Iterator[Outcome]:
-    declared = _declared(asked.name, conf)
-    if declared:
-        dataset = DatasetConfig(name=asked.name, files=declared.get("files", []), host=declared.get("host"))
-        require(Config(dataset=dataset, paths=PathsConfig(data_dir=str(asked.data_dir))))
-
-    from lt_sweeps.check import datasets
-    from lt_sweeps.check.laws import go_through
-
-    shape = asked.shape or declared.get("shape")
-    source = datasets.Source(
-        part("dataset", asked.name, asked.args),
-        asked.data_dir.expanduser(),
-        shape=tuple(shape) if shape else None,
-        classes=asked.classes or declared.get("classes"),
-        train=declared.get("train"),
-        test=declared.get("test"),
-    )
-    return go_through(datasets.STAGES, source)
-
-
-def _declared(name: str, conf: Path) -> Mapping[str, Any]:
-    """The yaml of a data set, if it has one."""
-    for path in sorted((conf / "dataset").glob("*.yaml")):
-        found: Any = OmegaConf.to_container(OmegaConf.load(path))
-        if found.get("name") == name:
-            return dict(found)
-    return {}
+def _declared(asked: argparse.Namespace, conf: Path) -> dict[str, Any]:
+    """What the flags, or else the yaml of a data set, say that it is. Raises Mistake where its files are missing."""
+    files: Any = [OmegaConf.to_container(OmegaConf.load(path)) for path in sorted((conf / "dataset").glob("*.yaml"))]
+    found: dict[str, Any] = next((declared for declared in files if declared.get("name") == asked.name), {})
+    dataset = DatasetConfig(name=asked.name, files=found.get("files", []), host=found.get("host"))
+    require(Config(dataset=dataset, paths=PathsConfig(data_dir=str(asked.data_dir))))
+    shape = asked.shape or found.get("shape")
+    return {
+        "shape": tuple(shape) if shape else None,
+        "classes": asked.classes or found.get("classes"),
+        "train": found.get("train"),
+        "test": found.get("test"),
+    }
 
 
 def _tell(what: str, outcomes: Iterator[Outcome]) -> int:
@@ -135,7 +125,6 @@ def _tell(what: str, outcomes: Iterator[Outcome]) -> int:
             word = f"\033[{COLOURS[outcome.verdict]}m{word}\033[0m"
         print(f"  {word}{outcome.law}{': ' if outcome.found else ''}{outcome.found}", flush=True)
     told = ", ".join(f"{n} {verdict}" for verdict, n in counts.items() if n)
-    print(
-        f"{sum(counts.values())} laws: {told}{'; skipped are those that rely on a failed one' * bool(counts['skipped'])}"
-    )
+    why = "; skipped are those that rely on a failed one" if counts["skipped"] else ""
+    print(f"{sum(counts.values())} laws: {told}{why}")
     return 1 if counts["FAILED"] else 0

@@ -167,7 +167,7 @@ def it_needs_what_it_declares(criterion: Criterion) -> str:
             raise Broken(f"it looks at {need!r}, which it does not declare: {mend}") from error
         if found:
             raise Broken(f"{found} get another score with another {need!r}, which it does not declare: {mend}")
-    return f"needs {', '.join(criterion.needs) or 'nothing'} beside the ticket"
+    return f"in its keys: {', '.join(criterion.needs) or 'nothing'} beside the ticket"
 
 
 def _without_ref() -> Probe:
@@ -189,7 +189,12 @@ def the_order_of_names_changes_nothing(criterion: Criterion) -> str:
     """A dict that was written and read again may be in another order."""
     plain, probe = _probe(), _probe()
     assert probe.ref is not None
-    turned = replace(probe, **{n: dict(reversed(getattr(probe, n).items())) for n in ("weights", "mask", "ref")})
+    turned = replace(
+        probe,
+        weights=dict(reversed(probe.weights.items())),
+        mask=dict(reversed(probe.mask.items())),
+        ref=dict(reversed(probe.ref.items())),
+    )
     if found := _differing(criterion(plain), criterion(turned)):
         raise Broken(f"{found} get another score when names come in another order: go through sorted(probe.mask)")
     return ""

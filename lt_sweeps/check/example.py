@@ -38,7 +38,7 @@ def half(mask: Mask, seed: int = 0) -> Mask:
 
 
 def noise(data_dir: Path, shape: list[int], classes: int) -> Arrays:
-    """48 images of noise to train on, 8 to test on."""
-    x = torch.randint(256, (56, *shape), generator=rng(0, "noise"), dtype=torch.uint8)
-    y = torch.arange(56) % classes
-    return Arrays(x[:48], y[:48], x[48:], y[48:])
+    """32 images of noise to train on, 8 to test on."""
+    x = torch.randint(256, (40, *shape), generator=rng(0, "noise"), dtype=torch.uint8)
+    y = torch.arange(40) % classes
+    return Arrays(x[:32], y[:32], x[32:], y[32:])

@@ -1,77 +1,45 @@
-"""The laws of a network: that it can be drawn, masked, saved and evaluated. How it trains is beside, in trainings.py."""
+"""The laws of a network that stands still: it can be drawn, masked, saved and evaluated."""
 
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass
-from functools import cached_property
 
 import torch
 from torch import Tensor, nn
 
-from lt_sweeps.check.example import half
+from lt_sweeps.check.candidate import Candidate
 from lt_sweeps.check.laws import Broken, Doubt, surroundings, told
 from lt_sweeps.graph import Network
-from lt_sweeps.masks import Mask, State, dense
+from lt_sweeps.masks import dense
 from lt_sweeps.networks.build import build, initial
-from lt_sweeps.randomness import rng
 
 LARGEST = 256  # the side of the largest image that is tried
 CLOSE = 1e-4  # of the largest logit: sums of floats in another order differ by less
 
 
-@dataclass(frozen=True)
-class Subject:
-    """Somebody's network, a draw of its weights, and a mask of about half of them."""
-
-    network: Network
-
-    @cached_property
-    def weights(self) -> State:
-        """Initial weights."""
-        return initial(self.network, 0)
-
-    @cached_property
-    def mask(self) -> Mask:
-        """About half of the prunable weights."""
-        return half(dense(self.module())[0])
-
-    def module(self, seed: int = 0) -> nn.Module:
-        """The network as it is built after `seed` was set for all that draws."""
-        with surroundings(seed):
-            return build(self.network)
-
-    def loaded(self) -> nn.Module:
-        """The network with its initial weights."""
-        module = self.module()
-        module.load_state_dict(self.weights)
-        return module
-
-    def images(self, count: int) -> Tensor:
-        """Noise that looks normalised."""
-        return torch.randn(count, *self.network.shape, generator=rng(0, "images"))
-
-
-def logits(subject: Subject, module: nn.Module, images: Tensor, seed: int = 0) -> Tensor:
+def logits(candidate: Candidate, module: nn.Module, images: Tensor, seed: int = 0) -> Tensor:
     """What a network makes of images. Raises Broken unless these are logits, one for each class."""
     with surroundings(seed):
         found = module(images)
     mode = "training" if module.training else "evaluation"
     if not isinstance(found, Tensor):
         raise Broken(f"in {mode} it returns a {type(found).__name__}: return the logits alone")
-    if found.shape != (len(images), subject.network.classes):
+    if found.shape != (len(images), candidate.network.classes):
         raise Broken(
             f"in {mode} it makes {list(found.shape)} of {list(images.shape)}: "
-            f"return logits, {[len(images), subject.network.classes]}"
+            f"return logits, {[len(images), candidate.network.classes]}"
         )
     if not bool(found.isfinite().all()):
         raise Broken(f"in {mode} its logits are not finite: mend the initial weights or the normalisation")
     return found
 
 
-def it_can_be_built_and_pruned(subject: Subject) -> str:
+def it_can_be_built_and_pruned(candidate: Candidate) -> str:
     """The weights of linear and convolution layers, each a parameter of that name in the state dict."""
-    module = subject.module()
+    try:
+        module = candidate.module()
+    except TypeError as error:
+        raise Broken(f"{told(error)}: give what it needs by --args key=value, in a sweep model.args") from error
     layers = [name for name, layer in module.named_modules() if isinstance(layer, nn.modules.lazy.LazyModuleMixin)]
     if layers:
         raise Broken(f"{layers[0]} is a lazy layer, whose weights are not there before it has seen data: give its size")
@@ -90,9 +58,9 @@ def it_can_be_built_and_pruned(subject: Subject) -> str:
     return f"{sum(ones.numel() for ones in mask.values()):,} prunable weights: {', '.join(layers)}"
 
 
-def no_prunable_weight_is_shared(subject: Subject) -> str:
+def no_prunable_weight_is_shared(candidate: Candidate) -> str:
     """Two masks on one memory would undo each other."""
-    module, found = subject.module(), dict[int, list[str]]()
+    module, found = candidate.module(), dict[int, list[str]]()
     for name, weight in module.named_parameters(remove_duplicate=False):
         found.setdefault(weight.untyped_storage().data_ptr(), []).append(name)
     prunable = dense(module)[0]
@@ -102,19 +70,19 @@ def no_prunable_weight_is_shared(subject: Subject) -> str:
     return ""
 
 
-def it_gives_a_logit_for_each_class(subject: Subject) -> str:
+def it_gives_a_logit_for_each_class(candidate: Candidate) -> str:
     """(N, C, H, W) -> (N, classes), finite, in training and in evaluation."""
-    module = subject.module()
+    module = candidate.module()
     try:
         for mode in (True, False):
-            logits(subject, module.train(mode), subject.images(2))
+            logits(candidate, module.train(mode), candidate.images(2))
     except Broken:
         raise
     except Exception as error:
-        least = _least_side(subject.network, start=max(subject.network.shape[1:]) + 1)
+        least = _least_side(candidate.network, start=max(candidate.network.shape[1:]) + 1)
         mend = f"; it takes {least}x{least}" if least else ""
-        raise Broken(f"on images of {_sides(subject.network)} {told(error)}{mend}") from error
-    least = _least_side(subject.network, start=1)
+        raise Broken(f"on images of {_sides(candidate.network)} {told(error)}{mend}") from error
+    least = _least_side(candidate.network, start=1)
     return f"takes images from {least}x{least} on: model.min_side={least}" if least else ""
 
 
@@ -149,17 +117,17 @@ def _takes(network: Network, side: int) -> bool:
         return False
 
 
-def a_draw_is_a_function_of_the_seed(subject: Subject) -> str:
+def a_draw_is_a_function_of_the_seed(candidate: Candidate) -> str:
     """The same weights for the same seed, whatever was drawn before; others for another."""
     draws = []
     for before, seed in ((1, 0), (2, 0), (1, 1)):
         with surroundings(before):
-            draws.append(initial(subject.network, seed))
+            draws.append(initial(candidate.network, seed))
     one, two, other = draws
     for name in one:
         if not torch.equal(one[name], two[name]):
             raise Broken(f"{name} is drawn differently for the same seed: draw from torch's global generator only")
-    if all(torch.equal(one[name], other[name]) for name in subject.mask):
+    if all(torch.equal(one[name], other[name]) for name in candidate.mask):
         raise Broken(
             "prunable weights are the same for every seed, so no re-initialisation differs: "
             "do not seed or load weights where it is built"
@@ -167,12 +135,12 @@ def a_draw_is_a_function_of_the_seed(subject: Subject) -> str:
     return ""
 
 
-def the_state_dict_is_all_there_is(subject: Subject) -> str:
+def the_state_dict_is_all_there_is(candidate: Candidate) -> str:
     """Weights loaded into a network that was built elsewhere compute the same."""
-    one, two = subject.module(seed=1), subject.module(seed=2)
+    one, two = candidate.module(seed=1), candidate.module(seed=2)
     two.load_state_dict(one.state_dict())
     with torch.no_grad():
-        same = torch.equal(*(logits(subject, module.eval(), subject.images(4)) for module in (one, two)))
+        same = torch.equal(*(logits(candidate, module.eval(), candidate.images(4)) for module in (one, two)))
     if not same:
         raise Broken(
             "its logits change when its state dict is loaded into another: "
@@ -181,12 +149,12 @@ def the_state_dict_is_all_there_is(subject: Subject) -> str:
     return f"{len(one.state_dict())} tensors"
 
 
-def every_prunable_weight_gets_a_gradient(subject: Subject) -> str:
+def every_prunable_weight_gets_a_gradient(candidate: Candidate) -> str:
     """Of a finite loss; a layer without one is not used, or is not trained, and spoils every count."""
-    module, count = subject.loaded().train(), 8
-    classes = torch.arange(count) % subject.network.classes
-    nn.functional.cross_entropy(logits(subject, module, subject.images(count)), classes).backward()
-    gradients = {name: dict(module.named_parameters())[name].grad for name in subject.mask}
+    module, count = candidate.loaded().train(), 8
+    classes = torch.arange(count) % candidate.network.classes
+    nn.functional.cross_entropy(logits(candidate, module, candidate.images(count)), classes).backward()
+    gradients = {name: dict(module.named_parameters())[name].grad for name in candidate.mask}
     if unused := [name for name, gradient in gradients.items() if gradient is None]:
         raise Broken(
             f"{', '.join(unused)}: the loss does not depend on it, or it does not require a gradient: "
@@ -199,14 +167,14 @@ def every_prunable_weight_gets_a_gradient(subject: Subject) -> str:
     return Doubt(f"{', '.join(dead)}: the gradient is all zero at the start") if dead else ""
 
 
-def an_evaluation_sees_one_example_at_a_time(subject: Subject) -> str:
+def an_evaluation_sees_one_example_at_a_time(candidate: Candidate) -> str:
     """The same again when repeated, and the same in a batch of one: accuracies depend on neither."""
-    module, images = subject.loaded().eval(), subject.images(8)
+    module, images = candidate.loaded().eval(), candidate.images(8)
     with torch.no_grad():
-        together, again = (logits(subject, module, images, seed) for seed in (1, 2))
+        together, again = (logits(candidate, module, images, seed) for seed in (1, 2))
         if not torch.equal(together, again):
             raise Broken("its logits change when evaluation is repeated: is dropout on, or a counter counting?")
-        alone = torch.cat([logits(subject, module, image[None], 1) for image in images])
+        alone = torch.cat([logits(candidate, module, image[None], 1) for image in images])
     difference = float((together - alone).abs().max() / together.abs().max().clamp(min=1e-12))
     if difference > CLOSE:
         raise Broken(
