@@ -74,7 +74,7 @@ def told(error: Exception) -> str:
 def surroundings(seed: int) -> Iterator[None]:
     """All global generators seeded with `seed`, and afterwards everything global as it was before."""
     torch_state, grad, dtype = torch.get_rng_state(), torch.is_grad_enabled(), torch.get_default_dtype()
-    numpy_state, python_state = np.random.get_state(), random.getstate()
+    numpy_state, python_state, threads = np.random.get_state(), random.getstate(), torch.get_num_threads()
     torch.manual_seed(seed)
     np.random.seed(seed)
     random.seed(seed)
@@ -84,6 +84,7 @@ def surroundings(seed: int) -> Iterator[None]:
         torch.set_rng_state(torch_state)
         torch.set_grad_enabled(grad)
         torch.set_default_dtype(dtype)
+        torch.set_num_threads(threads)
         np.random.set_state(numpy_state)
         random.setstate(python_state)
 
