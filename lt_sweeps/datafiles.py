@@ -5,17 +5,30 @@ from __future__ import annotations
 import socket
 import threading
 from pathlib import Path
+from typing import Any
 
-from lt_sweeps.config import Config, Mistake
+from omegaconf import OmegaConf
+
+from lt_sweeps.config import CONF, DatasetConfig, Mistake
 
 
-def require(config: Config) -> None:
-    """Raise Mistake unless the files are under `paths.data_dir`, or torchvision can download them there."""
-    dataset, folder = config.dataset, Path(config.paths.data_dir).expanduser()
+def declared(name: str) -> DatasetConfig | None:
+    """What `conf/dataset` says of a registered data set."""
+    for path in sorted((CONF / "dataset").glob("*.yaml")):
+        told = OmegaConf.merge(OmegaConf.structured(DatasetConfig), OmegaConf.load(path))
+        if told.name == name:
+            found: Any = OmegaConf.to_object(told)
+            return found
+    return None
+
+
+def require(dataset: DatasetConfig, data_dir: str | Path) -> None:
+    """Raise Mistake unless the files are under `data_dir`, or torchvision can download them there."""
+    folder = Path(data_dir).expanduser()
     missing = [f for f in dataset.files if not any((folder / name).exists() for name in f.split("|"))]
     if missing and not (dataset.host and _reachable(dataset.host)):
         raise Mistake(
-            f"dataset={dataset.name}: {missing[0].split('|')[0]} is not under paths.data_dir={config.paths.data_dir} "
+            f"dataset={dataset.name}: {missing[0].split('|')[0]} is not under paths.data_dir={data_dir} "
             f"and cannot be downloaded here: set paths.data_dir or LT_SWEEPS_DATA to where the data lies"
         )
 

@@ -53,7 +53,7 @@ def run(cells: Sequence[Cell], command: str, *, only_plan: bool = False) -> None
     plan = planning.make(experiments, store)
     if plan.jobs and not only_plan:
         for c in cells:
-            datafiles.require(c.config)
+            datafiles.require(c.config.dataset, c.config.paths.data_dir)
             for content in origins.files(c.config):
                 store.put(content)
         _require_accelerator(first)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import os
 import sys
 from collections.abc import Iterator, Sequence
@@ -14,9 +13,8 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from lt_sweeps.check import kinds
-from lt_sweeps.config import Config, DatasetConfig, Mistake, PathsConfig
-from lt_sweeps.datafiles import require
-from lt_sweeps.output import Unbreakable
+from lt_sweeps.config import DatasetConfig, Mistake
+from lt_sweeps.datafiles import declared, require
 from lt_sweeps.registry import part
 
 if TYPE_CHECKING:
@@ -26,16 +24,11 @@ COLOURS = {"ok": "32", "warning": "33", "FAILED": "31", "skipped": "2"}
 SHAPE, CLASSES = (3, 32, 32), 10  # of a network's images, where nothing is said
 
 
-def main(arguments: Sequence[str], conf: Path) -> int:
-    """Run a command line; returns the exit code: 0, 1 if a law fails, 2 for a mistake."""
-    try:
-        asked = _parse(arguments)
-        kind = kinds.find(asked.name, asked.kind)
-        with contextlib.redirect_stdout(Unbreakable(sys.stdout)):  # type: ignore[type-var]
-            return _tell(f"{kind} {asked.name}", _outcomes(kind, asked, conf))
-    except Mistake as mistake:
-        print(f"lt_sweeps: {mistake}", file=sys.stderr)
-        return 2
+def main(arguments: Sequence[str]) -> int:
+    """Run a command line; returns the exit code: 0, 1 if a law fails. Raises Mistake."""
+    asked = _parse(arguments)
+    kind = kinds.find(asked.name, asked.kind)
+    return _tell(f"{kind} {asked.name}", _outcomes(kind, asked))
 
 
 def _parse(arguments: Sequence[str]) -> argparse.Namespace:
@@ -74,9 +67,9 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     return asked
 
 
-def _outcomes(kind: str, asked: argparse.Namespace, conf: Path) -> Iterator[Outcome]:
+def _outcomes(kind: str, asked: argparse.Namespace) -> Iterator[Outcome]:
     """The laws of a kind, gone through."""
-    declared = _declared(asked, conf) if kind == "dataset" else {}
+    said = _declared(asked) if kind == "dataset" else {}
 
     from lt_sweeps.check import augmentations, criteria, datasets, treatments
     from lt_sweeps.check.laws import go_through
@@ -90,7 +83,7 @@ def _outcomes(kind: str, asked: argparse.Namespace, conf: Path) -> Iterator[Outc
             return go_through(augmentations.STAGES, augmentations.augmentation(asked.name, asked.args))
         case "dataset":
             source = part("dataset", asked.name, asked.args)
-            return go_through(datasets.STAGES, datasets.Source(source, asked.data_dir.expanduser(), **declared))
+            return go_through(datasets.STAGES, datasets.Source(source, asked.data_dir.expanduser(), **said))
 
     from lt_sweeps.check import trainings  # with Lightning, which takes seconds
     from lt_sweeps.check.candidate import candidate
@@ -99,18 +92,16 @@ def _outcomes(kind: str, asked: argparse.Namespace, conf: Path) -> Iterator[Outc
     return go_through(trainings.STAGES, candidate(asked.name, asked.args, shape, classes))
 
 
-def _declared(asked: argparse.Namespace, conf: Path) -> dict[str, Any]:
+def _declared(asked: argparse.Namespace) -> dict[str, Any]:
     """What the flags, or else the yaml of a data set, say that it is. Raises Mistake where its files are missing."""
-    files: Any = [OmegaConf.to_container(OmegaConf.load(path)) for path in sorted((conf / "dataset").glob("*.yaml"))]
-    found: dict[str, Any] = next((declared for declared in files if declared.get("name") == asked.name), {})
-    dataset = DatasetConfig(name=asked.name, files=found.get("files", []), host=found.get("host"))
-    require(Config(dataset=dataset, paths=PathsConfig(data_dir=str(asked.data_dir))))
-    shape = asked.shape or found.get("shape")
+    known = declared(asked.name)
+    require(known or DatasetConfig(name=asked.name), asked.data_dir)
+    shape = asked.shape or (known.shape if known else None)
     return {
         "shape": tuple(shape) if shape else None,
-        "classes": asked.classes or found.get("classes"),
-        "train": found.get("train"),
-        "test": found.get("test"),
+        "classes": asked.classes or (known.classes if known else None),
+        "train": known.train if known else None,
+        "test": known.test if known else None,
     }
 
 

@@ -8,10 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from omegaconf import OmegaConf
-
 from lt_sweeps import datafiles
-from lt_sweeps.config import CONF, Config, DatasetConfig, PathsConfig
 from lt_sweeps.graph import Data, Part, Recipe
 from lt_sweeps.keys import Spec, digest
 from lt_sweeps.registry import catalogue
@@ -32,13 +29,11 @@ def recipe_of(card: Card, *, trust: bool) -> Recipe:
     return _spec(card, Recipe, "recipe", trust)
 
 
-def require(card: Card, data: Data, data_dir: Path) -> None:
+def require(data: Data, data_dir: Path) -> None:
     """Raise Mistake unless the examples are there, or can be fetched from where *we* know that they are."""
-    for path in sorted((CONF / "dataset").glob("*.yaml")):
-        known = OmegaConf.merge(OmegaConf.structured(DatasetConfig), OmegaConf.load(path))
-        if known.name == data.source.name:
-            found: DatasetConfig = OmegaConf.to_object(known)  # type: ignore[assignment]
-            datafiles.require(Config(dataset=found, paths=PathsConfig(str(data_dir))))
+    known = datafiles.declared(data.source.name)
+    if known is not None:
+        datafiles.require(known, data_dir)
 
 
 def data_folder(given: Path | None) -> Path:

@@ -37,7 +37,7 @@ def train(folder: Path, data_dir: Path | None, runs: Path, accelerator: str, *, 
     )
     store = Store(runs.expanduser() / "store")
     if run.key not in store:
-        require(card, data, where)
+        require(data, where)
         for content in (card.weights, card.mask):
             store.put(content)
         cell = Experiment((run,), {}, {}, "", False, "collapse")

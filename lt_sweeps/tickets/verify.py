@@ -26,7 +26,7 @@ def verify(card: Card, data_dir: Path | None, *, trust: bool) -> Iterator[str]:
         return
     data, folder = data_of(card, trust=trust), data_folder(data_dir)
     try:
-        require(card, data, folder)
+        require(data, folder)
     except Mistake as reason:
         yield f"not evaluated: {reason}"
         return
