@@ -34,16 +34,39 @@ def schedule(described: Part, over: Optimizer, step: int) -> LRScheduler:
     return made
 
 
-@register("schedule", version=1)
+@register("schedule", version=2)
 def warmup_multistep(optimizer: Optimizer, milestones: list[int], gamma: float = 0.1, warmup: int = 0) -> LRScheduler:
-    """Linear warm-up from 0 over `warmup` iterations, then a factor `gamma` at each milestone.
+    """Linear warm-up from 0, `step / warmup` of the rate, then a factor `gamma` at each milestone.
+
+    The first step trains at 0 and step `warmup` at the full rate, as in open_lth and Renda et al. 2020's code.
 
     >>> import torch
     >>> sgd = torch.optim.SGD([torch.zeros(1)], lr=1.0)
     >>> rates = warmup_multistep(sgd, [3], warmup=2).lr_lambdas[0]
     >>> [rates(step) for step in range(5)]
-    [0.5, 1.0, 1.0, 0.1, 0.1]
+    [0.0, 0.5, 1.0, 0.1, 0.1]
     """
     return LambdaLR(
-        optimizer, lambda step: min(1.0, (step + 1) / max(1, warmup)) * gamma ** bisect_right(milestones, step)
+        optimizer,
+        lambda step: (step / warmup if step < warmup else 1.0) * gamma ** bisect_right(milestones, step),
+    )
+
+
+@register("schedule", version=1)
+def triangular(optimizer: Optimizer, warmup: int, total_steps: int, start: float = 0.0) -> LRScheduler:
+    """Linearly from `start` of the rate to all of it at step `warmup`, and to 0 at step `total_steps` (TurboPrune).
+
+    >>> import torch
+    >>> sgd = torch.optim.SGD([torch.zeros(1)], lr=1.0)
+    >>> rates = triangular(sgd, warmup=2, total_steps=4, start=0.5).lr_lambdas[0]
+    >>> [rates(step) for step in range(5)]
+    [0.5, 0.75, 1.0, 0.5, 0.0]
+    """
+    return LambdaLR(
+        optimizer,
+        lambda step: (
+            start + (1 - start) * step / warmup
+            if step < warmup
+            else max(0, total_steps - step) / max(1, total_steps - warmup)
+        ),
     )
