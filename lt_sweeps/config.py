@@ -59,7 +59,9 @@ class RecipeConfig:
     """How a paper trains: times in published iterations or epochs."""
 
     name: str = MISSING
-    source: str = MISSING  # where it is published, and what that source leaves open
+    source: str = MISSING  # where it is published
+    open: dict[str, str] = field(default_factory=dict)  # what that leaves open: field -> what is chosen here, and why
+    differs: dict[str, str] = field(default_factory=dict)  # field -> what they do there and cannot be had here
     steps: str = MISSING  # "50000it" or "160ep"
     batch_size: int = MISSING
     optimizer: Target = field(default_factory=Target)
