@@ -101,7 +101,10 @@ def _network(config: Config) -> Network:
 def _choices(config: Config, time: budgets.Clock, recipe: Recipe, begin: int) -> Choices:
     """The slots of the method; `begin` is the step at which the first training begins, 0 but for a given ticket."""
     prune, rewind, seeds = config.prune, config.rewind, config.seeds
-    step = max(begin, time.at(rewind.step, "rewind.step"))
+    step = time.at(rewind.step, "rewind.step")
+    if step and rewind.name == "init":
+        raise Mistake(f"rewind.step={rewind.step}: rewind=init goes back to 0; choose rewind=step, or rewind.step=0it")
+    step = max(begin, step)
     if begin >= recipe.steps:
         raise Mistake(f"ticket={config.ticket}: begins at step {begin} of a training that ends at {recipe.steps}")
     if step >= recipe.steps:

@@ -50,6 +50,7 @@ WITHOUT_TORCH = (
     "lt_sweeps.check.command",
     "lt_sweeps.main",
     "lt_sweeps.cli",
+    "lt_sweeps.listing",
 )
 
 

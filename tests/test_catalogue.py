@@ -87,14 +87,12 @@ GROUPS = sorted({path.parent.name for path in CONF.glob("*/*.yaml")})
 def test_every_option_composes_to_a_checked_experiment(option: str) -> None:
     words = [option] if option != "model=custom" else [option, "model._target_=small.Net"]
     if option.startswith("experiment="):
-        words.append("sweep=s")
+        words += ["sweep=s", "recipe.steps=100000it"]  # beyond every rewind point
     if option in ("prune=one_shot", "budget=smoke"):
         words.append("recipe.steps=50it")
     # a recipe belongs to a data set with as many channels
-    if option.startswith("recipe=") and "cifar10" in option:
-        words.insert(0, "dataset=cifar10")
-    if option == "recipe=lenet_mnist":
-        words.insert(0, "dataset=mnist")
+    if option.startswith("recipe="):
+        words = [f"dataset={data}" for data in ("mnist", "cifar10", "imagenet") if f"_{data}" in option] + words
     if option in ("rewind=step", "recipe=vgg16_cifar10"):
         words.append("recipe.steps=600it")
     assert cells_of(*words)[0].experiment.levels

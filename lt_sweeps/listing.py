@@ -1,0 +1,161 @@
+"""`lt-sweeps list`: what there is to choose, read from `conf/` and docstrings; it composes nothing and is quick."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+
+from lt_sweeps.config import Mistake, RecipeConfig
+from lt_sweeps.registry import HERE, catalogue, nearest
+
+WIDTH = 100
+KINDS = {"criterion": "criterion", "dataset": "dataset", "model": "network", "prune": "method"}
+PROSE = ("name", "source", "open", "differs")  # of a recipe; its other keys are the fields that train
+
+
+def show(words: Sequence[str], conf: Path) -> int:
+    """Print `[group [option]] [--json]` of the options in `conf`; returns the exit code. Raises Mistake."""
+    asked = [word for word in words if word != "--json"]
+    found = options(conf, *asked)
+    print(json.dumps(found, indent=1) if "--json" in words else "\n".join(_told(found, len(asked), conf)))
+    return 0
+
+
+def options(conf: Path, group: str | None = None, name: str | None = None, *more: str) -> dict[str, dict[str, Any]]:
+    """Group -> option -> what it is; of a recipe also `source`, `fields`, `open` and `differs`. Raises Mistake."""
+    if more or any(word.startswith("-") for word in (group, name) if word):
+        raise Mistake("lt-sweeps list [group [option]] [--json]")
+    there: dict[str, dict[str, Path]] = {}
+    for path in sorted(conf.glob("*/*.yaml")):
+        there.setdefault(path.parent.name, {})[path.stem] = path
+    groups = [_one_of(there, group, "group")] if group else list(there)
+    return {
+        g: {n: _described(there[g][n]) for n in ([_one_of(there[g], name, g)] if name else there[g])} for g in groups
+    }
+
+
+def _one_of(there: Mapping[str, Any], word: str, what: str) -> str:
+    if word not in there:
+        raise Mistake(f"there is no {what} {word!r}{nearest(word, there) or '; there is ' + ', '.join(there)}")
+    return word
+
+
+def _described(path: Path) -> dict[str, Any]:
+    found: dict[str, Any] = {"about": _comment(path) or _docstring(path)}
+    if path.parent.name == "recipe":
+        recipe = _inherited(path)
+        found |= {"source": recipe["source"], "fields": flat(recipe)}
+        found |= {notes: recipe.get(notes, {}) for notes in ("open", "differs")}
+    return found
+
+
+def _comment(path: Path) -> str:
+    """The first sentence of a file's first comment."""
+    lines = []
+    for line in path.read_text().splitlines():
+        if not line.startswith("# ") or line.startswith("#   "):  # no comment, or a command
+            break
+        if not line.startswith("# @package"):
+            lines.append(line[2:])
+    return re.split(r"(?<=\.)\s+(?=[A-Z])", " ".join(lines))[0].rstrip(":")
+
+
+def _docstring(path: Path) -> str:
+    """The first line of the docstring of the registered function that an option names."""
+    own: Any = OmegaConf.load(path)
+    name = own.get("name")
+    entry = catalogue(KINDS[path.parent.name]).get(name) if path.parent.name in KINDS else None
+    if entry is None:
+        return ""
+    file = (HERE.parent / entry.module.replace(".", "/")).with_suffix(".py")
+    for item in ast.parse(file.read_text()).body:
+        if isinstance(item, ast.FunctionDef) and item.name == name:
+            return (ast.get_docstring(item) or "").partition("\n")[0]
+    return ""
+
+
+def _inherited(path: Path) -> dict[str, Any]:
+    """A recipe's file over those beside it that its defaults list names."""
+    own: Any = OmegaConf.load(path)
+    parents = [word for word in own.pop("defaults", []) if word != "_self_"]
+    merged = OmegaConf.merge(*(_inherited(path.with_stem(parent)) for parent in parents), own)
+    plain: Any = OmegaConf.to_container(merged)
+    return plain
+
+
+def flat(recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """Every field of a recipe that says how it trains, with the schema's default where the recipe is silent.
+
+    >>> nine = {"steps": "9it", "optimizer": {"_target_": "torch.optim.SGD", "args": {"lr": 0.1}}}
+    >>> flat(nine)["steps"], flat(nine)["optimizer.lr"], flat(nine)["last_batch"]
+    ('9it', 0.1, 'drop')
+    """
+    found: dict[str, Any] = {}
+    for name, silent in asdict(RecipeConfig()).items():
+        value = recipe.get(name, silent)
+        if name in ("optimizer", "schedule"):
+            found[name] = value["_target_"]
+            found |= {f"{name}.{argument}": given for argument, given in value.get("args", {}).items()}
+        elif name not in PROSE:
+            found[name] = value
+    return found
+
+
+def _told(found: Mapping[str, Mapping[str, Any]], depth: int, conf: Path) -> Iterator[str]:
+    """The answer for people: an overview, a group with its recipes' sources, or one option in full."""
+    for group, described in found.items():
+        if depth < 2:
+            yield group
+        for name, option in described.items():
+            if depth == 2 and "fields" in option:
+                yield from _recipe(name, option)
+            elif depth == 2:
+                yield from _wrapped(f"{group}={name}: {option['about']}", "", 0)
+                yield "\n" + (conf / group / f"{name}.yaml").read_text().rstrip()
+            else:
+                yield from _wrapped(option["about"], f"  {name:<24}", 26)
+            if depth == 1 and "fields" in option:
+                yield from _wrapped(_in_one_line(option["fields"]), " " * 26, 26)
+                yield from _wrapped(option["source"], " " * 26, 26)
+                for notes in ("open", "differs"):
+                    if option[notes]:
+                        yield from _wrapped(f"{notes}: {', '.join(option[notes])}", " " * 26, 26)
+        if depth < 2:
+            yield ""
+
+
+def _recipe(name: str, option: Mapping[str, Any]) -> Iterator[str]:
+    yield from _wrapped(f"recipe={name}: {option['about']}", "", 0)
+    yield from _wrapped(option["source"], "source: ", 8)
+    yield ""
+    for field, value in option["fields"].items():
+        if value is None:
+            continue
+        told = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+        yield f"  {field:<24}{told or 'none'}"
+        for notes, word in (("open", "open: "), ("differs", "differs: ")):
+            if field in option[notes]:
+                yield from _wrapped(word + option[notes][field], " " * 28, 28)
+
+
+def _in_one_line(values: Mapping[str, Any]) -> str:
+    """`30000it of batch 128, SGD lr 0.1, MultiStepLR 20000it 25000it`."""
+    words = [f"{values['steps']} of batch {values['batch_size']}"]
+    words.append(f"{values['optimizer'].rpartition('.')[2]} lr {values['optimizer.lr']}")
+    if values["schedule"]:
+        points = values.get("schedule.milestones", [])
+        words.append(" ".join([values["schedule"].rpartition(".")[2], *points]))
+    return ", ".join(words)
+
+
+def _wrapped(text: str, first: str, indent: int) -> list[str]:
+    filled = textwrap.wrap(text, WIDTH, initial_indent=first, subsequent_indent=" " * indent, break_on_hyphens=False)
+    return filled or [first.rstrip()]

@@ -1,0 +1,248 @@
+"""Each field of each recipe against a table of the sources, written from them, not from `conf/`; and experiments."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from collections.abc import Collection, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from lt_sweeps.cli import main as command
+from lt_sweeps.config import Config, Mistake
+from lt_sweeps.graph import Init, Part, Train
+from lt_sweeps.listing import options
+from lt_sweeps.main import CONF
+from lt_sweeps.reading import read
+from lt_sweeps.sweep import Cell, cell
+from lt_sweeps.training import optim
+
+TABLE = Path(__file__).parent / "golden" / "recipes.csv"
+RECIPES = sorted(path.stem for path in (CONF / "recipe").glob("*.yaml") if path.stem != "lenet_digits")  # no paper's
+EXPERIMENTS = sorted(path.stem for path in (CONF / "experiment").glob("*.yaml"))
+ALWAYS = {"schedule", "validation", "last_batch", "mean", "std", "augment"}  # these matter when they are silent, too
+# ImageNet's size is enough to count its iterations.
+IMAGENET = ["dataset=cifar10", "dataset.train=1281167", "dataset.test=50000", "dataset.shape=[3,224,224]"]
+Row = dict[str, str]
+
+
+@cache
+def table() -> dict[str, dict[str, Row]]:
+    found: dict[str, dict[str, Row]] = {}
+    for row in csv.DictReader(TABLE.read_text().splitlines()):
+        assert row["field"] not in found.setdefault(row["recipe"], {}), row
+        found[row["recipe"]][row["field"]] = row
+    return found
+
+
+def composed(*words: str) -> Cell:
+    """One cell at the paper's budget, as the command line would."""
+    from hydra import compose, initialize_config_dir
+    from hydra.core.config_store import ConfigStore
+
+    ConfigStore.instance().store(name="schema", node=Config)
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        return cell(read(compose("config", list(words))), {})
+
+
+@cache
+def trained(recipe: str) -> Cell:
+    data = next(word for word in recipe.split("_") if word in ("mnist", "cifar10", "imagenet"))
+    return composed(f"recipe={recipe}", *(IMAGENET if data == "imagenet" else [f"dataset={data}"]))
+
+
+def fields(config: Config) -> dict[str, Any]:
+    """Everything a recipe sets, by the table's names."""
+    recipe, silent = config.recipe, Config().recipe
+    found: dict[str, Any] = {"optimizer": recipe.optimizer._target_, "schedule": None}
+    found |= {f"optimizer.{name}": value for name, value in recipe.optimizer.args.items()}
+    if recipe.schedule is not None and recipe.schedule._target_ is not None:
+        found["schedule"] = recipe.schedule._target_
+        found |= {f"schedule.{name}": value for name, value in recipe.schedule.args.items()}
+    for name, value in vars(recipe).items():
+        told = name in ("name", "source", "open", "differs", "optimizer", "schedule")
+        if not told and (name in ALWAYS or value != getattr(silent, name)):
+            found[name] = value
+    return found
+
+
+def said(value: Any) -> str:
+    """A value as the table writes it."""
+    if isinstance(value, (list, tuple)):
+        return " ".join(map(said, value)) or "none"
+    return "none" if value is None else str(value)
+
+
+def in_the_graph(run: Train) -> dict[str, Any]:
+    """What will be trained, by the table's names; times are iterations."""
+    recipe, data = run.recipe, run.data
+    found: dict[str, Any] = {
+        "steps": recipe.steps,
+        "batch_size": recipe.batch_size,
+        "optimizer": recipe.optimizer.name,
+        "schedule": recipe.schedule.name if recipe.schedule else None,
+        "precision": recipe.precision,
+        "last_batch": recipe.last_batch,
+        "eval_every": recipe.eval_every,
+        "validation": data.validation,
+        "mean": data.mean,
+        "std": data.std,
+        "augment": data.augment,
+    }
+    found |= {f"optimizer.{name}": value for name, value in recipe.optimizer.args.items()}
+    found |= {f"schedule.{name}": value for name, value in (recipe.schedule.args if recipe.schedule else {}).items()}
+    return found
+
+
+def test_the_table_and_the_folder_have_the_same_recipes() -> None:
+    assert set(table()) == set(RECIPES)
+    marks = {row["mark"] for rows in table().values() for row in rows.values()}
+    assert marks == {"published", "code", "open", "differs"}
+    for rows in table().values():
+        assert all(row["source"] for row in rows.values() if row["mark"] in ("published", "code"))
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_each_field_of_a_recipe_is_what_its_source_says(name: str) -> None:
+    config = trained(name).config
+    assert config.recipe.name == name
+    assert config.recipe.source
+    given, rows = {field: said(value) for field, value in fields(config).items()}, table()[name]
+    assert given == {field: row["value"] for field, row in rows.items()}
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_recipe_says_itself_what_is_open_and_what_differs(name: str) -> None:
+    recipe, rows = trained(name).config.recipe, table()[name]
+    for mark, notes in (("open", recipe.open), ("differs", recipe.differs)):
+        # the mean speaks for the deviation
+        assert set(notes) == {field for field, row in rows.items() if row["mark"] == mark} - {"std"}, mark
+        assert all(notes.values())
+    assert rows["mean"]["mark"] == rows["std"]["mark"]
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_recipe_reaches_the_graph(name: str) -> None:
+    run, rows = trained(name).experiment.levels[0], table()[name]
+    there = {field: said(value) for field, value in in_the_graph(run).items()}
+    for field, row in rows.items():
+        assert there[field] == (row["iterations"] or row["value"]), field
+
+
+def rates_of(recipe: str, steps: Collection[int]) -> dict[int, float]:
+    """The learning rates that these steps of a recipe train at."""
+    described, found = trained(recipe).experiment.levels[0].recipe, {}
+    sgd = torch.optim.SGD([torch.zeros(1)], lr=described.optimizer.args["lr"])
+    assert described.schedule is not None
+    schedule = optim.schedule(described.schedule, sgd, 0)
+    sgd.step()  # or torch warns
+    for step in range(max(steps) + 1):
+        if step in steps:
+            found[step] = float(sgd.param_groups[0]["lr"])
+        schedule.step()
+    return found
+
+
+@pytest.mark.parametrize(
+    ("recipe", "rates"),
+    {
+        "resnet20_cifar10": {0: 0.1, 19999: 0.1, 20000: 0.01, 24999: 0.01, 25000: 0.001},
+        "resnet20_cifar10_low": {0: 0.01, 20000: 0.001, 25000: 0.0001},
+        "resnet20_cifar10_warmup": {0: 0, 10000: 0.015, 19999: 0.0299985, 20000: 0.003, 25000: 0.0003},
+        "vgg19_cifar10_warmup": {0: 0, 5000: 0.05, 10000: 0.1, 56239: 0.1, 56240: 0.01, 84360: 0.001},
+        "resnet50_imagenet": {0: 0, 3130: 0.2, 6260: 0.4, 37559: 0.4, 37560: 0.04, 112679: 0.0004},
+        "renda_resnet_cifar10": {0: 0.1, 35546: 0.1, 35547: 0.01, 53126: 0.001},
+        "wrn_22_2_cifar10": {30000: 0.1, 30001: 0.02, 60001: 0.004, 90001: 0.0008},
+        "resnet18_cifar10": {0: 0.04, 1455: 0.12, 2910: 0.2, 8730: 0.1, 14550: 0},
+    }.items(),
+)
+def test_the_learning_rate_is_the_papers_at_the_steps_that_matter(recipe: str, rates: Mapping[int, float]) -> None:
+    assert rates_of(recipe, rates.keys()) == pytest.approx(rates, rel=1e-9)
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_every_experiment_is_planned(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert command(["plan", f"experiment={name}", f"paths.output_dir={tmp_path}"]) == 0
+    assert re.search(r"\d+ cells?: \d+ trainings asked", capsys.readouterr().out)
+
+
+def test_what_the_experiments_share(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Per seed a chain of 16; each control trains 15 more; three ways to retrain share the dense network."""
+    for name, distinct in {"frankle2019": 5 * (16 + 15), "lmc_resnet20": 16 + 2 * 15, "renda_resnet20": 3 * 46}.items():
+        assert command(["plan", f"experiment={name}", f"paths.output_dir={tmp_path}"]) == 0
+        assert f" {distinct} distinct" in capsys.readouterr().out
+
+
+def test_an_experiment_chooses_over_its_model_and_the_command_line_over_both() -> None:
+    plain, ours = composed("model=resnet20").config, composed("experiment=open_lth_resnet20").config
+    assert (plain.recipe.name, ours.recipe.name) == ("resnet20_cifar10", "open_lth_resnet_cifar10")
+    assert (plain.prune.exclude, ours.prune.exclude) == (["*.shortcut.*", "output.weight"], [])
+    typed = composed("experiment=open_lth_resnet20", "recipe=renda_resnet_cifar10", "prune.exclude=[x]").config
+    assert (typed.recipe.name, typed.prune.exclude) == ("renda_resnet_cifar10", ["x"])
+    other = composed("experiment=frankle2019", "model=conv2").config
+    assert (other.model.name, other.dataset.name, other.recipe.name) == ("conv2", "cifar10", "conv2_cifar10")
+
+
+def test_the_set_ups_of_the_papers_reach_the_graph() -> None:
+    def ticket(*words: str) -> tuple[Cell, Train]:
+        found = composed(*words)
+        return found, found.experiment.levels[1]
+
+    _, lmc = ticket("experiment=lmc_resnet20")
+    assert (lmc.ticket.start, lmc.recipe.steps) == (500, 63000)
+    assert lmc.ticket.network.initialiser == Part("kaiming_normal", 1, {"batchnorm": "uniform"})
+    _, low = ticket("experiment=stabilizing_resnet20", "recipe=resnet20_cifar10_low", "rewind.step=0it")
+    assert isinstance(low.ticket.weights, Init)
+    assert low.ticket.network.initialiser == Part("glorot_normal", 1)
+    cell, vgg = ticket("experiment=renda_vgg16", "rewind=learning_rate")
+    assert (vgg.ticket.start, cell.config.survivors.name) == (4701, "keep")
+    assert vgg.ticket.network.initialiser == Part("kaiming_normal", 1, {"batchnorm": "ones"})
+    _, tuned = ticket("experiment=renda_resnet20", "rewind=finetune")
+    assert (tuned.recipe.steps, tuned.recipe.schedule) == (71108, None)
+    assert tuned.recipe.optimizer.args["lr"] == pytest.approx(0.001)
+
+
+def test_rewinding_to_init_and_to_a_step_at_once_is_a_mistake() -> None:
+    with pytest.raises(Mistake, match="choose rewind=step"):
+        composed("experiment=lmc_resnet20", "rewind=init")
+
+
+def test_the_list_names_every_option_within_100_columns(capsys: pytest.CaptureFixture[str]) -> None:
+    there = {(path.parent.name, path.stem) for path in CONF.glob("*/*.yaml")}
+    for words in ([], ["recipe"], ["recipe", "renda_vgg16_cifar10"]):
+        assert command(["list", *words]) == 0
+        told = capsys.readouterr().out
+        assert max(map(len, told.splitlines())) <= 100
+    assert command(["list", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert {(group, name) for group, named in found.items() for name in named} == there
+    assert all(option["about"] for named in found.values() for option in named.values())
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_the_list_reads_a_recipe_as_hydra_composes_it(name: str) -> None:
+    listed, config = options(CONF, "recipe", name)["recipe"][name], trained(name).config
+    assert (listed["source"], listed["open"], listed["differs"]) == (
+        config.recipe.source,
+        config.recipe.open,
+        config.recipe.differs,
+    )
+    assert {field: listed["fields"][field] for field in fields(config)} == fields(config)
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["recip"], "there is no group 'recip'; did you mean 'recipe'?"),
+        (["recipe", "lenet_mnis"], "there is no recipe 'lenet_mnis'; did you mean 'lenet_mnist'?"),
+        (["--jason"], "lt-sweeps list [group [option]] [--json]"),
+    ],
+)
+def test_a_mistake_in_what_to_list_is_one_line(words: list[str], told: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert command(["list", *words]) == 2
+    assert capsys.readouterr().err == f"lt_sweeps: {told}\n"
