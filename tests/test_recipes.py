@@ -25,6 +25,18 @@ from lt_sweeps.training import optim
 TABLE = Path(__file__).parent / "golden" / "recipes.csv"
 RECIPES = sorted(path.stem for path in (CONF / "recipe").glob("*.yaml") if path.stem != "lenet_digits")  # no paper's
 EXPERIMENTS = sorted(path.stem for path in (CONF / "experiment").glob("*.yaml"))
+MODELS = {
+    "lenet_300_100": "lenet_mnist",
+    "conv2": "conv2_cifar10",
+    "conv4": "conv4_cifar10",
+    "conv6": "conv6_cifar10",
+    "resnet20": "resnet20_cifar10",
+    "resnet56": "open_lth_resnet_cifar10",
+    "vgg16": "vgg16_cifar10",
+    "vgg19": "vgg19_cifar10",
+    "wrn_22_2": "wrn_22_2_cifar10",
+    "resnet18": "resnet18_cifar10",
+}
 ALWAYS = {"schedule", "validation", "last_batch", "mean", "std", "augment"}  # these matter when they are silent, too
 # ImageNet's size is enough to count its iterations.
 IMAGENET = ["dataset=cifar10", "dataset.train=1281167", "dataset.test=50000", "dataset.shape=[3,224,224]"]
@@ -205,6 +217,11 @@ def test_the_set_ups_of_the_papers_reach_the_graph() -> None:
     _, tuned = ticket("experiment=renda_resnet20", "rewind=finetune")
     assert (tuned.recipe.steps, tuned.recipe.schedule) == (71108, None)
     assert tuned.recipe.optimizer.args["lr"] == pytest.approx(0.001)
+
+
+@pytest.mark.parametrize(("model", "recipe"), MODELS.items())
+def test_a_model_chooses_its_papers_recipe(model: str, recipe: str) -> None:
+    assert composed(f"model={model}").config.recipe.name == recipe
 
 
 def test_rewinding_to_init_and_to_a_step_at_once_is_a_mistake() -> None:
