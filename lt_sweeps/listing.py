@@ -13,28 +13,28 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from lt_sweeps.config import Mistake, RecipeConfig
-from lt_sweeps.registry import HERE, catalogue, nearest
+from lt_sweeps.config import CONF, Mistake, RecipeConfig
+from lt_sweeps.registry import FOLDERS, HERE, catalogue, nearest
 
 WIDTH = 100
-KINDS = {"criterion": "criterion", "dataset": "dataset", "model": "network", "prune": "method"}
+KINDS = {"model": "network", "prune": "method"}  # where a group is not called what it registers
 PROSE = ("name", "source", "open", "differs")  # of a recipe; its other keys are the fields that train
 
 
-def show(words: Sequence[str], conf: Path) -> int:
-    """Print `[group [option]] [--json]` of the options in `conf`; returns the exit code. Raises Mistake."""
+def show(words: Sequence[str]) -> int:
+    """Print `[group [option]] [--json]` of what `conf/` offers; returns the exit code. Raises Mistake."""
     asked = [word for word in words if word != "--json"]
-    found = options(conf, *asked)
-    print(json.dumps(found, indent=1) if "--json" in words else "\n".join(_told(found, len(asked), conf)))
+    found = options(*asked)
+    print(json.dumps(found, indent=1) if "--json" in words else "\n".join(_told(found, len(asked))))
     return 0
 
 
-def options(conf: Path, group: str | None = None, name: str | None = None, *more: str) -> dict[str, dict[str, Any]]:
+def options(group: str | None = None, name: str | None = None, *more: str) -> dict[str, dict[str, Any]]:
     """Group -> option -> what it is; of a recipe also `source`, `fields`, `open` and `differs`. Raises Mistake."""
     if more or any(word.startswith("-") for word in (group, name) if word):
         raise Mistake("lt-sweeps list [group [option]] [--json]")
     there: dict[str, dict[str, Path]] = {}
-    for path in sorted(conf.glob("*/*.yaml")):
+    for path in sorted(CONF.glob("*/*.yaml")):
         there.setdefault(path.parent.name, {})[path.stem] = path
     groups = [_one_of(there, group, "group")] if group else list(there)
     return {
@@ -71,8 +71,8 @@ def _comment(path: Path) -> str:
 def _docstring(path: Path) -> str:
     """The first line of the docstring of the registered function that an option names."""
     own: Any = OmegaConf.load(path)
-    name = own.get("name")
-    entry = catalogue(KINDS[path.parent.name]).get(name) if path.parent.name in KINDS else None
+    name, kind = own.get("name"), KINDS.get(path.parent.name, path.parent.name)
+    entry = catalogue(kind).get(name) if kind in FOLDERS else None
     if entry is None:
         return ""
     file = (HERE.parent / entry.module.replace(".", "/")).with_suffix(".py")
@@ -109,31 +109,26 @@ def flat(recipe: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-def _told(found: Mapping[str, Mapping[str, Any]], depth: int, conf: Path) -> Iterator[str]:
-    """The answer for people: an overview, a group with its recipes' sources, or one option in full."""
+def _told(found: Mapping[str, Mapping[str, Any]], depth: int) -> Iterator[str]:
+    """The answer for people: all groups or one, an option after the other, or one option in full."""
     for group, described in found.items():
-        if depth < 2:
-            yield group
-        for name, option in described.items():
-            if depth == 2 and "fields" in option:
-                yield from _recipe(name, option)
-            elif depth == 2:
+        if depth == 2:
+            for name, option in described.items():
                 yield from _wrapped(f"{group}={name}: {option['about']}", "", 0)
-                yield "\n" + (conf / group / f"{name}.yaml").read_text().rstrip()
-            else:
-                yield from _wrapped(option["about"], f"  {name:<24}", 26)
+                yield from _fields(option) if "fields" in option else ["", (CONF / group / f"{name}.yaml").read_text()]
+            continue
+        yield group
+        for name, option in described.items():
+            yield from _wrapped(option["about"], f"  {name:<24}", 26)
             if depth == 1 and "fields" in option:
-                yield from _wrapped(_in_one_line(option["fields"]), " " * 26, 26)
-                yield from _wrapped(option["source"], " " * 26, 26)
-                for notes in ("open", "differs"):
-                    if option[notes]:
-                        yield from _wrapped(f"{notes}: {', '.join(option[notes])}", " " * 26, 26)
-        if depth < 2:
-            yield ""
+                told = [_in_one_line(option["fields"]), option["source"]]
+                told += [f"{notes}: {', '.join(option[notes])}" for notes in ("open", "differs") if option[notes]]
+                yield from (line for text in told for line in _wrapped(text, " " * 26, 26))
+        yield ""
 
 
-def _recipe(name: str, option: Mapping[str, Any]) -> Iterator[str]:
-    yield from _wrapped(f"recipe={name}: {option['about']}", "", 0)
+def _fields(option: Mapping[str, Any]) -> Iterator[str]:
+    """A recipe in full: each field, and below it what its source leaves open or does otherwise."""
     yield from _wrapped(option["source"], "source: ", 8)
     yield ""
     for field, value in option["fields"].items():
@@ -141,9 +136,9 @@ def _recipe(name: str, option: Mapping[str, Any]) -> Iterator[str]:
             continue
         told = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
         yield f"  {field:<24}{told or 'none'}"
-        for notes, word in (("open", "open: "), ("differs", "differs: ")):
+        for notes in ("open", "differs"):
             if field in option[notes]:
-                yield from _wrapped(word + option[notes][field], " " * 28, 28)
+                yield from _wrapped(f"{notes}: {option[notes][field]}", " " * 28, 28)
 
 
 def _in_one_line(values: Mapping[str, Any]) -> str:

@@ -14,10 +14,9 @@ import pytest
 import torch
 
 from lt_sweeps.cli import main as command
-from lt_sweeps.config import Config, Mistake
+from lt_sweeps.config import CONF, Config, Mistake
 from lt_sweeps.graph import Init, Part, Train
 from lt_sweeps.listing import options
-from lt_sweeps.main import CONF
 from lt_sweeps.reading import read
 from lt_sweeps.sweep import Cell, cell
 from lt_sweeps.training import optim
@@ -247,7 +246,7 @@ def test_the_list_names_every_option_within_100_columns(capsys: pytest.CaptureFi
 
 @pytest.mark.parametrize("name", RECIPES)
 def test_the_list_reads_a_recipe_as_hydra_composes_it(name: str) -> None:
-    listed, config = options(CONF, "recipe", name)["recipe"][name], trained(name).config
+    listed, config = options("recipe", name)["recipe"][name], trained(name).config
     assert (listed["source"], listed["open"], listed["differs"]) == (
         config.recipe.source,
         config.recipe.open,
