@@ -13,10 +13,13 @@ from typing import Any
 import pytest
 import torch
 
+from lt_sweeps.allocation import counts
 from lt_sweeps.cli import main as command
 from lt_sweeps.config import CONF, Config, Mistake
-from lt_sweeps.graph import Init, Part, Train
+from lt_sweeps.graph import Dense, Init, Part, Prune, Train
 from lt_sweeps.listing import options
+from lt_sweeps.masks import dense
+from lt_sweeps.networks.build import build
 from lt_sweeps.reading import read
 from lt_sweeps.sweep import Cell, cell
 from lt_sweeps.training import optim
@@ -180,6 +183,16 @@ def test_the_learning_rate_is_the_papers_at_the_steps_that_matter(recipe: str, r
 def test_every_experiment_is_planned(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert command(["plan", f"experiment={name}", "seed=0", f"paths.output_dir={tmp_path}"]) == 0
     assert re.search(r"\d+ cells?: \d+ trainings asked", capsys.readouterr().out)
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_what_an_experiment_prunes_and_spares_is_there(name: str) -> None:
+    ticket = composed(f"experiment={name}").experiment.levels[1].ticket
+    assert isinstance(ticket.mask, Prune)
+    assert isinstance(ticket.mask.parent, Dense)
+    mask, _ = dense(build(ticket.network), ticket.mask.parent.exclude)
+    kept = sum(keep for _, keep in counts(mask, ticket.mask.fraction, ticket.mask.groups, ticket.mask.factors))
+    assert 1 - ticket.mask.fraction - 1e-3 < kept / sum(ones.numel() for ones in mask.values()) < 1
 
 
 def test_what_the_experiments_share(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
