@@ -21,7 +21,7 @@ KINDS = {"model": "network", "prune": "method"}  # where a group is not called w
 PROSE = ("name", "source", "open", "differs")  # of a recipe; its other keys are the fields that train
 
 
-def show(words: Sequence[str]) -> int:
+def main(words: Sequence[str]) -> int:
     """Print `[group [option]] [--json]` of what `conf/` offers; returns the exit code. Raises Mistake."""
     asked = [word for word in words if word != "--json"]
     found = options(*asked)
