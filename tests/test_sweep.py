@@ -441,8 +441,8 @@ def test_a_checkpoint_of_another_parent_is_not_continued(
     kept_work: list[tuple[str, bytes]] = []
     save = Store.save_work
     monkeypatch.setattr(Store, "save_work", lambda self, key, content: kept_work.append((key, content)))
-    monkeypatch.setattr(running.fit, "__kwdefaults__", running.fit.__kwdefaults__ | {"checkpoint_seconds": 0})
-    words = ("prune.levels=1", "recipe.batch_size=600")
+    monkeypatch.setattr(running.fit, "__kwdefaults__", running.fit.__kwdefaults__ | {"wait": lambda cost: 0.0})
+    words = ("prune.levels=1",)
     rows = sweep(tmp_path, *words)
     store = Store(tmp_path / "store")
     mask_key = list(store.get(rows[1]["key"])["sources"])

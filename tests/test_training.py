@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
+from types import SimpleNamespace
+
 import pytest
 import pytorch_lightning as pl
 import torch
@@ -13,7 +16,7 @@ from lt_sweeps.datasets.examples import Examples
 from lt_sweeps.graph import Network, Part, Train
 from lt_sweeps.masks import effective
 from lt_sweeps.networks.build import build
-from lt_sweeps.training import module, optim
+from lt_sweeps.training import module, optim, recorder
 from lt_sweeps.training.fit import Hardware, Trained, fit
 from lt_sweeps.training.masking import ELEMENTWISE, MaskedOptimizer, check_masked
 from lt_sweeps.training.progress import Progress, decode_progress, encode_progress
@@ -173,7 +176,7 @@ def test_draws_inside_a_network_are_functions_of_the_step(digits: Examples, monk
 def test_an_interrupted_training_resumes_to_the_same_bits(
     optimizer: str, fill: str, start: int, precision: str, digits: Examples
 ) -> None:
-    """From every epoch end, through bytes, with batch normalisation, dropout, augmentation and a schedule."""
+    """From inside every epoch, through bytes, with batch normalisation, dropout, augmentation and a schedule."""
     schedule = Part("torch.optim.lr_scheduler.CosineAnnealingLR", args={"T_max": 50})
     run, mask = run_of(optimizer, start=start, schedule=schedule, precision=precision), half_mask()
     saved: list[bytes] = []
@@ -181,8 +184,8 @@ def test_an_interrupted_training_resumes_to_the_same_bits(
     def save(progress: Progress) -> None:
         saved.append(encode_progress(progress, {"torch": "here"}))
 
-    whole = fit(run, weights(), mask, FILLS[fill], digits, CPU, checkpoint=save, checkpoint_seconds=0)
-    assert len(saved) == 2  # at steps 20 and 40 of 50
+    whole = fit(run, weights(), mask, FILLS[fill], digits, CPU, checkpoint=save, wait=lambda cost: 0.0)
+    assert [decode_progress(content)[0].step for content in saved] == [16, 32, 48]  # epochs end at 20 and 40
     for content in saved:
         progress, made_by = decode_progress(content)
         assert made_by == {"torch": "here"}
@@ -193,6 +196,42 @@ def test_an_interrupted_training_resumes_to_the_same_bits(
         assert resumed.progress.history == whole.progress.history
         assert resumed.progress.best == whole.progress.best
         assert (resumed.end, resumed.early_stop) == (whole.end, whole.early_stop)
+
+
+def test_a_training_resumes_to_the_same_bits_from_every_single_step(
+    digits: Examples, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recorder, "LOOK_EVERY", 1)
+    run, mask, saved = run_of("adam", steps=25), half_mask(), list[bytes]()
+
+    def save(progress: Progress) -> None:
+        saved.append(encode_progress(progress, {}))
+
+    whole = fit(run, weights(), mask, None, digits, CPU, checkpoint=save, wait=lambda cost: 0.0)
+    steps = [decode_progress(content)[0].step for content in saved]
+    assert steps == list(range(1, 25)), "the epoch's end at 20 is a step like any other"
+    for content in saved:
+        resumed = fit(run, weights(), mask, None, digits, CPU, progress=decode_progress(content)[0])
+        assert state_digest(trained_state(resumed)) == state_digest(trained_state(whole))
+        assert resumed.progress.history == whole.progress.history
+
+
+def test_saving_takes_a_fiftieth_of_the_time_at_most(digits: Examples, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a clock on which a step takes 1 s and a save 2 s: 5 s after the start, then 100 s after each save."""
+    monkeypatch.setattr(recorder, "LOOK_EVERY", 1)
+    now, saved = [0.0], list[tuple[int, float]]()
+    monkeypatch.setattr(recorder, "time", SimpleNamespace(monotonic=lambda: now[0]))
+
+    def tick(step: int, accuracy: float | None) -> None:
+        now[0] = max(now[0], step + 2.0 * len(saved))
+
+    def save(progress: Progress) -> None:
+        saved.append((progress.step, now[0]))
+        now[0] += 2
+
+    fit(run_of(steps=220, eval_every=220), weights(), half_mask(), None, digits, CPU, checkpoint=save, tell=tick)
+    assert [step for step, _ in saved] == [5, 105, 205]
+    assert [end - begin for (_, begin), (_, end) in itertools.pairwise(saved)] == pytest.approx([102, 102])
 
 
 def test_a_start_inside_an_epoch_goes_on_as_the_run_it_was_taken_from(digits: Examples) -> None:

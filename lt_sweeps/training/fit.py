@@ -21,7 +21,7 @@ from lt_sweeps.networks.build import build
 from lt_sweeps.training.masking import MaskedOptimizer, check_masked
 from lt_sweeps.training.module import Diverged, TicketModule
 from lt_sweeps.training.progress import Progress
-from lt_sweeps.training.recorder import Recorder, copy_state
+from lt_sweeps.training.recorder import Recorder, checkpoint_wait, copy_state
 
 logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
 logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
@@ -61,12 +61,12 @@ def fit(
     keep: Callable[[bytes], str] = lambda content: "",
     checkpoint: Callable[[Progress], None] = lambda progress: None,
     tell: Callable[[int, float | None], None] = lambda step, accuracy: None,
-    checkpoint_seconds: float = 5.0,
+    wait: Callable[[float], float] = checkpoint_wait,
 ) -> Trained:
     """Train a ticket from its start, or from `progress`, to the recipe's end, or to `until`.
 
-    `keep` stores a snapshot and names it; `checkpoint` gets the progress at epoch ends at least
-    `checkpoint_seconds` apart. A non-finite loss is a result: the step before it is the last one taken.
+    `keep` stores a snapshot and names it; `checkpoint` gets the progress, anywhere in an epoch, and
+    not before `wait(seconds that the last one took)` is over. A non-finite loss is a result: the step before it is the last one taken.
     """
     begun = progress or Progress(run.ticket.start, effective(weights, mask, fill))
     network = build(run.ticket.network)
@@ -74,7 +74,7 @@ def fit(
         network.double()  # before weights are loaded, not after: a float32 network would round what it is given
     network.load_state_dict(begun.state)
     masked = MaskedOptimizer(mask, fill)
-    recorder = Recorder(run, examples, mask, begun, snapshots, keep, checkpoint, tell, checkpoint_seconds)
+    recorder = Recorder(run, examples, mask, begun, snapshots, keep, checkpoint, tell, wait)
     module = TicketModule(network, run, begun.step, begun.optimizer, masked, recorder.on_step)
     recipe, last = run.recipe, run.recipe.steps if until is None else until
     batches = examples.batches(begun.step, recipe.batch_size, recipe.last_batch, run.order, run.augment, run.level)

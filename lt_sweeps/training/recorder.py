@@ -20,6 +20,18 @@ from lt_sweeps.training.module import TicketModule
 from lt_sweeps.training.progress import EarlyStop, Progress, optimizer_state
 
 
+LOOK_EVERY = 16  # steps: how often the caller is told of one, and the clock is looked at for a checkpoint
+
+
+def checkpoint_wait(cost: float) -> float:
+    """Seconds from one checkpoint to the next, if the last took `cost`: at most 2 % of the time is spent on them.
+
+    >>> checkpoint_wait(0.01), checkpoint_wait(2.0)
+    (5.0, 100.0)
+    """
+    return max(5.0, 50 * cost)
+
+
 class Recorder:
     """Follows a training and keeps its `progress`; is told of a step when its weights are masked again."""
 
@@ -33,13 +45,13 @@ class Recorder:
         keep: Callable[[bytes], str],
         checkpoint: Callable[[Progress], None],
         tell: Callable[[int, float | None], None],
-        every_seconds: float,
+        wait: Callable[[float], float],
     ) -> None:
         self.run, self.examples, self.mask, self.progress = run, examples, mask, progress
         self._snapshots, self._keep, self._checkpoint, self._tell = snapshots, keep, checkpoint, tell
-        self._per_epoch = examples.per_epoch(run.recipe.batch_size, run.recipe.last_batch)
-        self._every_seconds = every_seconds
-        self._saved = self._begun = time.monotonic()
+        self._wait = wait
+        self._begun = time.monotonic()
+        self._due = self._begun + wait(0.0)
         self._seconds_before = progress.seconds
 
     def on_step(self, module: TicketModule, optimizer: Optimizer) -> None:
@@ -49,9 +61,9 @@ class Recorder:
             self.progress.snapshots[step] = self._keep(encode_masked(module.network.state_dict(), self.mask))
         if step % self.run.recipe.eval_every == 0 or step == self.run.recipe.steps:
             self._evaluate(module)
-        elif step % 16 == 0:
+        elif step % LOOK_EVERY == 0:
             self._tell(step, None)
-        if step % self._per_epoch == 0 and step < self.run.recipe.steps:
+        if step % LOOK_EVERY == 0 and step < self.run.recipe.steps:
             self._maybe_checkpoint(module.network, optimizer)
 
     def _evaluate(self, module: TicketModule) -> None:
@@ -72,13 +84,14 @@ class Recorder:
 
     def _maybe_checkpoint(self, network: nn.Module, optimizer: Optimizer) -> None:
         now = time.monotonic()
-        if now - self._saved < self._every_seconds:
+        if now < self._due:
             return
         self.progress.state = copy_state(network)
         self.progress.optimizer = optimizer_state(optimizer)
         self.progress.seconds = self._seconds_before + now - self._begun
         self._checkpoint(self.progress)
-        self._saved = time.monotonic()
+        saved = time.monotonic()
+        self._due = saved + self._wait(saved - now)
 
     @property
     def seconds(self) -> float:
