@@ -65,8 +65,9 @@ def fit(
 ) -> Trained:
     """Train a ticket from its start, or from `progress`, to the recipe's end, or to `until`.
 
-    `keep` stores a snapshot and names it; `checkpoint` gets the progress, anywhere in an epoch, and
-    not before `wait(seconds that the last one took)` is over. A non-finite loss is a result: the step before it is the last one taken.
+    `keep` stores a snapshot and names it; `checkpoint` gets the progress, anywhere in an epoch, as often as `wait` lets
+    it, which is told how many seconds the last one took. A non-finite loss is a result: the step before it is the
+    last one taken.
     """
     begun = progress or Progress(run.ticket.start, effective(weights, mask, fill))
     network = build(run.ticket.network)

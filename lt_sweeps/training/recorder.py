@@ -19,7 +19,6 @@ from lt_sweeps.store.tensors import encode_masked
 from lt_sweeps.training.module import TicketModule
 from lt_sweeps.training.progress import EarlyStop, Progress, optimizer_state
 
-
 LOOK_EVERY = 16  # steps: how often the caller is told of one, and the clock is looked at for a checkpoint
 
 
