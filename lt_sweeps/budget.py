@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lt_sweeps.config import Config, Mistake, ScheduleConfig
-from lt_sweeps.graph import Data, Part, Recipe
+from lt_sweeps.graph import Part, Recipe
 from lt_sweeps.registry import part
 
 # Arguments of schedules that are points or lengths on the training clock.
@@ -59,32 +59,6 @@ def clock(config: Config) -> Clock:
     if total < 1:
         raise Mistake(f"recipe.steps={recipe.steps}: must be at least one iteration")
     return Clock(per_epoch, total, min(budget.steps, (budget.max_steps or total) / total))
-
-
-def scaled_data(config: Config) -> Data:
-    """The data of a cell, within its budget."""
-    dataset, recipe, budget = config.dataset, config.recipe, config.budget
-    held = recipe.validation
-    if recipe.mean and len(recipe.mean) != dataset.shape[0]:
-        raise Mistake(f"recipe.mean={recipe.mean}: dataset {dataset.name} has {dataset.shape[0]} channels")
-    for name in recipe.augment:
-        part("augmentation", name)
-    return Data(
-        source=part("dataset", dataset.name, dataset.args),
-        classes=dataset.classes,
-        shape=tuple(dataset.shape),
-        validation=held,
-        split_seed=recipe.split_seed,
-        mean=tuple(recipe.mean),
-        std=tuple(recipe.std),
-        augment=tuple(recipe.augment),
-        train_limit=_cut(budget.train_examples, dataset.train - held),
-        eval_limit=_cut(budget.eval_examples, max(dataset.test, held)),
-    )
-
-
-def _cut(limit: int | None, available: int) -> int | None:
-    return limit if limit is not None and limit < available else None
 
 
 def scaled_recipe(config: Config, time: Clock) -> Recipe:

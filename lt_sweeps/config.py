@@ -35,7 +35,7 @@ class DatasetConfig:
     train: int = MISSING  # how many examples there are
     test: int = MISSING
     files: list[str] = field(default_factory=list)  # under paths.data_dir; a list of alternatives is "a|b"
-    host: str | None = None  # where torchvision downloads them from
+    host: str | None = None  # where torchvision downloads them from; "host:port" where that is not 443
 
 
 @dataclass
@@ -73,7 +73,7 @@ class RecipeConfig:
     last_batch: str = "drop"
     mean: list[float] = field(default_factory=list)
     std: list[float] = field(default_factory=list)
-    augment: list[str] = field(default_factory=list)
+    augment: list[Any] = field(default_factory=list)  # names, or {name: ..., args: {...}}
     eval_every: str = MISSING
 
 
@@ -148,6 +148,7 @@ class TrainerConfig:
 
     accelerator: str = "auto"
     threads: int = 1
+    workers: int | None = None  # processes that decode image files; None: as many as processor cores, 16 at most
     deterministic: bool = True
 
 
@@ -169,6 +170,7 @@ class Config:
     mask_from: str | None = None  # one level with this mask instead of pruning: a ticket's folder, or a stored key
     seeds: SeedsConfig = field(default_factory=SeedsConfig)
     dataset: DatasetConfig = field(default_factory=DatasetConfig)
+    corruption: Slot = field(default_factory=Slot)
     recipe: RecipeConfig = field(default_factory=RecipeConfig)
     budget: BudgetConfig = field(default_factory=BudgetConfig)
     criterion: Slot = field(default_factory=Slot)

@@ -39,7 +39,8 @@ def _reachable(host: str, seconds: float = 0.5) -> bool:
 
     def connect() -> None:
         try:
-            with socket.create_connection((host, 443), timeout=seconds):
+            name, _, port = host.partition(":")
+            with socket.create_connection((name, int(port or 443)), timeout=seconds):
                 found.set()
         except OSError:
             pass

@@ -10,6 +10,7 @@ from typing import Any
 from lt_sweeps import budget as budgets
 from lt_sweeps import origins
 from lt_sweeps.config import Config, Mistake, Slot
+from lt_sweeps.data import described
 from lt_sweeps.graph import Data, Dense, Init, Network, Part, Recipe, Ticket, Train
 from lt_sweeps.methods.choices import Choices
 from lt_sweeps.methods.given import given
@@ -24,6 +25,7 @@ class Experiment:
     labels: Mapping[str, Any]  # model, dataset, prune, rewind, survivors, control, seed
     swept: Mapping[str, str]  # the overrides that made this cell
     budget: str
+    published: tuple[int, int]  # training and test examples, as the data set's configuration says
     count_excluded: bool
     on_empty: str
 
@@ -40,7 +42,7 @@ def _build(config: Config, swept: dict[str, str]) -> Experiment:
     _refuse_impossible(config)
     time = budgets.clock(config)
     network = _network(config)
-    data = budgets.scaled_data(config)
+    data = described(config)
     recipe = budgets.scaled_recipe(config, time)
     seeds = config.seeds
     whole = Dense(network, tuple(config.prune.exclude))
@@ -66,6 +68,7 @@ def _build(config: Config, swept: dict[str, str]) -> Experiment:
         },
         swept=swept,
         budget=describe_budget(config, data, recipe),
+        published=(config.dataset.train, config.dataset.test),
         count_excluded=config.prune.count_excluded,
         on_empty=config.prune.on_empty,
     )

@@ -57,9 +57,10 @@ class Data(Spec):
     split_seed: int = 0
     mean: tuple[float, ...] = ()  # of pixels in [0, 1], per channel; () leaves them in [0, 1]
     std: tuple[float, ...] = ()
-    augment: tuple[str, ...] = ()
+    augment: tuple[str | Part, ...] = ()  # by name, or with arguments
     train_limit: int | None = None  # a budget's cut: this many training examples,
     eval_limit: int | None = None  # and this many for validation and for the test
+    corruption: Part | None = None  # of the training examples, after all this
 
 
 @dataclass(frozen=True, eq=False)

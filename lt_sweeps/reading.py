@@ -42,6 +42,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "budget.batch_size": (1, math.inf),
     "budget.evaluations": (1, math.inf),
     "trainer.threads": (1, 1024),
+    "trainer.workers": (0, 1024),
     "dataset.classes": (2, math.inf),
 }
 

@@ -32,6 +32,7 @@ FOLDERS = {
     "initialiser": "networks",
     "dataset": "datasets",
     "augmentation": "datasets",
+    "corruption": "datasets",
     "optimizer": "training",
     "schedule": "training",
     "method": "methods",

@@ -105,7 +105,8 @@ def _level_name(experiment: Experiment, level: int, swept: Sequence[str]) -> str
     words = [labels["model"], labels["dataset"], f"seed={labels['seed']}"]
     if level:
         words += [f"{name}={labels[name]}" for name, value in usual.items() if labels[name] != value]
-        words += [f"{name}={experiment.swept[name]}" for name in swept if name in experiment.swept]
+    told = [name for name in swept if level or name.partition(".")[0] == "corruption"]
+    words += [f"{name}={experiment.swept[name]}" for name in told if name in experiment.swept]
     return " ".join([*words, f"level {level}"])
 
 

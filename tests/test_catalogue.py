@@ -22,7 +22,7 @@ from lt_sweeps.registry import FOLDERS, Entry, catalogue, load, part
 
 ALL = [(kind, entry) for kind in FOLDERS for entry in catalogue(kind).values()]
 NAMES = [f"{kind} {entry.name}" for kind, entry in ALL]
-EXEMPLIFIED = ("criterion", "treatment", "augmentation", "schedule")
+EXEMPLIFIED = ("criterion", "treatment", "augmentation", "corruption", "schedule")
 
 
 @pytest.mark.parametrize(("kind", "entry"), ALL, ids=NAMES)
@@ -93,13 +93,16 @@ def test_every_option_composes_to_a_checked_experiment(option: str) -> None:
     # a recipe belongs to a data set with as many channels
     if option.startswith("recipe="):
         words = [f"dataset={data}" for data in ("mnist", "cifar10", "imagenet") if f"_{data}" in option] + words
+    if option == "dataset=image_folder":
+        words += ["dataset.args.folder=f", "dataset.classes=2", "dataset.train=900", "dataset.test=9"]
     if option in ("rewind=step", "recipe=vgg16_cifar10"):
         words.append("recipe.steps=600it")
     assert cells_of(*words)[0].experiment.levels
 
 
 def test_every_choosable_name_has_an_option() -> None:
-    for kind, group in {"criterion": "criterion", "dataset": "dataset", "method": "prune", "network": "model"}.items():
+    groups = {kind: kind for kind in ("criterion", "dataset", "corruption")} | {"method": "prune", "network": "model"}
+    for kind, group in groups.items():
         named = {
             m[1]
             for p in (CONF / group).glob("*.yaml")

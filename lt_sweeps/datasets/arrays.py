@@ -1,10 +1,17 @@
-"""What a data set is: four tensors in memory."""
+"""What a data set is as published: four tensors in memory, or image files to be decoded while training."""
 
 from __future__ import annotations
 
+from functools import lru_cache
+from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
+
+from lt_sweeps.graph import Part
+from lt_sweeps.registry import load
 
 
 class Arrays(NamedTuple):
@@ -14,3 +21,20 @@ class Arrays(NamedTuple):
     train_y: Tensor
     test_x: Tensor
     test_y: Tensor
+
+
+class Files(NamedTuple):
+    """Paths of image files, as an array of bytes (N,), and classes as int64 (N,)."""
+
+    train_x: NDArray[np.bytes_]
+    train_y: Tensor
+    test_x: NDArray[np.bytes_]
+    test_y: Tensor
+    resize: int  # for evaluation the shorter side becomes this long, before the centre is cut out
+
+
+@lru_cache(maxsize=2)
+def read(source: Part, data_dir: Path) -> Arrays | Files:
+    """What a registered data set, or a user's own, finds below `data_dir`."""
+    found: Arrays | Files = load("dataset", source.name)(data_dir, **source.args)
+    return found

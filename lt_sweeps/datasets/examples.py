@@ -1,28 +1,20 @@
-"""A data set as a network sees it: split, on the device, in whole batches that are functions of the step."""
+"""A data set in memory: split, on the device, in whole batches that are functions of the step."""
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator
-from functools import lru_cache
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from lt_sweeps.datasets.arrays import Arrays
-from lt_sweeps.datasets.augment import MARGIN
-from lt_sweeps.graph import Data, Part
-from lt_sweeps.randomness import rng
-from lt_sweeps.registry import load
+from lt_sweeps.datasets import order as orders
+from lt_sweeps.datasets.arrays import Arrays, read
+from lt_sweeps.datasets.split import corrupted, held_out, split
+from lt_sweeps.datasets.view import View, augmentations
+from lt_sweeps.graph import Data
 
 Batch = tuple[Tensor, Tensor]
-
-
-@lru_cache(maxsize=2)
-def _read(source: Part, data_dir: Path) -> Arrays:
-    arrays: Arrays = load("dataset", source.name)(data_dir, **source.args)
-    return arrays
 
 
 class Examples:
@@ -31,42 +23,38 @@ class Examples:
     def __init__(self, data: Data, data_dir: Path, device: torch.device) -> None:
         self.data = data
         self.device = device
-        arrays = _read(data.source, data_dir)
+        arrays = read(data.source, data_dir)
+        if not isinstance(arrays, Arrays):
+            raise ValueError(f"dataset={data.source.name} is read from files, not held in memory")
         if tuple(arrays.train_x.shape[1:]) != data.shape:
             raise ValueError(f"dataset.shape={list(data.shape)}, but the images are {list(arrays.train_x.shape[1:])}")
-        if data.validation >= len(arrays.train_x):
-            raise ValueError(f"recipe.validation={data.validation}, but there are {len(arrays.train_x)} examples")
-        order = torch.randperm(len(arrays.train_x), generator=rng(data.split_seed, "split"))
-        cut = len(order) - data.validation
-        train, held = order[:cut][: data.train_limit], order[cut:][: data.eval_limit]
-        self.train = self._to_device(arrays.train_x[train], arrays.train_y[train])
-        self.validation = self._to_device(arrays.train_x[held], arrays.train_y[held])
-        self.test = self._to_device(arrays.test_x[: data.eval_limit], arrays.test_y[: data.eval_limit])
-        channels = data.shape[0]
-        mean = torch.tensor(data.mean or (0.0,) * channels, device=device).view(1, -1, *[1] * (len(data.shape) - 1))
-        std = torch.tensor(data.std or (1.0,) * channels, device=device).view_as(mean)
-        self._scale, self._shift = 1 / (255 * std), -mean / std
-        self._moves = [load("augmentation", name) for name in data.augment]
-        if self._moves:
-            self._padded = torch.nn.functional.pad(self.train[0], (MARGIN,) * 4).flatten(2)
+        if windows := augmentations(data, of_files=True):
+            raise ValueError(
+                f"recipe.augment: {windows[0].name} cuts windows out of image files, not of images in memory"
+            )
+        self.published = len(arrays.train_x), len(arrays.test_x)
+        train, held = split(data, arrays.train_y, arrays.test_y)
+        self.train = self._to_device(*corrupted(data, arrays.train_x[train], arrays.train_y[train]))
+        self.validation = self._to_device(*held_out(data, arrays.train_x[held], arrays.train_y[held]))
+        limit = data.eval_limit
+        self.test = self._to_device(*held_out(data, arrays.test_x[:limit], arrays.test_y[:limit]))
+        self._view = View(data, device)
+        self.seen = self._view.seen
+        if self._view.moves:
+            self._padded = self._view.padded(self.train[0])
 
     def _to_device(self, x: Tensor, y: Tensor) -> Batch:
         return x.to(self.device), y.to(self.device)
 
-    def seen(self, images: Tensor) -> Tensor:
-        """uint8 images as normalised floats."""
-        return images.float().mul_(self._scale).add_(self._shift)  # in place: a third of the time of addcmul
-
     def chunks(self, part: str, size: int = 1000) -> Iterator[Batch]:
-        """The `validation` or `test` examples in order."""
+        """The `train`, `validation` or `test` examples in order, as a network sees them, not augmented."""
         x, y = getattr(self, part)
         for first in range(0, len(x), size):
             yield self.seen(x[first : first + size]), y[first : first + size]
 
     def per_epoch(self, batch_size: int, last_batch: str) -> int:
         """How many batches an epoch has."""
-        full, rest = divmod(len(self.train[0]), batch_size)
-        return full + (last_batch == "keep" and rest > 0)
+        return orders.per_epoch(len(self.train[0]), batch_size, last_batch)
 
     def batches(
         self, start: int, batch_size: int, last_batch: str, order: int, augment: int, level: int
@@ -75,22 +63,10 @@ class Examples:
 
         Each is a function of the seeds, the level and the step alone: what came before changes nothing.
         """
-        per_epoch = self.per_epoch(batch_size, last_batch)
-        for epoch in itertools.count(start // per_epoch):
-            drawn = torch.randperm(len(self.train[0]), generator=rng(order, "order", level, epoch))
-            first = start % per_epoch if epoch == start // per_epoch else 0
-            for place, chosen in enumerate(drawn.to(self.device).split(batch_size)[first:per_epoch], first):
-                if self._moves:
-                    images = self._moved(chosen, rng(augment, "augment", level, epoch * per_epoch + place))
-                else:
-                    images = self.train[0].index_select(0, chosen)  # ten times faster than [chosen] on the CPU
-                yield self.seen(images), self.train[1].index_select(0, chosen)
-
-    def _moved(self, chosen: Tensor, generator: torch.Generator) -> Tensor:
-        channels, height, width = self.data.shape
-        rows, cols = torch.arange(height).expand(len(chosen), -1), torch.arange(width).expand(len(chosen), -1)
-        for move in self._moves:
-            rows, cols = move(rows, cols, generator)
-        pixels = ((rows + MARGIN) * (width + 2 * MARGIN)).unsqueeze(2) + (cols + MARGIN).unsqueeze(1)
-        index = pixels.flatten(1).to(self.device).unsqueeze(1).expand(-1, channels, -1)
-        return self._padded.index_select(0, chosen).gather(2, index).view(-1, channels, height, width)
+        x, y = self.train
+        for step, chosen in orders.drawn(len(x), start, batch_size, last_batch, order, level, self.device):
+            if self._view.moves:
+                images = self._view.moved(self._padded.index_select(0, chosen), augment, level, step)
+            else:
+                images = x.index_select(0, chosen)  # ten times faster than [chosen] on the CPU
+            yield self.seen(images), y.index_select(0, chosen)

@@ -6,6 +6,7 @@ nothing is left, gets the same bytes into the store.
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -43,7 +44,8 @@ class Worker:
         self.hardware = Hardware(accelerator, trainer.deterministic)
         self.store, self.tell = store, tell
         self.fingerprint = fingerprint(self.device, trainer.deterministic)
-        self.values = Values(store, data_dir, self.device, self.fingerprint)
+        workers = min(16, os.cpu_count() or 1) if trainer.workers is None else trainer.workers
+        self.values = Values(store, data_dir, self.device, self.fingerprint, workers)
         self._told_mixing = False
 
     def do(self, job: Job, on_step: Callable[[int, float | None], None]) -> Record | None:
@@ -178,6 +180,10 @@ def execute(
         jobs = [job for job in plan.jobs if not _hopeless(job, failed)]
         if not jobs:
             return failed
+        wanted = {job.run for job in jobs}
+        for experiment in experiments:
+            for data in {run.data for run in experiment.levels if run in wanted}:
+                worker.values.require(data, experiment.published)
         reporter.expect(jobs)
         for job in jobs:
             if _hopeless(job, failed) or not _ready(job, store) or _done_elsewhere(job, store):

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from lt_sweeps import allocation, masks
-from lt_sweeps.datasets.examples import Examples
+from lt_sweeps.config import Mistake
+from lt_sweeps.datasets.loader import Loader, loader
 from lt_sweeps.graph import (
     END,
     At,
@@ -45,14 +46,27 @@ from lt_sweeps.store.tensors import decode_mask, decode_masked, encode_mask
 class Values:
     """Realises nodes with one store, one device and one folder of data."""
 
-    def __init__(self, store: Store, data_dir: Path, device: torch.device, fingerprint: dict[str, Any]) -> None:
+    def __init__(
+        self, store: Store, data_dir: Path, device: torch.device, fingerprint: dict[str, Any], workers: int = 0
+    ) -> None:
         self.store, self.data_dir, self.device, self.fingerprint = store, data_dir, device, fingerprint
+        self._workers = workers
         self.examples = lru_cache(maxsize=2)(self._examples)
         self.dense = lru_cache(maxsize=8)(self._dense)
         self.layers = lru_cache(maxsize=8)(self._layers)
 
-    def _examples(self, data: Data) -> Examples:
-        return Examples(data, self.data_dir, self.device)
+    def _examples(self, data: Data) -> Loader:
+        return loader(data, self.data_dir, self.device, self._workers)
+
+    def require(self, data: Data, published: tuple[int, int]) -> None:
+        """Read a data set. Raises Mistake where it is not what its configuration says, sizes included."""
+        try:
+            found = self.examples(data).published
+        except (ValueError, TypeError, OSError) as error:
+            raise Mistake(f"dataset={data.source.name}: {error}".splitlines()[0]) from None
+        for name, said, there in zip(("train", "test"), published, found, strict=True):
+            if said != there:
+                raise Mistake(f"dataset.{name}={said}: {data.source.name} has {there} such examples")
 
     def _dense(self, network: Network, exclude: tuple[str, ...]) -> tuple[masks.Mask, int]:
         return masks.dense(build(network), exclude)
@@ -163,5 +177,5 @@ class Values:
     def _all_examples(self, data: Data | None) -> tuple[Tensor, Tensor]:
         if data is None:
             raise ValueError('the criterion looks at examples: register it with needs=("data",)')
-        examples = self.examples(data)
-        return examples.seen(examples.train[0]), examples.train[1]
+        images, classes = zip(*self.examples(data).chunks("train"), strict=True)
+        return torch.cat(images), torch.cat(classes)

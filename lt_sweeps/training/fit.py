@@ -13,7 +13,8 @@ import pytorch_lightning as pl
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 from torch import Tensor
 
-from lt_sweeps.datasets.examples import Batch, Examples
+from lt_sweeps.datasets.examples import Batch
+from lt_sweeps.datasets.loader import Loader
 from lt_sweeps.graph import Train
 from lt_sweeps.masks import State, effective
 from lt_sweeps.measures.accuracy import Evaluation, evaluate
@@ -52,7 +53,7 @@ def fit(
     weights: State,
     mask: Mapping[str, Tensor],
     fill: Mapping[str, Tensor] | None,
-    examples: Examples,
+    examples: Loader,
     hardware: Hardware,
     *,
     progress: Progress | None = None,

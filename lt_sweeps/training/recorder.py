@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from lt_sweeps.datasets.examples import Examples
+from lt_sweeps.datasets.loader import Loader
 from lt_sweeps.graph import Train
 from lt_sweeps.masks import State
 from lt_sweeps.measures.accuracy import evaluate
@@ -37,7 +37,7 @@ class Recorder:
     def __init__(
         self,
         run: Train,
-        examples: Examples,
+        examples: Loader,
         mask: Mapping[str, Tensor],
         progress: Progress,
         snapshots: frozenset[int],

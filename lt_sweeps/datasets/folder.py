@@ -1,0 +1,148 @@
+"""A data set of image files, decoded by DataLoader workers into batches that are functions of the step."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from lt_sweeps.datasets import order as orders
+from lt_sweeps.datasets.arrays import Files, read
+from lt_sweeps.datasets.examples import Batch
+from lt_sweeps.datasets.split import corrupted, split
+from lt_sweeps.datasets.view import View, augmentations
+from lt_sweeps.graph import Data, Part
+from lt_sweeps.randomness import derive, rng
+from lt_sweeps.registry import load, needs
+
+CHUNK = 100  # images that are evaluated at once
+Asked = tuple[int, int | None]  # the place of an image, and the seed of its window; None: the centre
+
+
+class Folder:
+    """Training, validation and test images of `data`: decoded in `workers` processes, augmented on `device`.
+
+    A worker decodes an image and cuts the network's input out of it; flips and the like are then done to whole batches,
+    as they are in memory. Every draw is a function of the seeds, the level, the step and the place in the batch.
+    """
+
+    def __init__(self, data: Data, data_dir: Path, device: torch.device, workers: int) -> None:
+        self.data = data
+        self.device = device
+        self._workers = workers
+        files = read(data.source, data_dir)
+        assert isinstance(files, Files)
+        if data.corruption is not None and "pixels" in needs("corruption", data.corruption.name):
+            raise ValueError(f"corruption={data.corruption.name} changes images in memory, not image files")
+        self.published = len(files.train_x), len(files.test_x)
+        train, held = split(data, files.train_y, files.test_y)
+        chosen, y = corrupted(data, train, files.train_y[train])
+        limit = data.eval_limit
+        self._parts = {
+            "train": (files.train_x[chosen.numpy()], y),
+            "validation": (files.train_x[held.numpy()], files.train_y[held]),
+            "test": (files.test_x[:limit], files.test_y[:limit]),
+        }
+        windows = augmentations(data, of_files=True)
+        if len(windows) > 1:
+            raise ValueError(f"recipe.augment: {windows[0].name} and {windows[1].name} both choose a window")
+        self._window = windows[0] if windows else None
+        self._resize = files.resize
+        self._view = View(data, device)
+
+    def chunks(self, part: str) -> Iterator[Batch]:
+        """The `train`, `validation` or `test` examples in order, as a network sees them, not augmented."""
+        places = range(len(self._parts[part][1]))
+        asked: Iterator[list[Asked]] = ([(i, None) for i in places[first : first + CHUNK]] for first in places[::CHUNK])
+        for x, y in self._decoded(part, asked):
+            yield self._view.seen(x), y
+
+    def per_epoch(self, batch_size: int, last_batch: str) -> int:
+        """How many batches an epoch has."""
+        return orders.per_epoch(len(self._parts["train"][1]), batch_size, last_batch)
+
+    def batches(
+        self, start: int, batch_size: int, last_batch: str, order: int, augment: int, level: int
+    ) -> Iterator[Batch]:
+        """The batches of steps `start`, `start + 1`, ... without end."""
+        examples = len(self._parts["train"][1])
+        drawn = orders.drawn(examples, start, batch_size, last_batch, order, level, torch.device("cpu"))
+        asked: Iterator[list[Asked]] = (
+            [(i, derive(augment, "window", level, step, n)) for n, i in enumerate(chosen.tolist())]
+            for step, chosen in drawn
+        )
+        for step, (x, y) in enumerate(self._decoded("train", asked), start):
+            if self._view.moves:
+                x = self._view.moved(self._view.padded(x), augment, level, step)
+            yield self._view.seen(x), y
+
+    def _decoded(self, part: str, asked: Iterable[list[Asked]]) -> Iterator[Batch]:
+        """The uint8 images and classes of each list, in order, on the device."""
+        images = Images(*self._parts[part], self.data.shape, self._resize, self._window)
+        batches = DataLoader(
+            images,
+            batch_sampler=asked,  # type: ignore[arg-type]
+            num_workers=self._workers,
+            worker_init_fn=_deafen,
+            pin_memory=self.device.type == "cuda",
+            generator=torch.Generator(),  # or it would draw from the global one
+        )
+        try:
+            for x, y in batches:
+                yield x.to(self.device, non_blocking=True), y.to(self.device, non_blocking=True)
+        except ValueError as error:  # from a worker with its whole trace, whose last line is the reason
+            raise ValueError(str(error).strip().splitlines()[-1].removeprefix("ValueError: ")) from None
+
+
+class Images(Dataset[tuple[Tensor, int]]):
+    """Image files, decoded and cut to (C, H, W): what a worker does."""
+
+    def __init__(
+        self, paths: NDArray[np.bytes_], y: Tensor, shape: tuple[int, ...], resize: int, window: Part | None
+    ) -> None:
+        self._paths, self._y, self._shape, self._resize, self._window = paths, y, shape, resize, window
+
+    def __getitem__(self, asked: Asked) -> tuple[Tensor, int]:
+        place, seed = asked
+        path = os.fsdecode(self._paths[place])
+        channels, height, width = self._shape
+        try:
+            with Image.open(path) as file:
+                image = file.convert({1: "L", 3: "RGB"}[channels])
+        except OSError as error:
+            raise ValueError(f"{path}: {error}") from None
+        if seed is None or self._window is None:
+            image = central(image, self._resize, height, width)
+        else:
+            choose, args = load("augmentation", self._window.name), self._window.args
+            top, left, h, w = choose(image.height, image.width, rng(seed), **args)
+            image = image.crop((left, top, left + w, top + h)).resize((width, height), Image.Resampling.BILINEAR)
+        pixels = torch.from_numpy(np.array(image)).view(height, width, channels)
+        return pixels.permute(2, 0, 1).contiguous(), int(self._y[place])
+
+
+def central(image: Image.Image, resize: int, height: int, width: int) -> Image.Image:
+    """The centre, after the shorter side was made `resize` long: what is evaluated on.
+
+    >>> central(Image.new("L", (30, 20)), 10, 8, 6).size
+    (6, 8)
+    """
+    short = min(image.size)
+    w, h = (resize if side == short else int(resize * side / short) for side in image.size)
+    left, top = round((w - width) / 2), round((h - height) / 2)
+    return image.resize((w, h), Image.Resampling.BILINEAR).crop((left, top, left + width, top + height))
+
+
+def _deafen(_: Any) -> None:
+    """Leave interruptions to the process that trains, which ends its workers itself."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)

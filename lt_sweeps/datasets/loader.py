@@ -1,0 +1,47 @@
+"""The seam between data and training: whatever offers these few verbs can feed a run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Protocol
+
+import torch
+
+from lt_sweeps.datasets.arrays import Files, read
+from lt_sweeps.datasets.examples import Batch, Examples
+from lt_sweeps.datasets.folder import Folder
+from lt_sweeps.graph import Data
+
+
+class Loader(Protocol):
+    """What training, evaluation and criteria ask of data: `Examples` from memory, `Folder` through workers.
+
+    A faster one (decoded on the device, or from packed files) fits here, if its batches are functions of the seeds,
+    the level and the step alone, whatever came before and however many workers there are.
+    """
+
+    data: Data
+    device: torch.device
+    published: tuple[int, int]  # training and test examples there are, before any split or limit
+
+    def per_epoch(self, batch_size: int, last_batch: str) -> int:
+        """How many batches an epoch has."""
+
+    def batches(
+        self, start: int, batch_size: int, last_batch: str, order: int, augment: int, level: int
+    ) -> Iterator[Batch]:
+        """The batches of steps `start`, `start + 1`, ... on the device, without end."""
+
+    def chunks(self, part: str) -> Iterator[Batch]:
+        """The `train`, `validation` or `test` examples in order, on the device, not augmented."""
+
+
+def loader(data: Data, data_dir: Path, device: torch.device, workers: int = 0) -> Loader:
+    """What fits the data set: in memory where it is arrays, through `workers` processes where it is image files.
+
+    Raises ValueError where the files are not what `data` says, OSError where they cannot be read.
+    """
+    if isinstance(read(data.source, data_dir), Files):
+        return Folder(data, data_dir, device, workers)
+    return Examples(data, data_dir, device)

@@ -1,0 +1,41 @@
+"""Which examples are trained on: the split of the published training set, and what a corruption makes of its part."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from lt_sweeps.graph import Data
+from lt_sweeps.randomness import rng
+from lt_sweeps.registry import load, needs
+
+
+def split(data: Data, train_y: Tensor, test_y: Tensor) -> tuple[Tensor, Tensor]:
+    """The places of training and of held-out examples in the published training set, drawn by `split_seed`.
+
+    Raises ValueError where the data set is not what its description says.
+    """
+    highest = int(max(train_y.max(), test_y.max()))
+    if highest >= data.classes:
+        raise ValueError(f"dataset.classes={data.classes}, but there are labels up to {highest}")
+    if data.validation >= len(train_y):
+        raise ValueError(f"recipe.validation={data.validation}, but there are {len(train_y)} examples")
+    order = torch.randperm(len(train_y), generator=rng(data.split_seed, "split"))
+    cut = len(order) - data.validation
+    return order[:cut][: data.train_limit], order[cut:][: data.eval_limit]
+
+
+def corrupted(data: Data, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    """The training examples as the corruption of `data` leaves them; `x` is images, or the places of image files."""
+    if data.corruption is None:
+        return x, y
+    change = load("corruption", data.corruption.name)
+    changed: tuple[Tensor, Tensor] = change(x, y, data.classes, **data.corruption.args)
+    return changed
+
+
+def held_out(data: Data, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    """Validation or test images: clean, unless the corruption is one that changes every part alike."""
+    if data.corruption is None or "every part" not in needs("corruption", data.corruption.name):
+        return x, y
+    return corrupted(data, x, y)

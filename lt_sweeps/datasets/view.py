@@ -1,0 +1,54 @@
+"""What a network sees of uint8 images: augmented by whole batches, and normalised."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from lt_sweeps.datasets.augment import MARGIN
+from lt_sweeps.graph import Data, Part
+from lt_sweeps.randomness import rng
+from lt_sweeps.registry import load, needs
+
+
+def augmentations(data: Data, of_files: bool) -> list[Part]:
+    """The moves of pixels that `data` asks for, or the windows of image files."""
+    entries = [entry if isinstance(entry, Part) else Part(entry) for entry in data.augment]
+    return [entry for entry in entries if ("files" in needs("augmentation", entry.name)) == of_files]
+
+
+class View:
+    """The moves of pixels and the normalisation that `data` asks for, on `device`."""
+
+    def __init__(self, data: Data, device: torch.device) -> None:
+        self._shape, self._device = data.shape, device
+        channels = data.shape[0]
+        mean = torch.tensor(data.mean or (0.0,) * channels, device=device).view(1, -1, *[1] * (len(data.shape) - 1))
+        std = torch.tensor(data.std or (1.0,) * channels, device=device).view_as(mean)
+        self._scale, self._shift = 1 / (255 * std), -mean / std
+        self._moves = [(load("augmentation", move.name), move.args) for move in augmentations(data, of_files=False)]
+
+    @property
+    def moves(self) -> bool:
+        """Whether pixels are moved at all."""
+        return bool(self._moves)
+
+    def seen(self, images: Tensor) -> Tensor:
+        """uint8 images as normalised floats."""
+        return images.float().mul_(self._scale).add_(self._shift)  # in place: a third of the time of addcmul
+
+    @staticmethod
+    def padded(images: Tensor) -> Tensor:
+        """Images (N, C, H, W) with zeros around them, as `moved` takes them: (N, C, pixels)."""
+        return torch.nn.functional.pad(images, (MARGIN,) * 4).flatten(2)
+
+    def moved(self, padded: Tensor, seed: int, level: int, step: int) -> Tensor:
+        """Padded images, (B, C, pixels), augmented as a function of the seed, the level and the step."""
+        channels, height, width = self._shape
+        generator = rng(seed, "augment", level, step)
+        rows, cols = torch.arange(height).expand(len(padded), -1), torch.arange(width).expand(len(padded), -1)
+        for move, args in self._moves:
+            rows, cols = move(rows, cols, generator, **args)
+        pixels = ((rows + MARGIN) * (width + 2 * MARGIN)).unsqueeze(2) + (cols + MARGIN).unsqueeze(1)
+        index = pixels.flatten(1).to(self._device).unsqueeze(1).expand(-1, channels, -1)
+        return padded.gather(2, index).view(-1, channels, height, width)
