@@ -21,7 +21,7 @@ from lt_sweeps.datasets.examples import Batch, Examples
 from lt_sweeps.datasets.published import mnist
 from lt_sweeps.graph import Data
 from lt_sweeps.randomness import rng
-from lt_sweeps.registry import catalogue, load, part
+from lt_sweeps.registry import load, part
 
 CPU = torch.device("cpu")
 SHAPES = {"digits": (1, 8, 8), "mnist": (1, 28, 28), "cifar10": (3, 32, 32)}
@@ -75,10 +75,6 @@ def same(one: list[Batch], other: list[Batch]) -> bool:
 
 
 # -------------------------------------------------------------------------------------- data sets
-
-
-def test_the_sizes_cover_every_registered_data_set() -> None:
-    assert set(SIZES) == set(catalogue("dataset"))
 
 
 @pytest.mark.parametrize("name", sorted(SIZES))

@@ -79,6 +79,8 @@ MISTAKES: list[tuple[str, tuple[str, ...]]] = [
     ("survivors.name=rewnd", ("rewnd", "did you mean 'rewind'?")),
     ("criterion.name=magnitud", ("criterion", "magnitud", "did you mean 'magnitude'?")),
     ("recipe.augment=[flop]", ("augmentation", "'flop'", "did you mean 'flip'?")),
+    ("corruption=label_flop", ("corruption=label_flop", "did you mean 'label_flip'?")),
+    ("corruption=label_flip corruption.args.fraction=2", ("corruption.args.fraction=2", "between 0 and 1")),
     # import paths
     ("model=custom", ("model=custom", "model._target_")),
     ("model=custom model._target_=no_such.Net", ("'no_such.Net'", "no module 'no_such'")),
@@ -88,6 +90,9 @@ MISTAKES: list[tuple[str, tuple[str, ...]]] = [
     ("recipe.schedule={_target_:torch.optim.lr_scheduler.StepLRR}", ("schedule", "did you mean 'StepLR'?")),
     # what does not go together
     (NO_DATA, ("dataset=mnist", "train-images-idx3-ubyte", "paths.data_dir=nowhere", "LT_SWEEPS_DATA")),
+    ("dataset=imagenet paths.data_dir=nowhere", ("dataset=imagenet", "imagenet/train", "LT_SWEEPS_DATA")),
+    ("dataset=image_folder", ("dataset.", "image_folder")),
+    ("recipe.augment=[random_resized_crop]", ("recipe.augment", "image files", "dataset=digits")),
     ("model=vgg16 dataset=digits recipe=lenet_digits", ("model=vgg16", "16x16", "dataset=digits", "8x8")),
     ("recipe=vgg16_cifar10", ("recipe.mean", "dataset digits", "1 channel")),
     ("rewind=finetune survivors=rewind", ("rewind=finetune", "survivors=rewind", "must be keep")),

@@ -87,7 +87,7 @@ def fixed_permutation(x: Tensor, y: Tensor, classes: int, seed: int = 0) -> tupl
 def half(x: Tensor, y: Tensor, classes: int, seed: int = 0) -> tuple[Tensor, Tensor]:
     """Half of the training examples, at random, in their order (Su et al. 2020, who take half of the batches).
 
-    The recipe's clock stays that of the whole set: a training takes as many steps, and sees each example twice.
+    The recipe's clock stays that of the whole set: training takes as many steps, and sees each example twice as often.
 
     >>> half(torch.arange(4).view(4, 1, 1, 1), torch.arange(4), classes=4)[1].shape
     torch.Size([2])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import torch
@@ -58,7 +58,7 @@ class Examples:
 
     def batches(
         self, start: int, batch_size: int, last_batch: str, order: int, augment: int, level: int
-    ) -> Iterator[Batch]:
+    ) -> Generator[Batch]:
         """The batches of steps `start`, `start + 1`, ... without end.
 
         Each is a function of the seeds, the level and the step alone: what came before changes nothing.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -72,7 +72,7 @@ class Folder:
 
     def batches(
         self, start: int, batch_size: int, last_batch: str, order: int, augment: int, level: int
-    ) -> Iterator[Batch]:
+    ) -> Generator[Batch]:
         """The batches of steps `start`, `start + 1`, ... without end."""
         examples = len(self._parts["train"][1])
         drawn = orders.drawn(examples, start, batch_size, last_batch, order, level, torch.device("cpu"))

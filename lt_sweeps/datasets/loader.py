@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Protocol
 
@@ -30,8 +30,8 @@ class Loader(Protocol):
 
     def batches(
         self, start: int, batch_size: int, last_batch: str, order: int, augment: int, level: int
-    ) -> Iterator[Batch]:
-        """The batches of steps `start`, `start + 1`, ... on the device, without end."""
+    ) -> Generator[Batch]:
+        """The batches of steps `start`, `start + 1`, ... on the device, without end; closed when done with."""
 
     def chunks(self, part: str) -> Iterator[Batch]:
         """The `train`, `validation` or `test` examples in order, on the device, not augmented."""

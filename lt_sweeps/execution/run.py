@@ -44,7 +44,7 @@ class Worker:
         self.hardware = Hardware(accelerator, trainer.deterministic)
         self.store, self.tell = store, tell
         self.fingerprint = fingerprint(self.device, trainer.deterministic)
-        workers = min(16, os.cpu_count() or 1) if trainer.workers is None else trainer.workers
+        workers = min(16, _cores()) if trainer.workers is None else trainer.workers
         self.values = Values(store, data_dir, self.device, self.fingerprint, workers)
         self._told_mixing = False
 
@@ -233,6 +233,11 @@ def _done_elsewhere(job: Job, store: Store) -> bool:
 
 def _hopeless(job: Job, failed: dict[Node, str]) -> bool:
     return bool(failed) and any(node in failed for node in topological([job.run]))
+
+
+def _cores() -> int:
+    """How many processor cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _device(accelerator: str) -> torch.device:

@@ -7,6 +7,7 @@ import logging
 import signal
 import warnings
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 
 import pytorch_lightning as pl
@@ -82,7 +83,7 @@ def fit(
     batches = examples.batches(begun.step, recipe.batch_size, recipe.last_batch, run.order, run.augment, run.level)
     trainer = _trainer(recipe.precision, hardware, masked)
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), closing(batches):  # which may hold workers
             warnings.filterwarnings("ignore", module="pytorch_lightning")  # what Lightning tells itself
             trainer.fit(module, train_dataloaders=_Stretches(batches, last - begun.step))
     except SystemExit as left:
