@@ -91,7 +91,7 @@ MISTAKES: list[tuple[str, tuple[str, ...]]] = [
     # what does not go together
     (NO_DATA, ("dataset=mnist", "train-images-idx3-ubyte", "paths.data_dir=nowhere", "LT_SWEEPS_DATA")),
     ("dataset=imagenet paths.data_dir=nowhere", ("dataset=imagenet", "imagenet/train", "LT_SWEEPS_DATA")),
-    ("dataset=image_folder", ("dataset.", "image_folder")),
+    ("dataset=image_folder", ("dataset.args.folder", "Missing mandatory value")),
     ("recipe.augment=[random_resized_crop]", ("recipe.augment", "image files", "dataset=digits")),
     ("model=vgg16 dataset=digits recipe=lenet_digits", ("model=vgg16", "16x16", "dataset=digits", "8x8")),
     ("recipe=vgg16_cifar10", ("recipe.mean", "dataset digits", "1 channel")),

@@ -49,6 +49,7 @@ class View:
         rows, cols = torch.arange(height).expand(len(padded), -1), torch.arange(width).expand(len(padded), -1)
         for move, args in self._moves:
             rows, cols = move(rows, cols, generator, **args)
+        rows, cols = rows.to(self._device), cols.to(self._device)  # drawn on the CPU, the same for every device
         pixels = ((rows + MARGIN) * (width + 2 * MARGIN)).unsqueeze(2) + (cols + MARGIN).unsqueeze(1)
-        index = pixels.flatten(1).to(self._device).unsqueeze(1).expand(-1, channels, -1)
+        index = pixels.flatten(1).unsqueeze(1).expand(-1, channels, -1)
         return padded.gather(2, index).view(-1, channels, height, width)
