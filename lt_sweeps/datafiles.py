@@ -13,10 +13,10 @@ from lt_sweeps.config import CONF, DatasetConfig, Mistake
 
 
 def declared(name: str) -> DatasetConfig | None:
-    """What `conf/dataset` says of a registered data set."""
+    """What `conf/dataset` says of a registered data set, where it says everything."""
     for path in sorted((CONF / "dataset").glob("*.yaml")):
         told = OmegaConf.merge(OmegaConf.structured(DatasetConfig), OmegaConf.load(path))
-        if told.name == name:
+        if told.name == name and not OmegaConf.missing_keys(told):
             found: Any = OmegaConf.to_object(told)
             return found
     return None

@@ -37,6 +37,7 @@ SAID: dict[str, type | tuple[type, ...]] = {
     "level": int,
     "order": int,
     "augment": int,
+    "examples": list,
     "exclude": list,
     "pruned": str,
     "layers": dict,
@@ -118,6 +119,8 @@ def _checked(told: dict[str, Any]) -> dict[str, Any]:
         raise BadFile(f"{CARD} says something of 'kind', 'pruned' or 'start' that cannot be")
     if not all(isinstance(pattern, str) for pattern in told["exclude"]):
         raise BadFile(f"{CARD} excludes something that is not a name")
+    if len(told["examples"]) != 2:
+        raise BadFile(f"{CARD} does not say how many training and test examples there are")
     if not all(value is None or isinstance(value, (int, float, str)) for value in told["expected"].values()):
         raise BadFile(f"{CARD} expects something that is neither a number nor a word")
     try:

@@ -54,6 +54,7 @@ def export(
         "layers": {name: {"shape": list(ones.shape), "kept": int(ones.sum())} for name, ones in mask.items()},
         "expected": _expected(record),
         "data": run.data.describe(),
+        "examples": [config.dataset.train, config.dataset.test],
         "recipe": run.recipe.describe(),
         "exclude": list(full.exclude) if full is not None else [],
         "order": run.order,

@@ -16,7 +16,7 @@ from lt_sweeps.tickets.card import BadTicket, Card
 
 TORCH = re.compile(r"torch\.optim\.(lr_scheduler\.)?[A-Z]\w*")
 EXPECTED = ("test_accuracy", "early_stop_test_accuracy", "early_stop_step")
-KINDS = ("dataset", "augmentation", "schedule")
+KINDS = ("dataset", "corruption", "augmentation", "schedule")
 
 
 def data_of(card: Card, *, trust: bool) -> Data:

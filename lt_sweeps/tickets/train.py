@@ -40,7 +40,7 @@ def train(folder: Path, data_dir: Path | None, runs: Path, accelerator: str, *, 
         require(data, where)
         for content in (card.weights, card.mask):
             store.put(content)
-        cell = Experiment((run,), {}, {}, "", False, "collapse")
+        cell = Experiment((run,), {}, {}, "", tuple(card.told["examples"]), False, "collapse")
         failed = execute([cell], store, where, TrainerConfig(accelerator=accelerator), Reporter({run: str(folder)}))
         if failed:
             return 1

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from lt_sweeps.config import Mistake
-from lt_sweeps.datasets.examples import Examples
+from lt_sweeps.datasets.loader import loader
 from lt_sweeps.measures.accuracy import evaluate
 from lt_sweeps.tickets.card import BadTicket, Card
 from lt_sweeps.tickets.load import load_ticket
@@ -31,7 +31,7 @@ def verify(card: Card, data_dir: Path | None, *, trust: bool) -> Iterator[str]:
         yield f"not evaluated: {reason}"
         return
     try:
-        examples = Examples(data, folder, torch.device("cpu"))
+        examples = loader(data, folder, torch.device("cpu"), 0)
         found = evaluate(network, examples.chunks("test"), data.classes).accuracy
     except (ValueError, TypeError, RuntimeError) as error:
         first = (str(error).splitlines() or [""])[0][:120]
