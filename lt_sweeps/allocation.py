@@ -8,7 +8,7 @@ from fnmatch import fnmatch
 import torch
 from torch import Tensor
 
-from lt_sweeps.masks import Mask
+from lt_sweeps.masks import Mask, require_matches
 
 
 def counts(
@@ -24,13 +24,10 @@ def counts(
     >>> counts(mask, 0.2, "global", {}), counts(mask, 0.2, "layerwise", {"b": 0.5})
     ([(('a', 'b'), 11)], [(('a',), 8), (('b',), 3)])
     """
-    for pattern in factors:
-        if not any(fnmatch(name, pattern) for name in parent):
-            raise ValueError(f"prune.factors={pattern!r} matches none of {', '.join(sorted(parent))}")
+    require_matches("prune.factors", factors, parent)
     found: dict[tuple[str, float], list[str]] = {}
     for name in sorted(parent):
-        factor = next((f for pattern, f in sorted(factors.items()) if fnmatch(name, pattern)), 1.0)
-        found.setdefault((name if groups == "layerwise" else "", factor), []).append(name)
+        found.setdefault((name if groups == "layerwise" else "", factor_of(name, factors)), []).append(name)
     result = []
     for (_, factor), names in found.items():
         n = sum(int(parent[name].sum()) for name in names)
@@ -38,6 +35,15 @@ def counts(
             n -= min(n, max(1, round(fraction * factor * n)))
         result.append((tuple(names), n))
     return result
+
+
+def factor_of(name: str, factors: Mapping[str, float]) -> float:
+    """The factor of a tensor's rate: that of the first pattern, in alphabetical order, that matches its name.
+
+    >>> factor_of("conv2.weight", {"conv*": 0.5}), factor_of("fc.weight", {"conv*": 0.5})
+    (0.5, 1.0)
+    """
+    return next((factor for pattern, factor in sorted(factors.items()) if fnmatch(name, pattern)), 1.0)
 
 
 def select(

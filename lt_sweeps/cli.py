@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 
-USAGE = """usage: lt-sweeps plan OVERRIDES...    what a sweep would train, and what is stored already; trains nothing
+USAGE = """usage: lt-sweeps plan OVERRIDES...    what a sweep would train and prune, and what is stored; trains nothing
        lt-sweeps run OVERRIDES...     the same as python -m lt_sweeps.main -m OVERRIDES...
        lt-sweeps list [GROUP [OPTION]]    what can be chosen; recipes say their source and what it leaves open; --json
        lt-sweeps ticket VERB ...      export, verify, train and list tickets as folders; ticket --help says more

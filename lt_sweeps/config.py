@@ -111,6 +111,7 @@ class ModelConfig:
     name: str = MISSING
     _target_: str | None = None  # any callable that returns a torch.nn.Module
     args: dict[str, Any] = field(default_factory=dict)
+    width: float = 1.0  # a factor of all channels and hidden units, for networks that take it
     initialiser: str | None = None  # None: the layers' own
     initialiser_args: dict[str, Any] = field(default_factory=dict)
     min_side: int = 1  # the smallest image the network can take

@@ -9,7 +9,7 @@ from typing import Any
 
 from lt_sweeps import budget as budgets
 from lt_sweeps import origins
-from lt_sweeps.config import Config, Mistake, Slot
+from lt_sweeps.config import Config, Mistake, ModelConfig, Slot
 from lt_sweeps.data import described
 from lt_sweeps.graph import Data, Dense, Init, Network, Part, Recipe, Ticket, Train
 from lt_sweeps.methods.choices import Choices
@@ -58,7 +58,7 @@ def _build(config: Config, swept: dict[str, str]) -> Experiment:
     return Experiment(
         tuple(levels),
         labels={
-            "model": (config.model._target_ or config.model.name).rpartition(".")[2],
+            "model": _model_label(config.model),
             "dataset": config.dataset.name,
             "prune": config.prune.name if config.mask_from is None else "given",
             "rewind": config.rewind.name,
@@ -97,8 +97,15 @@ def _network(config: Config) -> Network:
             f"model={model.name} needs images of {model.min_side}x{model.min_side} or more, "
             f"dataset={config.dataset.name} has {shape[1]}x{shape[2]}"
         )
-    build = part("network", model._target_ or model.name, model.args)
+    width = {"width": model.width} if model.width != 1 else {}  # so that the usual width is in no key
+    build = part("network", model._target_ or model.name, {**model.args, **width})
     return Network(build, shape, config.dataset.classes, initialiser)
+
+
+def _model_label(model: ModelConfig) -> str:
+    """The name a reader knows; a function that makes networks of many names is told by the one it is given."""
+    made = model.args.get("model_name", model.args.get("name")) if model._target_ else None  # timm's, torchvision's
+    return str(made or (model._target_ or model.name).rpartition(".")[2])
 
 
 def _choices(config: Config, time: budgets.Clock, recipe: Recipe, begin: int) -> Choices:

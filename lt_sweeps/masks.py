@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping
 from fnmatch import fnmatch
 
 import torch
 from torch import Tensor, nn
 
+from lt_sweeps.registry import nearest
+
 Mask = dict[str, Tensor]
 State = dict[str, Tensor]
 PRUNABLE = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
-
-
-def layers(network: nn.Module) -> dict[str, Tensor]:
-    """The weights of linear and convolution layers, by name."""
-    return {
-        f"{name}.weight" if name else "weight": module.weight
-        for name, module in network.named_modules()
-        if isinstance(module, PRUNABLE)
-    }
 
 
 def dense(network: nn.Module, exclude: tuple[str, ...] = ()) -> tuple[Mask, int]:
@@ -32,15 +26,47 @@ def dense(network: nn.Module, exclude: tuple[str, ...] = ()) -> tuple[Mask, int]
     >>> list(mask), kept(mask), excluded
     (['0.weight'], 6, 2)
     """
-    weights = layers(network)
-    for pattern in exclude:
-        if not any(fnmatch(name, pattern) for name in weights):
-            raise ValueError(f"prune.exclude={pattern!r} matches none of {', '.join(sorted(weights))}")
-    left = {n: w for n, w in weights.items() if not any(fnmatch(n, pattern) for pattern in exclude)}
-    if not left:
-        raise ValueError("prune.exclude leaves no prunable weight")
+    weights = prunable(network)
+    left = not_excluded(weights, exclude)
     excluded = sum(weight.numel() for name, weight in weights.items() if name not in left)
     return {name: torch.ones(weight.shape, dtype=torch.bool) for name, weight in left.items()}, excluded
+
+
+def prunable(network: nn.Module) -> dict[str, Tensor]:
+    """The weights of linear and convolution layers, by name.
+
+    A weight that the network holds under several names is left out: what is done to one name would not be done to
+    the others.
+
+    >>> list(prunable(nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.Flatten(), nn.Linear(2, 1))))
+    ['0.weight', '3.weight']
+    """
+    names = Counter(id(parameter) for _, parameter in network.named_parameters(remove_duplicate=False))
+    return {
+        f"{name}.weight" if name else "weight": module.weight
+        for name, module in network.named_modules()
+        if isinstance(module, PRUNABLE) and names[id(module.weight)] == 1
+    }
+
+
+def not_excluded(weights: Mapping[str, Tensor], exclude: Iterable[str]) -> dict[str, Tensor]:
+    """The weights that no pattern of `prune.exclude` names.
+
+    Raises ValueError for a pattern that matches no weight, or where nothing is left.
+    """
+    require_matches("prune.exclude", exclude, weights)
+    left = {name: w for name, w in weights.items() if not any(fnmatch(name, pattern) for pattern in exclude)}
+    if not left:
+        raise ValueError("prune.exclude leaves no prunable weight" if weights else "there is no prunable weight")
+    return left
+
+
+def require_matches(setting: str, patterns: Iterable[str], names: Collection[str]) -> None:
+    """Raise ValueError for a name pattern, as of fnmatch, that matches nothing."""
+    for pattern in patterns:
+        if not any(fnmatch(name, pattern) for name in names):
+            some = ", ".join(sorted(names)[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else "")
+            raise ValueError(f"{setting}={pattern!r} matches none of {some}{nearest(pattern, names)}")
 
 
 def kept(mask: Mapping[str, Tensor]) -> int:

@@ -44,6 +44,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "trainer.threads": (1, 1024),
     "trainer.workers": (0, 1024),
     "dataset.classes": (2, math.inf),
+    "model.width": (1e-6, math.inf),
 }
 
 

@@ -42,12 +42,13 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 @dataclass(frozen=True)
 class Entry:
-    """One registered function: where it is, which version, what it needs, and a hash of its file's code."""
+    """One registered function: where it is, its version, needs and parameters, and a hash of its file's code."""
 
     name: str
     module: str
     version: int
     needs: tuple[str, ...]
+    parameters: tuple[str, ...]
     code: str
 
 
@@ -76,6 +77,7 @@ def catalogue(kind: str) -> dict[str, Entry]:
                     f"lt_sweeps.{FOLDERS[kind]}.{path.stem}",
                     facts["version"],
                     tuple(facts.get("needs", ())),
+                    tuple(given.arg for given in (*item.args.args, *item.args.kwonlyargs)),
                     shared[:8] + code_hash([item])[:8],
                 )
     return found
@@ -111,9 +113,16 @@ def _is_text(item: ast.stmt) -> bool:
 
 
 def part(kind: str, name: str, args: Mapping[str, Any] | None = None) -> Part:
-    """A registered name or an import path as it goes into keys. Raises ValueError where there is none."""
+    """A registered name or an import path as it goes into keys.
+
+    Raises ValueError where there is none, or for an argument that a registered function does not take.
+    """
     known = catalogue(kind)
     if name in known:
+        taken = known[name].parameters
+        for given in args or ():
+            if given not in taken:
+                raise ValueError(f"{kind} {name} takes no argument {given!r}{nearest(given, taken)}")
         return Part(name, known[name].version, dict(args or {}))
     return Part(name, provenance(name, f"{kind} {name!r}", tuple(sorted(known))), dict(args or {}))
 

@@ -57,10 +57,12 @@ def run(cells: Sequence[Cell], command: str, *, only_plan: bool = False) -> None
             for content in origins.files(c.config):
                 store.put(content)
         _require_accelerator(first)
+    tables = _layers(cells) if plan.jobs or only_plan else []
     for line in dict.fromkeys(c.experiment.budget for c in cells):
         print(line)
     print(_told(plan))
     if only_plan:
+        print(*tables, sep="\n\n")
         return
     failed: dict[Node, str] = {}
     if plan.jobs:
@@ -81,6 +83,13 @@ def _refuse_replicas(cells: Sequence[Cell]) -> None:
                 f"seed={first} and seed={c.config.seed} are the same trainings, because seeds.* are set: "
                 "one result would count as two"
             )
+
+
+def _layers(cells: Sequence[Cell]) -> list[str]:
+    """What of each network is pruned. Raises Mistake where a pattern names nothing: the first look at the modules."""
+    from lt_sweeps import layers
+
+    return layers.tables((c.experiment.levels[0].ticket.network, c.config.prune) for c in cells)
 
 
 def _execute(cells: Sequence[Cell], store: Store) -> dict[Node, str]:
@@ -129,6 +138,7 @@ def _name(cells: Sequence[Cell]) -> str:
             raise Mistake(f"sweep={given}: letters, digits and _ . + = , - make a folder's name (and not 'store')")
         return given
     models = "-".join(dict.fromkeys(str(c.experiment.labels["model"]) for c in cells))
+    models = re.sub(r"[^\w.+=,-]", "_", models)  # timm has names with slashes
     budget = cells[0].config.budget.name
     content = digest([[run.key for run in c.experiment.levels] for c in cells])[:6]
     return f"{models[:60]}-{budget}-{content}"

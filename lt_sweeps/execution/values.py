@@ -72,7 +72,7 @@ class Values:
         return masks.dense(build(network), exclude)
 
     def _layers(self, network: Network) -> list[str]:
-        return list(masks.layers(build(network)))
+        return list(masks.prunable(build(network)))
 
     def commit(self, node: Node, result: Mapping[str, Any], blobs: Mapping[str, bytes]) -> Record:
         """Store a node's value, with what it was computed from and the machine that did."""

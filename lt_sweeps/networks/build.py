@@ -31,11 +31,17 @@ def build(network: Network) -> nn.Module:
     return module
 
 
+def drawn(network: Network) -> nn.Module:
+    """The module with its weights drawn by its initialiser, from torch's global generator."""
+    module = build(network)
+    if network.initialiser is not None:
+        load("initialiser", network.initialiser.name)(module, **network.initialiser.args)
+    return module
+
+
 def initial(network: Network, seed: int) -> State:
     """A draw of all parameters and buffers: the same for the same seed, whatever was drawn before."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        module = build(network)
-        if network.initialiser is not None:
-            load("initialiser", network.initialiser.name)(module, **network.initialiser.args)
+        module = drawn(network)
     return {name: value.detach().clone() for name, value in module.state_dict().items()}

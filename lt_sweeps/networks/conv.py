@@ -4,28 +4,60 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from lt_sweeps.networks.width import scaled
 from lt_sweeps.registry import register
 
 
-class Conv2(nn.Module):
-    """Two 3x3 convolutions of 64 channels, a pool, and linear layers of 256, 256 and the classes."""
+class Conv(nn.Module):
+    """Pairs of 3x3 convolutions of 64, 128, 256, 512 channels, each then pooled; linear layers of 256, 256, classes."""
 
-    def __init__(self, shape: tuple[int, ...], classes: int) -> None:
+    def __init__(self, depth: int, shape: tuple[int, ...], classes: int, width: float) -> None:
         super().__init__()
-        channels, height, width = shape
-        self.conv1 = nn.Conv2d(channels, 64, 3, padding=1)
-        self.conv2 = nn.Conv2d(64, 64, 3, padding=1)
-        self.fc1 = nn.Linear(64 * (height // 2) * (width // 2), 256)
-        self.fc2 = nn.Linear(256, 256)
-        self.output = nn.Linear(256, classes)
+        self.depth = depth
+        inputs, height, breadth = shape
+        for number in range(1, depth + 1):
+            outputs = scaled(64 * 2 ** ((number - 1) // 2), width)
+            self.add_module(f"conv{number}", nn.Conv2d(inputs, outputs, 3, padding=1))
+            inputs = outputs
+        units, shrunk = scaled(256, width), 2 ** (depth // 2)
+        self.fc1 = nn.Linear(inputs * (height // shrunk) * (breadth // shrunk), units)
+        self.fc2 = nn.Linear(units, units)
+        self.output = nn.Linear(units, classes)
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) -> (N, classes) logits."""
-        x = nn.functional.max_pool2d(self.conv2(self.conv1(x).relu()).relu(), 2)
+        for number in range(1, self.depth + 1):
+            x = getattr(self, f"conv{number}")(x).relu()
+            if number % 2 == 0:
+                x = nn.functional.max_pool2d(x, 2)
         return self.output(self.fc2(self.fc1(x.flatten(1)).relu()).relu())
 
 
 @register("network", version=1)
-def conv2(shape: tuple[int, ...], classes: int) -> nn.Module:
+def conv2(shape: tuple[int, ...], classes: int, width: float = 1.0) -> nn.Module:
     """Conv-2: 38K convolution weights and 4.3M in all on CIFAR-10."""
-    return Conv2(shape, classes)
+    return Conv(2, shape, classes, width)
+
+
+@register("network", version=1)
+def conv4(shape: tuple[int, ...], classes: int, width: float = 1.0) -> nn.Module:
+    """Conv-4: 260K convolution weights and 2.4M in all on CIFAR-10."""
+    return Conv(4, shape, classes, width)
+
+
+@register("network", version=1)
+def conv6(shape: tuple[int, ...], classes: int, width: float = 1.0) -> nn.Module:
+    """Conv-6: 1.1M convolution weights and 2.3M in all on CIFAR-10.
+
+    Frankle & Carbin's Figure 2 prints 1.7M in all, which the layers it lists do not add up to.
+    """
+    return Conv(6, shape, classes, width)
+
+
+@register("network", version=1)
+def conv8(shape: tuple[int, ...], classes: int, width: float = 1.0) -> nn.Module:
+    """Conv-8 (Ramanujan et al. 2020): 4.7M convolution weights and 5.3M in all on CIFAR-10.
+
+    Differs from theirs in having biases, as the other Conv networks do.
+    """
+    return Conv(8, shape, classes, width)

@@ -1,25 +1,40 @@
-"""How the papers draw initial weights: functions that refill a freshly built network in place."""
+"""How the papers draw initial weights: functions that refill a freshly built network in place.
+
+They draw the weights of linear and convolution layers, set their biases to 0 and batch normalisation's scales to 1
+or from U(0, 1); every other parameter keeps the draw of its own layer.
+"""
 
 from __future__ import annotations
 
-from torch import nn
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
 
 from lt_sweeps.masks import PRUNABLE
 from lt_sweeps.registry import register
 
 NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+DEVIATION_CUT_AT_2 = 0.879625661034239  # of a standard normal, given that it lies in [-2, 2]
 
 
-def _refill(network: nn.Module, draw: object, batchnorm: str) -> None:
+def _refill(network: nn.Module, draw: Callable[[Tensor], object], batchnorm: str) -> None:
     if batchnorm not in ("ones", "uniform"):
         raise ValueError(f"model.initialiser_args.batchnorm={batchnorm}: choose one of ones, uniform")
     for module in network.modules():
         if isinstance(module, PRUNABLE):
-            draw(module.weight)  # type: ignore[operator]
+            draw(module.weight)
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
         elif isinstance(module, NORMS) and module.affine and batchnorm == "uniform":
             nn.init.uniform_(module.weight)
+
+
+def _fans(weight: Tensor) -> tuple[int, int]:
+    """How many inputs feed an output of this layer, and how many outputs an input feeds, as torch counts them."""
+    field = math.prod(weight.shape[2:])
+    return weight.shape[1] * field, weight.shape[0] * field
 
 
 @register("initialiser", version=1)
@@ -29,6 +44,45 @@ def glorot_normal(network: nn.Module, batchnorm: str = "ones") -> None:
 
 
 @register("initialiser", version=1)
+def truncated_glorot_normal(network: nn.Module, batchnorm: str = "ones") -> None:
+    """Weights from a normal cut at 2 deviations, rescaled to variance 2 / (fan_in + fan_out), biases 0.
+
+    Keras's Glorot normal, and so Zhou et al. 2019's: it differs from `glorot_normal` in having no tails.
+    """
+
+    def draw(weight: Tensor) -> None:
+        deviation = math.sqrt(2 / sum(_fans(weight))) / DEVIATION_CUT_AT_2
+        nn.init.trunc_normal_(weight, std=deviation, a=-2 * deviation, b=2 * deviation)
+
+    _refill(network, draw, batchnorm)
+
+
+@register("initialiser", version=1)
 def kaiming_normal(network: nn.Module, batchnorm: str = "ones") -> None:
     """Weights from N(0, 2 / fan_in), biases 0 (He et al. 2015; open_lth, with batchnorm scales from U(0, 1))."""
     _refill(network, nn.init.kaiming_normal_, batchnorm)
+
+
+@register("initialiser", version=1)
+def kaiming_uniform(network: nn.Module, batchnorm: str = "ones") -> None:
+    """Weights from U(-b, b) with b = sqrt(6 / fan_in), of variance 2 / fan_in, biases 0 (He et al. 2015)."""
+    _refill(network, nn.init.kaiming_uniform_, batchnorm)
+
+
+@register("initialiser", version=1)
+def signed_constant(network: nn.Module, batchnorm: str = "ones", deviation: str = "kaiming") -> None:
+    """Weights of one magnitude and a random sign, biases 0: +-sqrt(2 / fan_in) (Ramanujan et al. 2020).
+
+    `deviation=glorot` gives +-sqrt(2 / (fan_in + fan_out)), the expected deviation of the layer as Zhou et al. 2019
+    draw it (they take the deviation of the actual draw).
+    """
+    if deviation not in ("kaiming", "glorot"):
+        raise ValueError(f"model.initialiser_args.deviation={deviation}: choose one of kaiming, glorot")
+
+    def draw(weight: Tensor) -> None:
+        fan_in, fan_out = _fans(weight)
+        size = math.sqrt(2 / (fan_in if deviation == "kaiming" else fan_in + fan_out))
+        with torch.no_grad():
+            weight.bernoulli_(0.5).mul_(2 * size).sub_(size)
+
+    _refill(network, draw, batchnorm)

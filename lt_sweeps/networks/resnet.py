@@ -1,24 +1,46 @@
-"""The CIFAR ResNets (He et al. 2016), with 1x1 convolutions as shortcuts where the shape changes."""
+"""The CIFAR ResNets of He et al. 2016: a stem and three stages of 16, 32 and 64 channels, 6n + 2 layers deep."""
 
 from __future__ import annotations
 
 from torch import Tensor, nn
 
+from lt_sweeps.networks.width import scaled
 from lt_sweeps.registry import register
+
+
+def projection(inputs: int, outputs: int, stride: int) -> nn.Sequential:
+    """A 1x1 convolution with batch normalisation, as in Frankle & Carbin 2019 and open_lth."""
+    return nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
+
+
+class PaddedIdentity(nn.Module):
+    """He et al.'s option A, without weights: every `stride`-th pixel, and zeros for the channels that are new."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
+        super().__init__()
+        self.new, self.stride = outputs - inputs, stride
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) -> (N, C + new, H / stride, W / stride)."""
+        x = x[:, :, :: self.stride, :: self.stride]
+        return nn.functional.pad(x, (0, 0, 0, 0, self.new // 2, self.new - self.new // 2))
+
+
+SHORTCUTS = {"conv": projection, "identity": PaddedIdentity}  # where a block changes the shape
 
 
 class Block(nn.Module):
     """Two 3x3 convolutions and a shortcut."""
 
-    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
+    def __init__(self, inputs: int, outputs: int, stride: int, shortcut: str) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(inputs, outputs, 3, stride, padding=1, bias=False)
         self.bn1 = nn.BatchNorm2d(outputs)
         self.conv2 = nn.Conv2d(outputs, outputs, 3, padding=1, bias=False)
         self.bn2 = nn.BatchNorm2d(outputs)
-        self.shortcut = nn.Sequential()
+        self.shortcut: nn.Module = nn.Sequential()
         if stride != 1 or inputs != outputs:
-            self.shortcut = nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
+            self.shortcut = SHORTCUTS[shortcut](inputs, outputs, stride)
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, inputs, H, W) -> (N, outputs, H / stride, W / stride)."""
@@ -27,19 +49,22 @@ class Block(nn.Module):
 
 
 class ResNet(nn.Module):
-    """A stem and three stages of `depth` blocks with 16, 32 and 64 channels."""
+    """`layers` convolutions and linear layers, shortcuts not counted."""
 
-    def __init__(self, depth: int, channels: int, classes: int) -> None:
+    def __init__(self, layers: int, channels: int, classes: int, shortcut: str, width: float) -> None:
+        if shortcut not in SHORTCUTS:
+            raise ValueError(f"model.args.shortcut={shortcut}: choose one of {', '.join(SHORTCUTS)}")
         super().__init__()
-        self.conv = nn.Conv2d(channels, 16, 3, padding=1, bias=False)
-        self.bn = nn.BatchNorm2d(16)
-        blocks, width = [], 16
-        for stage, outputs in enumerate((16, 32, 64)):
-            for index in range(depth):
-                blocks.append(Block(width, outputs, 2 if stage and not index else 1))
-                width = outputs
+        inputs, *stages = (scaled(c, width) for c in (16, 16, 32, 64))
+        self.conv = nn.Conv2d(channels, inputs, 3, padding=1, bias=False)
+        self.bn = nn.BatchNorm2d(inputs)
+        blocks = []
+        for stage, outputs in enumerate(stages):
+            for index in range((layers - 2) // 6):
+                blocks.append(Block(inputs, outputs, 2 if stage and not index else 1, shortcut))
+                inputs = outputs
         self.blocks = nn.Sequential(*blocks)
-        self.output = nn.Linear(64, classes)
+        self.output = nn.Linear(inputs, classes)
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) -> (N, classes) logits."""
@@ -48,6 +73,30 @@ class ResNet(nn.Module):
 
 
 @register("network", version=1)
-def resnet20(shape: tuple[int, ...], classes: int) -> nn.Module:
+def resnet20(shape: tuple[int, ...], classes: int, shortcut: str = "conv", width: float = 1.0) -> nn.Module:
     """ResNet-20 ("ResNet-18" in Frankle & Carbin 2019): 270,896 weights, 267,696 of them pruned there."""
-    return ResNet(3, shape[0], classes)
+    return ResNet(20, shape[0], classes, shortcut, width)
+
+
+@register("network", version=1)
+def resnet32(shape: tuple[int, ...], classes: int, shortcut: str = "conv", width: float = 1.0) -> nn.Module:
+    """ResNet-32; pruning at initialisation (GraSP) uses it with `width=2`."""
+    return ResNet(32, shape[0], classes, shortcut, width)
+
+
+@register("network", version=1)
+def resnet44(shape: tuple[int, ...], classes: int, shortcut: str = "conv", width: float = 1.0) -> nn.Module:
+    """ResNet-44."""
+    return ResNet(44, shape[0], classes, shortcut, width)
+
+
+@register("network", version=1)
+def resnet56(shape: tuple[int, ...], classes: int, shortcut: str = "conv", width: float = 1.0) -> nn.Module:
+    """ResNet-56."""
+    return ResNet(56, shape[0], classes, shortcut, width)
+
+
+@register("network", version=1)
+def resnet110(shape: tuple[int, ...], classes: int, shortcut: str = "conv", width: float = 1.0) -> nn.Module:
+    """ResNet-110."""
+    return ResNet(110, shape[0], classes, shortcut, width)

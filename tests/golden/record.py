@@ -18,7 +18,7 @@ from lt_sweeps.registry import FOLDERS, HERE, catalogue, code_hash
 GOLDEN = Path(__file__).with_suffix(".json")
 # The code that gives each kind of node its value, beside registered functions.
 BEHIND = {
-    "Init": ["networks/build.py"],
+    "Init": ["networks/build.py", "networks/width.py"],
     "Dense": ["masks.py"],
     "Prune": ["allocation.py"],
     "Shuffle": ["masks.py", "randomness.py"],

@@ -1,0 +1,134 @@
+"""What of each network is pruned, and how fast: a table for `lt-sweeps plan`, and a check before the first training.
+
+The only planning that needs torch. Networks are built on the meta device, where weights take no memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from lt_sweeps.allocation import factor_of
+from lt_sweeps.config import Mistake, PruneConfig
+from lt_sweeps.graph import Network
+from lt_sweeps.masks import not_excluded, prunable, require_matches
+from lt_sweeps.networks.build import drawn
+
+NEVER = "never"
+
+
+@dataclass(frozen=True)
+class Row:
+    """A tensor of weights, its shape, and what a level prunes of it, in words."""
+
+    name: str
+    shape: tuple[int, ...]
+    weights: int
+    pruned: str
+
+
+def tables(asked: Iterable[tuple[Network, PruneConfig]]) -> list[str]:
+    """A table of layers for each distinct network, exclusion, factors and grouping, in the order they are asked for.
+
+    Raises Mistake for a network that cannot be built, and for a pattern that matches none of its weights.
+    """
+    found: dict[tuple[object, ...], tuple[Network, PruneConfig, list[float]]] = {}
+    for network, prune in asked:
+        settings = (network, tuple(prune.exclude), tuple(sorted(prune.factors.items())), prune.groups)
+        rates = found.setdefault(settings, (network, prune, []))[2]
+        if prune.rate not in rates:
+            rates.append(prune.rate)
+    return list(dict.fromkeys(_table(*one) for one in found.values()))
+
+
+def _table(network: Network, prune: PruneConfig, rates: list[float]) -> str:
+    module = _skeleton(network)
+    weights = prunable(module)
+    try:
+        left = not_excluded(weights, prune.exclude)
+        require_matches("prune.factors", prune.factors, left)
+    except ValueError as error:
+        raise Mistake(f"{error} (network {_called(network)})") from None
+    pruned = {name: _told(factor_of(name, prune.factors), rates) for name in left}
+    count = {
+        "parameters": sum(p.numel() for p in module.parameters()),
+        "prunable": sum(w.numel() for w in left.values()),
+        "excluded": sum(w.numel() for name, w in weights.items() if name not in left),
+    }
+    count["others"] = count["parameters"] - count["prunable"] - count["excluded"]
+    title = f"{_called(network)}, {_shape(network.shape)}, {network.classes} classes: "
+    title += ", ".join(f"{n:,} {what}" for what, n in count.items())
+    share = "pruned per level, " + {"global": "of all together", "layerwise": "of each"}[prune.groups]
+    lines = [("weights of", "shape", "number", share), *map(_line, _folded(_rows(module, pruned)))]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    body = [f"  {a:<{widths[0]}}  {b:<{widths[1]}}  {c:>{widths[2]}}  {d}" for a, b, c, d in lines]
+    return "\n".join([title, *body])
+
+
+def _rows(module: nn.Module, pruned: Mapping[str, str]) -> list[Row]:
+    """Every parameter with two dimensions or more, in the network's order; biases and normalisation have one."""
+    return [
+        Row(name, tuple(p.shape), p.numel(), pruned.get(name, NEVER))
+        for name, p in module.named_parameters()
+        if p.dim() > 1
+    ]
+
+
+def _folded(rows: list[Row]) -> list[list[Row]]:
+    """What repeats itself together: one line each for the 36 convolutions of a stage, or the 4 layers of 12 blocks."""
+    kinds = [(row.shape, row.pruned) for row in rows]
+    folded, here = [], 0
+    while here < len(rows):
+        periods = range(1, max(2, (len(rows) - here) // 2 + 1))
+        period = max(periods, key=lambda p: (p * _times(kinds[here:], p) if _times(kinds[here:], p) > 1 else 1, -p))
+        end = here + period * _times(kinds[here:], period)
+        folded += [rows[first:end:period] for first in range(here, here + period)]
+        here = end
+    return folded
+
+
+def _times(kinds: Sequence[object], period: int) -> int:
+    """How often the first `period` of a list stand there, one after the other.
+
+    >>> _times(["a", "b", "a", "b", "a", "c"], 2)
+    2
+    """
+    times = 1
+    while kinds[times * period : (times + 1) * period] == kinds[:period]:
+        times += 1
+    return times
+
+
+def _line(alike: list[Row]) -> tuple[str, str, str, str]:
+    first, last, n = alike[0], alike[-1], len(alike)
+    name, times = (first.name, "") if n == 1 else (f"{first.name} ... {last.name}", f"{n} of ")
+    return name, times + _shape(first.shape), f"{n * first.weights:,}", first.pruned
+
+
+def _told(factor: float, rates: list[float]) -> str:
+    return " or ".join(f"{100 * rate * factor:.4g} %" for rate in rates) if factor else NEVER
+
+
+def _shape(shape: tuple[int, ...]) -> str:
+    return "x".join(map(str, shape))
+
+
+def _called(network: Network) -> str:
+    """A constructor and its arguments."""
+    args = ", ".join(f"{name}={value}" for name, value in network.build.args.items())
+    return f"{network.build.name}({args})" if args else network.build.name
+
+
+def _skeleton(network: Network) -> nn.Module:
+    """The network with its initialiser's arguments tried, without memory where its constructor allows that."""
+    with torch.random.fork_rng(devices=[]):
+        with suppress(Exception), torch.device("meta"):  # not where a constructor looks at its own weights
+            return drawn(network)
+        try:
+            return drawn(network)
+        except Exception as error:
+            raise Mistake(f"network {_called(network)}: {type(error).__name__}: {error}".splitlines()[0]) from None

@@ -1,0 +1,42 @@
+"""Fully connected networks."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+from lt_sweeps.networks.width import scaled
+from lt_sweeps.registry import register
+
+
+class MLP(nn.Module):
+    """Hidden layers `fc1`, `fc2`, ... with ReLU, and a linear `output`."""
+
+    def __init__(self, inputs: int, hidden: Sequence[int], classes: int) -> None:
+        super().__init__()
+        self.depth = len(hidden)
+        for number, units in enumerate(hidden, 1):
+            self.add_module(f"fc{number}", nn.Linear(inputs, units))
+            inputs = units
+        self.output = nn.Linear(inputs, classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, ...) -> (N, classes) logits."""
+        x = x.flatten(1)
+        for number in range(1, self.depth + 1):
+            x = getattr(self, f"fc{number}")(x).relu()
+        return self.output(x)
+
+
+@register("network", version=1)
+def mlp(shape: tuple[int, ...], classes: int, hidden: Sequence[int] = (), width: float = 1.0) -> nn.Module:
+    """A fully connected network with `hidden` units layer by layer; without any, a linear classifier."""
+    return MLP(math.prod(shape), [scaled(units, width) for units in hidden], classes)
+
+
+@register("network", version=1)
+def lenet_300_100(shape: tuple[int, ...], classes: int, width: float = 1.0) -> nn.Module:
+    """LeNet-300-100 (LeCun et al. 1998): 266,200 weights on MNIST."""
+    return mlp(shape, classes, (300, 100), width)

@@ -1,0 +1,59 @@
+"""Wide ResNets for CIFAR (Zagoruyko & Komodakis 2016), in the pre-activation form of He et al. 2016b."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from lt_sweeps.networks.width import scaled
+from lt_sweeps.registry import register
+
+
+class Block(nn.Module):
+    """Twice batch normalisation, ReLU, 3x3 convolution, with dropout between; a 1x1 convolution where channels change.
+
+    As in the authors' code and RigL's, such a shortcut begins after the first ReLU and is not normalised.
+    """
+
+    def __init__(self, inputs: int, outputs: int, stride: int, dropout: float) -> None:
+        super().__init__()
+        self.bn1 = nn.BatchNorm2d(inputs)
+        self.conv1 = nn.Conv2d(inputs, outputs, 3, stride, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm2d(outputs)
+        self.drop = nn.Dropout(dropout)
+        self.conv2 = nn.Conv2d(outputs, outputs, 3, padding=1, bias=False)
+        changes = stride != 1 or inputs != outputs
+        self.shortcut = nn.Conv2d(inputs, outputs, 1, stride, bias=False) if changes else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, inputs, H, W) -> (N, outputs, H / stride, W / stride)."""
+        active = self.bn1(x).relu()
+        y = self.conv2(self.drop(self.bn2(self.conv1(active)).relu()))
+        return y + (x if self.shortcut is None else self.shortcut(active))
+
+
+class WideResNet(nn.Module):
+    """A stem of 16 channels and three stages of 16, 32 and 64 times `times`; 6n + 4 layers, shortcuts not counted."""
+
+    def __init__(self, layers: int, times: int, channels: int, classes: int, dropout: float, width: float) -> None:
+        super().__init__()
+        inputs, *stages = (scaled(c, width) for c in (16, 16 * times, 32 * times, 64 * times))
+        self.conv = nn.Conv2d(channels, inputs, 3, padding=1, bias=False)
+        blocks = []
+        for stage, outputs in enumerate(stages):
+            for index in range((layers - 4) // 6):
+                blocks.append(Block(inputs, outputs, 2 if stage and not index else 1, dropout))
+                inputs = outputs
+        self.blocks = nn.Sequential(*blocks)
+        self.bn = nn.BatchNorm2d(inputs)
+        self.output = nn.Linear(inputs, classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) -> (N, classes) logits."""
+        x = self.bn(self.blocks(self.conv(x))).relu()
+        return self.output(x.mean((2, 3)))
+
+
+@register("network", version=1)
+def wrn_22_2(shape: tuple[int, ...], classes: int, dropout: float = 0.0, width: float = 1.0) -> nn.Module:
+    """WRN-22-2, of RigL's CIFAR-10 experiments (Evci et al. 2020): 1.1M weights; `width` is a factor beside the 2."""
+    return WideResNet(22, 2, shape[0], classes, dropout, width)
