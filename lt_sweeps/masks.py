@@ -65,7 +65,7 @@ def require_matches(setting: str, patterns: Iterable[str], names: Collection[str
     """Raise ValueError for a name pattern, as of fnmatch, that matches nothing."""
     for pattern in patterns:
         if not any(fnmatch(name, pattern) for name in names):
-            some = ", ".join(sorted(names)[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else "")
+            some = ", ".join(list(names)[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else "")
             raise ValueError(f"{setting}={pattern!r} matches none of {some}{nearest(pattern, names)}")
 
 

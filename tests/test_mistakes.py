@@ -88,6 +88,11 @@ MISTAKES: list[tuple[str, tuple[str, ...]]] = [
     ("recipe.optimizer._target_=torch.optim.Adm", ("optimizer", "'torch.optim.Adm'", "did you mean 'Adam'?")),
     ("recipe.schedule._target_=torch.optim.lr_scheduler.StepLRR", ("schedule", "did you mean 'StepLR'?")),
     ("recipe.schedule={_target_:torch.optim.lr_scheduler.StepLRR}", ("schedule", "did you mean 'StepLR'?")),
+    # arguments of what is registered
+    ("model=conv2 +model.args.widht=2", ("network conv2", "'widht'", "did you mean 'width'?")),
+    ("model=resnet20 +model.args.hidden=2", ("network resnet20", "takes no argument 'hidden'")),
+    ("+model.initialiser_args.width=2", ("initialiser glorot_normal", "takes no argument 'width'")),
+    ("model=vgg11 model.width=0", ("model.width=0", "must be at least")),
     # what does not go together
     (NO_DATA, ("dataset=mnist", "train-images-idx3-ubyte", "paths.data_dir=nowhere", "LT_SWEEPS_DATA")),
     ("dataset=imagenet paths.data_dir=nowhere", ("dataset=imagenet", "imagenet/train", "LT_SWEEPS_DATA")),

@@ -1,33 +1,47 @@
-"""Networks have the papers' sizes, draws follow their formulas and their seed alone, and any module can be built."""
+"""Networks have the papers' layers and sizes, at any width, and any module can be built."""
 
 from __future__ import annotations
 
 import importlib.metadata
-import math
 import sys
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+import torchvision
 from omegaconf import OmegaConf
+from test_sweep import cells_of
 from torch import nn
 
-from lt_sweeps import registry
+from lt_sweeps import registry, sweep
 from lt_sweeps.graph import Network, Part
-from lt_sweeps.masks import PRUNABLE, dense, total
+from lt_sweeps.masks import PRUNABLE, dense, prunable, total
 from lt_sweeps.networks.build import build, initial
 
 CONF = Path(__file__).parent.parent / "conf"
-MNIST, CIFAR = (1, 28, 28), (3, 32, 32)
-SHAPES = {"lenet_300_100": MNIST, "conv2": CIFAR, "resnet20": CIFAR, "vgg16": CIFAR}
+MNIST, CIFAR, IMAGENET = (1, 28, 28), (3, 32, 32), (3, 224, 224)
+NAMES = sorted(registry.catalogue("network"))
+RESNETS = {20: "resnet20", 32: "resnet32", 44: "resnet44", 56: "resnet56", 110: "resnet110"}
 
 
-def network(name: str, shape: tuple[int, ...] = (), initialiser: str = "", classes: int = 10, **args: Any) -> Network:
-    """A registered network or an import path, on its paper's images."""
-    drawn = registry.part("initialiser", initialiser, args) if initialiser else None
-    return Network(registry.part("network", name), shape or SHAPES[name], classes, drawn)
+def shape_of(name: str) -> tuple[int, ...]:
+    """The images of the data set that a model's file chooses."""
+    chosen = OmegaConf.load(CONF / "model" / f"{name}.yaml").defaults[0]["override /dataset"]
+    return tuple(OmegaConf.load(CONF / "dataset" / f"{chosen}.yaml").shape)
+
+
+def network(name: str, shape: tuple[int, ...] = (), classes: int = 10, **args: Any) -> Network:
+    """A registered network or an import path, on its model's images."""
+    return Network(registry.part("network", name, args), shape or shape_of(name), classes)
+
+
+def skeleton(name: str, shape: tuple[int, ...] = (), classes: int = 10, **args: Any) -> nn.Module:
+    """The network without memory for its weights."""
+    with torch.device("meta"):
+        return build(network(name, shape, classes, **args))
 
 
 def weights(module: nn.Module) -> dict[str, nn.Module]:
@@ -35,30 +49,142 @@ def weights(module: nn.Module) -> dict[str, nn.Module]:
     return {name: layer for name, layer in module.named_modules() if isinstance(layer, PRUNABLE)}
 
 
+def size(module: nn.Module) -> int:
+    return sum(p.numel() for p in module.parameters())
+
+
 def excluded(model: str) -> tuple[str, ...]:
     """The patterns a model's file never prunes."""
     return tuple(OmegaConf.load(CONF / "model" / f"{model}.yaml").prune.get("exclude", ()))
 
 
-# ------------------------------------------------------------------------------------- architectures
+# ------------------------------------------------------------------------------------- layer tables
+
+Layer = tuple[int, int]  # channels, and pixels a side that come out; a linear layer's units, and 0
 
 
-def test_the_shapes_cover_every_registered_network() -> None:
-    assert set(SHAPES) == set(registry.catalogue("network"))
+def resnet_table(n: int, times: int = 1) -> list[Layer]:
+    """He et al. 2016, section 4.2: a stem of 16, then 2n layers of each size."""
+    stages = [(16 * times, 32), (32 * times, 16), (64 * times, 8)]
+    return [(16, 32), *(layer for stage in stages for layer in [stage] * 2 * n), (10, 0)]
+
+
+def bottlenecks() -> list[Layer]:
+    """He et al. 2016, Table 1, 50 layers: a stage's stride is in the 3x3 convolution, as torchvision has it."""
+    found, before = [(64, 112)], 56
+    for planes, side, depth in [(64, 56, 3), (128, 28, 4), (256, 14, 6), (512, 7, 3)]:
+        found += [(planes, before), (planes, side), (4 * planes, side)]
+        found += [(planes, side), (planes, side), (4 * planes, side)] * (depth - 1)
+        before = side
+    return [*found, (1000, 0)]
+
+
+def plain(*stages: tuple[int, int, int]) -> list[Layer]:
+    """`(how many, channels, pixels a side)`."""
+    return [(channels, side) for n, channels, side in stages for _ in range(n)]
+
+
+DENSE = [(256, 0), (256, 0), (10, 0)]
+BASIC = [(64, 56), (128, 28), (256, 14), (512, 7)]
+TABLES: list[tuple[str, tuple[int, ...], list[Layer]]] = [
+    # Frankle & Carbin 2019, Figure 2
+    ("lenet_300_100", MNIST, [(300, 0), (100, 0), (10, 0)]),
+    ("mlp", MNIST, [(10, 0)]),
+    ("conv2", CIFAR, plain((2, 64, 32)) + DENSE),
+    ("conv4", CIFAR, plain((2, 64, 32), (2, 128, 16)) + DENSE),
+    ("conv6", CIFAR, plain((2, 64, 32), (2, 128, 16), (2, 256, 8)) + DENSE),
+    ("vgg19", CIFAR, [*plain((2, 64, 32), (2, 128, 16), (4, 256, 8), (4, 512, 4), (4, 512, 2)), (10, 0)]),
+    # Ramanujan et al. 2020
+    ("conv8", CIFAR, plain((2, 64, 32), (2, 128, 16), (2, 256, 8), (2, 512, 4)) + DENSE),
+    # Simonyan & Zisserman 2014, Table 1, columns A, B and D
+    ("vgg11", CIFAR, [*plain((1, 64, 32), (1, 128, 16), (2, 256, 8), (2, 512, 4), (2, 512, 2)), (10, 0)]),
+    ("vgg13", CIFAR, [*plain((2, 64, 32), (2, 128, 16), (2, 256, 8), (2, 512, 4), (2, 512, 2)), (10, 0)]),
+    ("vgg16", CIFAR, [*plain((2, 64, 32), (2, 128, 16), (3, 256, 8), (3, 512, 4), (3, 512, 2)), (10, 0)]),
+    *((name, CIFAR, resnet_table((layers - 2) // 6)) for layers, name in RESNETS.items()),
+    # Zagoruyko & Komodakis 2016, Table 1, with N = (22 - 4) / 6 and k = 2
+    ("wrn_22_2", CIFAR, resnet_table(3, times=2)),
+    # He et al. 2016, Table 1, and the same with a stem that keeps the size of CIFAR's images
+    ("resnet18", IMAGENET, [(64, 112), *(layer for layer in BASIC for _ in range(4)), (1000, 0)]),
+    ("resnet18", CIFAR, [*plain((5, 64, 32), (4, 128, 16), (4, 256, 8), (4, 512, 4)), (10, 0)]),
+    ("resnet50", IMAGENET, bottlenecks()),
+]
+
+
+def test_the_tables_cover_every_registered_network() -> None:
+    assert {name for name, _, _ in TABLES} == set(NAMES)
+
+
+@pytest.mark.parametrize(("name", "shape", "table"), TABLES, ids=[f"{name} {shape[1]}" for name, shape, _ in TABLES])
+def test_layers_and_sizes_are_the_papers(name: str, shape: tuple[int, ...], table: list[Layer]) -> None:
+    module, seen = skeleton(name, shape, classes=table[-1][0]), []
+    for path, layer in weights(module).items():
+        if "shortcut" not in path and "downsample" not in path:
+            layer.register_forward_hook(lambda _, __, out: seen.append((out.shape[1], *out.shape[3:])))
+    module(torch.zeros(2, *shape, device="meta"))
+    assert [(found[0], found[1] if len(found) > 1 else 0) for found in seen] == table
+
+
+# -------------------------------------------------------------------------------------------- counts
+
+
+def chain(*channels: int, field: int = 9) -> int:
+    """Weights of convolutions one after the other."""
+    return sum(field * i * o for i, o in pairwise(channels))
+
+
+def resnet_weights(n: int) -> int:
+    """Of a CIFAR ResNet of 6n + 2 layers, without shortcuts: a stem, three stages, and the linear layer."""
+    stages = chain(16, 16) * 2 * n + chain(16, 32) + chain(32, 32) * (2 * n - 1) + chain(32, 64)
+    return chain(3, 16) + stages + chain(64, 64) * (2 * n - 1) + 640
+
+
+SHORTCUTS = 16 * 32 + 32 * 64
+WRN = chain(3, 16) + sum(chain(i, *[o] * 6) + i * o for i, o in [(16, 32), (32, 64), (64, 128)]) + 1_280
 
 
 @pytest.mark.parametrize(
     ("name", "prunable", "left_out"),
     [
-        ("lenet_300_100", 266_200, 0),
-        ("conv2", 38_592 + 4_262_400, 0),
-        ("resnet20", 267_696, 3_200),
-        ("vgg16", 14_710_464, 5_120),
+        ("lenet_300_100", 784 * 300 + 300 * 100 + 100 * 10, 0),
+        ("conv2", chain(3, 64, 64) + chain(64 * 16 * 16, 256, 256, 10, field=1), 0),
+        ("conv4", chain(3, 64, 64, 128, 128) + chain(128 * 8 * 8, 256, 256, 10, field=1), 0),
+        ("conv6", chain(3, 64, 64, 128, 128, 256, 256) + chain(256 * 4 * 4, 256, 256, 10, field=1), 0),
+        ("conv8", chain(3, 64, 64, 128, 128, 256, 256, 512, 512) + chain(512 * 2 * 2, 256, 256, 10, field=1), 0),
+        ("vgg11", chain(3, 64, 128, 256, 256, *[512] * 4), 5_120),
+        ("vgg13", chain(3, 64, 64, 128, 128, 256, 256, *[512] * 4), 5_120),
+        ("vgg16", chain(3, 64, 64, 128, 128, *[256] * 3, *[512] * 6), 5_120),
+        ("vgg19", chain(3, 64, 64, 128, 128, *[256] * 4, *[512] * 8), 5_120),
+        ("resnet20", resnet_weights(3) - 640, 3_200),
+        *((name, resnet_weights((layers - 2) // 6) + SHORTCUTS, 0) for layers, name in RESNETS.items() if layers > 20),
+        ("wrn_22_2", WRN - 432, 432),
     ],
 )
 def test_prunable_counts_are_the_papers(name: str, prunable: int, left_out: int) -> None:
-    mask, unpruned = dense(build(network(name)), excluded(name))
+    mask, unpruned = dense(skeleton(name), excluded(name))
     assert (total(mask), unpruned) == (prunable, left_out)
+
+
+@pytest.mark.parametrize(
+    ("name", "all_weights", "convolutions"),
+    [
+        ("lenet_300_100", "0.266", None),
+        ("conv2", "4.3", "0.039"),  # the paper cuts 38,592 to 38K
+        ("conv4", "2.4", "0.260"),
+        ("conv6", "2.3", "1.1"),  # the paper prints 1.7, which 256x4x4 inputs of its first linear layer rule out
+        ("vgg19", "20.0", None),
+    ],
+)
+def test_sizes_are_those_of_frankle_and_carbins_figure_2(name: str, all_weights: str, convolutions: str | None) -> None:
+    """In millions, as many digits as are printed there."""
+
+    def printed(count: int, like: str) -> str:
+        return f"{count / 1e6:.{len(like.partition('.')[2])}f}"
+
+    layers = weights(skeleton(name)).values()
+    assert printed(sum(layer.weight.numel() for layer in layers), all_weights) == all_weights
+    if convolutions is not None:
+        found = sum(layer.weight.numel() for layer in layers if isinstance(layer, nn.Conv2d))
+        assert printed(found, convolutions) == convolutions
 
 
 @pytest.mark.parametrize(
@@ -68,21 +194,83 @@ def test_prunable_counts_are_the_papers(name: str, prunable: int, left_out: int)
         ("conv2", 4_300_992 + 64 + 64 + 256 + 256 + 10),
         ("resnet20", 270_896 + 10 + 2 * (7 * 16 + 7 * 32 + 7 * 64)),
         ("vgg16", 14_710_464 + 5_130 + 3 * 4_224),
+        ("wrn_22_2", WRN + 10 + 2 * (16 + 6 * 32 + 6 * 64 + 6 * 128)),
     ],
 )
 def test_all_parameters_are_accounted_for(name: str, parameters: int) -> None:
-    assert sum(p.numel() for p in build(network(name)).parameters()) == parameters
+    assert size(skeleton(name)) == parameters
 
 
-def test_conv2_has_38k_convolution_weights_and_4_3m_in_all() -> None:
-    layers = weights(build(network("conv2")))
-    convolutions = sum(layer.weight.numel() for layer in layers.values() if isinstance(layer, nn.Conv2d))
-    assert convolutions == 38_592
-    assert round(sum(layer.weight.numel() for layer in layers.values()) / 1e6, 1) == 4.3
+@pytest.mark.parametrize(("layers", "millions"), [(20, 0.27), (32, 0.46), (44, 0.66), (56, 0.85), (110, 1.7)])
+def test_resnets_without_weights_in_shortcuts_have_he_et_als_sizes(layers: int, millions: float) -> None:
+    """He et al. 2016, Table 6, which prints two digits."""
+    module = skeleton(RESNETS[layers], shortcut="identity")
+    n = (layers - 2) // 6
+    assert total(dense(module)[0]) == resnet_weights(n)
+    norms = 2 * (16 * (2 * n + 1) + 32 * 2 * n + 64 * 2 * n)
+    assert size(module) == resnet_weights(n) + 10 + norms
+    # 0.464 and 0.659 are printed as 0.46 and 0.66, 1.728 as 1.7: within one of the last digit printed
+    assert abs(size(module) / 1e6 - millions) < (0.05 if layers == 110 else 0.005)
+
+
+def test_an_identity_shortcut_keeps_every_second_pixel_and_pads_channels_on_both_sides() -> None:
+    block = build(network("resnet20", shortcut="identity")).get_submodule("blocks.3.shortcut")
+    x = torch.rand(2, 16, 6, 6)
+    y = block(x)
+    assert y.shape == (2, 32, 3, 3)
+    assert torch.equal(y[:, 8:24], x[:, :, ::2, ::2])
+    assert not y[:, :8].any()
+    assert not y[:, 24:].any()
+
+
+def test_an_unknown_shortcut_is_refused() -> None:
+    with pytest.raises(ValueError, match="shortcut=identit: choose one of conv, identity"):
+        skeleton("resnet20", shortcut="identit")
+
+
+@pytest.mark.parametrize("name", ["resnet18", "resnet50"])
+def test_imagenets_resnets_are_torchvisions(name: str) -> None:
+    """Parameter counts as torchvision documents them; names, draws and logits as its constructors give them."""
+    documented = getattr(torchvision.models, f"ResNet{name[6:]}_Weights").DEFAULT.meta["num_params"]
+    assert size(skeleton(name, IMAGENET, 1000)) == documented
+    assert round(documented / 1e6, 1) == {"resnet18": 11.7, "resnet50": 25.6}[name]
+    shape = (3, 65, 65)
+    torch.manual_seed(3)
+    theirs = getattr(torchvision.models, name)(num_classes=10).eval()
+    torch.manual_seed(3)
+    ours = build(network(name, shape)).eval()
+    drawn = ours.state_dict()
+    assert list(drawn) == list(theirs.state_dict())
+    assert all(torch.equal(drawn[key], value) for key, value in theirs.state_dict().items())
+    x = torch.rand(1, *shape)
+    assert torch.equal(ours(x), theirs(x))
+
+
+@pytest.mark.parametrize(("side", "kernel", "out"), [(32, 3, 4), (64, 3, 8), (65, 7, 3), (224, 7, 7)])
+def test_small_images_keep_their_size_in_the_stem(side: int, kernel: int, out: int) -> None:
+    module, seen = skeleton("resnet18", (1, side, side)), []
+    module.layer4.register_forward_hook(lambda *given: seen.append(given[2].shape[2:]))
+    module(torch.zeros(2, 1, side, side, device="meta"))
+    assert module.conv1.kernel_size == (kernel, kernel)
+    assert seen == [(out, out)]
+
+
+@pytest.mark.parametrize("hidden", [(), (7,), (20, 10, 5)])
+def test_an_mlp_has_any_shape(hidden: tuple[int, ...]) -> None:
+    state = build(network("mlp", hidden=list(hidden))).state_dict()
+    units = (784, *hidden, 10)
+    assert [tuple(w.shape) for name, w in state.items() if name.endswith("weight")] == [
+        (out, into) for into, out in pairwise(units)
+    ]
+    lenet, same = (
+        initial(network(name, **args), 3) for name, args in [("lenet_300_100", {}), ("mlp", {"hidden": [300, 100]})]
+    )
+    assert list(lenet) == list(same)
+    assert all(torch.equal(lenet[key], same[key]) for key in lenet)
 
 
 def test_resnet20_leaves_shortcuts_and_output_unpruned() -> None:
-    layers = weights(build(network("resnet20")))
+    layers = weights(skeleton("resnet20"))
     shortcuts = sum(layer.weight.numel() for name, layer in layers.items() if ".shortcut." in name)
     assert (shortcuts, layers["output"].weight.numel()) == (2_560, 640)
     assert len([layer for layer in layers.values() if layer.weight.shape[-1] == 3]) == 19, "19 convolutions, one linear"
@@ -90,7 +278,7 @@ def test_resnet20_leaves_shortcuts_and_output_unpruned() -> None:
 
 def test_resnet20_has_270k_convolution_weights_and_274k_variables_in_all() -> None:
     """The paper's Figure 2; "in all" counts batch normalisation's running statistics, as TensorFlow does."""
-    module = build(network("resnet20"))
+    module = skeleton("resnet20")
     convolutions = [layer for layer in weights(module).values() if isinstance(layer, nn.Conv2d)]
     assert sum(layer.weight.numel() for layer in convolutions) == 270_256
     variables = {name: v for name, v in module.state_dict().items() if not name.endswith("num_batches_tracked")}
@@ -99,7 +287,7 @@ def test_resnet20_has_270k_convolution_weights_and_274k_variables_in_all() -> No
 
 def test_resnet20_reaches_the_papers_percentages_of_weights_remaining() -> None:
     """41.7, 27.1, 21.9 and 11.8 in Frankle & Carbin's Figure 8: 20 % of the prunable a level, the others counted."""
-    mask, unpruned = dense(build(network("resnet20")), excluded("resnet20"))
+    mask, unpruned = dense(skeleton("resnet20"), excluded("resnet20"))
     remaining, told = total(mask), {}
     for level in range(1, 11):
         remaining -= round(0.2 * remaining)
@@ -107,18 +295,14 @@ def test_resnet20_reaches_the_papers_percentages_of_weights_remaining() -> None:
     assert [told[level] for level in (4, 6, 7, 10)] == [41.7, 27.1, 21.9, 11.8]
 
 
-def test_vgg16_has_13_convolutions() -> None:
-    convolutions = [layer for layer in weights(build(network("vgg16"))).values() if isinstance(layer, nn.Conv2d)]
-    assert len(convolutions) == 13
-    assert round(sum(layer.weight.numel() for layer in convolutions) / 1e6, 1) == 14.7
+# ------------------------------------------------------------------------------------- what passes through
 
 
-@pytest.mark.parametrize("name", sorted(SHAPES))
-@pytest.mark.parametrize("classes", [2, 10])
-def test_logits_and_gradients_have_their_shapes(name: str, classes: int) -> None:
-    module = build(network(name, classes=classes))
-    logits = module(torch.rand(2, *SHAPES[name], generator=torch.Generator().manual_seed(0)))
-    assert logits.shape == (2, classes)
+@pytest.mark.parametrize("name", NAMES)
+def test_logits_and_gradients_have_their_shapes(name: str) -> None:
+    module = build(network(name, classes=7))
+    logits = module(torch.rand(2, *shape_of(name), generator=torch.Generator().manual_seed(0)))
+    assert logits.shape == (2, 7)
     logits.square().sum().backward()
     for parameter in module.parameters():
         assert parameter.grad is not None
@@ -126,91 +310,88 @@ def test_logits_and_gradients_have_their_shapes(name: str, classes: int) -> None
         assert bool(parameter.grad.isfinite().all())
 
 
-@pytest.mark.parametrize("name", sorted(SHAPES))
-def test_the_smallest_image_of_a_model_is_large_enough(name: str) -> None:
+@pytest.mark.parametrize("shape", [MNIST, CIFAR, (3, 64, 64), IMAGENET], ids=str)
+@pytest.mark.parametrize("name", NAMES)
+def test_any_image_of_the_papers_passes(name: str, shape: tuple[int, ...]) -> None:
+    module = skeleton(name, shape, classes=100)
+    assert module(torch.zeros(2, *shape, device="meta")).shape == (2, 100)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_smallest_image_of_a_model_is_the_smallest_that_every_pool_and_stride_still_shrinks(name: str) -> None:
     side = OmegaConf.load(CONF / "model" / f"{name}.yaml").model.get("min_side", 1)
-    module = build(network(name, shape=(1, side, side))).eval()
-    assert module(torch.zeros(1, 1, side, side)).shape == (1, 10)
+    module, seen = skeleton(name, (1, side, side)), [(side, side)]
+    for layer in module.modules():
+        if isinstance(layer, nn.Conv2d):
+            layer.register_forward_hook(lambda *given: seen.append(tuple(given[2].shape[2:])))
+    assert module(torch.zeros(2, 1, side, side, device="meta")).shape == (2, 10)
+    pooled_after = 2 if name.startswith("conv") else 1
+    assert seen[-1] == (pooled_after, pooled_after), "one pixel is left"
+    if name.startswith(("conv", "vgg")):  # what ends in a pool has nothing left of a smaller one
+        with pytest.raises((RuntimeError, UserWarning)):  # an empty image, or linear layers without inputs
+            skeleton(name, (1, side - 1, side - 1))(torch.zeros(2, 1, side - 1, side - 1, device="meta"))
 
 
-# --------------------------------------------------------------------------------------------- draws
+# --------------------------------------------------------------------------------------------- width
 
 
-def fans(weight: torch.Tensor) -> tuple[int, int]:
-    """fan_in and fan_out: places that feed an output, and outputs that an input feeds."""
-    field = math.prod(weight.shape[2:])
-    return weight.shape[1] * field, weight.shape[0] * field
+@pytest.mark.parametrize("width", [0.5, 2.0])
+@pytest.mark.parametrize("name", NAMES)
+def test_width_scales_all_channels_but_those_of_images_and_classes(name: str, width: float) -> None:
+    hidden = {"hidden": [30, 20]} if name == "mlp" else {}
+    usual = prunable(skeleton(name, **hidden))
+    wide = prunable(skeleton(name, width=width, **hidden))
+    assert list(usual) == list(wide)
+    first, last = next(iter(usual)), list(usual)[-1]
+    for key, before in usual.items():
+        out, into, *field = before.shape
+        after = (out if key == last else out * width, into if key == first else into * width, *field)
+        assert wide[key].shape == after, key
 
 
-DEVIATIONS = {
-    "glorot_normal": lambda fan_in, fan_out: math.sqrt(2 / (fan_in + fan_out)),
-    "kaiming_normal": lambda fan_in, fan_out: math.sqrt(2 / fan_in),
-}
+@pytest.mark.parametrize("name", NAMES)
+def test_one_channel_is_the_least(name: str) -> None:
+    module = build(network(name, width=1e-3))
+    assert module(torch.rand(2, *shape_of(name))).shape == (2, 10)
 
 
-def test_the_formulas_cover_every_registered_initialiser() -> None:
-    assert set(DEVIATIONS) == set(registry.catalogue("initialiser"))
+def test_the_usual_width_is_in_no_key_and_another_is() -> None:
+    words = ("model=conv2", "dataset=digits", "recipe=lenet_digits")
+    usual, same, wide, also = (
+        cells_of(*words, *more)[0].experiment.levels[0].key
+        for more in ((), ("model.width=1",), ("model.width=2",), ("+model.args.width=2",))
+    )
+    assert usual == same
+    assert wide == also != usual
 
 
-@pytest.mark.parametrize("initialiser", sorted(DEVIATIONS))
-@pytest.mark.parametrize("name", ["lenet_300_100", "conv2", "resnet20"])
-def test_weights_are_normal_with_the_deviation_of_the_formula(name: str, initialiser: str) -> None:
-    described = network(name, initialiser=initialiser)
-    state = initial(described, seed=0)
-    for layer, module in weights(build(described)).items():
-        drawn = state[f"{layer}.weight"].double()
-        deviation, n = DEVIATIONS[initialiser](*fans(drawn)), drawn.numel()
-        assert abs(drawn.mean()) < 5 * deviation / math.sqrt(n), layer
-        assert abs(drawn.std() / deviation - 1) < 5 / math.sqrt(2 * n), layer
-        beyond = (drawn.abs() > 2 * deviation).double().mean()
-        assert abs(beyond - 0.0455) < 5 * math.sqrt(0.0455 / n), f"{layer} is normal"
-        if module.bias is not None:
-            assert not state[f"{layer}.bias"].any(), "biases are zero"
+def test_a_registered_function_takes_the_arguments_it_names() -> None:
+    assert registry.catalogue("network")["resnet20"].parameters == ("shape", "classes", "shortcut", "width")
+    with pytest.raises(ValueError, match=r"network conv2 takes no argument 'widht'; did you mean 'width'\?"):
+        registry.part("network", "conv2", {"widht": 2})
+    with pytest.raises(ValueError, match="initialiser glorot_normal takes no argument 'width'"):
+        registry.part("initialiser", "glorot_normal", {"width": 2})
 
 
-@pytest.mark.parametrize("initialiser", sorted(DEVIATIONS))
-def test_batch_normalisation_starts_at_ones_or_uniform(initialiser: str) -> None:
-    norms = [name for name, m in build(network("vgg16")).named_modules() if isinstance(m, nn.BatchNorm2d)]
-    ones = initial(network("vgg16", initialiser=initialiser), seed=0)
-    uniform = initial(network("vgg16", initialiser=initialiser, batchnorm="uniform"), seed=0)
-    assert all(bool((ones[f"{name}.weight"] == 1).all()) for name in norms)
-    scales = torch.cat([uniform[f"{name}.weight"] for name in norms]).double()
-    assert 0 <= scales.min() < 0.01
-    assert 0.99 < scales.max() <= 1
-    assert abs(scales.mean() - 0.5) < 5 * math.sqrt(1 / 12 / len(scales))
-    assert abs(scales.var() - 1 / 12) < 5 * math.sqrt(1 / 180 / len(scales))
-    for state in (ones, uniform):
-        assert not any(bool(state[f"{name}.bias"].any()) for name in norms)
-        assert all(bool((state[f"{name}.running_var"] == 1).all()) for name in norms)
+# ---------------------------------------------------------------------------------- what is prunable
 
 
-def test_an_initialiser_refuses_what_it_does_not_know() -> None:
-    with pytest.raises(ValueError, match="batchnorm=zeros: choose one of ones, uniform"):
-        initial(network("vgg16", initialiser="glorot_normal", batchnorm="zeros"), seed=0)
+def test_a_weight_that_two_layers_share_is_not_prunable() -> None:
+    """What is done to one of its names would not be done to the other."""
+    tied = nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 3), nn.Linear(3, 2))
+    tied[1].weight = tied[0].weight
+    assert list(prunable(tied)) == ["2.weight"]
+    twice = nn.Linear(3, 3)
+    assert list(prunable(nn.Sequential(twice, nn.ReLU(), twice, nn.Linear(3, 2)))) == ["3.weight"]
 
 
-@pytest.mark.parametrize("initialiser", ["", *sorted(DEVIATIONS)])
-def test_a_draw_is_a_function_of_the_seed_alone(initialiser: str) -> None:
-    described = network("lenet_300_100", initialiser=initialiser)
-    first = initial(described, seed=3)
-    torch.rand(7)  # whatever was drawn before
-    again, other = initial(described, seed=3), initial(described, seed=4)
-    assert first.keys() == again.keys()
-    assert all(torch.equal(first[name], again[name]) for name in first)
-    assert not any(torch.equal(first[name], other[name]) for name in first if name.endswith("weight"))
+def test_of_torchs_attention_the_output_is_prunable_and_the_joint_input_is_not() -> None:
+    assert list(prunable(nn.MultiheadAttention(4, 2))) == ["out_proj.weight"]
 
 
-def test_a_draw_leaves_the_global_generator_as_it_was() -> None:
-    before = torch.get_rng_state()
-    initial(network("lenet_300_100", initialiser="glorot_normal"), seed=3)
-    assert torch.equal(torch.get_rng_state(), before)
-
-
-def test_a_draw_is_a_copy_that_nothing_else_holds() -> None:
-    described = network("lenet_300_100")
-    initial(described, seed=0)["fc1.weight"].zero_()
-    assert bool(initial(described, seed=0)["fc1.weight"].any())
-    assert not any(value.requires_grad for value in initial(described, seed=0).values())
+def test_a_network_without_any_prunable_weight_is_refused() -> None:
+    with pytest.raises(ValueError, match="there is no prunable weight"):
+        dense(nn.BatchNorm1d(3))
 
 
 # --------------------------------------------------------------------------------- anybody's networks
@@ -247,6 +428,26 @@ def test_a_function_of_ones_own_is_built_with_what_it_takes(mine: Path) -> None:
     assert module(torch.zeros(2, 1, 2, 3)).shape == (2, 20)
     wide = Network(registry.part("network", "of_a_user.tiny", {"width": 1}), (1, 2, 3), 5)
     assert build(wide)(torch.zeros(2, 1, 2, 3)).shape == (2, 5)
+
+
+@pytest.mark.parametrize(
+    ("factory", "given", "label", "folder"),
+    [
+        (
+            "timm.create_model",
+            "model_name=hf-hub:timm/resnet18.a1",
+            "hf-hub:timm/resnet18.a1",
+            "hf-hub_timm_resnet18.a1",
+        ),
+        ("torchvision.models.get_model", "name=resnet18", "resnet18", "resnet18"),
+        ("torchvision.models.resnet18", "zero_init_residual=true", "resnet18", "resnet18"),
+    ],
+)
+def test_a_network_is_told_by_the_name_a_factory_is_given(factory: str, given: str, label: str, folder: str) -> None:
+    words = ["model=custom", f"model._target_={factory}", f"+model.args.{given}", "budget=smoke", "sweep=null"]
+    cells = cells_of(*words)
+    assert cells[0].experiment.labels["model"] == label
+    assert sweep._name(cells).startswith(f"{folder}-smoke-")
 
 
 def test_torchvisions_constructors_get_the_number_of_classes() -> None:
