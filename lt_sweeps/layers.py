@@ -83,24 +83,24 @@ def _folded(rows: list[Row]) -> list[list[Row]]:
     kinds = [(row.shape, row.pruned) for row in rows]
     folded, here = [], 0
     while here < len(rows):
-        periods = range(1, max(2, (len(rows) - here) // 2 + 1))
-        period = max(periods, key=lambda p: (p * _times(kinds[here:], p) if _times(kinds[here:], p) > 1 else 1, -p))
-        end = here + period * _times(kinds[here:], period)
-        folded += [rows[first:end:period] for first in range(here, here + period)]
-        here = end
+        ends = {period: _end(kinds, here, period) for period in range(1, len(rows) - here + 1)}
+        repeated = [period for period, end in ends.items() if end > here + period]
+        period = max(repeated, key=ends.__getitem__, default=1)  # the shortest of those that reach farthest
+        folded += [rows[first : ends[period] : period] for first in range(here, here + period)]
+        here = ends[period]
     return folded
 
 
-def _times(kinds: Sequence[object], period: int) -> int:
-    """How often the first `period` of a list stand there, one after the other.
+def _end(kinds: Sequence[object], here: int, period: int) -> int:
+    """Where the `period` neighbours that begin at `here` stop repeating themselves.
 
-    >>> _times(["a", "b", "a", "b", "a", "c"], 2)
-    2
+    >>> _end(["x", "a", "b", "a", "b", "a", "c"], 1, 2)
+    5
     """
-    times = 1
-    while kinds[times * period : (times + 1) * period] == kinds[:period]:
-        times += 1
-    return times
+    end = here + period
+    while kinds[end : end + period] == kinds[here : here + period]:
+        end += period
+    return end
 
 
 def _line(alike: list[Row]) -> tuple[str, str, str, str]:
