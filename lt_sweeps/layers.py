@@ -62,8 +62,8 @@ def _table(network: Network, prune: PruneConfig, rates: list[float]) -> str:
     count["others"] = count["parameters"] - count["prunable"] - count["excluded"]
     title = f"{_called(network)}, {_shape(network.shape)}, {network.classes} classes: "
     title += ", ".join(f"{n:,} {what}" for what, n in count.items())
-    share = "pruned per level, " + {"global": "of all together", "layerwise": "of each"}[prune.groups]
-    lines = [("weights of", "shape", "number", share), *map(_line, _folded(_rows(module, pruned)))]
+    heads = ("weights of", "shape", "number", f"pruned per level ({prune.groups})")
+    lines = [heads, *map(_line, _folded(_rows(module, pruned)))]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     body = [f"  {a:<{widths[0]}}  {b:<{widths[1]}}  {c:>{widths[2]}}  {d}" for a, b, c, d in lines]
     return "\n".join([title, *body])

@@ -89,7 +89,8 @@ def _layers(cells: Sequence[Cell]) -> list[str]:
     """What of each network is pruned. Raises Mistake where a pattern names nothing: the first look at the modules."""
     from lt_sweeps import layers
 
-    return layers.tables((c.experiment.levels[0].ticket.network, c.config.prune) for c in cells)
+    pruned = [c for c in cells if c.config.mask_from is None]
+    return layers.tables((c.experiment.levels[0].ticket.network, c.config.prune) for c in pruned)
 
 
 def _execute(cells: Sequence[Cell], store: Store) -> dict[Node, str]:

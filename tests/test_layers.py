@@ -19,13 +19,13 @@ from lt_sweeps.main import main
 
 LENET = """\
 lenet_300_100, 1x8x8, 10 classes: 50,610 parameters, 50,200 prunable, 0 excluded, 410 others
-  weights of     shape    number  pruned per level, of each
+  weights of     shape    number  pruned per level (layerwise)
   fc1.weight     300x64   19,200  20 %
   fc2.weight     100x300  30,000  20 %
   output.weight  10x100    1,000  10 %"""
 RESNET = """\
 resnet20, 3x32x32, 10 classes: 272,474 parameters, 267,696 prunable, 3,200 excluded, 1,578 others
-  weights of                                       shape            number  pruned per level, of all together
+  weights of                                       shape            number  pruned per level (global)
   conv.weight                                      16x3x3x3            432  20 %
   blocks.0.conv1.weight ... blocks.2.conv2.weight  6 of 16x16x3x3   13,824  20 %
   blocks.3.conv1.weight                            32x16x3x3         4,608  20 %

@@ -68,7 +68,7 @@ MISTAKES: list[tuple[str, tuple[str, ...]]] = [
     ("rewind=step rewind.step=799it budget=smoke", ("rewind.step=799it", "ends at 8", "budget=smoke")),
     ("rewind=step rewind.step=soon", ("rewind.step=soon", "'500it'", "'2ep'")),
     # names of options
-    ("model=vgg61", ("model=vgg61", "lenet_digits", "did you mean 'vgg16'?")),
+    ("model=vgg166", ("model=vgg166", "lenet_digits", "did you mean 'vgg16'?")),
     ("dataset=mnst", ("dataset=mnst", "digits", "did you mean 'mnist'?")),
     ("budget=smok", ("budget=smok", "paper", "did you mean 'smoke'?")),
     ("control=reinitt", ("control=reinitt", "mask_shuffle", "did you mean 'reinit'?")),
@@ -108,7 +108,7 @@ MISTAKES: list[tuple[str, tuple[str, ...]]] = [
     ("sweep=store", ("sweep=store",)),
     # one bad cell among good ones
     ("-m prune.rate=0.2,0.5,1.5", ("prune.rate=1.5", BETWEEN)),
-    ("-m seed=0,1 model=lenet_digits,vgg61", ("model=vgg61", "did you mean 'vgg16'?")),
+    ("-m seed=0,1 model=lenet_digits,vgg166", ("model=vgg166", "did you mean 'vgg16'?")),
 ]
 
 
