@@ -38,10 +38,9 @@ MODELS = {
     "vgg19": "vgg19_cifar10",
     "wrn_22_2": "wrn_22_2_cifar10",
     "resnet18": "resnet18_cifar10",
+    "resnet50": "resnet50_imagenet",
 }
 ALWAYS = {"schedule", "validation", "last_batch", "mean", "std", "augment"}  # these matter when they are silent, too
-# ImageNet's size is enough to count its iterations.
-IMAGENET = ["dataset=cifar10", "dataset.train=1281167", "dataset.test=50000", "dataset.shape=[3,224,224]"]
 Row = dict[str, str]
 
 
@@ -67,7 +66,7 @@ def composed(*words: str) -> Cell:
 @cache
 def trained(recipe: str) -> Cell:
     data = next(word for word in recipe.split("_") if word in ("mnist", "cifar10", "imagenet"))
-    return composed(f"recipe={recipe}", *(IMAGENET if data == "imagenet" else [f"dataset={data}"]))
+    return composed(f"recipe={recipe}", f"dataset={data}")
 
 
 def fields(config: Config) -> dict[str, Any]:
@@ -89,6 +88,10 @@ def said(value: Any) -> str:
     """A value as the table writes it."""
     if isinstance(value, (list, tuple)):
         return " ".join(map(said, value)) or "none"
+    if isinstance(value, Part):
+        value = {"name": value.name, "args": value.args}
+    if isinstance(value, Mapping):
+        return f"{value['name']}({'; '.join(f'{name} {said(given)}' for name, given in value['args'].items())})"
     return "none" if value is None else str(value)
 
 
