@@ -217,10 +217,23 @@ def test_a_divergence_is_a_result_and_a_repeated_command_does_not_loop(
     assert told(capsys) == (1, 3, 3, 1, 0)
 
 
+BROKEN = """
+import torch
+
+class Net(torch.nn.Module):
+    def __init__(self, shape, classes):
+        super().__init__()
+        self.output = torch.nn.Linear(64, classes)
+
+    def forward(self, x):
+        raise RuntimeError("no such luck")
+"""
+
+
 def test_a_cell_that_fails_loses_no_other_and_is_tried_again(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "broken_net.py").write_text("def Net(shape, classes):\n    raise RuntimeError('no such luck')\n")
+    (tmp_path / "broken_net.py").write_text(BROKEN)
     monkeypatch.syspath_prepend(tmp_path)
     words = ("model._target_=null,broken_net.Net",)
     rows = sweep(tmp_path, *words, code=1)
