@@ -11,6 +11,7 @@ from torch import Tensor
 
 from lt_sweeps import registry
 from lt_sweeps.check.laws import Broken, Stages, refuse_changes, refuse_global_changes, surroundings
+from lt_sweeps.config import Mistake
 from lt_sweeps.datasets.augment import MARGIN
 from lt_sweeps.randomness import rng
 
@@ -31,7 +32,10 @@ class Augmentation:
 
 
 def augmentation(name: str, args: Mapping[str, Any] | None = None) -> Augmentation:
-    """The augmentation of a registered name or an import path."""
+    """The augmentation of a registered name or an import path. Raises Mistake for a window of image files."""
+    known = registry.catalogue("augmentation")
+    if name in known and known[name].needs:
+        raise Mistake(f"check: {name} chooses windows of image files; the laws are about moves of pixels")
     return Augmentation(registry.load("augmentation", name), args or {})
 
 

@@ -21,9 +21,11 @@ from lt_sweeps.randomness import rng
 from lt_sweeps.registry import part
 from lt_sweeps.training.fit import Hardware, Trained, fit
 from lt_sweeps.training.progress import encode_progress
+from lt_sweeps.training.recorder import LOOK_EVERY
 
 SGD = Part("torch.optim.SGD", args={"lr": 0.01, "momentum": 0.9, "weight_decay": 1e-4})
-RECIPE = Recipe(steps=5, batch_size=8, optimizer=SGD, eval_every=5)  # an epoch of the 32 images, and one step
+STEPS = LOOK_EVERY + 1  # one more than it takes to come to a checkpoint
+RECIPE = Recipe(steps=STEPS, batch_size=4, optimizer=SGD, eval_every=STEPS)
 
 
 def candidate(name: str, args: Mapping[str, Any], shape: tuple[int, ...], classes: int) -> Candidate:
@@ -78,10 +80,10 @@ class Candidate:
 
     @cached_property
     def whole(self) -> tuple[Trained, State, bytes]:
-        """An uninterrupted training, its end weights, and what it left for a resume at the end of the epoch."""
+        """An uninterrupted training, its end weights, and what it left for a resume."""
         saved: list[bytes] = []
         trained, state = self.trained(
-            checkpoint=lambda progress: saved.append(encode_progress(progress, {})), checkpoint_seconds=0
+            checkpoint=lambda progress: saved.append(encode_progress(progress, {})), wait=lambda cost: 0.0
         )
         return trained, state, saved[0]
 

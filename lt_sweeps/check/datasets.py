@@ -13,7 +13,8 @@ from torch import Tensor
 
 from lt_sweeps import registry
 from lt_sweeps.check.laws import Broken, Doubt, Stages, surroundings
-from lt_sweeps.datasets.arrays import Arrays
+from lt_sweeps.config import Mistake
+from lt_sweeps.datasets.arrays import Arrays, Files
 from lt_sweeps.datasets.examples import Batch, Examples
 from lt_sweeps.graph import Data, Part
 
@@ -39,8 +40,10 @@ class Source:
 
     @cached_property
     def arrays(self) -> Arrays:
-        """The data set as the laws look at it. Raises Broken where it is not four things."""
+        """The data set as the laws look at it. Raises Broken where it is not four things, Mistake for image files."""
         found = self.read(0)
+        if isinstance(found, Files):
+            raise Mistake(f"check: {self.part.name} is read from image files; the laws look at data sets in memory")
         if not isinstance(found, tuple) or len(found) != 4:
             raise Broken(f"it returns a {type(found).__name__}: return Arrays(train_x, train_y, test_x, test_y)")
         return Arrays(*found)
