@@ -95,6 +95,10 @@ def test_the_test_images_are_torchvisions_resized_centres(tree: Path) -> None:
     assert torch.allclose(x, expected, atol=1e-6, rtol=0)
     assert y.tolist() == [CLASSES.index(path.parent.name) for path in paths(tree, "val")]
     assert ours.published == (TRAIN, TEST)
+    mean, std = (0.5, 0.4, 0.3), (0.25, 0.2, 0.1)
+    (seen, _), *_ = opened(tree, mean=mean, std=std).chunks("test")
+    per_channel = [torch.tensor(values).view(3, 1, 1) for values in (mean, std)]
+    assert torch.allclose(seen, (expected - per_channel[0]) / per_channel[1], atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize("size", [(500, 375), (375, 500), (256, 256), (224, 1000), (333, 334)])
@@ -233,6 +237,8 @@ def test_windows_are_cut_of_files_only(tree: Path) -> None:
         Examples(data, tree, CPU)
     with pytest.raises(ValueError, match="image_folder is read from files"):
         Examples(DATA, tree, CPU)
+    with pytest.raises(ValueError, match=r"dataset\.args\.resize=20 leaves no 24x16 to cut out"):
+        opened(tree, shape=(3, 24, 16))
     with pytest.raises(ValueError, match="both choose a window"):
         opened(tree, augment=(WINDOW, WINDOW))
 

@@ -43,6 +43,8 @@ class Folder:
         assert isinstance(files, Files)
         if data.corruption is not None and "pixels" in needs("corruption", data.corruption.name):
             raise ValueError(f"corruption={data.corruption.name} changes images in memory, not image files")
+        if files.resize < max(data.shape[1:]):
+            raise ValueError(f"dataset.args.resize={files.resize} leaves no {data.shape[1]}x{data.shape[2]} to cut out")
         self.published = len(files.train_x), len(files.test_x)
         train, held = split(data, files.train_y, files.test_y)
         chosen, y = corrupted(data, train, files.train_y[train])
