@@ -154,6 +154,18 @@ class TrainerConfig:
 
 
 @dataclass
+class LoggerConfig:
+    """Who is told of a sweep as it happens: nothing here changes a key or a result."""
+
+    name: str = "none"
+    project: str = "lt_sweeps"  # this and what follows is W&B's
+    entity: str | None = None
+    tags: list[str] = field(default_factory=list)
+    mode: str = "auto"  # online if logged in
+    artifacts: str = "masks"
+
+
+@dataclass
 class PathsConfig:
     """Where data lies, and where sweeps and the store go."""
 
@@ -181,5 +193,6 @@ class Config:
     control: Slot = field(default_factory=Slot)
     rewind: RewindConfig = field(default_factory=RewindConfig)
     trainer: TrainerConfig = field(default_factory=TrainerConfig)
+    logger: LoggerConfig = field(default_factory=LoggerConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
     paths: PathsConfig = field(default_factory=PathsConfig)

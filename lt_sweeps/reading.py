@@ -28,6 +28,9 @@ CHOICES = {
     "rewind.retrain": ("remaining", "full"),
     "rewind.batchnorm": ("rewind", "keep"),
     "trainer.accelerator": ("auto", "cpu", "gpu", "mps"),
+    "logger.name": ("none", "wandb", "tensorboard", "csv"),
+    "logger.mode": ("auto", "online", "offline"),
+    "logger.artifacts": ("none", "masks", "tickets"),
 }
 RANGES: dict[str, tuple[float, float]] = {
     "recipe.batch_size": (1, math.inf),

@@ -15,6 +15,8 @@ from lt_sweeps.execution import plan as planning
 from lt_sweeps.execution.plan import Plan
 from lt_sweeps.experiment import Experiment, build
 from lt_sweeps.keys import Node, digest
+from lt_sweeps.loggers import choose, entries
+from lt_sweeps.loggers.journal import Journal
 from lt_sweeps.report import table
 from lt_sweeps.store.store import Store, write
 
@@ -43,8 +45,10 @@ def run(cells: Sequence[Cell], command: str, *, only_plan: bool = False) -> None
     Everything that can be wrong is found before the first training. Raises Mistake, and Failed at the very end.
     """
     first = cells[0].config
-    if any(c.config.paths != first.paths or c.config.trainer != first.trainer for c in cells):
-        raise Mistake("paths and trainer must be the same in all cells of a sweep")
+    for group in ("paths", "trainer", "logger"):
+        if any(getattr(c.config, group) != getattr(first, group) for c in cells):
+            raise Mistake(f"{group} must be the same in all cells of a sweep")
+    choose.check(first.logger)
     experiments = [c.experiment for c in cells]
     _refuse_replicas(cells)
     output = Path(first.paths.output_dir).expanduser()
@@ -65,10 +69,14 @@ def run(cells: Sequence[Cell], command: str, *, only_plan: bool = False) -> None
         print(*tables, sep="\n\n")
         return
     failed: dict[Node, str] = {}
-    if plan.jobs:
-        failed = _execute(cells, store)
-        plan = planning.make(experiments, store)
-    _write(cells, folder, command, store, plan, failed)
+    with _journal(cells, folder, plan, store) as journal:
+        if plan.jobs:
+            failed = _execute(cells, store, journal)
+            plan = planning.make(experiments, store)
+        rows = _write(cells, folder, command, store, plan, failed)
+        journal.close(rows, plan, failed, folder / "report.html")
+    _say_outcome(rows, folder, failed)
+    _refuse_empty(cells, rows)
     if failed:
         raise Failed(f"{len(failed)} trainings failed")
 
@@ -93,7 +101,13 @@ def _layers(cells: Sequence[Cell]) -> list[str]:
     return layers.tables((c.experiment.levels[0].ticket.network, c.config.prune) for c in pruned)
 
 
-def _execute(cells: Sequence[Cell], store: Store) -> dict[Node, str]:
+def _journal(cells: Sequence[Cell], folder: Path, plan: Plan, store: Store) -> Journal:
+    columns = table.swept_columns([c.experiment for c in cells])
+    told = [(entries.about(_described(c), c.experiment, folder.name, columns), c.experiment) for c in cells]
+    return Journal(choose.make(cells[0].config.logger, folder, store), told, plan, store, print)
+
+
+def _execute(cells: Sequence[Cell], store: Store, journal: Journal) -> dict[Node, str]:
     from lt_sweeps.execution.reporter import Reporter
     from lt_sweeps.execution.run import execute
 
@@ -105,7 +119,7 @@ def _execute(cells: Sequence[Cell], store: Store) -> dict[Node, str]:
             names.setdefault(train, _level_name(experiment, level, swept))
     config = cells[0].config
     data_dir = Path(config.paths.data_dir).expanduser()
-    return execute(experiments, store, data_dir, config.trainer, Reporter(names))
+    return execute(experiments, store, data_dir, config.trainer, Reporter(names), journal)
 
 
 def _level_name(experiment: Experiment, level: int, swept: Sequence[str]) -> str:
@@ -153,7 +167,7 @@ def _require_accelerator(config: Config) -> None:
 
 def _write(
     cells: Sequence[Cell], folder: Path, command: str, store: Store, plan: Plan, failed: Mapping[Node, str]
-) -> None:
+) -> list[table.Row]:
     from lt_sweeps.report.markdown import summary
     from lt_sweeps.report.page import render
 
@@ -169,8 +183,7 @@ def _write(
     write(folder / "cells.json", json.dumps([_described(c) for c in cells], indent=1).encode())
     write(folder / "report.html", page.encode())
     write(folder / "summary.md", summary(rows, budgets, command, _machines(plan)).encode())
-    _say_outcome(rows, folder, failed)
-    _refuse_empty(cells, rows)
+    return rows
 
 
 def _title(experiments: Sequence[Experiment]) -> str:
@@ -188,9 +201,9 @@ def _machines(plan: Plan) -> list[str]:
 
 
 def _described(c: Cell) -> dict[str, Any]:
-    """A cell as it can be read years later: its whole config, without the paths of one machine."""
+    """A cell as it can be read years later: its whole config, without the paths of one machine and who was told."""
     config = asdict(c.config)
-    del config["paths"]
+    del config["paths"], config["logger"]
     return {"swept": dict(c.swept), "config": config, "levels": [run.key for run in c.experiment.levels]}
 
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import TextIO
 
 from lt_sweeps.execution.plan import Job
+from lt_sweeps.execution.watcher import History
 from lt_sweeps.graph import Train
 from lt_sweeps.keys import Node
 from lt_sweeps.store.store import Record
@@ -25,7 +26,6 @@ class Reporter:
         self._jobs: list[Job] = []
         self._done = 0
         self._rates: dict[str, list[float]] = {}  # per network: iterations, seconds
-        self._accuracy: float | None = None
         self._shown = self._began = 0.0
 
     def name(self, run: Train) -> str:
@@ -43,14 +43,14 @@ class Reporter:
 
     def begin(self, job: Job) -> None:
         """This one is next."""
-        self._job, self._accuracy = job, None
+        self._job = job
         self._began = time.monotonic()
         self._shown = self._began if not self._live else 0.0
         self._first: int | None = None
 
-    def step(self, step: int, accuracy: float | None) -> None:
-        """The training is at this step; the accuracy is on the validation examples, in percent."""
-        self._accuracy = accuracy if accuracy is not None else self._accuracy
+    def step(self, step: int, history: History) -> None:
+        """The training is at this step, and these are its evaluations so far."""
+        accuracy = history[-1].get("val_accuracy") if history else None
         now = time.monotonic()
         if self._first is None:
             self._first = step
@@ -59,7 +59,7 @@ class Reporter:
         self._shown = now
         taken = step - self._first
         left = self._left(step, (now - self._began) / taken if taken > 0 else None)
-        line = f"{self._head()}  step {step:,}/{self._last():,}{self._percent(self._accuracy)}{left}"
+        line = f"{self._head()}  step {step:,}/{self._last():,}{self._percent(accuracy)}{left}"
         if self._live:
             self._out.write("\r\x1b[2K" + line[:160])
             self._out.flush()
@@ -69,6 +69,10 @@ class Reporter:
     def skip(self) -> None:
         """The next job need not, or cannot, be done."""
         self._done += 1
+
+    def fail(self, job: Job, reason: str) -> None:
+        """A job failed; what depends on it cannot be done."""
+        self.say(f"failed: {self.name(job.run)}: {reason}")
 
     def finish(self, job: Job, record: Record | None, seconds: float) -> None:
         """A job is done and committed."""

@@ -21,6 +21,7 @@ from lt_sweeps.execution.fingerprint import fingerprint
 from lt_sweeps.execution.plan import Job
 from lt_sweeps.execution.reporter import Reporter
 from lt_sweeps.execution.values import Values
+from lt_sweeps.execution.watcher import History, Watcher
 from lt_sweeps.experiment import Experiment
 from lt_sweeps.graph import At, Fit, Train, sources, topological
 from lt_sweeps.keys import Node
@@ -28,6 +29,7 @@ from lt_sweeps.store.store import Missing, Record, Store
 from lt_sweeps.store.tensors import encode_mask, encode_masked
 from lt_sweeps.training.fit import Hardware, Trained, fit
 from lt_sweeps.training.progress import Progress, decode_progress, encode_progress
+from lt_sweeps.training.recorder import Tell
 
 
 class Disagreement(Exception):
@@ -48,7 +50,7 @@ class Worker:
         self.values = Values(store, data_dir, self.device, self.fingerprint, workers)
         self._told_mixing = False
 
-    def do(self, job: Job, on_step: Callable[[int, float | None], None]) -> Record | None:
+    def do(self, job: Job, on_step: Tell) -> Record | None:
         """Do one job and commit what came of it. A replay returns no record."""
         self._mention_mixing(job.run)
         if job.replay_to is not None:
@@ -80,7 +82,7 @@ class Worker:
         self.store.drop_work(run.key)
         return record
 
-    def _fit(self, job: Job, mask: masks.Mask, on_step: Callable[[int, float | None], None], **more: Any) -> Trained:
+    def _fit(self, job: Job, mask: masks.Mask, on_step: Tell, **more: Any) -> Trained:
         """Train a job's ticket, with its values realised."""
         run, ticket = job.run, job.run.ticket
         weights, fill = self.values.weights(ticket.weights), self.values.fill(ticket)
@@ -141,7 +143,7 @@ class Worker:
             return False
         return True
 
-    def _replay(self, job: Job, on_step: Callable[[int, float | None], None]) -> None:
+    def _replay(self, job: Job, on_step: Tell) -> None:
         """Train again up to a snapshot, and hold every evaluation on the way against the stored run."""
         run, record = job.run, self.store.get(job.run.key)
         if record["fingerprint"] != self.fingerprint:
@@ -167,9 +169,19 @@ class Worker:
 
 
 def execute(
-    experiments: Sequence[Experiment], store: Store, data_dir: Path, trainer: TrainerConfig, reporter: Reporter
+    experiments: Sequence[Experiment],
+    store: Store,
+    data_dir: Path,
+    trainer: TrainerConfig,
+    reporter: Reporter,
+    watcher: Watcher,
 ) -> dict[Node, str]:
     """Do everything that is missing; returns what failed, by node. Diverged and collapsed are results, not failures."""
+
+    def on_step(step: int, history: History) -> None:
+        reporter.step(step, history)
+        watcher.step(step, history)
+
     worker = Worker(store, data_dir, trainer, reporter.say)
     for node in topological(run for cell in experiments for run in cell.levels):
         if isinstance(node, Fit):
@@ -190,9 +202,10 @@ def execute(
                 reporter.skip()
                 continue
             reporter.begin(job)
+            watcher.begin(job)
             began = time.monotonic()
             try:
-                record = worker.do(job, reporter.step)
+                record = worker.do(job, on_step)
             except Missing:
                 break  # something in the store was damaged: plan again, and compute it again
             except Disagreement as reason:
@@ -203,9 +216,12 @@ def execute(
                 raise
             except Exception as error:
                 failed[job.run] = f"{type(error).__name__}: {error}".splitlines()[0]
-                reporter.say(f"failed: {reporter.name(job.run)}: {failed[job.run]}")
+                reporter.fail(job, failed[job.run])
+                watcher.fail(job, failed[job.run])
             else:
-                reporter.finish(job, record, time.monotonic() - began)
+                seconds = time.monotonic() - began
+                reporter.finish(job, record, seconds)
+                watcher.finish(job, record, seconds)
 
 
 def _check(values: Values, node: Fit) -> None:

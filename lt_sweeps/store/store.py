@@ -152,6 +152,11 @@ class Store:
             raise Missing(name)
         return content
 
+    def path(self, name: str) -> Path:
+        """Where content lies, verified; it will not change. Raises Missing."""
+        self.content(name)
+        return self._path("blob", name).absolute()
+
     # ------------------------------------------------------------------------ work and timings
 
     def save_work(self, key: str, content: bytes) -> None:

@@ -23,7 +23,7 @@ from lt_sweeps.networks.build import build
 from lt_sweeps.training.masking import MaskedOptimizer, check_masked
 from lt_sweeps.training.module import Diverged, TicketModule
 from lt_sweeps.training.progress import Progress
-from lt_sweeps.training.recorder import Recorder, checkpoint_wait, copy_state
+from lt_sweeps.training.recorder import Recorder, Tell, checkpoint_wait, copy_state
 
 logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
 logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
@@ -62,7 +62,7 @@ def fit(
     snapshots: frozenset[int] = frozenset(),
     keep: Callable[[bytes], str] = lambda content: "",
     checkpoint: Callable[[Progress], None] = lambda progress: None,
-    tell: Callable[[int, float | None], None] = lambda step, accuracy: None,
+    tell: Tell = lambda step, history: None,
     wait: Callable[[float], float] = checkpoint_wait,
 ) -> Trained:
     """Train a ticket from its start, or from `progress`, to the recipe's end, or to `until`.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -19,6 +19,7 @@ from lt_sweeps.store.tensors import encode_masked
 from lt_sweeps.training.module import TicketModule
 from lt_sweeps.training.progress import EarlyStop, Progress, optimizer_state
 
+Tell = Callable[[int, Sequence[Mapping[str, Any]]], None]  # the step, and every evaluation so far
 LOOK_EVERY = 16  # steps: how often the caller is told of one, and the clock is looked at for a checkpoint
 
 
@@ -43,7 +44,7 @@ class Recorder:
         snapshots: frozenset[int],
         keep: Callable[[bytes], str],
         checkpoint: Callable[[Progress], None],
-        tell: Callable[[int, float | None], None],
+        tell: Tell,
         wait: Callable[[float], float],
     ) -> None:
         self.run, self.examples, self.mask, self.progress = run, examples, mask, progress
@@ -61,7 +62,7 @@ class Recorder:
         if step % self.run.recipe.eval_every == 0 or step == self.run.recipe.steps:
             self._evaluate(module)
         elif step % LOOK_EVERY == 0:
-            self._tell(step, None)
+            self._tell(step, self.progress.history)
         if step % LOOK_EVERY == 0 and step < self.run.recipe.steps:
             self._maybe_checkpoint(module.network, optimizer)
 
@@ -79,7 +80,7 @@ class Recorder:
                 progress.best = EarlyStop(progress.step, found.loss, found.accuracy)
                 progress.best_state = copy_state(network)
         progress.history.append(row)
-        self._tell(progress.step, row.get("val_accuracy"))
+        self._tell(progress.step, progress.history)
 
     def _maybe_checkpoint(self, network: nn.Module, optimizer: Optimizer) -> None:
         now = time.monotonic()

@@ -1,0 +1,58 @@
+"""The curves of a sweep over seeds: W&B's own grouping puts values in buckets of x, at a wrong sparsity."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from math import fsum
+from statistics import stdev
+
+from lt_sweeps.loggers.entries import digest
+from lt_sweeps.loggers.runs import About, Row
+from lt_sweeps.report import table
+from lt_sweeps.report.curves import curves
+from lt_sweeps.report.styles import styles
+
+
+def about(cell: About) -> About:
+    """The run of the sweep that a cell belongs to."""
+    return replace(
+        cell,
+        id=digest([cell.group, "aggregate"])[:16],
+        name=f"{cell.group} over seeds",
+        job_type="aggregate",
+        config={"lt_sweeps": {"sweep": cell.group}},
+    )
+
+
+def rows(found: Sequence[table.Row]) -> list[Row]:
+    """One row per curve and level: n, mean and deviation (n - 1 in the denominator) of the report's accuracies.
+
+    >>> cell = {"model": "m", "dataset": "d", "control": "none", "level": 0, "weights_remaining": 100.0}
+    >>> of_seed = [{"seed": s, "key": str(s), "status": "done", "test_accuracy": 90.0 + s} for s in (0, 2)]
+    >>> [row] = rows([cell | row for row in of_seed])
+    >>> row["n"], row["accuracy_mean"], round(row["accuracy_deviation"], 4)
+    (2, 91.0, 1.4142)
+    """
+    found_curves = curves(found)
+    several = len({curve.place for curve in found_curves}) > 1
+    told = []
+    for curve, style in zip(found_curves, styles(found_curves), strict=True):
+        name = f"{' '.join(curve.place)}: {style.name}" if several else style.name
+        for point in curve.points:
+            accuracy, stops = list(point.accuracy.values()), list(point.early_stop.values())
+            if not accuracy:
+                continue
+            figures: Row = {
+                "curve": name,
+                **{label: curve.labels[label] for label in ("model", "dataset", "control")},
+                "level": point.level,
+                "weights_remaining": point.remaining,
+                "n": len(accuracy),
+                "accuracy_mean": fsum(accuracy) / len(accuracy),
+                "accuracy_deviation": stdev(accuracy) if len(accuracy) > 1 else None,
+                "early_stop_mean": fsum(stops) / len(stops) if stops else None,
+                "at_early_stop": curve.at_early_stop,
+            }
+            told.append(figures)
+    return told

@@ -1,0 +1,76 @@
+"""From `logger=` to a logger, or to none; what cannot work is found before anything starts, without network."""
+
+from __future__ import annotations
+
+import netrc
+import os
+import re
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Literal
+from urllib.parse import urlsplit
+
+from lt_sweeps.config import LoggerConfig, Mistake
+from lt_sweeps.loggers.runs import Logger
+from lt_sweeps.store.store import Store
+
+SAAS = "https://api.wandb.ai"
+
+
+def check(config: LoggerConfig) -> None:
+    """Raises Mistake for a logger that could not log."""
+    if config.name == "tensorboard" and not any(find_spec(name) for name in ("tensorboard", "tensorboardX")):
+        raise Mistake("logger=tensorboard: it is not installed: pip install tensorboard")
+    if config.name != "wandb":
+        return
+    if config.mode == "online" and not _logged_in():
+        raise Mistake(f"logger.mode=online: not logged in to {_host()}: `wandb login`, or logger.mode=offline")
+    if not re.fullmatch(r"[^/\\#?%:]{1,128}", config.project):
+        raise Mistake(f"logger.project={config.project}: W&B wants 1 to 128 characters, none of them / \\ # ? % :")
+    for tag in config.tags:
+        if not 1 <= len(tag) <= 64:
+            raise Mistake(f"logger.tags: {tag!r} must have 1 to 64 characters")
+
+
+def make(config: LoggerConfig, folder: Path, store: Store) -> Logger | None:
+    """The chosen logger, writing below `folder`; None for none."""
+    if config.name == "none":
+        return None
+    if config.name == "wandb":
+        from lt_sweeps.loggers.wandb import Wandb
+
+        return Wandb(config, *_mode(config), folder, store)
+    from lt_sweeps.loggers.lightning import Lightning
+
+    return Lightning(config.name, folder)
+
+
+def _mode(config: LoggerConfig) -> tuple[Literal["online", "offline"], str]:
+    """Online or offline, and why."""
+    if config.mode == "offline":
+        return "offline", "as asked"
+    if config.mode == "online":
+        return "online", "as asked"
+    if os.environ.get("WANDB_MODE", "online") != "online":
+        return "offline", f"WANDB_MODE={os.environ['WANDB_MODE']}"
+    return ("online", f"logged in to {_host()}") if _logged_in() else ("offline", f"not logged in to {_host()}")
+
+
+def _logged_in() -> bool:
+    """Whether W&B would find a key: in the environment, or where `wandb login` puts it."""
+    if os.environ.get("WANDB_API_KEY") or os.environ.get("WANDB_IDENTITY_TOKEN_FILE"):
+        return True
+    home = Path.home()
+    given = os.environ.get("NETRC")
+    for path in [Path(given)] if given else [home / ".netrc", home / "_netrc"]:
+        try:
+            return netrc.netrc(path).authenticators(_host()) is not None
+        except FileNotFoundError:
+            continue
+        except (netrc.NetrcParseError, OSError):
+            return False
+    return False
+
+
+def _host() -> str:
+    return urlsplit(os.environ.get("WANDB_BASE_URL", SAAS)).netloc

@@ -1,0 +1,97 @@
+"""What is logged of a cell, as a function of the store's records: the same whoever computed them, and when."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from lt_sweeps.experiment import Experiment
+from lt_sweeps.graph import Train
+from lt_sweeps.keys import Node
+from lt_sweeps.loggers.runs import About, Blobs, Entry, Row
+from lt_sweeps.report import table
+from lt_sweeps.store.store import Record
+
+CURVES = {"train_loss": "train/loss", "val_loss": "val/loss", "val_accuracy": "val/accuracy"}
+SHARES = ("sparsity", "density", "weights_remaining")
+FIGURES = ("test_accuracy", "val_accuracy", "early_stop_step", "early_stop_test_accuracy", "steps")
+
+
+def about(described: Mapping[str, Any], experiment: Experiment, sweep: str, columns: Sequence[str]) -> About:
+    """A cell's run. `described` is the cell as in cells.json, `columns` are the overrides in which cells differ.
+
+    Its id does not depend on the number of levels, unless cells differ in it: a sweep that is extended by a level goes
+    on in the same runs. Nor does it depend on the hardware.
+    """
+    labels = experiment.labels
+    words = [str(value) for name, value in labels.items() if name != "seed"]
+    words += [f"{name}={experiment.swept[name]}" for name in columns if name in experiment.swept]
+    identity: dict[str, Any] = copy.deepcopy(described["config"])
+    del identity["trainer"], identity["budget"]["levels"]
+    if "prune.levels" not in columns:
+        del identity["prune"]["levels"]
+    job_type = "dense" if len(experiment.levels) == 1 else "ticket" if labels["control"] == "none" else "control"
+    return About(
+        id=digest([sweep, identity])[:16],
+        name="_".join([*words, f"seed{labels['seed']}"]),
+        group=sweep,
+        job_type=job_type,
+        notes=experiment.budget,
+        config={**described["config"], "lt_sweeps": {name: described[name] for name in ("swept", "levels")}},
+    )
+
+
+def entries(
+    experiment: Experiment,
+    records: Mapping[Node, Record],
+    blocked: Mapping[Node, str],
+    failed: Mapping[Node, str],
+) -> list[list[Entry]]:
+    """Per level its evaluations, its row of results.csv, and what the store keeps of it."""
+    rows = table.rows([experiment], records, blocked, failed)
+    found: list[list[Entry]] = []
+    for level, (run, row) in enumerate(zip(experiment.levels, rows, strict=True)):
+        record = records.get(run, {"result": {}, "blobs": {}})
+        kept: list[Entry] = [*curve(experiment, level, record["result"].get("history", [])), _level(experiment, row)]
+        if record["blobs"]:
+            told = {name: row[name] for name in ("key", "level", "density", "test_accuracy")}
+            told["network"] = run.ticket.network.describe()
+            kept.append(Blobs(run.key, level, record["blobs"], told))
+        found.append(kept)
+    return found
+
+
+def curve(experiment: Experiment, level: int, history: Sequence[Mapping[str, Any]]) -> list[Row]:
+    """The evaluations of a level on `lth/step`, which counts the iterations of all levels of the cell."""
+    first = sum(_iterations(run) for run in experiment.levels[:level]) - experiment.levels[level].ticket.start
+    return [
+        {"lth/step": first + row["step"], "lth/level": level}
+        | {name: row[column] for column, name in CURVES.items() if column in row}
+        for row in history
+    ]
+
+
+def _level(experiment: Experiment, row: table.Row) -> Row:
+    level = row["level"]
+    told: Row = {
+        "lth/step": sum(_iterations(run) for run in experiment.levels[: level + 1]),
+        "lth/level": level,
+        "lth/status": row["status"],
+    }
+    if row["sparsity"] is None:
+        return told  # W&B would put what depends on sparsity at the sparsity it saw last
+    told |= {name: row[name] for name in SHARES}
+    return told | {f"level/{name}": row[name] for name in FIGURES if row[name] is not None}
+
+
+def _iterations(run: Train) -> int:
+    return run.recipe.steps - run.ticket.start
+
+
+def digest(value: Any) -> str:
+    """A hash of what is logged."""
+    text = json.dumps(value, sort_keys=True, default=vars)
+    return hashlib.sha256(text.encode()).hexdigest()

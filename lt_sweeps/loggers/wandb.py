@@ -1,0 +1,116 @@
+"""Weights & Biases, online or offline. It writes below the sweep's folder only, and imports no torch."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import wandb
+
+from lt_sweeps.config import LoggerConfig
+from lt_sweeps.loggers.runs import About, Blobs, Row
+from lt_sweeps.store.store import Store
+
+Mode = Literal["online", "offline"]
+STEPS = {"train/*": "lth/step", "val/*": "lth/step", "level/*": "sparsity"}
+WANTED: dict[str, tuple[str, ...]] = {"none": (), "masks": ("mask",), "tickets": ("mask", "end")}
+
+
+class Wandb:
+    """One W&B run per cell and seed; its id is the cell's, so that a repeated sweep makes no second one."""
+
+    def __init__(self, config: LoggerConfig, mode: Mode, why: str, folder: Path, store: Store) -> None:
+        self._config, self._mode, self._root, self._store = config, mode, folder, store
+        self.folder = folder / "wandb"
+        self.destination: tuple[str, ...] = (mode, config.project, config.entity or "", config.artifacts, *config.tags)
+        self.before: str | None = f"logger=wandb: {mode} ({why}), project {config.project}"
+        self.after = f"upload: wandb sync {self.folder}" if mode == "offline" else None
+        self._open: list[WandbRun] = []
+        # What it stages, caches and reports to its makers is set in the environment and nowhere else.
+        here = self.folder.absolute()
+        wanted = {"WANDB_DATA_DIR": f"{here / 'data'}", "WANDB_CACHE_DIR": f"{here / 'cache'}", "WANDB_SILENT": "true"}
+        if mode == "offline":
+            wanted["WANDB_ERROR_REPORTING"] = "false"
+        self._added = {name: value for name, value in wanted.items() if name not in os.environ}
+        os.environ.update(self._added)
+
+    def open(self, about: About) -> WandbRun:
+        """A run from its beginning; the unfinished offline files of the same run are removed."""
+        for stale in self.folder.glob(f"offline-run-*-{about.id}"):
+            shutil.rmtree(stale)
+        run = wandb.init(
+            dir=self._root,
+            project=self._config.project,
+            entity=self._config.entity,
+            tags=self._config.tags,
+            mode=self._mode,
+            id=about.id,
+            name=about.name,
+            group=about.group,
+            job_type=about.job_type,
+            notes=about.notes,
+            config=dict(about.config),
+            reinit="create_new",  # else the second of two open runs would be the first
+            settings=wandb.Settings(
+                silent=True,
+                console="off",
+                symlink=False,
+                x_disable_stats=True,  # of this process, not of this cell
+                finish_timeout=300,  # a network that is gone must not stop the sweep
+                finish_timeout_raises=True,
+            ),
+        )
+        for name in ("lth/step", "sparsity"):
+            run.define_metric(name)
+        for name, step in STEPS.items():
+            run.define_metric(name, step_metric=step)  # with summary=, W&B would drop the plain values
+        self._open.append(WandbRun(run, WANTED[self._config.artifacts], self._store))
+        return self._open[-1]
+
+    def aggregate(self, about: About, table: Sequence[Row], page: Path) -> None:
+        """A table, the line of accuracy over weights remaining, and the report as a page."""
+        opened = self.open(about)
+        if table:
+            shown = wandb.Table(columns=list(table[0]), data=[list(row.values()) for row in table])
+            title = "Test accuracy (%) over weights remaining (%), mean over seeds"
+            line = wandb.plot.line(shown, "weights_remaining", "accuracy_mean", stroke="curve", title=title)
+            opened.log({"curves": shown, "accuracy": line, "report": wandb.Html(str(page), inject=False)})
+        opened.finish(0)
+
+    def close(self) -> None:
+        """What is still open failed."""
+        for run in self._open:
+            run.finish(1)
+        for name in self._added:
+            os.environ.pop(name, None)
+
+
+class WandbRun:
+    """A run of `wandb`."""
+
+    def __init__(self, run: Any, wanted: Sequence[str], store: Store) -> None:
+        self._run, self._wanted, self._store = run, wanted, store
+        self._finished = False
+
+    def log(self, row: Row) -> None:
+        """One history row."""
+        self._run.log(row)
+
+    def keep(self, blobs: Blobs) -> None:
+        """An artifact named by the training's key: the cells that show it share it. Its files stay in the store."""
+        if not self._wanted:
+            return
+        artifact = wandb.Artifact(f"ticket-{blobs.key[:16]}", type="ticket", metadata=dict(blobs.metadata))
+        for name in self._wanted:
+            path = self._store.path(blobs.names[name])
+            artifact.add_file(str(path), name=f"{name}.safetensors", policy="immutable", skip_cache=True)
+        self._run.log_artifact(artifact, aliases=[f"level_{blobs.level}"])
+
+    def finish(self, code: int) -> None:
+        """Finished once, with an exit code: W&B would call a failed run finished."""
+        if not self._finished:
+            self._finished = True
+            self._run.finish(exit_code=code)
