@@ -7,7 +7,7 @@ from dataclasses import replace
 from math import fsum
 from statistics import stdev
 
-from lt_sweeps.loggers.entries import digest
+from lt_sweeps.loggers.marks import digest
 from lt_sweeps.loggers.runs import About, Row
 from lt_sweeps.report import table
 from lt_sweeps.report.curves import curves

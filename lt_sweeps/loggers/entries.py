@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import copy
-import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lt_sweeps.experiment import Experiment
 from lt_sweeps.graph import Train
 from lt_sweeps.keys import Node
+from lt_sweeps.loggers.marks import digest
 from lt_sweeps.loggers.runs import About, Blobs, Entry, Row
 from lt_sweeps.report import table
 from lt_sweeps.store.store import Record
@@ -89,9 +88,3 @@ def _level(experiment: Experiment, row: table.Row) -> Row:
 
 def _iterations(run: Train) -> int:
     return run.recipe.steps - run.ticket.start
-
-
-def digest(value: Any) -> str:
-    """A hash of what is logged."""
-    text = json.dumps(value, sort_keys=True, default=vars)
-    return hashlib.sha256(text.encode()).hexdigest()

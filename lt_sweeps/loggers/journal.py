@@ -7,13 +7,15 @@ more than one run is open at a time, and every run is complete, whoever computed
 
 from __future__ import annotations
 
+import signal
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import wraps
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Concatenate, ParamSpec
+from typing import Any, Concatenate, NoReturn, ParamSpec
 
 from lt_sweeps.execution import plan as planning
 from lt_sweeps.execution.plan import Job, Plan
@@ -22,10 +24,11 @@ from lt_sweeps.experiment import Experiment
 from lt_sweeps.graph import Train, topological
 from lt_sweeps.keys import Node
 from lt_sweeps.loggers import aggregate
-from lt_sweeps.loggers.entries import curve, digest, entries
+from lt_sweeps.loggers.entries import curve, entries
+from lt_sweeps.loggers.marks import Marks
 from lt_sweeps.loggers.runs import About, Blobs, Entry, Logger, Run
 from lt_sweeps.report import table
-from lt_sweeps.store.store import Record, Store, write
+from lt_sweeps.store.store import Record, Store
 
 P = ParamSpec("P")
 
@@ -47,6 +50,11 @@ def _losing_nothing(step: Callable[Concatenate[Journal, P], None]) -> Callable[C
             self._logger = None
 
     return guarded
+
+
+def _leave(signum: int, _: Any) -> NoReturn:
+    """To be terminated is an exception, as to be interrupted is: runs are finished on the way out."""
+    raise SystemExit(128 + signum)
 
 
 @dataclass
@@ -79,7 +87,8 @@ class Journal:
         self._failed: dict[Node, str] = {}
         self._live: tuple[_Cell, int, list[Entry]] | None = None  # the cell, its level, and what was before it
         self._told = 0
-        if logger is not None and logger.before is not None:
+        if logger is not None:
+            self._marks = Marks(logger.folder / "logged", logger.destination)
             say(logger.before)
 
     # ------------------------------------------------------------------- while jobs are done
@@ -141,20 +150,22 @@ class Journal:
         opened, before = 0, 0
         for cell in self._cells:
             content = [e for level in entries(cell.experiment, plan.records, plan.blocked, failed) for e in level]
-            told = self._digest(cell.about, content)
-            if told not in (cell.logged, self._marker(cell.about)):
+            if self._marks.of(cell.about, content) not in (cell.logged, self._marks.read(cell.about)):
                 self._complete(cell, content, self._is_failed(cell))
             opened, before = (opened + 1, before) if cell.logged else (opened, before + 1)
         about = aggregate.about(next(iter(self._cells)).about)
-        told = self._digest(about, list(rows))
-        if told != self._marker(about):
+        mark = self._marks.of(about, rows)
+        if mark != self._marks.read(about):
             self._logger.aggregate(about, aggregate.rows(rows), page)
-            self._mark(about, told)
+            self._marks.leave(about, mark)
         self._say(f"logger: {opened} runs logged" + (f", {before} were logged before" if before else ""))
         if self._logger.after is not None:
             self._say(self._logger.after)
 
     def __enter__(self) -> Journal:
+        self._on_terminate: Any = None
+        if self._logger is not None and threading.current_thread() is threading.main_thread():
+            self._on_terminate = signal.signal(signal.SIGTERM, _leave)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
@@ -165,6 +176,8 @@ class Journal:
         elif isinstance(error, SystemExit) and isinstance(error.code, int):
             code = error.code
         self._abandon(code)
+        if self._on_terminate is not None:
+            signal.signal(signal.SIGTERM, self._on_terminate)
 
     @_losing_nothing
     def _abandon(self, code: int) -> None:
@@ -210,23 +223,6 @@ class Journal:
         self._send(cell, content)
         assert cell.run is not None
         cell.run.finish(int(failed))
-        cell.run, cell.sent, cell.logged = None, [], self._digest(cell.about, content)
+        cell.run, cell.sent, cell.logged = None, [], self._marks.of(cell.about, content)
         if not failed:
-            self._mark(cell.about, cell.logged)
-
-    # ------------------------------------------------------------------- what was logged before
-
-    def _digest(self, about: About, content: Sequence[Any]) -> str:
-        assert self._logger is not None
-        return digest([self._logger.destination, about, content])
-
-    def _marker(self, about: About) -> str | None:
-        path = self._path(about)
-        return path.read_text() if path.exists() else None
-
-    def _mark(self, about: About, told: str) -> None:
-        write(self._path(about), told.encode())
-
-    def _path(self, about: About) -> Path:
-        assert self._logger is not None
-        return self._logger.folder / "logged" / about.id
+            self._marks.leave(cell.about, cell.logged)

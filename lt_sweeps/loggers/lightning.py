@@ -1,4 +1,4 @@
-"""TensorBoard and CSV, by Lightning's loggers. They have one integer axis, and no place for tickets."""
+"""TensorBoard and CSV, by Lightning's loggers, imported when the first run is opened: torch comes with them."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ import re
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-
-from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
+from typing import Any
 
 from lt_sweeps.loggers.runs import About, Blobs, Row
 
@@ -18,16 +17,21 @@ class Lightning:
     def __init__(self, kind: str, folder: Path) -> None:
         self.kind, self.folder = kind, folder / kind
         self.destination: tuple[str, ...] = (kind,)
-        self.before: str | None = f"logger={kind}: {self.folder}"
+        self.before = f"logger={kind}: {self.folder}"
         self.after: str | None = f"look at them: tensorboard --logdir {self.folder}" if kind == "tensorboard" else None
 
     def open(self, about: About) -> LightningRun:
         """The files of a run, from its beginning."""
+        from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
+
         name = re.sub(r"[^\w.+=,-]", "-", about.name)[:160]
         shutil.rmtree(self.folder / name / about.id, ignore_errors=True)
         if self.kind == "csv":
-            return LightningRun(CSVLogger(self.folder, name, about.id, flush_logs_every_n_steps=1), about)
-        return LightningRun(TensorBoardLogger(self.folder, name, about.id, default_hp_metric=False), about)
+            logger: Any = CSVLogger(self.folder, name, about.id, flush_logs_every_n_steps=1)
+        else:
+            logger = TensorBoardLogger(self.folder, name, about.id, default_hp_metric=False)
+        logger.log_hyperparams(dict(about.config))
+        return LightningRun(logger, numbers=self.kind == "tensorboard")
 
     def aggregate(self, about: About, table: Sequence[Row], page: Path) -> None:
         """The sweep's own folder has the table and the report."""
@@ -39,17 +43,16 @@ class Lightning:
 class LightningRun:
     """A run of one of Lightning's loggers."""
 
-    def __init__(self, logger: CSVLogger | TensorBoardLogger, about: About) -> None:
-        self._logger = logger
-        logger.log_hyperparams(dict(about.config))
+    def __init__(self, logger: Any, numbers: bool) -> None:
+        self._logger, self._numbers = logger, numbers
 
     def log(self, row: Row) -> None:
-        """TensorBoard has levels on an axis of their own; it takes numbers only."""
-        if isinstance(self._logger, CSVLogger):
-            self._logger.log_metrics(row, row["lth/step"])
-        else:
-            numbers = {name: value for name, value in row.items() if not isinstance(value, str)}
-            self._logger.log_metrics(numbers, row["lth/level"] if "lth/status" in row else row["lth/step"])
+        """TensorBoard takes numbers only, and has levels on an axis of their own."""
+        step = row["lth/step"]
+        if self._numbers:
+            step = row["lth/level"] if "lth/status" in row else step
+            row = {name: value for name, value in row.items() if not isinstance(value, str)}
+        self._logger.log_metrics(row, step)
 
     def keep(self, blobs: Blobs) -> None:
         """Masks and weights are in the store."""

@@ -53,7 +53,7 @@ class Logger(Protocol):
 
     folder: Path  # below the sweep's
     destination: tuple[str, ...]  # what was logged elsewhere, or otherwise, is logged again
-    before: str | None  # a line for the user, before anything starts
+    before: str  # a line for the user, before anything starts
     after: str | None  # and one when everything is logged
 
     def open(self, about: About) -> Run:

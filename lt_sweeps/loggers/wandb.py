@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
@@ -26,7 +27,7 @@ class Wandb:
         self._config, self._mode, self._root, self._store = config, mode, folder, store
         self.folder = folder / "wandb"
         self.destination: tuple[str, ...] = (mode, config.project, config.entity or "", config.artifacts, *config.tags)
-        self.before: str | None = f"logger=wandb: {mode} ({why}), project {config.project}"
+        self.before = f"logger=wandb: {mode} ({why}), project {config.project}"
         self.after = f"upload: wandb sync {self.folder}" if mode == "offline" else None
         self._open: list[WandbRun] = []
         # What it stages, caches and reports to its makers is set in the environment and nowhere else.
@@ -81,11 +82,16 @@ class Wandb:
         opened.finish(0)
 
     def close(self) -> None:
-        """What is still open failed."""
-        for run in self._open:
-            run.finish(1)
-        for name in self._added:
-            os.environ.pop(name, None)
+        """What is still open failed. A service that died is let go, or it would complain when Python ends."""
+        try:
+            for run in self._open:
+                run.finish(1)
+        except Exception:
+            with suppress(Exception, SystemExit):
+                wandb.teardown()
+        finally:
+            for name in self._added:
+                os.environ.pop(name, None)
 
 
 class WandbRun:
