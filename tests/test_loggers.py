@@ -14,11 +14,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import wandb
 from wandb_files import OfflineRun, runs
 
 from lt_sweeps.config import LoggerConfig
 from lt_sweeps.loggers import choose
 from lt_sweeps.loggers.runs import About, Blobs, Row
+from lt_sweeps.loggers.wandb import WandbRun
 from lt_sweeps.main import main
 from lt_sweeps.store.store import Store
 
@@ -40,8 +42,18 @@ def logged_out() -> Any:
 
 def sweep(folder: Path, *words: str, code: int = 0) -> list[dict[str, str]]:
     """Run a multirun and read its results."""
-    assert main(["-m", *SMALL, *words, f"paths.output_dir={folder}"]) == code
+    assert multirun(*words, f"paths.output_dir={folder}") == code
     return results(folder)
+
+
+def multirun(*words: str) -> Any:
+    """The exit code of a multirun, when W&B's service has written everything, as it has when a process ends."""
+    try:
+        return main(["-m", *SMALL, *words])
+    except SystemExit as leaving:
+        return leaving.code
+    finally:
+        wandb.teardown()
 
 
 def results(folder: Path) -> list[dict[str, str]]:
@@ -51,19 +63,6 @@ def results(folder: Path) -> list[dict[str, str]]:
 def alone() -> dict[str, str]:
     """The environment of a process that starts a W&B service of its own."""
     return {name: value for name, value in os.environ.items() if name != "WANDB_SERVICE"}
-
-
-def start(folder: Path, *words: str) -> subprocess.Popen[str]:
-    """A multirun in a process of its own."""
-    command = [sys.executable, "-m", "lt_sweeps.main", "-m", *SMALL, *words, f"paths.output_dir={folder}"]
-    return subprocess.Popen(
-        command,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=alone(),
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # whoever started the tests may ignore it
-    )
 
 
 @pytest.fixture(scope="module")
@@ -241,48 +240,57 @@ def test_what_failed_is_told_so_and_what_collapsed_is_a_result(tmp_path: Path, m
     assert [row["lth/status"] for row in found["Net"].rows] == ["failed", "missing", "missing"]
     assert not any(name.startswith("level/") or name == "sparsity" for row in found["Net"].rows for name in row)
     assert not found["lenet"].artifacts
-    collapsing = ["prune.rate=0.99", "prune.levels=5", "prune.groups=layerwise", "sweep=c"]
-    assert main(["-m", *SMALL[:-1], *collapsing, *WANDB, f"paths.output_dir={tmp_path}"]) == 0
-    [run] = [run for run in runs(tmp_path / "c") if run.job_type == "ticket"]
+    collapsing = ["prune.rate=0.99", "prune.levels=5", "prune.groups=layerwise"]
+    sweep(tmp_path / "collapsed", *collapsing, *WANDB)
+    [run] = [run for run in runs(tmp_path / "collapsed" / "s") if run.job_type == "ticket"]
     statuses = [row["lth/status"] for row in run.rows if is_level(row)]
     assert run.code == 0
     assert statuses.count("collapsed") == 1
     assert statuses[-1] == "blocked"
 
 
-def test_an_ended_run_is_finished_and_a_killed_one_is_not_made_twice(tmp_path: Path) -> None:
-    ends = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGKILL: -9}
-    words = ("recipe.steps=3000it", "prune.levels=1")
-    sweeps = {end: start(tmp_path / end.name, *WANDB, *words) for end in ends}
-    files = {end: tmp_path / end.name / "s" / "wandb" for end in ends}
-    deadline = time.monotonic() + 120
-    waiting = set(ends)
+@pytest.mark.parametrize("within", ["a training", "two trainings"])
+@pytest.mark.parametrize(("end", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_what_is_ended_is_finished(
+    tmp_path: Path, end: signal.Signals, code: int, within: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log, rows = WandbRun.log, []
+
+    def ending(self: WandbRun, row: Row) -> None:
+        log(self, row)
+        rows.append(row)
+        if len(rows) == (2 if within == "a training" else 4):
+            os.kill(os.getpid(), end)
+
+    monkeypatch.setattr(WandbRun, "log", ending)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # whoever started the tests may ignore it
     try:
-        while waiting and time.monotonic() < deadline:
-            time.sleep(0.1)
-            for end in list(waiting):
-                size = sum(path.stat().st_size for path in files[end].glob("offline-run-*/*.wandb"))
-                if size > 4000:  # evaluations arrive while the first level is trained
-                    sweeps[end].send_signal(end)
-                    waiting.remove(end)
-        for end, process in sweeps.items():
-            out, err = process.communicate(timeout=60)
-            assert process.returncode == ends[end], (end, out, err)
-            assert "Traceback" not in err
+        assert multirun(*WANDB, f"paths.output_dir={tmp_path}") == code
     finally:
-        for process in sweeps.values():
-            process.kill()
-    for end, code in ends.items():
-        [run] = runs(tmp_path / end.name / "s")
-        assert run.rows
-        assert not any(is_level(row) for row in run.rows), "it was ended within the first level"
-        assert run.code == (None if end == signal.SIGKILL else code)
-    [killed] = runs(tmp_path / "SIGKILL" / "s")
-    sweep(tmp_path / "SIGKILL", *WANDB, *words)
-    again = [run for run in runs(tmp_path / "SIGKILL" / "s") if run.job_type != "aggregate"]
-    assert [(run.id, run.code) for run in again] == [(killed.id, 0)]
-    assert again[0].rows[: len(killed.rows)] == killed.rows
-    assert [row["lth/status"] for row in again[0].rows if is_level(row)] == ["done", "done"]
+        signal.signal(signal.SIGINT, before)
+    [run] = runs(tmp_path / "s")
+    assert run.code == code
+    assert run.rows == rows
+    assert is_level(rows[-1]) == (within == "two trainings")
+
+
+def test_a_killed_sweep_repeated_makes_no_second_run(tmp_path: Path) -> None:
+    words = (*WANDB, "recipe.steps=2500it", "prune.levels=1", f"paths.output_dir={tmp_path}")
+    command = [sys.executable, "-m", "lt_sweeps.main", "-m", *SMALL, *words]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=alone())
+    deadline = time.monotonic() + 120
+    while not any(run.rows for run in runs(tmp_path / "s")) and time.monotonic() < deadline:
+        time.sleep(0.1)  # W&B writes down some 80 evaluations at once
+    process.kill()
+    process.communicate()
+    [killed] = runs(tmp_path / "s")
+    assert killed.rows
+    assert killed.code is None
+    assert multirun(*words) == 0
+    [again] = [run for run in runs(tmp_path / "s") if run.job_type != "aggregate"]
+    assert (again.id, again.code) == (killed.id, 0)
+    assert again.rows[: len(killed.rows)] == killed.rows
+    assert [row["lth/status"] for row in again.rows if is_level(row)] == ["done", "done"]
 
 
 # ------------------------------------------------------------------ the journal, with a logger that only remembers

@@ -18,7 +18,7 @@ FULL, LAST = 1, 4
 def records(path: Path) -> list[Record]:
     """Every whole record of a .wandb file, checked; what a killed process began to write is not one."""
     data, found, parts = path.read_bytes(), [], b""
-    assert data[:4] == b":W&B"
+    assert data[:4] in (b":W&B", b"")
     at = 7
     while at + HEADER.size <= len(data):
         if BLOCK - at % BLOCK < HEADER.size:
