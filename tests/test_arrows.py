@@ -1,4 +1,4 @@
-"""Imports point one way, graph <- methods <- experiment <- execution <- sweep <- main; what comes first is light."""
+"""Imports point one way, graph <- methods <- experiment <- execution <- loggers <- sweep <- main; first the light."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ LAYERS = (
     ("methods",),
     ("experiment",),
     ("execution",),
+    ("loggers",),
     ("sweep", "check"),
     ("main", "cli"),
 )
@@ -46,6 +47,9 @@ WITHOUT_TORCH = (
     "lt_sweeps.experiment",
     "lt_sweeps.execution.plan",
     "lt_sweeps.report.table",
+    "lt_sweeps.loggers.journal",
+    "lt_sweeps.loggers.wandb",
+    "lt_sweeps.loggers.lightning",
     "lt_sweeps.sweep",
     "lt_sweeps.check.command",
     "lt_sweeps.main",
