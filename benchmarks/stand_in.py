@@ -10,9 +10,10 @@ import torch
 
 from lt_sweeps.datasets.arrays import Arrays
 from lt_sweeps.datasets.examples import Examples
-from lt_sweeps.graph import Data, Dense, Init, Network, Part, Recipe, Ticket, Train
+from lt_sweeps.graph import Dense, Init, Ticket, Train
 from lt_sweeps.masks import Mask, dense
 from lt_sweeps.networks.build import build, initial
+from lt_sweeps.specs import Data, Network, Part, Recipe
 from lt_sweeps.training.fit import Hardware, fit
 
 BATCH = 128

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from lt_sweeps.config import Config, Mistake, ScheduleConfig
-from lt_sweeps.graph import Part, Recipe
 from lt_sweeps.registry import part
+from lt_sweeps.specs import Part, Recipe
 
 # Arguments of schedules that are points or lengths on the training clock.
 ON_THE_CLOCK = (

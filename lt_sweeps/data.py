@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from lt_sweeps.config import Config, Mistake
-from lt_sweeps.graph import Data, Part
 from lt_sweeps.registry import catalogue, needs, part
+from lt_sweeps.specs import Data, Part
 
 
 def described(config: Config) -> Data:

@@ -11,10 +11,11 @@ from lt_sweeps import budget as budgets
 from lt_sweeps import origins
 from lt_sweeps.config import Config, Mistake, ModelConfig, Slot
 from lt_sweeps.data import described
-from lt_sweeps.graph import Data, Dense, Init, Network, Part, Recipe, Ticket, Train
+from lt_sweeps.graph import Dense, Init, Ticket, Train
 from lt_sweeps.methods.choices import Choices
 from lt_sweeps.methods.given import given
 from lt_sweeps.registry import catalogue, nearest, part
+from lt_sweeps.specs import Data, Network, Part, Recipe
 
 
 @dataclass(frozen=True)

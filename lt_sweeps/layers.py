@@ -14,9 +14,9 @@ from torch import nn
 
 from lt_sweeps.allocation import factor_of
 from lt_sweeps.config import Mistake, PruneConfig
-from lt_sweeps.graph import Network
 from lt_sweeps.masks import not_excluded, prunable, require_matches
 from lt_sweeps.networks.build import drawn
+from lt_sweeps.specs import Network
 
 NEVER = "never"
 

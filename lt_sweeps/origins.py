@@ -10,8 +10,9 @@ from typing import Any
 from lt_sweeps import archive
 from lt_sweeps.archive import is_key
 from lt_sweeps.config import Config, Mistake
-from lt_sweeps.graph import Dense, Fit, Given, Mask, Network, Pretrained, Ticket, Train, whole
+from lt_sweeps.graph import Dense, Fit, Given, Mask, Pretrained, Ticket, Train, whole
 from lt_sweeps.keys import canonical
+from lt_sweeps.specs import Network
 from lt_sweeps.tickets import card as cards
 from lt_sweeps.tickets.card import Card
 

@@ -22,7 +22,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
-from lt_sweeps.graph import Part
+from lt_sweeps.specs import Part
 
 HERE = Path(__file__).parent
 FOLDERS = {

@@ -10,10 +10,11 @@ from torch import Tensor, nn
 
 from lt_sweeps.check.example import half
 from lt_sweeps.datasets.examples import Examples
-from lt_sweeps.graph import Data, Dense, Init, Network, Part, Recipe, Ticket, Train
+from lt_sweeps.graph import Dense, Init, Ticket, Train
 from lt_sweeps.masks import Mask, dense
 from lt_sweeps.networks.build import build, initial
 from lt_sweeps.registry import part
+from lt_sweeps.specs import Data, Network, Part, Recipe
 
 OPTIMIZERS = {
     "sgd": Part("torch.optim.SGD", args={"lr": 0.05, "momentum": 0.9, "weight_decay": 5e-3}),

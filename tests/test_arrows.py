@@ -18,7 +18,8 @@ IDS = [str(path.relative_to(ROOT)) for path in FILES]
 
 # From the ground up: what a line names may import what is named above it, its own line too, never what is below.
 LAYERS = (
-    ("graph", "keys", "randomness"),
+    ("keys", "specs", "randomness"),
+    ("graph",),
     ("methods",),
     ("experiment",),
     ("execution",),

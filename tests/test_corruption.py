@@ -13,9 +13,9 @@ from torch import Tensor
 
 from lt_sweeps.config import Mistake
 from lt_sweeps.datasets.examples import Examples
-from lt_sweeps.graph import Data, Part
 from lt_sweeps.main import main
 from lt_sweeps.registry import catalogue, load, part
+from lt_sweeps.specs import Data, Part
 
 CPU = torch.device("cpu")
 CLASSES = 10

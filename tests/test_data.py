@@ -19,9 +19,9 @@ from lt_sweeps.datasets.arrays import Arrays
 from lt_sweeps.datasets.augment import MARGIN
 from lt_sweeps.datasets.examples import Batch, Examples
 from lt_sweeps.datasets.published import mnist
-from lt_sweeps.graph import Data
 from lt_sweeps.randomness import rng
 from lt_sweeps.registry import load, part
+from lt_sweeps.specs import Data
 
 CPU = torch.device("cpu")
 SHAPES = {"digits": (1, 8, 8), "mnist": (1, 28, 28), "cifar10": (3, 32, 32)}

@@ -13,9 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from lt_sweeps import registry
-from lt_sweeps.graph import Network
 from lt_sweeps.masks import PRUNABLE
 from lt_sweeps.networks.build import build, initial
+from lt_sweeps.specs import Network
 
 SHAPES = {"lenet_300_100": (1, 28, 28), "conv2": (3, 32, 32), "resnet20": (3, 32, 32), "vgg16": (3, 32, 32)}
 PHI = NormalDist().cdf

@@ -10,10 +10,11 @@ from types import ModuleType
 
 import pytest
 
-from lt_sweeps.graph import END, At, Data, Init, Network, Part, Recipe, Ticket, Train, at, end, sources, topological
+from lt_sweeps.graph import END, At, Init, Ticket, Train, at, end, sources, topological
 from lt_sweeps.keys import Spec, canonical, digest
 from lt_sweeps.methods.choices import Choices
 from lt_sweeps.methods.imp import imp
+from lt_sweeps.specs import Data, Network, Part, Recipe
 
 HERE = Path(__file__).parent
 NET = Network(Part("lenet_300_100", 1), (1, 8, 8), 10)

@@ -13,9 +13,9 @@ from torch import nn
 from lt_sweeps import registry
 from lt_sweeps.cli import main as lt_sweeps
 from lt_sweeps.config import Mistake, PruneConfig
-from lt_sweeps.graph import Network, Part
 from lt_sweeps.layers import tables
 from lt_sweeps.main import main
+from lt_sweeps.specs import Network, Part
 
 LENET = """\
 lenet_300_100, 1x8x8, 10 classes: 50,610 parameters, 50,200 prunable, 0 excluded, 410 others

@@ -17,9 +17,9 @@ from test_sweep import cells_of
 from torch import nn
 
 from lt_sweeps import registry, sweep
-from lt_sweeps.graph import Network, Part
 from lt_sweeps.masks import PRUNABLE, dense, prunable, total
 from lt_sweeps.networks.build import build, initial
+from lt_sweeps.specs import Network, Part
 
 CONF = Path(__file__).parent.parent / "conf"
 MNIST, CIFAR, IMAGENET = (1, 28, 28), (3, 32, 32), (3, 224, 224)

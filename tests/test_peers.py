@@ -19,9 +19,10 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from lt_sweeps.allocation import allocate
 from lt_sweeps.datasets.examples import Examples
-from lt_sweeps.graph import Data, Dense, Init, Network, Part, Recipe, Ticket, Train
+from lt_sweeps.graph import Dense, Init, Ticket, Train
 from lt_sweeps.masks import Mask, State, dense, effective
 from lt_sweeps.networks.build import build, initial
+from lt_sweeps.specs import Data, Network, Part, Recipe
 from lt_sweeps.training.fit import Hardware, Trained, fit
 from lt_sweeps.training.module import TicketModule
 

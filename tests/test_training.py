@@ -13,9 +13,10 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from lt_sweeps.datasets.examples import Examples
-from lt_sweeps.graph import Network, Part, Train
+from lt_sweeps.graph import Train
 from lt_sweeps.masks import effective
 from lt_sweeps.networks.build import build
+from lt_sweeps.specs import Network, Part
 from lt_sweeps.training import module, optim, recorder
 from lt_sweeps.training.fit import Hardware, Trained, fit
 from lt_sweeps.training.masking import ELEMENTWISE, MaskedOptimizer, check_masked

@@ -16,7 +16,7 @@ from lt_sweeps.check.laws import Broken, Doubt, Stages, surroundings
 from lt_sweeps.config import Mistake
 from lt_sweeps.datasets.arrays import Arrays, Files
 from lt_sweeps.datasets.examples import Batch, Examples
-from lt_sweeps.graph import Data, Part
+from lt_sweeps.specs import Data, Part
 
 TOLERATED = 0.1  # the share of test examples that may be in the training set: published sets have a few
 

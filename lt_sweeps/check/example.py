@@ -8,9 +8,9 @@ import torch
 from torch import nn
 
 from lt_sweeps.datasets.arrays import Arrays
-from lt_sweeps.graph import Network, Part
 from lt_sweeps.masks import Mask
 from lt_sweeps.randomness import rng
+from lt_sweeps.specs import Network, Part
 
 
 def small(shape: tuple[int, ...], classes: int) -> nn.Module:

@@ -9,9 +9,9 @@ from torch import Tensor, nn
 
 from lt_sweeps.check.candidate import Candidate
 from lt_sweeps.check.laws import Broken, Doubt, surroundings, told
-from lt_sweeps.graph import Network
 from lt_sweeps.masks import dense
 from lt_sweeps.networks.build import build, initial
+from lt_sweeps.specs import Network
 
 LARGEST = 256  # the side of the largest image that is tried
 CLOSE = 1e-4  # of the largest logit: sums of floats in another order differ by less

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lt_sweeps.graph import Part
 from lt_sweeps.registry import load
+from lt_sweeps.specs import Part
 
 
 class Arrays(NamedTuple):

@@ -12,7 +12,7 @@ from lt_sweeps.datasets import order as orders
 from lt_sweeps.datasets.arrays import Arrays, read
 from lt_sweeps.datasets.split import corrupted, held_out, split
 from lt_sweeps.datasets.view import View, augmentations
-from lt_sweeps.graph import Data
+from lt_sweeps.specs import Data
 
 Batch = tuple[Tensor, Tensor]
 

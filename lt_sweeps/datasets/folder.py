@@ -20,9 +20,9 @@ from lt_sweeps.datasets.arrays import Files, read
 from lt_sweeps.datasets.examples import Batch
 from lt_sweeps.datasets.split import corrupted, split
 from lt_sweeps.datasets.view import View, augmentations
-from lt_sweeps.graph import Data, Part
 from lt_sweeps.randomness import derive, rng
 from lt_sweeps.registry import load, needs
+from lt_sweeps.specs import Data, Part
 
 CHUNK = 100  # images that are evaluated at once
 Asked = tuple[int, int | None]  # the place of an image, and the seed of its window; None: the centre

@@ -11,7 +11,7 @@ import torch
 from lt_sweeps.datasets.arrays import Files, read
 from lt_sweeps.datasets.examples import Batch, Examples
 from lt_sweeps.datasets.folder import Folder
-from lt_sweeps.graph import Data
+from lt_sweeps.specs import Data
 
 
 class Loader(Protocol):

@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from lt_sweeps.graph import Data
 from lt_sweeps.randomness import rng
 from lt_sweeps.registry import load, needs
+from lt_sweeps.specs import Data
 
 
 def split(data: Data, train_y: Tensor, test_y: Tensor) -> tuple[Tensor, Tensor]:

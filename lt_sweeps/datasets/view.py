@@ -6,9 +6,9 @@ import torch
 from torch import Tensor
 
 from lt_sweeps.datasets.augment import MARGIN
-from lt_sweeps.graph import Data, Part
 from lt_sweeps.randomness import rng
 from lt_sweeps.registry import load, needs
+from lt_sweeps.specs import Data, Part
 
 
 def augmentations(data: Data, of_files: bool) -> list[Part]:

@@ -174,13 +174,14 @@ def execute(
     data_dir: Path,
     trainer: TrainerConfig,
     reporter: Reporter,
-    watcher: Watcher,
+    *others: Watcher,
 ) -> dict[Node, str]:
     """Do everything that is missing; returns what failed, by node. Diverged and collapsed are results, not failures."""
+    watchers: tuple[Watcher, ...] = (reporter, *others)
 
     def on_step(step: int, history: History) -> None:
-        reporter.step(step, history)
-        watcher.step(step, history)
+        for watcher in watchers:
+            watcher.step(step, history)
 
     worker = Worker(store, data_dir, trainer, reporter.say)
     for node in topological(run for cell in experiments for run in cell.levels):
@@ -201,8 +202,8 @@ def execute(
             if _hopeless(job, failed) or not _ready(job, store) or _done_elsewhere(job, store):
                 reporter.skip()
                 continue
-            reporter.begin(job)
-            watcher.begin(job)
+            for watcher in watchers:
+                watcher.begin(job)
             began = time.monotonic()
             try:
                 record = worker.do(job, on_step)
@@ -216,12 +217,12 @@ def execute(
                 raise
             except Exception as error:
                 failed[job.run] = f"{type(error).__name__}: {error}".splitlines()[0]
-                reporter.fail(job, failed[job.run])
-                watcher.fail(job, failed[job.run])
+                for watcher in watchers:
+                    watcher.fail(job, failed[job.run])
             else:
                 seconds = time.monotonic() - began
-                reporter.finish(job, record, seconds)
-                watcher.finish(job, record, seconds)
+                for watcher in watchers:
+                    watcher.finish(job, record, seconds)
 
 
 def _check(values: Values, node: Fit) -> None:

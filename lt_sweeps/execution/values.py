@@ -16,13 +16,11 @@ from lt_sweeps.datasets.loader import Loader, loader
 from lt_sweeps.graph import (
     END,
     At,
-    Data,
     Dense,
     Fit,
     Given,
     Init,
     Mask,
-    Network,
     Pretrained,
     Prune,
     Score,
@@ -39,6 +37,7 @@ from lt_sweeps.networks.build import build, initial
 from lt_sweeps.randomness import rng
 from lt_sweeps.registry import load
 from lt_sweeps.scores.probe import Probe, Scores
+from lt_sweeps.specs import Data, Network
 from lt_sweeps.store.store import Missing, Record, Store
 from lt_sweeps.store.tensors import decode_mask, decode_masked, encode_mask
 

@@ -5,24 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from lt_sweeps.graph import (
-    At,
-    Init,
-    Mask,
-    Part,
-    Prune,
-    Recipe,
-    Score,
-    Shuffle,
-    Ticket,
-    Train,
-    Treat,
-    Weights,
-    at,
-    end,
-)
+from lt_sweeps.graph import At, Init, Mask, Prune, Score, Shuffle, Ticket, Train, Treat, Weights, at, end
 from lt_sweeps.randomness import derive
 from lt_sweeps.registry import needs, part
+from lt_sweeps.specs import Part, Recipe
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,9 @@ import inspect
 import torch
 from torch import nn
 
-from lt_sweeps.graph import Network
 from lt_sweeps.masks import State
 from lt_sweeps.registry import load
+from lt_sweeps.specs import Network
 
 
 def build(network: Network) -> nn.Module:

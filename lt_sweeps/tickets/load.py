@@ -9,10 +9,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from lt_sweeps.graph import Network
 from lt_sweeps.masks import Mask, State
 from lt_sweeps.networks.build import build
 from lt_sweeps.registry import catalogue
+from lt_sweeps.specs import Network
 from lt_sweeps.store.tensors import decode_mask, decode_masked
 from lt_sweeps.tickets.card import BadTicket, Card, read
 from lt_sweeps.tickets.header import header

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from lt_sweeps import datafiles
-from lt_sweeps.graph import Data, Part, Recipe
 from lt_sweeps.keys import Spec, digest
 from lt_sweeps.registry import catalogue
+from lt_sweeps.specs import Data, Part, Recipe
 from lt_sweeps.tickets.card import BadTicket, Card
 
 TORCH = re.compile(r"torch\.optim\.(lr_scheduler\.)?[A-Z]\w*")

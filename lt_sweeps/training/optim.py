@@ -10,8 +10,8 @@ from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 
-from lt_sweeps.graph import Part
 from lt_sweeps.registry import load, register
+from lt_sweeps.specs import Part
 
 
 def optimizer(described: Part, network: nn.Module) -> Optimizer:

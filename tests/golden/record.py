@@ -11,9 +11,10 @@ import json
 from pathlib import Path
 
 from lt_sweeps import graph
-from lt_sweeps.graph import Dense, Init, Network, Part, Prune, Recipe, Score, Shuffle, Ticket, Train, Treat, at, end
+from lt_sweeps.graph import Dense, Init, Prune, Score, Shuffle, Ticket, Train, Treat, at, end
 from lt_sweeps.keys import Node
 from lt_sweeps.registry import FOLDERS, HERE, catalogue, code_hash
+from lt_sweeps.specs import Data, Network, Part, Recipe
 
 GOLDEN = Path(__file__).with_suffix(".json")
 # The code that gives each kind of node its value, beside registered functions.
@@ -42,7 +43,7 @@ BEHIND = {
 def expressions() -> dict[str, Node]:
     """One of each kind, with and without defaults."""
     network = Network(Part("lenet_300_100", 1), (1, 28, 28), 10, Part("glorot_normal", 1))
-    data = graph.Data(Part("mnist", 1), 10, (1, 28, 28), validation=5000)
+    data = Data(Part("mnist", 1), 10, (1, 28, 28), validation=5000)
     recipe = Recipe(50000, 60, Part("torch.optim.Adam", args={"lr": 1.2e-3}))
     dense = Train(Ticket(network, Init(network, 0), Dense(network)), data, recipe)
     score = Score(Part("magnitude", 1), end(dense))

@@ -1,0 +1,59 @@
+"""The plain values inside expressions: a function, a network, the data, a recipe. Torch-free."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from lt_sweeps.keys import Spec
+
+
+@dataclass(frozen=True, eq=False)
+class Part(Spec):
+    """A registered function by name and version, or a user's by import path and source hash."""
+
+    name: str
+    version: int | str = 0
+    args: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class Network(Spec):
+    """An architecture and how its weights are drawn; `shape` is one input's (C, H, W)."""
+
+    build: Part
+    shape: tuple[int, ...]
+    classes: int
+    initialiser: Part | None = None  # None: the layers' own
+
+
+@dataclass(frozen=True, eq=False)
+class Data(Spec):
+    """Which examples there are, how they are split and what a network sees of them."""
+
+    source: Part
+    classes: int
+    shape: tuple[int, ...]
+    validation: int = 0  # examples held out of the training set
+    split_seed: int = 0
+    mean: tuple[float, ...] = ()  # of pixels in [0, 1], per channel; () leaves them in [0, 1]
+    std: tuple[float, ...] = ()
+    augment: tuple[str | Part, ...] = ()  # by name, or with arguments
+    train_limit: int | None = None  # a budget's cut: this many training examples,
+    eval_limit: int | None = None  # and this many for validation and for the test
+    corruption: Part | None = None  # of the training examples, after all this
+
+
+@dataclass(frozen=True, eq=False)
+class Recipe(Spec):
+    """How a ticket is trained, in iterations."""
+
+    steps: int
+    batch_size: int
+    optimizer: Part
+    schedule: Part | None = None
+    clip_norm: float | None = None
+    precision: str = "32-true"
+    last_batch: str = "drop"  # or "keep" the short one at an epoch's end
+    eval_every: int = 100
