@@ -188,12 +188,23 @@ class Tied(GoodNet):
 
     def __init__(self, shape: tuple[int, ...], classes: int) -> None:
         super().__init__(shape, classes)
-        self.output.weight = nn.Linear(10, classes).weight
-        self.again = nn.Linear(10, 10)
+        self.again = nn.Linear(10, classes)
         self.again.weight = self.output.weight
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.again(super().forward(x).relu())
+        x = nn.functional.adaptive_avg_pool2d(self.bn(self.conv(x)).relu(), 2).flatten(1)
+        return self.output(self.fc(x).relu()) + self.again(self.fc(x))
+
+
+class Views(GoodNet):
+    """Two layers that are parts of one memory."""
+
+    def __init__(self, shape: tuple[int, ...], classes: int) -> None:
+        super().__init__(shape, classes)
+        one, two = self.fc.weight, self.output.weight
+        both = torch.randn(one.numel() + two.numel())
+        self.fc.weight = nn.Parameter(both[: one.numel()].view(one.shape))
+        self.output.weight = nn.Parameter(both[one.numel() :].view(two.shape))
 
 
 class TwoOutputs(GoodNet):

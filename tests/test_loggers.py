@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 import wandb
+from test_sweep import BROKEN
 from wandb_files import OfflineRun, runs
 
 from lt_sweeps.config import LoggerConfig
@@ -232,7 +233,7 @@ def test_a_level_more_goes_on_in_the_same_runs(logged: Path) -> None:
 
 
 def test_what_failed_is_told_so_and_what_collapsed_is_a_result(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "unlucky.py").write_text("def Net(shape, classes):\n    raise RuntimeError('no such luck')\n")
+    (tmp_path / "unlucky.py").write_text(BROKEN)
     monkeypatch.syspath_prepend(tmp_path)
     sweep(tmp_path, *WANDB, "model._target_=null,unlucky.Net", "logger.artifacts=none", code=1)
     found = {run.name.split("_")[0]: run for run in runs(tmp_path / "s") if run.job_type != "aggregate"}
@@ -365,7 +366,7 @@ def test_what_is_computed_again_with_other_bits_is_logged_anew(
     tmp_path: Path, remembered: Callable[[], Memory], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A run never shows rows of a training that the store no longer holds."""
-    from lt_sweeps.execution.run import Worker
+    from lt_sweeps.execution.worker import Worker
 
     sweep(tmp_path, "prune.levels=1")
     honest = [row for row, _ in remembered().runs[0].rows]

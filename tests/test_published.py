@@ -176,10 +176,10 @@ def test_a_missing_data_set_is_told_in_one_line(name: str, tmp_path: Path) -> No
     words = [f"dataset={name}", "recipe=lenet_digits", "dataset.host=null", f"paths.data_dir={tmp_path}"]
     config = cells_of(*words)[0].config
     with pytest.raises(Mistake, match=rf"^dataset={name}: \S+ is not under paths.data_dir=.*LT_SWEEPS_DATA") as told:
-        require(config)
+        require(config.dataset, config.paths.data_dir)
     assert "\n" not in str(told.value)
     for file in config.dataset.files:  # every alternative will do
         place = tmp_path / file.split("|")[-1]
         place.parent.mkdir(parents=True, exist_ok=True)
         place.touch()
-    require(config)
+    require(config.dataset, config.paths.data_dir)

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from lt_sweeps.execution import run as running
+from lt_sweeps.execution import worker as running
 from lt_sweeps.execution.values import Values
 from lt_sweeps.graph import END, At, Train
 from lt_sweeps.main import main

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from lt_sweeps.check.candidate import Candidate
 from lt_sweeps.check.laws import Broken, Doubt, surroundings, told
-from lt_sweeps.masks import dense
+from lt_sweeps.masks import PRUNABLE, dense, prunable
 from lt_sweeps.networks.build import build, initial
 from lt_sweeps.specs import Network
 
@@ -35,7 +35,7 @@ def logits(candidate: Candidate, module: nn.Module, images: Tensor, seed: int = 
 
 
 def it_can_be_built_and_pruned(candidate: Candidate) -> str:
-    """The weights of linear and convolution layers, each a parameter of that name in the state dict."""
+    """The weights of linear and convolution layers."""
     try:
         module = candidate.module()
     except TypeError as error:
@@ -47,26 +47,32 @@ def it_can_be_built_and_pruned(candidate: Candidate) -> str:
         mask, _ = dense(module)
     except ValueError:
         raise Broken("it has no nn.Linear or nn.Conv layer: there is nothing to prune") from None
-    parameters, state = dict(module.named_parameters(remove_duplicate=False)), module.state_dict()
-    for name in mask:
-        if name not in parameters or name not in state:
-            raise Broken(
-                f"{name} is not a parameter in the state dict but made of others: "
-                "take off weight_norm, spectral_norm or another parametrization"
-            )
     layers = [f"{name} {'x'.join(str(side) for side in ones.shape)}" for name, ones in mask.items()]
     return f"{sum(ones.numel() for ones in mask.values()):,} prunable weights: {', '.join(layers)}"
 
 
-def no_prunable_weight_is_shared(candidate: Candidate) -> str:
-    """Two masks on one memory would undo each other."""
+def every_layer_can_be_pruned(candidate: Candidate) -> str:
+    """A weight that several names share, or that is made of others, is not: two masks on one memory undo each other."""
+    module = candidate.module()
+    pruned, layers = prunable(module), dict(module.named_modules())
+    left = [f"{name}.weight" for name, layer in layers.items() if isinstance(layer, PRUNABLE)]
+    left = [name for name in left if name not in pruned]
+    if not left:
+        return ""
+    parameters = dict(module.named_parameters(remove_duplicate=False))
+    why = "shared with another name" if left[0] in parameters else "made of others by a parametrization"
+    return Doubt(f"{', '.join(left)}: never pruned, because it is {why}")
+
+
+def no_prunable_memory_is_shared(candidate: Candidate) -> str:
+    """Two tensors on one memory, as views are, would undo each other's masks."""
     module, found = candidate.module(), dict[int, list[str]]()
-    for name, weight in module.named_parameters(remove_duplicate=False):
+    for name, weight in module.named_parameters():
         found.setdefault(weight.untyped_storage().data_ptr(), []).append(name)
-    prunable = dense(module)[0]
+    pruned = prunable(module)
     for names in found.values():
-        if len(names) > 1 and not prunable.keys().isdisjoint(names):
-            raise Broken(f"{' and '.join(names)} are one weight, which two masks cannot share: give each layer its own")
+        if len(names) > 1 and not pruned.keys().isdisjoint(names):
+            raise Broken(f"{' and '.join(names)} lie in one memory, which two masks cannot share: give each its own")
     return ""
 
 

@@ -57,7 +57,7 @@ def a_resumed_training_equals_an_uninterrupted_one(candidate: Candidate) -> str:
 
 STAGES: Stages[Candidate] = (
     (networks.it_can_be_built_and_pruned,),
-    (networks.no_prunable_weight_is_shared,),
+    (networks.every_layer_can_be_pruned, networks.no_prunable_memory_is_shared),
     (networks.it_gives_a_logit_for_each_class,),
     (networks.a_draw_is_a_function_of_the_seed, networks.the_state_dict_is_all_there_is),
     (pruned_weights_stay_pruned,),

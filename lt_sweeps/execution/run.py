@@ -6,166 +6,21 @@ nothing is left, gets the same bytes into the store.
 
 from __future__ import annotations
 
-import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-import torch
-
-from lt_sweeps import masks
 from lt_sweeps.config import Mistake, TrainerConfig
 from lt_sweeps.execution import plan as planning
-from lt_sweeps.execution.fingerprint import fingerprint
 from lt_sweeps.execution.plan import Job
 from lt_sweeps.execution.reporter import Reporter
 from lt_sweeps.execution.values import Values
 from lt_sweeps.execution.watcher import History, Watcher
+from lt_sweeps.execution.worker import Disagreement, Worker
 from lt_sweeps.experiment import Experiment
-from lt_sweeps.graph import At, Fit, Train, sources, topological
+from lt_sweeps.graph import Fit, Train, topological
 from lt_sweeps.keys import Node
-from lt_sweeps.store.store import Missing, Record, Store
-from lt_sweeps.store.tensors import encode_mask, encode_masked
-from lt_sweeps.training.fit import Hardware, Trained, fit
-from lt_sweeps.training.progress import Progress, decode_progress, encode_progress
-from lt_sweeps.training.recorder import Tell
-
-
-class Disagreement(Exception):
-    """A replay did not reproduce the run that is stored."""
-
-
-class Worker:
-    """Does jobs on one device, and commits them."""
-
-    def __init__(self, store: Store, data_dir: Path, trainer: TrainerConfig, tell: Callable[[str], None]) -> None:
-        torch.set_num_threads(trainer.threads)
-        self.device = _device(trainer.accelerator)
-        accelerator = {"cuda": "gpu"}.get(self.device.type, self.device.type)
-        self.hardware = Hardware(accelerator, trainer.deterministic)
-        self.store, self.tell = store, tell
-        self.fingerprint = fingerprint(self.device, trainer.deterministic)
-        workers = min(16, _cores()) if trainer.workers is None else trainer.workers
-        self.values = Values(store, data_dir, self.device, self.fingerprint, workers)
-        self._told_mixing = False
-
-    def do(self, job: Job, on_step: Tell) -> Record | None:
-        """Do one job and commit what came of it. A replay returns no record."""
-        self._mention_mixing(job.run)
-        if job.replay_to is not None:
-            self._replay(job, on_step)
-            return None
-        run, ticket = job.run, job.run.ticket
-        mask = self.values.mask(ticket.mask)
-        made_from = self._made_from(run)
-        emptied = masks.emptied(mask)
-        counts = {
-            "kept": masks.kept(mask),
-            "total": masks.total(mask),
-            "excluded": self.values.excluded(ticket.mask),
-        }
-        if emptied:
-            return self.values.commit(run, {"status": "collapsed", "emptied": emptied, **counts}, {})
-        trained = self._fit(
-            job,
-            mask,
-            on_step,
-            progress=self._resumed(run, made_from),
-            checkpoint=lambda progress: self.store.save_work(run.key, encode_progress(progress, made_from)),
-        )
-        if self._made_from(run) != made_from:  # another process put other content in the place of a parent
-            self.store.drop_work(run.key)
-            raise Missing(run.key)
-        record = self._commit_trained(run, trained, mask, counts)
-        self.store.save_timing(run.key, {"seconds": round(trained.seconds, 3)})
-        self.store.drop_work(run.key)
-        return record
-
-    def _fit(self, job: Job, mask: masks.Mask, on_step: Tell, **more: Any) -> Trained:
-        """Train a job's ticket, with its values realised."""
-        run, ticket = job.run, job.run.ticket
-        weights, fill = self.values.weights(ticket.weights), self.values.fill(ticket)
-        given = {"snapshots": job.snapshots, "keep": self.store.put, "tell": on_step, **more}
-        return fit(run, weights, mask, fill, self.values.examples(run.data), self.hardware, **given)
-
-    def _commit_trained(self, run: Train, trained: Trained, mask: masks.Mask, counts: dict[str, int]) -> Record:
-        progress = trained.progress
-        result: dict[str, Any] = {
-            "status": "done",
-            **counts,
-            "steps": progress.step,
-            "history": progress.history,
-        }
-        if trained.state is None:
-            return self.values.commit(run, {**result, "status": "diverged", "diverged_at": trained.diverged_at}, {})
-        assert trained.end is not None
-        result["end"] = {"test_loss": trained.end.loss, "test_accuracy": trained.end.accuracy}
-        if progress.best is not None and trained.early_stop is not None:
-            result["early_stop"] = {
-                "step": progress.best.step,
-                "val_loss": progress.best.val_loss,
-                "val_accuracy": progress.best.val_accuracy,
-                "test_loss": trained.early_stop.loss,
-                "test_accuracy": trained.early_stop.accuracy,
-            }
-        record = self.values.commit(run, result, {"end": encode_masked(trained.state, mask), "mask": encode_mask(mask)})
-        self._commit_snapshots(run, progress)
-        return record
-
-    def _commit_snapshots(self, run: Train, progress: Progress) -> None:
-        """After the run itself, whose content they name as their source."""
-        for step, blob in sorted(progress.snapshots.items()):
-            self.values.commit(At(run, step), {"step": step}, {"state": self.store.content(blob)})
-
-    def _made_from(self, run: Train) -> dict[str, Any]:
-        """What a checkpoint may only be continued with: this fingerprint, and these contents of its sources."""
-        return {**self.fingerprint, "sources": {key: self.store.identity(key) for key in sources(run)}}
-
-    def _resumed(self, run: Train, made_from: dict[str, Any]) -> Progress | None:
-        content = self.store.load_work(run.key)
-        if content is None:
-            return None
-        progress, made_by = decode_progress(content)
-        if made_by != made_from:
-            why = "another machine, library or parent"
-            self.tell(f"{run}: a checkpoint from {why} is not continued; training starts over")
-            return None
-        if not all(self._has(blob) for blob in progress.snapshots.values()):
-            return None
-        self.tell(f"{run}: continues at step {progress.step}")
-        return progress
-
-    def _has(self, blob: str) -> bool:
-        try:
-            self.store.content(blob)
-        except Missing:
-            return False
-        return True
-
-    def _replay(self, job: Job, on_step: Tell) -> None:
-        """Train again up to a snapshot, and hold every evaluation on the way against the stored run."""
-        run, record = job.run, self.store.get(job.run.key)
-        if record["fingerprint"] != self.fingerprint:
-            raise Disagreement("it was computed on another machine or library")
-        trained = self._fit(job, self.values.mask(run.ticket.mask), on_step, until=job.replay_to)
-        known = {row["step"]: row["digest"] for row in record["result"]["history"]}
-        for row in trained.progress.history:
-            if row["step"] in known and known[row["step"]] != row["digest"]:
-                raise Disagreement(f"weights differ at step {row['step']}")
-        self._commit_snapshots(run, trained.progress)
-
-    def _mention_mixing(self, run: Train) -> None:
-        if self._told_mixing:
-            return
-        for node in topological([run.ticket]):
-            record = planning.stored(self.store, node) if isinstance(node, Train) else None
-            made_by = record["fingerprint"] if record else self.fingerprint
-            if made_by != self.fingerprint:
-                differs = ", ".join(k for k in made_by if made_by[k] != self.fingerprint.get(k))
-                self.tell(f"note: this chain continues stored work made with another {differs}")
-                self._told_mixing = True
-                return
+from lt_sweeps.store.store import Missing, Store
 
 
 def execute(
@@ -250,14 +105,3 @@ def _done_elsewhere(job: Job, store: Store) -> bool:
 
 def _hopeless(job: Job, failed: dict[Node, str]) -> bool:
     return bool(failed) and any(node in failed for node in topological([job.run]))
-
-
-def _cores() -> int:
-    """How many processor cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _device(accelerator: str) -> torch.device:
-    if accelerator == "auto":
-        accelerator = "gpu" if torch.cuda.is_available() else "cpu"
-    return torch.device({"gpu": "cuda"}.get(accelerator, accelerator))
