@@ -16,7 +16,7 @@ from typing import Any
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from lt_sweeps.config import Config, Mistake, PathsConfig
+from lt_sweeps.config import CONF, Config, Mistake, PathsConfig
 from lt_sweeps.mistakes import explain
 from lt_sweeps.registry import nearest
 
@@ -78,12 +78,21 @@ def read(composed: Any) -> Config:
 
 
 def restored(told: Mapping[str, Any], output_dir: Path) -> Config:
-    """A config that was written down, whatever fields the schema has gained since. Raises Mistake."""
+    """A config that was written down, whatever fields and groups the schema has gained since. Raises Mistake."""
     try:
-        config = read(OmegaConf.merge(OmegaConf.structured(Config), told))
+        config = read(OmegaConf.merge(OmegaConf.structured(Config), _defaults_beside(told), told))
     except OmegaConfBaseException as error:
         raise Mistake(explain(error)) from None
     return replace(config, paths=PathsConfig(os.environ.get("LT_SWEEPS_DATA", "data"), str(output_dir)))
+
+
+def _defaults_beside(told: Mapping[str, Any]) -> dict[str, Any]:
+    """The default options of the groups that a config does not speak of."""
+    composed: Any = OmegaConf.load(CONF / "config.yaml")
+    entries = composed.defaults
+    chosen = {group: option for entry in entries if isinstance(entry, Mapping) for group, option in entry.items()}
+    absent = {f.name for f in fields(Config)} - told.keys()
+    return {group: OmegaConf.load(CONF / group / f"{chosen[group]}.yaml") for group in absent & chosen.keys()}
 
 
 def _get(config: Any, where: str) -> Any:

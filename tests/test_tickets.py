@@ -99,6 +99,21 @@ def test_training_a_ticket_comes_to_what_it_promises(
         assert f"early stop step: {run.row['early_stop_step']:g}, promised" in out
 
 
+def test_a_sweep_of_an_older_version_is_opened(opened: Sweep, tmp_path: Path) -> None:
+    """Its cells know nothing of groups and fields that came later."""
+    older = tmp_path / "older" / "s"
+    shutil.copytree(opened.folder, older)
+    (older.parent / "store").symlink_to(opened.folder.parent / "store")
+    told = json.loads((older / "cells.json").read_text())
+    for cell in told:
+        for name in ("corruption", "ticket", "mask_from"):
+            del cell["config"][name]
+        del cell["config"]["trainer"]["workers"]
+    (older / "cells.json").write_text(json.dumps(told))
+    run = lt.open(older).ticket(**LAST, pruned="zero")
+    assert run.expression == opened.ticket(**LAST, pruned="zero").expression
+
+
 # ------------------------------------------------------------------------------ experiments begin with it
 
 
