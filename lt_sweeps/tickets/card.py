@@ -46,8 +46,20 @@ SAID: dict[str, type | tuple[type, ...]] = {
 }
 
 
+def shown(text: str) -> str:
+    """A word of somebody else's, for a terminal.
+
+    >>> shown("\x1b[2Jticket")
+    '?[2Jticket'
+    """
+    return "".join(letter if letter.isprintable() else "?" for letter in text)
+
+
 class BadTicket(Mistake):
-    """A folder that is not a ticket, or no longer the one that was written: told in one line."""
+    """A folder that is not a ticket, or no longer the one that was written: told in one line, whatever is in it."""
+
+    def __init__(self, line: str) -> None:
+        super().__init__(shown(line))
 
 
 @dataclass(frozen=True)

@@ -149,7 +149,7 @@ def _told(card: Card) -> str:
     bits, _ = header(card.mask)
     kept = sum(cards.kept(card.mask, entry) for entry in bits.values())
     total = sum(math.prod(shape) for shape in card.shapes.values())
-    title = "".join(letter if letter.isprintable() else "?" for letter in told["title"])[:100]
+    title = cards.shown(told["title"])[:100]
     return (
         f"{card.folder}: {title}; {told['kind']} weights at step {told['start']}, {kept:,} of {total:,} kept "
         f"({100 * kept / max(1, total):.2f} %), {here:,} bytes"
