@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -88,7 +89,8 @@ def _check_shapes(card: Card, described: Network, trust: bool) -> None:
 
 def _shapes(card: Card, described: Network, trust: bool) -> dict[str, tuple[int, ...]]:
     try:
-        with torch.device("meta"):
+        with torch.device("meta"), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch's remarks about sizes that no network has
             module = build(described)
     except Exception as error:  # whatever a constructor makes of arguments that came from elsewhere
         if trust:  # not every constructor of others can be called without memory
