@@ -1,5 +1,6 @@
 # make demo   the first ticket: a small sweep on the embedded data, and where its report lies
 # make test   lint, types, all tests (CPU, under 15 minutes)
+# make pairs  every model on every data set: a batch, a level of IMP, and a resume to the same bits (minutes)
 # The environment is made in .venv when it is missing or what it is made from has changed.
 
 PYTHON ?= $(shell for p in python3 python3.12 python3.11 python; do \
@@ -7,7 +8,7 @@ PYTHON ?= $(shell for p in python3 python3.12 python3.11 python; do \
 BIN = .venv/bin
 READY = .venv/.ready
 
-.PHONY: demo test lint bench reproduce clean
+.PHONY: demo test pairs lint bench reproduce clean
 .DELETE_ON_ERROR:
 
 demo: $(READY)
@@ -15,6 +16,9 @@ demo: $(READY)
 
 test: lint
 	$(BIN)/python -m pytest
+
+pairs: $(READY)
+	$(BIN)/python -m pytest tests/test_pairs.py -m "slow or not slow" --durations=10
 
 lint: $(READY)
 	$(BIN)/ruff check .
