@@ -10,12 +10,14 @@ import pytest
 import torch
 from torch import nn
 
+import lt_sweeps as lt
 from lt_sweeps import registry
 from lt_sweeps.cli import main as lt_sweeps
 from lt_sweeps.config import Mistake, PruneConfig
 from lt_sweeps.layers import tables
 from lt_sweeps.main import main
 from lt_sweeps.specs import Network, Part
+from lt_sweeps.tickets.card import BadTicket
 
 LENET = """\
 lenet_300_100, 1x8x8, 10 classes: 50,610 parameters, 50,200 prunable, 0 excluded, 410 others
@@ -155,7 +157,7 @@ def test_a_pattern_that_names_nothing_is_told_before_the_first_training(
 # ------------------------------------------------------------------------------- anybody's networks
 
 
-def test_a_timm_network_nobody_prepared_for_is_pruned_and_trained(
+def test_a_timm_network_nobody_prepared_for_is_pruned_trained_and_handed_on(
     tmp_path: Path, data_dir: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """EdgeNeXt: depthwise convolutions, cross-covariance attention, layer normalisation and layer scales."""
@@ -179,3 +181,22 @@ def test_a_timm_network_nobody_prepared_for_is_pruned_and_trained(
     assert f"{sum(layers):,} prunable" in out
     assert re.search(r"xca\.temperature .*never", out)
     assert "2 in the store, 0 to train" in out
+
+    run = lt.open(results.parent).ticket(level=1)
+    for trained in (False, True):
+        folder = run.export(tmp_path / f"trained={trained}", trained=trained)
+        with pytest.raises(BadTicket, match=r"is of timm\.create_model, which is code, not data"):
+            lt.load_ticket(folder)
+        loaded, state = lt.load_ticket(folder, trust=True).state_dict(), run.state() if trained else run.state(0)
+        assert loaded.keys() == state.keys() == module.state_dict().keys()
+        assert all(torch.equal(loaded[name], value) for name, value in state.items())
+        assert all(not bool(loaded[name][~ones].any()) for name, ones in run.mask.items())
+    verify = ["ticket", "verify", str(tmp_path / "trained=False"), str(folder), "--data", str(data_dir)]
+    capsys.readouterr()
+    assert lt_sweeps(verify) == 1
+    assert capsys.readouterr().out.count("which is code, not data") == 2
+    assert lt_sweeps([*verify, "--trust"]) == 0
+    size = sum(p.numel() for p in module.parameters())
+    told = capsys.readouterr().out
+    assert told.count(f"files hold; {size:,} parameters fit the network") == 2
+    assert f"test accuracy {float(ticket['test_accuracy']):.2f} %, as promised" in told
