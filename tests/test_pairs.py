@@ -30,6 +30,7 @@ from lt_sweeps.datasets import arrays
 from lt_sweeps.datasets.loader import loader
 from lt_sweeps.execution import plan as planning
 from lt_sweeps.execution import run as running
+from lt_sweeps.execution import worker
 from lt_sweeps.execution.reporter import Reporter
 from lt_sweeps.experiment import Experiment
 from lt_sweeps.networks.build import build, initial
@@ -228,7 +229,7 @@ def test_a_level_is_pruned_exactly_and_resumes_to_the_same_bits(
     model: str, dataset: str, width: float, folder: Path, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(recorder, "LOOK_EVERY", 2)
-    monkeypatch.setattr(running.fit, "__kwdefaults__", running.fit.__kwdefaults__ | {"wait": lambda cost: 0.0})
+    monkeypatch.setattr(worker.fit, "__kwdefaults__", worker.fit.__kwdefaults__ | {"wait": lambda cost: 0.0})
     cell = composed(*words(model, dataset, width))
     dense, level = cell.experiment.levels
     execute(cell.experiment, store, folder)
