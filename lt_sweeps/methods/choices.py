@@ -63,7 +63,7 @@ class Choices:
                 return self._train(dense, mask, weights, level)
 
     def _train(self, dense: Train, mask: Mask, weights: Weights, level: int) -> Train:
-        fill = at(dense, dense.ticket.start) if self.freeze else None
+        fill = (dense.ticket.fill or at(dense, dense.ticket.start)) if self.freeze else None
         return replace(
             dense,
             ticket=Ticket(dense.ticket.network, weights, mask, fill, self.start),
