@@ -11,6 +11,7 @@ from lt_sweeps.execution.plan import Job
 from lt_sweeps.execution.watcher import History
 from lt_sweeps.graph import Train
 from lt_sweeps.keys import Node
+from lt_sweeps.output import printable
 from lt_sweeps.store.store import Record
 
 PLAIN_EVERY = 15.0  # seconds between lines of one training where there is no terminal
@@ -34,7 +35,7 @@ class Reporter:
 
     def say(self, line: str) -> None:
         """A line that stays."""
-        self._out.write(("\r\x1b[2K" if self._live else "") + line + "\n")
+        self._out.write(("\r\x1b[2K" if self._live else "") + printable(line) + "\n")
         self._out.flush()
 
     def expect(self, jobs: Sequence[Job]) -> None:

@@ -14,11 +14,10 @@ from lt_sweeps.config import Mistake, TrainerConfig
 from lt_sweeps.execution import plan as planning
 from lt_sweeps.execution.plan import Job
 from lt_sweeps.execution.reporter import Reporter
-from lt_sweeps.execution.values import Values
 from lt_sweeps.execution.watcher import History, Watcher
 from lt_sweeps.execution.worker import Disagreement, Worker
 from lt_sweeps.experiment import Experiment
-from lt_sweeps.graph import Fit, Train, topological
+from lt_sweeps.graph import Train, topological
 from lt_sweeps.keys import Node
 from lt_sweeps.store.store import Missing, Store
 
@@ -39,11 +38,10 @@ def execute(
             watcher.step(step, history)
 
     worker = Worker(store, data_dir, trainer, reporter.say)
-    for node in topological(run for cell in experiments for run in cell.levels):
-        if isinstance(node, Fit):
-            _check(worker.values, node)
     failed: dict[Node, str] = {}
     while True:
+        for node in topological(run for cell in experiments for run in cell.levels):
+            worker.values.check(node)
         plan = planning.make(experiments, store)
         jobs = [job for job in plan.jobs if not _hopeless(job, failed)]
         if not jobs:
@@ -78,13 +76,6 @@ def execute(
                 seconds = time.monotonic() - began
                 for watcher in watchers:
                     watcher.finish(job, record, seconds)
-
-
-def _check(values: Values, node: Fit) -> None:
-    try:
-        values.check(node)
-    except ValueError as error:
-        raise Mistake(str(error)) from None
 
 
 def _ready(job: Job, store: Store) -> bool:

@@ -99,6 +99,8 @@ class Values:
     def _at(self, node: At) -> State:
         holder, name = (node.run, "end") if node.step == END else (node, "state")
         record = self.store.get(holder.key)
+        if name not in record["blobs"]:  # it diverged, or collapsed
+            raise Missing(holder.key)
         mask, fill = self.mask(node.run.ticket.mask), self.fill(node.run.ticket)
         try:
             return decode_masked(self.store.content(record["blobs"][name]), mask, fill)
@@ -148,10 +150,18 @@ class Values:
         assert dense is not None
         return int(self.dense(dense.network, dense.exclude)[1])
 
-    def check(self, node: Fit) -> None:
-        """Raise ValueError where a mask found elsewhere cannot be this network's: known before it is computed."""
-        outline = whole(node.mask) or node.mask
-        masks.fitted(self.mask(outline), self.mask(node.to), self.layers(node.to.network))
+    def check(self, node: Node) -> None:
+        """Raise Mistake where what a cell was given is gone, and nothing computes it again, or does not fit."""
+        try:
+            if isinstance(node, Given | Pretrained):
+                self.store.content(node.content)
+            if isinstance(node, Fit):
+                masks.fitted(self.mask(whole(node.mask) or node.mask), self.mask(node.to), self.layers(node.to.network))
+        except Missing:
+            what = "the files of ticket= or mask_from= have changed since: the same command reads them again"
+            raise Mistake(what) from None
+        except ValueError as error:
+            raise Mistake(str(error)) from None
 
     # -------------------------------------------------------------------------------- scores
 

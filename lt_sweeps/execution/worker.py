@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ import torch
 from lt_sweeps import masks
 from lt_sweeps.config import TrainerConfig
 from lt_sweeps.execution import plan as planning
-from lt_sweeps.execution.fingerprint import fingerprint
+from lt_sweeps.execution.machine import cores, device, fingerprint
 from lt_sweeps.execution.plan import Job
 from lt_sweeps.execution.values import Values
 from lt_sweeps.graph import At, Train, sources, topological
@@ -32,12 +31,12 @@ class Worker:
 
     def __init__(self, store: Store, data_dir: Path, trainer: TrainerConfig, tell: Callable[[str], None]) -> None:
         torch.set_num_threads(trainer.threads)
-        self.device = _device(trainer.accelerator)
+        self.device = device(trainer.accelerator)
         accelerator = {"cuda": "gpu"}.get(self.device.type, self.device.type)
         self.hardware = Hardware(accelerator, trainer.deterministic)
         self.store, self.tell = store, tell
         self.fingerprint = fingerprint(self.device, trainer.deterministic)
-        workers = min(16, _cores()) if trainer.workers is None else trainer.workers
+        workers = min(16, cores()) if trainer.workers is None else trainer.workers
         self.values = Values(store, data_dir, self.device, self.fingerprint, workers)
         self._told_mixing = False
 
@@ -157,14 +156,3 @@ class Worker:
                 self.tell(f"note: this chain continues stored work made with another {differs}")
                 self._told_mixing = True
                 return
-
-
-def _cores() -> int:
-    """How many processor cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _device(accelerator: str) -> torch.device:
-    if accelerator == "auto":
-        accelerator = "gpu" if torch.cuda.is_available() else "cpu"
-    return torch.device({"gpu": "cuda"}.get(accelerator, accelerator))

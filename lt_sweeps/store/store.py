@@ -136,7 +136,7 @@ class Store:
         """Keep content; its name is its SHA-256."""
         name = hashlib.sha256(content).hexdigest()
         path = self._path("blob", name)
-        if not path.exists():
+        if not path.exists() or path.read_bytes() != content:  # damaged since
             write(path, content, mode=0o444)
         return name
 

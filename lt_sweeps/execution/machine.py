@@ -1,7 +1,8 @@
-"""What bit-identity depends on beside the key: libraries, device, threads."""
+"""The machine: what it has, and what bit-identity depends on beside the key."""
 
 from __future__ import annotations
 
+import os
 import platform
 from typing import Any
 
@@ -18,3 +19,15 @@ def fingerprint(device: torch.device, deterministic: bool) -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "deterministic": deterministic,
     }
+
+
+def device(accelerator: str) -> torch.device:
+    """What trains; `auto` is a GPU where there is one."""
+    if accelerator == "auto":
+        accelerator = "gpu" if torch.cuda.is_available() else "cpu"
+    return torch.device({"gpu": "cuda"}.get(accelerator, accelerator))
+
+
+def cores() -> int:
+    """How many processor cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
