@@ -8,12 +8,17 @@ from typing import Any
 
 from omegaconf import MISSING
 
+from lt_sweeps.output import printable
+
 HERE = Path(__file__).parent
 CONF = next(folder for folder in (HERE / "conf", HERE.parent / "conf") if folder.is_dir())
 
 
 class Mistake(Exception):
     """A user's mistake, told in one line: what, where, the nearest valid."""
+
+    def __str__(self) -> str:
+        return printable(super().__str__())
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""Output that outlives its reader: `| head` ends the reading, never the sweep."""
+"""Output that outlives its reader, and does to a terminal nothing but text."""
 
 from __future__ import annotations
 
@@ -6,8 +6,17 @@ import os
 from typing import TextIO
 
 
+def printable(text: str) -> str:
+    """`text` in one line: words of a file from elsewhere move no cursor and hide nothing.
+
+    >>> printable("a ticket\\x1b[2J\\n")
+    'a ticket?[2J?'
+    """
+    return "".join(letter if letter.isprintable() else "?" for letter in text)
+
+
 class Unbreakable:
-    """A text stream that goes on into nothing when whoever read it is gone."""
+    """A text stream that goes on into nothing when whoever read it is gone: `| head` ends no sweep."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream

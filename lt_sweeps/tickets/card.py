@@ -20,7 +20,7 @@ from typing import Any
 
 from lt_sweeps.config import Mistake
 from lt_sweeps.keys import digest
-from lt_sweeps.tickets.header import BadFile, Entry, header, plain_json
+from lt_sweeps.tickets.header import BadFile, Entry, header, is_shape, plain_json
 
 FORMAT = "lt_sweeps ticket 1"
 CARD, WEIGHTS, MASK = "card.json", "weights.safetensors", "mask.safetensors"
@@ -46,20 +46,8 @@ SAID: dict[str, type | tuple[type, ...]] = {
 }
 
 
-def shown(text: str) -> str:
-    """A word of somebody else's, for a terminal.
-
-    >>> shown("\x1b[2Jticket")
-    '?[2Jticket'
-    """
-    return "".join(letter if letter.isprintable() else "?" for letter in text)
-
-
 class BadTicket(Mistake):
-    """A folder that is not a ticket, or no longer the one that was written: told in one line, whatever is in it."""
-
-    def __init__(self, line: str) -> None:
-        super().__init__(shown(line))
+    """A folder that is not a ticket, or no longer the one that was written: told in one line."""
 
 
 @dataclass(frozen=True)
@@ -151,8 +139,7 @@ def mask_shapes(content: bytes) -> dict[str, tuple[int, ...]]:
     if shapes.keys() != bits.keys():
         raise BadFile("its note does not speak of its tensors")
     for name, shape in shapes.items():
-        whole = isinstance(shape, list) and all(type(side) is int and side >= 0 for side in shape)
-        if not whole or bits[name].dtype != "U8" or len(bits[name].shape) != 1:
+        if not is_shape(shape) or bits[name].dtype != "U8" or len(bits[name].shape) != 1:
             raise BadFile(f"{name[:80]!r} is not a mask")
         if bits[name].count != -(-math.prod(shape) // 8):
             raise BadFile(f"{name[:80]!r} has not as many bits as its shape says")

@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 from lt_sweeps import archive
 from lt_sweeps.archive import is_key
 from lt_sweeps.config import Mistake
+from lt_sweeps.output import printable
 from lt_sweeps.report.table import FIGURES, LABELS
 from lt_sweeps.tickets import card as cards
 from lt_sweeps.tickets.card import Card
@@ -31,7 +32,7 @@ class _Parser(argparse.ArgumentParser):
 def parser() -> argparse.ArgumentParser:
     """What can be asked of tickets."""
     top = _Parser("lt-sweeps ticket", usage=USAGE)
-    verbs = top.add_subparsers(dest="verb", required=True, parser_class=_Parser)
+    verbs = top.add_subparsers(dest="verb", prog="lt-sweeps ticket", required=True, parser_class=_Parser)
     export = verbs.add_parser("export", help="lay a stored ticket down as a folder: safetensors and a card")
     export.add_argument("what", help="a sweep's folder, or the beginning of a training's key")
     export.add_argument("where", nargs="*", help="column=value of its results.csv, until one row is meant")
@@ -48,7 +49,7 @@ def parser() -> argparse.ArgumentParser:
     train.add_argument("--runs", type=Path, default=Path("runs"), help="whose store keeps the result (default: runs)")
     train.add_argument("--accelerator", choices=("auto", "cpu", "gpu", "mps"), default="auto")
     listed = verbs.add_parser("list", help="the tickets of a sweep, or those laid down below a folder")
-    listed.add_argument("folder", type=Path, nargs="?", default=Path("runs"))
+    listed.add_argument("folder", type=Path, nargs="?", default=Path("runs"), help="(default: runs)")
     return top
 
 
@@ -77,7 +78,7 @@ def _export(given: argparse.Namespace) -> int:
         past, level = archive.shown_as(given.runs.expanduser(), given.what)
         run = Sweep(past.folder).ticket(level=level, key=past.keys[level])
     else:
-        run = Sweep(Path(given.what).expanduser()).ticket(**where)
+        run = Sweep(Path(given.what)).ticket(**where)
     row = run.row
     name = f"{row['model']}_{row['dataset']}_level{row['level']}_seed{row['seed']}_{run.key[:6]}"
     folder = run.export(given.to or Path("tickets") / name, trained=given.trained)
@@ -95,7 +96,7 @@ def _verify(given: argparse.Namespace) -> int:
             from lt_sweeps.tickets.verify import verify
 
             for line in verify(card, given.data, trust=given.trust):
-                print(f"  {line}")
+                print(f"  {printable(line)}")
         except cards.BadTicket as error:
             bad += 1
             print(f"BAD: {error}")
@@ -112,13 +113,11 @@ def _list(folder: Path) -> int:
             print(_told(cards.read(path.parent)))
         except cards.BadTicket as error:
             print(f"BAD: {error}")
-    below = folder if (folder / archive.CELLS).exists() else folder / "*"
-    sweeps = sorted(path.parent for path in below.parent.glob(f"{below.name}/{archive.CELLS}"))
-    for sweep in sweeps:
+    for sweep in sorted(path.parent for at in ("", "*/") for path in folder.glob(at + archive.CELLS)):
         found += 1
         print(f"{sweep}")
         for row in _distinct(archive.results(sweep)):
-            print(f"  {_row(row)}")
+            print(f"  {printable(_row(row))}")
     if not found:
         raise Mistake(f"{folder}: no tickets and no sweeps in it")
     return 0
@@ -143,14 +142,13 @@ def _row(row: dict[str, Any]) -> str:
 
 
 def _told(card: Card) -> str:
-    """A ticket in one line; a card's words are shown, never trusted to a terminal."""
+    """A ticket in one line."""
     told = card.told
     here = sum(len(content) for content in (card.weights, card.mask))
     bits, _ = header(card.mask)
     kept = sum(cards.kept(card.mask, entry) for entry in bits.values())
     total = sum(math.prod(shape) for shape in card.shapes.values())
-    title = cards.shown(told["title"])[:100]
-    return (
-        f"{card.folder}: {title}; {told['kind']} weights at step {told['start']}, {kept:,} of {total:,} kept "
-        f"({100 * kept / max(1, total):.2f} %), {here:,} bytes"
+    return printable(
+        f"{card.folder}: {told['title'][:100]}; {told['kind']} weights at step {told['start']}, "
+        f"{kept:,} of {total:,} kept ({100 * kept / max(1, total):.2f} %), {here:,} bytes"
     )

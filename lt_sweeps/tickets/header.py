@@ -52,10 +52,16 @@ def header(content: bytes) -> tuple[dict[str, Entry], str]:
     return found, note.get("note", "")
 
 
+def is_shape(sides: Any) -> bool:
+    """Whether these are a few whole numbers that a tensor's shape can be made of."""
+    known = isinstance(sides, (list, tuple)) and len(sides) <= 8
+    return known and all(type(side) is int and 0 <= side < 1 << 63 for side in sides)
+
+
 def plain_json(text: bytes) -> dict[str, Any]:
     """A JSON object. Raises BadFile for anything else, however deep or strange."""
     try:
-        found = json.loads(text)
+        found = json.loads(text.decode())  # UTF-8 alone, as safetensors reads it
     except (ValueError, RecursionError) as error:
         raise BadFile(f"it is not JSON ({str(error)[:60]})") from None
     if not isinstance(found, dict):
@@ -69,8 +75,7 @@ def _entry(name: str, item: Any, data: int) -> Entry:
         dtype, shape, (begin, end) = item["dtype"], tuple(item["shape"]), item["data_offsets"]
     except (TypeError, KeyError, ValueError):
         raise BadFile(f"{shown!r} is not described") from None
-    whole = [value for value in (*shape, begin, end) if type(value) is not int or value < 0]
-    if not isinstance(dtype, str) or dtype not in WIDTHS or whole or len(shape) > 8:
+    if not isinstance(dtype, str) or dtype not in WIDTHS or not is_shape(shape) or not is_shape((begin, end)):
         raise BadFile(f"{shown!r} has a type or shape that is none")
     entry = Entry(dtype, shape, data + begin, data + end)
     if entry.count * WIDTHS[dtype] != end - begin:
