@@ -10,7 +10,9 @@ run.history, run.module(), run.mask, run.export("tickets/mine")
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,16 +36,16 @@ if TYPE_CHECKING:
 
 def open(folder: str | Path) -> Sweep:
     """The sweep in a folder (`runs/<sweep>`). Raises Mistake where there is none."""
-    return Sweep(Path(folder).expanduser())
+    return Sweep(Path(folder))
 
 
 class Sweep:
     """What a sweep left: its results, and every training behind them."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.cells = archive.cells(folder)
-        self._store = Store(folder.parent / "store")
+        self.folder = folder.expanduser().resolve()  # wherever a notebook goes from here
+        self.cells = archive.cells(self.folder)
+        self._store = Store(self.folder.parent / "store")
 
     def __repr__(self) -> str:
         return f"<sweep {self.folder.name}: {len(self.cells)} cells, {len(self.results)} rows>"
@@ -51,7 +53,7 @@ class Sweep:
     @cached_property
     def results(self) -> pd.DataFrame:
         """results.csv: a row per cell and level; accuracies in percent."""
-        return pd.read_csv(self.folder / "results.csv", dtype={"key": str})
+        return pd.read_csv(self.folder / "results.csv", dtype={"key": str, "ticket": str, "mask_from": str})
 
     @cached_property
     def timings(self) -> pd.DataFrame:
@@ -64,7 +66,7 @@ class Sweep:
             raise Mistake(f"{self.folder.name} has no column {unknown[0]!r}, it has {', '.join(self.results)}")
         chosen = self.results
         for name, value in where.items():
-            chosen = chosen[chosen[name].astype(str) == str(value)]
+            chosen = chosen[[_meant(found) == _meant(value) for found in chosen[name]]]
         told = chosen.astype(object).where(chosen.notna(), None)
         return [
             Run(self, self._places[index], row) for index, row in zip(told.index, told.to_dict("records"), strict=True)
@@ -127,30 +129,29 @@ class Run:
     @property
     def history(self) -> pd.DataFrame:
         """Every evaluation of the training: step, losses, validation accuracy."""
-        return pd.DataFrame(self.record["result"]["history"]).drop(columns="digest", errors="ignore")
+        return pd.DataFrame(self.record["result"].get("history", [])).drop(columns="digest", errors="ignore")
 
     @property
     def mask(self) -> Mask:
         """What is kept of each prunable tensor."""
-        return self._values().mask(self.expression.ticket.mask)
+        with self._stored("its mask") as values:
+            return values.mask(self.expression.ticket.mask)
 
     def state(self, step: int = END) -> State:
         """The effective weights after `step` iterations of the recipe's clock, by default at the end."""
         from lt_sweeps.masks import effective
 
-        values, run = self._values(), self.expression
-        try:
+        run = self.expression
+        what = "its end" if step == END else f"step {step}"
+        with self._stored(what) as values:
             return effective(values.weights(at(run, step)), values.mask(run.ticket.mask), values.fill(run.ticket))
-        except Missing:
-            raise Mistake(f"{self.key[:8]}: step {step} is not stored; rewind to it, and it will be") from None
 
     def module(self, step: int = END) -> nn.Module:
         """The network holding `state(step)`, in evaluation mode."""
         from lt_sweeps.networks.build import build as build_network
+        from lt_sweeps.networks.build import holding
 
-        network = build_network(self.expression.ticket.network)
-        network.load_state_dict(self.state(step))
-        return network.eval()
+        return holding(build_network(self.expression.ticket.network), self.state(step)).eval()
 
     def evaluate(self, data_dir: str | Path | None = None) -> Evaluation:
         """Loss and accuracy of the trained network on the test examples, computed now."""
@@ -165,9 +166,17 @@ class Run:
 
         row = self.row
         title = f"{row['model']} on {row['dataset']}, {row['prune']} level {row['level']}, seed {row['seed']}"
-        config, values = self._sweep.cells[self._place[0]].config, self._values()
-        where = Path(folder).expanduser()
-        return export(self.expression, self.record, config, values, where, title=title, trained=trained)
+        config, where = self._sweep.cells[self._place[0]].config, Path(folder).expanduser()
+        with self._stored("what it is computed from") as values:
+            return export(self.expression, self.record, config, values, where, title=title, trained=trained)
+
+    @contextmanager
+    def _stored(self, what: str) -> Iterator[Values]:
+        """For computing with what is stored. Raises Mistake where that is gone, or never was."""
+        try:
+            yield self._values()
+        except Missing:
+            raise Mistake(f"{self.key[:8]} ({self.row['status']}): {what} is not in the store") from None
 
     def _values(self, data_dir: str | Path | None = None) -> Values:
         import torch
@@ -176,6 +185,20 @@ class Run:
 
         where = data_dir if data_dir is not None else self._sweep.cells[0].config.paths.data_dir
         return Values(self._sweep._store, Path(where).expanduser(), torch.device("cpu"), {})
+
+
+def _meant(value: Any) -> Any:
+    """What a column says, however it is written: as text on a command line, or as pandas reads it.
+
+    >>> _meant(30) == _meant("30") == _meant(30.0), _meant(None) == _meant(float("nan")) == _meant("null")
+    (True, True)
+    """
+    text = str(value).lower()
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    return number if math.isfinite(number) else "null" if text in ("none", "nan") else text
 
 
 def _point(curve: curves.Curve, point: curves.Point) -> dict[str, Any]:

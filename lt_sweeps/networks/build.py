@@ -31,6 +31,14 @@ def build(network: Network) -> nn.Module:
     return module
 
 
+def holding(module: nn.Module, state: State) -> nn.Module:
+    """The module with these weights, bit for bit: in double precision where they are. Raises RuntimeError."""
+    if any(value.dtype == torch.float64 for value in state.values()):
+        module.double()  # before weights are loaded, not after: a float32 network would round what it is given
+    module.load_state_dict(state)
+    return module
+
+
 def drawn(network: Network) -> nn.Module:
     """The module with its weights drawn by its initialiser, from torch's global generator."""
     module = build(network)

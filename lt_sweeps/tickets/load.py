@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from lt_sweeps.masks import Mask, State
-from lt_sweeps.networks.build import build
+from lt_sweeps.networks.build import build, holding
 from lt_sweeps.registry import catalogue
 from lt_sweeps.specs import Network
 from lt_sweeps.store.tensors import decode_mask, decode_masked
@@ -33,12 +33,12 @@ def load_ticket(
     card = read(Path(path).expanduser())
     described = network_of(card, trust=trust or network is not None)
     if network is None:
-        _check_shapes(card, described, trust)
+        check_shapes(card, described, trust=trust)
         module = build(described)
     else:
         module = network if isinstance(network, nn.Module) else network()
     try:
-        module.load_state_dict(state(card))
+        module = holding(module, state(card))
     except RuntimeError as error:
         raise BadTicket(f"{card.folder}: does not fit the network: {' '.join(str(error).split())[:200]}") from None
     return module.eval()
@@ -77,8 +77,8 @@ def network_of(card: Card, *, trust: bool) -> Network:
     return described
 
 
-def _check_shapes(card: Card, described: Network, trust: bool) -> None:
-    """The network, without its memory, against the tensors of the files."""
+def check_shapes(card: Card, described: Network, *, trust: bool) -> None:
+    """Raise BadTicket unless the network, without its memory, has the tensors of the files."""
     here = _shapes(card, described, trust)
     there: dict[str, Any] = {name: entry.shape for name, entry in header(card.weights)[0].items()}
     there |= card.shapes

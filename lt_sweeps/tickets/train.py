@@ -13,7 +13,7 @@ from lt_sweeps.graph import Dense, Train
 from lt_sweeps.store.store import Store
 from lt_sweeps.tickets import card as cards
 from lt_sweeps.tickets.card import BadTicket
-from lt_sweeps.tickets.load import network_of
+from lt_sweeps.tickets.load import check_shapes, network_of
 from lt_sweeps.tickets.promise import data_folder, data_of, recipe_of, require
 
 
@@ -24,6 +24,7 @@ def train(folder: Path, data_dir: Path | None, runs: Path, accelerator: str, *, 
         raise BadTicket(f"{folder}: holds trained weights; export it without --trained to train it")
     network, data, where = network_of(card, trust=trust), data_of(card, trust=trust), data_folder(data_dir)
     ticket = origins.of_card(card, network, Dense(network, tuple(card.told["exclude"])))
+    check_shapes(card, network, trust=trust)
     recipe = recipe_of(card, trust=trust)
     if not (isinstance(recipe.steps, int) and ticket.start < recipe.steps):
         raise BadTicket(f"{folder}: begins where its recipe ends")
