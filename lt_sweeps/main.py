@@ -72,7 +72,7 @@ def _run(arguments: list[str]) -> int:
             raised.append(error)
 
     before = sys.argv
-    sys.argv = [sys.argv[0], *arguments]
+    sys.argv = [sys.argv[0], *map(_with_keys_quoted, arguments)]
     try:
         task()
     except (HydraException, OmegaConfBaseException) as error:
@@ -101,6 +101,17 @@ def _check_flags(arguments: Sequence[str]) -> None:
     for word in arguments:
         if re.fullmatch(r"[\w./]+=\{\}", word):
             raise Mistake(f"{word} changes nothing, because mappings are merged: give each entry its value")
+
+
+def _with_keys_quoted(word: str) -> str:
+    """A key that begins with digits around an e would be a number, and most likely infinite.
+
+    >>> _with_keys_quoted("mask_from=1e234567,66ec2123")
+    "mask_from='1e234567',66ec2123"
+    """
+    if not word.startswith(("ticket=", "mask_from=")):
+        return word
+    return re.sub(r"(?<=[=,])\d+e\d+(?=,|$)", r"'\g<0>'", word)
 
 
 def command(arguments: Sequence[str]) -> str:
