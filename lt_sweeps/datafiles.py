@@ -16,7 +16,7 @@ def declared(name: str) -> DatasetConfig | None:
     """What `conf/dataset` says of a registered data set, where it says everything."""
     for path in sorted((CONF / "dataset").glob("*.yaml")):
         told = OmegaConf.merge(OmegaConf.structured(DatasetConfig), OmegaConf.load(path))
-        if told.name == name and not OmegaConf.missing_keys(told):
+        if told.name == name and not any(OmegaConf.is_missing(told, field) for field in told):
             found: Any = OmegaConf.to_object(told)
             return found
     return None

@@ -18,7 +18,9 @@ from mutate import sign
 from test_sweep import SMALL, cells_of, sweep, told
 
 import lt_sweeps as lt
+from lt_sweeps import origins
 from lt_sweeps.cli import main as cli
+from lt_sweeps.config import Mistake
 from lt_sweeps.graph import Fit
 from lt_sweeps.main import main
 from lt_sweeps.opened import Sweep
@@ -131,6 +133,15 @@ def test_a_stored_ticket_is_the_very_same_training(
     assert all(bool((run.mask[name] | ~below[name]).all()) for name in below)
 
 
+@pytest.mark.parametrize("words", [("rewind=step", "rewind.step=13it"), ("rewind=learning_rate", "pruned=freeze")])
+def test_pruning_on_from_a_stored_ticket_is_the_chain_it_came_from(tmp_path: Path, words: tuple[str, ...]) -> None:
+    sweep(tmp_path, *words, "prune.levels=1")
+    key = lt.open(tmp_path / "s").ticket(level=1).key
+    chain = cells_of(*words)[0].experiment.levels
+    went = cells_of(*words, f"ticket={key}", "prune.levels=1", f"paths.output_dir={tmp_path}")[0].experiment.levels
+    assert [run.key for run in went] == [run.key for run in chain[1:]]
+
+
 def test_a_folder_is_a_ticket_by_its_content(opened: Sweep, exported: Path, tmp_path: Path) -> None:
     run, moved = opened.ticket(**LAST, pruned="zero"), tmp_path / "moved"
     here, there = f"ticket={exported}", f"ticket={moved}"
@@ -155,6 +166,28 @@ def test_a_mask_found_elsewhere_is_put_on_this_networks_own_weights(
     assert all(torch.equal(ticket.mask[name], ones) for name, ones in found.mask.items())
     begun = ticket.state(0)
     assert all(torch.equal(value * begun[name].ne(0), begun[name]) for name, value in dense.state(0).items())
+
+
+@pytest.mark.parametrize("name", ["weights.safetensors", "mask.safetensors"])
+def test_what_was_given_is_put_back_where_the_store_damaged_it(
+    exported: Path, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = (f"ticket={exported}", "rewind=step", "rewind.step=13it")
+    sweep(tmp_path, *words, "prune.levels=0")
+    sha = origins.sha256((exported / name).read_bytes())
+    blob = tmp_path / "store" / "blob" / sha[:2] / sha
+    blob.chmod(0o644)
+    blob.write_bytes(b"damaged")
+    assert [row["status"] for row in sweep(tmp_path, *words)] == ["done"] * 3
+    blob.unlink()  # and after it was put there: one line, not a plan that is made for ever
+    monkeypatch.setattr(origins, "files", lambda config: [])
+    sweep(tmp_path, *words, "seed=5", code=2)
+    assert "have changed since: the same command reads them again" in capsys.readouterr().err
+
+
+def test_a_key_that_looks_like_a_number_stays_a_key(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["-m", *SMALL, "mask_from=1e234567,0e000002", f"paths.output_dir={tmp_path}"]) == 2
+    assert "shows a training whose key begins with 1e234567" in capsys.readouterr().err
 
 
 def test_a_mask_by_key_is_the_mask_itself_where_the_network_is_the_same(opened: Sweep, runs: Path) -> None:
@@ -230,6 +263,54 @@ def test_a_promise_that_is_not_kept_is_noticed(
     assert "and promises 99.9" in capsys.readouterr().out
 
 
+def test_rows_are_found_however_their_values_are_written(tmp_path: Path) -> None:
+    sweep(tmp_path, "budget.max_steps=null,30", "prune.fresh_order=true,false", "prune.rate=0.2,0.50")
+    went = lt.open(tmp_path / "s")
+    for steps, same in {60: (None, "null", float("nan")), 30: (30, "30", 30.0)}.items():
+        for value in same:
+            for fresh in (True, "true"):
+                for rate in (0.5, "0.50"):
+                    asked = {"budget.max_steps": value, "prune.fresh_order": fresh, "prune.rate": rate}
+                    row = went.ticket(level=1, **asked).row
+                    assert (row["steps"], row["prune.fresh_order"], row["prune.rate"]) == (steps, True, 0.5)
+
+
+def test_a_sweep_is_opened_and_listed_from_within(
+    opened: Sweep, runs: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(runs / "s")
+    here = lt.open(".")
+    monkeypatch.chdir(runs)
+    assert here.ticket(**LAST, pruned="zero").record == opened.ticket(**LAST, pruned="zero").record
+    for place in (runs, runs / "s"):
+        monkeypatch.chdir(place)
+        assert cli(["ticket", "list", "."]) == 0
+        assert opened.ticket(**LAST, pruned="zero").key[:8] in capsys.readouterr().out
+
+
+def test_what_has_no_weights_says_so(tmp_path: Path) -> None:
+    sweep(tmp_path, "prune.rate=0.999", "prune.levels=3")
+    went = lt.open(tmp_path / "s")
+    collapsed, blocked = went.ticket(level=2), went.ticket(level=3)
+    assert not collapsed.mask["output.weight"].all()
+    assert collapsed.history.empty
+    for ask in (collapsed.state, collapsed.module, collapsed.evaluate, blocked.state):
+        with pytest.raises(Mistake, match=r"\((collapsed|blocked)\): its end is not in the store"):
+            ask()
+    with pytest.raises(Mistake, match=r"\(collapsed\)"):
+        collapsed.export(tmp_path / "t", trained=True)
+    with pytest.raises(Mistake, match=r"\(blocked\): its mask is not in the store"):
+        _ = blocked.mask
+
+
+def test_double_precision_stays_double(tmp_path: Path) -> None:
+    sweep(tmp_path, "recipe.precision=64-true", "prune.levels=1")
+    run = lt.open(tmp_path / "s").ticket(level=1)
+    for module in (run.module(), lt.load_ticket(run.export(tmp_path / "t", trained=True))):
+        assert equal(module.state_dict(), run.state())
+        assert {value.dtype for value in module.state_dict().values()} == {torch.float64}
+
+
 # ------------------------------------------------------------------------------------------- hostile
 
 
@@ -248,6 +329,10 @@ def system(told: dict[str, Any]) -> None:
 FORGERIES: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
     "a network that is a command": (system, "is of os.system, which is code, not data"),
     "a network that is another": (lambda t: t["network"]["build"].update(name="resnet20"), "its files and its network"),
+    "a name that clears the screen": (
+        lambda t: t["network"]["build"].update(name="\x1b[2J"),
+        "is of ?[2J, which is code",
+    ),
     "a network of an old version": (lambda t: t["network"]["build"].update(version=99), "was made with version 99"),
     "a network without end": (lambda t: t["network"].update(classes=10**15), "its files and its network differ"),
     "a network at length": (lambda t: t["network"]["build"].update(args={"x": "y" * 20000}), "length that none needs"),
@@ -272,6 +357,72 @@ def test_a_forged_recipe_is_not_run(exported: Path, tmp_path: Path, capsys: pyte
     change(exported, lambda told: told["recipe"].update(optimizer={"name": "os.system", "args": {}}))
     assert cli(["ticket", "train", str(exported), "--runs", str(tmp_path)]) == 2
     assert "names os.system, which is code: trust the folder" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "change_header",
+    [lambda text: text.decode().encode("utf-16"), lambda text: b"\xef\xbb\xbf" + text],
+    ids=["utf-16", "byte order mark"],
+)
+def test_a_header_that_safetensors_would_not_read_is_refused(
+    exported: Path, change_header: Callable[[bytes], bytes]
+) -> None:
+    for name in (cards.WEIGHTS, cards.MASK):
+        content = (exported / name).read_bytes()
+        end = 8 + int.from_bytes(content[:8], "little")
+        text = change_header(content[8:end])
+        (exported / name).write_bytes(len(text).to_bytes(8, "little") + text + content[end:])
+        sign(exported)
+        with pytest.raises(BadTicket, match="it is not JSON"):
+            lt.load_ticket(exported)
+        (exported / name).write_bytes(content)
+
+
+def test_a_sparse_shape_without_end_is_refused(exported: Path) -> None:
+    content = (exported / cards.MASK).read_bytes()
+    end = 8 + int.from_bytes(content[:8], "little")
+    told = json.loads(content[8:end])
+    at = len(content) - end
+    told["z"] = {"dtype": "U8", "shape": [0], "data_offsets": [at, at]}
+    told["__metadata__"]["note"] = json.dumps(json.loads(told["__metadata__"]["note"]) | {"z": [0, 10**30]})
+    text = json.dumps(told).encode()
+    (exported / cards.MASK).write_bytes(len(text).to_bytes(8, "little") + text + content[end:])
+    sign(exported)
+    with pytest.raises(BadTicket, match="'z' is not a mask"):
+        lt.load_ticket(exported, torch.nn.Linear(2, 2))
+
+
+def test_words_from_elsewhere_do_nothing_to_a_terminal(
+    exported: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    change(exported, lambda told: told["expected"].update(test_accuracy="\x1b[2J\ud800"))
+    change(exported, lambda told: told["recipe"]["optimizer"].update(args={"\x1b[2J": 1}))
+    moved = exported.rename(tmp_path / "\x1b[2J")
+    for verb in ("list", "verify", "train"):
+        cli(["ticket", verb, str(moved), *(["--runs", str(tmp_path / "r")] if verb == "train" else [])])
+    (moved / "card.json").write_text("{}")
+    cli(["ticket", "list", str(moved)])
+    said = capsys.readouterr()
+    assert "?[2J" in said.out
+    assert "\x1b" not in said.out + said.err
+
+
+def test_a_ticket_of_image_files_whose_data_are_not_here_says_so(
+    opened: Sweep, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = {"name": "image_folder", "version": 1, "args": {"folder": "birds", "resize": 8}}
+    for trained, verb, code in ((True, "verify", 1), (False, "train", 2)):
+        folder = opened.ticket(**LAST, pruned="zero").export(tmp_path / verb, trained=trained)
+        change(folder, lambda told: told["data"].update(source=source))
+        assert cli(["ticket", verb, str(folder), "--data", str(tmp_path)]) == code
+        said = capsys.readouterr()
+        assert "birds" in said.out + said.err
+
+
+def test_a_forged_network_is_not_trained(exported: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    change(exported, lambda told: told["network"].update(classes="ten"))
+    assert cli(["ticket", "train", str(exported), "--runs", str(tmp_path)]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
 
 
 def test_a_changed_byte_is_noticed_wherever_it_is(exported: Path) -> None:

@@ -15,6 +15,7 @@ from lt_sweeps.store.store import Record
 from lt_sweeps.store.tensors import encode, encode_mask, encode_masked
 from lt_sweeps.tickets import card
 
+PLACES = ("paths", "ticket", "mask_from")  # where things lie on one machine
 LOAD = """import json, math, numpy, torch, safetensors.torch as st
 state, mask, f = st.load_file("weights.safetensors"), st.load_file("mask.safetensors"), "mask.safetensors"
 for name, shape in json.loads(st.safe_open(f, "pt").metadata()["note"]).items():
@@ -66,7 +67,7 @@ def export(
             "mask": ticket.mask.key,
             "made by": record["fingerprint"],
         },
-        "config": {name: value for name, value in asdict(config).items() if name not in ("paths", "ticket")},
+        "config": {name: value for name, value in asdict(config).items() if name not in PLACES},
         "how to load without lt_sweeps": (LOAD if fill is None else LOAD_WHOLE).splitlines(),
     }
     card.write(folder, told, weights, encode_mask(mask))

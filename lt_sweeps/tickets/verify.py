@@ -33,7 +33,7 @@ def verify(card: Card, data_dir: Path | None, *, trust: bool) -> Iterator[str]:
     try:
         examples = loader(data, folder, torch.device("cpu"), 0)
         found = evaluate(network, examples.chunks("test"), data.classes).accuracy
-    except (ValueError, TypeError, RuntimeError) as error:
+    except (ValueError, TypeError, RuntimeError, OSError) as error:
         first = (str(error).splitlines() or [""])[0][:120]
         raise BadTicket(f"{card.folder}: cannot be evaluated on its data ({first})") from None
     expected = card.told["expected"].get("test_accuracy")
