@@ -16,6 +16,7 @@ from omegaconf import OmegaConf
 from lt_sweeps.config import CONF, Mistake, RecipeConfig
 from lt_sweeps.registry import FOLDERS, HERE, catalogue, nearest
 
+USAGE = "lt-sweeps list [GROUP [OPTION]] [--json]"
 WIDTH = 100
 KINDS = {"model": "network", "prune": "method"}  # where a group is not called what it registers
 PROSE = ("name", "source", "open", "differs")  # of a recipe; its other keys are the fields that train
@@ -23,6 +24,9 @@ PROSE = ("name", "source", "open", "differs")  # of a recipe; its other keys are
 
 def main(words: Sequence[str]) -> int:
     """Print `[group [option]] [--json]` of what `conf/` offers; returns the exit code. Raises Mistake."""
+    if {"-h", "--help"} & {*words}:
+        print(f"usage: {USAGE}")
+        return 0
     asked = [word for word in words if word != "--json"]
     found = options(*asked)
     print(json.dumps(found, indent=1) if "--json" in words else "\n".join(_told(found, len(asked))))
@@ -32,7 +36,7 @@ def main(words: Sequence[str]) -> int:
 def options(group: str | None = None, name: str | None = None, *more: str) -> dict[str, dict[str, Any]]:
     """Group -> option -> what it is; of a recipe also `source`, `fields`, `open` and `differs`. Raises Mistake."""
     if more or any(word.startswith("-") for word in (group, name) if word):
-        raise Mistake("lt-sweeps list [group [option]] [--json]")
+        raise Mistake(f"list: write {USAGE}")
     there: dict[str, dict[str, Path]] = {}
     for path in sorted(CONF.glob("*/*.yaml")):
         there.setdefault(path.parent.name, {})[path.stem] = path

@@ -277,9 +277,14 @@ def test_the_list_reads_a_recipe_as_hydra_composes_it(name: str) -> None:
     [
         (["recip"], "there is no group 'recip'; did you mean 'recipe'?"),
         (["recipe", "lenet_mnis"], "there is no recipe 'lenet_mnis'; did you mean 'lenet_mnist'?"),
-        (["--jason"], "lt-sweeps list [group [option]] [--json]"),
+        (["--jason"], "list: write lt-sweeps list [GROUP [OPTION]] [--json]"),
     ],
 )
 def test_a_mistake_in_what_to_list_is_one_line(words: list[str], told: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert command(["list", *words]) == 2
     assert capsys.readouterr().err == f"lt_sweeps: {told}\n"
+
+
+def test_the_list_helps(capsys: pytest.CaptureFixture[str]) -> None:
+    assert command(["list", "--help"]) == 0
+    assert capsys.readouterr().out == "usage: lt-sweeps list [GROUP [OPTION]] [--json]\n"
