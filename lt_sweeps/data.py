@@ -15,7 +15,10 @@ def described(config: Config) -> Data:
     dataset, recipe, budget = config.dataset, config.recipe, config.budget
     held = recipe.validation
     if recipe.mean and len(recipe.mean) != dataset.shape[0]:
-        raise Mistake(f"recipe.mean={recipe.mean}: dataset {dataset.name} has {dataset.shape[0]} channels")
+        raise Mistake(
+            f"recipe.mean={recipe.mean}: recipe={recipe.name} is for {len(recipe.mean)} channels, dataset="
+            f"{dataset.name} has {dataset.shape[0]}; choose another recipe, or give recipe.mean and recipe.std"
+        )
     source = part("dataset", dataset.name, dataset.args)
     known = dataset.name in catalogue("dataset")  # what a user's own returns is seen when it is read
     from_files = "workers" in needs("dataset", dataset.name) if known else None

@@ -101,6 +101,9 @@ def _check_flags(arguments: Sequence[str]) -> None:
     for word in arguments:
         if re.fullmatch(r"[\w./]+=\{\}", word):
             raise Mistake(f"{word} changes nothing, because mappings are merged: give each entry its value")
+        group, _, options = word.partition("=")
+        if options.startswith("[") and (CONF / group).is_dir():  # Hydra would merge them, and the last would win
+            raise Mistake(f"{word}: choose one option of {group}; to sweep over several, write -m {group}=a,b")
 
 
 def _with_keys_quoted(word: str) -> str:

@@ -25,28 +25,33 @@ def explain(error: BaseException) -> str:
         options = re.findall(r"^\t(\S+)$", text, re.MULTILINE)
         return f"{group}={option}: there is {', '.join(options)}{nearest(option, options)}"
     if match := re.match(r"Could not override '([^']+)'", first):
-        return f"unknown key {match[1]!r}{_nearest_key(match[1])}"
+        return f"unknown key {match[1]!r}{nearest_key(match[1])}"
     if match := re.match(r"Key '([^']+)' (?:is )?not in '\w+'", first):
         key = where[1] if where else match[1]
-        return f"unknown key {key!r}{_nearest_key(key)}"
+        return f"unknown key {key!r}{nearest_key(key)}"
     if where and first.endswith("is not in struct"):
         return f"unknown key {where[1]!r}; to add it, put + before what you wrote"
+    if where and first.startswith("Missing mandatory value"):
+        return f"{where[1]}: it has no value until you give it one"
     if where and where[1] not in first:
         return f"{where[1]}: {first}"
     return first
 
 
-def _nearest_key(key: str) -> str:
+def nearest_key(key: str) -> str:
+    """The key that may have been meant, or where arguments are given, or nothing."""
     from dataclasses import fields, is_dataclass
 
     from lt_sweeps.config import Config
 
-    schema, known = Config, []
-    *parents, _ = key.split(".")
+    schema = Config
+    *parents, last = key.split(".")
     for parent in parents:
         inner = {f.name: f.default_factory for f in fields(schema)}.get(parent)
         if not is_dataclass(inner):
             return ""
         schema = inner  # type: ignore[assignment]
-    known = [".".join([*parents, f.name]) for f in fields(schema)]
-    return nearest(key, known)
+    known = [f.name for f in fields(schema)]
+    if not nearest(last, known) and "args" in known:
+        return f"; its arguments are given as '{'.'.join([*parents, 'args', last])}'"
+    return nearest(key, [".".join([*parents, name]) for name in known])

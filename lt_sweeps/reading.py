@@ -17,7 +17,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from lt_sweeps.config import CONF, Config, Mistake, PathsConfig
-from lt_sweeps.mistakes import explain
+from lt_sweeps.mistakes import explain, nearest_key
 from lt_sweeps.registry import nearest
 
 CHOICES = {
@@ -68,6 +68,7 @@ def read(composed: Any) -> Config:
         if value is not None and not low <= value <= high:
             limit = f"between {low:g} and {high:g}" if math.isfinite(high) else f"at least {low:g}"
             limit = "between 0 and 1, both excluded" if where == "prune.rate" else limit
+            limit = "more than 0" if 0 < low < 1 and math.isinf(high) else limit
             raise Mistake(f"{where}={value}: must be {limit}")
     for pattern, factor in config.prune.factors.items():
         if not 0 <= factor * config.prune.rate < 1:
@@ -106,7 +107,7 @@ def _build(schema: Any, given: Mapping[str, Any], where: str) -> Any:
     known = {f.name: f for f in fields(schema)}
     for name in given:
         if name not in known:
-            raise Mistake(f"unknown key {where + name!r}{nearest(where + name, [where + word for word in known])}")
+            raise Mistake(f"unknown key {where + name!r}{nearest_key(where + name)}")
     built = {}
     for name, f in known.items():
         value = given[name]
