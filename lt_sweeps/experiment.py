@@ -191,7 +191,7 @@ def _refuse_impossible(config: Config) -> None:
 
 
 def describe_budget(config: Config, data: Data, recipe: Recipe) -> str:
-    """What a budget makes of a recipe, in a few words, for every output."""
+    """What a budget makes of a recipe, and of which data, in a few words, for every output."""
     budget = config.budget
     limits = (budget.max_steps, budget.train_examples, budget.eval_examples, budget.batch_size, budget.evaluations)
     cut = budget.name == "paper" and (budget.steps < 1 or any(limit is not None for limit in limits))
@@ -201,4 +201,7 @@ def describe_budget(config: Config, data: Data, recipe: Recipe) -> str:
         told += f", {data.train_limit:,} training examples"
     if data.eval_limit is not None:
         told += f", {data.eval_limit:,} evaluation examples"
+    if data.corruption is not None:
+        args = ", ".join(f"{name}={value}" for name, value in data.corruption.args.items())
+        told += f", corruption={data.corruption.name}({args})"
     return told

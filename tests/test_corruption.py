@@ -129,6 +129,16 @@ def test_the_table_tells_corrupted_cells_apart(tmp_path: Path) -> None:
     assert {row["status"] for row in rows} == {"done"}
 
 
+def test_every_output_tells_of_a_corruption_that_all_cells_share(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["corruption=label_flip", "budget=smoke", "prune.levels=0", "sweep=s", f"paths.output_dir={tmp_path}"]
+    assert main(words) == 0
+    told = "128 evaluation examples, corruption=label_flip(fraction=0.2, seed=0)"
+    assert told in capsys.readouterr().out
+    assert all(told in (tmp_path / "s" / name).read_text() for name in ("report.html", "summary.md"))
+
+
 @pytest.mark.parametrize("fraction", ["1.5", "-0.1", "much"])
 def test_a_share_that_is_none_is_refused(fraction: str) -> None:
     with pytest.raises(Mistake, match=r"^corruption\.args\.fraction=.*must be between 0 and 1$"):

@@ -145,6 +145,12 @@ def test_verdict_from_one_seed_judges_nothing() -> None:
     ]
 
 
+def test_verdict_says_that_what_a_given_ticket_began_is_not_dense() -> None:
+    [told] = verdicts(curves([row | {"weights_remaining": 0.8 * row["weights_remaining"]} for row in sweep(MATCHES)]))
+    head = "lenet_300_100 on mnist (what is called dense is the given ticket, 80 % of the weights): "
+    assert told.startswith(head + "the sparsest matching tickets keep 20 % of the weights")
+
+
 def test_verdict_of_runs_that_did_not_finish() -> None:
     dense = [row(0, 0, 98.0), row(0, 1, 98.1)]
     [told] = verdicts(curves([*dense, row(1, 0, None, "collapsed"), row(1, 1, None, "diverged")]))

@@ -25,8 +25,10 @@ def verdicts(found: Sequence[Curve]) -> list[str]:
     for curve in found:
         if curve.control != "none" and any(controls_of(other, [curve]) for other in found):
             continue
-        settings = ", ".join(f"{name}={curve.labels.get(name, 'default')}" for name in named)
-        told.append(verdict(curve, controls_of(curve, found), settings))
+        settings = [f"{name}={curve.labels.get(name, 'default')}" for name in named]
+        if curve.dense is not None and (curve.dense.remaining or 100) < 100:
+            settings.append(f"what is called dense is the given ticket, {_kept(curve.dense)}")
+        told.append(verdict(curve, controls_of(curve, found), ", ".join(settings)))
     return told
 
 
