@@ -204,7 +204,8 @@ def _described(c: Cell) -> dict[str, Any]:
     """A cell as it can be read years later: its whole config, without the paths of one machine and who was told."""
     config = asdict(c.config)
     del config["paths"], config["logger"]
-    return {"swept": dict(c.swept), "config": config, "levels": [run.key for run in c.experiment.levels]}
+    swept = {name: value for name, value in c.swept.items() if name.partition(".")[0] not in ("paths", "logger")}
+    return {"swept": swept, "config": config, "levels": [run.key for run in c.experiment.levels]}
 
 
 def _say_outcome(rows: list[table.Row], folder: Path, failed: Mapping[Node, str]) -> None:

@@ -474,3 +474,9 @@ def test_a_checkpoint_of_another_parent_is_not_continued(
     store.commit(source, pruned["node"], pruned["sources"], pruned["result"], {"mask": other}, pruned["fingerprint"])
     sweep(tmp_path, *words)
     assert "a checkpoint from another machine, library or parent is not continued" in capsys.readouterr().out
+
+
+def test_cells_are_described_without_paths_and_loggers(tmp_path: Path) -> None:
+    words = ["-m", "logger=none", "seed=0", "budget=smoke", "prune.levels=0", "sweep=s"]
+    assert main([*words, f"paths.output_dir={tmp_path}"]) == 0
+    assert str(tmp_path) not in (tmp_path / "s" / "cells.json").read_text()
