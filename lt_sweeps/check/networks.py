@@ -13,6 +13,7 @@ from lt_sweeps.masks import PRUNABLE, dense, prunable
 from lt_sweeps.networks.build import build, initial
 from lt_sweeps.specs import Network
 
+SHOWN = 6  # layers that are named
 LARGEST = 256  # the side of the largest image that is tried
 CLOSE = 1e-4  # of the largest logit: sums of floats in another order differ by less
 
@@ -48,6 +49,8 @@ def it_can_be_built_and_pruned(candidate: Candidate) -> str:
     except ValueError:
         raise Broken("it has no nn.Linear or nn.Conv layer: there is nothing to prune") from None
     layers = [f"{name} {'x'.join(str(side) for side in ones.shape)}" for name, ones in mask.items()]
+    if len(layers) > SHOWN:
+        layers[SHOWN - 1 : -1] = [f"... ({len(layers) - SHOWN} more)"]
     return f"{sum(ones.numel() for ones in mask.values()):,} prunable weights: {', '.join(layers)}"
 
 
