@@ -151,3 +151,15 @@ def test_example_files_are_where_the_readme_says() -> None:
     for name in ("README.md", "CONTRIBUTING.md"):
         for path in re.findall(r"\]\((?!http)([^)#]+)\)", (root / name).read_text()):
             assert (root / path).exists(), f"{name} points to {path}"
+
+
+def test_the_readme_names_every_option_and_no_other() -> None:
+    """Recipes are listed by `lt-sweeps list`; `a_{b,c}` stands for two options."""
+    text = (Path(__file__).parent.parent / "README.md").read_text()
+    for group in set(GROUPS) - {"recipe", "trainer"}:
+        [cell] = re.findall(rf"^\| `{group}` \| ([^|]+) \|", text, re.M)
+        named = set()
+        for word in re.findall(r"`([^`]+)`", cell):
+            head, _, ends = word.rstrip("}").partition("{")
+            named |= {head + end for end in ends.split(",")}
+        assert named == {path.stem for path in (CONF / group).glob("*.yaml")}, group
