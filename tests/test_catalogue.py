@@ -66,11 +66,13 @@ def test_every_augmentation_keeps_the_laws(name: str) -> None:
 
 @pytest.mark.parametrize("name", catalogue("network"))
 def test_every_network_keeps_the_laws(name: str) -> None:
-    """On the smallest images it takes, from 4x4 on, and narrow where it has a width."""
-    declared = [OmegaConf.load(path).model for path in (CONF / "model").glob("*.yaml")]
-    side = max(4, *(model.get("min_side", 1) for model in declared if model.name == name))
+    """As its models have it, on the smallest images it takes, from 4x4 on, and narrow where it has a width."""
+    models = [OmegaConf.load(path).model for path in (CONF / "model").glob("*.yaml")]
+    declared = [model for model in models if model.name == name]
+    side = max(4, *(model.get("min_side", 1) for model in declared))
+    args: Any = OmegaConf.to_container(OmegaConf.merge(*(model.get("args", {}) for model in declared)))
     narrow = {"width": 0.1} if "width" in catalogue("network")[name].parameters else {}
-    assert keeps(trainings.STAGES, candidate(name, narrow, (1, side, side), 10))
+    assert keeps(trainings.STAGES, candidate(name, args | narrow, (1, side, side), 10))
 
 
 @pytest.mark.parametrize("name", ["digits", "mnist", "cifar10"])

@@ -205,7 +205,7 @@ def test_a_repeated_sweep_logs_nothing_and_what_comes_from_the_store_is_as_compl
         assert not any(line.startswith("wandb:") for line in done.stdout.splitlines())
         return done.stdout.splitlines()
 
-    assert "logger: 0 runs logged, 4 were logged before" in repeat()
+    assert "logger: 0 runs logged, 4 logged before" in repeat()
     assert sorted(runs(logged / "s"), key=lambda run: run.id) == first
     (logged / "s" / "wandb").rename(logged / "live")
     told = repeat()

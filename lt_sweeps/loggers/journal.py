@@ -158,7 +158,8 @@ class Journal:
         if mark != self._marks.read(about):
             self._logger.aggregate(about, aggregate.rows(rows), page)
             self._marks.leave(about, mark)
-        self._say(f"logger: {opened} runs logged" + (f", {before} were logged before" if before else ""))
+        told = "logger: 1 run logged" if opened == 1 else f"logger: {opened} runs logged"
+        self._say(told + (f", {before} logged before" if before else ""))
         if self._logger.after is not None:
             self._say(self._logger.after)
 
