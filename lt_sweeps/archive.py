@@ -6,7 +6,7 @@ import csv
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from lt_sweeps.config import Config, Mistake
 from lt_sweeps.reading import restored
 
 CELLS = "cells.json"
+GIVEN = "given"  # in a sweep's folder: the tickets that its cells began with, which may be gone from where they were
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,11 @@ class Past:
     @cached_property
     def config(self) -> Config:
         """Its configuration; paths are where it lies now. Raises Mistake."""
-        return restored(self.told, self.folder.parent)
+        found = restored(self.told, self.folder.parent)
+        return replace(found, ticket=self._kept(found.ticket), mask_from=self._kept(found.mask_from))
+
+    def _kept(self, where: str | None) -> str | None:
+        return str(self.folder / where) if where is not None and where.startswith(f"{GIVEN}/") else where
 
 
 def cells(folder: Path) -> list[Past]:

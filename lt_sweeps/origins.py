@@ -13,8 +13,8 @@ from lt_sweeps.config import Config, Mistake
 from lt_sweeps.graph import Dense, Fit, Given, Mask, Pretrained, Ticket, Train, whole
 from lt_sweeps.keys import canonical
 from lt_sweeps.specs import Network
-from lt_sweeps.tickets import card as cards
-from lt_sweeps.tickets.card import Card
+from lt_sweeps.ticket_files import card as cards
+from lt_sweeps.ticket_files.card import Card
 
 Find = Callable[[Config, int], Train]  # the training that a level of a configuration is
 
@@ -49,11 +49,14 @@ def of_card(card: Card, network: Network, to: Dense) -> Ticket:
     return Ticket(network, weights, ones, weights if card.whole else None, card.told["start"])
 
 
-def files(config: Config) -> list[bytes]:
-    """What a cell's expressions name by content, and the store must therefore hold."""
-    given = [where for where in (config.ticket, config.mask_from) if where is not None and not is_key(where)]
-    read = [cards.read(Path(where).expanduser()) for where in given]
-    return [content for card in read for content in (card.weights, card.mask)]
+def folders(config: Config) -> dict[str, Card]:
+    """The folders that a cell was given, by the setting that names them. Raises BadTicket."""
+    given = {"ticket": config.ticket, "mask_from": config.mask_from}
+    return {
+        name: cards.read(Path(where).expanduser())
+        for name, where in given.items()
+        if where is not None and not is_key(where)
+    }
 
 
 def sha256(content: bytes) -> str:

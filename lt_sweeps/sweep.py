@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from lt_sweeps import datafiles, origins
+from lt_sweeps.archive import GIVEN
 from lt_sweeps.config import Config, Mistake
 from lt_sweeps.execution import plan as planning
 from lt_sweeps.execution.plan import Plan
@@ -19,6 +20,7 @@ from lt_sweeps.loggers import choose, entries
 from lt_sweeps.loggers.journal import Journal
 from lt_sweeps.report import table
 from lt_sweeps.store.store import Store, write
+from lt_sweeps.ticket_files.card import Card
 
 
 @dataclass(frozen=True)
@@ -58,8 +60,9 @@ def run(cells: Sequence[Cell], command: str, *, only_plan: bool = False) -> None
     if plan.jobs and not only_plan:
         for c in cells:
             datafiles.require(c.config.dataset, c.config.paths.data_dir)
-            for content in origins.files(c.config):
-                store.put(content)
+            for card in origins.folders(c.config).values():
+                store.put(card.weights)
+                store.put(card.mask)
         _require_accelerator(first)
     tables = _layers(cells) if plan.jobs or only_plan else []
     for line in dict.fromkeys(c.experiment.budget for c in cells):
@@ -180,6 +183,9 @@ def _write(
     page = render(rows, title=_title(experiments), sweep=folder.name, budgets=budgets, command=command)
     write(folder / "results.csv", table.as_csv(rows).encode())
     write(folder / "timings.csv", table.timings(experiments, seconds).encode())
+    for c in cells:
+        for card in origins.folders(c.config).values():
+            card.copy(folder / _kept_as(card))
     write(folder / "cells.json", json.dumps([_described(c) for c in cells], indent=1).encode())
     write(folder / "report.html", page.encode())
     write(folder / "summary.md", summary(rows, budgets, command, _machines(plan)).encode())
@@ -204,8 +210,14 @@ def _described(c: Cell) -> dict[str, Any]:
     """A cell as it can be read years later: its whole config, without the paths of one machine and who was told."""
     config = asdict(c.config)
     del config["paths"], config["logger"]
+    config |= {name: _kept_as(card) for name, card in origins.folders(c.config).items()}
     swept = {name: value for name, value in c.swept.items() if name.partition(".")[0] not in ("paths", "logger")}
     return {"swept": swept, "config": config, "levels": [run.key for run in c.experiment.levels]}
+
+
+def _kept_as(card: Card) -> str:
+    """Where a sweep's folder keeps a ticket that it was given."""
+    return f"{GIVEN}/{card.told['checksum'][:12]}"
 
 
 def _say_outcome(rows: list[table.Row], folder: Path, failed: Mapping[Node, str]) -> None:

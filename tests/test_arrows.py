@@ -20,11 +20,12 @@ IDS = [str(path.relative_to(ROOT)) for path in FILES]
 LAYERS = (
     ("keys", "specs", "randomness"),
     ("graph",),
-    ("methods",),
+    ("methods", "ticket_files", "archive"),
+    ("origins",),
     ("experiment",),
     ("execution",),
     ("loggers",),
-    ("sweep", "check"),
+    ("opened", "tickets", "sweep", "check"),
     ("main", "cli"),
 )
 TENSOR_FUNCTIONS = ("masks", "allocation", "scores", "treatments")
@@ -37,7 +38,7 @@ TENSOR_FUNCTIONS_NEVER_IMPORT = (
 )
 WITHOUT_TORCH = (
     "lt_sweeps",
-    "lt_sweeps.tickets.card",
+    "lt_sweeps.ticket_files.card",
     "lt_sweeps.tickets.promise",
     "lt_sweeps.tickets.commands",
     "lt_sweeps.archive",

@@ -17,7 +17,7 @@ from lt_sweeps.config import Mistake, PruneConfig
 from lt_sweeps.layers import tables
 from lt_sweeps.main import main
 from lt_sweeps.specs import Network, Part
-from lt_sweeps.tickets.card import BadTicket
+from lt_sweeps.ticket_files.card import BadTicket
 
 LENET = """\
 lenet_300_100, 1x8x8, 10 classes: 50,610 parameters, 50,200 prunable, 0 excluded, 410 others

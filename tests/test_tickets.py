@@ -24,8 +24,8 @@ from lt_sweeps.config import Mistake
 from lt_sweeps.graph import Fit
 from lt_sweeps.main import main
 from lt_sweeps.opened import Sweep
-from lt_sweeps.tickets import card as cards
-from lt_sweeps.tickets.card import BadTicket
+from lt_sweeps.ticket_files import card as cards
+from lt_sweeps.ticket_files.card import BadTicket
 
 HERE = Path(__file__).parent
 LAST = {"level": 2, "seed": 0, "control": "none"}
@@ -156,6 +156,17 @@ def test_a_folder_is_a_ticket_by_its_content(opened: Sweep, exported: Path, tmp_
     assert equal(first.state(13), run.state(13))
 
 
+@pytest.mark.parametrize("setting", ["ticket", "mask_from"])
+def test_a_sweep_keeps_what_it_was_given(exported: Path, tmp_path: Path, setting: str) -> None:
+    before = (exported / "card.json").read_bytes()
+    sweep(tmp_path, f"{setting}={exported}", "rewind=step", "rewind.step=13it", "prune.levels=1")
+    shutil.rmtree(exported)
+    assert [path.read_bytes() for path in (tmp_path / "s").glob("given/*/card.json")] == [before]
+    shutil.move(tmp_path / "s", tmp_path / "moved")
+    run = lt.open(tmp_path / "moved").ticket(level=1)
+    assert run.evaluate().accuracy == run.row["test_accuracy"]
+
+
 def test_a_mask_found_elsewhere_is_put_on_this_networks_own_weights(
     opened: Sweep, exported: Path, tmp_path: Path
 ) -> None:
@@ -180,7 +191,7 @@ def test_what_was_given_is_put_back_where_the_store_damaged_it(
     blob.write_bytes(b"damaged")
     assert [row["status"] for row in sweep(tmp_path, *words)] == ["done"] * 3
     blob.unlink()  # and after it was put there: one line, not a plan that is made for ever
-    monkeypatch.setattr(origins, "files", lambda config: [])
+    monkeypatch.setattr(origins, "folders", lambda config: {})
     sweep(tmp_path, *words, "seed=5", code=2)
     assert "have changed since: the same command reads them again" in capsys.readouterr().err
 

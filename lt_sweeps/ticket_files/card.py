@@ -20,7 +20,7 @@ from typing import Any
 
 from lt_sweeps.config import Mistake
 from lt_sweeps.keys import digest
-from lt_sweeps.tickets.header import BadFile, Entry, header, is_shape, plain_json
+from lt_sweeps.ticket_files.header import BadFile, Entry, header, is_shape, plain_json
 
 FORMAT = "lt_sweeps ticket 1"
 CARD, WEIGHTS, MASK = "card.json", "weights.safetensors", "mask.safetensors"
@@ -64,6 +64,11 @@ class Card:
     def whole(self) -> bool:
         """Whether pruned places hold values of their own, and the file all of them."""
         return bool(self.told["pruned"] == "freeze")
+
+    def copy(self, folder: Path) -> None:
+        """Lay the same ticket down elsewhere."""
+        rest = {name: value for name, value in self.told.items() if name not in ("format", "files", "checksum")}
+        write(folder, rest, self.weights, self.mask)
 
 
 def checksum(told: Mapping[str, Any]) -> str:
