@@ -258,6 +258,7 @@ def test_tickets_are_exported_verified_and_listed(
         ("ticket", "list", str(tmp_path / "nothing")): "there is no such folder",
         ("ticket", "train", str(tmp_path / "end")): "holds trained weights",
         (*by_row, "--to", str(runs)): "is not empty, and no ticket",
+        ("ticket", "export", run.key[:8], "level=1", "--runs", str(runs)): "a key says all, leave out level=1",
     }.items():
         assert cli(list(words)) == 2
         said = capsys.readouterr().err

@@ -174,7 +174,8 @@ def write(folder: Path, told: dict[str, Any], weights: bytes, mask: bytes) -> No
     """Lay a ticket down. Raises Mistake where a folder of that name has something else in it."""
     from lt_sweeps.store.store import write as write_file
 
-    if folder.exists() and any(folder.iterdir()) and not (folder / CARD).exists():
+    beside = {path.name for path in folder.iterdir()} - {CARD, WEIGHTS, MASK} if folder.exists() else set()
+    if beside and not (folder / CARD).exists():  # what a killed export left behind is not beside
         raise Mistake(f"{folder}: is not empty, and no ticket: choose another folder")
     contents = {WEIGHTS: weights, MASK: mask}
     files = {n: {"sha256": hashlib.sha256(c).hexdigest(), "bytes": len(c)} for n, c in contents.items()}

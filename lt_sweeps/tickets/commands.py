@@ -75,6 +75,8 @@ def _export(given: argparse.Namespace) -> int:
     from lt_sweeps.opened import Sweep
 
     if is_key(given.what):
+        if where:
+            raise Mistake(f"ticket export {given.what}: a key says all, leave out {' '.join(given.where)}")
         past, level = archive.shown_as(given.runs.expanduser(), given.what)
         run = Sweep(past.folder).ticket(level=level, key=past.keys[level])
     else:
