@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 from lt_sweeps import sweep
+from lt_sweeps.cells import cell
 from lt_sweeps.config import CONF, Config, Mistake
 from lt_sweeps.output import Unbreakable
 from lt_sweeps.reading import read
@@ -67,7 +68,7 @@ def _run(arguments: list[str]) -> int:
     @hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")
     def task(composed: Any) -> None:
         try:
-            sweep.run([sweep.cell(read(composed), {})], command(arguments))
+            sweep.run([cell(read(composed), {})], command(arguments))
         except (Mistake, sweep.Failed) as error:  # Hydra would print lines of its own
             raised.append(error)
 

@@ -5,40 +5,22 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from lt_sweeps import datafiles, origins
-from lt_sweeps.archive import GIVEN
+from lt_sweeps.cells import Cell, budgets, described, kept_as, level_name, title
 from lt_sweeps.config import Config, Mistake
 from lt_sweeps.execution import plan as planning
 from lt_sweeps.execution.plan import Plan
-from lt_sweeps.experiment import Experiment, build
 from lt_sweeps.keys import Node, digest
 from lt_sweeps.loggers import choose, entries
 from lt_sweeps.loggers.journal import Journal
 from lt_sweeps.report import table
 from lt_sweeps.store.store import Store, write
-from lt_sweeps.ticket_files.card import Card
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One composed and checked config, the overrides that made it, and its expressions."""
-
-    config: Config
-    swept: Mapping[str, str]
-    experiment: Experiment
 
 
 class Failed(Exception):
     """Trainings failed and were told; everything else is done and reported. The same command tries them again."""
-
-
-def cell(config: Config, swept: Mapping[str, str]) -> Cell:
-    """A cell from its config. Raises Mistake."""
-    return Cell(config, swept, build(config, swept))
 
 
 def run(cells: Sequence[Cell], command: str, *, only_plan: bool = False) -> None:
@@ -65,7 +47,7 @@ def run(cells: Sequence[Cell], command: str, *, only_plan: bool = False) -> None
                 store.put(card.mask)
         _require_accelerator(first)
     tables = _layers(cells) if plan.jobs or only_plan else []
-    for line in dict.fromkeys(c.experiment.budget for c in cells):
+    for line in budgets(cells):
         print(line)
     print(_told(plan))
     if only_plan:
@@ -106,7 +88,7 @@ def _layers(cells: Sequence[Cell]) -> list[str]:
 
 def _journal(cells: Sequence[Cell], folder: Path, plan: Plan, store: Store) -> Journal:
     columns = table.swept_columns([c.experiment for c in cells])
-    told = [(entries.about(_described(c), c.experiment, folder.name, columns), c.experiment) for c in cells]
+    told = [(entries.about(described(c), c.experiment, folder.name, columns), c.experiment) for c in cells]
     return Journal(choose.make(cells[0].config.logger, folder, store), told, plan, store, print)
 
 
@@ -119,22 +101,10 @@ def _execute(cells: Sequence[Cell], store: Store, journal: Journal) -> dict[Node
     names: dict[Node, str] = {}
     for experiment in experiments:
         for level, train in enumerate(experiment.levels):
-            names.setdefault(train, _level_name(experiment, level, swept))
+            names.setdefault(train, level_name(experiment, level, swept))
     config = cells[0].config
     data_dir = Path(config.paths.data_dir).expanduser()
     return execute(experiments, store, data_dir, config.trainer, Reporter(names), journal)
-
-
-def _level_name(experiment: Experiment, level: int, swept: Sequence[str]) -> str:
-    """The cell and level that show a training; the dense one says only what matters to it."""
-    labels = experiment.labels
-    usual = {"prune": "imp", "rewind": "init", "survivors": "rewind", "control": "none"}
-    words = [labels["model"], labels["dataset"], f"seed={labels['seed']}"]
-    if level:
-        words += [f"{name}={labels[name]}" for name, value in usual.items() if labels[name] != value]
-    told = [name for name in swept if level or name.partition(".")[0] == "corruption"]
-    words += [f"{name}={experiment.swept[name]}" for name in told if name in experiment.swept]
-    return " ".join([*words, f"level {level}"])
 
 
 def _told(plan: Plan) -> str:
@@ -179,45 +149,23 @@ def _write(
     timed = {run: store.load_timing(run.key) for run in plan.records}
     seconds = {run: timing["seconds"] for run, timing in timed.items() if "seconds" in timing}
     folder.mkdir(parents=True, exist_ok=True)
-    budgets = list(dict.fromkeys(c.experiment.budget for c in cells))
-    page = render(rows, title=_title(experiments), sweep=folder.name, budgets=budgets, command=command)
+    told = budgets(cells)
+    page = render(rows, title=title(experiments), sweep=folder.name, budgets=told, command=command)
     write(folder / "results.csv", table.as_csv(rows).encode())
     write(folder / "timings.csv", table.timings(experiments, seconds).encode())
     for c in cells:
         for card in origins.folders(c.config).values():
-            card.copy(folder / _kept_as(card))
-    write(folder / "cells.json", json.dumps([_described(c) for c in cells], indent=1).encode())
+            card.copy(folder / kept_as(card))
+    write(folder / "cells.json", json.dumps([described(c) for c in cells], indent=1).encode())
     write(folder / "report.html", page.encode())
-    write(folder / "summary.md", summary(rows, budgets, command, _machines(plan)).encode())
+    write(folder / "summary.md", summary(rows, told, command, _machines(plan)).encode())
     return rows
-
-
-def _title(experiments: Sequence[Experiment]) -> str:
-    """The networks and the data a sweep is about."""
-    models, datasets = (
-        ", ".join(dict.fromkeys(str(e.labels[name]) for e in experiments)) for name in ("model", "dataset")
-    )
-    return f"{models} on {datasets}"
 
 
 def _machines(plan: Plan) -> list[str]:
     """The fingerprints of all results."""
     prints = [record["fingerprint"] for record in plan.records.values()]
     return sorted({", ".join(f"{name} {value}" for name, value in sorted(one.items())) for one in prints})
-
-
-def _described(c: Cell) -> dict[str, Any]:
-    """A cell as it can be read years later: its whole config, without the paths of one machine and who was told."""
-    config = asdict(c.config)
-    del config["paths"], config["logger"]
-    config |= {name: _kept_as(card) for name, card in origins.folders(c.config).items()}
-    swept = {name: value for name, value in c.swept.items() if name.partition(".")[0] not in ("paths", "logger")}
-    return {"swept": swept, "config": config, "levels": [run.key for run in c.experiment.levels]}
-
-
-def _kept_as(card: Card) -> str:
-    """Where a sweep's folder keeps a ticket that it was given."""
-    return f"{GIVEN}/{card.told['checksum'][:12]}"
 
 
 def _say_outcome(rows: list[table.Row], folder: Path, failed: Mapping[Node, str]) -> None:

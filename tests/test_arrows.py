@@ -25,6 +25,7 @@ LAYERS = (
     ("experiment",),
     ("execution",),
     ("loggers",),
+    ("cells",),
     ("opened", "tickets", "sweep", "check"),
     ("main", "cli"),
 )

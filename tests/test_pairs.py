@@ -24,6 +24,7 @@ from PIL import Image
 from torch import Tensor
 
 from lt_sweeps import masks
+from lt_sweeps.cells import Cell, cell
 from lt_sweeps.config import CONF, Config, Mistake, PruneConfig, TrainerConfig
 from lt_sweeps.datafiles import declared
 from lt_sweeps.datasets import arrays
@@ -38,7 +39,6 @@ from lt_sweeps.reading import read
 from lt_sweeps.registry import catalogue, needs
 from lt_sweeps.store.store import Store
 from lt_sweeps.store.tensors import decode_mask
-from lt_sweeps.sweep import Cell, cell
 from lt_sweeps.training import recorder
 
 NARROW, FULL = 0.125, 1.0

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from lt_sweeps.cells import Cell, cell
 from lt_sweeps.execution import worker as running
 from lt_sweeps.execution.values import Values
 from lt_sweeps.graph import END, At, Train
@@ -23,7 +24,6 @@ from lt_sweeps.randomness import rng
 from lt_sweeps.reading import read
 from lt_sweeps.store.store import Store
 from lt_sweeps.store.tensors import decode_mask, encode_mask
-from lt_sweeps.sweep import Cell, cell
 
 SMALL = ["recipe.steps=60it", "recipe.eval_every=20it", "prune.levels=2", "sweep=s"]
 Rows = list[dict[str, str]]

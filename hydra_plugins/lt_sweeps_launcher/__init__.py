@@ -39,12 +39,13 @@ class LtSweepsLauncher(Launcher):
         import sys
 
         from lt_sweeps import sweep
+        from lt_sweeps.cells import cell
         from lt_sweeps.main import command
         from lt_sweeps.reading import read
 
         composed = [self.loader.load_sweep_config(self.config, list(words)) for words in job_overrides]
         cells = [
-            sweep.cell(read(config), dict(word.lstrip("+~").split("=", 1) for word in words if "=" in word))
+            cell(read(config), dict(word.lstrip("+~").split("=", 1) for word in words if "=" in word))
             for config, words in zip(composed, job_overrides, strict=True)
         ]
         sweep.run(cells, command(sys.argv[1:]), only_plan=self.only_plan)

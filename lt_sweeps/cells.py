@@ -1,0 +1,71 @@
+"""One cell of a sweep, and how cells are called: in progress, in a title, in what is read years later. No torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from lt_sweeps import origins
+from lt_sweeps.archive import GIVEN
+from lt_sweeps.config import Config
+from lt_sweeps.experiment import Experiment, build
+from lt_sweeps.ticket_files.card import Card
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One composed and checked config, the overrides that made it, and its expressions."""
+
+    config: Config
+    swept: Mapping[str, str]
+    experiment: Experiment
+
+
+def cell(config: Config, swept: Mapping[str, str]) -> Cell:
+    """A cell from its config. Raises Mistake."""
+    return Cell(config, swept, build(config, swept))
+
+
+def described(c: Cell) -> dict[str, Any]:
+    """A cell as it can be read years later: its whole config, without the paths of one machine and who was told."""
+    config = asdict(c.config)
+    del config["paths"], config["logger"]
+    config |= {name: kept_as(card) for name, card in origins.folders(c.config).items()}
+    swept = {name: value for name, value in c.swept.items() if name.partition(".")[0] not in ("paths", "logger")}
+    return {"swept": swept, "config": config, "levels": [run.key for run in c.experiment.levels]}
+
+
+def kept_as(card: Card) -> str:
+    """Where a sweep's folder keeps a ticket that it was given."""
+    return f"{GIVEN}/{card.told['checksum'][:12]}"
+
+
+def budgets(cells: Sequence[Cell]) -> list[str]:
+    """What the budget makes of each recipe; where it is not the same for all, whose it is."""
+    models: dict[str, dict[str, None]] = {}
+    for c in cells:
+        models.setdefault(c.experiment.budget, {})[str(c.experiment.labels["model"])] = None
+    if len(models) == 1:
+        return list(models)
+    return [f"{', '.join(named)}: {line}" for line, named in models.items()]
+
+
+def title(experiments: Sequence[Experiment]) -> str:
+    """The networks and the data a sweep is about."""
+    models, datasets = (
+        ", ".join(dict.fromkeys(str(e.labels[name]) for e in experiments)) for name in ("model", "dataset")
+    )
+    return f"{models} on {datasets}"
+
+
+def level_name(experiment: Experiment, level: int, swept: Sequence[str]) -> str:
+    """The cell and level that show a training; the dense one says only what matters to it."""
+    labels = experiment.labels
+    usual = {"prune": "imp", "rewind": "init", "survivors": "rewind", "control": "none"}
+    words = [labels["model"], labels["dataset"], f"seed={labels['seed']}"]
+    if level:
+        words += [f"{name}={labels[name]}" for name, value in usual.items() if labels[name] != value]
+    told = [name for name in swept if level or name.partition(".")[0] == "corruption"]
+    words += [f"{name}={experiment.swept[name]}" for name in told if name in experiment.swept]
+    return " ".join([*words, f"level {level}"])
