@@ -48,7 +48,7 @@ def budgets(cells: Sequence[Cell]) -> list[str]:
         models.setdefault(c.experiment.budget, {})[str(c.experiment.labels["model"])] = None
     if len(models) == 1:
         return list(models)
-    return [f"{', '.join(named)}: {line}" for line, named in models.items()]
+    return [f"{line} ({', '.join(named)})" for line, named in models.items()]
 
 
 def title(experiments: Sequence[Experiment]) -> str:

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from lt_sweeps.cells import Cell, cell
+from lt_sweeps.cells import Cell, budgets, cell
 from lt_sweeps.execution import worker as running
 from lt_sweeps.execution.values import Values
 from lt_sweeps.graph import END, At, Train
@@ -75,6 +75,15 @@ def test_cells_share_their_chain_and_a_repeated_command_trains_nothing(
     by_control = {(r["control"], r["seed"], r["level"]): r for r in rows}
     assert by_control["none", "0", "2"]["density"] == by_control["mask_shuffle", "0", "2"]["density"]
     assert by_control["none", "0", "2"]["key"] != by_control["reinit", "0", "2"]["key"]
+
+
+def test_several_budgets_say_whose_each_is_and_begin_with_their_name() -> None:
+    """By its beginning the report knows whether a recipe was cut."""
+    cells = [*cells_of("model=vgg11", "recipe.steps=160ep"), *cells_of("model=vgg13", "recipe.steps=99ep")]
+    told = budgets(cells)
+    assert [line.partition(":")[0] for line in told] == ["budget=paper"] * 2
+    assert [line.rpartition(" ")[2] for line in told] == ["(vgg11)", "(vgg13)"]
+    assert budgets([cells[0]]) == [told[0].removesuffix(" (vgg11)")]
 
 
 def test_a_finished_sweep_is_reported_without_torch(tmp_path: Path) -> None:
