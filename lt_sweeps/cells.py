@@ -10,6 +10,7 @@ from lt_sweeps import origins
 from lt_sweeps.archive import GIVEN
 from lt_sweeps.config import Config
 from lt_sweeps.experiment import Experiment, build
+from lt_sweeps.report.table import unusual
 from lt_sweeps.ticket_files.card import Card
 
 
@@ -62,10 +63,9 @@ def title(experiments: Sequence[Experiment]) -> str:
 def level_name(experiment: Experiment, level: int, swept: Sequence[str]) -> str:
     """The cell and level that show a training; the dense one says only what matters to it."""
     labels = experiment.labels
-    usual = {"prune": "imp", "rewind": "init", "survivors": "rewind", "control": "none"}
     words = [labels["model"], labels["dataset"], f"seed={labels['seed']}"]
     if level:
-        words += [f"{name}={labels[name]}" for name, value in usual.items() if labels[name] != value]
+        words += unusual(labels)
     told = [name for name in swept if level or name.partition(".")[0] == "corruption"]
     words += [f"{name}={experiment.swept[name]}" for name in told if name in experiment.swept]
     return " ".join([*words, f"level {level}"])

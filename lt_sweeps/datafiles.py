@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import threading
 from pathlib import Path
@@ -20,6 +21,11 @@ def declared(name: str) -> DatasetConfig | None:
             found: Any = OmegaConf.to_object(told)
             return found
     return None
+
+
+def usual_folder() -> Path:
+    """Where data sets lie when nobody says: the `paths.data_dir` of conf/config.yaml."""
+    return Path(os.environ.get("LT_SWEEPS_DATA", "data"))
 
 
 def require(dataset: DatasetConfig, data_dir: str | Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ def mask(config: Config, to: Dense, find: Find) -> Mask:
     if is_key(where):
         found = _stored("mask_from", config, find).ticket.mask
         return found if whole(found) == to else Fit(found, to)
-    return Fit(Given(sha256(cards.read(Path(where).expanduser()).mask)), to)
+    return Fit(Given(sha256(_card(where).mask)), to)
 
 
 def ticket(config: Config, dense: Ticket, find: Find) -> tuple[Ticket, int]:
@@ -35,7 +36,7 @@ def ticket(config: Config, dense: Ticket, find: Find) -> tuple[Ticket, int]:
         run = _stored("ticket", config, find)
         _refuse_other_network(where, run.ticket.network.describe(), dense.network, run.ticket.network.build.name)
         return run.ticket, run.level
-    card = cards.read(Path(where).expanduser())
+    card = _card(where)
     network = card.told["network"]
     _refuse_other_network(where, network, dense.network, str(network.get("build", {}).get("name", "?")))
     assert isinstance(dense.mask, Dense)
@@ -52,11 +53,27 @@ def of_card(card: Card, network: Network, to: Dense) -> Ticket:
 def folders(config: Config) -> dict[str, Card]:
     """The folders that a cell was given, by the setting that names them. Raises BadTicket."""
     given = {"ticket": config.ticket, "mask_from": config.mask_from}
-    return {
-        name: cards.read(Path(where).expanduser())
-        for name, where in given.items()
-        if where is not None and not is_key(where)
-    }
+    return {name: _card(where) for name, where in given.items() if where is not None and not is_key(where)}
+
+
+def _card(where: str) -> Card:
+    """The ticket in a folder, verified once for as long as its files are those that were read. Raises BadTicket."""
+    folder = Path(where).expanduser()
+    return _verified(folder, tuple(_state(folder / name) for name in (cards.CARD, cards.WEIGHTS, cards.MASK)))
+
+
+@lru_cache(maxsize=4)
+def _verified(folder: Path, _: tuple[object, ...]) -> Card:
+    return cards.read(folder)
+
+
+def _state(path: Path) -> tuple[int, int, int] | None:
+    """Which file this is, as the store tells a file that it has read from another; None if it is not there."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size, found.st_ino
 
 
 def sha256(content: bytes) -> str:

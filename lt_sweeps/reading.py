@@ -7,7 +7,6 @@ of range.
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
@@ -17,6 +16,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from lt_sweeps.config import CONF, Config, Mistake, PathsConfig
+from lt_sweeps.datafiles import usual_folder
 from lt_sweeps.mistakes import explain, nearest_key
 from lt_sweeps.registry import nearest
 
@@ -84,7 +84,7 @@ def restored(told: Mapping[str, Any], output_dir: Path) -> Config:
         config = read(OmegaConf.merge(OmegaConf.structured(Config), _defaults_beside(told), told))
     except OmegaConfBaseException as error:
         raise Mistake(explain(error)) from None
-    return replace(config, paths=PathsConfig(os.environ.get("LT_SWEEPS_DATA", "data"), str(output_dir)))
+    return replace(config, paths=PathsConfig(str(usual_folder()), str(output_dir)))
 
 
 def _defaults_beside(told: Mapping[str, Any]) -> dict[str, Any]:

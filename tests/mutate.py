@@ -33,8 +33,10 @@ HOSTILE: tuple[Any, ...] = (
     *([], {}, [10**9, 10**9], [-1], [[[[]]]], {"name": "os.system", "args": {"command": "true"}}),
     *({"build": {"name": "os.system"}}, {"name": "builtins.eval", "args": {"source": "1"}}, [1] * 2000, "x" * 5000),
 )
-WATCHED = ("subprocess.", "os.system", "os.exec", "os.posix_spawn", "os.fork", "socket.", "pickle.", "ctypes.dlopen")
-WATCHED = (*WATCHED, "marshal.", "import")
+WATCHED = (
+    *("subprocess.", "os.system", "os.exec", "os.posix_spawn", "os.fork", "socket.", "pickle.", "ctypes.dlopen"),
+    *("marshal.", "import"),
+)
 OURS = {  # annotations of our own dataclasses, which Python compiles when it is asked for their types
     str(note).encode()
     for module in (config, graph)

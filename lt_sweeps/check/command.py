@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -14,7 +13,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from lt_sweeps.check import kinds
 from lt_sweeps.config import DatasetConfig, Mistake
-from lt_sweeps.datafiles import declared, require
+from lt_sweeps.datafiles import declared, require, usual_folder
 from lt_sweeps.registry import part
 
 if TYPE_CHECKING:
@@ -50,8 +49,7 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--shape", type=int, nargs=3, metavar=("C", "H", "W"), help="of one image (network: 3 32 32)")
     parser.add_argument("--classes", type=int, metavar="N", help="how many there are (network: 10)")
     parser.add_argument("--args", nargs="+", default=[], metavar="KEY=VALUE", help="what it is called with")
-    folder = Path(os.environ.get("LT_SWEEPS_DATA", "data"))
-    parser.add_argument("--data-dir", type=Path, default=folder, metavar="DIR", help="where data sets lie")
+    parser.add_argument("--data-dir", type=Path, default=usual_folder(), metavar="DIR", help="where data sets lie")
     asked = parser.parse_args(list(arguments))
     for word in asked.args:
         if "=" not in word:

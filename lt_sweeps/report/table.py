@@ -27,6 +27,7 @@ FIGURES = (
     "status",
     "key",
 )
+USUAL = {"prune": "imp", "rewind": "init", "survivors": "rewind", "control": "none"}
 Row = dict[str, Any]
 
 
@@ -47,6 +48,15 @@ def rows(
             row = named | {"seed": cell.labels["seed"], "level": level} | figures | {"key": run.key}
             table.append({name: row.get(name) for name in (*LABELS, *extra, *FIGURES)})
     return table
+
+
+def unusual(labels: Mapping[str, Any]) -> list[str]:
+    """The labels that differ from the usual, as words.
+
+    >>> unusual({"prune": "imp", "rewind": "step", "survivors": "rewind", "control": "none"})
+    ['rewind=step']
+    """
+    return [f"{name}={labels[name]}" for name, value in USUAL.items() if labels[name] != value]
 
 
 def swept_columns(experiments: Sequence[Experiment]) -> list[str]:

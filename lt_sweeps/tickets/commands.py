@@ -12,7 +12,7 @@ from lt_sweeps import archive
 from lt_sweeps.archive import is_key
 from lt_sweeps.config import Mistake
 from lt_sweeps.output import printable
-from lt_sweeps.report.table import FIGURES, LABELS
+from lt_sweeps.report.table import FIGURES, LABELS, unusual
 from lt_sweeps.ticket_files import card as cards
 from lt_sweeps.ticket_files.card import Card
 from lt_sweeps.ticket_files.header import header
@@ -134,8 +134,7 @@ def _distinct(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _row(row: dict[str, Any]) -> str:
-    usual = {"prune": "imp", "rewind": "init", "survivors": "rewind", "control": "none"}
-    words = [row["model"], row["dataset"], *(f"{n}={row[n]}" for n, v in usual.items() if row[n] != v)]
+    words = [row["model"], row["dataset"], *unusual(row)]
     words += [f"{name}={value}" for name, value in row.items() if name not in (*LABELS, *FIGURES) and value]
     kept = f"{float(row['weights_remaining']):6.2f} %" if row["weights_remaining"] else row["status"]
     accuracy = row["early_stop_test_accuracy"] or row["test_accuracy"]

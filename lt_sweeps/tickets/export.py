@@ -53,7 +53,7 @@ def export(
             "density": round(masks.kept(mask) / masks.total(mask), 8),
         },
         "layers": {name: {"shape": list(ones.shape), "kept": int(ones.sum())} for name, ones in mask.items()},
-        "expected": _expected(record),
+        "expected": outcome(record),
         "data": run.data.describe(),
         "examples": [config.dataset.train, config.dataset.test],
         "recipe": run.recipe.describe(),
@@ -74,7 +74,7 @@ def export(
     return folder
 
 
-def _expected(record: Record) -> Mapping[str, Any]:
+def outcome(record: Record) -> Mapping[str, Any]:
     """What training the ticket by its recipe came to."""
     result = record["result"]
     early = result.get("early_stop", {})

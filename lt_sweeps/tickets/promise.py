@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -38,7 +37,7 @@ def require(data: Data, data_dir: Path) -> None:
 
 def data_folder(given: Path | None) -> Path:
     """Where data sets lie: as given, or as the environment says."""
-    return (given or Path(os.environ.get("LT_SWEEPS_DATA", "data"))).expanduser()
+    return (given or datafiles.usual_folder()).expanduser()
 
 
 def promised(card: Card) -> str:

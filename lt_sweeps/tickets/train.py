@@ -13,6 +13,7 @@ from lt_sweeps.graph import Dense, Train
 from lt_sweeps.store.store import Store
 from lt_sweeps.ticket_files import card as cards
 from lt_sweeps.ticket_files.card import BadTicket
+from lt_sweeps.tickets.export import outcome
 from lt_sweeps.tickets.load import check_shapes, network_of
 from lt_sweeps.tickets.promise import data_folder, data_of, recipe_of, require
 
@@ -45,10 +46,8 @@ def train(folder: Path, data_dir: Path | None, runs: Path, accelerator: str, *, 
         failed = execute([cell], store, where, TrainerConfig(accelerator=accelerator), Reporter({run: str(folder)}))
         if failed:
             return 1
-    result = store.get(run.key)["result"]
-    print(f"trained: {result['status']}")
-    got = {f"early_stop_{name}": value for name, value in result.get("early_stop", {}).items()}
-    got["test_accuracy"] = result.get("end", {}).get("test_accuracy")
+    got = outcome(store.get(run.key))
+    print(f"trained: {got['status']}")
     for name, expected in card.told["expected"].items():
         found = got.get(name)
         if isinstance(found, (int, float)) and isinstance(expected, (int, float)):
