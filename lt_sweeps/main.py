@@ -8,7 +8,8 @@ import re
 import shlex
 import signal
 import sys
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NoReturn
 
 from lt_sweeps import sweep
@@ -27,7 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def answered(run: Callable[[], int]) -> int:
     """Whatever a command comes to, as an exit code and, where it is a mistake, one line."""
     try:
-        with contextlib.redirect_stdout(Unbreakable(sys.stdout)):  # type: ignore[type-var]
+        with contextlib.redirect_stdout(Unbreakable(sys.stdout)), _leaving_in_order():  # type: ignore[type-var]
             code = run()
             sys.stdout.flush()
         return code
@@ -40,13 +41,34 @@ def answered(run: Callable[[], int]) -> int:
         print("\ninterrupted; the same command continues where this one was", file=sys.stderr)
         return 130
     except SystemExit as left:
-        if left.code == 128 + signal.SIGTERM:
+        if left.code in (128 + signal.SIGTERM, 128 + signal.SIGHUP):
             print("\nterminated; the same command continues where this one was", file=sys.stderr)
         raise
     except OSError as error:
         if error.filename is None:
             raise
         return _refuse(f"{error.filename}: {error.strerror}; can paths.output_dir be written to?")
+
+
+@contextlib.contextmanager
+def _leaving_in_order() -> Iterator[None]:
+    """To be terminated, or hung up on, is an exception, as to be interrupted is: work under way is put in order."""
+
+    def leave(signum: int, _: object) -> NoReturn:
+        raise SystemExit(128 + signum)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+    for number, handler in before.items():
+        if handler != signal.SIG_IGN:  # as under nohup
+            signal.signal(number, leave)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _refuse(line: str) -> int:
