@@ -11,6 +11,7 @@ from pathlib import Path
 from lt_sweeps import datafiles, origins
 from lt_sweeps.cells import Cell, budgets, described, kept_as, level_name, title
 from lt_sweeps.config import Mistake
+from lt_sweeps.execution import agent, failures
 from lt_sweeps.execution import plan as planning
 from lt_sweeps.execution.plan import Plan
 from lt_sweeps.execution.slots import gpus, slots
@@ -53,11 +54,11 @@ def run(cells: Sequence[Cell], command: str, *, only_plan: bool = False) -> None
     if only_plan:
         print(*tables, sep="\n\n")
         return
-    _begin(cells, folder)
+    _begin(cells, folder, command)
     failed: dict[Node, str] = {}
     with _journal(cells, folder, plan, store) as journal:
         if plan.jobs:
-            failed = _execute(cells, store, journal, folder / "logs")
+            failed = _execute(cells, store, journal, folder)
             plan = planning.make(experiments, store)
         rows = _write(cells, folder, command, store, plan, failed)
         journal.close(rows, plan, failed, folder / "report.html")
@@ -104,16 +105,19 @@ def _journal(cells: Sequence[Cell], folder: Path, plan: Plan, store: Store) -> J
     return Journal(choose.make(cells[0].config.logger, folder, store), told, plan, store, print)
 
 
-def _begin(cells: Sequence[Cell], folder: Path) -> None:
+def _begin(cells: Sequence[Cell], folder: Path, command: str) -> None:
     """Write down what is to be done, so that others can see it, and help."""
     folder.mkdir(parents=True, exist_ok=True)
     for c in cells:
         for card in origins.folders(c.config).values():
             card.copy(folder / kept_as(card))
+    config = cells[0].config
+    agent.launch(folder, command, Path(config.paths.data_dir).expanduser(), config.trainer)
     write(folder / "cells.json", json.dumps([described(c) for c in cells], indent=1).encode())
+    failures.clear(folder)
 
 
-def _execute(cells: Sequence[Cell], store: Store, journal: Journal, logs: Path) -> dict[Node, str]:
+def _execute(cells: Sequence[Cell], store: Store, journal: Journal, folder: Path) -> dict[Node, str]:
     from lt_sweeps.execution.reporter import Reporter
     from lt_sweeps.execution.run import execute
 
@@ -125,7 +129,7 @@ def _execute(cells: Sequence[Cell], store: Store, journal: Journal, logs: Path) 
             names.setdefault(train, level_name(experiment, level, swept))
     config = cells[0].config
     data_dir = Path(config.paths.data_dir).expanduser()
-    return execute(experiments, store, data_dir, config.trainer, Reporter(names), journal, logs=logs)
+    return execute(experiments, store, data_dir, config.trainer, Reporter(names), journal, folder=folder)
 
 
 def _told(plan: Plan) -> str:

@@ -13,6 +13,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from lt_sweeps.config import Mistake, TrainerConfig
+from lt_sweeps.execution import failures
 from lt_sweeps.execution import plan as planning
 from lt_sweeps.execution.chains import chains
 from lt_sweeps.execution.crew import Crew, Here
@@ -38,29 +39,30 @@ def execute(
     trainer: TrainerConfig,
     reporter: Reporter,
     *others: Watcher,
-    logs: Path | None = None,
+    folder: Path | None = None,
     patience: float = math.inf,
 ) -> dict[Node, str]:
     """Do everything that is missing; returns what failed, by node. Diverged and collapsed are results, not failures.
 
-    All is done in this process where `trainer.processes` is 0 or there is no folder for the logs of workers.
-    `patience` is for how many seconds to wait where other processes are at all that could be done. Raises Mistake.
+    `folder` is the sweep's, where workers leave their logs and whoever else works on it sees what failed; without one,
+    or where `trainer.processes` is 0, all is done in this process. `patience` is for how many seconds to wait where
+    other processes are at all that could be done. Raises Mistake.
     """
     plan = planning.make(experiments, store)
     if not plan.jobs:
         return {}
     with ExitStack() as stack:
         crew: Crew
-        if trainer.processes == 0 or logs is None:
+        if trainer.processes == 0 or folder is None:
             crew = stack.enter_context(Here(store, data_dir, trainer, reporter.say))
         else:
             most = max(job.devices for job in plan.jobs)
-            pool = Pool(slots(trainer, most), store, data_dir, trainer, logs, reporter.say)
+            pool = Pool(slots(trainer, most), store, data_dir, trainer, folder / "logs", reporter.say)
             crew = stack.enter_context(pool)
             waits = planning.before(plan.jobs)
             pool.warm([job.devices for job in plan.jobs if not waits[job.run]])
         leases = stack.enter_context(Leases(store.root))
-        work = _Work(experiments, store, data_dir, crew, leases, reporter, (reporter, *others), patience)
+        work = _Work(experiments, store, data_dir, crew, leases, reporter, (reporter, *others), folder, patience)
         return work.done()
 
 
@@ -76,12 +78,13 @@ class _Work:
         leases: Leases,
         reporter: Reporter,
         watchers: Sequence[Watcher],
+        folder: Path | None,
         patience: float,
     ) -> None:
         from lt_sweeps.execution.checks import Checks
 
         self._experiments, self._store, self._crew, self._leases = experiments, store, crew, leases
-        self._reporter, self._watchers, self._patience = reporter, watchers, patience
+        self._reporter, self._watchers, self._folder, self._patience = reporter, watchers, folder, patience
         self._checks = Checks(experiments, store, data_dir)
         self._failed: dict[Node, str] = {}
         self._jobs: dict[Train, Job] = {}  # all that is not done, what holds up most first
@@ -109,6 +112,10 @@ class _Work:
     def _plan(self) -> None:
         """What is to do; begun anew where something was not what the last plan expected."""
         found = planning.make(self._experiments, self._store).jobs
+        elsewhere = failures.read(self._folder) if self._folder is not None else {}
+        for job in found:
+            if job.run.key in elsewhere:
+                self._fail(job, elsewhere[job.run.key])
         jobs = {job.run: job for job in found if not self._is_hopeless(job)} | self._running
         weight = chains(jobs.values())
         self._jobs = dict(sorted(jobs.items(), key=lambda item: -weight[item[0]]))
@@ -170,10 +177,16 @@ class _Work:
             self._reporter.say(f"{self._reporter.name(job.run)}: {outcome.reason}, {beside}: tried again alone")
             self._alone.add(job.run)
             return True
-        self._failed[job.run] = outcome.reason
-        for watcher in self._watchers:
-            watcher.fail(job, outcome.reason)
+        if self._folder is not None:
+            failures.leave(self._folder, job.run.key, outcome.reason)
+        self._fail(job, outcome.reason)
         return False
+
+    def _fail(self, job: Job, reason: str) -> None:
+        if job.run not in self._failed:
+            self._failed[job.run] = reason
+            for watcher in self._watchers:
+                watcher.fail(job, reason)
 
     def _finish(self, job: Job, seconds: float | None) -> bool:
         """It is done, here in so many seconds or elsewhere; False where others cannot be done for it."""
