@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from lt_sweeps import datafiles, origins
-from lt_sweeps.cells import Cell, budgets, described, kept_as, level_name, title
+from lt_sweeps.cells import Cell, budgets, described, kept_as, level_names, title
 from lt_sweeps.config import Mistake
 from lt_sweeps.execution import agent, failures
 from lt_sweeps.execution import plan as planning
@@ -122,14 +122,11 @@ def _execute(cells: Sequence[Cell], store: Store, journal: Journal, folder: Path
     from lt_sweeps.execution.run import execute
 
     experiments = [c.experiment for c in cells]
-    swept = table.swept_columns(experiments)
-    names: dict[Node, str] = {}
-    for experiment in experiments:
-        for level, train in enumerate(experiment.levels):
-            names.setdefault(train, level_name(experiment, level, swept))
     config = cells[0].config
     data_dir = Path(config.paths.data_dir).expanduser()
-    return execute(experiments, store, data_dir, config.trainer, Reporter(names), journal, folder=folder)
+    return execute(
+        experiments, store, data_dir, config.trainer, Reporter(level_names(experiments)), journal, folder=folder
+    )
 
 
 def _told(plan: Plan) -> str:

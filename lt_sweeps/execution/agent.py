@@ -34,13 +34,14 @@ def work(folder: Path, processes: int | None = None, patience: float = PATIENCE)
     trainer = TrainerConfig(**told["trainer"])
     if processes is not None:
         trainer = replace(trainer, processes=processes)
-    experiments = [_experiment(past) for past in archive.cells(folder)]
+    experiments = [experiment(past) for past in archive.cells(folder)]
     store = Store(folder.parent / "store")
     execute(experiments, store, Path(told["data_dir"]), trainer, Reporter({}), folder=folder, patience=patience)
 
 
-def _experiment(past: archive.Past) -> Experiment:
-    experiment = build(past.config, past.swept)
-    if tuple(run.key for run in experiment.levels) != past.keys:
+def experiment(past: archive.Past) -> Experiment:
+    """A cell as it was planned. Raises Mistake where the code has changed since."""
+    found = build(past.config, past.swept)
+    if tuple(run.key for run in found.levels) != past.keys:
         raise Mistake(f"{past.folder}: was planned by other code than is here now; the same command plans it again")
-    return experiment
+    return found

@@ -11,7 +11,6 @@ from lt_sweeps.execution.chains import chains
 from lt_sweeps.execution.plan import Job
 from lt_sweeps.execution.watcher import History
 from lt_sweeps.graph import Train
-from lt_sweeps.keys import Node
 from lt_sweeps.output import printable
 from lt_sweeps.store.store import Record
 
@@ -23,7 +22,7 @@ ESTIMATE_EVERY = 2.0
 class Reporter:
     """Tells what is running, its level, step and accuracy, and the time that is left."""
 
-    def __init__(self, names: Mapping[Node, str], out: TextIO | None = None) -> None:
+    def __init__(self, names: Mapping[Train, str], out: TextIO | None = None) -> None:
         self._names = names
         self._out = out or sys.stdout
         self._live = self._out.isatty()

@@ -12,6 +12,7 @@ import os
 import platform
 import threading
 import time
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -77,11 +78,12 @@ class Leases:
         return False
 
     def tell(self, key: str, step: int) -> None:
-        """How far the work is; written down with the next sign of life."""
-        with self._lock:
+        """How far the work is."""
+        with self._lock, suppress(OSError):
             if key in self._held:
                 descriptor, me = self._held[key]
                 self._held[key] = descriptor, replace(me, step=step)
+                _write(*self._held[key])
 
     def release(self, key: str) -> None:
         """The work is done, or given up."""
@@ -90,11 +92,9 @@ class Leases:
                 return
             descriptor, _ = self._held.pop(key)
             path = self._folder / key
-            try:
+            with suppress(OSError):
                 if os.path.samestat(os.fstat(descriptor), path.stat()):  # else it was taken over meanwhile
                     path.unlink()
-            except OSError:
-                pass
             os.close(descriptor)
 
     def holders(self) -> dict[str, Holder]:
@@ -126,10 +126,8 @@ class Leases:
         while not self._stop.wait(self._beat):
             with self._lock:
                 for descriptor, me in self._held.values():
-                    try:
+                    with suppress(OSError):  # a full disk, a folder out of reach: at worst others do the work too
                         _write(descriptor, me)
-                    except OSError:
-                        continue  # a full disk, a folder out of reach: at worst somebody else does the work too
 
     def _is_gone(self, key: str) -> bool:
         """Whether the holder is dead or silent, and its lease was put away."""
