@@ -22,11 +22,6 @@ COMMANDS = {  # verb -> where its `main` is
     "ticket": "tickets.commands",
     "check": "check.command",
 }
-    "status": "status",
-    "list": "listing",
-    "ticket": "tickets.commands",
-    "check": "check.command",
-}  # verb -> where its `main` is
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
