@@ -80,6 +80,8 @@ class RecipeConfig:
     std: list[float] = field(default_factory=list)
     augment: list[Any] = field(default_factory=list)  # names, or {name: ..., args: {...}}
     eval_every: str = MISSING
+    # How many equal parts of a batch have their own batch statistics; per-device batch normalisation of N devices is N.
+    batchnorm_groups: int = 1
 
 
 @dataclass
@@ -159,6 +161,7 @@ class TrainerConfig:
     threads: int = 1  # of each process
     workers: int | None = None  # processes that decode image files; None: as many as processor cores, 16 at most
     deterministic: bool = True
+    devices: int = 1  # that train one ticket together
 
 
 @dataclass

@@ -35,6 +35,7 @@ CHOICES = {
 RANGES: dict[str, tuple[float, float]] = {
     "recipe.batch_size": (1, math.inf),
     "recipe.validation": (0, math.inf),
+    "recipe.batchnorm_groups": (1, math.inf),
     "recipe.clip_norm": (1e-12, math.inf),
     "prune.rate": (1e-6, 1 - 1e-6),
     "prune.levels": (0, 1000),
@@ -49,6 +50,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "trainer.workers_per_device": (1, 64),
     "trainer.threads": (1, 1024),
     "trainer.workers": (0, 1024),
+    "trainer.devices": (1, 1024),
     "dataset.classes": (2, math.inf),
     "model.width": (1e-6, math.inf),
 }
