@@ -105,16 +105,10 @@ class Ranks:
 ALONE = Ranks()
 
 
-def join(devices: int, device: torch.device) -> Ranks:
-    """Meet the other ranks that torch.distributed.run has started; a single device needs none.
-
-    Raises RuntimeError where there are not as many processes as devices.
-    """
-    if devices == 1:
+def join(device: torch.device) -> Ranks:
+    """Meet the other ranks, if torch.distributed.run has started this process as one of several."""
+    if not dist.is_torchelastic_launched() or int(os.environ["WORLD_SIZE"]) == 1:
         return ALONE
-    there = int(os.environ.get("WORLD_SIZE", "1"))
-    if there != devices:
-        raise RuntimeError(f"trainer.devices={devices}: this process is one of {there}; start them with torchrun")
     if device.type == "cuda":
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
     if not dist.is_initialized():
