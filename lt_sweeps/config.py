@@ -161,7 +161,6 @@ class TrainerConfig:
     threads: int = 1  # of each process
     workers: int | None = None  # processes that decode image files; None: as many as processor cores, 16 at most
     deterministic: bool = True
-    devices: int = 1  # that train one ticket together
 
 
 @dataclass

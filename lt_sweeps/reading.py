@@ -50,7 +50,6 @@ RANGES: dict[str, tuple[float, float]] = {
     "trainer.workers_per_device": (1, 64),
     "trainer.threads": (1, 1024),
     "trainer.workers": (0, 1024),
-    "trainer.devices": (1, 1024),
     "dataset.classes": (2, math.inf),
     "model.width": (1e-6, math.inf),
 }

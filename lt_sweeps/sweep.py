@@ -162,6 +162,12 @@ def _require_devices(cells: Sequence[Cell]) -> None:
     if trainer.processes == 0 and most > 1:
         raise Mistake(f"trainer.processes=0: trainer.devices={most} needs processes of its own")
     slots(trainer, most)
+    asked: dict[tuple[str, ...], int] = {}
+    for c in cells:
+        first = asked.setdefault(tuple(run.key for run in c.experiment.levels), c.config.trainer.devices)
+        if first != c.config.trainer.devices:
+            print(f"note: trainer.devices makes no other trainings: what several cells ask for is done on {first}")
+            break
 
 
 def _write(

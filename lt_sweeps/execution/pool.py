@@ -68,7 +68,11 @@ class Pool:
 
     def room(self, job: Job) -> bool:
         """Whether a worker of this many devices is idle, or there are slots for a new one."""
-        return self._idle(job.devices) is not None or self._chosen(job.devices, idle=True) is not None
+        return self.idle(job) or self._chosen(job.devices, idle=True) is not None
+
+    def idle(self, job: Job) -> bool:
+        """Whether a worker of this many devices has nothing to do."""
+        return self._idle(job.devices) is not None
 
     def give(self, job: Job) -> None:
         """To an idle worker, or a new one, which may take the place of idle ones of another size."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import json
 import os
 import signal
 import subprocess
@@ -124,7 +125,12 @@ WAYS = {
 
 def test_a_worker_dies_alone(tmp_path: Path) -> None:
     """However it dies: its cell is lost, all others are done, and a rerun tries that one again."""
-    words = ["model=custom", "model._target_=watched.Mortal", f"+model.args.how={','.join([*WAYS, 'live'])}", "seed=0,1"]
+    words = [
+        "model=custom",
+        "model._target_=watched.Mortal",
+        f"+model.args.how={','.join([*WAYS, 'live'])}",
+        "seed=0,1",
+    ]
     said = sweep(tmp_path, *words, code=1)
     status = {(row["model.args.how"], row["level"]): row["status"] for row in rows(tmp_path)}
     assert {how for how, level in status if status[how, level] == "done"} == {"live"}
@@ -172,3 +178,10 @@ def test_a_sweep_that_is_terminated_checkpoints_and_continues(tmp_path: Path) ->
     again = sweep(tmp_path / "broken", *long, processes=1)
     assert "continues at step" in again
     assert content(tmp_path / "broken") == content(tmp_path / "whole")
+
+
+def test_trainings_on_one_device_and_on_two_share_a_sweep(tmp_path: Path) -> None:
+    said = sweep(tmp_path, "seed=1,2", "trainer.devices=${seed}", processes=2)
+    assert [row["status"] for row in rows(tmp_path)] == ["done"] * 6
+    prints = [json.loads(path.read_bytes())["fingerprint"] for path in (tmp_path / "store" / "record").rglob("*.json")]
+    assert {told.get("devices", 1) for told in prints} == {1, 2}, said
