@@ -25,7 +25,8 @@ class Ranks:
 
     rank: int = 0
     world: int = 1
-    talk: Any = None  # the group of processes on the CPU, in which everything but tensors of a step is told
+    talk: Any = None  # the processes as a group on the CPU, wherever the tensors of a step are
+    wait: Any = None  # the same, for those who wait for something to do
 
     @property
     def share(self) -> Share:
@@ -93,12 +94,12 @@ class Ranks:
             assert content is not None
             return content
         length = torch.tensor(len(content or b""))
-        dist.broadcast(length, 0, group=self.talk)
+        dist.broadcast(length, 0, group=self.wait)
         told = torch.empty(int(length), dtype=torch.uint8)
         if content:
             told.copy_(torch.frombuffer(bytearray(content), dtype=torch.uint8))
         if len(told):
-            dist.broadcast(told, 0, group=self.talk)
+            dist.broadcast(told, 0, group=self.wait)
         return told.numpy().tobytes()
 
 
@@ -113,5 +114,5 @@ def join(device: torch.device) -> Ranks:
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
     if not dist.is_initialized():
         dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=PATIENCE)
-    talk = dist.new_group(backend="gloo", timeout=BETWEEN_TRAININGS)
-    return Ranks(dist.get_rank(), dist.get_world_size(), talk)
+    talk, wait = (dist.new_group(backend="gloo", timeout=timeout) for timeout in (PATIENCE, BETWEEN_TRAININGS))
+    return Ranks(dist.get_rank(), dist.get_world_size(), talk, wait)

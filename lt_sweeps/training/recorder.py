@@ -92,6 +92,7 @@ class Recorder:
     def leave(self, state: State, optimizer: list[dict[str, Any]]) -> NoReturn:
         """Checkpoint this state of the network and of its optimizer, and raise Left."""
         self._save(state, optimizer)
+        self._ranks.any(True)  # the first process to end is the end of all, and rank 0 may still be saving
         raise Left(self.progress.step)
 
     def _save(self, state: State, optimizer: list[dict[str, Any]]) -> None:
