@@ -62,6 +62,11 @@ def read(composed: Any) -> Config:
         plain: Any = OmegaConf.to_container(ours, resolve=True, throw_on_missing=True)
     except OmegaConfBaseException as error:
         raise Mistake(explain(error)) from None
+    return checked(plain)
+
+
+def checked(plain: Mapping[str, Any]) -> Config:
+    """The config that plain, resolved values make. Raises Mistake."""
     config: Config = _build(Config, plain, "")
     for where, allowed in CHOICES.items():
         value = _get(config, where)

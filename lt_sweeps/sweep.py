@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from lt_sweeps import datafiles, origins
-from lt_sweeps.cells import Cell, budgets, described, kept_as, level_names, title
+from lt_sweeps.cells import Cell, budgets, described, distinct, kept_as, level_names, title
 from lt_sweeps.config import Mistake
 from lt_sweeps.execution import agent, failures
 from lt_sweeps.execution import plan as planning
@@ -31,6 +31,7 @@ def run(cells: Sequence[Cell], command: str, *, only_plan: bool = False) -> None
 
     Everything that can be wrong is found before the first training. Raises Mistake, and Failed at the very end.
     """
+    cells = distinct(cells)
     first = cells[0].config
     _refuse_mixed(cells)
     choose.check(first.logger)

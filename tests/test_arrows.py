@@ -25,7 +25,7 @@ LAYERS = (
     ("experiment",),
     ("execution",),
     ("loggers",),
-    ("cells",),
+    ("cells", "composing"),
     ("opened", "tickets", "sweep", "check"),
     ("main", "cli"),
 )
@@ -49,6 +49,7 @@ WITHOUT_TORCH = (
     "lt_sweeps.registry",
     "lt_sweeps.experiment",
     "lt_sweeps.execution.failures",
+    "lt_sweeps.composing",
     "lt_sweeps.execution.plan",
     "lt_sweeps.report.table",
     "lt_sweeps.loggers.journal",

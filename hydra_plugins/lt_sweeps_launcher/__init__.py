@@ -27,12 +27,16 @@ ConfigStore.instance().store(group="hydra/launcher", name="lt_sweeps", node=LtSw
 class LtSweepsLauncher(Launcher):
     """One process, the union of all cells, each distinct training once."""
 
+    checks_cells = True  # so that a sweeper need not compose them all before
+
     def __init__(self, only_plan: bool = False) -> None:
         self.only_plan = only_plan
 
     def setup(self, *, hydra_context: Any, task_function: Any, config: Any) -> None:
         """Hydra hands over how to compose a job."""
-        self.loader, self.config = hydra_context.config_loader, config
+        from lt_sweeps.composing import Composer
+
+        self.composer = Composer(hydra_context.config_loader, config)
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         """All cells are checked before the first is trained. Raises Mistake, and Failed at the very end."""
@@ -41,16 +45,13 @@ class LtSweepsLauncher(Launcher):
         from lt_sweeps import sweep
         from lt_sweeps.cells import cell
         from lt_sweeps.main import command
-        from lt_sweeps.reading import read
+        from lt_sweeps.reading import checked
 
-        composed = [self.loader.load_sweep_config(self.config, list(words)) for words in job_overrides]
+        composed = [self.composer.values(words) for words in job_overrides]
         cells = [
-            cell(read(config), dict(word.lstrip("+~").split("=", 1) for word in words if "=" in word))
-            for config, words in zip(composed, job_overrides, strict=True)
+            cell(checked(values), dict(word.lstrip("+~").split("=", 1) for word in words if "=" in word))
+            for values, words in zip(composed, job_overrides, strict=True)
         ]
         sweep.run(cells, command(sys.argv[1:]), only_plan=self.only_plan)
         done = JobStatus.COMPLETED
-        return [
-            JobReturn(overrides=list(words), cfg=config, status=done, _return_value=None)
-            for config, words in zip(composed, job_overrides, strict=True)
-        ]
+        return [JobReturn(overrides=list(words), status=done, _return_value=None) for words in job_overrides]

@@ -109,6 +109,8 @@ def stored(store: Store, run: Train) -> Record | None:
 
 def _mark_blocked(plan: Plan, union: Iterable[Train]) -> None:
     """`union` is children first, so one pass is enough."""
+    if all(record["result"]["status"] == "done" for record in plan.records.values()):
+        return
     for run in union:
         for node in topological([run.ticket], stop=lambda node: isinstance(node, Train)):
             if isinstance(node, Train):
