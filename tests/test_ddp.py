@@ -36,8 +36,8 @@ from lt_sweeps.training.recorder import state_digest
 HERE = Path(__file__).parent
 RANKS = 2
 CPU = Hardware("cpu", False)
-# Sums over ranks round otherwise than sums in one process, and training makes that grow: to 167 units of rounding in the
-# worst of these trainings (ResNet-20; measured in single and in double precision). This many are 9e-13 in double
+# Sums over ranks round otherwise than sums in one process, and training makes that grow: to 167 units of rounding in
+# the worst of these trainings (ResNet-20; measured in single and in double precision). This many are 9e-13 in double
 # precision, where a wrong share, sum, draw or statistic is 9e-6 and more (tried).
 UNITS = 4096
 PRECISIONS = {"32-true": torch.float32, "64-true": torch.float64}
