@@ -16,10 +16,11 @@ from lt_sweeps.cells import cell
 from lt_sweeps.config import CONF, Config, Mistake
 from lt_sweeps.output import Unbreakable
 from lt_sweeps.reading import read
+from lt_sweeps.store.store import is_full
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command line; returns the exit code: 0, 1 if a training failed, 2 for a mistake, 130 if interrupted."""
+    """Run a command line; returns the exit code: 0, 1 for a failure, 2 for a mistake, 130 if interrupted."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     return answered(lambda: _run(given))
 
@@ -44,6 +45,11 @@ def answered(run: Callable[[], int]) -> int:
             print("\nterminated; the same command continues where this one was", file=sys.stderr)
         raise
     except OSError as error:
+        if is_full(error):
+            where = f"{error.filename}: " if error.filename else ""
+            again = "make room, and the same command continues where this one was"
+            print(f"\nlt_sweeps: {where}{error.strerror}; {again}", file=sys.stderr)
+            return 1
         if error.filename is None:
             raise
         return _refuse(f"{error.filename}: {error.strerror}; can paths.output_dir be written to?")

@@ -19,7 +19,7 @@ from lt_sweeps.execution.worker import Disagreement, Worker
 from lt_sweeps.experiment import Experiment
 from lt_sweeps.graph import Train, topological
 from lt_sweeps.keys import Node
-from lt_sweeps.store.store import Missing, Store
+from lt_sweeps.store.store import Missing, Store, is_full
 
 
 def execute(
@@ -69,6 +69,8 @@ def execute(
             except Mistake:
                 raise
             except Exception as error:
+                if is_full(error):
+                    raise
                 failed[job.run] = f"{type(error).__name__}: {error}".splitlines()[0]
                 for watcher in watchers:
                     watcher.fail(job, failed[job.run])
