@@ -118,13 +118,14 @@ class Store:
         result: Mapping[str, Any],
         blobs: Mapping[str, bytes],
         fingerprint: Mapping[str, Any],
+        ahead: Mapping[str, str] | None = None,
     ) -> Record:
-        """Write blobs, then the record. From here on the node is done."""
+        """Write blobs, then the record: the node is done. `ahead` identifies sources that are committed only later."""
         names = {name: self.put(content) for name, content in sorted(blobs.items())}
         told = {
             "key": key,
             "node": dict(node),
-            "sources": {source: self.identity(source) for source in sorted(sources)},
+            "sources": {source: (ahead or {}).get(source) or self.identity(source) for source in sorted(sources)},
             "result": dict(result),
             "blobs": names,
             "fingerprint": dict(fingerprint),
