@@ -86,9 +86,16 @@ class Calm:
 
     runs: Path
     tree: Tree
-    operations: int
-    trainings: int
     told: Any
+
+    @property
+    def events(self) -> list[tuple[str, str]]:
+        """Every operation and its path, in order."""
+        return [(event, path) for event, path in self.told["events"]]
+
+    @property
+    def operations(self) -> int:
+        return len(self.told["events"])
 
 
 def tree(runs: Path) -> Tree:

@@ -92,7 +92,8 @@ def _append(log: str, line: list[Any]) -> None:
 
 def child(asked: dict[str, Any], commands: list[list[Cell]], answer: str) -> int:
     """What the forked process does; returns its exit code."""
-    out, errors, told = io.StringIO(), io.StringIO(), {"fired": False, "count": 0}
+    out, errors = io.StringIO(), io.StringIO()
+    told: dict[str, Any] = {"fired": False, "events": []}
     fault = asked.get("fault") or {}
     logged(asked["log"])
     match fault.get("kind"):
@@ -103,8 +104,8 @@ def child(asked: dict[str, Any], commands: list[list[Cell]], answer: str) -> int
             counted.watch(Path(asked["root"]), seen)
         case "size":
             resource.setrlimit(resource.RLIMIT_FSIZE, (fault["bytes"], resource.RLIM_INFINITY))
-        case "count":
-            counted.watch(Path(asked["root"]), counted.count_all(lambda count: told.update(count=count)))
+        case "none":
+            counted.watch(Path(asked["root"]), counted.noted(told["events"]))
     with redirect_stdout(out), redirect_stderr(errors):
         try:
             code = run(commands, asked["root"], asked.get("whole", False))
