@@ -10,7 +10,8 @@ from lt_sweeps import origins
 from lt_sweeps.archive import GIVEN
 from lt_sweeps.config import Config
 from lt_sweeps.experiment import Experiment, build
-from lt_sweeps.report.table import unusual
+from lt_sweeps.graph import Train
+from lt_sweeps.report import table
 from lt_sweeps.ticket_files.card import Card
 
 
@@ -60,12 +61,24 @@ def title(experiments: Sequence[Experiment]) -> str:
     return f"{models} on {datasets}"
 
 
-def level_name(experiment: Experiment, level: int, swept: Sequence[str]) -> str:
-    """The cell and level that show a training; the dense one says only what matters to it."""
-    labels = experiment.labels
-    words = [labels["model"], labels["dataset"], f"seed={labels['seed']}"]
-    if level:
-        words += unusual(labels)
-    told = [name for name in swept if level or name.partition(".")[0] == "corruption"]
-    words += [f"{name}={experiment.swept[name]}" for name in told if name in experiment.swept]
-    return " ".join([*words, f"level {level}"])
+def cell_names(experiments: Sequence[Experiment]) -> list[str]:
+    """What each cell of a sweep is called."""
+    swept = table.swept_columns(experiments)
+    return [_named(experiment, swept) for experiment in experiments]
+
+
+def level_names(experiments: Sequence[Experiment]) -> dict[Train, str]:
+    """The first cell and level that show a training; the dense one says only what matters to it."""
+    swept = table.swept_columns(experiments)
+    data = [name for name in swept if name.partition(".")[0] == "corruption"]
+    found: dict[Train, str] = {}
+    for e in experiments:
+        for level, run in enumerate(e.levels):
+            found.setdefault(run, f"{_named(e, swept) if level else _named(e, data, dense=True)} level {level}")
+    return found
+
+
+def _named(e: Experiment, told: Sequence[str], *, dense: bool = False) -> str:
+    words = [e.labels["model"], e.labels["dataset"], f"seed={e.labels['seed']}"]
+    words += [] if dense else table.unusual(e.labels)
+    return " ".join([*words, *(f"{name}={e.swept[name]}" for name in told if name in e.swept)])

@@ -153,7 +153,10 @@ class TrainerConfig:
     """The hardware: nothing here changes what a result means."""
 
     accelerator: str = "auto"
-    threads: int = 1
+    devices: int = 1  # that one training takes; of all trainer settings the only one that cells may differ in
+    processes: int | None = None  # trainings at a time; None: what cores or GPUs allow; 0: one, in this very process
+    workers_per_device: int = 1  # processes that share a GPU
+    threads: int = 1  # of each process
     workers: int | None = None  # processes that decode image files; None: as many as processor cores, 16 at most
     deterministic: bool = True
 

@@ -29,6 +29,7 @@ class Experiment:
     published: tuple[int, int]  # training and test examples, as the data set's configuration says
     count_excluded: bool
     on_empty: str
+    devices: int = 1  # that each of its trainings takes: hardware, in no key
 
 
 def build(config: Config, swept: Mapping[str, str] | None = None) -> Experiment:
@@ -72,6 +73,7 @@ def _build(config: Config, swept: dict[str, str]) -> Experiment:
         published=(config.dataset.train, config.dataset.test),
         count_excluded=config.prune.count_excluded,
         on_empty=config.prune.on_empty,
+        devices=config.trainer.devices,
     )
 
 

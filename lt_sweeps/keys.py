@@ -65,13 +65,14 @@ class Spec:
         hints = get_type_hints(cls)
         if unknown := sorted(told.keys() - hints.keys()):
             raise TypeError(f"{cls.__name__} has no {unknown[0]}")
-        return cls(**{name: _restored(value, hints[name]) for name, value in told.items()})
+        return cls(**{name: restored(value, hints[name]) for name, value in told.items()})
 
 
-def _restored(value: Any, hint: Any) -> Any:
+def restored(value: Any, hint: Any) -> Any:
+    """A field's value from its canonical form, by the field's type."""
     inner = [hint, *get_args(hint)]
     if isinstance(value, list):
-        return tuple(_restored(item, next(iter(get_args(hint)), None)) for item in value)
+        return tuple(restored(item, next(iter(get_args(hint)), None)) for item in value)
     spec = next((kind for kind in inner if isinstance(kind, type) and issubclass(kind, Spec)), None)
     return spec.restored(value) if spec is not None and isinstance(value, dict) else value
 

@@ -8,7 +8,8 @@ import re
 import shlex
 import signal
 import sys
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NoReturn
 
 from lt_sweeps import sweep
@@ -16,11 +17,11 @@ from lt_sweeps.cells import cell
 from lt_sweeps.config import CONF, Config, Mistake
 from lt_sweeps.output import Unbreakable
 from lt_sweeps.reading import read
-from lt_sweeps.store.store import is_full
+from lt_sweeps.store.disk import is_full, no_room
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command line; returns the exit code: 0, 1 for a failure, 2 for a mistake, 130 if interrupted."""
+    """Run a command line; returns the exit code: 0, 1 if a training failed, 2 for a mistake, 130 if interrupted."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     return answered(lambda: _run(given))
 
@@ -28,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def answered(run: Callable[[], int]) -> int:
     """Whatever a command comes to, as an exit code and, where it is a mistake, one line."""
     try:
-        with contextlib.redirect_stdout(Unbreakable(sys.stdout)):  # type: ignore[type-var]
+        with contextlib.redirect_stdout(Unbreakable(sys.stdout)), _leaving_in_order():  # type: ignore[type-var]
             code = run()
             sys.stdout.flush()
         return code
@@ -41,18 +42,36 @@ def answered(run: Callable[[], int]) -> int:
         print("\ninterrupted; the same command continues where this one was", file=sys.stderr)
         return 130
     except SystemExit as left:
-        if left.code == 128 + signal.SIGTERM:
+        if left.code in (128 + signal.SIGTERM, 128 + signal.SIGHUP):
             print("\nterminated; the same command continues where this one was", file=sys.stderr)
         raise
     except OSError as error:
         if is_full(error):
-            where = f"{error.filename}: " if error.filename else ""
-            again = "make room, and the same command continues where this one was"
-            print(f"\nlt_sweeps: {where}{error.strerror}; {again}", file=sys.stderr)
-            return 1
+            return _refuse(no_room(error))
         if error.filename is None:
             raise
         return _refuse(f"{error.filename}: {error.strerror}; can paths.output_dir be written to?")
+
+
+@contextlib.contextmanager
+def _leaving_in_order() -> Iterator[None]:
+    """To be terminated, or hung up on, is an exception, as to be interrupted is: work under way is put in order."""
+
+    def leave(signum: int, _: object) -> NoReturn:
+        raise SystemExit(128 + signum)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+    for number, handler in before.items():
+        if handler != signal.SIG_IGN:  # as under nohup
+            signal.signal(number, leave)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _refuse(line: str) -> int:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from lt_sweeps import datafiles, origins
-from lt_sweeps.cells import Cell, budgets, described, kept_as, level_name, title
-from lt_sweeps.config import Config, Mistake
+from lt_sweeps.cells import Cell, budgets, described, kept_as, level_names, title
+from lt_sweeps.config import Mistake
+from lt_sweeps.execution import agent, failures
 from lt_sweeps.execution import plan as planning
 from lt_sweeps.execution.plan import Plan
+from lt_sweeps.execution.slots import gpus, slots
 from lt_sweeps.keys import Node, digest
 from lt_sweeps.loggers import choose, entries
 from lt_sweeps.loggers.journal import Journal
@@ -29,9 +32,7 @@ def run(cells: Sequence[Cell], command: str, *, only_plan: bool = False) -> None
     Everything that can be wrong is found before the first training. Raises Mistake, and Failed at the very end.
     """
     first = cells[0].config
-    for group in ("paths", "trainer", "logger"):
-        if any(getattr(c.config, group) != getattr(first, group) for c in cells):
-            raise Mistake(f"{group} must be the same in all cells of a sweep")
+    _refuse_mixed(cells)
     choose.check(first.logger)
     experiments = [c.experiment for c in cells]
     _refuse_replicas(cells)
@@ -45,7 +46,7 @@ def run(cells: Sequence[Cell], command: str, *, only_plan: bool = False) -> None
             for card in origins.folders(c.config).values():
                 store.put(card.weights)
                 store.put(card.mask)
-        _require_accelerator(first)
+        _require_devices(cells)
     tables = _layers(cells) if plan.jobs or only_plan else []
     for line in budgets(cells):
         print(line)
@@ -53,10 +54,11 @@ def run(cells: Sequence[Cell], command: str, *, only_plan: bool = False) -> None
     if only_plan:
         print(*tables, sep="\n\n")
         return
+    _begin(cells, folder, command)
     failed: dict[Node, str] = {}
     with _journal(cells, folder, plan, store) as journal:
         if plan.jobs:
-            failed = _execute(cells, store, journal)
+            failed = _execute(cells, store, journal, folder)
             plan = planning.make(experiments, store)
         rows = _write(cells, folder, command, store, plan, failed)
         journal.close(rows, plan, failed, folder / "report.html")
@@ -64,6 +66,17 @@ def run(cells: Sequence[Cell], command: str, *, only_plan: bool = False) -> None
     _refuse_empty(cells, rows)
     if failed:
         raise Failed(f"{len(failed)} trainings failed")
+
+
+def _refuse_mixed(cells: Sequence[Cell]) -> None:
+    """One process plans and tells of all: of what is shared, only the devices of a training may differ."""
+    shared = [
+        {"paths": c.config.paths, "trainer": replace(c.config.trainer, devices=1), "logger": c.config.logger}
+        for c in cells
+    ]
+    for group, wanted in shared[0].items():
+        if any(one[group] != wanted for one in shared):
+            raise Mistake(f"{group} must be the same in all cells of a sweep")
 
 
 def _refuse_replicas(cells: Sequence[Cell]) -> None:
@@ -92,19 +105,28 @@ def _journal(cells: Sequence[Cell], folder: Path, plan: Plan, store: Store) -> J
     return Journal(choose.make(cells[0].config.logger, folder, store), told, plan, store, print)
 
 
-def _execute(cells: Sequence[Cell], store: Store, journal: Journal) -> dict[Node, str]:
+def _begin(cells: Sequence[Cell], folder: Path, command: str) -> None:
+    """Write down what is to be done, so that others can see it, and help."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for c in cells:
+        for card in origins.folders(c.config).values():
+            card.copy(folder / kept_as(card))
+    config = cells[0].config
+    agent.launch(folder, command, Path(config.paths.data_dir).expanduser(), config.trainer)
+    write(folder / "cells.json", json.dumps([described(c) for c in cells], indent=1).encode())
+    failures.clear(folder)
+
+
+def _execute(cells: Sequence[Cell], store: Store, journal: Journal, folder: Path) -> dict[Node, str]:
     from lt_sweeps.execution.reporter import Reporter
     from lt_sweeps.execution.run import execute
 
     experiments = [c.experiment for c in cells]
-    swept = table.swept_columns(experiments)
-    names: dict[Node, str] = {}
-    for experiment in experiments:
-        for level, train in enumerate(experiment.levels):
-            names.setdefault(train, level_name(experiment, level, swept))
     config = cells[0].config
     data_dir = Path(config.paths.data_dir).expanduser()
-    return execute(experiments, store, data_dir, config.trainer, Reporter(names), journal)
+    return execute(
+        experiments, store, data_dir, config.trainer, Reporter(level_names(experiments)), journal, folder=folder
+    )
 
 
 def _told(plan: Plan) -> str:
@@ -132,10 +154,14 @@ def _name(cells: Sequence[Cell]) -> str:
     return f"{models[:60]}-{budget}-{content}"
 
 
-def _require_accelerator(config: Config) -> None:
-    wanted = config.trainer.accelerator
-    if wanted == "gpu" and not any(Path("/dev").glob("nvidia[0-9]*")) and not Path("/dev/kfd").exists():
+def _require_devices(cells: Sequence[Cell]) -> None:
+    """Whether the machine has what was asked for, as far as can be seen without torch."""
+    trainer, most = cells[0].config.trainer, max(c.config.trainer.devices for c in cells)
+    if trainer.accelerator == "gpu" and not gpus() and not Path("/dev/kfd").exists():
         raise Mistake("trainer.accelerator=gpu: this machine shows no GPU; use trainer=auto or trainer=cpu")
+    if trainer.processes == 0 and most > 1:
+        raise Mistake(f"trainer.processes=0: trainer.devices={most} needs processes of its own")
+    slots(trainer, most)
 
 
 def _write(
@@ -148,15 +174,10 @@ def _write(
     rows = table.rows(experiments, plan.records, plan.blocked, failed)
     timed = {run: store.load_timing(run.key) for run in plan.records}
     seconds = {run: timing["seconds"] for run, timing in timed.items() if "seconds" in timing}
-    folder.mkdir(parents=True, exist_ok=True)
     told = budgets(cells)
     page = render(rows, title=title(experiments), sweep=folder.name, budgets=told, command=command)
     write(folder / "results.csv", table.as_csv(rows).encode())
     write(folder / "timings.csv", table.timings(experiments, seconds).encode())
-    for c in cells:
-        for card in origins.folders(c.config).values():
-            card.copy(folder / kept_as(card))
-    write(folder / "cells.json", json.dumps([described(c) for c in cells], indent=1).encode())
     write(folder / "report.html", page.encode())
     write(folder / "summary.md", summary(rows, told, command, _machines(plan)).encode())
     return rows

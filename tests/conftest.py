@@ -9,6 +9,7 @@ import pytest
 import torch
 
 torch.set_num_threads(1)
+os.environ.setdefault("LT_SWEEPS_PROCESSES", "0")  # most tests look into the process that trains; some say otherwise
 HERE = Path(__file__).parent
 
 

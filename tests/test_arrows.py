@@ -48,6 +48,7 @@ WITHOUT_TORCH = (
     "lt_sweeps.graph",
     "lt_sweeps.registry",
     "lt_sweeps.experiment",
+    "lt_sweeps.execution.failures",
     "lt_sweeps.execution.plan",
     "lt_sweeps.report.table",
     "lt_sweeps.loggers.journal",

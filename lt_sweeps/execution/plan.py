@@ -20,12 +20,22 @@ class Job:
     run: Train
     snapshots: frozenset[int]
     replay_to: int | None = None
+    devices: int = 1  # that it is done on, as the first cell that asks for it says
+
+    @property
+    def last(self) -> int:
+        """The step at which this ends."""
+        return self.run.recipe.steps if self.replay_to is None else self.replay_to
 
     @property
     def iterations(self) -> int:
         """How many steps this takes."""
-        last = self.run.recipe.steps if self.replay_to is None else self.replay_to
-        return last - self.run.ticket.start
+        return self.last - self.run.ticket.start
+
+    @property
+    def leaves(self) -> list[str]:
+        """The keys of the snapshots that this leaves in the store."""
+        return [At(self.run, step).key for step in sorted(self.snapshots)]
 
 
 @dataclass
@@ -63,12 +73,30 @@ def make(experiments: Iterable[Experiment], store: Store) -> Plan:
     _mark_blocked(plan, union)
     needed = _needed(plan, cells)
     wanted = _wanted_snapshots(needed)
+    devices: dict[Train, int] = {}
+    for cell, runs in zip(cells, per_cell, strict=True):
+        for run in runs:
+            devices.setdefault(run, cell.devices)
     for node in needed:
         if isinstance(node, Train) and node not in plan.records and node not in plan.blocked:
-            plan.jobs.append(Job(node, frozenset(wanted.get(node, set())) | _ladder(node)))
-        elif isinstance(node, At) and node.step != END and node.run in plan.records and node.key not in store:
-            plan.jobs.append(Job(node.run, frozenset({node.step}), replay_to=node.step))
+            snapshots = frozenset(wanted.get(node, set())) | _ladder(node)
+            plan.jobs.append(Job(node, snapshots, devices=devices[node]))
+        elif isinstance(node, At) and node.run in plan.records and node.step in wanted.get(node.run, ()):
+            steps = {step for step in wanted.pop(node.run) if At(node.run, step).key not in store}
+            if steps:
+                plan.jobs.append(Job(node.run, frozenset(steps), replay_to=max(steps), devices=devices[node.run]))
     return plan
+
+
+def before(jobs: Iterable[Job]) -> dict[Train, set[Train]]:
+    """For each training which of the others must be done before it can begin."""
+    runs = dict.fromkeys(job.run for job in jobs)
+
+    def sources(run: Train) -> set[Train]:
+        below = topological([run.ticket], stop=lambda node: isinstance(node, Train))
+        return {node for node in below if isinstance(node, Train) and node in runs}
+
+    return {run: sources(run) for run in runs}
 
 
 def stored(store: Store, run: Train) -> Record | None:

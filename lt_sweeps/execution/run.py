@@ -1,25 +1,35 @@
-"""A plan executed in one process: each missing training once, in an order that parents come first.
+"""A plan executed: each missing training once, after what it needs, by whatever crew there is.
 
-This is the seam for other ways to execute: whatever takes `Plan.jobs`, does each by `do`, and plans again until
-nothing is left, gets the same bytes into the store.
+The order, the number of workers and other processes that share the store change nothing in what is stored. A
+training is begun under its lease; one that somebody else is at is waited for, and adopted.
 """
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 from lt_sweeps.config import Mistake, TrainerConfig
+from lt_sweeps.execution import failures
 from lt_sweeps.execution import plan as planning
+from lt_sweeps.execution.chains import chains
+from lt_sweeps.execution.crew import Crew, Here
+from lt_sweeps.execution.outcome import Outcome
 from lt_sweeps.execution.plan import Job
+from lt_sweeps.execution.pool import Pool
 from lt_sweeps.execution.reporter import Reporter
+from lt_sweeps.execution.slots import slots
 from lt_sweeps.execution.watcher import History, Watcher
-from lt_sweeps.execution.worker import Disagreement, Worker
 from lt_sweeps.experiment import Experiment
 from lt_sweeps.graph import Train, topological
 from lt_sweeps.keys import Node
-from lt_sweeps.store.store import Missing, Store, is_full
+from lt_sweeps.store.lease import Leases
+from lt_sweeps.store.store import Record, Store
+
+LOOK_EVERY = 1.0  # seconds between two looks at what other processes are doing
 
 
 def execute(
@@ -29,72 +39,163 @@ def execute(
     trainer: TrainerConfig,
     reporter: Reporter,
     *others: Watcher,
+    folder: Path | None = None,
+    patience: float = math.inf,
 ) -> dict[Node, str]:
-    """Do everything that is missing; returns what failed, by node. Diverged and collapsed are results, not failures."""
-    watchers: tuple[Watcher, ...] = (reporter, *others)
+    """Do everything that is missing; returns what failed, by node. Diverged and collapsed are results, not failures.
 
-    def on_step(step: int, history: History) -> None:
-        for watcher in watchers:
-            watcher.step(step, history)
+    `folder` is the sweep's, where workers leave their logs and whoever else works on it sees what failed; without one,
+    or where `trainer.processes` is 0, all is done in this process. `patience` is for how many seconds to wait where
+    other processes are at all that could be done. Raises Mistake.
+    """
+    plan = planning.make(experiments, store)
+    if not plan.jobs:
+        return {}
+    with ExitStack() as stack:
+        crew: Crew
+        if trainer.processes == 0 or folder is None:
+            crew = stack.enter_context(Here(store, data_dir, trainer, reporter.say))
+        else:
+            most = max(job.devices for job in plan.jobs)
+            pool = Pool(slots(trainer, most), store, data_dir, trainer, folder / "logs", reporter.say)
+            crew = stack.enter_context(pool)
+            waits = planning.before(plan.jobs)
+            pool.warm([job.devices for job in plan.jobs if not waits[job.run]])
+        leases = stack.enter_context(Leases(store.root))
+        work = _Work(experiments, store, data_dir, crew, leases, reporter, (reporter, *others), folder, patience)
+        return work.done()
 
-    worker = Worker(store, data_dir, trainer, reporter.say)
-    failed: dict[Node, str] = {}
-    while True:
-        for node in topological(run for cell in experiments for run in cell.levels):
-            worker.values.check(node)
-        plan = planning.make(experiments, store)
-        jobs = [job for job in plan.jobs if not _hopeless(job, failed)]
-        if not jobs:
-            return failed
-        wanted = {job.run for job in jobs}
-        for experiment in experiments:
-            for data in {run.data for run in experiment.levels if run in wanted}:
-                worker.values.require(data, experiment.published)
-        reporter.expect(jobs)
-        for job in jobs:
-            if _hopeless(job, failed) or not _ready(job, store) or _done_elsewhere(job, store):
-                reporter.skip()
+
+class _Work:
+    """The state of a sweep under way."""
+
+    def __init__(
+        self,
+        experiments: Sequence[Experiment],
+        store: Store,
+        data_dir: Path,
+        crew: Crew,
+        leases: Leases,
+        reporter: Reporter,
+        watchers: Sequence[Watcher],
+        folder: Path | None,
+        patience: float,
+    ) -> None:
+        from lt_sweeps.execution.checks import Checks
+
+        self._experiments, self._store, self._crew, self._leases = experiments, store, crew, leases
+        self._reporter, self._watchers, self._folder, self._patience = reporter, watchers, folder, patience
+        self._checks = Checks(experiments, store, data_dir)
+        self._failed: dict[Node, str] = {}
+        self._jobs: dict[Train, Job] = {}  # all that is not done, what holds up most first
+        self._running: dict[Train, Job] = {}
+        self._alone: set[Train] = set()  # what had too little memory beside others
+
+    def done(self) -> dict[Node, str]:
+        """Plan and work until nothing is left, or nothing but what others are at."""
+        idle_since = time.monotonic()
+        self._plan()
+        while self._jobs and time.monotonic() - idle_since < self._patience:
+            as_planned = self._begin()
+            if self._running:
+                for job, outcome in self._crew.wait(self._on_step, LOOK_EVERY):
+                    del self._running[job.run]
+                    as_planned &= self._settle(job, outcome)
+                    self._leases.release(job.run.key)
+                idle_since = time.monotonic()
+            elif self._jobs and as_planned:
+                time.sleep(LOOK_EVERY)
+            if not as_planned:
+                self._plan()
+        return self._failed
+
+    def _plan(self) -> None:
+        """What is to do; begun anew where something was not what the last plan expected."""
+        found = planning.make(self._experiments, self._store).jobs
+        elsewhere = failures.read(self._folder) if self._folder is not None else {}
+        for job in found:
+            if job.run.key in elsewhere:
+                self._fail(job, elsewhere[job.run.key])
+        jobs = {job.run: job for job in found if not self._is_hopeless(job)} | self._running
+        weight = chains(jobs.values())
+        self._jobs = dict(sorted(jobs.items(), key=lambda item: -weight[item[0]]))
+        self._before = planning.before(jobs.values())
+        self._checks.given()
+        self._checks.data(self._jobs)
+        self._reporter.expect(jobs.values())
+
+    def _is_hopeless(self, job: Job) -> bool:
+        return bool(self._failed) and any(node in self._failed for node in topological([job.run]))
+
+    def _begin(self) -> bool:
+        """Give the crew what it has room for; False where there must be a new plan."""
+        as_planned = True
+        for run, job in list(self._jobs.items()):
+            if run in self._running or not self._jobs.keys().isdisjoint(self._before[run]):
                 continue
-            for watcher in watchers:
-                watcher.begin(job)
-            began = time.monotonic()
-            try:
-                record = worker.do(job, on_step)
-            except Missing:
-                break  # something in the store was damaged: plan again, and compute it again
-            except Disagreement as reason:
-                reporter.say(f"{job.run}: {reason}: it, and what was made from it, is computed again")
-                store.discard(job.run.key)
-                break
-            except Mistake:
-                raise
-            except Exception as error:
-                if is_full(error):
-                    raise
-                failed[job.run] = f"{type(error).__name__}: {error}".splitlines()[0]
-                for watcher in watchers:
-                    watcher.fail(job, failed[job.run])
-            else:
-                seconds = time.monotonic() - began
-                for watcher in watchers:
-                    watcher.finish(job, record, seconds)
+            if self._running and not self._alone.isdisjoint([run, *self._running]):
+                continue
+            if not self._crew.room(job):
+                break  # what holds up less would keep a training on several devices waiting for ever
+            mine = self._leases.take(run.key, self._reporter.name(run), job.last)
+            if self._is_done(job):
+                as_planned &= self._finish(job, None)
+            elif mine:
+                self._running[run] = job
+                for watcher in self._watchers:
+                    watcher.begin(job)
+                self._crew.give(job)
+                continue
+            self._leases.release(run.key)
+        return as_planned
 
+    def _on_step(self, job: Job, step: int, history: History) -> None:
+        self._leases.tell(job.run.key, step)
+        for watcher in self._watchers:
+            watcher.step(job, step, history)
 
-def _ready(job: Job, store: Store) -> bool:
-    """Whether what a job starts from was computed; what diverged or collapsed blocks it."""
-    parents = topological([job.run.ticket], stop=lambda node: isinstance(node, Train))
-    for node in parents:
-        if isinstance(node, Train) and (
-            (record := planning.stored(store, node)) is None or record["result"]["status"] != "done"
-        ):
+    def _is_done(self, job: Job) -> bool:
+        """Whether all that a job is to leave in the store is there."""
+        if job.replay_to is None:
+            return job.run.key in self._store
+        return all(key in self._store for key in job.leaves)
+
+    def _settle(self, job: Job, outcome: Outcome) -> bool:
+        """What came of a job; False where there must be a new plan."""
+        if outcome.kind == "refused":
+            raise Mistake(outcome.reason)
+        if outcome.kind == "done":
+            return self._finish(job, outcome.seconds)
+        if outcome.kind == "again":
+            if outcome.reason:
+                told = "it, and what was made from it, is computed again"
+                self._reporter.say(f"{job.run}: {outcome.reason}: {told}")
+                self._store.discard(job.run.key)
             return False
-    return True
+        if outcome.memory and self._running:
+            beside = f"beside {len(self._running)} others"
+            self._reporter.say(f"{self._reporter.name(job.run)}: {outcome.reason}, {beside}: tried again alone")
+            self._alone.add(job.run)
+            return True
+        if self._folder is not None:
+            failures.leave(self._folder, job.run.key, outcome.reason)
+        self._fail(job, outcome.reason)
+        return False
 
+    def _fail(self, job: Job, reason: str) -> None:
+        if job.run not in self._failed:
+            self._failed[job.run] = reason
+            for watcher in self._watchers:
+                watcher.fail(job, reason)
 
-def _done_elsewhere(job: Job, store: Store) -> bool:
-    """Whether another process that shares the store has committed this training since the plan was made."""
-    return job.replay_to is None and job.run.key in store
-
-
-def _hopeless(job: Job, failed: dict[Node, str]) -> bool:
-    return bool(failed) and any(node in failed for node in topological([job.run]))
+    def _finish(self, job: Job, seconds: float | None) -> bool:
+        """It is done, here in so many seconds or elsewhere; False where others cannot be done for it."""
+        record: Record | None = None
+        if job.replay_to is None:
+            record = planning.stored(self._store, job.run)
+            if record is None:
+                return False
+        self._jobs.pop(job.run, None)
+        for watcher in self._watchers:
+            watcher.finish(job, record, seconds)
+        return record is None or record["result"]["status"] == "done"

@@ -15,13 +15,13 @@ class Watcher(Protocol):
     """Follows the jobs as they are done; it must neither fail nor change them."""
 
     def begin(self, job: Job) -> None:
-        """This one is next."""
+        """This one begins; others may be under way."""
 
-    def step(self, step: int, history: History) -> None:
+    def step(self, job: Job, step: int, history: History) -> None:
         """It is at this step, and these are its evaluations so far, those before an interruption included."""
 
-    def finish(self, job: Job, record: Record | None, seconds: float) -> None:
-        """It is done and committed; a replay has no record."""
+    def finish(self, job: Job, record: Record | None, seconds: float | None) -> None:
+        """It is done and committed, here in so many seconds, or by another process; a replay has no record."""
 
     def fail(self, job: Job, reason: str) -> None:
         """It failed, and what depends on it cannot be done."""

@@ -11,8 +11,10 @@ import torch
 from lt_sweeps import masks
 from lt_sweeps.config import TrainerConfig
 from lt_sweeps.execution import plan as planning
-from lt_sweeps.execution.machine import cores, device, fingerprint
+from lt_sweeps.execution.machine import device, fingerprint
+from lt_sweeps.execution.outcome import Disagreement
 from lt_sweeps.execution.plan import Job
+from lt_sweeps.execution.slots import cores
 from lt_sweeps.execution.values import Values
 from lt_sweeps.graph import At, Train, sources, topological
 from lt_sweeps.store.formats import foretold
@@ -23,14 +25,17 @@ from lt_sweeps.training.progress import Progress, decode_progress, encode_progre
 from lt_sweeps.training.recorder import Tell
 
 
-class Disagreement(Exception):
-    """A replay did not reproduce the run that is stored."""
-
-
 class Worker:
     """Does jobs on one device, and commits them."""
 
-    def __init__(self, store: Store, data_dir: Path, trainer: TrainerConfig, tell: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        data_dir: Path,
+        trainer: TrainerConfig,
+        tell: Callable[[str], None],
+        leave: Callable[[], bool] = lambda: False,
+    ) -> None:
         torch.set_num_threads(trainer.threads)
         self.device = device(trainer.accelerator)
         accelerator = {"cuda": "gpu"}.get(self.device.type, self.device.type)

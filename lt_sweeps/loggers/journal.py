@@ -2,20 +2,18 @@
 
 One training belongs to many cells. While it goes on, its evaluations go to the first cell that shows it and whose
 earlier levels are there; to every other cell they go from the store's records, when all its levels are there. So hardly
-more than one run is open at a time, and every run is complete, whoever computed what it shows.
+more runs are open at a time than trainings are under way, and every run is complete, whoever computed what it shows.
 """
 
 from __future__ import annotations
 
-import signal
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import wraps
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Concatenate, NoReturn, ParamSpec
+from typing import Concatenate, ParamSpec
 
 from lt_sweeps.execution import plan as planning
 from lt_sweeps.execution.plan import Job, Plan
@@ -52,11 +50,6 @@ def _losing_nothing(step: Callable[Concatenate[Journal, P], None]) -> Callable[C
     return guarded
 
 
-def _leave(signum: int, _: Any) -> NoReturn:
-    """To be terminated is an exception, as to be interrupted is: runs are finished on the way out."""
-    raise SystemExit(128 + signum)
-
-
 @dataclass
 class _Cell:
     about: About
@@ -65,6 +58,16 @@ class _Cell:
     run: Run | None = None
     sent: list[Entry] = field(default_factory=list)
     logged: str = ""  # the digest of what a finished run was told
+
+
+@dataclass
+class _Live:
+    """A training under way, and the cell and level that show it."""
+
+    cell: _Cell
+    level: int
+    earlier: list[Entry]  # what the cell's run was told before
+    told: int = 0  # evaluations
 
 
 class Journal:
@@ -85,8 +88,11 @@ class Journal:
             for about, experiment in told
         }.values()
         self._failed: dict[Node, str] = {}
-        self._live: tuple[_Cell, int, list[Entry]] | None = None  # the cell, its level, and what was before it
-        self._told = 0
+        self._showing: dict[Train, list[_Cell]] = {}
+        for cell in self._cells:
+            for run in dict.fromkeys(cell.experiment.levels):
+                self._showing.setdefault(run, []).append(cell)
+        self._live: dict[Train, _Live] = {}
         if logger is not None:
             self._marks = Marks(logger.folder / "logged", logger.destination)
             say(logger.before)
@@ -96,26 +102,25 @@ class Journal:
     @_losing_nothing
     def begin(self, job: Job) -> None:
         """The first cell that can show this training as it happens does."""
-        self._live, self._told = None, 0
-        for cell in self._showing(job.run):
+        for cell in self._showing.get(job.run, []):
             self._refresh(cell)
             level = cell.experiment.levels.index(job.run)
             if job.run in cell.pending and cell.pending.isdisjoint(cell.experiment.levels[:level]):
                 earlier = self._entries(cell, level)
                 self._send(cell, earlier)
-                self._live = cell, level, earlier
+                self._live[job.run] = _Live(cell, level, earlier)
                 return
 
     @_losing_nothing
-    def step(self, step: int, history: History) -> None:
+    def step(self, job: Job, step: int, history: History) -> None:
         """Evaluations are logged as they are made."""
-        if self._live is not None and len(history) != self._told:
-            cell, level, earlier = self._live
-            self._send(cell, [*earlier, *curve(cell.experiment, level, history)])
-            self._told = len(history)
+        live = self._live.get(job.run)
+        if live is not None and len(history) != live.told:
+            self._send(live.cell, [*live.earlier, *curve(live.cell.experiment, live.level, history)])
+            live.told = len(history)
 
     @_losing_nothing
-    def finish(self, job: Job, record: Record | None, seconds: float) -> None:
+    def finish(self, job: Job, record: Record | None, seconds: float | None) -> None:
         """The live cell gets its level, and every cell that is complete now is logged."""
         if record is not None:
             self._settle(job.run, ends=record["result"]["status"] != "done")
@@ -128,8 +133,8 @@ class Journal:
 
     def _settle(self, run: Train, ends: bool) -> None:
         """The outcome of a training is known; if it `ends` the chain, so is that of all that depends on it."""
-        live, self._live = self._live, None
-        for cell in list(self._cells) if ends else self._showing(run):
+        live = self._live.pop(run, None)
+        for cell in list(self._cells) if ends else self._showing.get(run, []):
             if not cell.pending:
                 continue
             if ends:
@@ -137,8 +142,8 @@ class Journal:
             self._refresh(cell)
             if not cell.pending:
                 self._complete(cell, self._entries(cell), self._is_failed(cell))
-            elif live is not None and cell is live[0]:
-                self._send(cell, self._entries(cell, live[1] + 1))
+            elif live is not None and cell is live.cell:
+                self._send(cell, self._entries(cell, live.level + 1))
 
     # ------------------------------------------------------------------------- when all is done
 
@@ -164,9 +169,6 @@ class Journal:
             self._say(self._logger.after)
 
     def __enter__(self) -> Journal:
-        self._on_terminate: Any = None
-        if self._logger is not None and threading.current_thread() is threading.main_thread():
-            self._on_terminate = signal.signal(signal.SIGTERM, _leave)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
@@ -177,8 +179,6 @@ class Journal:
         elif isinstance(error, SystemExit) and isinstance(error.code, int):
             code = error.code
         self._abandon(code)
-        if self._on_terminate is not None:
-            signal.signal(signal.SIGTERM, self._on_terminate)
 
     @_losing_nothing
     def _abandon(self, code: int) -> None:
@@ -189,9 +189,6 @@ class Journal:
         self._logger.close()
 
     # ------------------------------------------------------------------------------------ one cell
-
-    def _showing(self, run: Train) -> list[_Cell]:
-        return [cell for cell in self._cells if run in cell.experiment.levels]
 
     def _refresh(self, cell: _Cell) -> None:
         """Other processes may fill the store too."""

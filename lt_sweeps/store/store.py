@@ -13,7 +13,6 @@ verified when it is read: what does not match is moved to quarantine, told in on
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 import os
@@ -24,19 +23,13 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+from lt_sweeps.store.disk import write as write
 from lt_sweeps.store.formats import Record as Record
 from lt_sweeps.store.formats import identity, read_record, read_timing, read_work, signed, write_work
-
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class Missing(KeyError):
     """Nothing valid is stored under this name."""
-
-
-def is_full(error: BaseException) -> bool:
-    """Whether a disk, a quota or a limit has no room left: every other job would meet that too."""
-    return isinstance(error, OSError) and error.errno in FULL
 
 
 class Store:
@@ -218,31 +211,3 @@ class Store:
             return
         what = f"{path.name[:12]}... in the store is damaged ({reason})"
         warnings.warn(f"{what}: set aside, to be computed again", stacklevel=2)
-
-
-def write(path: Path, content: bytes, mode: int = 0o644) -> None:
-    """Write a file so that it is there whole or not at all, whatever happens. Raises OSError, with its name."""
-    try:
-        _write(path, content, mode)
-    except OSError as error:
-        raise type(error)(error.errno, error.strerror, str(path)) from error
-
-
-def _write(path: Path, content: bytes, mode: int) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.parent / f".{path.name}.{uuid4().hex}"
-    try:
-        descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)

@@ -115,7 +115,8 @@ def full_at(number: int, lasting: bool, fired: Callable[[], None]) -> Seen:
         count += 1
         if count == number or (lasting and count > number):
             fired()
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            named = () if event in ("write", "fsync") else (path,)  # as the system's own errors are
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), *named)
 
     return seen
 

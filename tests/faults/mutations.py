@@ -16,22 +16,23 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent.parent
 STORE, WORKER, FORMATS = "lt_sweeps/store/store.py", "lt_sweeps/execution/worker.py", "lt_sweeps/store/formats.py"
-GC, SURVEY, RUN = "lt_sweeps/store_tools/gc.py", "lt_sweeps/store_tools/survey.py", "lt_sweeps/execution/run.py"
+DISK, OUTCOME = "lt_sweeps/store/disk.py", "lt_sweeps/execution/outcome.py"
+GC, SURVEY = "lt_sweeps/store_tools/gc.py", "lt_sweeps/store_tools/survey.py"
 
 # What is broken; the file; what it says, and what it says then.
 MUTATIONS: list[tuple[str, ...]] = [
-    ("content is not flushed", STORE, "            os.fsync(file.fileno())\n", ""),
-    ("the folder is not flushed", STORE, "        os.fsync(folder)\n", "        pass\n"),
-    ("a file is written in its place", STORE, 'f".{path.name}.{uuid4().hex}"', "path.name"),
+    ("content is not flushed", DISK, "            os.fsync(file.fileno())\n", ""),
+    ("the folder is not flushed", DISK, "        os.fsync(folder)\n", "        pass\n"),
+    ("a file is written in its place", DISK, 'f".{path.name}.{uuid4().hex}"', "path.name"),
     (
         "half a file is left when there is no room",
-        STORE,
+        DISK,
         "        partial.unlink(missing_ok=True)\n        raise",
         "        raise",
     ),
     (
         "an error does not name its file",
-        STORE,
+        DISK,
         "raise type(error)(error.errno, error.strerror, str(path)) from error",
         "raise",
     ),
@@ -73,13 +74,8 @@ MUTATIONS: list[tuple[str, ...]] = [
         "if hashlib.sha256(content).hexdigest().encode() != name:",
         "if False:",
     ),
-    ("no disk is ever full", STORE, "error.errno in FULL", "False"),
-    (
-        "no room fails a training, and the sweep goes on",
-        RUN,
-        "                if is_full(error):\n                    raise\n",
-        "",
-    ),
+    ("no disk is ever full", DISK, "error.errno in FULL", "False"),
+    ("no room fails a training, and the sweep goes on", OUTCOME, "        if is_full(error):\n", "        if False:\n"),
     (
         "snapshots are written after their training",
         WORKER,

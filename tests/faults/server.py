@@ -29,7 +29,7 @@ from lt_sweeps.main import CONF, answered, main
 from lt_sweeps.reading import read
 
 # Everything a store holds occurs: two branches of a chain, checkpoints, masks, snapshots, then one that is replayed.
-IN_ONE_PROCESS: list[str] = []
+IN_ONE_PROCESS = ["trainer.processes=0"]
 STEPS = ["recipe.steps=34it", "recipe.eval_every=17it", "model.width=0.2", "prune.levels=1", *IN_ONE_PROCESS]
 COMMANDS = (
     ("sweep=a", [["control=none"], ["control=reinit"]]),

@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 from harness import ROOT, Calm, Server, checked, finished, repeated, tree
 
-from lt_sweeps.store.store import Store, is_full, write
+from lt_sweeps.store.disk import is_full, write
+from lt_sweeps.store.store import Store
 
 EVERY = 13  # of all points one in so many is tried by make test; make engines tries them all
 NO_ROOM = os.strerror(errno.ENOSPC)
@@ -21,7 +22,7 @@ NO_ROOM = os.strerror(errno.ENOSPC)
 
 def stopped_in_one_line(told: Any, root: Path, reason: str = NO_ROOM) -> None:
     lines = [line for line in told["errors"].splitlines() if line]
-    assert told["code"] == 1, told
+    assert told["code"] == 2, told
     assert len(lines) == 1, told["errors"]
     assert lines[0].startswith(f"lt_sweeps: {root}"), lines
     assert reason in lines[0]
@@ -111,7 +112,7 @@ def test_a_limit_on_the_size_of_files_is_met_like_a_full_disk(server: Server, ca
     goes_on(server, calm, limit)
 
 
-def test_a_full_disk_under_the_whole_command_is_one_line_and_exit_code_one(tmp_path: Path) -> None:
+def test_a_full_disk_under_the_whole_command_is_one_line_and_exit_code_two(tmp_path: Path) -> None:
     """Hydra writes files of its own, and output may go to the disk that is full."""
     code = (
         "import resource, sys; from lt_sweeps.main import main; "

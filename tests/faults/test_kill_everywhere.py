@@ -48,7 +48,7 @@ def test_the_undisturbed_sweep_does_everything_a_store_is_for(server: Server, ca
     replays = [line for line in calm.told["trained"] if line[3] is not None]
     assert len(replays) == 2, "one replay, begun and ended"
     kinds = sorted(path.name for path in (calm.runs / "store").iterdir())
-    assert kinds == ["blob", "record", "timing", "work"]
+    assert kinds == ["blob", "lease", "record", "timing", "work"]
     assert list((calm.runs / "store" / "work").iterdir()) == [], "there were checkpoints, and none is left"
 
 

@@ -1,0 +1,47 @@
+"""An agent: works on a sweep that somebody else has planned, wherever an engine started it.
+
+All it needs is the sweep's folder: its cells, the store beside it, and how it was launched. It takes by lease what
+nobody is at, and leaves when there is nothing for it to do; that it is killed, or started twice, does no harm.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, replace
+from pathlib import Path
+
+from lt_sweeps import archive
+from lt_sweeps.config import Mistake, TrainerConfig
+from lt_sweeps.execution.reporter import Reporter
+from lt_sweeps.execution.run import execute
+from lt_sweeps.experiment import Experiment, build
+from lt_sweeps.store.store import Store, write
+
+LAUNCH = "launch.json"  # in a sweep's folder: what is not in its cells, because it is this machine's
+PATIENCE = 60.0  # seconds an agent waits for work to become ready before it lets its devices go
+
+
+def launch(folder: Path, command: str, data_dir: Path, trainer: TrainerConfig) -> None:
+    """Write down how a sweep is worked on."""
+    told = {"command": command, "data_dir": str(data_dir.absolute()), "trainer": asdict(trainer)}
+    write(folder / LAUNCH, json.dumps(told, indent=1).encode())
+
+
+def work(folder: Path, processes: int | None = None, patience: float = PATIENCE) -> None:
+    """Do what can be done of the sweep in this folder, on so many processes. Raises Mistake."""
+    folder = folder.absolute()
+    told = json.loads((folder / LAUNCH).read_text())
+    trainer = TrainerConfig(**told["trainer"])
+    if processes is not None:
+        trainer = replace(trainer, processes=processes)
+    experiments = [experiment(past) for past in archive.cells(folder)]
+    store = Store(folder.parent / "store")
+    execute(experiments, store, Path(told["data_dir"]), trainer, Reporter({}), folder=folder, patience=patience)
+
+
+def experiment(past: archive.Past) -> Experiment:
+    """A cell as it was planned. Raises Mistake where the code has changed since."""
+    found = build(past.config, past.swept)
+    if tuple(run.key for run in found.levels) != past.keys:
+        raise Mistake(f"{past.folder}: was planned by other code than is here now; the same command plans it again")
+    return found

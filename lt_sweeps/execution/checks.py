@@ -1,0 +1,37 @@
+"""What can only be found wrong by looking at files and modules, looked at before the first training."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import torch
+
+from lt_sweeps.execution.values import Values
+from lt_sweeps.experiment import Experiment
+from lt_sweeps.graph import Train, topological
+from lt_sweeps.specs import Data
+from lt_sweeps.store.store import Store
+
+
+class Checks:
+    """Looks at what a sweep was given, and at its data, each data set once."""
+
+    def __init__(self, experiments: Sequence[Experiment], store: Store, data_dir: Path) -> None:
+        self._experiments = experiments
+        self._values = Values(store, data_dir, torch.device("cpu"), {})
+        self._read: set[Data] = set()
+
+    def given(self) -> None:
+        """Whether files that cells begin with are there and fit. Raises Mistake."""
+        for node in topological(run for cell in self._experiments for run in cell.levels):
+            self._values.check(node)
+
+    def data(self, runs: Iterable[Train]) -> None:
+        """Whether the data of these trainings is what its configuration says. Raises Mistake."""
+        wanted = set(runs)
+        for experiment in self._experiments:
+            for data in {run.data for run in experiment.levels if run in wanted} - self._read:
+                self._values.require(data, experiment.published)
+                self._read.add(data)
+        self._values.examples.cache_clear()  # whoever trains reads it again, perhaps onto a GPU

@@ -1,0 +1,30 @@
+"""What failed in a sweep, as files in its folder: whoever works on the sweep leaves it to a rerun. No torch here."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from lt_sweeps.store.store import write
+
+
+def leave(folder: Path, key: str, reason: str) -> None:
+    """This training failed; nobody tries it again, or what depends on it, before the command is given again."""
+    write(folder / "failed" / f"{key}.json", json.dumps({"reason": reason}).encode())
+
+
+def read(folder: Path) -> dict[str, str]:
+    """What failed so far: key -> reason."""
+    found = {}
+    for path in sorted((folder / "failed").glob("*.json")):
+        try:
+            found[path.stem] = str(json.loads(path.read_bytes())["reason"])
+        except (FileNotFoundError, ValueError, KeyError, TypeError):  # cleared meanwhile, or damaged
+            continue
+    return found
+
+
+def clear(folder: Path) -> None:
+    """The command is given again: everything may be tried."""
+    for path in (folder / "failed").glob("*.json"):
+        path.unlink(missing_ok=True)

@@ -1,0 +1,103 @@
+"""One worker process, or one group of them, as the scheduler that started it sees it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from lt_sweeps.execution.channel import Channel, Message
+from lt_sweeps.execution.plan import Job
+from lt_sweeps.execution.slots import CPU
+
+MEMORY = (-signal.SIGKILL, 128 + signal.SIGKILL)  # what the system does when memory is short
+
+
+class Hand:
+    """A process per device of its slots: one by itself, or several as a group of `torch.distributed.run`."""
+
+    def __init__(self, name: str, slots: Sequence[str], address: str, threads: int, log: Path) -> None:
+        self.name, self.slots, self.log = name, tuple(slots), log
+        self.channels: dict[int, Channel] = {}  # by rank
+        self.job: Job | None = None
+        self.history: list[Message] = []  # the evaluations of its job
+        self._pids: dict[int, int] = {}
+        words = ["-m", "lt_sweeps.execution.process", address, name]
+        if len(slots) > 1:
+            group = f"--nproc-per-node={len(slots)} --max-restarts=0 --rdzv-backend=c10d --rdzv-endpoint=127.0.0.1:0"
+            words = ["-m", "torch.distributed.run", *group.split(), *words]
+        environment = {**os.environ, **dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS"), str(threads))}
+        if slots[0] != CPU:
+            environment["CUDA_VISIBLE_DEVICES"] = ",".join(slots)
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with log.open("wb") as file:
+            self.process = subprocess.Popen(
+                [sys.executable, *words], env=environment, stdin=subprocess.DEVNULL, stdout=file, stderr=file
+            )
+
+    @property
+    def devices(self) -> int:
+        """How many devices it trains on."""
+        return len(self.slots)
+
+    def greet(self, channel: Channel, hello: Message, setup: Message) -> None:
+        """A process of it has begun, and wants to know where everything lies."""
+        self.channels[hello["rank"]] = channel
+        self._pids[hello["rank"]] = hello["pid"]
+        with suppress(OSError):
+            channel.send(setup)
+
+    @property
+    def ready(self) -> bool:
+        """Whether all of it can be spoken to."""
+        return len(self.channels) == self.devices
+
+    def send(self, message: Message) -> None:
+        """To every rank; what has died meanwhile is noticed where its words are waited for."""
+        for channel in self.channels.values():
+            with suppress(OSError):
+                channel.send(message)
+
+    def leave(self) -> None:
+        """Ask for a checkpoint and an end; the first rank writes it, and the others end with it."""
+        pid = self._pids.get(0, self.process.pid)
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGTERM)
+
+    def hang_up(self) -> None:
+        """It sees that nobody listens: idle it ends, in a training it checkpoints first."""
+        for channel in self.channels.values():
+            channel.close()
+
+    def end(self, seconds: float) -> int:
+        """Wait for its end, and see to it; returns the exit code."""
+        with suppress(subprocess.TimeoutExpired):
+            self.process.wait(seconds if self.ready else 0.0)  # before it is ready there is nothing to lose
+        if self.process.poll() is None:
+            for pid in [*self._pids.values(), self.process.pid]:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+        code = self.process.wait()
+        if not self.log.stat().st_size:
+            self.log.unlink()
+        return code
+
+    def died_of(self, code: int) -> str:
+        """Why it ended, in one line, as far as its exit code and its last words tell."""
+        lines = self.log.read_text(errors="replace").splitlines()[-400:] if self.log.exists() else []
+        lines = [line.strip() for line in lines if line.strip()]
+        number = -code if code < 0 else code - 128 if code > 128 else None
+        try:
+            told = f"was ended by {signal.Signals(number).name}" if number is not None else f"left with code {code}"
+        except ValueError:
+            told = f"left with code {code}"
+        if code in MEMORY:
+            told += ", as a system does that is out of memory"
+        word = next((line for line in lines if line.startswith("Fatal Python error")), None)
+        word = word or next((line for line in reversed(lines) if "Error" in line), lines[-1] if lines else None)
+        where = f" (log: {self.log})" if lines else ""
+        return f"its worker {told}{f': {word}' if word else ''}{where}"

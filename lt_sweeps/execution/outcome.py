@@ -1,0 +1,54 @@
+"""What an attempt at a job comes to, wherever it is made."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from lt_sweeps.config import Mistake
+from lt_sweeps.execution.plan import Job
+from lt_sweeps.store.disk import is_full, no_room
+from lt_sweeps.store.store import Missing
+
+if TYPE_CHECKING:
+    from lt_sweeps.execution.worker import Worker
+    from lt_sweeps.training.recorder import Tell
+
+Kind = Literal["done", "again", "failed", "refused"]
+
+
+class Disagreement(Exception):
+    """A replay did not reproduce the run that is stored."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """`done`: committed. `again`: what is stored has changed, plan anew. `refused`: no other job would fare better."""
+
+    kind: Kind
+    reason: str = ""
+    seconds: float = 0.0
+    memory: bool = False  # whether it failed for want of memory, which it need not when it is alone
+
+
+def attempt(worker: Worker, job: Job, on_step: Tell) -> Outcome:
+    """Do a job, and say what came of it; only what ends the process is not an outcome."""
+    began = time.monotonic()
+    try:
+        worker.do(job, on_step)
+    except Missing:  # something in the store was damaged, or another process put something else there
+        return Outcome("again")
+    except Disagreement as reason:
+        return Outcome("again", str(reason))
+    except Mistake as mistake:
+        return Outcome("refused", str(mistake))
+    except Exception as error:
+        if is_full(error):
+            return Outcome("refused", no_room(error))
+        return Outcome("failed", f"{type(error).__name__}: {error}".splitlines()[0], memory=_is_memory(error))
+    return Outcome("done", seconds=time.monotonic() - began)
+
+
+def _is_memory(error: Exception) -> bool:
+    return isinstance(error, MemoryError) or type(error).__name__ in ("OutOfMemoryError", "AcceleratorOutOfMemoryError")

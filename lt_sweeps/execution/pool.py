@@ -1,0 +1,189 @@
+"""Jobs on warm worker processes: each imports torch and reads data once, dies alone, and is replaced.
+
+A slot is a core, or a GPU, or one of several processes on a GPU. A worker takes one slot, or, for trainings on several
+devices, a group of them takes as many. Workers are started when there is something to do, and kept.
+"""
+
+from __future__ import annotations
+
+import selectors
+import shutil
+import socket
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Self
+
+from lt_sweeps.config import TrainerConfig
+from lt_sweeps.execution.channel import Channel, Message
+from lt_sweeps.execution.crew import OnStep
+from lt_sweeps.execution.hand import MEMORY, Hand
+from lt_sweeps.execution.outcome import Outcome
+from lt_sweeps.execution.plan import Job
+from lt_sweeps.execution.process import asked
+from lt_sweeps.store.store import Store
+
+GRACE = 20.0  # seconds for a checkpoint, before an unfinished worker is killed; SLURM gives 30
+
+
+class Pool:
+    """As many jobs at a time as there are slots."""
+
+    def __init__(
+        self,
+        slots: Sequence[str],
+        store: Store,
+        data_dir: Path,
+        trainer: TrainerConfig,
+        logs: Path,
+        say: Callable[[str], None],
+    ) -> None:
+        self._free, self._trainer, self._logs, self._say = list(slots), trainer, logs, say
+        self._setup: Message = {
+            "path": [str(Path(entry).resolve()) if entry else str(Path.cwd()) for entry in sys.path],
+            "store": str(store.root.resolve()),
+            "data_dir": str(data_dir.resolve()),
+            "trainer": asdict(trainer),
+        }
+        self._hands: dict[str, Hand] = {}
+        self._started = 0
+        self._said: set[str] = set()
+        self._folder = Path(tempfile.mkdtemp(prefix="lt-"))  # a socket's path must be short
+        self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._listener.bind(str(self._folder / "s"))
+        self._listener.listen(128)
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(self._listener, selectors.EVENT_READ)
+
+    # --------------------------------------------------------------------------------- giving
+
+    def warm(self, devices: Sequence[int]) -> None:
+        """Start workers for these jobs to come, one for each, as far as there is room."""
+        for wanted in devices:
+            if (slots := self._chosen(wanted)) is not None:
+                self._start(slots)
+
+    def room(self, job: Job) -> bool:
+        """Whether a worker of this many devices is idle, or there are slots for a new one."""
+        return self._idle(job.devices) is not None or self._chosen(job.devices, idle=True) is not None
+
+    def give(self, job: Job) -> None:
+        """To an idle worker, or a new one, which may take the place of idle ones of another size."""
+        hand = self._idle(job.devices)
+        if hand is None:
+            slots = self._chosen(job.devices)
+            for other in [other for other in self._hands.values() if other.job is None]:
+                if slots is not None:
+                    break
+                self._dismiss(other)
+                slots = self._chosen(job.devices)
+            assert slots is not None
+            hand = self._start(slots)
+        hand.job, hand.history = job, []
+        if hand.ready:
+            hand.send(asked(job))
+
+    def _idle(self, devices: int) -> Hand | None:
+        idle = [hand for hand in self._hands.values() if hand.job is None and hand.devices == devices]
+        return min(idle, key=lambda hand: not hand.ready, default=None)
+
+    def _chosen(self, devices: int, *, idle: bool = False) -> list[str] | None:
+        """Slots for one more worker: on as many different GPUs. `idle`: those of idle workers may be taken."""
+        free = [*self._free]
+        if idle:
+            free += [slot for hand in self._hands.values() if hand.job is None for slot in hand.slots]
+        if any(free):  # GPUs
+            free = list(dict.fromkeys(free))
+        return free[:devices] if len(free) >= devices else None
+
+    def _start(self, slots: list[str]) -> Hand:
+        for slot in slots:
+            self._free.remove(slot)
+        name = str(self._started)
+        self._started += 1
+        log = self._logs / f"worker-{name}.log"
+        hand = Hand(name, slots, str(self._folder / "s"), self._trainer.threads, log)
+        self._hands[name] = hand
+        return hand
+
+    def _dismiss(self, hand: Hand, seconds: float = 5.0) -> int:
+        """It ends, by itself if it is idle, and its slots are free."""
+        for channel in hand.channels.values():
+            self._selector.unregister(channel)
+        hand.hang_up()
+        code = hand.end(seconds)
+        del self._hands[hand.name]
+        self._free += hand.slots
+        return code
+
+    # -------------------------------------------------------------------------------- waiting
+
+    def wait(self, on_step: OnStep, seconds: float) -> list[tuple[Job, Outcome]]:
+        """Listen until something came of a job, or for some seconds."""
+        until, found = time.monotonic() + seconds, list[tuple[Job, Outcome]]()
+        while not found and (left := until - time.monotonic()) > 0:
+            for key, _ in self._selector.select(min(left, 1.0)):
+                if key.fileobj is self._listener:
+                    self._greet()
+                elif key.data in self._hands:  # not one that has just died
+                    found += self._listen(self._hands[key.data], key.fileobj, on_step)  # type: ignore[arg-type]
+            for hand in [hand for hand in self._hands.values() if not hand.ready and hand.process.poll() is not None]:
+                found += self._buried(hand)  # before it could speak
+        return found
+
+    def _greet(self) -> None:
+        channel = Channel(self._listener.accept()[0])
+        hello = channel.next()
+        if hello is None or hello["hand"] not in self._hands:
+            channel.close()
+            return
+        hand = self._hands[hello["hand"]]
+        hand.greet(channel, hello, self._setup)
+        self._selector.register(channel, selectors.EVENT_READ, hand.name)
+        if hand.ready and hand.job is not None:
+            hand.send(asked(hand.job))
+
+    def _listen(self, hand: Hand, channel: Channel, on_step: OnStep) -> list[tuple[Job, Outcome]]:
+        try:
+            messages = channel.receive()
+        except EOFError:
+            return self._buried(hand)
+        found = []
+        for message in messages:
+            if "say" in message and message["say"] not in self._said:  # each worker says what holds for all
+                self._said.add(message["say"])
+                self._say(message["say"])
+            if "step" in message and hand.job is not None:
+                hand.history += message["history"]
+                on_step(hand.job, message["step"], hand.history)
+            if "outcome" in message and channel is hand.channels[0] and hand.job is not None:
+                found.append((hand.job, Outcome(**message["outcome"])))
+                hand.job = None
+        return found
+
+    def _buried(self, hand: Hand) -> list[tuple[Job, Outcome]]:
+        job, code = hand.job, self._dismiss(hand)
+        if job is None:
+            return []
+        return [(job, Outcome("failed", hand.died_of(code), memory=code in MEMORY))]
+
+    # --------------------------------------------------------------------------------- ending
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Idle workers end at once; what trains is asked to checkpoint and leave."""
+        self._selector.close()
+        for hand in self._hands.values():
+            if hand.job is not None:
+                hand.leave()
+            hand.hang_up()
+        until = time.monotonic() + GRACE
+        for hand in self._hands.values():
+            hand.end(max(0.0, until - time.monotonic()))
+        self._listener.close()
+        shutil.rmtree(self._folder, ignore_errors=True)

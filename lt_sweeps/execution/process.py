@@ -1,0 +1,106 @@
+"""A worker in a process of its own: `python -m lt_sweeps.execution.process ADDRESS HAND`, started by a pool.
+
+It imports torch and reads data once, then does one job after another, until the scheduler at the other end of the
+socket is gone; a training under way is then checkpointed and left. Under `torch.distributed.run` each rank is such
+a process, and gets every job.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from lt_sweeps.config import TrainerConfig
+from lt_sweeps.execution.channel import Channel, Message
+from lt_sweeps.execution.outcome import attempt
+from lt_sweeps.execution.plan import Job
+from lt_sweeps.graph import Train
+from lt_sweeps.wire import decoded, encoded
+
+TELL_EVERY = 0.2  # seconds between two words about one training, if nothing but its step is new
+
+
+def asked(job: Job) -> Message:
+    """A job as a message."""
+    return {
+        "run": job.run.key,
+        "table": encoded([job.run]),
+        "snapshots": sorted(job.snapshots),
+        "replay_to": job.replay_to,
+        "devices": job.devices,
+    }
+
+
+def understood(message: Message) -> Job:
+    """The job of a message."""
+    run = decoded(message["table"])[message["run"]]
+    assert isinstance(run, Train)
+    return Job(run, frozenset(message["snapshots"]), message["replay_to"], message["devices"])
+
+
+def main() -> None:
+    """Connect, get ready, and do what comes."""
+    address, hand = sys.argv[1:]
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the scheduler's to hear
+    faulthandler.enable()
+    rank = int(os.environ.get("RANK", 0))
+    channel = Channel.to(address)
+    channel.send({"hand": hand, "rank": rank, "pid": os.getpid()})
+    setup = channel.next()
+    if setup is None:
+        return
+    sys.path[:] = setup["path"]  # where a user's own networks are found
+    from lt_sweeps.execution.worker import Worker
+    from lt_sweeps.store.store import Store
+
+    peer = Peer(channel, rank)
+    trainer = TrainerConfig(**setup["trainer"])
+    worker = Worker(Store(Path(setup["store"])), Path(setup["data_dir"]), trainer, peer.say, lambda: peer.gone)
+    while (message := channel.next()) is not None:
+        outcome = attempt(worker, understood(message), peer.on_step())
+        peer.send({"outcome": asdict(outcome)})
+
+
+class Peer:
+    """The scheduler, as a worker sees it; the first rank speaks for all."""
+
+    def __init__(self, channel: Channel, rank: int) -> None:
+        self._channel, self._rank = channel, rank
+        self.gone = False
+
+    def send(self, message: Message) -> None:
+        """Send, or notice that nobody listens."""
+        if self._rank == 0 or "outcome" in message:
+            try:
+                self._channel.send(message)
+            except OSError:
+                self.gone = True
+
+    def say(self, line: str) -> None:
+        """A line for the user."""
+        self.send({"say": line})
+
+    def on_step(self) -> Callable[[int, Any], None]:
+        """Tells of one training: its step now and then, each evaluation at once."""
+        told, when = 0, 0.0
+
+        def tell(step: int, history: Any) -> None:
+            nonlocal told, when
+            now = time.monotonic()
+            if len(history) == told and now - when < TELL_EVERY:
+                return
+            self.send({"step": step, "history": list(history[told:])})
+            told, when = len(history), now
+
+        return tell
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,46 @@
+"""Where trainings can run at the same time: a slot per group of cores, or per GPU and process on it. No torch here."""
+
+from __future__ import annotations
+
+import os
+from itertools import islice
+from pathlib import Path
+
+from lt_sweeps.config import Mistake, TrainerConfig
+
+CPU = ""  # the name of a slot that has no GPU
+
+
+def slots(trainer: TrainerConfig, at_least: int = 1) -> list[str]:
+    """A name for each slot: a GPU's, as CUDA_VISIBLE_DEVICES knows it, or none. Raises Mistake.
+
+    `at_least` is how many one training takes.
+    """
+    found = gpus() if trainer.accelerator in ("auto", "gpu") else []
+    if found:
+        if at_least > len(found):
+            raise Mistake(f"trainer.devices={at_least}: this machine shows {len(found)} GPU{'s'[: len(found) != 1]}")
+        every = found * trainer.workers_per_device
+    else:
+        every = [CPU] * max(at_least, 1 if trainer.accelerator == "mps" else cores() // trainer.threads, 1)
+    if trainer.processes and not found:
+        return [CPU] * max(trainer.processes, at_least)
+    return list(islice(every, max(trainer.processes, at_least))) if trainer.processes else every
+
+
+def gpus() -> list[str]:
+    """The GPUs this process may use, by the names that their driver's environment variable knows them by."""
+    chosen = os.environ.get("CUDA_VISIBLE_DEVICES", os.environ.get("HIP_VISIBLE_DEVICES"))
+    if chosen is not None:
+        return [name.strip() for name in chosen.split(",") if name.strip() not in ("", "-1")]
+    return [str(n) for n, _ in enumerate(Path("/dev").glob("nvidia[0-9]*"))]
+
+
+def cores() -> int:
+    """How many processor cores this process may use: those it may run on, or, if that is less, its share of time."""
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+        return max(1, min(allowed, round(int(quota) / int(period))))
+    except (OSError, ValueError):  # no control group, or no limit
+        return allowed

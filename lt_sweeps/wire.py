@@ -1,0 +1,47 @@
+"""Expressions as JSON: what a worker in another process receives, and what it makes of it again.
+
+>>> from lt_sweeps.graph import Dense, Init
+>>> from lt_sweeps.specs import Network, Part
+>>> draw = Init(Network(Part("lenet_300_100", 1), shape=(1, 8, 8), classes=10), seed=1)
+>>> decoded(encoded([draw]))[draw.key] == draw
+True
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from functools import cache
+from typing import Any, get_type_hints
+
+from lt_sweeps import graph
+from lt_sweeps.graph import topological
+from lt_sweeps.keys import Node, restored
+
+Table = dict[str, dict[str, Any]]  # key -> what the node is, with the keys of its children; children first
+
+
+def encoded(nodes: Iterable[Node]) -> Table:
+    """All that some expressions consist of."""
+    return {node.key: node.describe() for node in topological(nodes)}
+
+
+def decoded(table: Mapping[str, Mapping[str, Any]]) -> dict[str, Node]:
+    """The nodes of a table by key. Raises ValueError where one is not what its key says."""
+    nodes: dict[str, Node] = {}
+    for key, told in table.items():
+        kind, hints = _kind(told["node"])
+        given = {
+            name: nodes[value["key"]] if isinstance(value, Mapping) and "key" in value else restored(value, hints[name])
+            for name, value in told.items()
+            if name not in ("node", "version")
+        }
+        nodes[key] = kind(**given)
+        if nodes[key].key != key:
+            raise ValueError(f"{told['node']} {key[:8]} was described by other code than is here")
+    return nodes
+
+
+@cache
+def _kind(name: str) -> tuple[type[Node], dict[str, Any]]:
+    kind = getattr(graph, name)
+    return kind, get_type_hints(kind)
