@@ -12,6 +12,7 @@ USAGE = """usage: lt-sweeps plan OVERRIDES...    what a sweep would train and pr
        lt-sweeps status [FOLDER] [--watch] [--json]    how far a sweep is, while it runs and after
        lt-sweeps list [GROUP [OPTION]]    what can be chosen; recipes say their source and what it leaves open; --json
        lt-sweeps ticket VERB ...      export, verify, train and list tickets as folders; ticket --help says more
+       lt-sweeps store VERB ...       verify every byte, gc what nothing can use, show what a key is; --json
        lt-sweeps check NAME           the laws, on a network, criterion, treatment, augmentation or data set
 
   lt-sweeps plan model=vgg16,resnet20 prune.rate=0.2,0.5 seed=0,1,2
@@ -20,6 +21,7 @@ COMMANDS = {  # verb -> where its `main` is
     "status": "status",
     "list": "listing",
     "ticket": "tickets.commands",
+    "store": "store_tools.commands",
     "check": "check.command",
 }
 

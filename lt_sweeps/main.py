@@ -17,6 +17,7 @@ from lt_sweeps.cells import cell
 from lt_sweeps.config import CONF, Config, Mistake
 from lt_sweeps.output import Unbreakable
 from lt_sweeps.reading import read
+from lt_sweeps.store.disk import is_full, no_room
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -45,6 +46,8 @@ def answered(run: Callable[[], int]) -> int:
             print("\nterminated; the same command continues where this one was", file=sys.stderr)
         raise
     except OSError as error:
+        if is_full(error):
+            return _refuse(no_room(error))
         if error.filename is None:
             raise
         return _refuse(f"{error.filename}: {error.strerror}; can paths.output_dir be written to?")

@@ -26,7 +26,7 @@ LAYERS = (
     ("execution",),
     ("loggers",),
     ("cells", "composing"),
-    ("opened", "tickets", "sweep", "check"),
+    ("opened", "tickets", "sweep", "check", "status", "store_tools"),
     ("main", "cli"),
 )
 TENSOR_FUNCTIONS = ("masks", "allocation", "scores", "treatments")
@@ -60,6 +60,7 @@ WITHOUT_TORCH = (
     "lt_sweeps.main",
     "lt_sweeps.cli",
     "lt_sweeps.listing",
+    "lt_sweeps.store_tools.commands",
 )
 
 

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import errno
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from lt_sweeps.config import Mistake
 from lt_sweeps.execution.plan import Job
+from lt_sweeps.store.disk import is_full, no_room
 from lt_sweeps.store.store import Missing
 
 if TYPE_CHECKING:
     from lt_sweeps.execution.worker import Worker
     from lt_sweeps.training.recorder import Tell
 
-FULL = (errno.ENOSPC, errno.EDQUOT)
 Kind = Literal["done", "again", "failed", "refused"]
 
 
@@ -45,8 +44,8 @@ def attempt(worker: Worker, job: Job, on_step: Tell) -> Outcome:
     except Mistake as mistake:
         return Outcome("refused", str(mistake))
     except Exception as error:
-        if isinstance(error, OSError) and error.errno in FULL:
-            return Outcome("refused", f"{worker.store.root}: {error.strerror}; free some and repeat the command")
+        if is_full(error):
+            return Outcome("refused", no_room(error))
         return Outcome("failed", f"{type(error).__name__}: {error}".splitlines()[0], memory=_is_memory(error))
     return Outcome("done", seconds=time.monotonic() - began)
 

@@ -73,9 +73,11 @@ class Values:
     def _layers(self, network: Network) -> list[str]:
         return list(masks.prunable(build(network)))
 
-    def commit(self, node: Node, result: Mapping[str, Any], blobs: Mapping[str, bytes]) -> Record:
+    def commit(
+        self, node: Node, result: Mapping[str, Any], blobs: Mapping[str, bytes], ahead: Mapping[str, str] | None = None
+    ) -> Record:
         """Store a node's value, with what it was computed from and the machine that did."""
-        return self.store.commit(node.key, node.describe(), sources(node), result, blobs, self.fingerprint)
+        return self.store.commit(node.key, node.describe(), sources(node), result, blobs, self.fingerprint, ahead)
 
     # ------------------------------------------------------------------------------- weights
 

@@ -18,6 +18,7 @@ from lt_sweeps.execution.plan import Job
 from lt_sweeps.execution.slots import cores
 from lt_sweeps.execution.values import Values
 from lt_sweeps.graph import At, Train, sources, topological
+from lt_sweeps.store.formats import foretold
 from lt_sweeps.store.store import Missing, Record, Store
 from lt_sweeps.store.tensors import encode_mask, encode_masked
 from lt_sweeps.training.fit import Hardware, Trained, fit
@@ -88,8 +89,8 @@ class Worker:
         if self._made_from(run) != made_from:  # another process put other content in the place of a parent
             self.store.drop_work(run.key)
             raise Missing(run.key)
-        record = self._commit_trained(run, trained, mask, counts)
         self.store.save_timing(run.key, {"seconds": round(trained.seconds, 3)})
+        record = self._commit_trained(run, trained, mask, counts)  # last: a kill before it loses nothing for good
         self.store.drop_work(run.key)
         return record
 
@@ -135,14 +136,14 @@ class Worker:
                 "test_loss": trained.early_stop.loss,
                 "test_accuracy": trained.early_stop.accuracy,
             }
-        record = self.values.commit(run, result, {"end": encode_masked(trained.state, mask), "mask": encode_mask(mask)})
-        self._commit_snapshots(run, progress)
-        return record
+        blobs = {"end": encode_masked(trained.state, mask), "mask": encode_mask(mask)}
+        self._commit_snapshots(run, progress, {run.key: foretold(blobs)})
+        return self.values.commit(run, result, blobs)
 
-    def _commit_snapshots(self, run: Train, progress: Progress) -> None:
-        """After the run itself, whose content they name as their source."""
+    def _commit_snapshots(self, run: Train, progress: Progress, ahead: dict[str, str] | None = None) -> None:
+        """Before the run itself, which is done when all of it is; they name what it will hold as their source."""
         for step, blob in sorted(progress.snapshots.items()):
-            self.values.commit(At(run, step), {"step": step}, {"state": self.store.content(blob)})
+            self.values.commit(At(run, step), {"step": step}, {"state": self.store.content(blob)}, ahead)
 
     def _made_from(self, run: Train) -> dict[str, Any]:
         """What a checkpoint may only be continued with: this fingerprint, and these contents of its sources."""

@@ -72,7 +72,10 @@ class Leases:
                 continue
             with self._lock:
                 self._held[key] = descriptor, me
-                _write(descriptor, me)
+                try:
+                    _write(descriptor, me)
+                except OSError as error:
+                    raise type(error)(error.errno, error.strerror, str(self._folder / key)) from error
             self._start()
             return True
         return False

@@ -18,11 +18,14 @@ import json
 import os
 import warnings
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-Record = dict[str, Any]
+from lt_sweeps.store.disk import write as write
+from lt_sweeps.store.formats import Record as Record
+from lt_sweeps.store.formats import identity, read_record, read_timing, read_work, signed, write_work
 
 
 class Missing(KeyError):
@@ -63,7 +66,7 @@ class Store:
                     made = self._read(source)
                 except Missing:
                     continue
-                if _identity(made) != content:
+                if identity(made) != content:
                     return True
                 if source not in seen:
                     seen.add(source)
@@ -77,12 +80,10 @@ class Store:
             when, known = self._verified.get(key, (None, {}))
             if when == (found.st_mtime_ns, found.st_size, found.st_ino):
                 return known
-            record: Record = json.loads(path.read_bytes())
-            if record.pop("checksum") != _checksum(record) or record["key"] != key:
-                raise ValueError("checksum differs")
+            record = read_record(path.read_bytes(), key)
         except FileNotFoundError:
             raise Missing(key) from None
-        except (ValueError, KeyError, AttributeError, TypeError) as error:
+        except ValueError as error:
             self._set_aside(path, str(error))
             raise Missing(key) from None
         self._verified[key] = (found.st_mtime_ns, found.st_size, found.st_ino), record
@@ -91,7 +92,7 @@ class Store:
     def identity(self, key: str) -> str | None:
         """What a stored record holds, as one hash; None if there is none."""
         try:
-            return _identity(self._read(key))
+            return identity(self._read(key))
         except Missing:
             return None
 
@@ -110,20 +111,20 @@ class Store:
         result: Mapping[str, Any],
         blobs: Mapping[str, bytes],
         fingerprint: Mapping[str, Any],
+        ahead: Mapping[str, str] | None = None,
     ) -> Record:
-        """Write blobs, then the record. From here on the node is done."""
+        """Write blobs, then the record: the node is done. `ahead` identifies sources that are committed only later."""
         names = {name: self.put(content) for name, content in sorted(blobs.items())}
         told = {
             "key": key,
             "node": dict(node),
-            "sources": {source: self.identity(source) for source in sorted(sources)},
+            "sources": {source: (ahead or {}).get(source) or self.identity(source) for source in sorted(sources)},
             "result": dict(result),
             "blobs": names,
             "fingerprint": dict(fingerprint),
         }
         record: Record = json.loads(json.dumps(told))  # as it will be read: tuples are lists, names are text
-        signed = {**record, "checksum": _checksum(record)}
-        write(self._path("record", key), json.dumps(signed, sort_keys=True, indent=1).encode())
+        write(self._path("record", key), json.dumps(signed(record), sort_keys=True, indent=1).encode())
         return record
 
     def discard(self, key: str) -> None:
@@ -133,11 +134,17 @@ class Store:
     # --------------------------------------------------------------------------------- blobs
 
     def put(self, content: bytes) -> str:
-        """Keep content; its name is its SHA-256."""
+        """Keep content; its name is its SHA-256. What is kept again is young again: nobody clears it away meanwhile."""
         name = hashlib.sha256(content).hexdigest()
         path = self._path("blob", name)
-        if not path.exists() or path.read_bytes() != content:  # damaged since
-            write(path, content, mode=0o444)
+        try:
+            if path.exists() and path.read_bytes() == content:  # else damaged since
+                with suppress(PermissionError):  # another user's
+                    os.utime(path)
+                return name
+        except FileNotFoundError:
+            pass
+        write(path, content, mode=0o444)
         return name
 
     def content(self, name: str) -> bytes:
@@ -161,19 +168,18 @@ class Store:
 
     def save_work(self, key: str, content: bytes) -> None:
         """Keep the progress of a training; the last one saved counts."""
-        write(self.root / "work" / key, hashlib.sha256(content).hexdigest().encode() + b"\n" + content)
+        write(self.root / "work" / key, write_work(content))
 
     def load_work(self, key: str) -> bytes | None:
         """The last saved progress, if it is whole."""
         path = self.root / "work" / key
         try:
-            name, _, content = path.read_bytes().partition(b"\n")
+            return read_work(path.read_bytes())
         except FileNotFoundError:
             return None
-        if hashlib.sha256(content).hexdigest().encode() != name:
-            self._set_aside(path, "content differs from its checksum")
+        except ValueError as error:
+            self._set_aside(path, str(error))
             return None
-        return content
 
     def drop_work(self, key: str) -> None:
         """The training is done, or its progress is of no use."""
@@ -181,15 +187,14 @@ class Store:
 
     def save_timing(self, key: str, timing: Mapping[str, float]) -> None:
         """Keep how long a node took."""
-        write(self._path("timing", key), json.dumps(dict(timing), sort_keys=True).encode())
+        write(self._path("timing", key), json.dumps(signed(timing), sort_keys=True).encode())
 
     def load_timing(self, key: str) -> dict[str, float]:
         """How long a node took, as far as it is known."""
         try:
-            timing: dict[str, float] = json.loads(self._path("timing", key).read_bytes())
+            return read_timing(self._path("timing", key).read_bytes())
         except (FileNotFoundError, ValueError):
             return {}
-        return timing if isinstance(timing, dict) else {}
 
     # ------------------------------------------------------------------------------- on disk
 
@@ -206,32 +211,3 @@ class Store:
             return
         what = f"{path.name[:12]}... in the store is damaged ({reason})"
         warnings.warn(f"{what}: set aside, to be computed again", stacklevel=2)
-
-
-def _identity(record: Record) -> str:
-    return _checksum(record["blobs"])[:16]
-
-
-def _checksum(record: Record) -> str:
-    return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()
-
-
-def write(path: Path, content: bytes, mode: int = 0o644) -> None:
-    """Write a file so that it is there whole or not at all, whatever happens."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.parent / f".{path.name}.{uuid4().hex}"
-    try:
-        descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)

@@ -135,8 +135,7 @@ def _go_on(
     trainer = _trainer(recipe.precision, hardware, [masked, leaving])
     try:
         with warnings.catch_warnings(), closing(batches):  # which may hold workers
-            warnings.filterwarnings("ignore", module="pytorch_lightning")  # what Lightning tells itself
-            warnings.filterwarnings("ignore", "The `srun` command")  # where SLURM is installed, used or not
+            warnings.filterwarnings("ignore", module="pytorch_lightning|lightning_fabric")  # what it tells itself
             trainer.fit(module, train_dataloaders=_Stretches(batches, last - begun.step))
     except SystemExit as left:
         if isinstance(left.__context__, KeyboardInterrupt):  # Lightning turns one into the other, and deafens itself

@@ -1,0 +1,50 @@
+"""A file is there whole or not at all, and where there is no room for it that is told from other errors."""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+from typing import TypeGuard
+from uuid import uuid4
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+def is_full(error: BaseException) -> TypeGuard[OSError]:
+    """Whether a disk, a quota or a limit has no room left: every other job would meet that too."""
+    return isinstance(error, OSError) and error.errno in FULL
+
+
+def no_room(error: OSError) -> str:
+    """What to tell a user of it."""
+    where = f"{error.filename}: " if error.filename else ""
+    return f"{where}{error.strerror}; make room, and the same command continues where this one was"
+
+
+def write(path: Path, content: bytes, mode: int = 0o644) -> None:
+    """Write a file so that it is there whole or not at all, whatever happens. Raises OSError, with its name."""
+    try:
+        _write(path, content, mode)
+    except OSError as error:
+        raise type(error)(error.errno, error.strerror, str(path)) from error
+
+
+def _write(path: Path, content: bytes, mode: int) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.parent / f".{path.name}.{uuid4().hex}"
+    try:
+        descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, path)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)

@@ -1,0 +1,153 @@
+# ruff: noqa: E501
+"""Breaks the product in one place after the other, and runs the tests: each must turn red. `python mutations.py [WORD]`
+
+By hand, once per release. It works on a copy, and prints a table: what was broken, and the first test that noticed.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent.parent
+STORE, WORKER, FORMATS = "lt_sweeps/store/store.py", "lt_sweeps/execution/worker.py", "lt_sweeps/store/formats.py"
+DISK, OUTCOME = "lt_sweeps/store/disk.py", "lt_sweeps/execution/outcome.py"
+GC, SURVEY = "lt_sweeps/store_tools/gc.py", "lt_sweeps/store_tools/survey.py"
+
+# What is broken; the file; what it says, and what it says then.
+MUTATIONS: list[tuple[str, ...]] = [
+    ("content is not flushed", DISK, "            os.fsync(file.fileno())\n", ""),
+    ("the folder is not flushed", DISK, "        os.fsync(folder)\n", "        pass\n"),
+    ("a file is written in its place", DISK, 'f".{path.name}.{uuid4().hex}"', "path.name"),
+    (
+        "half a file is left when there is no room",
+        DISK,
+        "        partial.unlink(missing_ok=True)\n        raise",
+        "        raise",
+    ),
+    (
+        "an error does not name its file",
+        DISK,
+        "raise type(error)(error.errno, error.strerror, str(path)) from error",
+        "raise",
+    ),
+    (
+        "a record is written before its blobs",
+        STORE,
+        "        names = {name: self.put(content) for name, content in sorted(blobs.items())}\n",
+        "        names = {name: hashlib.sha256(content).hexdigest() for name, content in sorted(blobs.items())}\n",
+        "sort_keys=True, indent=1).encode())\n        return record",
+        "sort_keys=True, indent=1).encode())\n        {self.put(content) for content in blobs.values()}\n        return record",
+    ),
+    ("a blob's hash is not looked at", STORE, "if hashlib.sha256(content).hexdigest() != name:", "if False:"),
+    ("a record whose blob is gone is done", STORE, 'if not self._path("blob", name).exists():', "if False:"),
+    ("what is stale is done", STORE, "        if self._is_stale(record):\n", "        if False:\n"),
+    (
+        "staleness is looked for in one generation",
+        STORE,
+        "                    frontier.append(made)\n",
+        "                    pass\n",
+    ),
+    ("a damaged blob is not written again", STORE, "path.exists() and path.read_bytes() == content", "path.exists()"),
+    (
+        "a blob that is kept again stays old",
+        STORE,
+        "                    os.utime(path)\n",
+        "                    pass\n",
+    ),
+    ("what is damaged stays in its place", STORE, "            os.replace(path, place)\n", "            pass\n"),
+    (
+        "a record's checksum is not looked at",
+        FORMATS,
+        '.pop("checksum", None) != checksum(told)',
+        '.pop("checksum", None) == 0',
+    ),
+    ("a record of another key is believed", FORMATS, 'if record.get("key") != key:', "if False:"),
+    (
+        "a checkpoint's checksum is not looked at",
+        FORMATS,
+        "if hashlib.sha256(content).hexdigest().encode() != name:",
+        "if False:",
+    ),
+    ("no disk is ever full", DISK, "error.errno in FULL", "False"),
+    ("no room fails a training, and the sweep goes on", OUTCOME, "        if is_full(error):\n", "        if False:\n"),
+    (
+        "snapshots are written after their training",
+        WORKER,
+        "        self._commit_snapshots(run, progress, {run.key: foretold(blobs)})\n        return self.values.commit(run, result, blobs)\n",
+        "        record = self.values.commit(run, result, blobs)\n        self._commit_snapshots(run, progress)\n        return record\n",
+    ),
+    ("a checkpoint is not continued", WORKER, "        return progress\n", "        return None\n"),
+    (
+        "a checkpoint is kept when all is done",
+        WORKER,
+        "        self.store.drop_work(run.key)\n        return record",
+        "        return record",
+    ),
+    ("a checkpoint of another parent is continued", WORKER, "if made_by != made_from:", "if False:"),
+    ("a replay is not held against the run", WORKER, 'known[row["step"]] != row["digest"]', "False"),
+    ("gc does not ask who is at work", GC, "        if holder.alive:\n", "        if False:\n"),
+    ("gc takes what is young", GC, "if file.changed < before]", "if True]"),
+    ("gc takes what became young", GC, "if aside.stat().st_mtime >= before:", "if False:"),
+    (
+        "gc forgets the snapshots of checkpoints",
+        GC,
+        "        named |= {*checkpoints[file.name].snapshots.values()}\n",
+        "        pass\n",
+    ),
+    ("gc forgets what a sweep began with", GC, "known.named() | _given(root)", "known.named()"),
+    ("gc believes that a damaged record named nothing", GC, "if known.damaged and found[UNNAMED]:", "if False:"),
+    ("a dry run removes", GC, "if dry or _remove(file, before)", "if _remove(file, before)"),
+    ("verify does not look at the node", SURVEY, 'if digest(record["node"]) != file.name:', "if False:"),
+]
+TESTS = (
+    "tests/test_store.py",
+    "tests/test_store_tools.py",
+    "tests/test_store_v1.py",
+    "tests/test_sweep.py",
+    "tests/faults",
+)
+
+
+def first_red(copy: Path) -> str:
+    """The first test that fails; nothing if all pass."""
+    paths = os.pathsep.join((str(copy), str(copy / "tests")))
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *TESTS],
+        cwd=copy,
+        env={**os.environ, "PYTHONPATH": paths},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    found = re.search(r"^(?:FAILED|ERROR) \S*?(\w+\.py\S*)", done.stdout, re.MULTILINE)
+    return "" if done.returncode == 0 else found[1] if found else done.stdout[-300:] + done.stderr[-300:]
+
+
+def main(words: list[str]) -> int:
+    survived = 0
+    with tempfile.TemporaryDirectory() as place:
+        copy = Path(place) / "copy"
+        shutil.copytree(ROOT, copy, ignore=shutil.ignore_patterns(".git", ".venv", "runs", ".*_cache", "__pycache__"))
+        for what, file, *changes in MUTATIONS:
+            if words and not any(word in what for word in words):
+                continue
+            text = broken = (ROOT / file).read_text()
+            for now, then in zip(changes[::2], changes[1::2], strict=True):
+                assert text.count(now) == 1, f"{what}: {file} does not say {now!r} once"
+                broken = broken.replace(now, then)
+            (copy / file).write_text(broken)
+            red = first_red(copy)
+            (copy / file).write_text(text)
+            survived += not red
+            print(f"| {what} | {red or 'NOTHING NOTICED'} |", flush=True)
+    return 1 if survived else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
