@@ -48,7 +48,7 @@ def tables(asked: Iterable[tuple[Network, PruneConfig]]) -> list[str]:
 
 
 def _table(network: Network, prune: PruneConfig, rates: list[float]) -> str:
-    module = _skeleton(network)
+    module = skeleton(network)
     weights = prunable(module)
     try:
         left = not_excluded(weights, prune.exclude)
@@ -132,7 +132,7 @@ class _Undrawn(TorchFunctionMode):
         return args[0] if func is Tensor.normal_ else func(*args, **(kwargs or {}))
 
 
-def _skeleton(network: Network) -> nn.Module:
+def skeleton(network: Network) -> nn.Module:
     """The network with its initialiser's arguments tried, without memory where its constructor allows that."""
     with torch.random.fork_rng(devices=[]):
         with suppress(Exception), torch.device("meta"), _Undrawn():  # not where a constructor looks at its own weights

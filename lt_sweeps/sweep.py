@@ -26,8 +26,10 @@ class Failed(Exception):
     """Trainings failed and were told; everything else is done and reported. The same command tries them again."""
 
 
-def run(cells: Sequence[Cell], command: str, *, only_plan: bool = False) -> None:
+def run(cells: Sequence[Cell], command: str, *, only_plan: bool = False, calibrate: bool = False) -> None:
     """Plan and print, then, unless `only_plan`, train what is missing and write results and report.
+
+    With `calibrate` the plan measures rates that its estimate of hours lacks.
 
     Everything that can be wrong is found before the first training. Raises Mistake, and Failed at the very end.
     """
@@ -41,7 +43,7 @@ def run(cells: Sequence[Cell], command: str, *, only_plan: bool = False) -> None
     folder = output / _name(cells)
     store = Store(output / "store")
     plan = planning.make(experiments, store)
-    if plan.jobs and not only_plan:
+    if plan.jobs and (calibrate or not only_plan):
         for c in cells:
             datafiles.require(c.config.dataset, c.config.paths.data_dir)
             for card in origins.folders(c.config).values():
@@ -53,6 +55,9 @@ def run(cells: Sequence[Cell], command: str, *, only_plan: bool = False) -> None
         print(line)
     print(_told(plan))
     if only_plan:
+        from lt_sweeps import forecast
+
+        print(*forecast.lines(cells, plan, store, calibrate=calibrate), sep="\n")
         print(*tables, sep="\n\n")
         return
     _begin(cells, folder, command)

@@ -15,10 +15,11 @@ from hydra.plugins.launcher import Launcher
 
 @dataclass
 class LtSweepsLauncherConf:
-    """`hydra.launcher.only_plan=true` stops after the plan is printed."""
+    """`hydra.launcher.only_plan=true` stops after the plan is printed; with `calibrate=true` it measures for that."""
 
     _target_: str = "hydra_plugins.lt_sweeps_launcher.LtSweepsLauncher"
     only_plan: bool = False
+    calibrate: bool = False
 
 
 ConfigStore.instance().store(group="hydra/launcher", name="lt_sweeps", node=LtSweepsLauncherConf, provider="lt_sweeps")
@@ -29,8 +30,8 @@ class LtSweepsLauncher(Launcher):
 
     checks_cells = True  # so that a sweeper need not compose them all before
 
-    def __init__(self, only_plan: bool = False) -> None:
-        self.only_plan = only_plan
+    def __init__(self, only_plan: bool = False, calibrate: bool = False) -> None:
+        self.only_plan, self.calibrate = only_plan, calibrate
 
     def setup(self, *, hydra_context: Any, task_function: Any, config: Any) -> None:
         """Hydra hands over how to compose a job."""
@@ -52,6 +53,6 @@ class LtSweepsLauncher(Launcher):
             cell(checked(values), dict(word.lstrip("+~").split("=", 1) for word in words if "=" in word))
             for values, words in zip(composed, job_overrides, strict=True)
         ]
-        sweep.run(cells, command(sys.argv[1:]), only_plan=self.only_plan)
+        sweep.run(cells, command(sys.argv[1:]), only_plan=self.only_plan, calibrate=self.calibrate)
         done = JobStatus.COMPLETED
         return [JobReturn(overrides=list(words), status=done, _return_value=None) for words in job_overrides]
