@@ -30,7 +30,7 @@ bench: $(READY)
 
 # The slow numbers of the README, each from its own command in multirun/.
 reproduce: $(READY)
-	$(BIN)/python -m lt_sweeps.main -m experiment=lenet_mnist_quick
+	PATH="$(CURDIR)/$(BIN):$$PATH" multirun/lenet_mnist_quick.sh
 
 $(READY): pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "make: Python 3.11 or 3.12 is needed; name one with PYTHON=..." >&2; exit 2; }

@@ -46,7 +46,7 @@ def said(word: str) -> float:
     (3660.0, 123.0)
     """
     units = {"h": 3600.0, "min": 60.0, "s": 1.0}
-    return sum(int(n) * units[unit] for n, unit in re.findall(r"(\d+) (h|min|s)", word))
+    return sum(int(n.replace(",", "")) * units[unit] for n, unit in re.findall(r"([\d,]+) (h|min|s)", word))
 
 
 # ---------------------------------------------------------------------------------------- hours
@@ -84,6 +84,11 @@ def test_no_plan_takes_longer_than_its_sum_or_less_than_its_longest_chain(slots:
     assert estimate.schedule(jobs, lambda job: 2 * seconds(job), slots) == pytest.approx(2 * took)
     if slots in (1, 100):
         assert took == pytest.approx(work if slots == 1 else longest)
+
+
+def test_a_long_plan_is_told_in_whole_hours() -> None:
+    line = estimate.told(estimate.Estimate(43e6, 22e6, 8.8e5, 2, 96, None), "GPU")
+    assert line == "hours: 11,944 h of one GPU, 6,111 h with 2 workers (longest chain 244 h)"
 
 
 def test_without_a_rate_nothing_is_made_up(tmp_path: Path) -> None:

@@ -112,11 +112,15 @@ def told(found: Estimate | None, device: str) -> str:
     >>> told(None, "core")
     'hours: unknown; lt-sweeps plan --calibrate measures for some seconds'
     """
+
+    def said(seconds: float) -> str:
+        return duration(seconds) if seconds < 100 * 3600 else f"{seconds / 3600:,.0f} h"
+
     if found is None:
         return "hours: unknown; lt-sweeps plan --calibrate measures for some seconds"
-    line = f"hours: {duration(found.work)} of one {device}"
+    line = f"hours: {said(found.work)} of one {device}"
     if found.slots > 1:
-        line += f", {duration(found.wall)} with {found.slots} workers (longest chain {duration(found.longest)})"
+        line += f", {said(found.wall)} with {found.slots} workers (longest chain {said(found.longest)})"
     if found.cells > 1 and found.separate is not None:
-        line += f"; as {found.cells} separate jobs: {duration(found.separate)}"
+        line += f"; as {found.cells} separate jobs: {said(found.separate)}"
     return line
