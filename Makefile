@@ -1,6 +1,8 @@
 # make demo   the first ticket: a small sweep on the embedded data, and where its report lies
 # make test   lint, types, all tests (CPU, under 15 minutes)
 # make pairs  every model on every data set: a batch, a level of IMP, and a resume to the same bits (minutes)
+# make engines  sweeps over many processes, and on SLURM, Ray, joblib and with Optuna for real (minutes); a SLURM it
+#               finds, tests/engines/slurm.sh start makes one of this machine
 # The environment is made in .venv when it is missing or what it is made from has changed.
 
 PYTHON ?= $(shell for p in python3 python3.12 python3.11 python; do \
@@ -8,7 +10,7 @@ PYTHON ?= $(shell for p in python3 python3.12 python3.11 python; do \
 BIN = .venv/bin
 READY = .venv/.ready
 
-.PHONY: demo test pairs lint bench reproduce clean
+.PHONY: demo test pairs engines lint bench reproduce clean
 .DELETE_ON_ERROR:
 
 demo: $(READY)
@@ -19,6 +21,10 @@ test: lint
 
 pairs: $(READY)
 	$(BIN)/python -m pytest tests/test_pairs.py -m "slow or not slow" --durations=10
+
+engines: $(READY)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,slurm,ray,joblib,optuna]'
+	$(BIN)/python -m pytest tests/processes tests/engines -m "processes or engines" --durations=10
 
 lint: $(READY)
 	$(BIN)/ruff check .

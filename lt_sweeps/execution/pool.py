@@ -6,6 +6,8 @@ devices, a group of them takes as many. Workers are started when there is someth
 
 from __future__ import annotations
 
+import os
+import platform
 import selectors
 import shutil
 import socket
@@ -108,7 +110,7 @@ class Pool:
             self._free.remove(slot)
         name = str(self._started)
         self._started += 1
-        log = self._logs / f"worker-{name}.log"
+        log = self._logs / f"worker-{platform.node()}-{os.getpid()}-{name}.log"  # others work on the sweep too
         hand = Hand(name, slots, str(self._folder / "s"), self._trainer.threads, log)
         self._hands[name] = hand
         return hand
