@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from benchmarks import data_path, lenet_step, mask_cost, peers, planning
+from benchmarks import data_path, lenet_step, mask_cost, peers, planning, sweeping
 from benchmarks.table import Row, machine, markdown, record
 
 COMPARISONS = {
@@ -19,6 +19,7 @@ COMPARISONS = {
     "data_path": data_path.rows,
     "peers": peers.rows,
     "planning": planning.rows,
+    "sweeping": sweeping.rows,
 }
 
 

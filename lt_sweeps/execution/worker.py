@@ -63,6 +63,11 @@ class Worker:
             return group.follow(self.ranks, lambda *start: self._train(job, *start), (Missing, Disagreement))
         return group.lead(self.ranks, lambda: self._do(job, on_step))
 
+    def rest(self) -> None:
+        """Between two jobs: what a GPU's other processes can use is theirs."""
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+
     def _do(self, job: Job, on_step: Tell) -> Record | None:
         self._mention_mixing(job.run)
         if job.replay_to is not None:
