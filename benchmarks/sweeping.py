@@ -45,11 +45,11 @@ def _grid(rounds: int) -> Row:
             shared.append(_timed(lambda: _sweep(Path(folder) / "shared", words)))  # noqa: B023
 
             def job(cell: int) -> None:
-                _sweep(Path(folder) / str(cell), [*cells[cell], "trainer.processes=0"])  # noqa: B023
+                _sweep(Path(folder) / str(cell), [*cells[cell], "trainer.processes=0"])
 
             def jobs() -> None:
                 with ThreadPoolExecutor(cores()) as pool:
-                    list(pool.map(job, range(len(cells))))  # noqa: B023
+                    list(pool.map(job, range(len(cells))))
 
             apart.append(_timed(jobs))
     ratios = [a / s for a, s in zip(apart, shared, strict=True)]
@@ -65,7 +65,7 @@ def _killed(rounds: int) -> Row:
     words = ["seed=0,1", "control=none,reinit", "recipe.steps=4000it"]
     for _ in range(rounds):
         with tempfile.TemporaryDirectory() as folder:
-            whole = _timed(lambda: _sweep(Path(folder) / "whole", words))  # noqa: B023
+            whole = _timed(lambda: _sweep(Path(folder) / "whole", words))
             begun = time.perf_counter()
             for _ in range(KILLS):
                 process = _start(Path(folder) / "killed", words)
