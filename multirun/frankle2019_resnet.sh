@@ -1,6 +1,6 @@
 #!/bin/sh
-# Frankle & Carbin 2019, section 4: ResNet-20 (their ResNet-18) on CIFAR-10 at the standard rate, at a tenth of it, and
-# with warm-up.
+# Frankle & Carbin 2019, section 4: ResNet-20 (their ResNet-18) on CIFAR-10 at the standard rate, at a tenth of it,
+# and with warm-up.
 # Cost: 30 cells: 690 trainings asked, 465 distinct; disk: 801 MB; hours: 926 h of one core (longest chain 32 h),
 # estimated on a shared two-core AMD EPYC.
 exec python -m lt_sweeps.main -m \

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Every moving part once, on a CPU and without a download: both methods, four ways to rewind, and a control, 8 iterations
-# each. Its accuracies mean nothing.
+# Every moving part once, on a CPU and without a download: both methods, four ways to rewind, and a control, 8
+# iterations each. Its accuracies mean nothing.
 # Cost: 16 cells: 52 trainings asked, 17 distinct; disk: 2.7 MB; hours: under a minute of one core, nearly all of it
 # to start.
 exec python -m lt_sweeps.main -m \
