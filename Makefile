@@ -24,7 +24,7 @@ pairs: $(READY)
 
 engines: $(READY)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,slurm,ray,joblib,optuna]'
-	$(BIN)/python -m pytest tests/processes tests/engines -m "processes or engines" --durations=10
+	$(BIN)/python -m pytest tests -m "processes or engines" --durations=10
 
 lint: $(READY)
 	$(BIN)/ruff check .
