@@ -85,7 +85,7 @@ class Engine:
             job = executor.submit(Attend(str(folder.absolute()), str(log), self._processes))
         except FailedJobError as error:
             told = [line for line in str(error).splitlines() if "error:" in line]
-            raise Mistake(f"hydra/launcher=submitit_slurm: sbatch: {(told or [str(error)])[-1].strip()}") from None
+            raise Mistake(f"hydra/launcher=submitit_slurm: {(told or [str(error)])[-1].strip()}") from None
         self._queue.asked = 0.0
         return Running(job, log, self._queue)
 

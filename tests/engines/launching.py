@@ -47,7 +47,13 @@ def launched(engine: str, folder: Path, *words: str, agents: int = 2) -> subproc
     require(engine)
     many = "n_jobs" if engine == "joblib" else "agents"
     chosen = (f"hydra/launcher={engine}", f"hydra.launcher.{many}={agents}", *ENGINES[engine])
-    return started(folder, *words, *chosen)
+    named = (f"hydra.launcher.name={job_name(folder)}",) if engine == "submitit_slurm" else ()
+    return started(folder, *chosen, *named, *words)
+
+
+def job_name(folder: Path) -> str:
+    """What the SLURM jobs of a sweep are called."""
+    return f"lt-{folder.parent.name}-{folder.name}"
 
 
 def started(folder: Path, *words: str) -> subprocess.Popen[str]:

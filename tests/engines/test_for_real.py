@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from launching import ENGINES, LONG, SMOKE, contents, ended, launched, require, rows, started
+from launching import ENGINES, LONG, SMOKE, contents, ended, job_name, launched, require, rows, started
 
 pytestmark = pytest.mark.engines
 Alone = Callable[..., dict[str, bytes]]
@@ -39,27 +39,27 @@ def steps(folder: Path) -> list[int]:
     return told
 
 
-def agents() -> dict[int, str]:
-    """The processes of agents on this machine: number, command line."""
+def processes() -> dict[int, list[str]]:
+    """The processes of this machine: number, command line."""
     found = {}
     for path in Path("/proc").glob("[0-9]*"):
         try:
-            words = (path / "cmdline").read_bytes().decode().split("\0")
+            found[int(path.name)] = (path / "cmdline").read_bytes().decode(errors="replace").split("\0")
         except OSError:
             continue
-        if "lt_sweeps.engines.agent" in words:
-            found[int(path.name)] = " ".join(words)
     return found
 
 
 def of(folder: Path) -> list[int]:
     """The agents of one sweep."""
-    return [number for number, command in agents().items() if str(folder) in command]
+    found = processes().items()
+    return [n for n, words in found if "lt_sweeps.engines.agent" in words and str(folder / "s") in words]
 
 
-def jobs() -> list[str]:
-    """The SLURM jobs that are there."""
-    return subprocess.run(["squeue", "--noheader", "--format=%A"], capture_output=True, text=True).stdout.split()
+def jobs(folder: Path) -> list[str]:
+    """The SLURM jobs of a sweep that are there."""
+    command = ["squeue", "--noheader", "--format=%A", f"--name={job_name(folder)}"]
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout.split()
 
 
 @pytest.fixture(scope="session")
@@ -79,8 +79,11 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., dict[str, b
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Iterator[Path]:
-    """Where a sweep goes; no agent of it may be left."""
+    """Where a sweep goes; no agent of it may be left, and nothing at all where the test has failed."""
     yield tmp_path
+    for number, words in processes().items():
+        if "lt_sweeps.main" in words and any(str(tmp_path) in word for word in words):
+            os.kill(number, signal.SIGTERM)
     eventually(lambda: not of(tmp_path), 60)
 
 
@@ -112,7 +115,7 @@ def test_a_parent_that_is_terminated_takes_its_agents_along_and_loses_nothing(
     sweep.send_signal(signal.SIGTERM)
     assert "the same command continues" in ended(sweep, 143)
     eventually(lambda: not of(folder), 60)
-    eventually(lambda: not jobs(), 60) if engine == "submitit_slurm" else None
+    eventually(lambda: not jobs(folder), 60) if engine == "submitit_slurm" else None
     assert list((folder / "store" / "work").glob("*")), "it was checkpointed"
     ended(launched(engine, folder, *LONG, agents=1))
     assert "continues at step" in "".join(path.read_text() for path in (folder / "s" / "agents").glob("*.log"))
@@ -124,11 +127,12 @@ def test_a_job_that_is_preempted_is_requeued_and_continues(how: str, folder: Pat
     """USR2 is what SLURM sends before the time is up and on preemption; requeueing alone warns by SIGTERM."""
     sweep = launched("submitit_slurm", folder, *LONG, agents=1)
     eventually(lambda: any(steps(folder)))
-    (job,) = jobs()
+    (job,) = jobs(folder)
     subprocess.run([*how.split(), job], check=True)
     restarted = re.compile(r"Restarts=[1-9]")
     show = ["scontrol", "show", "job", job]
     eventually(lambda: restarted.search(subprocess.run(show, capture_output=True, text=True).stdout))
+    subprocess.run(["scontrol", "update", f"JobId={job}", "StartTime=now"], check=True)  # SLURM would wait two minutes
     said = ended(sweep)
     assert "an agent ended" not in said, "the job that was requeued is the one that does the rest"
     (log,) = (folder / "s" / "agents").glob("*.log")
@@ -143,7 +147,7 @@ def test_what_slurm_refuses_is_told_in_its_words(folder: Path) -> None:
 
 
 def test_agents_that_cannot_live_are_given_up_with_their_last_words(folder: Path) -> None:
-    said = ended(launched("submitit_slurm", folder, *SMOKE, "hydra.launcher.setup=[export PYTHONHOME=/nowhere]"), 1)
+    said = ended(launched("submitit_slurm", folder, *SMOKE, "hydra.launcher.setup=['export PYTHONHOME=/nowhere']"), 1)
     assert "agents in a row ended before anything came of them" in said
     assert "failed: no agent stayed alive" in said
     assert {row["status"] for row in rows(folder)} == {"failed", "missing"}
