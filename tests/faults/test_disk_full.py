@@ -16,7 +16,7 @@ from harness import ROOT, Calm, Server, checked, finished, repeated, tree
 from lt_sweeps.store.disk import is_full, write
 from lt_sweeps.store.store import Store
 
-EVERY = 13  # of all points one in so many is tried by make test; make engines tries them all
+EVERY = 26  # of all points one in so many is tried by make test; make engines tries them all
 NO_ROOM = os.strerror(errno.ENOSPC)
 
 
@@ -62,7 +62,7 @@ def test_a_disk_that_is_full_from_any_point_on_stops_the_sweep_and_loses_nothing
     first = 1 + os.getpid() % EVERY
     refused = recovers(server, calm, range(first, calm.operations, EVERY), lasting=True)
     print(f"no room from each of {refused} operations on: 0 bytes differ")
-    assert refused > 10
+    assert refused >= 6
 
 
 @pytest.mark.processes
