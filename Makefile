@@ -1,6 +1,8 @@
 # make demo   the first ticket: a small sweep on the embedded data, and where its report lies
 # make test   lint, types, all tests (CPU, under 15 minutes)
 # make pairs  every model on every data set: a batch, a level of IMP, and a resume to the same bits (minutes)
+# make engines  sweeps over many processes, and on SLURM, Ray, joblib and with Optuna for real (minutes); a SLURM it
+#               finds, tests/engines/slurm.sh start makes one of this machine
 # The environment is made in .venv when it is missing or what it is made from has changed.
 
 PYTHON ?= $(shell for p in python3 python3.12 python3.11 python; do \
@@ -8,7 +10,7 @@ PYTHON ?= $(shell for p in python3 python3.12 python3.11 python; do \
 BIN = .venv/bin
 READY = .venv/.ready
 
-.PHONY: demo test pairs lint bench reproduce clean
+.PHONY: demo test pairs engines lint bench reproduce clean
 .DELETE_ON_ERROR:
 
 demo: $(READY)
@@ -20,6 +22,10 @@ test: lint
 pairs: $(READY)
 	$(BIN)/python -m pytest tests/test_pairs.py -m "slow or not slow" --durations=10
 
+engines: $(READY)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,slurm,ray,joblib,optuna]'
+	$(BIN)/python -m pytest tests -m "processes or engines" --durations=10
+
 lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -30,7 +36,7 @@ bench: $(READY)
 
 # The slow numbers of the README, each from its own command in multirun/.
 reproduce: $(READY)
-	$(BIN)/python -m lt_sweeps.main -m experiment=lenet_mnist_quick
+	PATH="$(CURDIR)/$(BIN):$$PATH" multirun/lenet_mnist_quick.sh
 
 $(READY): pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "make: Python 3.11 or 3.12 is needed; name one with PYTHON=..." >&2; exit 2; }

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from benchmarks import data_path, lenet_step, mask_cost, peers
+from benchmarks import data_path, lenet_step, mask_cost, peers, planning, sweeping
 from benchmarks.table import Row, machine, markdown, record
 
 COMPARISONS = {
@@ -18,6 +18,8 @@ COMPARISONS = {
     "mask_cost": mask_cost.rows,
     "data_path": data_path.rows,
     "peers": peers.rows,
+    "planning": planning.rows,
+    "sweeping": sweeping.rows,
 }
 
 

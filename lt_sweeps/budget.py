@@ -80,6 +80,7 @@ def scaled_recipe(config: Config, time: Clock) -> Recipe:
         precision=recipe.precision,
         last_batch=recipe.last_batch,
         eval_every=min(cadence, total),
+        batchnorm_groups=recipe.batchnorm_groups,
     )
 
 

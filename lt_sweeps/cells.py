@@ -29,6 +29,18 @@ def cell(config: Config, swept: Mapping[str, str]) -> Cell:
     return Cell(config, swept, build(config, swept))
 
 
+def distinct(cells: Sequence[Cell]) -> list[Cell]:
+    """Every cell once: `prune.rate=0.2,0.20` asks for one."""
+    seen: dict[tuple[str, ...], list[Config]] = {}
+    found = []
+    for c in cells:
+        alike = seen.setdefault(tuple(run.key for run in c.experiment.levels), [])
+        if c.config not in alike:
+            alike.append(c.config)
+            found.append(c)
+    return found
+
+
 def described(c: Cell) -> dict[str, Any]:
     """A cell as it can be read years later: its whole config, without the paths of one machine and who was told."""
     config = asdict(c.config)

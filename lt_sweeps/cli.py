@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 
-USAGE = """usage: lt-sweeps plan OVERRIDES...    what a sweep would train and prune, and what is stored; trains nothing
+USAGE = """usage: lt-sweeps plan OVERRIDES...    what a sweep would train and prune, hours and disk; trains nothing
+                                      (with --calibrate it measures how fast this machine is, for some seconds)
        lt-sweeps run OVERRIDES...     the same as python -m lt_sweeps.main -m OVERRIDES...
        lt-sweeps status [FOLDER] [--watch] [--json]    how far a sweep is, while it runs and after
        lt-sweeps list [GROUP [OPTION]]    what can be chosen; recipes say their source and what it leaves open; --json
@@ -39,7 +40,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = [word for word in rest if word not in ("-m", "--multirun")]
     match verb:
         case "plan":
-            return run(["-m", *words, "hydra.launcher.only_plan=true"])
+            measured = ["hydra.launcher.calibrate=true"] if "--calibrate" in words else []
+            words = [word for word in words if word != "--calibrate"]
+            return run(["-m", *words, "hydra.launcher.only_plan=true", *measured])
         case "run":
             return run(["-m", *words])
         case "-h" | "--help" | "help":

@@ -80,6 +80,8 @@ class RecipeConfig:
     std: list[float] = field(default_factory=list)
     augment: list[Any] = field(default_factory=list)  # names, or {name: ..., args: {...}}
     eval_every: str = MISSING
+    # How many equal parts of a batch have their own batch statistics; per-device batch normalisation of N devices is N.
+    batchnorm_groups: int = 1
 
 
 @dataclass

@@ -185,6 +185,9 @@ def _refuse_impossible(config: Config) -> None:
         raise Mistake("ticket= and mask_from=: a ticket has a mask already; give one of the two")
     if config.ticket is not None and config.control.name in ("mask_shuffle", "random"):
         raise Mistake(f"control={config.control.name}: ticket= has weights under its own mask only")
+    groups, devices = config.recipe.batchnorm_groups, config.trainer.devices
+    if groups not in (1, devices):
+        raise Mistake(f"recipe.batchnorm_groups={groups}: give 1, or as many as trainer.devices={devices}")
     if config.recipe.validation >= config.dataset.train:
         raise Mistake(
             f"recipe.validation={config.recipe.validation}: dataset {config.dataset.name} has only "

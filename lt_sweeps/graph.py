@@ -172,14 +172,14 @@ def whole(mask: Mask) -> Dense | None:
 
 def topological(roots: Iterable[Node], stop: Any = lambda node: False) -> Iterator[Node]:
     """Every node below `roots` once, children first; nothing below a node for which `stop` holds."""
-    done: set[Node] = set()
+    done: set[str] = set()
     stack = [(node, False) for node in reversed(list(roots))]
     while stack:
         node, ready = stack.pop()
-        if node in done:
+        if node.key in done:
             continue
         if ready or stop(node):
-            done.add(node)
+            done.add(node.key)
             yield node
         else:
             stack.append((node, True))

@@ -6,8 +6,11 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, field, fields
+from dataclasses import MISSING, Field, dataclass, field, fields
+from functools import cache, cached_property
 from typing import Any, ClassVar, Self, get_args, get_type_hints
+
+_text = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False).encode
 
 
 def canonical(value: Any) -> Any:
@@ -15,12 +18,12 @@ def canonical(value: Any) -> Any:
 
     Raises ValueError for a number that is not finite, TypeError for anything that is not data.
     """
+    if value is None or isinstance(value, (bool, str)):
+        return value
     if isinstance(value, Node):
         return {"key": value.key}
     if isinstance(value, Spec):
-        return value.describe()
-    if value is None or isinstance(value, (bool, str)):
-        return value
+        return value._told
     if isinstance(value, (int, float)):
         if not math.isfinite(value):
             raise ValueError(f"{value} is not a finite number")
@@ -35,13 +38,29 @@ def canonical(value: Any) -> Any:
 
 def digest(value: Any) -> str:
     """The SHA-256 (hex) of the canonical JSON of `value`."""
-    text = json.dumps(canonical(value), sort_keys=True, separators=(",", ":"), allow_nan=False)
-    return hashlib.sha256(text.encode()).hexdigest()
+    return _sha256(canonical(value))
 
 
-def _differs_from_default(item: Any, value: Any) -> bool:
-    default = item.default_factory() if item.default_factory is not MISSING else item.default
-    return default is MISSING or canonical(value) != canonical(default)
+def _sha256(told: Any) -> str:
+    return hashlib.sha256(_text(told).encode()).hexdigest()
+
+
+def _default(f: Field[Any]) -> Any:
+    return f.default_factory() if f.default_factory is not MISSING else f.default
+
+
+@cache
+def _defaults(kind: Any) -> dict[str, Any]:
+    """The fields that say what a value of this class is, with their canonical defaults; MISSING where there is none."""
+    given = {f.name: _default(f) for f in fields(kind) if f.init}
+    return {name: default if default is MISSING else canonical(default) for name, default in given.items()}
+
+
+def _told(of: Any) -> dict[str, Any]:
+    """The non-default fields, canonical."""
+    kind: Any = type(of)
+    told = ((name, canonical(getattr(of, name)), default) for name, default in _defaults(kind).items())
+    return {name: value for name, value, default in told if default is MISSING or value != default}
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,15 +68,22 @@ class Spec:
     """A plain value inside a node: described by its non-default fields, equal when it is described equally."""
 
     def __eq__(self, other: object) -> bool:
-        return type(self) is type(other) and isinstance(other, Spec) and digest(self) == digest(other)
+        return type(self) is type(other) and isinstance(other, Spec) and self._digest == other._digest
 
     def __hash__(self) -> int:
-        return hash(digest(self))
+        return hash(self._digest)
+
+    @cached_property
+    def _told(self) -> dict[str, Any]:  # computed once: all nodes of a chain have one network, data and recipe
+        return _told(self)
+
+    @cached_property
+    def _digest(self) -> str:
+        return _sha256(self._told)
 
     def describe(self) -> dict[str, Any]:
         """The non-default fields, canonical."""
-        given = ((f, getattr(self, f.name)) for f in fields(self))
-        return {f.name: canonical(value) for f, value in given if _differs_from_default(f, value)}
+        return dict(self._told)
 
     @classmethod
     def restored(cls, told: Mapping[str, Any]) -> Self:
@@ -85,18 +111,17 @@ class Node:
     key: str = field(init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "key", digest(self.describe()))
+        object.__setattr__(self, "key", _sha256(self.describe()))
 
     def describe(self) -> dict[str, Any]:
         """What the key is the hash of; also what the store writes down beside a result."""
-        given = ((f, getattr(self, f.name)) for f in fields(self) if f.name != "key")
-        told = {f.name: canonical(value) for f, value in given if _differs_from_default(f, value)}
-        return {"node": type(self).__name__, "version": self.version, **told}
+        return {"node": type(self).__name__, "version": self.version, **_told(self)}
 
-    @property
+    @cached_property
     def children(self) -> tuple[Node, ...]:
         """The nodes this one is computed from."""
-        given = (getattr(self, f.name) for f in fields(self) if f.name != "key")
+        kind: Any = type(self)
+        given = (getattr(self, name) for name in _defaults(kind))
         return tuple(value for value in given if isinstance(value, Node))
 
     def __eq__(self, other: object) -> bool:

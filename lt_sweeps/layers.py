@@ -8,9 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from lt_sweeps.allocation import factor_of
 from lt_sweeps.config import Mistake, PruneConfig
@@ -46,7 +48,7 @@ def tables(asked: Iterable[tuple[Network, PruneConfig]]) -> list[str]:
 
 
 def _table(network: Network, prune: PruneConfig, rates: list[float]) -> str:
-    module = _skeleton(network)
+    module = skeleton(network)
     weights = prunable(module)
     try:
         left = not_excluded(weights, prune.exclude)
@@ -123,10 +125,17 @@ def _called(network: Network) -> str:
     return f"{network.build.name}({args})" if args else network.build.name
 
 
-def _skeleton(network: Network) -> nn.Module:
+class _Undrawn(TorchFunctionMode):
+    """Leaves out draws from a normal, for which torch imports its compiler on the meta device: that takes a second."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        return args[0] if func is Tensor.normal_ else func(*args, **(kwargs or {}))
+
+
+def skeleton(network: Network) -> nn.Module:
     """The network with its initialiser's arguments tried, without memory where its constructor allows that."""
     with torch.random.fork_rng(devices=[]):
-        with suppress(Exception), torch.device("meta"):  # not where a constructor looks at its own weights
+        with suppress(Exception), torch.device("meta"), _Undrawn():  # not where a constructor looks at its own weights
             return drawn(network)
         try:
             return drawn(network)

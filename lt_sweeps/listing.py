@@ -38,8 +38,8 @@ def options(group: str | None = None, name: str | None = None, *more: str) -> di
     if more or any(word.startswith("-") for word in (group, name) if word):
         raise Mistake(f"list: write {USAGE}")
     there: dict[str, dict[str, Path]] = {}
-    for path in sorted(CONF.glob("*/*.yaml")):
-        there.setdefault(path.parent.name, {})[path.stem] = path
+    for path in [*sorted(CONF.glob("*/*.yaml")), *sorted(CONF.glob("hydra/*/*.yaml"))]:
+        there.setdefault(path.parent.relative_to(CONF).as_posix(), {})[path.stem] = path
     groups = [_one_of(there, group, "group")] if group else list(there)
     return {
         g: {n: _described(there[g][n]) for n in ([_one_of(there[g], name, g)] if name else there[g])} for g in groups

@@ -10,6 +10,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from importlib.util import find_spec
 from typing import Any, NoReturn
 
 from lt_sweeps import sweep
@@ -87,6 +88,7 @@ def _run(arguments: list[str]) -> int:
 
     _check_flags(arguments)
     ConfigStore.instance().store(name="schema", node=Config)
+    _prefer_our_files()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises instead of printing a trace and leaving
     raised: list[Mistake | sweep.Failed] = []
 
@@ -112,6 +114,16 @@ def _run(arguments: list[str]) -> int:
     return 0
 
 
+def _prefer_our_files() -> None:
+    """By `hydra/launcher=ray` our file is meant, also where Hydra's own plugin for Ray is installed."""
+    from hydra.core.config_store import ConfigStore
+    from hydra.core.plugins import Plugins
+
+    Plugins.instance()  # they have registered theirs
+    for path in CONF.glob("hydra/*/*.yaml"):
+        ConfigStore.instance().repo["hydra"].get(path.parent.name, {}).pop(path.name, None)
+
+
 def _check_flags(arguments: Sequence[str]) -> None:
     from hydra._internal.utils import get_args_parser
 
@@ -124,7 +136,12 @@ def _check_flags(arguments: Sequence[str]) -> None:
         flags = parser.parse_args(arguments)
         if flags.multirun and flags.cfg:
             raise Mistake("--cfg shows one configuration: leave out -m, and give one value for each key")
+        chosen = [word for word in arguments if word.startswith(("hydra/launcher=", "hydra/sweeper="))]
+        if chosen and not flags.multirun and not flags.cfg:
+            raise Mistake(f"{chosen[0]}: is for sweeps; put -m before it")
     for word in arguments:
+        if word == "hydra/sweeper=optuna" and find_spec("hydra_plugins.hydra_optuna_sweeper") is None:
+            raise Mistake(f"{word}: it is not installed: pip install 'lt_sweeps[optuna]'")
         if re.fullmatch(r"[\w./]+=\{\}", word):
             raise Mistake(f"{word} changes nothing, because mappings are merged: give each entry its value")
         group, _, options = word.partition("=")

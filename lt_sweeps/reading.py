@@ -35,6 +35,7 @@ CHOICES = {
 RANGES: dict[str, tuple[float, float]] = {
     "recipe.batch_size": (1, math.inf),
     "recipe.validation": (0, math.inf),
+    "recipe.batchnorm_groups": (1, math.inf),
     "recipe.clip_norm": (1e-12, math.inf),
     "prune.rate": (1e-6, 1 - 1e-6),
     "prune.levels": (0, 1000),
@@ -61,6 +62,11 @@ def read(composed: Any) -> Config:
         plain: Any = OmegaConf.to_container(ours, resolve=True, throw_on_missing=True)
     except OmegaConfBaseException as error:
         raise Mistake(explain(error)) from None
+    return checked(plain)
+
+
+def checked(plain: Mapping[str, Any]) -> Config:
+    """The config that plain, resolved values make. Raises Mistake."""
     config: Config = _build(Config, plain, "")
     for where, allowed in CHOICES.items():
         value = _get(config, where)

@@ -57,3 +57,4 @@ class Recipe(Spec):
     precision: str = "32-true"
     last_batch: str = "drop"  # or "keep" the short one at an epoch's end
     eval_every: int = 100
+    batchnorm_groups: int = 1  # equal parts of a batch that have their own batch statistics

@@ -9,8 +9,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from lt_sweeps import datafiles, origins
-from lt_sweeps.cells import Cell, budgets, described, kept_as, level_names, title
+from lt_sweeps.cells import Cell, budgets, described, distinct, kept_as, level_names, title
 from lt_sweeps.config import Mistake
+from lt_sweeps.engines.engine import Engine
 from lt_sweeps.execution import agent, failures
 from lt_sweeps.execution import plan as planning
 from lt_sweeps.execution.plan import Plan
@@ -26,11 +27,21 @@ class Failed(Exception):
     """Trainings failed and were told; everything else is done and reported. The same command tries them again."""
 
 
-def run(cells: Sequence[Cell], command: str, *, only_plan: bool = False) -> None:
-    """Plan and print, then, unless `only_plan`, train what is missing and write results and report.
+def run(
+    cells: Sequence[Cell],
+    command: str,
+    *,
+    only_plan: bool = False,
+    calibrate: bool = False,
+    engine: Engine | None = None,
+) -> None:
+    """Plan and print, then, unless `only_plan`, train what is missing, or have agents do it, and write what came of it.
+
+    With `calibrate` the plan measures rates that its estimate of hours lacks.
 
     Everything that can be wrong is found before the first training. Raises Mistake, and Failed at the very end.
     """
+    cells = distinct(cells)
     first = cells[0].config
     _refuse_mixed(cells)
     choose.check(first.logger)
@@ -40,25 +51,29 @@ def run(cells: Sequence[Cell], command: str, *, only_plan: bool = False) -> None
     folder = output / _name(cells)
     store = Store(output / "store")
     plan = planning.make(experiments, store)
-    if plan.jobs and not only_plan:
+    if plan.jobs and (calibrate or not only_plan):
         for c in cells:
             datafiles.require(c.config.dataset, c.config.paths.data_dir)
             for card in origins.folders(c.config).values():
                 store.put(card.weights)
                 store.put(card.mask)
-        _require_devices(cells)
+        if engine is None or engine.here:
+            _require_devices(cells)
     tables = _layers(cells) if plan.jobs or only_plan else []
     for line in budgets(cells):
         print(line)
     print(_told(plan))
     if only_plan:
+        from lt_sweeps import forecast
+
+        print(*forecast.lines(cells, plan, store, calibrate=calibrate), sep="\n")
         print(*tables, sep="\n\n")
         return
     _begin(cells, folder, command)
     failed: dict[Node, str] = {}
     with _journal(cells, folder, plan, store) as journal:
         if plan.jobs:
-            failed = _execute(cells, store, journal, folder)
+            failed = _execute(cells, store, journal, folder, engine)
             plan = planning.make(experiments, store)
         rows = _write(cells, folder, command, store, plan, failed)
         journal.close(rows, plan, failed, folder / "report.html")
@@ -117,16 +132,22 @@ def _begin(cells: Sequence[Cell], folder: Path, command: str) -> None:
     failures.clear(folder)
 
 
-def _execute(cells: Sequence[Cell], store: Store, journal: Journal, folder: Path) -> dict[Node, str]:
+def _execute(
+    cells: Sequence[Cell], store: Store, journal: Journal, folder: Path, engine: Engine | None
+) -> dict[Node, str]:
     from lt_sweeps.execution.reporter import Reporter
-    from lt_sweeps.execution.run import execute
 
     experiments = [c.experiment for c in cells]
+    reporter = Reporter(level_names(experiments))
+    if engine is not None:
+        from lt_sweeps.execution.supervise import supervise
+
+        return supervise(engine, folder, experiments, store, reporter, journal)
+    from lt_sweeps.execution.run import execute
+
     config = cells[0].config
     data_dir = Path(config.paths.data_dir).expanduser()
-    return execute(
-        experiments, store, data_dir, config.trainer, Reporter(level_names(experiments)), journal, folder=folder
-    )
+    return execute(experiments, store, data_dir, config.trainer, reporter, journal, folder=folder)
 
 
 def _told(plan: Plan) -> str:
@@ -162,6 +183,12 @@ def _require_devices(cells: Sequence[Cell]) -> None:
     if trainer.processes == 0 and most > 1:
         raise Mistake(f"trainer.processes=0: trainer.devices={most} needs processes of its own")
     slots(trainer, most)
+    asked: dict[tuple[str, ...], int] = {}
+    for c in cells:
+        first = asked.setdefault(tuple(run.key for run in c.experiment.levels), c.config.trainer.devices)
+        if first != c.config.trainer.devices:
+            print(f"note: trainer.devices makes no other trainings: what several cells ask for is done on {first}")
+            break
 
 
 def _write(

@@ -15,24 +15,33 @@ from hydra.plugins.launcher import Launcher
 
 @dataclass
 class LtSweepsLauncherConf:
-    """`hydra.launcher.only_plan=true` stops after the plan is printed."""
+    """`hydra.launcher.only_plan=true` stops after the plan is printed; with `calibrate=true` it measures for that."""
 
     _target_: str = "hydra_plugins.lt_sweeps_launcher.LtSweepsLauncher"
     only_plan: bool = False
+    calibrate: bool = False
 
 
 ConfigStore.instance().store(group="hydra/launcher", name="lt_sweeps", node=LtSweepsLauncherConf, provider="lt_sweeps")
 
 
 class LtSweepsLauncher(Launcher):
-    """One process, the union of all cells, each distinct training once."""
+    """The union of all cells, each distinct training once; by this process, or by agents that an engine starts."""
 
-    def __init__(self, only_plan: bool = False) -> None:
-        self.only_plan = only_plan
+    checks_cells = True  # so that a sweeper need not compose them all before
+
+    def __init__(
+        self, only_plan: bool = False, calibrate: bool = False, engine: str | None = None, **options: Any
+    ) -> None:
+        self.only_plan, self.calibrate, self.engine, self.options = only_plan, calibrate, engine, options
 
     def setup(self, *, hydra_context: Any, task_function: Any, config: Any) -> None:
         """Hydra hands over how to compose a job."""
-        self.loader, self.config = hydra_context.config_loader, config
+        from lt_sweeps.composing import Composer
+        from lt_sweeps.search import sought
+
+        self.composer = Composer(hydra_context.config_loader, config)
+        self.search = sought(config.hydra)
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         """All cells are checked before the first is trained. Raises Mistake, and Failed at the very end."""
@@ -40,17 +49,26 @@ class LtSweepsLauncher(Launcher):
 
         from lt_sweeps import sweep
         from lt_sweeps.cells import cell
+        from lt_sweeps.config import Mistake
+        from lt_sweeps.engines import choose
         from lt_sweeps.main import command
-        from lt_sweeps.reading import read
+        from lt_sweeps.reading import checked
 
-        composed = [self.loader.load_sweep_config(self.config, list(words)) for words in job_overrides]
+        if self.search is not None and self.only_plan:
+            raise Mistake("a search chooses its cells by what came of others: there is no plan of it")
+        composed = [self.composer.values(words) for words in job_overrides]
         cells = [
-            cell(read(config), dict(word.lstrip("+~").split("=", 1) for word in words if "=" in word))
-            for config, words in zip(composed, job_overrides, strict=True)
+            cell(checked(values), dict(word.lstrip("+~").split("=", 1) for word in words if "=" in word))
+            for values, words in zip(composed, job_overrides, strict=True)
         ]
-        sweep.run(cells, command(sys.argv[1:]), only_plan=self.only_plan)
+        engine = None
+        if self.engine is not None and not self.only_plan:
+            engine = choose.make(self.engine, self.options, [c.config.trainer for c in cells])
+        every = cells if self.search is None else self.search.with_earlier(cells)
+        sweep.run(every, command(sys.argv[1:]), only_plan=self.only_plan, calibrate=self.calibrate, engine=engine)
+        values = [None] * len(cells) if self.search is None else self.search.values(cells)
         done = JobStatus.COMPLETED
         return [
-            JobReturn(overrides=list(words), cfg=config, status=done, _return_value=None)
-            for config, words in zip(composed, job_overrides, strict=True)
+            JobReturn(overrides=list(words), status=done, _return_value=value)
+            for words, value in zip(job_overrides, values, strict=True)
         ]

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from lt_sweeps.datasets import order as orders
 from lt_sweeps.datasets.arrays import Arrays, read
+from lt_sweeps.datasets.order import WHOLE, Share
 from lt_sweeps.datasets.split import corrupted, held_out, split
 from lt_sweeps.datasets.view import View, augmentations
 from lt_sweeps.specs import Data
@@ -46,9 +47,9 @@ class Examples:
     def _to_device(self, x: Tensor, y: Tensor) -> Batch:
         return x.to(self.device), y.to(self.device)
 
-    def chunks(self, part: str, size: int = 1000) -> Iterator[Batch]:
-        """The `train`, `validation` or `test` examples in order, as a network sees them, not augmented."""
-        x, y = getattr(self, part)
+    def chunks(self, part: str, share: Share = WHOLE, size: int = 1000) -> Iterator[Batch]:
+        """A share of the `train`, `validation` or `test` examples in order, as a network sees them, not augmented."""
+        x, y = (values[share.of(len(values))] for values in getattr(self, part))
         for first in range(0, len(x), size):
             yield self.seen(x[first : first + size]), y[first : first + size]
 
@@ -57,16 +58,17 @@ class Examples:
         return orders.per_epoch(len(self.train[0]), batch_size, last_batch)
 
     def batches(
-        self, start: int, batch_size: int, last_batch: str, order: int, augment: int, level: int
+        self, start: int, batch_size: int, last_batch: str, order: int, augment: int, level: int, share: Share = WHOLE
     ) -> Generator[Batch]:
-        """The batches of steps `start`, `start + 1`, ... without end.
+        """A share of the batches of steps `start`, `start + 1`, ... without end.
 
         Each is a function of the seeds, the level and the step alone: what came before changes nothing.
         """
         x, y = self.train
-        for step, chosen in orders.drawn(len(x), start, batch_size, last_batch, order, level, self.device):
+        for step, batch in orders.drawn(len(x), start, batch_size, last_batch, order, level, self.device):
+            chosen = batch[part := share.of(len(batch))]
             if self._view.moves:
-                images = self._view.moved(self._padded.index_select(0, chosen), augment, level, step)
+                images = self._view.moved(self._padded.index_select(0, chosen), augment, level, step, len(batch), part)
             else:
                 images = x.index_select(0, chosen)  # ten times faster than [chosen] on the CPU
             yield self.seen(images), y.index_select(0, chosen)

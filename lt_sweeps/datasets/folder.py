@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 from collections.abc import Generator, Iterable, Iterator
@@ -18,6 +19,7 @@ from torch.utils.data import DataLoader, Dataset
 from lt_sweeps.datasets import order as orders
 from lt_sweeps.datasets.arrays import Files, read
 from lt_sweeps.datasets.examples import Batch
+from lt_sweeps.datasets.order import WHOLE, Share
 from lt_sweeps.datasets.split import corrupted, split
 from lt_sweeps.datasets.view import View, augmentations
 from lt_sweeps.randomness import derive, rng
@@ -59,13 +61,18 @@ class Folder:
             raise ValueError(f"recipe.augment: {windows[0].name} and {windows[1].name} both choose a window")
         self._window = windows[0] if windows else None
         self._resize = files.resize
+        self._none = (
+            torch.empty(0, *data.shape, dtype=torch.uint8, device=device),
+            torch.empty(0, dtype=torch.long, device=device),
+        )
         self._view = View(data, device)
 
-    def chunks(self, part: str) -> Iterator[Batch]:
-        """The `train`, `validation` or `test` examples in order, as a network sees them, not augmented."""
-        places = range(len(self._parts[part][1]))
-        asked: Iterator[list[Asked]] = ([(i, None) for i in places[first : first + CHUNK]] for first in places[::CHUNK])
-        for x, y in self._decoded(part, asked):
+    def chunks(self, part: str, share: Share = WHOLE) -> Iterator[Batch]:
+        """A share of the `train`, `validation` or `test` examples in order, as a network sees them, not augmented."""
+        count = len(self._parts[part][1])
+        asked: list[Asked] = [(i, None) for i in range(count)[share.of(count)]]
+        chunks = (asked[first : first + CHUNK] for first in range(0, len(asked), CHUNK))
+        for x, y in self._decoded(part, chunks):
             yield self._view.seen(x), y
 
     def per_epoch(self, batch_size: int, last_batch: str) -> int:
@@ -73,18 +80,23 @@ class Folder:
         return orders.per_epoch(len(self._parts["train"][1]), batch_size, last_batch)
 
     def batches(
-        self, start: int, batch_size: int, last_batch: str, order: int, augment: int, level: int
+        self, start: int, batch_size: int, last_batch: str, order: int, augment: int, level: int, share: Share = WHOLE
     ) -> Generator[Batch]:
-        """The batches of steps `start`, `start + 1`, ... without end."""
+        """A share of the batches of steps `start`, `start + 1`, ... without end."""
         examples = len(self._parts["train"][1])
         drawn = orders.drawn(examples, start, batch_size, last_batch, order, level, torch.device("cpu"))
         asked: Iterator[list[Asked]] = (
-            [(i, derive(augment, "window", level, step, n)) for n, i in enumerate(chosen.tolist())]
-            for step, chosen in drawn
+            [(i, derive(augment, "window", level, step, n)) for n, i in list(enumerate(batch.tolist()))[own]]
+            for step, batch in drawn
+            if (own := share.of(len(batch))).start < own.stop  # nothing is decoded for an empty share
         )
-        for step, (x, y) in enumerate(self._decoded("train", asked), start):
+        decoded = self._decoded("train", asked)
+        for step in itertools.count(start):
+            batch = orders.size(examples, step, batch_size, last_batch)
+            part = share.of(batch)
+            x, y = next(decoded) if part.start < part.stop else self._none
             if self._view.moves:
-                x = self._view.moved(self._view.padded(x), augment, level, step)
+                x = self._view.moved(self._view.padded(x), augment, level, step, batch, part)
             yield self._view.seen(x), y
 
     def _decoded(self, part: str, asked: Iterable[list[Asked]]) -> Iterator[Batch]:

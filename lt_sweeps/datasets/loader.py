@@ -11,6 +11,7 @@ import torch
 from lt_sweeps.datasets.arrays import Files, read
 from lt_sweeps.datasets.examples import Batch, Examples
 from lt_sweeps.datasets.folder import Folder
+from lt_sweeps.datasets.order import WHOLE, Share
 from lt_sweeps.specs import Data
 
 
@@ -18,7 +19,8 @@ class Loader(Protocol):
     """What training, evaluation and criteria ask of data: `Examples` from memory, `Folder` through workers.
 
     A faster one (decoded on the device, or from packed files) fits here, if its batches are functions of the seeds,
-    the level and the step alone, whatever came before and however many workers there are.
+    the level and the step alone, whatever came before and however many workers there are. Several processes that
+    train together each ask for their share of a batch: together they see what one alone would see.
     """
 
     data: Data
@@ -29,12 +31,15 @@ class Loader(Protocol):
         """How many batches an epoch has."""
 
     def batches(
-        self, start: int, batch_size: int, last_batch: str, order: int, augment: int, level: int
+        self, start: int, batch_size: int, last_batch: str, order: int, augment: int, level: int, share: Share = WHOLE
     ) -> Generator[Batch]:
-        """The batches of steps `start`, `start + 1`, ... on the device, without end; closed when done with."""
+        """A share of the batches of steps `start`, `start + 1`, ..., without end; closed when done with.
 
-    def chunks(self, part: str) -> Iterator[Batch]:
-        """The `train`, `validation` or `test` examples in order, on the device, not augmented."""
+        They are on the device; a share of a batch smaller than the number of shares may be empty.
+        """
+
+    def chunks(self, part: str, share: Share = WHOLE) -> Iterator[Batch]:
+        """A share of the `train`, `validation` or `test` examples in order, on the device, not augmented."""
 
 
 def loader(data: Data, data_dir: Path, device: torch.device, workers: int = 0) -> Loader:

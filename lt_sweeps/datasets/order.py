@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -22,6 +23,33 @@ def per_epoch(examples: int, batch_size: int, last_batch: str) -> int:
     if not batches:
         raise ValueError(f"recipe.batch_size={batch_size}: not one batch is left of {examples} training examples")
     return batches
+
+
+def size(examples: int, step: int, batch_size: int, last_batch: str) -> int:
+    """How many examples the batch of a step has: fewer at an epoch's end, where such a batch is kept.
+
+    >>> [size(130, step, 50, "keep") for step in range(4)]
+    [50, 50, 30, 50]
+    """
+    return min(batch_size, examples - step % per_epoch(examples, batch_size, last_batch) * batch_size)
+
+
+class Share(NamedTuple):
+    """Which of several processes this is: each takes one piece of what all do together, as even as can be."""
+
+    rank: int = 0
+    world: int = 1
+
+    def of(self, examples: int) -> slice:
+        """The places of this one's piece among so many.
+
+        >>> [Share(rank, 3).of(5) for rank in range(3)]
+        [slice(0, 1, None), slice(1, 3, None), slice(3, 5, None)]
+        """
+        return slice(examples * self.rank // self.world, examples * (self.rank + 1) // self.world)
+
+
+WHOLE = Share()
 
 
 def drawn(

@@ -42,14 +42,18 @@ class View:
         """Images (N, C, H, W) with zeros around them, as `moved` takes them: (N, C, pixels)."""
         return torch.nn.functional.pad(images, (MARGIN,) * 4).flatten(2)
 
-    def moved(self, padded: Tensor, seed: int, level: int, step: int) -> Tensor:
-        """Padded images, (B, C, pixels), augmented as a function of the seed, the level and the step."""
+    def moved(self, padded: Tensor, seed: int, level: int, step: int, batch: int, part: slice) -> Tensor:
+        """Padded images, (B, C, pixels), augmented as a function of the seed, the level and the step.
+
+        They are a part of a batch of so many: moves are drawn for all of it, whoever does which.
+        """
         channels, height, width = self._shape
         generator = rng(seed, "augment", level, step)
-        rows, cols = torch.arange(height).expand(len(padded), -1), torch.arange(width).expand(len(padded), -1)
+        rows, cols = torch.arange(height).expand(batch, -1), torch.arange(width).expand(batch, -1)
         for move, args in self._moves:
             rows, cols = move(rows, cols, generator, **args)
-        rows, cols = rows.to(self._device), cols.to(self._device)  # drawn on the CPU, the same for every device
+        # Drawn on the CPU, the same for every device.
+        rows, cols = rows[part].to(self._device), cols[part].to(self._device)
         pixels = ((rows + MARGIN) * (width + 2 * MARGIN)).unsqueeze(2) + (cols + MARGIN).unsqueeze(1)
         index = pixels.flatten(1).unsqueeze(1).expand(-1, channels, -1)
         return padded.gather(2, index).view(-1, channels, height, width)

@@ -22,6 +22,9 @@ class Crew(Protocol):
     def room(self, job: Job) -> bool:
         """Whether this job could begin now."""
 
+    def idle(self, job: Job) -> bool:
+        """Whether a worker waits that could do just this."""
+
     def give(self, job: Job) -> None:
         """Begin it."""
 
@@ -46,6 +49,10 @@ class Here:
     def room(self, job: Job) -> bool:
         """There is none beside another job."""
         return not self._given
+
+    def idle(self, job: Job) -> bool:
+        """This process does anything."""
+        return True
 
     def give(self, job: Job) -> None:
         """It is done when it is waited for."""

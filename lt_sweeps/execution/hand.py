@@ -97,7 +97,8 @@ class Hand:
             told = f"left with code {code}"
         if code in MEMORY:
             told += ", as a system does that is out of memory"
-        word = next((line for line in lines if line.startswith("Fatal Python error")), None)
+        own = ("Fatal Python error", "rank ")  # the interpreter's last words, or those of the rank that gave up
+        word = next((line for line in lines if line.startswith(own)), None)
         word = word or next((line for line in reversed(lines) if "Error" in line), lines[-1] if lines else None)
         where = f" (log: {self.log})" if lines else ""
         return f"its worker {told}{f': {word}' if word else ''}{where}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -46,6 +47,8 @@ class Plan:
     asked: int  # trainings, if every cell were run by itself
     distinct: int
     jobs: list[Job] = field(default_factory=list)
+    asks: dict[Train, int] = field(default_factory=dict)  # for each distinct training, how many cells ask for it
+    shown: tuple[Train, ...] = ()  # the distinct levels of all cells
     records: dict[Node, Record] = field(default_factory=dict)  # of trainings that are stored
     blocked: dict[Node, str] = field(default_factory=dict)  # what depends on a diverged or collapsed training
 
@@ -64,14 +67,15 @@ def make(experiments: Iterable[Experiment], store: Store) -> Plan:
     """Compare what is asked for with what is stored."""
     cells = list(experiments)
     per_cell = [trainings(cell) for cell in cells]
-    union = dict.fromkeys(run for runs in per_cell for run in runs)
-    plan = Plan(len(cells), sum(map(len, per_cell)), len(union))
+    union = Counter(run for runs in per_cell for run in runs)
+    shown = dict.fromkeys(run for cell in cells for run in cell.levels)
+    plan = Plan(len(cells), union.total(), len(union), asks=dict(union), shown=tuple(shown))
     for run in union:
         record = stored(store, run)
         if record is not None:
             plan.records[run] = record
     _mark_blocked(plan, union)
-    needed = _needed(plan, cells)
+    needed = _needed(plan)
     wanted = _wanted_snapshots(needed)
     devices: dict[Train, int] = {}
     for cell, runs in zip(cells, per_cell, strict=True):
@@ -109,6 +113,8 @@ def stored(store: Store, run: Train) -> Record | None:
 
 def _mark_blocked(plan: Plan, union: Iterable[Train]) -> None:
     """`union` is children first, so one pass is enough."""
+    if all(record["result"]["status"] == "done" for record in plan.records.values()):
+        return
     for run in union:
         for node in topological([run.ticket], stop=lambda node: isinstance(node, Train)):
             if isinstance(node, Train):
@@ -119,10 +125,9 @@ def _mark_blocked(plan: Plan, union: Iterable[Train]) -> None:
                     plan.blocked[run] = f"its parent {status}"
 
 
-def _needed(plan: Plan, cells: list[Experiment]) -> list[Node]:
+def _needed(plan: Plan) -> list[Node]:
     """What must be there for the missing trainings, children first; nothing below what is stored."""
-    shown = dict.fromkeys(run for cell in cells for run in cell.levels)
-    missing = [run for run in shown if run not in plan.records and run not in plan.blocked]
+    missing = [run for run in plan.shown if run not in plan.records and run not in plan.blocked]
     return list(topological(missing, stop=lambda node: node in plan.records))
 
 

@@ -6,6 +6,8 @@ devices, a group of them takes as many. Workers are started when there is someth
 
 from __future__ import annotations
 
+import os
+import platform
 import selectors
 import shutil
 import socket
@@ -68,7 +70,11 @@ class Pool:
 
     def room(self, job: Job) -> bool:
         """Whether a worker of this many devices is idle, or there are slots for a new one."""
-        return self._idle(job.devices) is not None or self._chosen(job.devices, idle=True) is not None
+        return self.idle(job) or self._chosen(job.devices, idle=True) is not None
+
+    def idle(self, job: Job) -> bool:
+        """Whether a worker of this many devices has nothing to do."""
+        return self._idle(job.devices) is not None
 
     def give(self, job: Job) -> None:
         """To an idle worker, or a new one, which may take the place of idle ones of another size."""
@@ -104,7 +110,7 @@ class Pool:
             self._free.remove(slot)
         name = str(self._started)
         self._started += 1
-        log = self._logs / f"worker-{name}.log"
+        log = self._logs / f"worker-{platform.node()}-{os.getpid()}-{name}.log"  # others work on the sweep too
         hand = Hand(name, slots, str(self._folder / "s"), self._trainer.threads, log)
         self._hands[name] = hand
         return hand

@@ -65,6 +65,7 @@ def main() -> None:
     worker = Worker(Store(Path(setup["store"])), Path(setup["data_dir"]), trainer, peer.say, lambda: peer.gone)
     while (message := channel.next()) is not None:
         outcome = attempt(worker, understood(message), peer.on_step())
+        worker.rest()
         peer.send({"outcome": asdict(outcome)})
 
 

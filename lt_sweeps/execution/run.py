@@ -29,6 +29,7 @@ from lt_sweeps.keys import Node
 from lt_sweeps.store.lease import Leases
 from lt_sweeps.store.store import Record, Store
 
+LOYALTY = 2.0  # how much more another training must hold up, before it takes the place of an idle worker
 LOOK_EVERY = 1.0  # seconds between two looks at what other processes are doing
 
 
@@ -87,7 +88,7 @@ class _Work:
         self._reporter, self._watchers, self._folder, self._patience = reporter, watchers, folder, patience
         self._checks = Checks(experiments, store, data_dir)
         self._failed: dict[Node, str] = {}
-        self._jobs: dict[Train, Job] = {}  # all that is not done, what holds up most first
+        self._jobs: dict[Train, Job] = {}  # all that is not done
         self._running: dict[Train, Job] = {}
         self._alone: set[Train] = set()  # what had too little memory beside others
 
@@ -117,8 +118,7 @@ class _Work:
             if job.run.key in elsewhere:
                 self._fail(job, elsewhere[job.run.key])
         jobs = {job.run: job for job in found if not self._is_hopeless(job)} | self._running
-        weight = chains(jobs.values())
-        self._jobs = dict(sorted(jobs.items(), key=lambda item: -weight[item[0]]))
+        self._jobs, self._weight = jobs, chains(jobs.values())
         self._before = planning.before(jobs.values())
         self._checks.given()
         self._checks.data(self._jobs)
@@ -130,9 +130,10 @@ class _Work:
     def _begin(self) -> bool:
         """Give the crew what it has room for; False where there must be a new plan."""
         as_planned = True
-        for run, job in list(self._jobs.items()):
-            if run in self._running or not self._jobs.keys().isdisjoint(self._before[run]):
-                continue
+        waiting = [run for run in self._jobs if run not in self._running]
+        ready = [self._jobs[run] for run in waiting if self._jobs.keys().isdisjoint(self._before[run])]
+        for job in sorted(ready, key=self._urgency, reverse=True):
+            run = job.run
             if self._running and not self._alone.isdisjoint([run, *self._running]):
                 continue
             if not self._crew.room(job):
@@ -148,6 +149,10 @@ class _Work:
                 continue
             self._leases.release(run.key)
         return as_planned
+
+    def _urgency(self, job: Job) -> float:
+        """What holds up most goes first, but not so that workers of different sizes take turns in being started."""
+        return self._weight[job.run] * (LOYALTY if self._crew.idle(job) else 1.0)
 
     def _on_step(self, job: Job, step: int, history: History) -> None:
         self._leases.tell(job.run.key, step)

@@ -16,6 +16,8 @@ def slots(trainer: TrainerConfig, at_least: int = 1) -> list[str]:
 
     `at_least` is how many one training takes.
     """
+    if trainer.processes == 0:
+        return [CPU]  # this process, whatever it trains on
     found = gpus() if trainer.accelerator in ("auto", "gpu") else []
     if found:
         if at_least > len(found):

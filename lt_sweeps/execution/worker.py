@@ -1,4 +1,4 @@
-"""One device that does jobs: a training from realised values to its commit, or a replay up to a snapshot."""
+"""What does jobs on a device, or on several: a training from realised values to its commit, or a replay."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import torch
 
 from lt_sweeps import masks
 from lt_sweeps.config import TrainerConfig
+from lt_sweeps.execution import group
 from lt_sweeps.execution import plan as planning
 from lt_sweeps.execution.machine import device, fingerprint
 from lt_sweeps.execution.outcome import Disagreement
@@ -22,11 +23,16 @@ from lt_sweeps.store.store import Missing, Record, Store
 from lt_sweeps.store.tensors import encode_mask, encode_masked
 from lt_sweeps.training.fit import Hardware, Trained, fit
 from lt_sweeps.training.progress import Progress, decode_progress, encode_progress
+from lt_sweeps.training.ranks import join
 from lt_sweeps.training.recorder import Tell
 
 
 class Worker:
-    """Does jobs on one device, and commits them."""
+    """Does jobs on one device, and commits them.
+
+    Under torch.distributed.run each rank is one, and all do the same jobs: rank 0 commits, the others go along. A rank
+    that cannot take part in a training any more ends its process, for the others wait for it.
+    """
 
     def __init__(
         self,
@@ -39,15 +45,30 @@ class Worker:
         torch.set_num_threads(trainer.threads)
         self.device = device(trainer.accelerator)
         accelerator = {"cuda": "gpu"}.get(self.device.type, self.device.type)
-        self.hardware = Hardware(accelerator, trainer.deterministic)
-        self.store, self.tell = store, tell
-        self.fingerprint = fingerprint(self.device, trainer.deterministic)
-        workers = min(16, cores()) if trainer.workers is None else trainer.workers
+        self.ranks = join(self.device)
+        self.hardware = Hardware(accelerator, trainer.deterministic, self.ranks)
+        self.store, self.tell, self.leave = store, tell, leave
+        self.fingerprint = fingerprint(self.device, trainer.deterministic, self.ranks.world)
+        workers = max(1, min(16, cores()) // self.ranks.world) if trainer.workers is None else trainer.workers
         self.values = Values(store, data_dir, self.device, self.fingerprint, workers)
         self._told_mixing = False
 
     def do(self, job: Job, on_step: Tell) -> Record | None:
-        """Do one job and commit what came of it. A replay returns no record."""
+        """Do one job and commit what came of it. A replay returns no record.
+
+        Raises Missing where something in the store has to be computed again, Disagreement where a replay differs from
+        what is stored, and Left, with a checkpoint made, on a SIGTERM or when asked to leave.
+        """
+        if self.ranks.rank:
+            return group.follow(self.ranks, lambda *start: self._train(job, *start), (Missing, Disagreement))
+        return group.lead(self.ranks, lambda: self._do(job, on_step))
+
+    def rest(self) -> None:
+        """Between two jobs: what a GPU's other processes can use is theirs."""
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+
+    def _do(self, job: Job, on_step: Tell) -> Record | None:
         self._mention_mixing(job.run)
         if job.replay_to is not None:
             self._replay(job, on_step)
@@ -67,7 +88,7 @@ class Worker:
             job,
             mask,
             on_step,
-            progress=self._resumed(run, made_from),
+            self._resumed(run, made_from),
             checkpoint=lambda progress: self.store.save_work(run.key, encode_progress(progress, made_from)),
         )
         if self._made_from(run) != made_from:  # another process put other content in the place of a parent
@@ -78,12 +99,27 @@ class Worker:
         self.store.drop_work(run.key)
         return record
 
-    def _fit(self, job: Job, mask: masks.Mask, on_step: Tell, **more: Any) -> Trained:
+    def _fit(self, job: Job, mask: masks.Mask, on_step: Tell, progress: Progress | None = None, **more: Any) -> Trained:
         """Train a job's ticket, with its values realised."""
-        run, ticket = job.run, job.run.ticket
-        weights, fill = self.values.weights(ticket.weights), self.values.fill(ticket)
-        given = {"snapshots": job.snapshots, "keep": self.store.put, "tell": on_step, **more}
-        return fit(run, weights, mask, fill, self.values.examples(run.data), self.hardware, **given)
+        weights, fill = self.values.weights(job.run.ticket.weights), self.values.fill(job.run.ticket)
+        group.begin(self.ranks, weights, mask, fill, progress)
+        return self._train(job, weights, mask, fill, progress, keep=self.store.put, tell=on_step, **more)
+
+    def _train(
+        self,
+        job: Job,
+        weights: masks.State,
+        mask: masks.Mask,
+        fill: masks.State | None,
+        progress: Progress | None,
+        **more: Any,
+    ) -> Trained:
+        """What every rank does."""
+        given = {"progress": progress, "until": job.replay_to, "snapshots": job.snapshots, "leave": self.leave, **more}
+        return group.together(
+            self.ranks,
+            lambda: fit(job.run, weights, mask, fill, self.values.examples(job.run.data), self.hardware, **given),
+        )
 
     def _commit_trained(self, run: Train, trained: Trained, mask: masks.Mask, counts: dict[str, int]) -> Record:
         progress = trained.progress
@@ -144,7 +180,7 @@ class Worker:
         run, record = job.run, self.store.get(job.run.key)
         if record["fingerprint"] != self.fingerprint:
             raise Disagreement("it was computed on another machine or library")
-        trained = self._fit(job, self.values.mask(run.ticket.mask), on_step, until=job.replay_to)
+        trained = self._fit(job, self.values.mask(run.ticket.mask), on_step)
         known = {row["step"]: row["digest"] for row in record["result"]["history"]}
         for row in trained.progress.history:
             if row["step"] in known and known[row["step"]] != row["digest"]:
@@ -158,7 +194,8 @@ class Worker:
             record = planning.stored(self.store, node) if isinstance(node, Train) else None
             made_by = record["fingerprint"] if record else self.fingerprint
             if made_by != self.fingerprint:
-                differs = ", ".join(k for k in made_by if made_by[k] != self.fingerprint.get(k))
+                told = {**self.fingerprint, **made_by}  # a single device is not told of
+                differs = ", ".join(k for k in told if made_by.get(k) != self.fingerprint.get(k))
                 self.tell(f"note: this chain continues stored work made with another {differs}")
                 self._told_mixing = True
                 return

@@ -11,8 +11,9 @@ from contextlib import closing
 from dataclasses import dataclass
 
 import pytorch_lightning as pl
-from pytorch_lightning.utilities.exceptions import SIGTERMException
-from torch import Tensor
+import torch
+from pytorch_lightning.plugins.environments import LightningEnvironment  # type: ignore[attr-defined]
+from torch import Tensor, nn
 
 from lt_sweeps.datasets.examples import Batch
 from lt_sweeps.datasets.loader import Loader
@@ -20,10 +21,12 @@ from lt_sweeps.graph import Train
 from lt_sweeps.masks import State, effective
 from lt_sweeps.measures.accuracy import Evaluation, evaluate
 from lt_sweeps.networks.build import build
+from lt_sweeps.training.leaving import Leaving
 from lt_sweeps.training.masking import MaskedOptimizer, check_masked
 from lt_sweeps.training.module import Diverged, TicketModule
 from lt_sweeps.training.progress import Progress
-from lt_sweeps.training.recorder import Recorder, Tell, checkpoint_wait, copy_state
+from lt_sweeps.training.ranks import ALONE, Ranks
+from lt_sweeps.training.recorder import Recorder, Tell, checkpoint_wait, copy_state, state_digest
 
 logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
 logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
@@ -35,6 +38,7 @@ class Hardware:
 
     accelerator: str = "cpu"
     deterministic: bool = True
+    ranks: Ranks = ALONE
 
 
 @dataclass(frozen=True)
@@ -64,24 +68,71 @@ def fit(
     checkpoint: Callable[[Progress], None] = lambda progress: None,
     tell: Tell = lambda step, history: None,
     wait: Callable[[float], float] = checkpoint_wait,
+    leave: Callable[[], bool] = lambda: False,
 ) -> Trained:
     """Train a ticket from its start, or from `progress`, to the recipe's end, or to `until`.
 
     `keep` stores a snapshot and names it; `checkpoint` gets the progress, anywhere in an epoch, as often as `wait` lets
     it, which is told how many seconds the last one took. A non-finite loss is a result: the step before it is the
-    last one taken.
+    last one taken. On a SIGTERM, or when `leave` says so, the next step is the last one for now: `checkpoint` gets it,
+    and Left is raised. Every rank of `hardware` calls this with the same values and its own `leave`; what is kept,
+    checkpointed and told is so on rank 0. Raises RuntimeError where the ranks differ in what must be the same.
     """
+    ranks, recipe = hardware.ranks, run.recipe
+    if recipe.batchnorm_groups not in (1, ranks.world):
+        raise ValueError(f"recipe.batchnorm_groups={recipe.batchnorm_groups} takes as many devices")
+    if ranks.rank:  # rank 0 writes for all
+        keep, checkpoint, tell = (lambda content: ""), (lambda progress: None), (lambda step, history: None)
     begun = progress or Progress(run.ticket.start, effective(weights, mask, fill))
+    if ranks.world > 1:
+        ranks.agree("the mask", state_digest(mask))
+        ranks.agree("the start", f"{begun.step} {state_digest(begun.state)}")
     network = build(run.ticket.network)
-    if run.recipe.precision == "64-true":
+    if recipe.precision == "64-true":
         network.double()  # before weights are loaded, not after: a float32 network would round what it is given
     network.load_state_dict(begun.state)
-    masked = MaskedOptimizer(mask, fill)
-    recorder = Recorder(run, examples, mask, begun, snapshots, keep, checkpoint, tell, wait)
-    module = TicketModule(network, run, begun.step, begun.optimizer, masked, recorder.on_step)
-    recipe, last = run.recipe, run.recipe.steps if until is None else until
-    batches = examples.batches(begun.step, recipe.batch_size, recipe.last_batch, run.order, run.augment, run.level)
-    trainer = _trainer(recipe.precision, hardware, masked)
+    recorder = Recorder(run, examples, mask, begun, snapshots, keep, checkpoint, tell, wait, ranks)
+    last = recipe.steps if until is None else until
+    with Leaving(leave) as leaving:
+        try:
+            if begun.step < last:  # or it was left after its last step
+                _go_on(network, run, mask, fill, recorder, last, hardware, leaving)
+        except Diverged as stop:
+            return Trained(begun, None, recorder.seconds, diverged_at=stop.step)
+        network.to(examples.device)
+        state = copy_state(network)
+        check_masked(state, mask, fill)
+        if ranks.world > 1:
+            ranks.agree("the trained network", state_digest(state))
+        if until is not None:
+            return Trained(begun, state, recorder.seconds)
+        end = evaluate(network, examples.chunks("test", ranks.share), examples.data.classes)
+        early = None
+        if begun.best is not None:
+            network.load_state_dict(begun.best_state)
+            early = evaluate(network, examples.chunks("test", ranks.share), examples.data.classes)
+        if ranks.any(leaving()):
+            recorder.leave(state, [])  # no step remains that would want the optimizer's state
+        return Trained(begun, state, recorder.seconds, end=end, early_stop=early)
+
+
+def _go_on(
+    network: nn.Module,
+    run: Train,
+    mask: Mapping[str, Tensor],
+    fill: Mapping[str, Tensor] | None,
+    recorder: Recorder,
+    last: int,
+    hardware: Hardware,
+    leaving: Leaving,
+) -> None:
+    """Take the steps from the recorder's progress to the last one. Raises Diverged, or Left where asked to."""
+    recipe, ranks, begun, masked = run.recipe, hardware.ranks, recorder.progress, MaskedOptimizer(mask, fill)
+    module = TicketModule(network, run, begun.step, begun.optimizer, masked, recorder.on_step, ranks, leaving)
+    batches = recorder.examples.batches(
+        begun.step, recipe.batch_size, recipe.last_batch, run.order, run.augment, run.level, ranks.share
+    )
+    trainer = _trainer(recipe.precision, hardware, [masked, leaving])
     try:
         with warnings.catch_warnings(), closing(batches):  # which may hold workers
             warnings.filterwarnings("ignore", module="pytorch_lightning|lightning_fabric")  # what it tells itself
@@ -90,35 +141,21 @@ def fit(
         if isinstance(left.__context__, KeyboardInterrupt):  # Lightning turns one into the other, and deafens itself
             signal.signal(signal.SIGINT, signal.default_int_handler)
             raise KeyboardInterrupt from None
-        if isinstance(left, SIGTERMException):  # which Lightning raises without an exit code: it would be success
-            raise SystemExit(128 + signal.SIGTERM) from None
         raise
-    except Diverged as stop:
-        return Trained(begun, None, recorder.seconds, diverged_at=stop.step)
-    network.to(examples.device)
-    state = copy_state(network)
-    check_masked(state, mask, fill)
-    if until is not None:
-        return Trained(begun, state, recorder.seconds)
-    end = evaluate(network, examples.chunks("test"), examples.data.classes)
-    early = None
-    if begun.best is not None:
-        network.load_state_dict(begun.best_state)
-        early = evaluate(network, examples.chunks("test"), examples.data.classes)
-    return Trained(begun, state, recorder.seconds, end=end, early_stop=early)
 
 
-def _trainer(precision: str, hardware: Hardware, masked: MaskedOptimizer) -> pl.Trainer:
-    """The lean trainer: everything that is done per step is ours."""
+def _trainer(precision: str, hardware: Hardware, callbacks: list[pl.Callback]) -> pl.Trainer:
+    """The lean trainer: everything that is done per step is ours, and what ranks do together too."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # advice about hardware and loggers that a user of this project cannot act on
         return pl.Trainer(
             accelerator=hardware.accelerator,
-            devices=1,
+            devices=[torch.cuda.current_device()] if hardware.accelerator == "gpu" else 1,
+            plugins=[LightningEnvironment()],  # whatever started this process: SLURM, or torch.distributed.run
             max_epochs=1,
             precision=precision,  # type: ignore[arg-type]
             deterministic="warn" if hardware.deterministic else None,
-            callbacks=[masked],
+            callbacks=callbacks,
             logger=False,
             enable_checkpointing=False,
             enable_progress_bar=False,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
+from contextlib import nullcontext
 from typing import Any
 
 import pytorch_lightning as pl
@@ -15,7 +16,9 @@ from lt_sweeps.graph import Train
 from lt_sweeps.randomness import derive
 from lt_sweeps.registry import catalogue
 from lt_sweeps.training import optim
+from lt_sweeps.training.batchnorm import WholeBatch
 from lt_sweeps.training.masking import MaskedOptimizer
+from lt_sweeps.training.ranks import Ranks
 
 
 class Diverged(Exception):
@@ -31,6 +34,8 @@ class TicketModule(pl.LightningModule):
 
     What Lightning calls a batch is a stretch of steps: its bookkeeping costs some 0.5 ms, a quarter of a LeNet step,
     and is paid once for all of them. So optimization is manual, in the order that the masks need.
+
+    Several ranks take the same steps: each has its share of a batch, and what a step depends on is added up.
     """
 
     def __init__(
@@ -41,10 +46,14 @@ class TicketModule(pl.LightningModule):
         optimizer_state: list[dict[str, Any]] | None,
         masked: MaskedOptimizer,
         after_step: Callable[[TicketModule, Optimizer], None],
+        ranks: Ranks,
+        leave: Callable[[], bool],
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
         self._masked, self._after_step = masked, after_step
+        self._ranks, self._leave = ranks, leave
+        self.leaving = False  # after this step, on any rank
         self.network = network
         self.run = run
         self.step = step
@@ -67,6 +76,7 @@ class TicketModule(pl.LightningModule):
                 optimizer.zero_grad()
                 loss = self._loss(batch)
                 loss.backward()  # no precision that we offer scales the loss
+                self._ranks.add_gradients(parameters)
                 self._masked.mask_gradients()
                 if clip is not None:
                     nn.utils.clip_grad_norm_(parameters, clip)
@@ -74,25 +84,45 @@ class TicketModule(pl.LightningModule):
 
             optimizer.step(closure)  # type: ignore[arg-type]
             self._masked.mask_weights()
+            if self.run.recipe.batchnorm_groups > 1:
+                self._ranks.follow_first(self.network.buffers())
             for schedule in schedules:
                 schedule.step()
             self.step += 1
             self._after_step(self, optimizer)
 
     def _loss(self, batch: tuple[Tensor, Tensor]) -> Tensor:
-        """Cross-entropy of a batch. Raises Diverged before anything is updated."""
+        """Cross-entropy of a batch, or this rank's part of it. Raises Diverged, on all ranks, before any update."""
         if self._draws is not False:
             torch.manual_seed(derive(self.run.augment, "network", self.run.level, self.step))
         x, y = self.trainer.precision_plugin.convert_input(batch)
-        seeded = _random_states(x.device) if self._draws is None else []
-        loss = nn.functional.cross_entropy(self.network(x), y)
-        if self._draws is None:
-            drawn = zip(seeded, _random_states(x.device), strict=True)
-            self._draws = self._foreign or any(not torch.equal(before, after) for before, after in drawn)
-        self.loss = loss.item()
+        looked_at = self._draws is None or (self._draws and self._ranks.world > 1)
+        seeded = _random_states(x.device) if looked_at else []
+        with WholeBatch(self._ranks) if self._ranks.world > self.run.recipe.batchnorm_groups else nullcontext():
+            logits = self.network(x)
+        if looked_at:
+            pairs = zip(seeded, _random_states(x.device), strict=True)
+            drew = any(not torch.equal(before, after) for before, after in pairs)
+            if drew and self._ranks.world > 1:
+                what = f"{self.run.ticket.network.build.name} draws random numbers as it trains (dropout?)"
+                raise ValueError(f"{what}: on {self._ranks.world} devices they would be others than on one")
+            self._draws = self._foreign or drew
+        loss = self._summed(logits, y)
         if not math.isfinite(self.loss):
             raise Diverged(self.step)
         return loss
+
+    def _summed(self, logits: Tensor, y: Tensor) -> Tensor:
+        """What to go backward from; `loss` and `leaving` are set to what they are for all ranks together."""
+        if self._ranks.world == 1:
+            mean = nn.functional.cross_entropy(logits, y)
+            self.loss, self.leaving = mean.item(), self._leave()
+            return mean
+        part = nn.functional.cross_entropy(logits, y, reduction="sum")
+        here = [part.new_tensor([len(y), self._leave()], dtype=torch.float64), part.detach().double()[None]]
+        examples, leaving, total = self._ranks.add(torch.cat(here)).tolist()
+        self.loss, self.leaving = total / examples, leaving > 0
+        return part / examples  # so that the ranks' gradients add up to those of the mean, however unequal the parts
 
     def configure_optimizers(self) -> Any:
         """The recipe's optimizer, fresh or as it was left, and its schedule at this step."""

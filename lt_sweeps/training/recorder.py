@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from torch import Tensor, nn
@@ -16,8 +16,10 @@ from lt_sweeps.graph import Train
 from lt_sweeps.masks import State
 from lt_sweeps.measures.accuracy import evaluate
 from lt_sweeps.store.tensors import encode_masked
+from lt_sweeps.training.leaving import Left
 from lt_sweeps.training.module import TicketModule
 from lt_sweeps.training.progress import EarlyStop, Progress, optimizer_state
+from lt_sweeps.training.ranks import Ranks
 
 Tell = Callable[[int, Sequence[Mapping[str, Any]]], None]  # the step, and every evaluation so far
 LOOK_EVERY = 16  # steps: how often the caller is told of one, and the clock is looked at for a checkpoint
@@ -46,16 +48,17 @@ class Recorder:
         checkpoint: Callable[[Progress], None],
         tell: Tell,
         wait: Callable[[float], float],
+        ranks: Ranks,
     ) -> None:
         self.run, self.examples, self.mask, self.progress = run, examples, mask, progress
         self._snapshots, self._keep, self._checkpoint, self._tell = snapshots, keep, checkpoint, tell
-        self._wait = wait
+        self._wait, self._ranks = wait, ranks
         self._begun = time.monotonic()
         self._due = self._begun + wait(0.0)
         self._seconds_before = progress.seconds
 
     def on_step(self, module: TicketModule, optimizer: Optimizer) -> None:
-        """One more step is done."""
+        """One more step is done. Raises Left, with a checkpoint made, if it was to be the last one for now."""
         step = self.progress.step = module.step
         if step in self._snapshots:
             self.progress.snapshots[step] = self._keep(encode_masked(module.network.state_dict(), self.mask))
@@ -63,8 +66,10 @@ class Recorder:
             self._evaluate(module)
         elif step % LOOK_EVERY == 0:
             self._tell(step, self.progress.history)
-        if step % LOOK_EVERY == 0 and step < self.run.recipe.steps:
-            self._maybe_checkpoint(module.network, optimizer)
+        if module.leaving:
+            self.leave(copy_state(module.network), optimizer_state(optimizer))
+        if step % LOOK_EVERY == 0 and step < self.run.recipe.steps and time.monotonic() >= self._due:
+            self._save(copy_state(module.network), optimizer_state(optimizer))
 
     def _evaluate(self, module: TicketModule) -> None:
         progress, network = self.progress, module.network
@@ -73,8 +78,10 @@ class Recorder:
             "train_loss": round(module.loss, 6),
             "digest": state_digest(network.state_dict()),
         }
+        self._ranks.agree(f"the network after step {progress.step}", row["digest"])
         if self.examples.data.validation:
-            found = evaluate(network, self.examples.chunks("validation"), self.examples.data.classes)
+            chunks = self.examples.chunks("validation", self._ranks.share)
+            found = evaluate(network, chunks, self.examples.data.classes)
             row |= {"val_loss": found.loss, "val_accuracy": found.accuracy}
             if progress.best is None or found.loss < progress.best.val_loss:
                 progress.best = EarlyStop(progress.step, found.loss, found.accuracy)
@@ -82,12 +89,16 @@ class Recorder:
         progress.history.append(row)
         self._tell(progress.step, progress.history)
 
-    def _maybe_checkpoint(self, network: nn.Module, optimizer: Optimizer) -> None:
+    def leave(self, state: State, optimizer: list[dict[str, Any]]) -> NoReturn:
+        """Checkpoint this state of the network and of its optimizer, and raise Left."""
+        self._save(state, optimizer)
+        self._ranks.any(True)  # the first process to end is the end of all, and rank 0 may still be saving
+        raise Left(self.progress.step)
+
+    def _save(self, state: State, optimizer: list[dict[str, Any]]) -> None:
         now = time.monotonic()
-        if now < self._due:
-            return
-        self.progress.state = copy_state(network)
-        self.progress.optimizer = optimizer_state(optimizer)
+        self.progress.state = state
+        self.progress.optimizer = optimizer
         self.progress.seconds = self._seconds_before + now - self._begun
         self._checkpoint(self.progress)
         saved = time.monotonic()

@@ -29,6 +29,8 @@ BEHIND = {
         "training/masking.py",
         "training/optim.py",
         "training/recorder.py",
+        "training/batchnorm.py",
+        "training/ranks.py",
         "datasets/examples.py",
         "datasets/folder.py",
         "datasets/order.py",

@@ -1,0 +1,41 @@
+"""`python -m lt_sweeps.engines.agent FOLDER [PROCESSES]`: the process of an agent, whoever starts it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+import threading
+from pathlib import Path
+from typing import Any, NoReturn
+
+from lt_sweeps.config import Mistake
+from lt_sweeps.execution.agent import work
+
+
+def main(folder: str, processes: str | None = None) -> int:
+    """Work on a sweep until nothing is left that can be done; returns the exit code."""
+    signal.signal(signal.SIGTERM, _leave)
+    threading.Thread(target=_leave_with_the_attendant, daemon=True).start()
+    try:
+        work(Path(folder), None if processes is None else int(processes))
+    except Mistake as mistake:
+        print(f"lt_sweeps: {mistake}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _leave(signum: int, _: Any) -> NoReturn:
+    raise SystemExit(128 + signum)
+
+
+def _leave_with_the_attendant() -> None:
+    with contextlib.suppress(OSError):
+        while os.read(0, 1024):
+            pass
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))

@@ -1,0 +1,78 @@
+"""Agents as tasks of joblib's process pool, on this machine."""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from lt_sweeps.config import Mistake, TrainerConfig
+from lt_sweeps.engines.attend import Attend
+from lt_sweeps.engines.engine import last_lines, new_log, processes
+from lt_sweeps.execution.slots import cores, gpus
+
+BACKENDS = ("loky", "threading")
+
+
+@dataclass
+class Options:
+    """How many, in what."""
+
+    n_jobs: int = 2
+    backend: str = "loky"
+
+
+class Engine:
+    """Each agent's attendant is a pool of one, so that one that is killed breaks no other's."""
+
+    here = True
+
+    def __init__(self, options: Options, trainer: TrainerConfig) -> None:
+        if options.backend not in BACKENDS:
+            raise Mistake(f"hydra.launcher.backend={options.backend}: choose one of {', '.join(BACKENDS)}")
+        if options.n_jobs == 0:
+            raise Mistake("hydra.launcher.n_jobs=0: at least 1, or -1 for as many as processor cores")
+        self.agents = options.n_jobs if options.n_jobs > 0 else max(1, cores() + 1 + options.n_jobs)
+        self._processes = processes(trainer, cores() / self.agents, len(gpus()) if trainer.accelerator != "cpu" else 0)
+        self._backend = options.backend
+        self._pools: list[Executor] = []
+
+    def start(self, folder: Path) -> Running:
+        """One more attendant, and its agent."""
+        pool: Executor = ThreadPoolExecutor(1)
+        if self._backend == "loky":
+            from joblib.externals.loky import ProcessPoolExecutor
+
+            pool = ProcessPoolExecutor(1)
+        self._pools.append(pool)
+        log = new_log(folder)
+        attend = Attend(str(folder.absolute()), str(log), self._processes, os.getpid())
+        return Running(pool.submit(attend), log)
+
+    def close(self) -> None:
+        """Attendants leave when their agents have."""
+        for pool in self._pools:
+            pool.shutdown(wait=True)
+
+
+class Running:
+    """A task of a pool."""
+
+    def __init__(self, task: Future[None], log: Path) -> None:
+        self._task, self._log = task, log
+
+    def alive(self) -> bool:
+        """Whether the pool has no outcome of it yet."""
+        return not self._task.done()
+
+    def reason(self) -> str | None:
+        """What it raised, a pool that was killed included."""
+        if self._task.cancelled() or (error := self._task.exception()) is None:
+            return None
+        return last_lines(self._log) or str(error).strip().splitlines()[-1]
+
+    def cancel(self) -> None:
+        """Its attendant looks for this file."""
+        self._task.cancel()
+        Path(f"{self._log}.cancel").touch()

@@ -1,0 +1,103 @@
+"""Agents as tasks of a Ray cluster, or of one that is started on this machine."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from lt_sweeps.config import Mistake, TrainerConfig
+from lt_sweeps.engines.attend import GRACE, Attend
+from lt_sweeps.engines.engine import last_lines, new_log, processes
+
+
+@dataclass
+class Options:
+    """Where the cluster is, and what of it an agent occupies."""
+
+    agents: int = 4
+    address: str | None = None
+    num_cpus: float = 1.0
+    num_gpus: float | None = None
+    runtime_env: dict[str, Any] = field(default_factory=dict)
+    init: dict[str, Any] = field(default_factory=dict)
+
+
+class Engine:
+    """Connects to the cluster when the first agent is started."""
+
+    def __init__(self, options: Options, trainer: TrainerConfig) -> None:
+        self.agents, self.here = options.agents, options.address is None
+        self._options = options
+        self._started: list[Any] = []
+        gpus = options.num_gpus
+        if gpus is None and trainer.accelerator == "gpu":
+            gpus = trainer.devices
+        self._processes = processes(trainer, options.num_cpus, gpus)
+        self._asked = {"num_cpus": options.num_cpus, "num_gpus": gpus or 0, "max_retries": 0}
+
+    def start(self, folder: Path) -> Running:
+        """One more task; it waits in Ray until there is room. Raises Mistake where there is no cluster."""
+        ray = self._connected()
+        log = new_log(folder)
+        task = ray.remote(**self._asked)(_attended)
+        started = task.remote(Attend(str(folder.absolute()), str(log), self._processes))
+        self._started.append(started)
+        return Running(ray, started, log)
+
+    def _connected(self) -> Any:
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nobody is told of a sweep
+        import ray
+
+        if not ray.is_initialized():
+            local = {"include_dashboard": False} if self._options.address is None else {}
+            more = {"runtime_env": self._options.runtime_env} if self._options.runtime_env else {}
+            given = {**local, "logging_level": "ERROR", "log_to_driver": False, **more, **self._options.init}
+            before = signal.getsignal(signal.SIGTERM)
+            try:
+                ray.init(address=self._options.address, **given)
+            except (ConnectionError, ValueError) as error:
+                told = str(error).splitlines()[0]
+                raise Mistake(f"hydra/launcher=ray hydra.launcher.address={self._options.address}: {told}") from None
+            if threading.current_thread() is threading.main_thread():
+                signal.signal(signal.SIGTERM, before)  # Ray puts its own in the place of ours, who cancels agents
+        return ray
+
+    def close(self) -> None:
+        """A cluster that was started here ends here."""
+        import ray
+
+        if ray.is_initialized():
+            if self._started:
+                ray.wait(self._started, num_returns=len(self._started), timeout=GRACE)  # they may checkpoint
+            ray.shutdown()
+
+
+def _attended(attend: Attend) -> None:
+    attend()
+
+
+class Running:
+    """A task of Ray's."""
+
+    def __init__(self, ray: Any, task: Any, log: Path) -> None:
+        self._ray, self._task, self._log = ray, task, log
+
+    def alive(self) -> bool:
+        """Whether Ray has no outcome of it yet."""
+        return not self._ray.wait([self._task], timeout=0)[0]
+
+    def reason(self) -> str | None:
+        """What it raised, a worker that was killed included."""
+        try:
+            self._ray.get(self._task)
+        except Exception as error:
+            return last_lines(self._log) or str(error).strip().splitlines()[-1]
+        return None
+
+    def cancel(self) -> None:
+        """Ray interrupts the attendant, who lets the agent checkpoint."""
+        self._ray.cancel(self._task)

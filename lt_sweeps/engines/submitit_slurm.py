@@ -1,0 +1,142 @@
+"""Agents as SLURM jobs, through submitit: requeued when they are preempted or their time is up."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from lt_sweeps.config import Mistake, TrainerConfig
+from lt_sweeps.engines.attend import Attend
+from lt_sweeps.engines.engine import last_lines, new_log, processes
+
+
+@dataclass
+class Options:
+    """What a job asks of SLURM, by the names of submitit and of Hydra's plugin for it."""
+
+    agents: int = 4
+    partition: str | None = None
+    timeout_min: int = 60
+    cpus_per_task: int | None = None
+    gpus_per_node: int | None = None
+    mem_gb: float | None = None
+    qos: str | None = None
+    account: str | None = None
+    constraint: str | None = None
+    exclude: str | None = None
+    signal_delay_s: int = 120
+    max_num_timeout: int = 100
+    additional_parameters: dict[str, Any] = field(default_factory=dict)
+    setup: list[str] = field(default_factory=list)
+    name: str = "lt_sweeps"
+
+
+class Engine:
+    """Submits agents from this machine, and asks squeue of them."""
+
+    here = False
+
+    def __init__(self, options: Options, trainer: TrainerConfig) -> None:
+        if shutil.which("sbatch") is None:
+            raise Mistake("hydra/launcher=submitit_slurm: there is no sbatch on this machine")
+        self.agents = options.agents
+        self._options = options
+        gpus = options.gpus_per_node
+        if gpus is None and trainer.accelerator == "gpu":
+            gpus = trainer.devices
+        self._processes = processes(trainer, options.cpus_per_task or 1, gpus)
+        # One task on one node: an agent starts a process per training itself, and for a training on several GPUs
+        # torchrun inside its allocation. With a task per GPU every rank would be an agent, and a job could neither
+        # share its GPUs between several trainings nor go on when one of them fails.
+        asked = {
+            "job_name": options.name,
+            "nodes": 1,
+            "ntasks_per_node": 1,
+            "time": options.timeout_min,
+            "partition": options.partition,
+            "cpus_per_task": options.cpus_per_task,
+            "gpus_per_node": gpus or None,
+            "mem": None if options.mem_gb is None else f"{round(options.mem_gb * 1024)}MB",
+            "qos": options.qos,
+            "account": options.account,
+            "constraint": options.constraint,
+            "exclude": options.exclude,
+            "signal_delay_s": options.signal_delay_s,
+            "setup": options.setup or None,
+            "additional_parameters": {"requeue": True, **options.additional_parameters},
+        }
+        self._asked = {name: value for name, value in asked.items() if value is not None}
+        self._queue = _Queue()
+
+    def start(self, folder: Path) -> Running:
+        """Submit one more job. Raises Mistake where SLURM refuses it."""
+        from submitit import SlurmExecutor
+        from submitit.core.utils import FailedJobError
+
+        log = new_log(folder)
+        executor = SlurmExecutor(log.parent / "slurm", max_num_timeout=self._options.max_num_timeout)
+        executor.update_parameters(**self._asked)
+        try:
+            job = executor.submit(Attend(str(folder.absolute()), str(log), self._processes))
+        except FailedJobError as error:
+            told = [line for line in str(error).splitlines() if "error:" in line]
+            raise Mistake(f"hydra/launcher=submitit_slurm: sbatch: {(told or [str(error)])[-1].strip()}") from None
+        self._queue.asked = 0.0
+        return Running(job, log, self._queue)
+
+    def close(self) -> None:
+        """Nothing of it stays here."""
+
+
+class Running:
+    """A job, from the queue to its end, requeued or not."""
+
+    def __init__(self, job: Any, log: Path, queue: _Queue) -> None:
+        self._job, self._log, self._queue = job, log, queue
+        self._submitted = time.monotonic()
+
+    def alive(self) -> bool:
+        """Whether squeue lists it."""
+        return str(self._job.job_id) in self._queue.listed(self._job.job_id)
+
+    def reason(self) -> str | None:
+        """What submitit keeps of a job that ended well is its result; anything else is a failure."""
+        if self._ended_well():
+            return None
+        told = last_lines(self._log) or last_lines(self._job.paths.stderr)
+        return f"SLURM job {self._job.job_id} ended: {told}" if told else f"SLURM job {self._job.job_id} left no log"
+
+    def _ended_well(self) -> bool:
+        from submitit.core.utils import UncompletedJobError
+
+        if not self._job.paths.result_pickle.exists():
+            return False
+        try:
+            return self._job.exception() is None
+        except UncompletedJobError:
+            return False
+
+    def cancel(self) -> None:
+        """SLURM sends SIGTERM to the job's processes, and ends them after its KillWait."""
+        subprocess.run(["scancel", str(self._job.job_id)], check=False, capture_output=True)
+
+
+class _Queue:
+    """What squeue lists, asked once for all agents. Where it does not answer, all of them are believed alive."""
+
+    def __init__(self) -> None:
+        self.asked = 0.0
+        self._found: set[str] | None = None
+
+    def listed(self, job: str) -> set[str]:
+        if time.monotonic() - self.asked > 5:
+            command = ["squeue", "--noheader", "--user", str(os.getuid()), "--format", "%A"]
+            done = subprocess.run(command, check=False, capture_output=True, text=True)
+            self._found = {*done.stdout.split()} if done.returncode == 0 else None
+            self.asked = time.monotonic()
+        return {job} if self._found is None else self._found

@@ -1,0 +1,191 @@
+"""What a plan will write into the store, to within headers: counted from shapes and densities. No torch here."""
+
+from __future__ import annotations
+
+import heapq
+import json
+import math
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from lt_sweeps.execution.plan import Job, Plan
+from lt_sweeps.execution.rates import evaluations
+from lt_sweeps.graph import At, Mask, Prune, Train, sources, topological
+from lt_sweeps.keys import Node
+from lt_sweeps.store.store import Store
+
+WIDTH = {"F64": 8, "I64": 8, "F32": 4, "I32": 4, "F16": 2, "BF16": 2, "U8": 1, "I8": 1, "BOOL": 1}  # bytes, as stored
+HASH, SHORT = "0" * 64, "0" * 16
+CARD = 7_000  # bytes of a ticket's card, whose configuration is most of it
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Every tensor of a network: its shape and safetensors' word for its type, and what an optimizer adds."""
+
+    tensors: Mapping[str, tuple[tuple[int, ...], str]]
+    optimizer: int = 0  # bytes of its state
+    _sizes: dict[tuple[str, ...], int] = field(default_factory=dict, compare=False)
+
+    @property
+    def whole(self) -> int:
+        """Bytes of all values."""
+        return sum(math.prod(shape) * WIDTH[kind] for shape, kind in self.tensors.values())
+
+    def state(self, kept: Mapping[str, int]) -> int:
+        """Bytes of a file with all values, of masked tensors the live ones only."""
+        names = tuple(kept)
+        if names not in self._sizes:
+            flat = {
+                name: ((math.prod(shape),) if name in kept else shape, k) for name, (shape, k) in self.tensors.items()
+            }
+            pruned = sum(math.prod(self.tensors[name][0]) * WIDTH[self.tensors[name][1]] for name in names)
+            self._sizes[names] = file_size(flat) - pruned
+        return self._sizes[names] + sum(n * WIDTH[self.tensors[name][1]] for name, n in kept.items())
+
+    def mask(self, names: Iterable[str]) -> int:
+        """Bytes of a file with a bit for every value of these tensors."""
+        shapes = {name: list(self.tensors[name][0]) for name in sorted(names)}
+        bits = {name: ((-(-math.prod(shape) // 8),), "U8") for name, shape in shapes.items()}
+        return file_size(bits, json.dumps(shapes))
+
+
+@dataclass
+class Disk:
+    """Bytes that are still to be written, and that are there for a while beside them."""
+
+    weights: int = 0
+    snapshots: int = 0
+    masks: int = 0
+    records: int = 0
+    checkpoints: int = 0  # at most, while so many trainings are running
+    tickets: int = 0  # what all levels would take as ticket files, stored ones included
+
+    @property
+    def total(self) -> int:
+        """Bytes that stay."""
+        return self.weights + self.snapshots + self.masks + self.records
+
+
+def file_size(tensors: Mapping[str, tuple[tuple[int, ...], str]], note: str = "") -> int:
+    """Bytes of a safetensors file: eight, a header padded to eights, the values.
+
+    >>> file_size({"weight": ((2, 3), "F32")})
+    96
+    """
+    head: dict[str, Any] = {"__metadata__": {"note": note}} if note else {}
+    end = 0
+    for name, (shape, kind) in sorted(tensors.items(), key=lambda item: (-WIDTH[item[1][1]], item[0])):
+        begin, end = end, end + math.prod(shape) * WIDTH[kind]
+        head[name] = {"dtype": kind, "shape": list(shape), "data_offsets": [begin, end]}
+    return 8 + -(-len(json.dumps(head, separators=(",", ":"), ensure_ascii=False).encode()) // 8) * 8 + end
+
+
+def written(
+    plan: Plan,
+    store: Store,
+    layout: Callable[[Train], Layout],
+    kept: Callable[[Mask], Mapping[str, int]],
+    machine: Mapping[str, Any],
+    slots: int,
+) -> Disk:
+    """What the jobs of a plan will leave in the store; `kept` says how many weights of each tensor a mask keeps."""
+    disk = Disk()
+    there = {run.ticket.mask for run in plan.records if isinstance(run, Train)}
+    running: list[int] = []
+    for job in plan.jobs:
+        run = job.run
+        form, live = layout(run), kept(run.ticket.mask)
+        state = form.state(live)
+        disk.snapshots += state * len(job.snapshots)
+        if job.snapshots:  # whose records differ in the digits of a step
+            step = max(job.snapshots)
+            disk.records += len(job.snapshots) * _record(At(run, step), {"step": step}, ["state"], machine)
+        if job.replay_to is None:
+            disk.weights += state
+            disk.records += _trained(job, machine)
+            if run.ticket.mask not in there and not isinstance(run.ticket.mask, Prune):
+                there.add(run.ticket.mask)
+                disk.masks += form.mask(live)
+            best = form.whole if run.data.validation else 0
+            running.append(form.whole + best + form.optimizer + 250 * len(form.tensors) + 150 * evaluations(job))
+    for node, run in _prunings(plan).items():
+        if node not in there and node.key not in store:
+            live = kept(node)
+            disk.masks += layout(run).mask(live)
+            counts = {"kept": 10**6, "total": 10**6, "eligible": 10**6, "emptied": []}
+            disk.records += _record(node, counts, ["mask"], machine)
+    disk.checkpoints = sum(heapq.nlargest(slots, running))
+    disk.tickets = sum(_ticket(run, layout(run), kept(run.ticket.mask)) for run in plan.shown)
+    return disk
+
+
+def _prunings(plan: Plan) -> dict[Prune, Train]:
+    """Every mask to be pruned for the jobs, and a training that needs it."""
+    found: dict[Prune, Train] = {}
+    for job in plan.jobs:
+        for node in topological([job.run.ticket.mask], stop=lambda node: isinstance(node, Train) or node in found):
+            if isinstance(node, Prune) and node not in found:
+                found[node] = job.run
+    return found
+
+
+def _ticket(run: Train, form: Layout, live: Mapping[str, int]) -> int:
+    return (form.state(live) if run.ticket.fill is None else form.whole) + form.mask(live) + CARD
+
+
+def _trained(job: Job, machine: Mapping[str, Any]) -> int:
+    """Bytes of a training's record, a line for every evaluation, and of its timing."""
+    row: dict[str, Any] = {"step": job.run.recipe.steps, "train_loss": 0.123456, "digest": SHORT}
+    ended = {"test_loss": 0.123456, "test_accuracy": 98.7654}
+    result: dict[str, Any] = {"status": "done", "kept": 10**5, "total": 10**5, "excluded": 0, "steps": row["step"]}
+    result |= {"end": ended, "history": [row]}
+    if job.run.data.validation:
+        row |= {"val_loss": 0.123456, "val_accuracy": 98.7654}
+        result["early_stop"] = {"step": row["step"], "val_loss": 0.123456, "val_accuracy": 98.7654, **ended}
+    per_row = len(json.dumps({"result": {"history": [row]}}, indent=1)) - len(json.dumps({"result": {}}, indent=1)) - 18
+    timing = len(json.dumps({"seconds": 123.456}))
+    return _record(job.run, result, ["end", "mask"], machine) + per_row * (evaluations(job) - 1) + timing
+
+
+def _record(node: Node, result: Mapping[str, Any], blobs: Iterable[str], machine: Mapping[str, Any]) -> int:
+    told = {
+        "key": node.key,
+        "node": node.describe(),
+        "sources": dict.fromkeys(sources(node), SHORT),
+        "result": dict(result),
+        "blobs": dict.fromkeys(blobs, HASH),
+        "fingerprint": dict(machine),
+        "checksum": HASH,
+    }
+    return len(json.dumps(told, indent=1))
+
+
+def told(disk: Disk) -> str:
+    """What a plan writes, in one line.
+
+    >>> told(Disk(weights=1_000_000_000, snapshots=300_000_000, masks=5_000, checkpoints=40_000_000))
+    'disk: 1.3 GB (weights 1.0 GB, snapshots 300 MB, masks 5.0 kB), checkpoints in progress 40 MB'
+    """
+    parts = {"weights": disk.weights, "snapshots": disk.snapshots, "masks": disk.masks, "records": disk.records}
+    shares = ", ".join(f"{name} {size(n)}" for name, n in parts.items() if n)
+    line = f"disk: {size(disk.total)} ({shares})" if disk.total else "disk: nothing more"
+    if disk.checkpoints:
+        line += f", checkpoints in progress {size(disk.checkpoints)}"
+    return line + (f"; all tickets as files: {size(disk.tickets)}" if disk.tickets else "")
+
+
+def size(n: float) -> str:
+    """Bytes as a person says them.
+
+    >>> size(999), size(1_234_000), size(45e9)
+    ('999 bytes', '1.2 MB', '45 GB')
+    """
+    if n < 1000:
+        return f"{n:.0f} bytes"
+    units = iter(("kB", "MB", "GB", "TB"))
+    n, unit = n / 1000, next(units)
+    while n >= 999.5 and unit != "TB":
+        n, unit = n / 1000, next(units)
+    return f"{n:.1f} {unit}" if n < 9.95 else f"{n:,.0f} {unit}"

@@ -1,0 +1,126 @@
+"""How long a plan takes: all of it, on so many workers at once, and as separate jobs. No torch here."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+from lt_sweeps.execution.chains import chains
+from lt_sweeps.execution.plan import Job, Plan
+from lt_sweeps.execution.rates import Kinds, Rate
+from lt_sweeps.execution.reporter import duration
+from lt_sweeps.graph import Train, topological
+from lt_sweeps.keys import Node
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Seconds that a plan should take."""
+
+    work: float  # one job after the other
+    wall: float  # on `slots` workers
+    longest: float  # what must be done one after the other, however many workers there are
+    slots: int
+    cells: int
+    separate: float | None  # every cell by itself, nothing shared and nothing stored; None where that is not known
+
+
+def estimate(plan: Plan, rates: Mapping[str, Rate], slots: int, kind: Kinds | None = None) -> Estimate | None:
+    """What the jobs of a plan take at these rates, by kind; None where a rate is missing."""
+    name = kind or Kinds()
+    if not plan.jobs or any(name(job.run) not in rates for job in plan.jobs):
+        return None
+
+    def seconds(job: Job) -> float:
+        return rates[name(job.run)].seconds(job)
+
+    whole = all(name(run) in rates for run in plan.asks)
+    return Estimate(
+        work=sum(map(seconds, plan.jobs)),
+        wall=schedule(plan.jobs, seconds, slots),
+        longest=max(chains(plan.jobs, seconds).values()),
+        slots=slots,
+        cells=plan.cells,
+        separate=sum(n * seconds(Job(run, frozenset())) for run, n in plan.asks.items()) if whole else None,
+    )
+
+
+def schedule(jobs: Iterable[Job], seconds: Callable[[Job], float], slots: int) -> float:
+    """When the last job is done, if each free one of `slots` workers takes the ready job that holds up the most."""
+    of: dict[Train, list[Job]] = {}
+    for job in jobs:
+        of.setdefault(job.run, []).append(job)
+    holds_up = chains([job for some in of.values() for job in some], seconds)
+    parents, open_ = _waiting(of)
+    ready: list[tuple[float, int, Job]] = []
+    running: list[tuple[float, int, Train]] = []
+    left = {run: len(some) for run, some in of.items()}
+    now, count = 0.0, 0
+
+    def settle(nodes: list[Node]) -> None:
+        """These wait for nothing more: a training can begin, anything else is there at once."""
+        nonlocal count
+        while nodes:
+            node = nodes.pop()
+            if isinstance(node, Train) and node in of:
+                for job in of[node]:
+                    count += 1
+                    heapq.heappush(ready, (-holds_up[node], count, job))
+            else:
+                nodes += _freed(node, parents, open_)
+
+    settle([node for node, waits in open_.items() if not waits])
+    while ready or running:
+        while ready and len(running) < slots:
+            _, number, job = heapq.heappop(ready)
+            heapq.heappush(running, (now + seconds(job), number, job.run))
+        now, _, run = heapq.heappop(running)
+        left[run] -= 1
+        if not left[run]:
+            settle(_freed(run, parents, open_))
+    return now
+
+
+def _waiting(of: Mapping[Train, list[Job]]) -> tuple[dict[Node, list[Node]], dict[Node, int]]:
+    """For each node, what is made from it and from how many others it is made itself."""
+    parents: dict[Node, list[Node]] = {}
+    open_: dict[Node, int] = {}
+    for node in topological(of, stop=lambda node: isinstance(node, Train) and node not in of):
+        done = isinstance(node, Train) and node not in of
+        children = () if done else dict.fromkeys(node.children)
+        open_[node] = len(children)
+        for child in children:
+            parents.setdefault(child, []).append(node)
+    return parents, open_
+
+
+def _freed(node: Node, parents: Mapping[Node, list[Node]], open_: dict[Node, int]) -> list[Node]:
+    freed = []
+    for parent in parents.get(node, []):
+        open_[parent] -= 1
+        if not open_[parent]:
+            freed.append(parent)
+    return freed
+
+
+def told(found: Estimate | None, device: str) -> str:
+    """An estimate in one line; `device` is what a worker takes, a core or a GPU.
+
+    >>> told(Estimate(7200, 6000, 4200, slots=2, cells=6, separate=14400), "core")
+    'hours: 2 h 0 min of one core, 1 h 40 min with 2 workers (longest chain 1 h 10 min); as 6 separate jobs: 4 h 0 min'
+    >>> told(None, "core")
+    'hours: unknown; lt-sweeps plan --calibrate measures for some seconds'
+    """
+
+    def said(seconds: float) -> str:
+        return duration(seconds) if seconds < 100 * 3600 else f"{seconds / 3600:,.0f} h"
+
+    if found is None:
+        return "hours: unknown; lt-sweeps plan --calibrate measures for some seconds"
+    line = f"hours: {said(found.work)} of one {device}"
+    if found.slots > 1:
+        line += f", {said(found.wall)} with {found.slots} workers (longest chain {said(found.longest)})"
+    if found.cells > 1 and found.separate is not None:
+        line += f"; as {found.cells} separate jobs: {said(found.separate)}"
+    return line

@@ -1,0 +1,122 @@
+"""How fast trainings of a kind go on this machine: as measured for a moment, and as finished ones went. No torch here.
+
+    <store>/calibration/<hash>.json     a rate, the kind it is of and the machine that it was measured on
+
+A rate is in no key and decides nothing; it may be deleted at any time.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from lt_sweeps.execution.plan import Job, Plan
+from lt_sweeps.graph import Train
+from lt_sweeps.keys import canonical, digest
+from lt_sweeps.store.store import Store, write
+
+NOT_SPEED = ("split_seed", "corruption", "train_limit")  # of data: which examples, not how large or how many at once
+
+
+@dataclass(frozen=True)
+class Rate:
+    """Seconds: of one iteration, of one evaluation, and of all else that a training takes once."""
+
+    step: float
+    evaluation: float = 0.0
+    once: float = 0.0
+
+    def seconds(self, job: Job) -> float:
+        """What a job takes.
+
+        >>> from lt_sweeps.graph import Dense, Init, Ticket
+        >>> from lt_sweeps.specs import Data, Network, Part, Recipe
+        >>> net = Network(Part("net"), (1,), 2)
+        >>> run = Train(Ticket(net, Init(net, 0), Dense(net)), Data(Part("d"), 2, (1,)), Recipe(50, 10, Part("sgd")))
+        >>> Rate(0.5, 3.0, 7.0).seconds(Job(run, frozenset()))
+        35.0
+        """
+        return self.once + self.evaluation * evaluations(job) + self.step * job.iterations
+
+
+class Kinds:
+    """Names what a rate belongs to: trainings of one kind go equally fast."""
+
+    def __init__(self) -> None:
+        self._names: dict[tuple[int, ...], tuple[Train, str]] = {}  # by identity; the training keeps it from reuse
+
+    def __call__(self, run: Train) -> str:
+        """The name of a training's kind. The trainings of a cell share what it is made of: it is made once for each."""
+        near = (id(run.ticket.network), id(run.data), id(run.recipe), run.ticket.fill is None)
+        if near not in self._names:
+            self._names[near] = run, digest(described(run))
+        return self._names[near][1]
+
+
+def described(run: Train) -> dict[str, Any]:
+    """What decides how fast a training goes: network, inputs, how they are made and evaluated, batch, optimizer."""
+    network, data, recipe = run.ticket.network.describe(), run.data.describe(), run.recipe
+    return {
+        "network": {name: value for name, value in network.items() if name != "initialiser"},
+        "data": {name: value for name, value in data.items() if name not in NOT_SPEED},
+        "batch_size": recipe.batch_size,
+        "precision": recipe.precision,
+        "optimizer": recipe.optimizer.name,
+        "clipped": recipe.clip_norm is not None,
+        "frozen": run.ticket.fill is not None,
+    }
+
+
+def evaluations(job: Job) -> int:
+    """How often a job evaluates on the way: at each multiple of the cadence, and at the recipe's end."""
+    recipe, first = job.run.recipe, job.run.ticket.start
+    last, every = first + job.iterations, recipe.eval_every
+    return last // every - first // every + (last == recipe.steps and last % every > 0)
+
+
+def known(plan: Plan, store: Store, machine: Mapping[str, Any], kind: Kinds) -> dict[str, Rate]:
+    """The rates of the plan's kinds on a machine, as far as they are known.
+
+    What was calibrated is scaled by what finished trainings of that kind took; without a calibration theirs is taken
+    to be all iterations.
+    """
+    kinds = dict.fromkeys(kind(run) for run in plan.asks)
+    rates = {name: rate for name in kinds if (rate := _calibrated(store, name, machine)) is not None}
+    took: dict[str, list[tuple[Job, float]]] = {}
+    for run, record in plan.records.items():
+        if record["fingerprint"] == machine and record["result"]["status"] == "done" and isinstance(run, Train):
+            seconds = store.load_timing(run.key).get("seconds")
+            if seconds is not None:
+                took.setdefault(kind(run), []).append((Job(run, frozenset()), seconds))
+    for name, finished in took.items():
+        rate = rates.get(name, Rate(1.0))
+        by = median(seconds / rate.seconds(job) for job, seconds in finished)
+        rates[name] = Rate(rate.step * by, rate.evaluation * by, rate.once * by)
+    return rates
+
+
+def missing(plan: Plan, rates: Iterable[str], kind: Kinds) -> list[Train]:
+    """One training of each kind that is to be done and that nobody knows the rate of."""
+    there = {*rates}
+    return list({name: job.run for job in plan.jobs if (name := kind(job.run)) not in there}.values())
+
+
+def keep(store: Store, run: Train, machine: Mapping[str, Any], rate: Rate) -> None:
+    """Write a measured rate down, for later plans."""
+    told = {"kind": described(run), "machine": dict(machine), "seconds": asdict(rate)}
+    write(_path(store, digest(described(run)), machine), json.dumps(told, indent=1).encode())
+
+
+def _calibrated(store: Store, kind: str, machine: Mapping[str, Any]) -> Rate | None:
+    try:
+        return Rate(**json.loads(_path(store, kind, machine).read_bytes())["seconds"])
+    except (FileNotFoundError, ValueError, TypeError, KeyError):
+        return None
+
+
+def _path(store: Store, kind: str, machine: Mapping[str, Any]) -> Path:
+    return store.root / "calibration" / f"{digest([kind, canonical(machine)])[:32]}.json"

@@ -1,0 +1,215 @@
+"""A sweep that agents work on, seen from the process that started them: it trains nothing. No torch here.
+
+What is done, and what failed, it reads off the store and the sweep's folder, whoever did it; agents are started where
+work that is ready waits for one, or where one has died. Nothing is lost when this process is: the same command looks
+at the same store, and goes on.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, NoReturn
+
+from lt_sweeps.engines.engine import Engine, Running
+from lt_sweeps.execution import failures
+from lt_sweeps.execution import plan as planning
+from lt_sweeps.execution.plan import Job
+from lt_sweeps.execution.reporter import Reporter
+from lt_sweeps.execution.watcher import Watcher
+from lt_sweeps.experiment import Experiment
+from lt_sweeps.graph import At, Train, topological
+from lt_sweeps.keys import Node
+from lt_sweeps.store.lease import Holder, Leases
+from lt_sweeps.store.store import Record, Store
+
+PATIENCE = 3  # agents in a row that may end before anything has come of them
+PAUSE = 1.0  # seconds between looks; more where a look takes long, so that looking costs little
+
+
+def supervise(
+    engine: Engine,
+    folder: Path,
+    experiments: Sequence[Experiment],
+    store: Store,
+    reporter: Reporter,
+    *others: Watcher,
+) -> dict[Node, str]:
+    """Have agents do everything that is missing; returns what failed, by node, as `execute` does."""
+    work = _Work(folder, experiments, store, (reporter, *others))
+    crew = _Crew(engine, folder, reporter.say)
+    leases = Leases(store.root)
+    reporter.expect(work.jobs)
+    with _cancelled_on_the_way_out(crew):
+        while work.jobs:
+            began = time.monotonic()
+            held = {key: holder for key, holder in leases.holders().items() if holder.alive}
+            work.follow(held)
+            waiting = [job.run.key for job in work.ready() if job.run.key not in held]
+            looked = time.monotonic() - began
+            crew.tend(waiting, idle=not held)
+            if crew.given_up is not None:
+                return work.failed | dict.fromkeys((job.run for job in work.ready()), crew.given_up)
+            time.sleep(min(max(PAUSE, 20 * looked), 30 * PAUSE))
+            if work.look():
+                crew.encourage()
+        crew.see_off()
+    return work.failed
+
+
+class _Work:
+    """What is to be done, what of it can be done now, and what became of it."""
+
+    def __init__(
+        self, folder: Path, experiments: Sequence[Experiment], store: Store, watchers: Sequence[Watcher]
+    ) -> None:
+        self._folder, self._experiments, self._store, self._watchers = folder, experiments, store, watchers
+        self.failed: dict[Node, str] = {}
+        self._begun: set[Train] = set()
+        self._plan()
+
+    def _plan(self) -> None:
+        planned = planning.make(self._experiments, self._store).jobs
+        self.jobs = [job for job in planned if not any(node in self.failed for node in topological([job.run]))]
+        self._parents = {job.run: _parents(job.run) for job in self.jobs}
+
+    def ready(self) -> list[Job]:
+        """The jobs whose parents are there."""
+        return [job for job in self.jobs if all(self._is_done(parent) for parent in self._parents[job.run])]
+
+    def _is_done(self, run: Train) -> bool:
+        record = planning.stored(self._store, run)
+        return record is not None and record["result"]["status"] == "done"
+
+    def follow(self, held: Mapping[str, Holder]) -> None:
+        """Tell the watchers what is under way, and how far it is."""
+        for job in self.jobs:
+            holder = held.get(job.run.key)
+            if holder is not None:
+                self._begin(job)
+                if holder.step:
+                    for watcher in self._watchers:
+                        watcher.step(job, holder.step, ())
+
+    def _begin(self, job: Job) -> None:
+        if job.run not in self._begun:
+            self._begun.add(job.run)
+            for watcher in self._watchers:
+                watcher.begin(job)
+
+    def look(self) -> bool:
+        """Tell the watchers what has come since; returns whether anything has."""
+        failed = failures.read(self._folder)
+        left, ends = [], False
+        for job in self.jobs:
+            done, record = self._outcome(job)
+            if done:
+                self._tell_finished(job, record)
+                ends |= record is not None and record["result"]["status"] != "done"
+            elif job.run.key in failed:
+                self.failed[job.run] = failed[job.run.key]
+                for watcher in self._watchers:
+                    watcher.fail(job, failed[job.run.key])
+                ends = True
+            else:
+                left.append(job)
+        came = len(left) < len(self.jobs)
+        self.jobs = left
+        if ends or not left:  # what depends on it will not come; or something was damaged, and is to be done again
+            self._plan()
+        return came
+
+    def _outcome(self, job: Job) -> tuple[bool, Record | None]:
+        if job.replay_to is not None:
+            return At(job.run, job.replay_to).key in self._store, None
+        record = planning.stored(self._store, job.run)
+        return record is not None, record
+
+    def _tell_finished(self, job: Job, record: Record | None) -> None:
+        self._begin(job)
+        seconds = self._store.load_timing(job.run.key).get("seconds")
+        for watcher in self._watchers:
+            watcher.finish(job, record, None if record is None else seconds)
+
+
+def _parents(run: Train) -> list[Train]:
+    found = topological([run.ticket], stop=lambda node: isinstance(node, Train))
+    return [node for node in found if isinstance(node, Train)]
+
+
+class _Crew:
+    """The agents: as many as there is work waiting, at most as many as the engine may start."""
+
+    def __init__(self, engine: Engine, folder: Path, say: Callable[[str], None]) -> None:
+        self._engine, self._folder, self._say = engine, folder, say
+        self._agents: list[Running] = []
+        self._waited: set[str] = set()  # what had nobody when last looked at
+        self._fruitless = 0  # agents that ended since anything came of any
+        self._not_before = 0.0
+        self.given_up: str | None = None
+
+    def encourage(self) -> None:
+        """Something has come of them."""
+        self._fruitless = 0
+
+    def tend(self, waiting: Sequence[str], idle: bool) -> None:
+        """See who ended, and start others where work waits; `idle`: nobody is at work."""
+        for agent in [agent for agent in self._agents if not agent.alive()]:
+            self._agents.remove(agent)
+            self._dismiss(agent.reason(), bool(waiting))
+        if self._fruitless >= PATIENCE:
+            if idle and not self._agents:
+                self._say(f"{self._fruitless} agents in a row ended before anything came of them; no more are started")
+                self.given_up = f"no agent stayed alive: {self._why}"
+            return
+        # A training that has just become ready is about to be taken by whoever finished its parent.
+        wanted = self._waited & {*waiting} if self._agents else {*waiting}
+        self._waited = {*waiting}
+        if time.monotonic() >= self._not_before:
+            for _ in range(min(len(wanted), self._engine.agents - len(self._agents))):
+                self._agents.append(self._engine.start(self._folder))
+
+    def _dismiss(self, reason: str | None, waiting: bool) -> None:
+        if reason is not None:
+            self._why = reason.splitlines()[-1]
+            self._say(f"an agent ended: {reason}")
+        elif waiting:
+            self._why = "they end at once, though there is work"
+        if reason is not None or waiting:
+            self._fruitless += 1
+            self._not_before = time.monotonic() + PAUSE * 2**self._fruitless
+
+    def see_off(self, seconds: float = 5.0) -> None:
+        """All is done: those at work see it themselves, and leave."""
+        until = time.monotonic() + seconds
+        while time.monotonic() < until and any(agent.alive() for agent in self._agents):
+            time.sleep(0.2)
+
+    def leave(self) -> None:
+        """They checkpoint and end; what waits in a queue never begins."""
+        for agent in self._agents:
+            with suppress(Exception):
+                if agent.alive():
+                    agent.cancel()
+        self._engine.close()
+
+
+@contextmanager
+def _cancelled_on_the_way_out(crew: _Crew) -> Iterator[None]:
+    """However it is left, no agent stays: to be terminated is an exception here, as to be interrupted is."""
+    main = threading.current_thread() is threading.main_thread()
+    before = signal.signal(signal.SIGTERM, _leave) if main else None
+    try:
+        yield
+    finally:
+        crew.leave()
+        if main:
+            signal.signal(signal.SIGTERM, before)
+
+
+def _leave(signum: int, _: Any) -> NoReturn:
+    raise SystemExit(128 + signum)

@@ -1,0 +1,54 @@
+"""Leaving a training in good order: when a SIGTERM comes, or the caller says so, and only between two steps."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable
+from typing import Any, Self
+
+import pytorch_lightning as pl
+
+
+class Left(SystemExit):
+    """A training was left after `step`, where its checkpoint is; uncaught it ends the process as SIGTERM would."""
+
+    def __init__(self, step: int) -> None:
+        super().__init__(128 + signal.SIGTERM)
+        self.step = step
+
+
+class Leaving(pl.Callback):
+    """The wish to leave, of the caller or by a SIGTERM, which within this context is no more than that."""
+
+    def __init__(self, asked: Callable[[], bool]) -> None:
+        self._asked, self._signalled = asked, False
+
+    def __call__(self) -> bool:
+        """Whether to leave."""
+        return self._signalled or self._asked()
+
+    def __enter__(self) -> Self:
+        self._before = signal.getsignal(signal.SIGTERM)
+        self._listen()
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        if _may_listen():
+            signal.signal(signal.SIGTERM, signal.SIG_DFL if self._before is None else self._before)
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Lightning has put a handler in the place of ours, which ends a training at some later point, unsaved."""
+        self._listen()
+
+    def _listen(self) -> None:
+        if _may_listen():
+            signal.signal(signal.SIGTERM, self._hear)
+
+    def _hear(self, *_: Any) -> None:
+        self._signalled = True
+
+
+def _may_listen() -> bool:
+    """Python gives signals to the main thread alone."""
+    return threading.current_thread() is threading.main_thread()

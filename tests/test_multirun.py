@@ -1,0 +1,92 @@
+"""Every ready-made sweep composes, says what it costs, and lets the command line win; the smallest one is run."""
+
+from __future__ import annotations
+
+import csv
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from lt_sweeps.main import main
+
+HERE = Path(__file__).parent.parent / "multirun"
+SWEEPS = sorted(HERE.glob("*.sh"))
+TOLD = r"(\d+) cells: (\d+) trainings asked,? (\d+) distinct"
+
+
+def words(path: Path) -> list[str]:
+    """What a script would run, less the words that follow it."""
+    [command] = re.findall(r"^exec (.*)\Z", path.read_text(), re.DOTALL | re.MULTILINE)
+    *given, others = shlex.split(command.replace("\\\n", " "))
+    assert given[:4] == ["python", "-m", "lt_sweeps.main", "-m"]
+    assert others == "$@", "what is typed after the script comes last, and wins"
+    return given[3:]
+
+
+def split(given: list[str]) -> list[tuple[str, str, str]]:
+    """Key, equals sign and options of each override."""
+    return [word.partition("=") for word in given if "=" in word]
+
+
+@pytest.mark.parametrize("path", SWEEPS, ids=lambda path: path.name)
+def test_a_ready_made_sweep_can_be_planned(path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Every option of every choice once: all cells of the large ones would take minutes to compose."""
+    choices = [[f"{key}={one}" for one in options.split(",")] for key, _, options in split(words(path))]
+    for turn in range(max(map(len, choices))):
+        cell = [options[turn % len(options)] for options in choices]
+        plan = ["budget=smoke", "hydra.launcher.only_plan=true", f"paths.output_dir={tmp_path}"]
+        assert main(["-m", *cell, *plan]) == 0, cell
+        assert re.search(r"[1-9]\d* to train", capsys.readouterr().out), cell
+
+
+@pytest.mark.parametrize("path", SWEEPS, ids=lambda path: path.name)
+def test_a_ready_made_sweep_says_what_it_is_and_what_it_costs(path: Path) -> None:
+    assert os.access(path, os.X_OK)
+    first, *comment = [line for line in path.read_text().splitlines() if line.startswith("#")]
+    assert first == "#!/bin/sh"
+    told = " ".join(line.removeprefix("# ") for line in comment)
+    assert re.search(rf"Cost: {TOLD}; disk: .*; hours: ", told.replace(",", "")), told
+    assert all(len(line) <= 120 for line in path.read_text().splitlines())
+
+
+@pytest.mark.parametrize("name", ["demo", "lenet_mnist_quick", "late_rewinding_resnet20", "renda2020_vgg16"])
+def test_the_counts_in_the_comment_are_the_plan_s(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = HERE / f"{name}.sh"
+    assert main([*words(path), "hydra.launcher.only_plan=true", f"paths.output_dir={tmp_path}"]) == 0
+    told = re.search(TOLD, capsys.readouterr().out)
+    written = re.search(TOLD, path.read_text().replace("\n# ", " ").replace(",", ""))
+    assert told
+    assert written
+    assert told.group(0).replace(",", "") == written.group(0)
+
+
+def test_the_table_of_the_readme_lists_exactly_the_files() -> None:
+    listed = re.findall(r"^\| \[(\S+)\]\((\S+)\) \|", (HERE / "README.md").read_text(), re.MULTILINE)
+    assert all(shown == target for shown, target in listed)
+    assert sorted(shown for shown, _ in listed) == [path.name for path in SWEEPS]
+
+
+def test_the_smoke_sweep_runs(tmp_path: Path) -> None:
+    """As it stands, from any folder; a word after it wins."""
+    here = {"PYTHONPATH": str(HERE.parent), "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    done = subprocess.run(
+        [HERE / "smoke.sh", "trainer=cpu", "prune.levels=1"],
+        cwd=tmp_path,
+        env={**os.environ, **here},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    with (tmp_path / "runs" / "smoke" / "results.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert {row["level"] for row in rows} == {"0", "1"}
+    assert {row["status"] for row in rows} <= {"done", "collapsed"}
+    assert {row["rewind"] for row in rows} == {"init", "step", "learning_rate", "finetune"}
