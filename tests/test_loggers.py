@@ -132,6 +132,12 @@ def test_offline_runs_say_what_results_and_store_say(logged: Path) -> None:
     check_complete(logged, runs(logged / "s"))
 
 
+@pytest.mark.processes
+def test_trainings_that_go_on_at_the_same_time_are_logged_each_to_its_cell(tmp_path: Path, logged_out: None) -> None:
+    sweep(tmp_path, *CELLS, *WANDB, "trainer.processes=3")
+    check_complete(tmp_path, runs(tmp_path / "s"))
+
+
 def test_the_masks_of_each_level_are_artifacts(logged: Path) -> None:
     store, rows = Store(logged / "store"), {row["key"]: row for row in results(logged)}
     digests: dict[str, set[str]] = {}
