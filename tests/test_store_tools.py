@@ -15,6 +15,7 @@ import pytest
 from lt_sweeps.cli import main as cli
 from lt_sweeps.store.lease import Leases
 from lt_sweeps.store.store import Store
+from lt_sweeps.store_tools import gc
 from lt_sweeps.store_tools.gc import collect
 from lt_sweeps.store_tools.survey import checkpoint, files
 
@@ -225,6 +226,34 @@ def test_a_blob_that_gc_takes_away_meanwhile_is_written_again(store: Path, monke
     monkeypatch.setattr(os, "utime", too_late)
     assert there.put(b"weights") == name
     assert there.content(name) == b"weights"
+
+
+def test_what_becomes_young_while_gc_looks_around_is_put_back(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sweep keeps a blob again after gc has listed it as old, and before gc removes it."""
+    there = Store(store)
+    name = there.put(b"weights")
+    age(store, 10)
+    looks: list[Path] = []
+
+    def look(root: Path) -> None:
+        looks.append(root)
+        if len(looks) > 1:  # the first look is before anything is listed, every other before something is removed
+            there.put(b"weights")
+
+    monkeypatch.setattr(gc, "_refuse_company", look)
+    removed = collect(store, dry=False, older_than=1.0, quarantine=False)
+    assert len(looks) > 1
+    assert not removed.kinds["blobs that nothing names"]
+    assert there.content(name) == b"weights"
+    assert not list(store.glob("blob/??/.*")), "under its own name"
+
+
+def test_a_damaged_blob_is_written_again_when_its_content_is_kept_again(store: Path) -> None:
+    file = files(store, "blob")[0]
+    content = file.path.read_bytes()
+    spoil(file.path)
+    assert Store(store).put(content) == file.name
+    assert file.path.read_bytes() == content
 
 
 def test_gc_keeps_every_blob_while_a_record_is_damaged(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
