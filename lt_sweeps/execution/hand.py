@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -15,6 +16,8 @@ from lt_sweeps.execution.plan import Job
 from lt_sweeps.execution.slots import CPU
 
 MEMORY = (-signal.SIGKILL, 128 + signal.SIGKILL)  # what the system does when memory is short
+RANK_KILLED = re.compile(rf"exitcode\s*: -{signal.SIGKILL:d}\b")  # as torch.distributed.run tells of one of a group
+FIRST_WORDS = re.compile(r"Fatal Python error|rank \d+ of \d+: ")  # what follows them is not why
 
 
 class Hand:
@@ -26,6 +29,7 @@ class Hand:
         self.job: Job | None = None
         self.history: list[Message] = []  # the evaluations of its job
         self._pids: dict[int, int] = {}
+        self._killed = False  # by us
         words = ["-m", "lt_sweeps.execution.process", address, name]
         if len(slots) > 1:
             group = f"--nproc-per-node={len(slots)} --max-restarts=0 --rdzv-backend=c10d --rdzv-endpoint=127.0.0.1:0"
@@ -78,27 +82,38 @@ class Hand:
         with suppress(subprocess.TimeoutExpired):
             self.process.wait(seconds if self.ready else 0.0)  # before it is ready there is nothing to lose
         if self.process.poll() is None:
+            self._killed = True
             for pid in [*self._pids.values(), self.process.pid]:
                 with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
         code = self.process.wait()
-        if not self.log.stat().st_size:
-            self.log.unlink()
+        with suppress(FileNotFoundError):
+            if not self.log.stat().st_size:
+                self.log.unlink()
         return code
+
+    def lacked_memory(self, code: int) -> bool:
+        """Whether the system killed it, or one of its group, as it does where memory is short."""
+        return not self._killed and (code in MEMORY or any(RANK_KILLED.search(line) for line in self._last_lines()))
 
     def died_of(self, code: int) -> str:
         """Why it ended, in one line, as far as its exit code and its last words tell."""
-        lines = self.log.read_text(errors="replace").splitlines()[-400:] if self.log.exists() else []
-        lines = [line.strip() for line in lines if line.strip()]
+        lines = self._last_lines()
         number = -code if code < 0 else code - 128 if code > 128 else None
         try:
             told = f"was ended by {signal.Signals(number).name}" if number is not None else f"left with code {code}"
         except ValueError:
             told = f"left with code {code}"
-        if code in MEMORY:
+        if self._killed:
+            told = "closed its connection, and did not end"
+        elif self.lacked_memory(code):
             told += ", as a system does that is out of memory"
-        own = ("Fatal Python error", "rank ")  # the interpreter's last words, or those of the rank that gave up
-        word = next((line for line in lines if line.startswith(own)), None)
-        word = word or next((line for line in reversed(lines) if "Error" in line), lines[-1] if lines else None)
+        last = lines[-1] if lines else None
+        word = next((line for line in lines if FIRST_WORDS.match(line)), None)
+        word = word or next((line for line in reversed(lines) if "Error" in line and "ChildFailed" not in line), last)
         where = f" (log: {self.log})" if lines else ""
         return f"its worker {told}{f': {word}' if word else ''}{where}"
+
+    def _last_lines(self) -> list[str]:
+        lines = self.log.read_text(errors="replace").splitlines()[-400:] if self.log.exists() else []
+        return [line.strip() for line in lines if line.strip()]

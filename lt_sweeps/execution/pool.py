@@ -22,12 +22,13 @@ from typing import Self
 from lt_sweeps.config import TrainerConfig
 from lt_sweeps.execution.channel import Channel, Message
 from lt_sweeps.execution.crew import OnStep
-from lt_sweeps.execution.hand import MEMORY, Hand
-from lt_sweeps.execution.outcome import Outcome
+from lt_sweeps.execution.hand import Hand
+from lt_sweeps.execution.outcome import Kind, Outcome
 from lt_sweeps.execution.plan import Job
 from lt_sweeps.execution.process import asked
 from lt_sweeps.store.store import Store
 
+LONGEST = 80  # bytes of a folder's path in which there can be a socket: 104 in all on a Mac, 108 on Linux
 GRACE = 20.0  # seconds for a checkpoint, before an unfinished worker is killed; SLURM gives 30
 
 
@@ -45,7 +46,7 @@ class Pool:
     ) -> None:
         self._free, self._trainer, self._logs, self._say = list(slots), trainer, logs, say
         self._setup: Message = {
-            "path": [str(Path(entry).resolve()) if entry else str(Path.cwd()) for entry in sys.path],
+            "path": [entry or str(Path.cwd()) for entry in sys.path],  # some are no folders, but an importer's marks
             "store": str(store.root.resolve()),
             "data_dir": str(data_dir.resolve()),
             "trainer": asdict(trainer),
@@ -53,7 +54,8 @@ class Pool:
         self._hands: dict[str, Hand] = {}
         self._started = 0
         self._said: set[str] = set()
-        self._folder = Path(tempfile.mkdtemp(prefix="lt-"))  # a socket's path must be short
+        self._able = False  # whether any worker has ever got as far as to wait for a job
+        self._folder = _short_folder()
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._listener.bind(str(self._folder / "s"))
         self._listener.listen(128)
@@ -131,13 +133,17 @@ class Pool:
         """Listen until something came of a job, or for some seconds."""
         until, found = time.monotonic() + seconds, list[tuple[Job, Outcome]]()
         while not found and (left := until - time.monotonic()) > 0:
-            for key, _ in self._selector.select(min(left, 1.0)):
+            ended = [hand.name for hand in self._hands.values() if hand.process.poll() is not None]
+            heard = set()
+            for key, _ in self._selector.select(0.0 if ended else min(left, 1.0)):
+                heard.add(key.data)
                 if key.fileobj is self._listener:
                     self._greet()
                 elif key.data in self._hands:  # not one that has just died
                     found += self._listen(self._hands[key.data], key.fileobj, on_step)  # type: ignore[arg-type]
-            for hand in [hand for hand in self._hands.values() if not hand.ready and hand.process.poll() is not None]:
-                found += self._buried(hand)  # before it could speak
+            for name in ended:  # before it could speak, or its children keep its connection open
+                if name in self._hands and name not in heard:
+                    found += self._buried(self._hands[name])
         return found
 
     def _greet(self) -> None:
@@ -165,6 +171,7 @@ class Pool:
             if "step" in message and hand.job is not None:
                 hand.history += message["history"]
                 on_step(hand.job, message["step"], hand.history)
+            self._able |= "able" in message
             if "outcome" in message and channel is hand.channels[0] and hand.job is not None:
                 found.append((hand.job, Outcome(**message["outcome"])))
                 hand.job = None
@@ -174,18 +181,21 @@ class Pool:
         job, code = hand.job, self._dismiss(hand)
         if job is None:
             return []
-        return [(job, Outcome("failed", hand.died_of(code), memory=code in MEMORY))]
+        memory = hand.lacked_memory(code)
+        # Where no worker can begin at all, no job would fare better; else it was this job.
+        kind: Kind = "failed" if self._able or memory else "refused"
+        return [(job, Outcome(kind, hand.died_of(code), memory=memory))]
 
     # --------------------------------------------------------------------------------- ending
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         """Idle workers end at once; what trains is asked to checkpoint and leave."""
         self._selector.close()
         for hand in self._hands.values():
-            if hand.job is not None:
+            if hand.job is not None or kind is not None:  # nobody who interrupts a sweep waits for idle imports
                 hand.leave()
             hand.hang_up()
         until = time.monotonic() + GRACE
@@ -193,3 +203,9 @@ class Pool:
             hand.end(max(0.0, until - time.monotonic()))
         self._listener.close()
         shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def _short_folder() -> Path:
+    """A folder of our own for a socket, whose path the system wants to be short."""
+    place = tempfile.gettempdir()
+    return Path(tempfile.mkdtemp(prefix="lt-", dir=place if len(os.fsencode(place)) <= LONGEST else "/tmp"))

@@ -48,7 +48,8 @@ def understood(message: Message) -> Job:
 def main() -> None:
     """Connect, get ready, and do what comes."""
     address, hand = sys.argv[1:]
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the scheduler's to hear
+    for number in (signal.SIGINT, signal.SIGHUP):  # Ctrl-C, and a terminal that is closed, are the scheduler's to hear
+        signal.signal(number, signal.SIG_IGN)
     faulthandler.enable()
     rank = int(os.environ.get("RANK", 0))
     channel = Channel.to(address)
@@ -63,6 +64,7 @@ def main() -> None:
     peer = Peer(channel, rank)
     trainer = TrainerConfig(**setup["trainer"])
     worker = Worker(Store(Path(setup["store"])), Path(setup["data_dir"]), trainer, peer.say, lambda: peer.gone)
+    peer.send({"able": True})
     while (message := channel.next()) is not None:
         outcome = attempt(worker, understood(message), peer.on_step())
         worker.rest()

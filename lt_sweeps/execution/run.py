@@ -53,6 +53,7 @@ def execute(
     if not plan.jobs:
         return {}
     with ExitStack() as stack:
+        leases = stack.enter_context(Leases(store.root))  # held until the crew has left, and saved what it was at
         crew: Crew
         if trainer.processes == 0 or folder is None:
             crew = stack.enter_context(Here(store, data_dir, trainer, reporter.say))
@@ -62,7 +63,6 @@ def execute(
             crew = stack.enter_context(pool)
             waits = planning.before(plan.jobs)
             pool.warm([job.devices for job in plan.jobs if not waits[job.run]])
-        leases = stack.enter_context(Leases(store.root))
         work = _Work(experiments, store, data_dir, crew, leases, reporter, (reporter, *others), folder, patience)
         return work.done()
 
@@ -113,9 +113,9 @@ class _Work:
     def _plan(self) -> None:
         """What is to do; begun anew where something was not what the last plan expected."""
         found = planning.make(self._experiments, self._store).jobs
-        elsewhere = failures.read(self._folder) if self._folder is not None else {}
+        elsewhere = self._failed_elsewhere()
         for job in found:
-            if job.run.key in elsewhere:
+            if job.run.key in elsewhere and job.run not in self._running:
                 self._fail(job, elsewhere[job.run.key])
         jobs = {job.run: job for job in found if not self._is_hopeless(job)} | self._running
         self._jobs, self._weight = jobs, chains(jobs.values())
@@ -123,6 +123,9 @@ class _Work:
         self._checks.given()
         self._checks.data(self._jobs)
         self._reporter.expect(jobs.values())
+
+    def _failed_elsewhere(self) -> dict[str, str]:
+        return failures.read(self._folder) if self._folder is not None else {}
 
     def _is_hopeless(self, job: Job) -> bool:
         return bool(self._failed) and any(node in self._failed for node in topological([job.run]))
@@ -141,6 +144,8 @@ class _Work:
             mine = self._leases.take(run.key, self._reporter.name(run), job.last)
             if self._is_done(job):
                 as_planned &= self._finish(job, None)
+            elif mine and run.key in self._failed_elsewhere():  # while we waited for it
+                as_planned = False
             elif mine:
                 self._running[run] = job
                 for watcher in self._watchers:

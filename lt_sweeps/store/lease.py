@@ -149,7 +149,8 @@ class Leases:
         aside = self._folder / f".{key}.{uuid4().hex}"
         try:
             path.rename(aside)
-            if aside.stat().st_ino != found.st_ino:  # somebody else was faster, and this is their lease
+            moved = aside.stat()
+            if (moved.st_ino, moved.st_mtime_ns) != sign:  # somebody else was faster, this is theirs; or it woke up
                 path.hardlink_to(aside)
                 return False
         except OSError:
