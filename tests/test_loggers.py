@@ -357,7 +357,7 @@ def remembered(monkeypatch: pytest.MonkeyPatch) -> Callable[[], Memory]:
 def test_each_training_is_seen_once_as_it_happens(tmp_path: Path, remembered: Callable[[], Memory]) -> None:
     sweep(tmp_path, *CELLS)
     memory = remembered()
-    assert memory.most_open == 1
+    assert memory.most_open == 2  # seeds take turns, level by level; a control is opened when these are closed
     assert [run.code for run in memory.runs] == [0, 0, 0, 0]
     live = [(r.about.name[-12:], row["lth/level"]) for r in memory.runs for row, live in r.rows if live]
     names = ["_none_seed0", "_none_seed1", "reinit_seed0", "reinit_seed1"]

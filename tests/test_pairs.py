@@ -206,7 +206,7 @@ class Interruption:
     def __init__(self, at: int) -> None:
         self.at = at
 
-    def step(self, step: int, _: Any) -> None:
+    def step(self, _: Any, step: int, __: Any) -> None:
         if step == self.at:
             raise KeyboardInterrupt
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from lt_sweeps.config import TrainerConfig
-from lt_sweeps.execution import hand
+from lt_sweeps.execution import hand, process
 from lt_sweeps.execution.hand import Hand
 from lt_sweeps.execution.outcome import Outcome
 from lt_sweeps.execution.plan import Job
@@ -28,10 +28,9 @@ import json, os, signal, socket, sys, time
 address, name = sys.argv[-2:]
 channel = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
 channel.connect(address)
-lines = channel.makefile("rw")
+lines = channel.makefile("r")
 def say(**message):
-    lines.write(json.dumps(message) + "\\n")
-    lines.flush()
+    channel.sendall(json.dumps(message).encode() + b"\\n")
 say(hand=name, rank=0, pid=os.getpid())
 """
 BEGINS = "lines.readline(); say(able=True); job = json.loads(lines.readline())\n"
@@ -125,13 +124,13 @@ def test_what_a_worker_said_before_it_died_counts(pool_of: Any) -> None:
 
 
 def test_a_sweep_that_is_interrupted_waits_for_no_worker_that_begins(pool_of: Any) -> None:
-    with pytest.raises(KeyboardInterrupt), pool_of([""], "time.sleep(10)\n") as pool:
-        pool.warm([1])
-        until = time.monotonic() + 20
-        while not next(iter(pool._hands.values())).ready and time.monotonic() < until:
-            pool.wait(lambda *_: None, 0.1)
-        began = time.monotonic()
-        raise KeyboardInterrupt
+    pool = pool_of([""], "time.sleep(10)\n")
+    pool.warm([1])
+    until = time.monotonic() + 20
+    while not next(iter(pool._hands.values())).ready and time.monotonic() < until:
+        pool.wait(lambda *_: None, 0.1)
+    began = time.monotonic()
+    pool.__exit__(KeyboardInterrupt, KeyboardInterrupt(), None)
     assert time.monotonic() - began < 5
 
 
@@ -186,16 +185,17 @@ def test_a_group_of_which_one_was_killed_for_memory_is_tried_again_alone(pool_of
         assert (told.kind, told.memory) == ("failed", True), told.reason
 
 
-def test_a_worker_hears_neither_an_interruption_nor_the_end_of_a_terminal() -> None:
+def test_a_worker_hears_neither_an_interruption_nor_the_end_of_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     """Both reach all processes of a terminal; the scheduler hears them, and lets what trains checkpoint."""
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGHUP)}
-    from lt_sweeps.execution import process
+    heard: dict[int, Any] = {}
 
-    try:
-        with pytest.raises(OSError), pytest.MonkeyPatch.context() as patch:
-            patch.setattr(sys, "argv", ["process", "/nobody/is/here", "0"])
-            process.main()
-        assert {signal.getsignal(number) for number in before} == {signal.SIG_IGN}
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    def nobody(address: str) -> None:
+        raise OSError(address)
+
+    monkeypatch.setattr(process.signal, "signal", heard.__setitem__)  # type: ignore[attr-defined]
+    monkeypatch.setattr(process.faulthandler, "enable", lambda: None)  # type: ignore[attr-defined]
+    monkeypatch.setattr(process.Channel, "to", nobody)
+    monkeypatch.setattr(sys, "argv", ["process", "nowhere", "0"])
+    with pytest.raises(OSError, match="nowhere"):
+        process.main()
+    assert heard[signal.SIGINT] == heard[signal.SIGHUP] == signal.SIG_IGN

@@ -147,10 +147,9 @@ def test_the_scheduler_can_be_killed_at_any_time(undisturbed: Path, tmp_path: Pa
     """Its workers leave by themselves, nobody has to wait for its leases, and nothing that was finished is repeated."""
     finished = 0
     for pause in (4.0, 7.0, 9.0):
-        process = start(tmp_path, *GRID, processes=2)
-        time.sleep(pause)
-        process.kill()
-        process.wait()
+        with start(tmp_path, *GRID, processes=2) as process:
+            time.sleep(pause)
+            process.kill()
         found = len(content(tmp_path))
         assert found >= finished
         finished = found
