@@ -15,6 +15,7 @@ from lt_sweeps.config import Config, Mistake
 from lt_sweeps.reading import restored
 
 CELLS = "cells.json"
+RESULTS = "results.csv"
 GIVEN = "given"  # in a sweep's folder: the tickets that its cells began with, which may be gone from where they were
 
 
@@ -68,10 +69,15 @@ def is_key(where: str | None) -> bool:
     return where is not None and re.fullmatch(r"[0-9a-f]{6,64}", where) is not None and not Path(where).exists()
 
 
+def table(folder: Path) -> Path:
+    """The results.csv of a sweep. Raises Mistake where it has none yet."""
+    if not (folder / RESULTS).exists():
+        cells(folder)
+        raise Mistake(f"{folder}: has no results yet, there is no {RESULTS} in it")
+    return folder / RESULTS
+
+
 def results(folder: Path) -> list[dict[str, Any]]:
     """The rows of a sweep's results.csv, as text. Raises Mistake."""
-    try:
-        with (folder / "results.csv").open(newline="") as file:
-            return list(csv.DictReader(file))
-    except FileNotFoundError:
-        raise Mistake(f"{folder}: is not the folder of a sweep, there is no results.csv in it") from None
+    with table(folder).open(newline="") as file:
+        return list(csv.DictReader(file))

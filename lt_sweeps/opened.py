@@ -53,7 +53,7 @@ class Sweep:
     @cached_property
     def results(self) -> pd.DataFrame:
         """results.csv: a row per cell and level; accuracies in percent."""
-        return pd.read_csv(self.folder / "results.csv", dtype={"key": str, "ticket": str, "mask_from": str})
+        return pd.read_csv(archive.table(self.folder), dtype={"key": str, "ticket": str, "mask_from": str})
 
     @cached_property
     def timings(self) -> pd.DataFrame:

@@ -156,4 +156,4 @@ def test_what_a_data_set_says_is_held_against_its_files_before_anything_trains(
     (line,) = capsys.readouterr().err.splitlines()
     assert word in line
     assert any(there in line for there in ("has 1437 such", "has 360 such", "labels up to 9"))
-    assert not [*tmp_path.rglob("*.json")], "nothing was trained"
+    assert not [*(tmp_path / "store").rglob("*.json")], "nothing was trained"

@@ -250,7 +250,7 @@ def test_rewinding_to_init_and_to_a_step_at_once_is_a_mistake() -> None:
 
 
 def test_the_list_names_every_option_within_100_columns(capsys: pytest.CaptureFixture[str]) -> None:
-    there = {(path.parent.name, path.stem) for path in CONF.glob("*/*.yaml")}
+    there = {(path.relative_to(CONF).parent.as_posix(), path.stem) for path in CONF.glob("*/**/*.yaml")}
     for words in ([], ["recipe"], ["recipe", "renda_vgg16_cifar10"]):
         assert command(["list", *words]) == 0
         told = capsys.readouterr().out

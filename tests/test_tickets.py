@@ -248,8 +248,12 @@ def test_tickets_are_exported_verified_and_listed(
     assert f"test accuracy {run.row['test_accuracy']:.2f} %, as promised" in out
     assert cli(["ticket", "list", str(tmp_path)]) == 0
     assert len(capsys.readouterr().out.splitlines()) == 2
+    (runs / "begun").mkdir()
+    (runs / "begun" / "cells.json").write_text("[]")
     assert cli(["ticket", "list", str(runs)]) == 0
-    assert run.key[:8] in capsys.readouterr().out
+    listed = capsys.readouterr().out
+    assert run.key[:8] in listed
+    assert "begun: has no results yet" in listed
     for words, line in {
         (*by_row[:3], "level=2"): "rows match; say which control, pruned",
         (*by_row[:3], "depth=2"): "has no column 'depth'",

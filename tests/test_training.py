@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -240,7 +241,7 @@ def test_a_start_inside_an_epoch_goes_on_as_the_run_it_was_taken_from(digits: Ex
     plain = Part("torch.optim.SGD", args={"lr": 0.05})
     schedule = Part("torch.optim.lr_scheduler.MultiStepLR", args={"milestones": [5, 30]})
     run = run_of(schedule=schedule)
-    whole_run = Train(run.ticket, run.data, type(run.recipe)(**{**vars(run.recipe), "optimizer": plain}))
+    whole_run = Train(run.ticket, run.data, replace(run.recipe, optimizer=plain))
     mask, taken = half_mask(), {}
     whole = fit(whole_run, weights(), mask, None, digits, CPU, until=13)
     taken = trained_state(whole)

@@ -117,8 +117,13 @@ def _list(folder: Path) -> int:
             print(f"BAD: {error}")
     for sweep in sorted(path.parent for at in ("", "*/") for path in folder.glob(at + archive.CELLS)):
         found += 1
+        try:
+            rows = _distinct(archive.results(sweep))
+        except Mistake as error:  # it has only begun
+            print(error)
+            continue
         print(f"{sweep}")
-        for row in _distinct(archive.results(sweep)):
+        for row in rows:
             print(f"  {printable(_row(row))}")
     if not found:
         raise Mistake(f"{folder}: no tickets and no sweeps in it")
