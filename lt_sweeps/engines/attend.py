@@ -19,6 +19,16 @@ from pathlib import Path
 GRACE = 60.0  # seconds for a checkpoint; less than what SLURM gives between SIGUSR2 and the end, 120 by default
 
 
+def cancel(log: Path) -> None:
+    """The attendant of the agent that writes this log lets it leave, where its engine has no other way to tell it."""
+    Path(f"{log}.cancel").touch()
+
+
+def is_cancelled(log: Path) -> bool:
+    """Whether somebody has done that."""
+    return Path(f"{log}.cancel").exists()
+
+
 class Died(RuntimeError):
     """An agent ended otherwise than well."""
 
@@ -30,7 +40,7 @@ class Attend:
     folder: str
     log: str
     processes: int | None = None  # trainings at a time
-    launcher: int | None = None  # a process of this machine: when it is gone, or has written LOG.cancel, agents leave
+    launcher: int | None = None  # a process of this machine: when it is gone, agents leave
     _process: subprocess.Popen[bytes] | None = field(default=None, init=False, repr=False)
 
     def __call__(self) -> None:
@@ -51,7 +61,7 @@ class Attend:
                 signal.pthread_sigmask(signal.SIG_SETMASK, before)
             try:
                 while self._wanted() and not self._ended():
-                    time.sleep(0.2)  # and no blocking wait, which Ray's way to cancel does not interrupt
+                    time.sleep(0.2)
             finally:
                 code = self.stop()
         if code:
@@ -83,13 +93,12 @@ class Attend:
         return [self.folder] if self.processes is None else [self.folder, str(self.processes)]
 
     def _wanted(self) -> bool:
-        if self.launcher is None:
-            return True
-        try:
-            os.kill(self.launcher, 0)
-        except ProcessLookupError:
-            return False
-        return not Path(f"{self.log}.cancel").exists()
+        if self.launcher is not None:
+            try:
+                os.kill(self.launcher, 0)
+            except ProcessLookupError:
+                return False
+        return not is_cancelled(Path(self.log))
 
     def _ended(self) -> bool:
         """Without reaping it, so that it can be asked at any time, in a signal's handler too."""

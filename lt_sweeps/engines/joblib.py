@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lt_sweeps.config import Mistake, TrainerConfig
+from lt_sweeps.engines import attend
 from lt_sweeps.engines.attend import Attend
 from lt_sweeps.engines.engine import last_lines, new_log, processes
 from lt_sweeps.execution.slots import cores, gpus
@@ -47,8 +48,7 @@ class Engine:
             pool = ProcessPoolExecutor(1)
         self._pools.append(pool)
         log = new_log(folder)
-        attend = Attend(str(folder.absolute()), str(log), self._processes, os.getpid())
-        return Running(pool.submit(attend), log)
+        return Running(pool.submit(Attend(str(folder.absolute()), str(log), self._processes, os.getpid())), log)
 
     def close(self) -> None:
         """Attendants leave when their agents have."""
@@ -75,4 +75,4 @@ class Running:
     def cancel(self) -> None:
         """Its attendant looks for this file."""
         self._task.cancel()
-        Path(f"{self._log}.cancel").touch()
+        attend.cancel(self._log)

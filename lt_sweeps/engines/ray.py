@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from lt_sweeps.config import Mistake, TrainerConfig
+from lt_sweeps.engines import attend
 from lt_sweeps.engines.attend import GRACE, Attend
 from lt_sweeps.engines.engine import last_lines, new_log, processes
 
@@ -76,8 +77,8 @@ class Engine:
             ray.shutdown()
 
 
-def _attended(attend: Attend) -> None:
-    attend()
+def _attended(attending: Attend) -> None:
+    attending()
 
 
 class Running:
@@ -99,5 +100,6 @@ class Running:
         return None
 
     def cancel(self) -> None:
-        """Ray interrupts the attendant, who lets the agent checkpoint."""
-        self._ray.cancel(self._task)
+        """Not by Ray alone: it interrupts a task by an exception, which may be lost wherever it comes up."""
+        attend.cancel(self._log)
+        self._ray.cancel(self._task)  # one that still waits for room

@@ -98,7 +98,6 @@ class Running:
 
     def __init__(self, job: Any, log: Path, queue: _Queue) -> None:
         self._job, self._log, self._queue = job, log, queue
-        self._submitted = time.monotonic()
 
     def alive(self) -> bool:
         """Whether squeue lists it."""

@@ -129,9 +129,9 @@ def test_a_job_that_is_preempted_is_requeued_and_continues(how: str, folder: Pat
     eventually(lambda: any(steps(folder)))
     (job,) = jobs(folder)
     subprocess.run([*how.split(), job], check=True)
-    restarted = re.compile(r"Restarts=[1-9]")
+    waits_again = re.compile(r"JobState=PENDING.*Restarts=[1-9]", re.DOTALL)  # not while it still ends
     show = ["scontrol", "show", "job", job]
-    eventually(lambda: restarted.search(subprocess.run(show, capture_output=True, text=True).stdout))
+    eventually(lambda: waits_again.search(subprocess.run(show, capture_output=True, text=True).stdout))
     subprocess.run(["scontrol", "update", f"JobId={job}", "StartTime=now"], check=True)  # SLURM would wait two minutes
     said = ended(sweep)
     assert "an agent ended" not in said, "the job that was requeued is the one that does the rest"
