@@ -30,6 +30,23 @@ class Slot:
 
 
 @dataclass
+class CriterionConfig(Slot):
+    """What weights are kept by, and how it is asked."""
+
+    rounds: int = 1  # times that it is asked, and prunes a part, for each mask
+    revive: bool = False  # whether a later round may take back what an earlier one pruned
+    invert: bool = False  # keep what it wants least: a sanity check
+
+
+@dataclass
+class Otherwise:
+    """A choosable function, where it is another than everywhere."""
+
+    name: str | None = None  # None: the same
+    args: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass
 class DatasetConfig:
     """What a data set is, and where its files lie."""
 
@@ -151,6 +168,43 @@ class SeedsConfig:
 
 
 @dataclass
+class OtherOrderConfig:
+    """Seeds of a training that are others than everywhere; None: the same."""
+
+    order: int | None = None
+    augment: int | None = None
+
+
+@dataclass
+class OtherSeedsConfig(OtherOrderConfig):
+    """And of the network it begins with."""
+
+    init: int | None = None
+
+
+@dataclass
+class FindConfig:
+    """How a mask is found, where that is otherwise than its ticket is trained."""
+
+    name: str = MISSING
+    corruption: Otherwise = field(default_factory=Otherwise)
+    survivors: Otherwise = field(default_factory=Otherwise)
+    steps: str | None = None  # of the recipe
+    lr: float | None = None
+    seeds: OtherSeedsConfig = field(default_factory=OtherSeedsConfig)
+
+
+@dataclass
+class TrainConfig:
+    """How what is shown is trained, where that is otherwise than the chain it belongs to."""
+
+    name: str = MISSING
+    steps: str | None = None  # "0it": not at all
+    lr: float | None = None
+    seeds: OtherOrderConfig = field(default_factory=OtherOrderConfig)
+
+
+@dataclass
 class TrainerConfig:
     """The hardware: nothing here changes what a result means."""
 
@@ -196,12 +250,15 @@ class Config:
     corruption: Slot = field(default_factory=Slot)
     recipe: RecipeConfig = field(default_factory=RecipeConfig)
     budget: BudgetConfig = field(default_factory=BudgetConfig)
-    criterion: Slot = field(default_factory=Slot)
+    criterion: CriterionConfig = field(default_factory=CriterionConfig)
+    allocation: Slot = field(default_factory=Slot)
     prune: PruneConfig = field(default_factory=PruneConfig)
     survivors: Slot = field(default_factory=Slot)
     pruned: Slot = field(default_factory=Slot)
     control: Slot = field(default_factory=Slot)
     rewind: RewindConfig = field(default_factory=RewindConfig)
+    find: FindConfig = field(default_factory=FindConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
     trainer: TrainerConfig = field(default_factory=TrainerConfig)
     logger: LoggerConfig = field(default_factory=LoggerConfig)
     model: ModelConfig = field(default_factory=ModelConfig)

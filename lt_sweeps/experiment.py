@@ -9,7 +9,16 @@ from typing import Any
 
 from lt_sweeps import budget as budgets
 from lt_sweeps import origins
-from lt_sweeps.config import Config, Mistake, ModelConfig, Slot
+from lt_sweeps.config import (
+    Config,
+    FindConfig,
+    Mistake,
+    ModelConfig,
+    Otherwise,
+    RecipeConfig,
+    Slot,
+    TrainConfig,
+)
 from lt_sweeps.data import described
 from lt_sweeps.graph import Dense, Init, Ticket, Train
 from lt_sweeps.methods.choices import Choices
@@ -42,21 +51,13 @@ def build(config: Config, swept: Mapping[str, str] | None = None) -> Experiment:
 
 def _build(config: Config, swept: dict[str, str]) -> Experiment:
     _refuse_impossible(config)
-    time = budgets.clock(config)
-    network = _network(config)
-    data = described(config)
-    recipe = budgets.scaled_recipe(config, time)
-    seeds = config.seeds
-    whole = Dense(network, tuple(config.prune.exclude))
-    ticket, level = Ticket(network, Init(network, seeds.init), whole), 0
-    if config.ticket is not None:
-        ticket, level = origins.ticket(config, ticket, _level_of)
-    dense = Train(ticket, data, recipe, order=seeds.order, augment=seeds.augment, level=level)
-    choices = _choices(config, time, recipe, ticket.start)
+    train = _choices(config)
+    dense = train.dense
     if config.mask_from is not None:
-        levels = given(dense, choices, origins.mask(config, whole, _level_of))
+        whole = Dense(dense.ticket.network, tuple(config.prune.exclude))
+        levels = given(train, origins.mask(config, whole, _level_of))
     else:
-        levels = _method(config.prune.name)(dense, choices)
+        levels = _method(config.prune.name)(_choices(_finding(config)), train)
     return Experiment(
         tuple(levels),
         labels={
@@ -69,7 +70,7 @@ def _build(config: Config, swept: dict[str, str]) -> Experiment:
             "seed": config.seed,
         },
         swept=swept,
-        budget=describe_budget(config, data, recipe),
+        budget=describe_budget(config, dense.data, dense.recipe),
         published=(config.dataset.train, config.dataset.test),
         count_excluded=config.prune.count_excluded,
         on_empty=config.prune.on_empty,
@@ -81,11 +82,50 @@ def _level_of(config: Config, level: int) -> Train:
     return build(config).levels[level]
 
 
-def _method(name: str) -> Callable[[Train, Choices], list[Train]]:
+def _finding(config: Config) -> Config:
+    """The configuration that masks are found with: `find.*` over everything."""
+    find = config.find
+    seeds = {name: _first(other, getattr(config.seeds, name)) for name, other in vars(find.seeds).items()}
+    return replace(
+        config,
+        corruption=_over(config.corruption, find.corruption),
+        survivors=_over(config.survivors, find.survivors),
+        recipe=_otherwise(config.recipe, find),
+        seeds=replace(config.seeds, **seeds),
+    )
+
+
+def _over(slot: Slot, other: Otherwise) -> Slot:
+    return slot if other.name is None else Slot(other.name, other.args)
+
+
+def _otherwise(recipe: RecipeConfig, other: FindConfig | TrainConfig) -> RecipeConfig:
+    """A recipe of another length or learning rate."""
+    optimizer = recipe.optimizer
+    if other.lr is not None:
+        optimizer = replace(optimizer, args={**optimizer.args, "lr": other.lr})
+    return replace(recipe, steps=recipe.steps if other.steps is None else other.steps, optimizer=optimizer)
+
+
+def _first(other: int | None, usual: int) -> int:
+    return usual if other is None else other
+
+
+def _dense(config: Config, recipe: Recipe) -> Train:
+    """The training that a method begins with: of the dense network, or of a given ticket."""
+    network, seeds = _network(config), config.seeds
+    whole = Dense(network, tuple(config.prune.exclude))
+    ticket, level = Ticket(network, Init(network, seeds.init), whole), 0
+    if config.ticket is not None:
+        ticket, level = origins.ticket(config, ticket, _level_of)
+    return Train(ticket, described(config), recipe, order=seeds.order, augment=seeds.augment, level=level)
+
+
+def _method(name: str) -> Callable[[Choices, Choices], list[Train]]:
     known = catalogue("method")
     if name not in known:
         raise Mistake(f"prune.name={name}: there is {', '.join(known)}{nearest(name, known)}")
-    method: Callable[[Train, Choices], list[Train]] = getattr(import_module(known[name].module), name)
+    method: Callable[[Choices, Choices], list[Train]] = getattr(import_module(known[name].module), name)
     return method
 
 
@@ -111,20 +151,13 @@ def _model_label(model: ModelConfig) -> str:
     return str(made or (model._target_ or model.name).rpartition(".")[2])
 
 
-def _choices(config: Config, time: budgets.Clock, recipe: Recipe, begin: int) -> Choices:
-    """The slots of the method; `begin` is the step at which the first training begins, 0 but for a given ticket."""
-    prune, rewind, seeds = config.prune, config.rewind, config.seeds
-    step = time.at(rewind.step, "rewind.step")
-    if step and rewind.name == "init":
-        raise Mistake(f"rewind.step={rewind.step}: rewind=init goes back to 0; choose rewind=step, or rewind.step=0it")
-    step = max(begin, step)
-    if begin >= recipe.steps:
-        raise Mistake(f"ticket={config.ticket}: begins at step {begin} of a training that ends at {recipe.steps}")
-    if step >= recipe.steps:
-        raise Mistake(
-            f"rewind.step={rewind.step}: is at iteration {step} of a training that ends at {recipe.steps}"
-            + (f" (budget={config.budget.name})" if time.factor < 1 else "")
-        )
+def _choices(config: Config) -> Choices:
+    """The slots of the method."""
+    prune, rewind, seeds, criterion = config.prune, config.rewind, config.seeds, config.criterion
+    time = budgets.clock(config)
+    recipe = budgets.scaled_recipe(config, time)
+    dense = _dense(config, recipe)
+    step = _rewind_step(config, time, dense)
     start, retrain = (step if rewind.retrain == "remaining" else 0), recipe
     if rewind.finetune is not None:
         lr = rewind.finetune_lr if rewind.finetune_lr is not None else budgets.last_learning_rate(config)
@@ -132,18 +165,28 @@ def _choices(config: Config, time: budgets.Clock, recipe: Recipe, begin: int) ->
         length = max(1, time.at(rewind.finetune, "rewind.finetune"))
         retrain = replace(recipe, steps=length, optimizer=optimizer, schedule=None)
         start = 0
+    train, competing = config.train, config.allocation.name in ("scores", "global")
     return Choices(
+        dense=dense,
         levels=prune.levels,
         rate=prune.rate,
-        criterion=part("criterion", config.criterion.name, config.criterion.args),
-        groups=prune.groups,
-        factors=prune.factors,
-        survivors=_treatment("survivors", config.survivors, ("rewind", "keep", "reinit")),
-        control=_treatment("control", config.control, ("none", "reinit", "mask_shuffle", "random")),
-        freeze=_structural("pruned", config.pruned, ("zero", "freeze")).name == "freeze",
+        criterion=part("criterion", criterion.name, criterion.args),
+        rounds=criterion.rounds,
+        revive=criterion.revive,
+        invert=criterion.invert,
+        allocation=None if competing else part("allocation", config.allocation.name, config.allocation.args),
+        groups=prune.groups if config.allocation.name == "scores" else "global",
+        factors=prune.factors if config.allocation.name == "scores" else {},
+        survivors=_choice("treatment", "survivors", config.survivors, ("rewind", "keep", "reinit", "reinit_signed")),
+        control=_choice(
+            "treatment", "control", config.control, ("none", "reinit", "reinit_signed", "mask_shuffle", "random")
+        ),
+        pruned=_choice("fill", "pruned", config.pruned, ("zero", "freeze")),
         rewind=step,
         start=start,
         retrain=retrain,
+        shown_recipe=_shown_recipe(config, time, retrain, start),
+        shown_seeds=(_first(train.seeds.order, seeds.order), _first(train.seeds.augment, seeds.augment)),
         keep_batchnorm=rewind.batchnorm == "keep",
         fresh_order=prune.fresh_order,
         score_seed=seeds.score,
@@ -152,17 +195,38 @@ def _choices(config: Config, time: budgets.Clock, recipe: Recipe, begin: int) ->
     )
 
 
-def _treatment(where: str, slot: Slot, structural: tuple[str, ...]) -> Part:
-    """A treatment that is a tensor function, or one that the graph itself says."""
-    if slot.name not in structural and ("." in slot.name or slot.name in catalogue("treatment")):
-        return part("treatment", slot.name, slot.args)
-    return _structural(where, slot, structural, tuple(catalogue("treatment")))
+def _rewind_step(config: Config, time: budgets.Clock, dense: Train) -> int:
+    """The step survivors go back to: not before a given ticket begins, nor after all training has ended."""
+    rewind, begin, end = config.rewind, dense.ticket.start, dense.recipe.steps
+    step = time.at(rewind.step, "rewind.step")
+    if step and rewind.name == "init":
+        raise Mistake(f"rewind.step={rewind.step}: rewind=init goes back to 0; choose rewind=step, or rewind.step=0it")
+    step = max(begin, step)
+    if begin >= end:
+        raise Mistake(f"ticket={config.ticket}: begins at step {begin} of a training that ends at {end}")
+    if step >= end:
+        raise Mistake(
+            f"rewind.step={rewind.step}: is at iteration {step} of a training that ends at {end}"
+            + (f" (budget={config.budget.name})" if time.factor < 1 else "")
+        )
+    return step
 
 
-def _structural(where: str, slot: Slot, allowed: tuple[str, ...], beside: tuple[str, ...] = ()) -> Part:
-    """One of a few words that say how expressions are built; they take no arguments."""
-    if slot.name not in allowed:
-        known = (*allowed, *beside)
+def _shown_recipe(config: Config, time: budgets.Clock, retrain: Recipe, start: int) -> Recipe:
+    """How what is shown is trained: `train.*` over everything. It cannot end before it starts."""
+    train, optimizer = config.train, retrain.optimizer
+    if train.lr is not None:
+        optimizer = replace(optimizer, args={**optimizer.args, "lr": train.lr})
+    steps = retrain.steps if train.steps is None else max(start, time.at(train.steps, "train.steps"))
+    return replace(retrain, steps=steps, optimizer=optimizer)
+
+
+def _choice(kind: str, where: str, slot: Slot, structural: tuple[str, ...]) -> Part:
+    """A tensor function of this kind, or one of a few words that the graph itself says, which take no arguments."""
+    if slot.name not in structural and ("." in slot.name or slot.name in catalogue(kind)):
+        return part(kind, slot.name, slot.args)
+    if slot.name not in structural:
+        known = (*structural, *catalogue(kind))
         raise Mistake(f"{where}.name={slot.name}: choose one of {', '.join(known)}{nearest(slot.name, known)}")
     if slot.args:
         raise Mistake(f"{where}.args={slot.args}: {where}={slot.name} takes none")

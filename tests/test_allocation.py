@@ -78,8 +78,8 @@ def test_a_scale_of_the_scores_and_the_order_of_names_change_nothing(kind: str, 
     scaled = {name: scores[name] * 2.0**power for name in sorted(SHAPES, reverse=True)}
     turned = {name: parent[name] for name in sorted(SHAPES, reverse=True)}
     for groups in ("global", "layerwise"):
-        one = allocate(scores, parent, 0.3, groups, {"c*": 0.5}, 1, rng(seed, "ties"))
-        two = allocate(scaled, turned, 0.3, groups, {"c*": 0.5}, 1, rng(seed, "ties"))
+        one = allocate(scores, parent, counts(parent, 0.3, groups, {"c*": 0.5}, 1), rng(seed, "ties"))
+        two = allocate(scaled, turned, counts(turned, 0.3, groups, {"c*": 0.5}, 1), rng(seed, "ties"))
         assert all(torch.equal(one[name], two[name]) for name in SHAPES)
 
 
@@ -89,22 +89,22 @@ def test_each_level_removes_its_share_of_what_remains_until_nothing_is_left(grou
     mask = {name: torch.ones(shape, dtype=torch.bool) for name, shape in SHAPES.items()}
     scores, levels = scores_of("normal", 0), 0
     while kept(mask):
-        smaller = allocate(scores, mask, rate, groups, {}, 1, rng(levels, "ties"))
+        smaller = allocate(scores, mask, counts(mask, rate, groups, {}, 1), rng(levels, "ties"))
         for names in [tuple(SHAPES)] if groups == "global" else [(name,) for name in SHAPES]:
             n = sum(int(mask[name].sum()) for name in names)
             left = sum(int(smaller[name].sum()) for name in names)
             assert n - left == min(n, max(1, round(rate * n)))
         mask, levels = smaller, levels + 1
     assert levels >= 1
-    assert kept(allocate(scores, mask, rate, groups, {}, 1, rng(0, "ties"))) == 0
+    assert kept(allocate(scores, mask, counts(mask, rate, groups, {}, 1), rng(0, "ties"))) == 0
 
 
 def test_times_compounds_the_rate_as_levels_do() -> None:
     dense = {name: torch.ones(shape, dtype=torch.bool) for name, shape in SHAPES.items()}
     scores, chain = scores_of("normal", 3), dense
     for level in range(1, 12):
-        chain = allocate(scores, chain, 0.2, "layerwise", {"b*": 0.5}, 1, rng(0, "ties"))
-        once = allocate(scores, dense, 0.2, "layerwise", {"b*": 0.5}, level, rng(0, "ties"))
+        chain = allocate(scores, chain, counts(chain, 0.2, "layerwise", {"b*": 0.5}, 1), rng(0, "ties"))
+        once = allocate(scores, dense, counts(dense, 0.2, "layerwise", {"b*": 0.5}, level), rng(0, "ties"))
         assert all(torch.equal(chain[name], once[name]) for name in SHAPES)  # one ranking: nested cuts of it
 
 

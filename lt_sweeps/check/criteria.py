@@ -47,6 +47,7 @@ def _probe() -> Probe:
     mask = _mask()
     return Probe(
         weights=effective(initial(NETWORK, 0), mask),
+        unmasked=initial(NETWORK, 0),
         mask=mask,
         ref=initial(NETWORK, 1),
         generator=rng(0, "score"),

@@ -14,6 +14,7 @@ def tiny(weights: list[list[float]], ref: list[list[float]] | None = None) -> Pr
     classes, inputs = value.shape
     return Probe(
         weights={"weight": value},
+        unmasked={"weight": value},
         mask={"weight": torch.ones_like(value, dtype=torch.bool)},
         ref=None if ref is None else {"weight": torch.tensor(ref)},
         generator=torch.Generator().manual_seed(0),
