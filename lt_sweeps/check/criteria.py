@@ -53,6 +53,7 @@ def _probe() -> Probe:
         generator=rng(0, "score"),
         make_network=_network,
         make_examples=_examples,
+        shape=NETWORK.shape,
     )
 
 

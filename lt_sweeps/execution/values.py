@@ -205,6 +205,7 @@ class Values:
             generator=rng(node.seed, "score", *[done][:done]),
             make_network=lambda: build(ticket.network),
             make_examples=lambda: self._all_examples(node.data),
+            shape=ticket.network.shape,
         )
         scores: Scores = load("criterion", node.criterion.name)(probe, **node.criterion.args)
         wrong = [name for name in mask if name not in scores or scores[name].shape != mask[name].shape]

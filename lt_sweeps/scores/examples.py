@@ -20,4 +20,5 @@ def tiny(weights: list[list[float]], ref: list[list[float]] | None = None) -> Pr
         generator=torch.Generator().manual_seed(0),
         make_network=lambda: nn.Linear(inputs, classes, bias=False),
         make_examples=lambda: (torch.eye(inputs), torch.zeros(inputs, dtype=torch.long)),
+        shape=(inputs,),
     )

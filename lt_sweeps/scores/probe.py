@@ -33,6 +33,7 @@ class Probe:
     generator: torch.Generator
     make_network: Callable[[], nn.Module]
     make_examples: Callable[[], tuple[Tensor, Tensor]]
+    shape: tuple[int, ...]  # of one input
 
     @cached_property
     def network(self) -> nn.Module:
