@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -62,7 +61,8 @@ def grasp(probe: Probe, per_class: int = 10, temperature: float = 200.0, trainin
     examples of each class. Differs from their code, which draws linear layers anew before it scores.
 
     >>> from lt_sweeps.scores.examples import tiny
-    >>> p = 1 / (1 + math.e)  # of class 0 where weights are 0 and 1: g is (p - 1, 1 - p), and H g its 2 p (1 - p)-fold
+    >>> import math
+    >>> p = 1 / (1 + math.e)  # of class 0 at weights 0 and 1: g is (p - 1, 1 - p), H g is 2 p (1 - p) times g
     >>> found = grasp(tiny(weights=[[0.0], [1.0]]), per_class=1, temperature=1.0)["weight"][1].item()
     >>> round(found, 4), round(2 * p * (1 - p) ** 2, 4)
     (0.2875, 0.2875)
@@ -75,7 +75,8 @@ def grasp_magnitude(probe: Probe, per_class: int = 10, temperature: float = 200.
     """The size of GraSP's score, |w (H g)| (Frankle et al. 2021, *GraSP with absolute values*).
 
     >>> from lt_sweeps.scores.examples import tiny
-    >>> p = 1 / (1 + math.e)  # of class 0 where weights are 0 and 1: g is (p - 1, 1 - p), and H g its 2 p (1 - p)-fold
+    >>> import math
+    >>> p = 1 / (1 + math.e)  # of class 0 at weights 0 and 1: g is (p - 1, 1 - p), H g is 2 p (1 - p) times g
     >>> found = grasp_magnitude(tiny(weights=[[0.0], [1.0]]), per_class=1, temperature=1.0)["weight"][1].item()
     >>> round(found, 4), round(2 * p * (1 - p) ** 2, 4)
     (0.2875, 0.2875)
