@@ -14,7 +14,7 @@ from lt_sweeps.registry import register
 
 @register("fill", version=1)
 def zero_if_shrunk(mask: Mask, ref: State, end: State, generator: torch.Generator) -> State:
-    """Zero where training made the weight smaller, else its initial value (*variant 1*).
+    """Zero where training made the weight smaller, else its initial value (Zhou et al. 2019, *variant 1*).
 
     >>> mask, ref = {"w": torch.tensor([False, False])}, {"w": torch.tensor([1.0, -3.0])}
     >>> zero_if_shrunk(mask, ref, {"w": torch.tensor([-2.0, -1.0])}, torch.Generator())["w"].tolist()
@@ -25,7 +25,7 @@ def zero_if_shrunk(mask: Mask, ref: State, end: State, generator: torch.Generato
 
 @register("fill", version=1)
 def zero_if_grown(mask: Mask, ref: State, end: State, generator: torch.Generator) -> State:
-    """The opposite rule, a control: zero where training did not make the weight smaller, else its initial value.
+    """The opposite of `zero_if_shrunk` (Zhou et al. 2019): zero unless training made the weight smaller.
 
     >>> mask, ref = {"w": torch.tensor([False, False])}, {"w": torch.tensor([1.0, -3.0])}
     >>> zero_if_grown(mask, ref, {"w": torch.tensor([-2.0, -1.0])}, torch.Generator())["w"].tolist()
@@ -38,7 +38,7 @@ def zero_if_grown(mask: Mask, ref: State, end: State, generator: torch.Generator
 
 @register("fill", version=1)
 def zero_at_random(mask: Mask, ref: State, end: State, generator: torch.Generator) -> State:
-    """As many zeros in each layer as `zero_if_shrunk` gives, at random places, a control; else the initial value.
+    """As many zeros in each layer as `zero_if_shrunk` gives, at random places; else the initial value.
 
     >>> mask, ref = {"w": torch.tensor([False, False])}, {"w": torch.tensor([1.0, -3.0])}
     >>> out = zero_at_random(mask, ref, {"w": torch.tensor([-2.0, -1.0])}, torch.Generator().manual_seed(0))["w"]

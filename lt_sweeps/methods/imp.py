@@ -7,7 +7,7 @@ from lt_sweeps.methods.choices import Choices
 from lt_sweeps.registry import register
 
 
-@register("method", version=1)
+@register("method", version=1, needs=("training",))
 def imp(find: Choices, train: Choices) -> list[Train]:
     """Train, prune a share of what is left, rewind, and again (Frankle & Carbin 2019, Strategy 1).
 
@@ -23,7 +23,7 @@ def imp(find: Choices, train: Choices) -> list[Train]:
     return shown
 
 
-@register("method", version=1)
+@register("method", version=1, needs=("training",))
 def one_shot(find: Choices, train: Choices) -> list[Train]:
     """Prune the dense network once to the density of each level of `imp` (Frankle & Carbin 2019, appendix)."""
     shown = [train.dense]

@@ -58,7 +58,7 @@ def sign_flip(mask: Mask, ref: State, end: State, generator: torch.Generator, fr
 
 @register("treatment", version=1)
 def shuffle_signed(mask: Mask, ref: State, end: State, generator: torch.Generator) -> State:
-    """The sizes of the rewound values, permuted among the kept places of each layer; each place keeps its sign.
+    """The rewound sizes, permuted among a layer's kept places; each place keeps its sign (Zhou et al. 2019).
 
     >>> mask = {"w": torch.tensor([True, False, True])}
     >>> out = shuffle_signed(mask, {"w": torch.tensor([1.0, 2.0, -3.0])}, {}, torch.Generator().manual_seed(0))["w"]
@@ -86,7 +86,7 @@ def permute(mask: Mask, ref: State, end: State, generator: torch.Generator) -> S
 
 @register("treatment", version=1)
 def permute_signed(mask: Mask, ref: State, end: State, generator: torch.Generator) -> State:
-    """Sizes of the whole layer in another order; each place keeps its sign (their code's *signed reinit*).
+    """Sizes of the whole layer in another order; each place keeps its sign (Zhou et al. 2019, in their code).
 
     >>> mask, ref = {"w": torch.tensor([True, True])}, {"w": torch.tensor([1.0, -3.0])}
     >>> out = permute_signed(mask, ref, {}, torch.Generator().manual_seed(0))["w"]
