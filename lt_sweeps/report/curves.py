@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from math import fsum
 from typing import Any
 
+from lt_sweeps.registry import catalogue
 from lt_sweeps.report.statistics import MARGIN, Interval, interval, matching, paired
 
 Row = Mapping[str, Any]
@@ -17,6 +18,7 @@ MEASURED = frozenset(
     {
         *("seed", "level", "status", "key", "density", "weights_remaining", "sparsity", "steps"),
         *("test_accuracy", "val_accuracy", "early_stop_step", "early_stop_test_accuracy"),
+        *(name for measure in catalogue("measure") for name in (measure, f"{measure}_parent")),
     }
 )
 
