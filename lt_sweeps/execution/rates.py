@@ -33,11 +33,11 @@ class Rate:
     def seconds(self, job: Job) -> float:
         """What a job takes.
 
-        >>> from lt_sweeps.graph import Dense, Init, Ticket
+        >>> from lt_sweeps.graph import Dense, Init, Ticket, Train
         >>> from lt_sweeps.specs import Data, Network, Part, Recipe
         >>> net = Network(Part("net"), (1,), 2)
         >>> run = Train(Ticket(net, Init(net, 0), Dense(net)), Data(Part("d"), 2, (1,)), Recipe(50, 10, Part("sgd")))
-        >>> Rate(0.5, 3.0, 7.0).seconds(Job(run, frozenset()))
+        >>> Rate(0.5, 3.0, 7.0).seconds(Job(run))
         35.0
         """
         return self.once + self.evaluation * evaluations(job) + self.step * job.iterations

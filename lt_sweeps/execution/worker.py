@@ -90,7 +90,6 @@ class Worker:
             return self.values.commit(run, {"status": "collapsed", "emptied": emptied, **counts}, {})
         trained = self._fit(
             job,
-            run,
             mask,
             on_step,
             self._resumed(run, made_from),
@@ -116,17 +115,10 @@ class Worker:
         self.store.save_timing(measure.key, {"seconds": round(time.monotonic() - began, 3)})
         return self.values.commit(measure, {"status": "done", **table}, {})
 
-    def _fit(
-        self,
-        job: Job,
-        run: Train,
-        mask: masks.Mask,
-        on_step: Tell,
-        progress: Progress | None = None,
-        **more: Any,
-    ) -> Trained:
+    def _fit(self, job: Job, mask: masks.Mask, on_step: Tell, progress: Progress | None = None, **more: Any) -> Trained:
         """Train a job's ticket, with its values realised."""
-        weights, fill = self.values.weights(run.ticket.weights), self.values.fill(run.ticket)
+        assert isinstance(job.run, Train)
+        weights, fill = self.values.weights(job.run.ticket.weights), self.values.fill(job.run.ticket)
         group.begin(self.ranks, weights, mask, fill, progress)
         return self._train(job, weights, mask, fill, progress, keep=self.store.put, tell=on_step, **more)
 
@@ -213,7 +205,7 @@ class Worker:
         record = self.store.get(run.key)
         if record["fingerprint"] != self.fingerprint:
             raise Disagreement("it was computed on another machine or library")
-        trained = self._fit(job, run, self.values.mask(run.ticket.mask), on_step)
+        trained = self._fit(job, self.values.mask(run.ticket.mask), on_step)
         known = {row["step"]: row["digest"] for row in record["result"]["history"]}
         for row in trained.progress.history:
             if row["step"] in known and known[row["step"]] != row["digest"]:

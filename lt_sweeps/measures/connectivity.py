@@ -17,6 +17,7 @@ def barrier(ends: Ends, *, points: int = 30, batchnorm: str = "average") -> Tabl
 
     barrier = max over alpha of error((1 - alpha) a + alpha b) - (error(a) + error(b)) / 2, on the test examples, at
     `points` evenly spaced alphas in [0, 1] (Frankle et al. 2020, who call two trainings stable where it is below 2).
+    It is never less than half of what the ends differ by. "midpoint" is the error at alpha 0.5, among them or not.
     What is interpolated are effective weights, under the second mask: where a child is compared with its parent, that
     is the sparser one (Paul et al. 2023), and alpha 0 is the parent as the child's mask leaves it. Parameters and
     running statistics of batch normalisation are interpolated too, as the papers' code does; with

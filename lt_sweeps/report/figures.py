@@ -49,7 +49,7 @@ def barrier_figure(found: Sequence[Curve], look: Sequence[Style], column: str) -
         return None
     other = "parent" if column.endswith("_parent") else "sibling"
     barriers = Quantity(
-        f"Error barrier to the {other}", lambda point: over_seeds(point.barriers.get(column, {})), barrier
+        f"Error barrier to the {other} (points)", lambda point: over_seeds(point.barriers.get(column, {})), barrier
     )
     return _figure(found, look, barriers)
 
