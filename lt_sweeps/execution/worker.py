@@ -71,9 +71,9 @@ class Worker:
             torch.cuda.empty_cache()
 
     def _do(self, job: Job, on_step: Tell) -> Record | None:
-        self._mention_mixing(job.run)
         if isinstance(job.run, Measure):
             return self._measure(job.run, on_step)
+        self._mention_mixing(job.run)
         if job.replay_to is not None:
             self._replay(job, job.run, on_step)
             return None
@@ -212,10 +212,10 @@ class Worker:
                 raise Disagreement(f"weights differ at step {row['step']}")
         self._commit_snapshots(run, trained.progress)
 
-    def _mention_mixing(self, run: Work) -> None:
+    def _mention_mixing(self, run: Train) -> None:
         if self._told_mixing:
             return
-        for node in topological(run.children):
+        for node in topological([run.ticket]):
             record = planning.stored(self.store, node) if isinstance(node, Train) else None
             made_by = record["fingerprint"] if record else self.fingerprint
             if made_by != self.fingerprint:
