@@ -205,6 +205,15 @@ class TrainConfig:
 
 
 @dataclass
+class MeasureConfig:
+    """What is measured between two trained tickets, beside the accuracy of each."""
+
+    name: str = MISSING
+    sibling: Otherwise = field(default_factory=Otherwise)  # of each level and one with other data order, if named
+    parent: Otherwise = field(default_factory=Otherwise)  # of each level and the training it was pruned from, if named
+
+
+@dataclass
 class TrainerConfig:
     """The hardware: nothing here changes what a result means."""
 
@@ -259,6 +268,7 @@ class Config:
     rewind: RewindConfig = field(default_factory=RewindConfig)
     find: FindConfig = field(default_factory=FindConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
+    measure: MeasureConfig = field(default_factory=MeasureConfig)
     trainer: TrainerConfig = field(default_factory=TrainerConfig)
     logger: LoggerConfig = field(default_factory=LoggerConfig)
     model: ModelConfig = field(default_factory=ModelConfig)

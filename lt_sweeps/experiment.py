@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from importlib import import_module
 from typing import Any
 
@@ -12,6 +12,7 @@ from lt_sweeps import origins
 from lt_sweeps.config import (
     Config,
     FindConfig,
+    MeasureConfig,
     Mistake,
     ModelConfig,
     Otherwise,
@@ -20,9 +21,10 @@ from lt_sweeps.config import (
     TrainConfig,
 )
 from lt_sweeps.data import described
-from lt_sweeps.graph import Dense, Init, Ticket, Train
+from lt_sweeps.graph import Dense, Init, Ticket, Train, Work
 from lt_sweeps.methods.choices import Choices
 from lt_sweeps.methods.given import given
+from lt_sweeps.methods.measured import Measures, with_parents, with_siblings
 from lt_sweeps.registry import catalogue, nearest, part
 from lt_sweeps.specs import Data, Network, Part, Recipe
 
@@ -39,6 +41,12 @@ class Experiment:
     count_excluded: bool
     on_empty: str
     devices: int = 1  # that each of its trainings takes: hardware, in no key
+    measures: Mapping[str, Measures] = field(default_factory=dict)  # by column, for each level
+
+    @property
+    def roots(self) -> tuple[Work, ...]:
+        """All that is asked for; everything else is only on the way."""
+        return *self.levels, *(one for column in self.measures.values() for one in column if one is not None)
 
 
 def build(config: Config, swept: Mapping[str, str] | None = None) -> Experiment:
@@ -75,6 +83,7 @@ def _build(config: Config, swept: dict[str, str]) -> Experiment:
         count_excluded=config.prune.count_excluded,
         on_empty=config.prune.on_empty,
         devices=config.trainer.devices,
+        measures=_measures(config.measure, levels),
     )
 
 
@@ -231,6 +240,20 @@ def _choice(kind: str, where: str, slot: Slot, structural: tuple[str, ...]) -> P
     if slot.args:
         raise Mistake(f"{where}.args={slot.args}: {where}={slot.name} takes none")
     return Part(slot.name, 1)
+
+
+def _measures(config: MeasureConfig, levels: list[Train]) -> dict[str, Measures]:
+    """The measures that are asked for, by their columns in results.csv."""
+    found = {}
+    for other, column, pairs in (("sibling", "{}", with_siblings), ("parent", "{}_parent", with_parents)):
+        asked: Otherwise = getattr(config, other)
+        if asked.name is not None:
+            known = catalogue("measure")
+            if asked.name not in known:
+                near = nearest(asked.name, known)
+                raise Mistake(f"measure.{other}.name={asked.name}: there is {', '.join(known)}{near}")
+            found[column.format(asked.name)] = pairs(part("measure", asked.name, asked.args), levels)
+    return found
 
 
 def _refuse_impossible(config: Config) -> None:

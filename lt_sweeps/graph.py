@@ -6,7 +6,7 @@ of its children. Numbers that are equal are written equally (`1` and `1.0`; 12 s
 two ways to say the same thing have one key.
 
     weights  Init At Treat Fill Pretrained mask  Dense Prune Shuffle Given Fit      scores  Score
-    ticket   Ticket                        run   Train
+    ticket   Ticket                        run   Train                              table   Measure
 
 >>> tiny = Network(Part("lenet_300_100", 1), shape=(1, 8, 8), classes=10)
 >>> Init(tiny, seed=1) == Init(tiny, seed=1), Init(tiny, seed=1) == Init(tiny, seed=2)
@@ -158,8 +158,23 @@ class Train(Node):
     level: int = 0  # data order and augmentation are drawn anew at each level
 
 
+@dataclass(frozen=True, eq=False, repr=False)
+class Measure(Node):
+    """A small table that is made of tickets, looked at together on some data."""
+
+    what: Part
+    of: tuple[Ticket, ...]
+    data: Data
+
+    @property
+    def points(self) -> int:
+        """How often it goes through the data."""
+        return int(self.what.args.get("points", 1))
+
+
 Weights = Init | At | Treat | Fill | Pretrained
 Mask = Dense | Prune | Shuffle | Given | Fit
+Work = Train | Measure  # what a job does
 
 
 def at(run: Train, step: int) -> Weights:
@@ -207,7 +222,18 @@ def topological(roots: Iterable[Node], stop: Any = lambda node: False) -> Iterat
 
 def is_stored(node: Node) -> bool:
     """Whether the store keeps this node's value; everything else is computed again when it is needed."""
-    return isinstance(node, (Train, Prune)) or (isinstance(node, At) and node.step != END)
+    return isinstance(node, (Train, Prune, Measure)) or (isinstance(node, At) and node.step != END)
+
+
+def works(roots: Iterable[Node]) -> list[Work]:
+    """Everything below some nodes, themselves among it, that a job does, children first."""
+    return [node for node in topological(roots) if isinstance(node, Work)]
+
+
+def parents(work: Work) -> list[Work]:
+    """The nearest work that this is made from."""
+    found = topological(work.children, stop=lambda node: isinstance(node, Work))
+    return [node for node in found if isinstance(node, Work)]
 
 
 def sources(node: Node) -> list[str]:

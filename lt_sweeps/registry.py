@@ -38,6 +38,7 @@ FOLDERS = {
     "optimizer": "training",
     "schedule": "training",
     "method": "methods",
+    "measure": "measures",
 }
 F = TypeVar("F", bound=Callable[..., Any])
 

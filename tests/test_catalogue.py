@@ -22,7 +22,7 @@ from lt_sweeps.registry import FOLDERS, Entry, catalogue, load, part
 
 ALL = [(kind, entry) for kind in FOLDERS for entry in catalogue(kind).values()]
 NAMES = [f"{kind} {entry.name}" for kind, entry in ALL]
-EXEMPLIFIED = ("criterion", "allocation", "treatment", "fill", "augmentation", "corruption", "schedule")
+EXEMPLIFIED = ("criterion", "allocation", "treatment", "fill", "augmentation", "corruption", "schedule", "measure")
 
 
 @pytest.mark.parametrize(("kind", "entry"), ALL, ids=NAMES)

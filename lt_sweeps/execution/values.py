@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from lt_sweeps.graph import (
     Given,
     Init,
     Mask,
+    Measure,
     Pretrained,
     Prune,
     Score,
@@ -34,7 +35,8 @@ from lt_sweeps.graph import (
 )
 from lt_sweeps.keys import Node
 from lt_sweeps.masks import State
-from lt_sweeps.networks.build import build, initial
+from lt_sweeps.measures.ends import Ends, Table
+from lt_sweeps.networks.build import build, holding, initial
 from lt_sweeps.randomness import rng
 from lt_sweeps.registry import load
 from lt_sweeps.scores.probe import Probe, Scores
@@ -212,6 +214,24 @@ class Values:
         if wrong:
             raise ValueError(f"criterion {node.criterion.name} gave no score of the right shape for {wrong[0]}")
         return scores
+
+    # ------------------------------------------------------------------------------ measures
+
+    def table(self, node: Measure, tell: Callable[[int], None] = lambda point: None) -> Table:
+        """What a measure finds; `tell` hears how many points are done."""
+        module = build(node.of[0].network).to(self.device)
+        ends = Ends(
+            weights=tuple(
+                masks.effective(self.weights(one.weights), self.mask(one.mask), self.fill(one)) for one in node.of
+            ),
+            masks=tuple(self.mask(one.mask) for one in node.of),
+            classes=node.data.classes,
+            network=lambda state: holding(module, state),
+            examples=self.examples(node.data).chunks,
+            tell=tell,
+        )
+        found: Table = load("measure", node.what.name)(ends, **node.what.args)
+        return found
 
     def _all_examples(self, data: Data | None) -> tuple[Tensor, Tensor]:
         if data is None:
