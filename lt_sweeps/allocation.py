@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from fnmatch import fnmatch
 
@@ -9,11 +10,13 @@ import torch
 from torch import Tensor
 
 from lt_sweeps.masks import Mask, require_matches
+from lt_sweeps.registry import load
+from lt_sweeps.specs import Part
+
+Counts = list[tuple[tuple[str, ...], int]]  # groups of tensors, and how many weights each keeps
 
 
-def counts(
-    parent: Mask, fraction: float, groups: str, factors: Mapping[str, float], times: int = 1
-) -> list[tuple[tuple[str, ...], int]]:
+def counts(parent: Mask, fraction: float, groups: str, factors: Mapping[str, float], times: int = 1) -> Counts:
     """How many weights each group of tensors keeps of those its parent kept.
 
     A group of n remaining weights loses `max(1, round(fraction * factor * n))`, `times` times over, until none
@@ -77,20 +80,66 @@ def select(
     return {name: part.view(parent[name].shape).clone() for name, part in zip(names, parts, strict=True)}
 
 
-def allocate(
-    scores: Mapping[str, Tensor],
-    parent: Mask,
-    fraction: float,
-    groups: str,
-    factors: Mapping[str, float],
-    times: int,
-    generator: torch.Generator,
-) -> Mask:
-    """The mask of the best-scored weights, by `counts` and `select`."""
+def allocate(scores: Mapping[str, Tensor], parent: Mask, wanted: Counts, generator: torch.Generator) -> Mask:
+    """The mask of the best-scored of the parent's weights, as many of each group as are wanted."""
     mask: Mask = {}
-    for names, keep in counts(parent, fraction, groups, factors, times):
+    for names, keep in wanted:
         mask |= select(scores, parent, names, keep, generator)
     return mask
+
+
+def allotted(shapes: Mapping[str, tuple[int, ...]], there: Mapping[str, int], keep: int, allocation: Part) -> Counts:
+    """How many weights each layer keeps, by an allocation: `keep` in all, and of no layer more than `there` are.
+
+    `shapes` are those of the whole network's layers, in its order; layers that are not in `there` are not pruned. What
+    a layer lacks the others keep, in the same proportions. Raises ValueError where an allocation cannot be had.
+
+    >>> shapes = {"a": (10, 10), "b": (10, 10)}
+    >>> allotted(shapes, {"a": 100, "b": 30}, 90, Part("uniform", 1))
+    [(('a',), 60), (('b',), 30)]
+    """
+    pruned = {name: shape for name, shape in shapes.items() if name in there}
+    sizes = {name: math.prod(shape) for name, shape in pruned.items()}
+    density = keep / sum(sizes.values())
+    shares: dict[str, float] = load("allocation", allocation.name)(pruned, density, **allocation.args)
+    left, open_, found = keep, {name: shares[name] * n for name, n in sizes.items()}, dict[str, float]()
+    while open_:
+        factor = left / (sum(open_.values()) or 1.0)
+        full = [name for name, ideal in open_.items() if ideal * factor >= there[name]]
+        found |= {name: float(there[name]) for name in full} or {name: ideal * factor for name, ideal in open_.items()}
+        left -= sum(there[name] for name in full)
+        open_ = {name: ideal for name, ideal in open_.items() if name not in found}
+    whole = {name: math.floor(found[name] + 1e-9) for name in pruned}
+    by_rest = sorted(pruned, key=lambda name: whole[name] - found[name])
+    for name in [name for name in by_rest if whole[name] < there[name]][: keep - sum(whole.values())]:
+        whole[name] += 1
+    if sum(whole.values()) != keep:
+        raise ValueError(f"allocation={allocation.name}: cannot keep {keep} weights of {sum(there.values())}")
+    return [((name,), n) for name, n in whole.items()]
+
+
+def on_the_way(wanted: Counts, parent: Mask, done: int, rounds: int) -> Counts:
+    """How many weights each group has left after so many of `rounds` rounds: exponentially fewer, at last `wanted`.
+
+    >>> on_the_way([(("a",), 1)], {"a": torch.ones(100, dtype=torch.bool)}, 1, 2)
+    [(('a',), 10)]
+    """
+    if done == rounds:
+        return wanted
+    there = {names: sum(int(parent[name].sum()) for name in names) for names, _ in wanted}
+    return [
+        (names, round(there[names] * (max(1, keep) / max(1, there[names])) ** (done / rounds)))
+        for names, keep in wanted
+    ]
+
+
+def inverted(scores: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Scores that want to keep what these want least; what they exclude stays excluded.
+
+    >>> inverted({"w": torch.tensor([1.0, 2.0, -torch.inf])})["w"].tolist()
+    [-1.0, -2.0, -inf]
+    """
+    return {name: value.neg().masked_fill(value == -torch.inf, -torch.inf) for name, value in scores.items()}
 
 
 def eligible(scores: Mapping[str, Tensor], parent: Mask) -> int:

@@ -13,7 +13,7 @@ from typing import Any
 
 from lt_sweeps.config import Config, Mistake, ScheduleConfig
 from lt_sweeps.registry import part
-from lt_sweeps.specs import Part, Recipe
+from lt_sweeps.specs import Data, Part, Recipe
 
 # Arguments of schedules that are points or lengths on the training clock.
 ON_THE_CLOCK = (
@@ -107,6 +107,23 @@ def last_learning_rate(config: Config) -> float:
         raise Mistake("rewind.finetune_lr: give it, it cannot be read off this recipe")
     gamma = schedule.args.get("gamma", 0.1) if schedule else 1.0
     return float(lr) * float(gamma) ** len(drops)
+
+
+def told(config: Config, data: Data, recipe: Recipe) -> str:
+    """What a budget makes of a recipe, and of which data, in a few words, for every output."""
+    budget = config.budget
+    limits = (budget.max_steps, budget.train_examples, budget.eval_examples, budget.batch_size, budget.evaluations)
+    cut = budget.name == "paper" and (budget.steps < 1 or any(limit is not None for limit in limits))
+    words = f"budget={budget.name}{', cut' if cut else ''}: {recipe.steps:,} iterations of batch {recipe.batch_size}"
+    words += f", evaluated every {recipe.eval_every}"
+    if data.train_limit is not None:
+        words += f", {data.train_limit:,} training examples"
+    if data.eval_limit is not None:
+        words += f", {data.eval_limit:,} evaluation examples"
+    if data.corruption is not None:
+        args = ", ".join(f"{name}={value}" for name, value in data.corruption.args.items())
+        words += f", corruption={data.corruption.name}({args})"
+    return words
 
 
 def steps(text: str | int, per_epoch: int, where: str) -> int:

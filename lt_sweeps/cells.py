@@ -10,7 +10,8 @@ from lt_sweeps import origins
 from lt_sweeps.archive import GIVEN
 from lt_sweeps.config import Config
 from lt_sweeps.experiment import Experiment, build
-from lt_sweeps.graph import Train
+from lt_sweeps.graph import Work, parents
+from lt_sweeps.methods.measured import sibling
 from lt_sweeps.report import table
 from lt_sweeps.ticket_files.card import Card
 
@@ -79,14 +80,21 @@ def cell_names(experiments: Sequence[Experiment]) -> list[str]:
     return [_named(experiment, swept) for experiment in experiments]
 
 
-def level_names(experiments: Sequence[Experiment]) -> dict[Train, str]:
-    """The first cell and level that show a training; the dense one says only what matters to it."""
+def level_names(experiments: Sequence[Experiment]) -> dict[Work, str]:
+    """The first cell and level that show a training or a measure; the dense one says only what matters to it."""
     swept = table.swept_columns(experiments)
     data = [name for name in swept if name.partition(".")[0] == "corruption"]
-    found: dict[Train, str] = {}
+    found: dict[Work, str] = {}
     for e in experiments:
         for level, run in enumerate(e.levels):
             found.setdefault(run, f"{_named(e, swept) if level else _named(e, data, dense=True)} level {level}")
+    for e in experiments:
+        for column, measures in e.measures.items():
+            for run, measure in zip(e.levels, measures, strict=True):
+                if measure is not None:
+                    found.setdefault(measure, f"{found[run]} {column}")
+                    if sibling(run) in parents(measure):
+                        found.setdefault(sibling(run), f"{found[run]} sibling")
     return found
 
 

@@ -8,6 +8,15 @@ from typing import Any
 
 from omegaconf import MISSING
 
+from lt_sweeps.config_methods import (
+    CriterionConfig,
+    FindConfig,
+    MeasureConfig,
+    PruneConfig,
+    RewindConfig,
+    Slot,
+    TrainConfig,
+)
 from lt_sweeps.output import printable
 
 HERE = Path(__file__).parent
@@ -19,14 +28,6 @@ class Mistake(Exception):
 
     def __str__(self) -> str:
         return printable(super().__str__())
-
-
-@dataclass
-class Slot:
-    """A choosable function: a registered name or an import path, and its arguments."""
-
-    name: str = MISSING
-    args: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass
@@ -82,33 +83,6 @@ class RecipeConfig:
     eval_every: str = MISSING
     # How many equal parts of a batch have their own batch statistics; per-device batch normalisation of N devices is N.
     batchnorm_groups: int = 1
-
-
-@dataclass
-class PruneConfig:
-    """A method, and how much it prunes where."""
-
-    name: str = MISSING  # the method
-    rate: float = 0.2  # the share of surviving prunable weights removed per level
-    levels: int = MISSING
-    groups: str = "global"
-    factors: dict[str, float] = field(default_factory=dict)  # name pattern -> factor of the rate
-    exclude: list[str] = field(default_factory=list)  # name patterns never pruned
-    count_excluded: bool = False  # whether weights_remaining counts the excluded, as Frankle & Carbin do
-    fresh_order: bool = True  # draw the data order anew at each level
-    on_empty: str = "collapse"  # what an emptied layer is: a result, or an error
-
-
-@dataclass
-class RewindConfig:
-    """The point survivors go back to, and how the ticket is trained from there."""
-
-    name: str = MISSING
-    step: str = "0it"
-    retrain: str = "remaining"  # T - k steps from k, or "full": T steps from 0
-    batchnorm: str = "rewind"  # or "keep" the parent's
-    finetune: str | None = None  # length of a fine-tuning at one learning rate, instead of retraining
-    finetune_lr: float | None = None  # None: the last learning rate of the recipe
 
 
 @dataclass
@@ -196,12 +170,16 @@ class Config:
     corruption: Slot = field(default_factory=Slot)
     recipe: RecipeConfig = field(default_factory=RecipeConfig)
     budget: BudgetConfig = field(default_factory=BudgetConfig)
-    criterion: Slot = field(default_factory=Slot)
+    criterion: CriterionConfig = field(default_factory=CriterionConfig)
+    allocation: Slot = field(default_factory=Slot)
     prune: PruneConfig = field(default_factory=PruneConfig)
     survivors: Slot = field(default_factory=Slot)
     pruned: Slot = field(default_factory=Slot)
     control: Slot = field(default_factory=Slot)
     rewind: RewindConfig = field(default_factory=RewindConfig)
+    find: FindConfig = field(default_factory=FindConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
+    measure: MeasureConfig = field(default_factory=MeasureConfig)
     trainer: TrainerConfig = field(default_factory=TrainerConfig)
     logger: LoggerConfig = field(default_factory=LoggerConfig)
     model: ModelConfig = field(default_factory=ModelConfig)

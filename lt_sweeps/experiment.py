@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any
 
 from lt_sweeps import budget as budgets
 from lt_sweeps import origins
-from lt_sweeps.config import Config, Mistake, ModelConfig, Slot
+from lt_sweeps.choosing import choices, finding, refuse_impossible
+from lt_sweeps.config import Config, Mistake, ModelConfig
+from lt_sweeps.config_methods import MeasureConfig, Otherwise
 from lt_sweeps.data import described
-from lt_sweeps.graph import Dense, Init, Ticket, Train
+from lt_sweeps.graph import Dense, Init, Ticket, Train, Work
 from lt_sweeps.methods.choices import Choices
 from lt_sweeps.methods.given import given
+from lt_sweeps.methods.measured import Measures, with_parents, with_siblings
 from lt_sweeps.registry import catalogue, nearest, part
-from lt_sweeps.specs import Data, Network, Part, Recipe
+from lt_sweeps.specs import Network
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,12 @@ class Experiment:
     count_excluded: bool
     on_empty: str
     devices: int = 1  # that each of its trainings takes: hardware, in no key
+    measures: Mapping[str, Measures] = field(default_factory=dict)  # by column, for each level
+
+    @property
+    def roots(self) -> tuple[Work, ...]:
+        """All that is asked for; everything else is only on the way."""
+        return *self.levels, *(one for column in self.measures.values() for one in column if one is not None)
 
 
 def build(config: Config, swept: Mapping[str, str] | None = None) -> Experiment:
@@ -41,22 +50,14 @@ def build(config: Config, swept: Mapping[str, str] | None = None) -> Experiment:
 
 
 def _build(config: Config, swept: dict[str, str]) -> Experiment:
-    _refuse_impossible(config)
-    time = budgets.clock(config)
-    network = _network(config)
-    data = described(config)
-    recipe = budgets.scaled_recipe(config, time)
-    seeds = config.seeds
-    whole = Dense(network, tuple(config.prune.exclude))
-    ticket, level = Ticket(network, Init(network, seeds.init), whole), 0
-    if config.ticket is not None:
-        ticket, level = origins.ticket(config, ticket, _level_of)
-    dense = Train(ticket, data, recipe, order=seeds.order, augment=seeds.augment, level=level)
-    choices = _choices(config, time, recipe, ticket.start)
+    refuse_impossible(config)
+    train = _chain(config)
+    dense = train.dense
     if config.mask_from is not None:
-        levels = given(dense, choices, origins.mask(config, whole, _level_of))
+        whole = Dense(dense.ticket.network, tuple(config.prune.exclude))
+        levels = given(train, origins.mask(config, whole, _level_of))
     else:
-        levels = _method(config.prune.name)(dense, choices)
+        levels = _method(config.prune.name)(_chain(finding(config)), train)
     return Experiment(
         tuple(levels),
         labels={
@@ -69,11 +70,12 @@ def _build(config: Config, swept: dict[str, str]) -> Experiment:
             "seed": config.seed,
         },
         swept=swept,
-        budget=describe_budget(config, data, recipe),
+        budget=budgets.told(config, dense.data, dense.recipe),
         published=(config.dataset.train, config.dataset.test),
         count_excluded=config.prune.count_excluded,
         on_empty=config.prune.on_empty,
         devices=config.trainer.devices,
+        measures=_measures(config.measure, levels),
     )
 
 
@@ -81,11 +83,24 @@ def _level_of(config: Config, level: int) -> Train:
     return build(config).levels[level]
 
 
-def _method(name: str) -> Callable[[Train, Choices], list[Train]]:
+def _chain(config: Config) -> Choices:
+    """What a method is told, and the training that it begins with: of the dense network, or of a given ticket."""
+    time = budgets.clock(config)
+    network, seeds = _network(config), config.seeds
+    whole = Dense(network, tuple(config.prune.exclude))
+    ticket, level = Ticket(network, Init(network, seeds.init), whole), 0
+    if config.ticket is not None:
+        ticket, level = origins.ticket(config, ticket, _level_of)
+    recipe = budgets.scaled_recipe(config, time)
+    dense = Train(ticket, described(config), recipe, order=seeds.order, augment=seeds.augment, level=level)
+    return choices(config, time, dense)
+
+
+def _method(name: str) -> Callable[[Choices, Choices], list[Train]]:
     known = catalogue("method")
     if name not in known:
         raise Mistake(f"prune.name={name}: there is {', '.join(known)}{nearest(name, known)}")
-    method: Callable[[Train, Choices], list[Train]] = getattr(import_module(known[name].module), name)
+    method: Callable[[Choices, Choices], list[Train]] = getattr(import_module(known[name].module), name)
     return method
 
 
@@ -111,102 +126,15 @@ def _model_label(model: ModelConfig) -> str:
     return str(made or (model._target_ or model.name).rpartition(".")[2])
 
 
-def _choices(config: Config, time: budgets.Clock, recipe: Recipe, begin: int) -> Choices:
-    """The slots of the method; `begin` is the step at which the first training begins, 0 but for a given ticket."""
-    prune, rewind, seeds = config.prune, config.rewind, config.seeds
-    step = time.at(rewind.step, "rewind.step")
-    if step and rewind.name == "init":
-        raise Mistake(f"rewind.step={rewind.step}: rewind=init goes back to 0; choose rewind=step, or rewind.step=0it")
-    step = max(begin, step)
-    if begin >= recipe.steps:
-        raise Mistake(f"ticket={config.ticket}: begins at step {begin} of a training that ends at {recipe.steps}")
-    if step >= recipe.steps:
-        raise Mistake(
-            f"rewind.step={rewind.step}: is at iteration {step} of a training that ends at {recipe.steps}"
-            + (f" (budget={config.budget.name})" if time.factor < 1 else "")
-        )
-    start, retrain = (step if rewind.retrain == "remaining" else 0), recipe
-    if rewind.finetune is not None:
-        lr = rewind.finetune_lr if rewind.finetune_lr is not None else budgets.last_learning_rate(config)
-        optimizer = replace(recipe.optimizer, args={**recipe.optimizer.args, "lr": lr})
-        length = max(1, time.at(rewind.finetune, "rewind.finetune"))
-        retrain = replace(recipe, steps=length, optimizer=optimizer, schedule=None)
-        start = 0
-    return Choices(
-        levels=prune.levels,
-        rate=prune.rate,
-        criterion=part("criterion", config.criterion.name, config.criterion.args),
-        groups=prune.groups,
-        factors=prune.factors,
-        survivors=_treatment("survivors", config.survivors, ("rewind", "keep", "reinit")),
-        control=_treatment("control", config.control, ("none", "reinit", "mask_shuffle", "random")),
-        freeze=_structural("pruned", config.pruned, ("zero", "freeze")).name == "freeze",
-        rewind=step,
-        start=start,
-        retrain=retrain,
-        keep_batchnorm=rewind.batchnorm == "keep",
-        fresh_order=prune.fresh_order,
-        score_seed=seeds.score,
-        treat_seed=seeds.treat,
-        ties_seed=seeds.ties,
-    )
-
-
-def _treatment(where: str, slot: Slot, structural: tuple[str, ...]) -> Part:
-    """A treatment that is a tensor function, or one that the graph itself says."""
-    if slot.name not in structural and ("." in slot.name or slot.name in catalogue("treatment")):
-        return part("treatment", slot.name, slot.args)
-    return _structural(where, slot, structural, tuple(catalogue("treatment")))
-
-
-def _structural(where: str, slot: Slot, allowed: tuple[str, ...], beside: tuple[str, ...] = ()) -> Part:
-    """One of a few words that say how expressions are built; they take no arguments."""
-    if slot.name not in allowed:
-        known = (*allowed, *beside)
-        raise Mistake(f"{where}.name={slot.name}: choose one of {', '.join(known)}{nearest(slot.name, known)}")
-    if slot.args:
-        raise Mistake(f"{where}.args={slot.args}: {where}={slot.name} takes none")
-    return Part(slot.name, 1)
-
-
-def _refuse_impossible(config: Config) -> None:
-    rewind, survivors = config.rewind, config.survivors.name
-    if rewind.finetune is not None and survivors != "keep":
-        raise Mistake(f"rewind=finetune continues from the end weights: survivors={survivors} must be keep")
-    if rewind.batchnorm == "keep" and survivors != "rewind":
-        raise Mistake(f"rewind.batchnorm=keep: only survivors=rewind rewinds anything, not {survivors}")
-    if survivors == config.control.name and survivors in ("reinit", "shuffle"):
-        raise Mistake(f"control={survivors}: with survivors={survivors} the ticket is that already")
-    if rewind.batchnorm == "keep" and config.control.name == "reinit":
-        raise Mistake("control=reinit: with rewind.batchnorm=keep it would change batch normalisation too")
-    if survivors == "keep" and config.control.name in ("mask_shuffle", "random"):
-        raise Mistake(f"control={config.control.name}: survivors=keep has trained weights under its own mask only")
-    if config.ticket is not None and config.mask_from is not None:
-        raise Mistake("ticket= and mask_from=: a ticket has a mask already; give one of the two")
-    if config.ticket is not None and config.control.name in ("mask_shuffle", "random"):
-        raise Mistake(f"control={config.control.name}: ticket= has weights under its own mask only")
-    groups, devices = config.recipe.batchnorm_groups, config.trainer.devices
-    if groups not in (1, devices):
-        raise Mistake(f"recipe.batchnorm_groups={groups}: give 1, or as many as trainer.devices={devices}")
-    if config.recipe.validation >= config.dataset.train:
-        raise Mistake(
-            f"recipe.validation={config.recipe.validation}: dataset {config.dataset.name} has only "
-            f"{config.dataset.train} training examples"
-        )
-
-
-def describe_budget(config: Config, data: Data, recipe: Recipe) -> str:
-    """What a budget makes of a recipe, and of which data, in a few words, for every output."""
-    budget = config.budget
-    limits = (budget.max_steps, budget.train_examples, budget.eval_examples, budget.batch_size, budget.evaluations)
-    cut = budget.name == "paper" and (budget.steps < 1 or any(limit is not None for limit in limits))
-    told = f"budget={budget.name}{', cut' if cut else ''}: {recipe.steps:,} iterations of batch {recipe.batch_size}"
-    told += f", evaluated every {recipe.eval_every}"
-    if data.train_limit is not None:
-        told += f", {data.train_limit:,} training examples"
-    if data.eval_limit is not None:
-        told += f", {data.eval_limit:,} evaluation examples"
-    if data.corruption is not None:
-        args = ", ".join(f"{name}={value}" for name, value in data.corruption.args.items())
-        told += f", corruption={data.corruption.name}({args})"
-    return told
+def _measures(config: MeasureConfig, levels: list[Train]) -> dict[str, Measures]:
+    """The measures that are asked for, by their columns in results.csv."""
+    found = {}
+    for other, column, pairs in (("sibling", "{}", with_siblings), ("parent", "{}_parent", with_parents)):
+        asked: Otherwise = getattr(config, other)
+        if asked.name is not None:
+            known = catalogue("measure")
+            if asked.name not in known:
+                near = nearest(asked.name, known)
+                raise Mistake(f"measure.{other}.name={asked.name}: there is {', '.join(known)}{near}")
+            found[column.format(asked.name)] = pairs(part("measure", asked.name, asked.args), levels)
+    return found

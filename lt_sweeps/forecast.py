@@ -44,7 +44,7 @@ def _calibrate(cells: Sequence[Cell], plan: Plan, store: Store, kind: rates.Kind
 
     config = cells[0].config
     calibration = Calibration(store, Path(config.paths.data_dir).expanduser(), config.trainer)
-    published = {kind(run): c.experiment.published for c in cells for run in c.experiment.levels}
+    published = {kind(run): c.experiment.published for c in cells for run in c.experiment.roots}
     known = rates.known(plan, store, calibration.machine, kind)
     for run in rates.missing(plan, known, kind):
         rates.keep(store, run, calibration.machine, calibration.rate(run, published[kind(run)]))

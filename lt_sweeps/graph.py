@@ -5,8 +5,8 @@ is the SHA-256 of the canonical JSON of its class name, its version, its non-def
 of its children. Numbers that are equal are written equally (`1` and `1.0`; 12 significant digits), so
 two ways to say the same thing have one key.
 
-    weights  Init At Treat Pretrained      mask  Dense Prune Shuffle Given Fit      scores  Score
-    ticket   Ticket                        run   Train
+    weights  Init At Treat Fill Pretrained mask  Dense Prune Shuffle Given Fit      scores  Score
+    ticket   Ticket                        run   Train                              table   Measure
 
 >>> tiny = Network(Part("lenet_300_100", 1), shape=(1, 8, 8), classes=10)
 >>> Init(tiny, seed=1) == Init(tiny, seed=1), Init(tiny, seed=1) == Init(tiny, seed=2)
@@ -53,6 +53,17 @@ class Treat(Node):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
+class Fill(Node):
+    """What pruned weights become, where that is neither zero nor a state as it is."""
+
+    fill: Part
+    mask: Mask
+    ref: Weights
+    end: Weights
+    seed: int
+
+
+@dataclass(frozen=True, eq=False, repr=False)
 class Pretrained(Node):
     """Weights that came in a file, by its SHA-256: the live values of `mask`, or, where it is None, all of them."""
 
@@ -70,7 +81,11 @@ class Dense(Node):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Prune(Node):
-    """The parent's best-scored weights: each group keeps the share `(1 - fraction * factor) ** times`."""
+    """The parent's best-scored weights: each group keeps the share `(1 - fraction * factor) ** times`.
+
+    With `rounds` it is reached in so many exponential steps, and what is left is scored again after each; with `revive`
+    each step chooses anew among all that the parent keeps.
+    """
 
     scores: Score
     parent: Mask
@@ -79,6 +94,10 @@ class Prune(Node):
     factors: Mapping[str, float] = field(default_factory=dict)  # name pattern -> factor of the rate
     times: int = 1
     ties: int = 0
+    allocation: Part | None = None  # what share each layer keeps; None: weights of a group compete by their scores
+    rounds: int = 1
+    revive: bool = False
+    invert: bool = False  # keep the worst-scored instead
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -139,8 +158,23 @@ class Train(Node):
     level: int = 0  # data order and augmentation are drawn anew at each level
 
 
-Weights = Init | At | Treat | Pretrained
+@dataclass(frozen=True, eq=False, repr=False)
+class Measure(Node):
+    """A small table that is made of tickets, looked at together on some data."""
+
+    what: Part
+    of: tuple[Ticket, ...]
+    data: Data
+
+    @property
+    def points(self) -> int:
+        """How often it goes through the data."""
+        return int(self.what.args.get("points", 1))
+
+
+Weights = Init | At | Treat | Fill | Pretrained
 Mask = Dense | Prune | Shuffle | Given | Fit
+Work = Train | Measure  # what a job does
 
 
 def at(run: Train, step: int) -> Weights:
@@ -188,7 +222,18 @@ def topological(roots: Iterable[Node], stop: Any = lambda node: False) -> Iterat
 
 def is_stored(node: Node) -> bool:
     """Whether the store keeps this node's value; everything else is computed again when it is needed."""
-    return isinstance(node, (Train, Prune)) or (isinstance(node, At) and node.step != END)
+    return isinstance(node, (Train, Prune, Measure)) or (isinstance(node, At) and node.step != END)
+
+
+def works(roots: Iterable[Node]) -> list[Work]:
+    """Everything below some nodes, themselves among it, that a job does, children first."""
+    return [node for node in topological(roots) if isinstance(node, Work)]
+
+
+def parents(work: Work) -> list[Work]:
+    """The nearest work that this is made from."""
+    found = topological(work.children, stop=lambda node: isinstance(node, Work))
+    return [node for node in found if isinstance(node, Work)]
 
 
 def sources(node: Node) -> list[str]:

@@ -122,7 +122,8 @@ class Node:
         """The nodes this one is computed from."""
         kind: Any = type(self)
         given = (getattr(self, name) for name in _defaults(kind))
-        return tuple(value for value in given if isinstance(value, Node))
+        flat = (item for value in given for item in (value if isinstance(value, tuple) else (value,)))
+        return tuple(item for item in flat if isinstance(item, Node))
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Node) and self.key == other.key

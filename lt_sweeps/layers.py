@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from lt_sweeps.allocation import factor_of
-from lt_sweeps.config import Mistake, PruneConfig
+from lt_sweeps.config import Mistake
+from lt_sweeps.config_methods import PruneConfig
 from lt_sweeps.masks import not_excluded, prunable, require_matches
 from lt_sweeps.networks.build import drawn
 from lt_sweeps.specs import Network

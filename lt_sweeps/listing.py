@@ -14,11 +14,17 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from lt_sweeps.config import CONF, Mistake, RecipeConfig
-from lt_sweeps.registry import FOLDERS, HERE, catalogue, nearest
+from lt_sweeps.registry import FOLDERS, HERE, Entry, catalogue, nearest
 
 USAGE = "lt-sweeps list [GROUP [OPTION]] [--json]"
 WIDTH = 100
-KINDS = {"model": "network", "prune": "method"}  # where a group is not called what it registers
+KINDS = {  # where a group is not called what it registers
+    "model": "network",
+    "prune": "method",
+    "survivors": "treatment",
+    "control": "treatment",
+    "pruned": "fill",
+}
 PROSE = ("name", "source", "open", "differs")  # of a recipe; its other keys are the fields that train
 
 
@@ -74,15 +80,26 @@ def _comment(path: Path) -> str:
 
 def _docstring(path: Path) -> str:
     """The first line of the docstring of the registered function that an option names."""
+    return docstring(entry_of(path)).partition("\n")[0]
+
+
+def entry_of(path: Path) -> Entry | None:
+    """The registered function that an option names, if it names one."""
     own: Any = OmegaConf.load(path)
-    name, kind = own.get("name"), KINDS.get(path.parent.name, path.parent.name)
-    entry = catalogue(kind).get(name) if kind in FOLDERS else None
+    group = path.parent.name
+    kind = KINDS.get(group, group)
+    name = own["name"] if "name" in own else own.get(group, {}).get("name")  # of a file that chooses in other groups
+    return catalogue(kind).get(name) if kind in FOLDERS else None
+
+
+def docstring(entry: Entry | None) -> str:
+    """What a registered function says of itself, read without importing it."""
     if entry is None:
         return ""
     file = (HERE.parent / entry.module.replace(".", "/")).with_suffix(".py")
     for item in ast.parse(file.read_text()).body:
-        if isinstance(item, ast.FunctionDef) and item.name == name:
-            return (ast.get_docstring(item) or "").partition("\n")[0]
+        if isinstance(item, ast.FunctionDef) and item.name == entry.name:
+            return ast.get_docstring(item) or ""
     return ""
 
 

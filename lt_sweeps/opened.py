@@ -6,6 +6,7 @@ sweep.results                                # a row per cell and level
 sweep.curve(control="none")                  # mean, deviation, interval and n per level
 run = sweep.ticket(level=3, seed=0)
 run.history, run.module(), run.mask, run.export("tickets/mine")
+sweep.barrier(sweep.ticket(level=2, seed=0), run)
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ import pandas as pd
 from lt_sweeps import archive
 from lt_sweeps.config import Mistake
 from lt_sweeps.experiment import Experiment, build
-from lt_sweeps.graph import END, Train, at
+from lt_sweeps.graph import END, Measure, Train, at, end
+from lt_sweeps.registry import part
 from lt_sweeps.report import curves
 from lt_sweeps.store.store import Missing, Record, Store
 
@@ -92,6 +94,30 @@ class Sweep:
         """Accuracy over weights remaining: mean, deviation, 95 % t-interval and n over seeds, paired with dense."""
         rows = [run.row for run in self.runs(**where)]
         return pd.DataFrame([_point(curve, point) for curve in curves.curves(rows) for point in curve.points])
+
+    def barrier(
+        self,
+        first: Run,
+        second: Run,
+        *,
+        points: int = 30,
+        batchnorm: str = "average",
+        data_dir: str | Path | None = None,
+    ) -> pd.DataFrame:
+        """Test error along the line between two trained networks; `attrs["barrier"]` is its height in points.
+
+        `second` is the sparser one. It is what `measure=barrier` measures, and is measured once: the store keeps it.
+        """
+        args = {"points": points, "batchnorm": batchnorm}
+        ends = end(first.expression), end(second.expression)
+        measure = Measure(part("measure", "barrier", args), ends, second.expression.data)
+        with second._stored("an end of the line", data_dir) as values:
+            if measure.key not in self._store:
+                values.commit(measure, {"status": "done", **values.table(measure)}, {})
+        found = self._store.get(measure.key)["result"]
+        curve = pd.DataFrame({name: found[name] for name in ("alpha", "test_error")})
+        curve.attrs |= {name: found[name] for name in ("barrier", "midpoint")}
+        return curve
 
     def experiment(self, cell: int) -> Experiment:
         """The expressions of a cell, built again from its configuration."""
@@ -171,20 +197,22 @@ class Run:
             return export(self.expression, self.record, config, values, where, title=title, trained=trained)
 
     @contextmanager
-    def _stored(self, what: str) -> Iterator[Values]:
+    def _stored(self, what: str, data_dir: str | Path | None = None) -> Iterator[Values]:
         """For computing with what is stored. Raises Mistake where that is gone, or never was."""
         try:
-            yield self._values()
+            yield self._values(data_dir)
         except Missing:
             raise Mistake(f"{self.key[:8]} ({self.row['status']}): {what} is not in the store") from None
 
     def _values(self, data_dir: str | Path | None = None) -> Values:
         import torch
 
+        from lt_sweeps.execution.machine import fingerprint
         from lt_sweeps.execution.values import Values
 
+        device = torch.device("cpu")
         where = data_dir if data_dir is not None else self._sweep.cells[0].config.paths.data_dir
-        return Values(self._sweep._store, Path(where).expanduser(), torch.device("cpu"), {})
+        return Values(self._sweep._store, Path(where).expanduser(), device, fingerprint(device, True))
 
 
 def _meant(value: Any) -> Any:

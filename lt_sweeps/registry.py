@@ -27,7 +27,9 @@ from lt_sweeps.specs import Part
 HERE = Path(__file__).parent
 FOLDERS = {
     "criterion": "scores",
+    "allocation": "allocations",
     "treatment": "treatments",
+    "fill": "fills",
     "network": "networks",
     "initialiser": "networks",
     "dataset": "datasets",
@@ -36,6 +38,7 @@ FOLDERS = {
     "optimizer": "training",
     "schedule": "training",
     "method": "methods",
+    "measure": "measures",
 }
 F = TypeVar("F", bound=Callable[..., Any])
 

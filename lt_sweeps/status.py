@@ -18,8 +18,8 @@ from lt_sweeps.config import Mistake
 from lt_sweeps.execution import failures
 from lt_sweeps.execution import plan as planning
 from lt_sweeps.execution.agent import experiment
-from lt_sweeps.execution.reporter import duration
-from lt_sweeps.graph import Train, topological
+from lt_sweeps.execution.reporter import called, duration
+from lt_sweeps.graph import Measure, Work, topological, works
 from lt_sweeps.store.lease import Holder, Leases
 from lt_sweeps.store.store import Store
 
@@ -28,36 +28,42 @@ MARKS = {"done": "#", "running": ">", "waiting": ".", "failed": "!", "diverged":
 
 @dataclass
 class Status:
-    """What became of every training of a sweep so far."""
+    """What became of every training and measure of a sweep so far."""
 
     folder: Path
-    states: dict[Train, str]
-    names: dict[Train, str]
-    cells: list[tuple[str, list[Train]]]  # what each is called, and its levels
-    running: dict[Train, Holder] = field(default_factory=dict)
-    failed: dict[Train, str] = field(default_factory=dict)
+    states: dict[Work, str]
+    names: dict[Work, str]
+    cells: list[tuple[str, list[Work]]]  # what each is called, and its levels
+    running: dict[Work, Holder] = field(default_factory=dict)
+    failed: dict[Work, str] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
         """For a machine."""
         return {
             "folder": str(self.folder),
             "counts": dict(Counter(self.states.values())),
-            "trainings": {
-                run.key: {"state": state, "name": self.names[run]}
-                | ({"reason": self.failed[run]} if run in self.failed else {})
-                | ({"holder": asdict(self.running[run])} if run in self.running else {})
-                for run, state in self.states.items()
-            },
+            "trainings": {run.key: self._told(run) for run in self.states if not isinstance(run, Measure)},
+            "measures": {run.key: self._told(run) for run in self.states if isinstance(run, Measure)},
             "cells": [{"name": name, "levels": [run.key for run in levels]} for name, levels in self.cells],
         }
+
+    def _told(self, run: Work) -> dict[str, Any]:
+        return (
+            {"state": self.states[run], "name": self.names[run]}
+            | ({"reason": self.failed[run]} if run in self.failed else {})
+            | ({"holder": asdict(self.running[run])} if run in self.running else {})
+        )
 
     def as_text(self) -> str:
         """For a person."""
         counts = Counter(self.states.values())
         told = ", ".join(f"{counts[state]} {state}" for state in MARKS if counts[state])
-        lines = [f"{self.folder}: {len(self.cells)} cells, {len(self.states)} trainings: {told}"]
+        measures = sum(isinstance(run, Measure) for run in self.states)
+        work = f"{len(self.states) - measures} trainings" + (f", {measures} measures" if measures else "")
+        lines = [f"{self.folder}: {len(self.cells)} cells, {work}: {told}"]
         for run, holder in self.running.items():
-            far = f"step {holder.step:,}/{holder.steps:,}" if holder.step else "begun"
+            unit = "point" if isinstance(run, Measure) else "step"
+            far = f"{unit} {holder.step:,}/{holder.steps:,}" if holder.step else "begun"
             ago = duration(max(0.0, time.time() - holder.seen))
             lines.append(f"  running  {self.names[run]}  {far}  on {holder.host}, process {holder.pid}, {ago} ago")
         lines += [f"  failed   {self.names[run]}: {reason}" for run, reason in self.failed.items()]
@@ -76,9 +82,9 @@ def status(folder: Path) -> Status:
     plan = planning.make(experiments, store)
     held = {key: holder for key, holder in Leases(store.root).holders().items() if holder.alive}
     reasons = failures.read(folder)
-    runs = dict.fromkeys(node for e in experiments for node in topological(e.levels) if isinstance(node, Train))
-    failed: dict[Train, str] = {}
-    states: dict[Train, str] = {}
+    runs = dict.fromkeys(run for e in experiments for run in works(e.roots))
+    failed: dict[Work, str] = {}
+    states: dict[Work, str] = {}
     for run in runs:
         if run in plan.records:
             states[run] = plan.records[run]["result"]["status"]
@@ -91,11 +97,11 @@ def status(folder: Path) -> Status:
         else:
             states[run] = "waiting"
     running = {run: held[run.key] for run, state in states.items() if state == "running"}
-    called = level_names(experiments)
+    names = level_names(experiments)
     return Status(
         folder,
         states,
-        {run: called.get(run, f"{run.ticket.network.build.name} level {run.level} (on the way)") for run in runs},
+        {run: names.get(run) or called(run) for run in runs},
         list(zip(cell_names(experiments), [list(e.levels) for e in experiments], strict=True)),
         running,
         failed,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +17,7 @@ from lt_sweeps.execution import agent, failures
 from lt_sweeps.execution import plan as planning
 from lt_sweeps.execution.plan import Plan
 from lt_sweeps.execution.slots import gpus, slots
+from lt_sweeps.graph import Measure
 from lt_sweeps.keys import Node, digest
 from lt_sweeps.loggers import choose, entries
 from lt_sweeps.loggers.journal import Journal
@@ -62,7 +64,7 @@ def run(
     tables = _layers(cells) if plan.jobs or only_plan else []
     for line in budgets(cells):
         print(line)
-    print(_told(plan))
+    print(planning.told(plan))
     if only_plan:
         from lt_sweeps import forecast
 
@@ -80,7 +82,8 @@ def run(
     _say_outcome(rows, folder, failed)
     _refuse_empty(cells, rows)
     if failed:
-        raise Failed(f"{len(failed)} trainings failed")
+        kinds = Counter("measures" if isinstance(node, Measure) else "trainings" for node in failed)
+        raise Failed(", ".join(f"{n} {kind} failed" for kind, n in kinds.items()))
 
 
 def _refuse_mixed(cells: Sequence[Cell]) -> None:
@@ -150,17 +153,6 @@ def _execute(
     return execute(experiments, store, data_dir, config.trainer, reporter, journal, folder=folder)
 
 
-def _told(plan: Plan) -> str:
-    stored = f"{len(plan.records)} in the store"
-    blocked = f", {len(plan.blocked)} blocked by a collapsed or diverged parent" if plan.blocked else ""
-    replays = len(plan.jobs) - plan.to_train
-    again = f" (and {replays} to repeat up to a rewind point)" if replays else ""
-    return (
-        f"{plan.cells} cell{'s' if plan.cells != 1 else ''}: {plan.asked} trainings asked, {plan.distinct} distinct, "
-        f"{stored}{blocked}, {plan.to_train} to train{again}"
-    )
-
-
 def _name(cells: Sequence[Cell]) -> str:
     """The configured name, or one made of the cells: the same command finds its folder again."""
     given = cells[0].config.sweep
@@ -204,6 +196,10 @@ def _write(
     told = budgets(cells)
     page = render(rows, title=title(experiments), sweep=folder.name, budgets=told, command=command)
     write(folder / "results.csv", table.as_csv(rows).encode())
+    if plan.measures:
+        write(folder / "measures.csv", table.as_csv(table.measured(experiments, plan.records)).encode())
+    else:
+        (folder / "measures.csv").unlink(missing_ok=True)  # of a command that asked for some
     write(folder / "timings.csv", table.timings(experiments, seconds).encode())
     write(folder / "report.html", page.encode())
     write(folder / "summary.md", summary(rows, told, command, _machines(plan)).encode())

@@ -31,14 +31,25 @@ def decoded(table: Mapping[str, Mapping[str, Any]]) -> dict[str, Node]:
     for key, told in table.items():
         kind, hints = _kind(told["node"])
         given = {
-            name: nodes[value["key"]] if isinstance(value, Mapping) and "key" in value else restored(value, hints[name])
-            for name, value in told.items()
-            if name not in ("node", "version")
+            name: _given(value, hints[name], nodes) for name, value in told.items() if name not in ("node", "version")
         }
         nodes[key] = kind(**given)
         if nodes[key].key != key:
             raise ValueError(f"{told['node']} {key[:8]} was described by other code than is here")
     return nodes
+
+
+def _given(value: Any, hint: Any, nodes: Mapping[str, Node]) -> Any:
+    """A field's value: a node, several nodes, or plain."""
+    if _is_node(value):
+        return nodes[value["key"]]
+    if isinstance(value, list) and value and all(map(_is_node, value)):
+        return tuple(nodes[item["key"]] for item in value)
+    return restored(value, hint)
+
+
+def _is_node(value: Any) -> bool:
+    return isinstance(value, Mapping) and "key" in value
 
 
 @cache

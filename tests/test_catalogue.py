@@ -13,7 +13,7 @@ import pytest
 from omegaconf import OmegaConf
 from test_sweep import cells_of
 
-from lt_sweeps.check import augmentations, criteria, datasets, trainings, treatments
+from lt_sweeps.check import augmentations, criteria, datasets, fills, trainings, treatments
 from lt_sweeps.check.candidate import candidate
 from lt_sweeps.check.laws import Stages, go_through
 from lt_sweeps.graph import Prune
@@ -22,7 +22,7 @@ from lt_sweeps.registry import FOLDERS, Entry, catalogue, load, part
 
 ALL = [(kind, entry) for kind in FOLDERS for entry in catalogue(kind).values()]
 NAMES = [f"{kind} {entry.name}" for kind, entry in ALL]
-EXEMPLIFIED = ("criterion", "treatment", "augmentation", "corruption", "schedule")
+EXEMPLIFIED = ("criterion", "allocation", "treatment", "fill", "augmentation", "corruption", "schedule", "measure")
 
 
 @pytest.mark.parametrize(("kind", "entry"), ALL, ids=NAMES)
@@ -57,6 +57,11 @@ def test_every_criterion_keeps_the_laws(name: str) -> None:
 @pytest.mark.parametrize("name", catalogue("treatment"))
 def test_every_treatment_keeps_the_laws(name: str) -> None:
     assert keeps(treatments.STAGES, treatments.treatment(name))
+
+
+@pytest.mark.parametrize("name", catalogue("fill"))
+def test_every_fill_keeps_the_laws(name: str) -> None:
+    assert keeps(fills.STAGES, fills.fill(name))
 
 
 @pytest.mark.parametrize("name", [name for name, entry in catalogue("augmentation").items() if not entry.needs])
@@ -105,7 +110,8 @@ def test_every_option_composes_to_a_checked_experiment(option: str) -> None:
 
 
 def test_every_choosable_name_has_an_option() -> None:
-    groups = {kind: kind for kind in ("criterion", "dataset", "corruption")} | {"method": "prune", "network": "model"}
+    groups = {kind: kind for kind in ("criterion", "allocation", "dataset", "corruption")}
+    groups |= {"method": "prune", "network": "model", "fill": "pruned"}
     for kind, group in groups.items():
         named = {
             m[1]

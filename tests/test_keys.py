@@ -126,24 +126,31 @@ def test_a_chain_of_a_thousand_levels_is_built_and_walked_without_recursion() ->
     ticket = Ticket(NET, Init(NET, 0), golden().Dense(NET))
     dense = Train(ticket, Data(Part("digits", 1), 10, (1, 8, 8)), recipe)
     choices = Choices(
+        dense=dense,
         levels=1000,
         rate=0.01,
         criterion=Part("magnitude", 1),
+        rounds=1,
+        revive=False,
+        invert=False,
+        allocation=None,
         groups="global",
         factors={},
         survivors=Part("rewind", 1),
         control=Part("none", 1),
-        freeze=False,
+        pruned=Part("zero", 1),
         rewind=0,
         start=0,
         retrain=recipe,
+        shown_recipe=recipe,
+        shown_seeds=(0, 0),
         keep_batchnorm=False,
         fresh_order=True,
         score_seed=0,
         treat_seed=0,
         ties_seed=0,
     )
-    levels = imp(dense, choices)
+    levels = imp(choices, choices)
     nodes = list(topological([levels[-1]]))
     assert sum(isinstance(node, Train) for node in nodes) == 1001
     seen: set[str] = set()

@@ -13,7 +13,8 @@ from torch import nn
 import lt_sweeps as lt
 from lt_sweeps import registry
 from lt_sweeps.cli import main as lt_sweeps
-from lt_sweeps.config import Mistake, PruneConfig
+from lt_sweeps.config import Mistake
+from lt_sweeps.config_methods import PruneConfig
 from lt_sweeps.layers import tables
 from lt_sweeps.main import main
 from lt_sweeps.specs import Network, Part

@@ -25,7 +25,8 @@ from torch import Tensor
 
 from lt_sweeps import masks
 from lt_sweeps.cells import Cell, cell
-from lt_sweeps.config import CONF, Config, Mistake, PruneConfig, TrainerConfig
+from lt_sweeps.config import CONF, Config, Mistake, TrainerConfig
+from lt_sweeps.config_methods import PruneConfig
 from lt_sweeps.datafiles import declared
 from lt_sweeps.datasets import arrays
 from lt_sweeps.datasets.loader import loader

@@ -17,7 +17,7 @@ from pytorch_lightning.callbacks import ModelPruning
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from lt_sweeps.allocation import allocate
+from lt_sweeps.allocation import allocate, counts
 from lt_sweeps.datasets.examples import Examples
 from lt_sweeps.graph import Dense, Init, Ticket, Train
 from lt_sweeps.masks import Mask, State, dense, effective
@@ -155,7 +155,7 @@ def ours(examples: Examples, init: State) -> list[Start]:
             end = train(examples, init, mask).state
             assert end is not None
             scores = {name: end[name].abs() for name in mask}
-            mask = allocate(scores, mask, RATE, "global", {}, 1, torch.Generator().manual_seed(0))
+            mask = allocate(scores, mask, counts(mask, RATE, "global", {}, 1), torch.Generator().manual_seed(0))
     return seen[1:]
 
 

@@ -47,11 +47,13 @@ def _probe() -> Probe:
     mask = _mask()
     return Probe(
         weights=effective(initial(NETWORK, 0), mask),
+        unmasked=initial(NETWORK, 0),
         mask=mask,
         ref=initial(NETWORK, 1),
         generator=rng(0, "score"),
         make_network=_network,
         make_examples=_examples,
+        shape=NETWORK.shape,
     )
 
 

@@ -35,7 +35,7 @@ def treatment(name: str, args: Mapping[str, Any] | None = None) -> Treatment:
     return Treatment(registry.load("treatment", name), args or {})
 
 
-def _given() -> tuple[Mask, State, State]:
+def given() -> tuple[Mask, State, State]:
     """A mask, the weights rewound to, and the weights at the end, of which each has moved."""
     with surroundings(0):
         mask = half(dense(build(NETWORK))[0])
@@ -44,7 +44,7 @@ def _given() -> tuple[Mask, State, State]:
 
 def every_tensor_keeps_its_shape(treatment: Treatment) -> str:
     """The names, shapes and types of the weights rewound to, and only numbers in them."""
-    mask, ref, end = _given()
+    mask, ref, end = given()
     after = treatment(mask, ref, end)
     if not isinstance(after, Mapping):
         raise Broken(f"it returns a {type(after).__name__}: return a dict, a tensor for each name of ref")
@@ -60,7 +60,7 @@ def every_tensor_keeps_its_shape(treatment: Treatment) -> str:
 
 def the_same_generator_gives_the_same_weights(treatment: Treatment) -> str:
     """Whatever was drawn before from anybody's global generator."""
-    one, two = treatment(*_given(), seed=1), treatment(*_given(), seed=2)
+    one, two = treatment(*given(), seed=1), treatment(*given(), seed=2)
     for name in one:
         if not torch.equal(one[name], two[name]):
             raise Broken(f"{name} is another when asked again: draw with the generator it is given")
@@ -69,25 +69,25 @@ def the_same_generator_gives_the_same_weights(treatment: Treatment) -> str:
 
 def what_it_is_given_stays_as_it_was(treatment: Treatment) -> str:
     """Mask and weights are read by others after it, and what it returns is nobody else's memory."""
-    given, before = _given(), _given()
-    after = treatment(*given)
+    ours, before = given(), given()
+    after = treatment(*ours)
     for value in after.values():
         value.add_(1) if value.dtype != torch.bool else value.logical_not_()  # as a training does
-    for what, old, new in zip(("mask", "ref", "end"), before, given, strict=True):
+    for what, old, new in zip(("mask", "ref", "end"), before, ours, strict=True):
         refuse_changes(what, old, new)
     return ""
 
 
 def global_state_stays_as_it_was(treatment: Treatment) -> str:
     """Generators, grad mode, default dtype: a treatment that seeds one changes what comes after it."""
-    given = _given()
-    refuse_global_changes(lambda: treatment.treat(*given, rng(5, "treat"), **treatment.args))
+    ours = given()
+    refuse_global_changes(lambda: treatment.treat(*ours, rng(5, "treat"), **treatment.args))
     return ""
 
 
 def only_kept_weights_are_treated(treatment: Treatment) -> str:
     """Pruned places, biases and normalisation are as they were at the point rewound to, or at the end."""
-    mask, ref, end = _given()
+    mask, ref, end = given()
     after, touched = treatment(mask, ref, end), 0
     for name, value in after.items():
         others = ~mask[name] if name in mask else torch.ones_like(value, dtype=torch.bool)

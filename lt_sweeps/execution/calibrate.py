@@ -17,7 +17,7 @@ from lt_sweeps.datasets.loader import Loader
 from lt_sweeps.datasets.order import WHOLE, Share
 from lt_sweeps.execution.rates import Rate
 from lt_sweeps.execution.worker import Worker
-from lt_sweeps.graph import Dense, Init, Ticket, Train
+from lt_sweeps.graph import Dense, Init, Measure, Ticket, Train, Work
 from lt_sweeps.masks import State
 from lt_sweeps.measures.accuracy import evaluate
 from lt_sweeps.networks.build import build, holding
@@ -61,14 +61,19 @@ class Calibration:
         self._worker = Worker(store, data_dir, trainer, lambda line: None)
         self.machine = self._worker.fingerprint
 
-    def rate(self, run: Train, published: tuple[int, int]) -> Rate:
-        """The rate of a training's kind: under some mask, on its own data. Nothing is written.
+    def rate(self, run: Work, published: tuple[int, int]) -> Rate:
+        """The rate of a kind: of training under some mask, on its own data, or of a measure's points. Writes nothing.
 
         Raises Mistake where the data set is not what its configuration says.
         """
-        values, network = self._worker.values, run.ticket.network
+        values = self._worker.values
         values.require(run.data, published)
-        examples, weights = values.examples(run.data), values.weights(Init(network, 0))
+        examples = values.examples(run.data)
+        network = (run.of[0] if isinstance(run, Measure) else run.ticket).network
+        weights = values.weights(Init(network, 0))
+        if isinstance(run, Measure):
+            module = holding(build(network), weights).to(examples.device)
+            return Rate(_looked_at(run, examples) * self._example(module, examples, "test"))
         once, step = self._steps(run, weights, examples)
         evaluation, tests = self._evaluations(run, weights, examples)
         return Rate(step, evaluation, once + tests)
@@ -122,3 +127,11 @@ class Calibration:
 
         evaluate(network, some(examples.chunks(part)), examples.data.classes)
         return (time.perf_counter() - begun) / seen
+
+
+def _looked_at(measure: Measure, examples: Loader) -> int:
+    """How many examples there are at each point of a measure."""
+    train, test = examples.published
+    data, renewed = measure.data, measure.what.args.get("batchnorm") == "recompute"
+    limited = (train - data.validation if data.train_limit is None else data.train_limit) * renewed
+    return limited + (test if data.eval_limit is None else min(test, data.eval_limit))

@@ -9,7 +9,7 @@ import torch
 
 from lt_sweeps.execution.values import Values
 from lt_sweeps.experiment import Experiment
-from lt_sweeps.graph import Train, topological
+from lt_sweeps.graph import Work, topological
 from lt_sweeps.specs import Data
 from lt_sweeps.store.store import Store
 
@@ -24,14 +24,14 @@ class Checks:
 
     def given(self) -> None:
         """Whether files that cells begin with are there and fit. Raises Mistake."""
-        for node in topological(run for cell in self._experiments for run in cell.levels):
+        for node in topological(run for cell in self._experiments for run in cell.roots):
             self._values.check(node)
 
-    def data(self, runs: Iterable[Train]) -> None:
-        """Whether the data of these trainings is what its configuration says. Raises Mistake."""
+    def data(self, runs: Iterable[Work]) -> None:
+        """Whether the data of these is what its configuration says. Raises Mistake."""
         wanted = set(runs)
         for experiment in self._experiments:
-            for data in {run.data for run in experiment.levels if run in wanted} - self._read:
+            for data in {run.data for run in experiment.roots if run in wanted} - self._read:
                 self._values.require(data, experiment.published)
                 self._read.add(data)
         self._values.examples.cache_clear()  # whoever trains reads it again, perhaps onto a GPU

@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from lt_sweeps.execution.plan import Job, Plan
+from lt_sweeps.execution.plan import Plan
 from lt_sweeps.execution.rates import evaluations
-from lt_sweeps.graph import At, Mask, Prune, Train, sources, topological
+from lt_sweeps.graph import At, Mask, Measure, Prune, Train, sources, topological
 from lt_sweeps.keys import Node
 from lt_sweeps.store.store import Store
 
@@ -96,6 +96,9 @@ def written(
     running: list[int] = []
     for job in plan.jobs:
         run = job.run
+        if isinstance(run, Measure):
+            disk.records += _measured(run, machine)
+            continue
         form, live = layout(run), kept(run.ticket.mask)
         state = form.state(live)
         disk.snapshots += state * len(job.snapshots)
@@ -104,7 +107,7 @@ def written(
             disk.records += len(job.snapshots) * _record(At(run, step), {"step": step}, ["state"], machine)
         if job.replay_to is None:
             disk.weights += state
-            disk.records += _trained(job, machine)
+            disk.records += _trained(run, evaluations(job), machine)
             if run.ticket.mask not in there and not isinstance(run.ticket.mask, Prune):
                 there.add(run.ticket.mask)
                 disk.masks += form.mask(live)
@@ -124,10 +127,11 @@ def written(
 def _prunings(plan: Plan) -> dict[Prune, Train]:
     """Every mask to be pruned for the jobs, and a training that needs it."""
     found: dict[Prune, Train] = {}
-    for job in plan.jobs:
-        for node in topological([job.run.ticket.mask], stop=lambda node: isinstance(node, Train) or node in found):
-            if isinstance(node, Prune) and node not in found:
-                found[node] = job.run
+    for run in (job.run for job in plan.jobs):
+        if isinstance(run, Train):
+            for node in topological([run.ticket.mask], stop=lambda node: isinstance(node, Train) or node in found):
+                if isinstance(node, Prune) and node not in found:
+                    found[node] = run
     return found
 
 
@@ -135,18 +139,26 @@ def _ticket(run: Train, form: Layout, live: Mapping[str, int]) -> int:
     return (form.state(live) if run.ticket.fill is None else form.whole) + form.mask(live) + CARD
 
 
-def _trained(job: Job, machine: Mapping[str, Any]) -> int:
+def _trained(run: Train, evaluated: int, machine: Mapping[str, Any]) -> int:
     """Bytes of a training's record, a line for every evaluation, and of its timing."""
-    row: dict[str, Any] = {"step": job.run.recipe.steps, "train_loss": 0.123456, "digest": SHORT}
+    row: dict[str, Any] = {"step": run.recipe.steps, "train_loss": 0.123456, "digest": SHORT}
     ended = {"test_loss": 0.123456, "test_accuracy": 98.7654}
     result: dict[str, Any] = {"status": "done", "kept": 10**5, "total": 10**5, "excluded": 0, "steps": row["step"]}
     result |= {"end": ended, "history": [row]}
-    if job.run.data.validation:
+    if run.data.validation:
         row |= {"val_loss": 0.123456, "val_accuracy": 98.7654}
         result["early_stop"] = {"step": row["step"], "val_loss": 0.123456, "val_accuracy": 98.7654, **ended}
     per_row = len(json.dumps({"result": {"history": [row]}}, indent=1)) - len(json.dumps({"result": {}}, indent=1)) - 18
     timing = len(json.dumps({"seconds": 123.456}))
-    return _record(job.run, result, ["end", "mask"], machine) + per_row * (evaluations(job) - 1) + timing
+    return _record(run, result, ["end", "mask"], machine) + per_row * (evaluated - 1) + timing
+
+
+def _measured(measure: Measure, machine: Mapping[str, Any]) -> int:
+    """Bytes of a measure's record, a number or two for every point, and of its timing."""
+    table = {"status": "done", "alpha": [0.123456] * measure.points, "test_error": [12.3456] * measure.points}
+    return _record(measure, {**table, "barrier": 12.3456, "midpoint": 12.3456}, [], machine) + len(
+        json.dumps({"seconds": 123.456})
+    )
 
 
 def _record(node: Node, result: Mapping[str, Any], blobs: Iterable[str], machine: Mapping[str, Any]) -> int:

@@ -10,7 +10,7 @@ from lt_sweeps.execution.chains import chains
 from lt_sweeps.execution.plan import Job, Plan
 from lt_sweeps.execution.rates import Kinds, Rate
 from lt_sweeps.execution.reporter import duration
-from lt_sweeps.graph import Train, topological
+from lt_sweeps.graph import Work, topological
 from lt_sweeps.keys import Node
 
 
@@ -48,13 +48,13 @@ def estimate(plan: Plan, rates: Mapping[str, Rate], slots: int, kind: Kinds | No
 
 def schedule(jobs: Iterable[Job], seconds: Callable[[Job], float], slots: int) -> float:
     """When the last job is done, if each free one of `slots` workers takes the ready job that holds up the most."""
-    of: dict[Train, list[Job]] = {}
+    of: dict[Work, list[Job]] = {}
     for job in jobs:
         of.setdefault(job.run, []).append(job)
     holds_up = chains([job for some in of.values() for job in some], seconds)
     parents, open_ = _waiting(of)
     ready: list[tuple[float, int, Job]] = []
-    running: list[tuple[float, int, Train]] = []
+    running: list[tuple[float, int, Work]] = []
     left = {run: len(some) for run, some in of.items()}
     now, count = 0.0, 0
 
@@ -63,7 +63,7 @@ def schedule(jobs: Iterable[Job], seconds: Callable[[Job], float], slots: int) -
         nonlocal count
         while nodes:
             node = nodes.pop()
-            if isinstance(node, Train) and node in of:
+            if isinstance(node, Work) and node in of:
                 for job in of[node]:
                     count += 1
                     heapq.heappush(ready, (-holds_up[node], count, job))
@@ -82,12 +82,12 @@ def schedule(jobs: Iterable[Job], seconds: Callable[[Job], float], slots: int) -
     return now
 
 
-def _waiting(of: Mapping[Train, list[Job]]) -> tuple[dict[Node, list[Node]], dict[Node, int]]:
+def _waiting(of: Mapping[Work, list[Job]]) -> tuple[dict[Node, list[Node]], dict[Node, int]]:
     """For each node, what is made from it and from how many others it is made itself."""
     parents: dict[Node, list[Node]] = {}
     open_: dict[Node, int] = {}
-    for node in topological(of, stop=lambda node: isinstance(node, Train) and node not in of):
-        done = isinstance(node, Train) and node not in of
+    for node in topological(of, stop=lambda node: isinstance(node, Work) and node not in of):
+        done = isinstance(node, Work) and node not in of
         children = () if done else dict.fromkeys(node.children)
         open_[node] = len(children)
         for child in children:

@@ -7,8 +7,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from lt_sweeps.experiment import Experiment
-from lt_sweeps.graph import END, At, Train, topological
+from lt_sweeps.graph import END, At, Measure, Train, Work, parents, topological, works
 from lt_sweeps.keys import Node
+from lt_sweeps.methods.measured import sibling
 from lt_sweeps.store.store import Missing, Record, Store
 
 LADDER = tuple(10**power for power in range(1, 9))  # snapshots every training keeps, on the recipe's clock
@@ -16,60 +17,72 @@ LADDER = tuple(10**power for power in range(1, 9))  # snapshots every training k
 
 @dataclass(frozen=True)
 class Job:
-    """A training to do, or, with `replay_to`, one to repeat up to a snapshot nobody had asked for."""
+    """A training or measure to do, or, with `replay_to`, a training to repeat up to a snapshot nobody had asked for."""
 
-    run: Train
-    snapshots: frozenset[int]
+    run: Work
+    snapshots: frozenset[int] = frozenset()
     replay_to: int | None = None
     devices: int = 1  # that it is done on, as the first cell that asks for it says
 
     @property
+    def first(self) -> int:
+        """The step at which this begins; a measure's steps are its points."""
+        return self.run.ticket.start if isinstance(self.run, Train) else 0
+
+    @property
     def last(self) -> int:
         """The step at which this ends."""
+        if isinstance(self.run, Measure):
+            return self.run.points
         return self.run.recipe.steps if self.replay_to is None else self.replay_to
 
     @property
     def iterations(self) -> int:
         """How many steps this takes."""
-        return self.last - self.run.ticket.start
+        return self.last - self.first
 
     @property
     def leaves(self) -> list[str]:
         """The keys of the snapshots that this leaves in the store."""
-        return [At(self.run, step).key for step in sorted(self.snapshots)]
+        return [At(self.run, step).key for step in sorted(self.snapshots)] if isinstance(self.run, Train) else []
 
 
 @dataclass
 class Plan:
-    """The union of all cells' expressions, each distinct training once, parents first."""
+    """The union of all cells' expressions, each distinct training and measure once, parents first."""
 
     cells: int
     asked: int  # trainings, if every cell were run by itself
     distinct: int
     jobs: list[Job] = field(default_factory=list)
-    asks: dict[Train, int] = field(default_factory=dict)  # for each distinct training, how many cells ask for it
+    asks: dict[Work, int] = field(default_factory=dict)  # for each of them, how many cells ask for it
     shown: tuple[Train, ...] = ()  # the distinct levels of all cells
-    records: dict[Node, Record] = field(default_factory=dict)  # of trainings that are stored
+    measures: tuple[Measure, ...] = ()
+    records: dict[Node, Record] = field(default_factory=dict)  # of what is stored
     blocked: dict[Node, str] = field(default_factory=dict)  # what depends on a diverged or collapsed training
 
     @property
     def to_train(self) -> int:
         """Trainings to do, replays not counted."""
-        return sum(job.replay_to is None for job in self.jobs)
+        return sum(job.replay_to is None and isinstance(job.run, Train) for job in self.jobs)
 
-
-def trainings(experiment: Experiment) -> list[Train]:
-    """Every distinct training of a cell, shown or only on the way to what is shown."""
-    return [node for node in topological(experiment.levels) if isinstance(node, Train)]
+    @property
+    def to_measure(self) -> int:
+        """Measures to do."""
+        return sum(isinstance(job.run, Measure) for job in self.jobs)
 
 
 def make(experiments: Iterable[Experiment], store: Store) -> Plan:
     """Compare what is asked for with what is stored."""
     cells = list(experiments)
-    per_cell = [trainings(cell) for cell in cells]
+    per_cell = [works(cell.roots) for cell in cells]
     union = Counter(run for runs in per_cell for run in runs)
+    trained = {run: asks for run, asks in union.items() if isinstance(run, Train)}
     shown = dict.fromkeys(run for cell in cells for run in cell.levels)
-    plan = Plan(len(cells), union.total(), len(union), asks=dict(union), shown=tuple(shown))
+    measures = tuple(run for run in union if isinstance(run, Measure))
+    plan = Plan(
+        len(cells), sum(trained.values()), len(trained), asks=dict(union), shown=tuple(shown), measures=measures
+    )
     for run in union:
         record = stored(store, run)
         if record is not None:
@@ -77,13 +90,13 @@ def make(experiments: Iterable[Experiment], store: Store) -> Plan:
     _mark_blocked(plan, union)
     needed = _needed(plan)
     wanted = _wanted_snapshots(needed)
-    devices: dict[Train, int] = {}
+    devices: dict[Work, int] = {}
     for cell, runs in zip(cells, per_cell, strict=True):
         for run in runs:
-            devices.setdefault(run, cell.devices)
+            devices.setdefault(run, cell.devices if isinstance(run, Train) else 1)
     for node in needed:
-        if isinstance(node, Train) and node not in plan.records and node not in plan.blocked:
-            snapshots = frozenset(wanted.get(node, set())) | _ladder(node)
+        if isinstance(node, Work) and node not in plan.records and node not in plan.blocked:
+            snapshots = frozenset(wanted.get(node, set()) if isinstance(node, Train) else ()) | _ladder(node)
             plan.jobs.append(Job(node, snapshots, devices=devices[node]))
         elif isinstance(node, At) and node.run in plan.records and node.step in wanted.get(node.run, ()):
             steps = {step for step in wanted.pop(node.run) if At(node.run, step).key not in store}
@@ -92,42 +105,59 @@ def make(experiments: Iterable[Experiment], store: Store) -> Plan:
     return plan
 
 
-def before(jobs: Iterable[Job]) -> dict[Train, set[Train]]:
-    """For each training which of the others must be done before it can begin."""
+def before(jobs: Iterable[Job]) -> dict[Work, set[Work]]:
+    """For each of them which of the others must be done before it can begin."""
     runs = dict.fromkeys(job.run for job in jobs)
-
-    def sources(run: Train) -> set[Train]:
-        below = topological([run.ticket], stop=lambda node: isinstance(node, Train))
-        return {node for node in below if isinstance(node, Train) and node in runs}
-
-    return {run: sources(run) for run in runs}
+    return {run: {parent for parent in parents(run) if parent in runs} for run in runs}
 
 
-def stored(store: Store, run: Train) -> Record | None:
-    """The record of a training, if there is a valid one."""
+def stored(store: Store, run: Work) -> Record | None:
+    """The record of a training or a measure, if there is a valid one."""
     try:
         return store.get(run.key)
     except Missing:
         return None
 
 
-def _mark_blocked(plan: Plan, union: Iterable[Train]) -> None:
+def told(plan: Plan) -> str:
+    """What is asked for, what of it is there and what is to do, in one line."""
+    trained, lost = ([run for run in found if isinstance(run, Train)] for found in (plan.records, plan.blocked))
+    stored = f"{len(trained)} in the store"
+    blocked = f", {len(lost)} blocked by a collapsed or diverged parent" if lost else ""
+    replays = len(plan.jobs) - plan.to_train - plan.to_measure
+    again = f" (and {replays} to repeat up to a rewind point)" if replays else ""
+    return (
+        f"{plan.cells} cell{'s' if plan.cells != 1 else ''}: {plan.asked} trainings asked, {plan.distinct} distinct, "
+        f"{stored}{blocked}, {plan.to_train} to train{again}{_told_measures(plan)}"
+    )
+
+
+def _told_measures(plan: Plan) -> str:
+    if not plan.measures:
+        return ""
+    stored, lost = (sum(measure in found for measure in plan.measures) for found in (plan.records, plan.blocked))
+    siblings = {sibling(run) for run in plan.shown} & plan.asks.keys()
+    blocked = f", {lost} blocked" if lost else ""
+    counted = f"{len(plan.measures)} measures, {stored} in the store{blocked}, {plan.to_measure} to do"
+    return f"; {counted}" + (f" ({len(siblings)} of the trainings are siblings)" if siblings else "")
+
+
+def _mark_blocked(plan: Plan, union: Iterable[Work]) -> None:
     """`union` is children first, so one pass is enough."""
     if all(record["result"]["status"] == "done" for record in plan.records.values()):
         return
     for run in union:
-        for node in topological([run.ticket], stop=lambda node: isinstance(node, Train)):
-            if isinstance(node, Train):
-                status = plan.records[node]["result"]["status"] if node in plan.records else "done"
-                if node in plan.blocked:
-                    plan.blocked[run] = plan.blocked[node]
-                elif status != "done":
-                    plan.blocked[run] = f"its parent {status}"
+        for node in parents(run):
+            status = plan.records[node]["result"]["status"] if node in plan.records else "done"
+            if node in plan.blocked:
+                plan.blocked[run] = plan.blocked[node]
+            elif status != "done":
+                plan.blocked[run] = f"its parent {status}"
 
 
 def _needed(plan: Plan) -> list[Node]:
     """What must be there for the missing trainings, children first; nothing below what is stored."""
-    missing = [run for run in plan.shown if run not in plan.records and run not in plan.blocked]
+    missing = [run for run in (*plan.shown, *plan.measures) if run not in plan.records and run not in plan.blocked]
     return list(topological(missing, stop=lambda node: node in plan.records))
 
 
@@ -139,5 +169,7 @@ def _wanted_snapshots(needed: list[Node]) -> dict[Train, set[int]]:
     return wanted
 
 
-def _ladder(run: Train) -> frozenset[int]:
+def _ladder(run: Work) -> frozenset[int]:
+    if isinstance(run, Measure):
+        return frozenset()
     return frozenset(step for step in LADDER if run.ticket.start < step < run.recipe.steps)

@@ -21,7 +21,7 @@ from lt_sweeps.config import TrainerConfig
 from lt_sweeps.execution.channel import Channel, Message
 from lt_sweeps.execution.outcome import attempt
 from lt_sweeps.execution.plan import Job
-from lt_sweeps.graph import Train
+from lt_sweeps.graph import Work
 from lt_sweeps.wire import decoded, encoded
 
 TELL_EVERY = 0.2  # seconds between two words about one training, if nothing but its step is new
@@ -41,7 +41,7 @@ def asked(job: Job) -> Message:
 def understood(message: Message) -> Job:
     """The job of a message."""
     run = decoded(message["table"])[message["run"]]
-    assert isinstance(run, Train)
+    assert isinstance(run, Work)
     return Job(run, frozenset(message["snapshots"]), message["replay_to"], message["devices"])
 
 

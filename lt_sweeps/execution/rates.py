@@ -15,7 +15,7 @@ from statistics import median
 from typing import Any
 
 from lt_sweeps.execution.plan import Job, Plan
-from lt_sweeps.graph import Train
+from lt_sweeps.graph import Measure, Work
 from lt_sweeps.keys import canonical, digest
 from lt_sweeps.store.store import Store, write
 
@@ -24,7 +24,7 @@ NOT_SPEED = ("split_seed", "corruption", "train_limit")  # of data: which exampl
 
 @dataclass(frozen=True)
 class Rate:
-    """Seconds: of one iteration, of one evaluation, and of all else that a training takes once."""
+    """Seconds: of one iteration or point, of one evaluation, and of all else that a training takes once."""
 
     step: float
     evaluation: float = 0.0
@@ -33,11 +33,11 @@ class Rate:
     def seconds(self, job: Job) -> float:
         """What a job takes.
 
-        >>> from lt_sweeps.graph import Dense, Init, Ticket
+        >>> from lt_sweeps.graph import Dense, Init, Ticket, Train
         >>> from lt_sweeps.specs import Data, Network, Part, Recipe
         >>> net = Network(Part("net"), (1,), 2)
         >>> run = Train(Ticket(net, Init(net, 0), Dense(net)), Data(Part("d"), 2, (1,)), Recipe(50, 10, Part("sgd")))
-        >>> Rate(0.5, 3.0, 7.0).seconds(Job(run, frozenset()))
+        >>> Rate(0.5, 3.0, 7.0).seconds(Job(run))
         35.0
         """
         return self.once + self.evaluation * evaluations(job) + self.step * job.iterations
@@ -47,22 +47,30 @@ class Kinds:
     """Names what a rate belongs to: trainings of one kind go equally fast."""
 
     def __init__(self) -> None:
-        self._names: dict[tuple[int, ...], tuple[Train, str]] = {}  # by identity; the training keeps it from reuse
+        self._names: dict[tuple[int, ...], tuple[Work, str]] = {}  # by identity; the work keeps it from reuse
 
-    def __call__(self, run: Train) -> str:
-        """The name of a training's kind. The trainings of a cell share what it is made of: it is made once for each."""
-        near = (id(run.ticket.network), id(run.data), id(run.recipe), run.ticket.fill is None)
+    def __call__(self, run: Work) -> str:
+        """The name of a kind. The trainings of a cell share what it is made of: it is made once for each."""
+        if isinstance(run, Measure):
+            near: tuple[int, ...] = (id(run.of[0].network), id(run.data), id(run.what))
+        else:
+            near = (id(run.ticket.network), id(run.data), id(run.recipe), run.ticket.fill is None)
         if near not in self._names:
             self._names[near] = run, digest(described(run))
         return self._names[near][1]
 
 
-def described(run: Train) -> dict[str, Any]:
-    """What decides how fast a training goes: network, inputs, how they are made and evaluated, batch, optimizer."""
-    network, data, recipe = run.ticket.network.describe(), run.data.describe(), run.recipe
-    return {
+def described(run: Work) -> dict[str, Any]:
+    """What decides how fast it goes: network, inputs, how they are made and evaluated, batch, optimizer; or measure."""
+    network = (run.of[0] if isinstance(run, Measure) else run.ticket).network.describe()
+    told: dict[str, Any] = {
         "network": {name: value for name, value in network.items() if name != "initialiser"},
-        "data": {name: value for name, value in data.items() if name not in NOT_SPEED},
+        "data": {name: value for name, value in run.data.describe().items() if name not in NOT_SPEED},
+    }
+    if isinstance(run, Measure):
+        return told | {"measure": run.what.describe()}
+    recipe = run.recipe
+    return told | {
         "batch_size": recipe.batch_size,
         "precision": recipe.precision,
         "optimizer": recipe.optimizer.name,
@@ -73,7 +81,9 @@ def described(run: Train) -> dict[str, Any]:
 
 def evaluations(job: Job) -> int:
     """How often a job evaluates on the way: at each multiple of the cadence, and at the recipe's end."""
-    recipe, first = job.run.recipe, job.run.ticket.start
+    if isinstance(job.run, Measure):
+        return 0
+    recipe, first = job.run.recipe, job.first
     last, every = first + job.iterations, recipe.eval_every
     return last // every - first // every + (last == recipe.steps and last % every > 0)
 
@@ -88,10 +98,10 @@ def known(plan: Plan, store: Store, machine: Mapping[str, Any], kind: Kinds) -> 
     rates = {name: rate for name in kinds if (rate := _calibrated(store, name, machine)) is not None}
     took: dict[str, list[tuple[Job, float]]] = {}
     for run, record in plan.records.items():
-        if record["fingerprint"] == machine and record["result"]["status"] == "done" and isinstance(run, Train):
+        if record["fingerprint"] == machine and record["result"]["status"] == "done" and isinstance(run, Work):
             seconds = store.load_timing(run.key).get("seconds")
             if seconds is not None:
-                took.setdefault(kind(run), []).append((Job(run, frozenset()), seconds))
+                took.setdefault(kind(run), []).append((Job(run), seconds))
     for name, finished in took.items():
         rate = rates.get(name, Rate(1.0))
         by = median(seconds / rate.seconds(job) for job, seconds in finished)
@@ -99,13 +109,13 @@ def known(plan: Plan, store: Store, machine: Mapping[str, Any], kind: Kinds) -> 
     return rates
 
 
-def missing(plan: Plan, rates: Iterable[str], kind: Kinds) -> list[Train]:
-    """One training of each kind that is to be done and that nobody knows the rate of."""
+def missing(plan: Plan, rates: Iterable[str], kind: Kinds) -> list[Work]:
+    """One training or measure of each kind that is to be done and that nobody knows the rate of."""
     there = {*rates}
     return list({name: job.run for job in plan.jobs if (name := kind(job.run)) not in there}.values())
 
 
-def keep(store: Store, run: Train, machine: Mapping[str, Any], rate: Rate) -> None:
+def keep(store: Store, run: Work, machine: Mapping[str, Any], rate: Rate) -> None:
     """Write a measured rate down, for later plans."""
     told = {"kind": described(run), "machine": dict(machine), "seconds": asdict(rate)}
     write(_path(store, digest(described(run)), machine), json.dumps(told, indent=1).encode())

@@ -10,7 +10,7 @@ from typing import TextIO
 from lt_sweeps.execution.chains import chains
 from lt_sweeps.execution.plan import Job
 from lt_sweeps.execution.watcher import History
-from lt_sweeps.graph import Train
+from lt_sweeps.graph import Measure, Work
 from lt_sweeps.output import printable
 from lt_sweeps.store.store import Record
 
@@ -22,20 +22,20 @@ ESTIMATE_EVERY = 2.0
 class Reporter:
     """Tells what is running, its level, step and accuracy, and the time that is left."""
 
-    def __init__(self, names: Mapping[Train, str], out: TextIO | None = None) -> None:
+    def __init__(self, names: Mapping[Work, str], out: TextIO | None = None) -> None:
         self._names = names
         self._out = out or sys.stdout
         self._live = self._out.isatty()
-        self._jobs: dict[Train, Job] = {}  # not done yet
+        self._jobs: dict[Work, Job] = {}  # not done yet
         self._done = 0
-        self._running: dict[Train, tuple[float, int | None, int]] = {}  # since when, from which step, at which
-        self._rates: dict[str, list[float]] = {}  # per network: iterations, seconds
+        self._running: dict[Work, tuple[float, int | None, int]] = {}  # since when, from which step, at which
+        self._rates: dict[str, list[float]] = {}  # per pace: iterations, seconds
         self._shown = 0.0
         self._estimate = -ESTIMATE_EVERY, ""
 
-    def name(self, run: Train) -> str:
-        """The cell and level that show a training, or what it is."""
-        return self._names.get(run) or f"{run.ticket.network.build.name} level {run.level} (on the way)"
+    def name(self, run: Work) -> str:
+        """The cell and level that show a training or a measure, or what it is."""
+        return self._names.get(run) or called(run)
 
     def say(self, line: str) -> None:
         """A line that stays."""
@@ -50,7 +50,7 @@ class Reporter:
     def begin(self, job: Job) -> None:
         """This one begins."""
         now = time.monotonic()
-        self._running[job.run] = now, None, job.run.ticket.start
+        self._running[job.run] = now, None, job.first
         if len(self._running) == 1:
             self._shown = now if not self._live else 0.0
 
@@ -65,7 +65,8 @@ class Reporter:
         accuracy = history[-1].get("val_accuracy") if history else None
         told = "" if accuracy is None else f"  validation {accuracy:.2f} %"
         beside = f"  and {len(self._running) - 1} more" if len(self._running) > 1 else ""
-        line = f"{self._head(job, 1)}  step {step:,}/{job.last:,}{told}{beside}{self._left()}"
+        unit = "point" if isinstance(job.run, Measure) else "step"
+        line = f"{self._head(job, 1)}  {unit} {step:,}/{job.last:,}{told}{beside}{self._left()}"
         if self._live:
             self._out.write("\r\x1b[2K" + line[:160])
             self._out.flush()
@@ -83,7 +84,7 @@ class Reporter:
         self._jobs.pop(job.run, None)
         self._done += 1
         if seconds is not None:
-            rate = self._rates.setdefault(job.run.ticket.network.build.name, [0.0, 0.0])
+            rate = self._rates.setdefault(_pace(job.run), [0.0, 0.0])
             rate[0] += job.iterations
             rate[1] += seconds
         self._estimate = -ESTIMATE_EVERY, ""
@@ -92,6 +93,10 @@ class Reporter:
             self.say(f"{self._head(job)}  replayed to step {job.replay_to:,}  {took.strip()}")
             return
         result = record["result"]
+        if isinstance(job.run, Measure):
+            found = result[job.run.what.name]
+            self.say(f"{self._head(job)}  {found:6.2f} points  {took}{self._left()}")
+            return
         if result["status"] != "done":
             at, emptied = result.get("diverged_at"), ", ".join(result.get("emptied", []))
             why = f"{emptied} empty" if at is None else f"at step {at:,}"
@@ -114,7 +119,7 @@ class Reporter:
         known = {name: seconds / max(1.0, steps) for name, (steps, seconds) in self._rates.items()}
         for run, (since, first, step) in self._running.items():
             if first is not None and step > first:
-                known.setdefault(run.ticket.network.build.name, (now - since) / (step - first))
+                known.setdefault(_pace(run), (now - since) / (step - first))
         seconds = self._seconds(known) if known else 0.0
         self._estimate = now, f"  {duration(seconds)} left" if seconds >= 1 else ""
         return self._estimate[1]
@@ -123,12 +128,26 @@ class Reporter:
         usual = sum(known.values()) / len(known)
 
         def cost(job: Job) -> float:
-            begun = self._running[job.run][2] if job.run in self._running else job.run.ticket.start
-            return max(0, job.last - begun) * known.get(job.run.ticket.network.build.name, usual)
+            begun = self._running[job.run][2] if job.run in self._running else job.first
+            return max(0, job.last - begun) * known.get(_pace(job.run), usual)
 
         jobs = self._jobs.values()
         longest = max(chains(jobs, cost).values(), default=0.0)
         return max(longest, sum(map(cost, jobs)) / max(1, len(self._running)))
+
+
+def called(run: Work) -> str:
+    """What no cell shows is called."""
+    if isinstance(run, Measure):
+        return _pace(run)
+    return f"{run.ticket.network.build.name} level {run.level} (on the way)"
+
+
+def _pace(run: Work) -> str:
+    """What goes about equally fast."""
+    if isinstance(run, Measure):
+        return f"{run.what.name} of {run.of[0].network.build.name}"
+    return run.ticket.network.build.name
 
 
 def duration(seconds: float) -> str:

@@ -1,4 +1,4 @@
-"""A plan executed: each missing training once, after what it needs, by whatever crew there is.
+"""A plan executed: each missing training and measure once, after what it needs, by whatever crew there is.
 
 The order, the number of workers and other processes that share the store change nothing in what is stored. A
 training is begun under its lease; one that somebody else is at is waited for, and adopted.
@@ -24,7 +24,7 @@ from lt_sweeps.execution.reporter import Reporter
 from lt_sweeps.execution.slots import slots
 from lt_sweeps.execution.watcher import History, Watcher
 from lt_sweeps.experiment import Experiment
-from lt_sweeps.graph import Train, topological
+from lt_sweeps.graph import Work, topological
 from lt_sweeps.keys import Node
 from lt_sweeps.store.lease import Leases
 from lt_sweeps.store.store import Record, Store
@@ -88,9 +88,9 @@ class _Work:
         self._reporter, self._watchers, self._folder, self._patience = reporter, watchers, folder, patience
         self._checks = Checks(experiments, store, data_dir)
         self._failed: dict[Node, str] = {}
-        self._jobs: dict[Train, Job] = {}  # all that is not done
-        self._running: dict[Train, Job] = {}
-        self._alone: set[Train] = set()  # what had too little memory beside others
+        self._jobs: dict[Work, Job] = {}  # all that is not done
+        self._running: dict[Work, Job] = {}
+        self._alone: set[Work] = set()  # what had too little memory beside others
 
     def done(self) -> dict[Node, str]:
         """Plan and work until nothing is left, or nothing but what others are at."""

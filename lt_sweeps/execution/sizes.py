@@ -8,11 +8,11 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from lt_sweeps.allocation import counts
+from lt_sweeps.allocation import allotted, counts
 from lt_sweeps.execution.disk import WIDTH, Layout
 from lt_sweeps.graph import Dense, Fit, Given, Mask, Prune, Shuffle, Train, topological
 from lt_sweeps.layers import skeleton
-from lt_sweeps.masks import dense
+from lt_sweeps.masks import dense, prunable
 from lt_sweeps.specs import Network, Part
 from lt_sweeps.training import optim
 from lt_sweeps.training.progress import optimizer_state
@@ -41,6 +41,7 @@ class Sizes:
         self._layouts: dict[tuple[int, ...], tuple[Train, Layout]] = {}
         self._layout = lru_cache(maxsize=None)(_layout)
         self._pruned = lru_cache(maxsize=None)(_pruned)  # seeds differ in their masks, never in their counts
+        self._allotted = lru_cache(maxsize=None)(_allotted)
         self._whole = lru_cache(maxsize=None)(_whole)
 
     def layout(self, run: Train) -> Layout:
@@ -68,9 +69,13 @@ class Sizes:
                 return self._given[content]
             case Fit(mask=other, to=to):
                 return {name: self._kept[other].get(name, n) for name, n in self._kept[to].items()}
+            case Prune(parent=parent, fraction=fraction, times=times, allocation=Part() as allocation):
+                return self._allotted(mask.scores.at.network, self._before(parent), fraction, times, allocation)
             case Prune(parent=parent, fraction=fraction, groups=groups, factors=factors, times=times):
-                before: Parent = tuple(sorted(self._kept[parent].items()))
-                return self._pruned(before, fraction, groups, tuple(factors.items()), times)
+                return self._pruned(self._before(parent), fraction, groups, tuple(factors.items()), times)
+
+    def _before(self, parent: Mask) -> Parent:
+        return tuple(sorted(self._kept[parent].items()))
 
 
 def _whole(network: Network, exclude: tuple[str, ...]) -> Counts:
@@ -89,6 +94,13 @@ def _pruned(before: Parent, fraction: float, groups: str, factors: tuple[tuple[s
             after[name] = (seen * keep // together if together else 0) - given
             given += after[name]
     return after
+
+
+def _allotted(network: Network, before: Parent, fraction: float, times: int, allocation: Part) -> Counts:
+    there = dict(before)
+    ((_, keep),) = counts({name: torch.tensor(n) for name, n in before}, fraction, "global", {}, times)
+    shapes = {name: tuple(weight.shape) for name, weight in prunable(skeleton(network)).items()}
+    return {name: n for (name,), n in allotted(shapes, there, keep, allocation)}
 
 
 def _layout(network: Network, optimizer: Part, double: bool) -> Layout:

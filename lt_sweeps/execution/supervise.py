@@ -22,7 +22,7 @@ from lt_sweeps.execution.plan import Job
 from lt_sweeps.execution.reporter import Reporter
 from lt_sweeps.execution.watcher import Watcher
 from lt_sweeps.experiment import Experiment
-from lt_sweeps.graph import At, Train, topological
+from lt_sweeps.graph import Work, parents, topological
 from lt_sweeps.keys import Node
 from lt_sweeps.store.lease import Holder, Leases
 from lt_sweeps.store.store import Record, Store
@@ -69,19 +69,19 @@ class _Work:
     ) -> None:
         self._folder, self._experiments, self._store, self._watchers = folder, experiments, store, watchers
         self.failed: dict[Node, str] = {}
-        self._begun: set[Train] = set()
+        self._begun: set[Work] = set()
         self._plan()
 
     def _plan(self) -> None:
         planned = planning.make(self._experiments, self._store).jobs
         self.jobs = [job for job in planned if not any(node in self.failed for node in topological([job.run]))]
-        self._parents = {job.run: _parents(job.run) for job in self.jobs}
+        self._parents = {job.run: parents(job.run) for job in self.jobs}
 
     def ready(self) -> list[Job]:
         """The jobs whose parents are there."""
         return [job for job in self.jobs if all(self._is_done(parent) for parent in self._parents[job.run])]
 
-    def _is_done(self, run: Train) -> bool:
+    def _is_done(self, run: Work) -> bool:
         record = planning.stored(self._store, run)
         return record is not None and record["result"]["status"] == "done"
 
@@ -125,7 +125,7 @@ class _Work:
 
     def _outcome(self, job: Job) -> tuple[bool, Record | None]:
         if job.replay_to is not None:
-            return At(job.run, job.replay_to).key in self._store, None
+            return all(key in self._store for key in job.leaves), None
         record = planning.stored(self._store, job.run)
         return record is not None, record
 
@@ -134,11 +134,6 @@ class _Work:
         seconds = self._store.load_timing(job.run.key).get("seconds")
         for watcher in self._watchers:
             watcher.finish(job, record, None if record is None else seconds)
-
-
-def _parents(run: Train) -> list[Train]:
-    found = topological([run.ticket], stop=lambda node: isinstance(node, Train))
-    return [node for node in found if isinstance(node, Train)]
 
 
 class _Crew:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -17,10 +17,12 @@ from lt_sweeps.graph import (
     END,
     At,
     Dense,
+    Fill,
     Fit,
     Given,
     Init,
     Mask,
+    Measure,
     Pretrained,
     Prune,
     Score,
@@ -33,7 +35,8 @@ from lt_sweeps.graph import (
 )
 from lt_sweeps.keys import Node
 from lt_sweeps.masks import State
-from lt_sweeps.networks.build import build, initial
+from lt_sweeps.measures.ends import Ends, Table
+from lt_sweeps.networks.build import build, holding, initial
 from lt_sweeps.randomness import rng
 from lt_sweeps.registry import load
 from lt_sweeps.scores.probe import Probe, Scores
@@ -52,7 +55,7 @@ class Values:
         self._workers = workers
         self.examples = lru_cache(maxsize=2)(self._examples)
         self.dense = lru_cache(maxsize=8)(self._dense)
-        self.layers = lru_cache(maxsize=8)(self._layers)
+        self.shapes = lru_cache(maxsize=8)(self._shapes)
 
     def _examples(self, data: Data) -> Loader:
         return loader(data, self.data_dir, self.device, self._workers)
@@ -70,8 +73,8 @@ class Values:
     def _dense(self, network: Network, exclude: tuple[str, ...]) -> tuple[masks.Mask, int]:
         return masks.dense(build(network), exclude)
 
-    def _layers(self, network: Network) -> list[str]:
-        return list(masks.prunable(build(network)))
+    def _shapes(self, network: Network) -> dict[str, tuple[int, ...]]:
+        return {name: tuple(weight.shape) for name, weight in masks.prunable(build(network)).items()}
 
     def commit(
         self, node: Node, result: Mapping[str, Any], blobs: Mapping[str, bytes], ahead: Mapping[str, str] | None = None
@@ -97,6 +100,12 @@ class Values:
                     self.mask(mask), self.weights(ref), self.weights(end), generator, **treatment.args
                 )
                 return treated
+            case Fill(fill=part, mask=mask, ref=ref, end=end, seed=seed):
+                fill = load("fill", part.name)
+                filled: State = fill(
+                    self.mask(mask), self.weights(ref), self.weights(end), rng(seed, "fill"), **part.args
+                )
+                return filled
 
     def _at(self, node: At) -> State:
         holder, name = (node.run, "end") if node.step == END else (node, "state")
@@ -126,7 +135,7 @@ class Values:
             case Given(content=content):
                 return decode_mask(self.store.content(content))
             case Fit(mask=mask, to=to):
-                return masks.fitted(self.mask(mask), self.mask(to), self.layers(to.network))
+                return masks.fitted(self.mask(mask), self.mask(to), self.shapes(to.network))
             case Prune():
                 try:
                     return decode_mask(self.store.content(self.store.get(node.key)["blobs"]["mask"]))
@@ -134,17 +143,31 @@ class Values:
                     return self._prune(node)
 
     def _prune(self, node: Prune) -> masks.Mask:
-        parent, scores = self.mask(node.parent), self.scores(node.scores)
-        generator = rng(node.ties, "ties")
-        mask = allocation.allocate(scores, parent, node.fraction, node.groups, node.factors, node.times, generator)
+        parent, generator = self.mask(node.parent), rng(node.ties, "ties")
+        wanted, mask = self._wanted(node, parent), parent
+        for done in range(node.rounds):
+            scores = self.scores(node.scores, mask, done)
+            if node.invert:
+                scores = allocation.inverted(scores)
+            before = parent if node.revive else mask
+            left = allocation.on_the_way(wanted, parent, done + 1, node.rounds)
+            mask = allocation.allocate(scores, before, left, generator)
         result = {
             "kept": masks.kept(mask),
             "total": masks.total(mask),
-            "eligible": allocation.eligible(scores, parent),
+            "eligible": allocation.eligible(scores, before),
             "emptied": masks.emptied(mask),
         }
         self.commit(node, result, {"mask": encode_mask(mask)})
         return mask
+
+    def _wanted(self, node: Prune, parent: masks.Mask) -> allocation.Counts:
+        """How many weights each group keeps, or each layer, where an allocation says its share."""
+        if node.allocation is None:
+            return allocation.counts(parent, node.fraction, node.groups, node.factors, node.times)
+        ((_, keep),) = allocation.counts(parent, node.fraction, "global", {}, node.times)
+        there = {name: int(ones.sum()) for name, ones in parent.items()}
+        return allocation.allotted(self.shapes(node.scores.at.network), there, keep, node.allocation)
 
     def excluded(self, node: Mask) -> int:
         """How many weights of linear and convolution layers are never pruned."""
@@ -158,7 +181,7 @@ class Values:
             if isinstance(node, Given | Pretrained):
                 self.store.content(node.content)
             if isinstance(node, Fit):
-                masks.fitted(self.mask(whole(node.mask) or node.mask), self.mask(node.to), self.layers(node.to.network))
+                masks.fitted(self.mask(whole(node.mask) or node.mask), self.mask(node.to), self.shapes(node.to.network))
         except Missing:
             what = "the files of ticket= or mask_from= have changed since: the same command reads them again"
             raise Mistake(what) from None
@@ -167,23 +190,48 @@ class Values:
 
     # -------------------------------------------------------------------------------- scores
 
-    def scores(self, node: Score) -> Scores:
-        """A score for each prunable weight, higher = keep; computed anew each time."""
+    def scores(self, node: Score, mask: masks.Mask | None = None, done: int = 0) -> Scores:
+        """A score for each prunable weight, higher = keep; computed anew each time.
+
+        After so many rounds of pruning that are `done`, `mask` is what is left of the ticket's.
+        """
         ticket = node.at
-        mask = self.mask(ticket.mask)
+        weights = self.weights(ticket.weights)
+        if mask is None:
+            mask = self.mask(ticket.mask)
         probe = Probe(
-            weights=masks.effective(self.weights(ticket.weights), mask, self.fill(ticket)),
+            weights=masks.effective(weights, mask, self.fill(ticket)),
+            unmasked=weights,
             mask=mask,
             ref=None if node.ref is None else self.weights(node.ref),
-            generator=rng(node.seed, "score"),
+            generator=rng(node.seed, "score", *[done][:done]),
             make_network=lambda: build(ticket.network),
             make_examples=lambda: self._all_examples(node.data),
+            shape=ticket.network.shape,
         )
         scores: Scores = load("criterion", node.criterion.name)(probe, **node.criterion.args)
         wrong = [name for name in mask if name not in scores or scores[name].shape != mask[name].shape]
         if wrong:
             raise ValueError(f"criterion {node.criterion.name} gave no score of the right shape for {wrong[0]}")
         return scores
+
+    # ------------------------------------------------------------------------------ measures
+
+    def table(self, node: Measure, tell: Callable[[int], None] = lambda point: None) -> Table:
+        """What a measure finds; `tell` hears how many points are done."""
+        module = build(node.of[0].network).to(self.device)
+        ends = Ends(
+            weights=tuple(
+                masks.effective(self.weights(one.weights), self.mask(one.mask), self.fill(one)) for one in node.of
+            ),
+            masks=tuple(self.mask(one.mask) for one in node.of),
+            classes=node.data.classes,
+            network=lambda state: holding(module, state),
+            examples=self.examples(node.data).chunks,
+            tell=tell,
+        )
+        found: Table = load("measure", node.what.name)(ends, **node.what.args)
+        return found
 
     def _all_examples(self, data: Data | None) -> tuple[Tensor, Tensor]:
         if data is None:

@@ -1,7 +1,8 @@
-"""What does jobs on a device, or on several: a training from realised values to its commit, or a replay."""
+"""What does jobs on a device, or on several: a training or a measure, from realised values to its commit; a replay."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,11 +18,12 @@ from lt_sweeps.execution.outcome import Disagreement
 from lt_sweeps.execution.plan import Job
 from lt_sweeps.execution.slots import cores
 from lt_sweeps.execution.values import Values
-from lt_sweeps.graph import At, Train, sources, topological
+from lt_sweeps.graph import At, Measure, Train, Work, sources, topological
 from lt_sweeps.store.formats import foretold
 from lt_sweeps.store.store import Missing, Record, Store
 from lt_sweeps.store.tensors import encode_mask, encode_masked
 from lt_sweeps.training.fit import Hardware, Trained, fit
+from lt_sweeps.training.leaving import Left
 from lt_sweeps.training.progress import Progress, decode_progress, encode_progress
 from lt_sweeps.training.ranks import join
 from lt_sweeps.training.recorder import Tell
@@ -69,9 +71,11 @@ class Worker:
             torch.cuda.empty_cache()
 
     def _do(self, job: Job, on_step: Tell) -> Record | None:
+        if isinstance(job.run, Measure):
+            return self._measure(job.run, on_step)
         self._mention_mixing(job.run)
         if job.replay_to is not None:
-            self._replay(job, on_step)
+            self._replay(job, job.run, on_step)
             return None
         run, ticket = job.run, job.run.ticket
         mask = self.values.mask(ticket.mask)
@@ -91,16 +95,29 @@ class Worker:
             self._resumed(run, made_from),
             checkpoint=lambda progress: self.store.save_work(run.key, encode_progress(progress, made_from)),
         )
-        if self._made_from(run) != made_from:  # another process put other content in the place of a parent
-            self.store.drop_work(run.key)
-            raise Missing(run.key)
+        self._require_made_from(run, made_from)
         self.store.save_timing(run.key, {"seconds": round(trained.seconds, 3)})
         record = self._commit_trained(run, trained, mask, counts)  # last: a kill before it loses nothing for good
         self.store.drop_work(run.key)
         return record
 
+    def _measure(self, measure: Measure, on_step: Tell) -> Record:
+        """One rank does it; an interruption loses the points that were done."""
+
+        def tell(point: int) -> None:
+            if self.leave():
+                raise Left(point)
+            on_step(point, ())
+
+        began, made_from = time.monotonic(), self._made_from(measure)
+        table = self.values.table(measure, tell)
+        self._require_made_from(measure, made_from)
+        self.store.save_timing(measure.key, {"seconds": round(time.monotonic() - began, 3)})
+        return self.values.commit(measure, {"status": "done", **table}, {})
+
     def _fit(self, job: Job, mask: masks.Mask, on_step: Tell, progress: Progress | None = None, **more: Any) -> Trained:
         """Train a job's ticket, with its values realised."""
+        assert isinstance(job.run, Train)
         weights, fill = self.values.weights(job.run.ticket.weights), self.values.fill(job.run.ticket)
         group.begin(self.ranks, weights, mask, fill, progress)
         return self._train(job, weights, mask, fill, progress, keep=self.store.put, tell=on_step, **more)
@@ -115,10 +132,12 @@ class Worker:
         **more: Any,
     ) -> Trained:
         """What every rank does."""
+        run = job.run
+        assert isinstance(run, Train)
         given = {"progress": progress, "until": job.replay_to, "snapshots": job.snapshots, "leave": self.leave, **more}
         return group.together(
             self.ranks,
-            lambda: fit(job.run, weights, mask, fill, self.values.examples(job.run.data), self.hardware, **given),
+            lambda: fit(run, weights, mask, fill, self.values.examples(run.data), self.hardware, **given),
         )
 
     def _commit_trained(self, run: Train, trained: Trained, mask: masks.Mask, counts: dict[str, int]) -> Record:
@@ -150,9 +169,15 @@ class Worker:
         for step, blob in sorted(progress.snapshots.items()):
             self.values.commit(At(run, step), {"step": step}, {"state": self.store.content(blob)}, ahead)
 
-    def _made_from(self, run: Train) -> dict[str, Any]:
+    def _made_from(self, run: Work) -> dict[str, Any]:
         """What a checkpoint may only be continued with: this fingerprint, and these contents of its sources."""
         return {**self.fingerprint, "sources": {key: self.store.identity(key) for key in sources(run)}}
+
+    def _require_made_from(self, run: Work, made_from: dict[str, Any]) -> None:
+        """Raise Missing where another process has put other content in the place of a parent meanwhile."""
+        if self._made_from(run) != made_from:
+            self.store.drop_work(run.key)
+            raise Missing(run.key)
 
     def _resumed(self, run: Train, made_from: dict[str, Any]) -> Progress | None:
         content = self.store.load_work(run.key)
@@ -175,9 +200,9 @@ class Worker:
             return False
         return True
 
-    def _replay(self, job: Job, on_step: Tell) -> None:
+    def _replay(self, job: Job, run: Train, on_step: Tell) -> None:
         """Train again up to a snapshot, and hold every evaluation on the way against the stored run."""
-        run, record = job.run, self.store.get(job.run.key)
+        record = self.store.get(run.key)
         if record["fingerprint"] != self.fingerprint:
             raise Disagreement("it was computed on another machine or library")
         trained = self._fit(job, self.values.mask(run.ticket.mask), on_step)

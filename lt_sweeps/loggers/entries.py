@@ -22,14 +22,16 @@ FIGURES = ("test_accuracy", "val_accuracy", "early_stop_step", "early_stop_test_
 def about(described: Mapping[str, Any], experiment: Experiment, sweep: str, columns: Sequence[str]) -> About:
     """A cell's run. `described` is the cell as in cells.json, `columns` are the overrides in which cells differ.
 
-    Its id does not depend on the number of levels, unless cells differ in it: a sweep that is extended by a level goes
-    on in the same runs. Nor does it depend on the hardware.
+    Its id does not depend on the number of levels, nor on what is measured, unless cells differ in it: a sweep that is
+    extended goes on in the same runs. Nor does it depend on the hardware.
     """
     labels = experiment.labels
     words = [str(value) for name, value in labels.items() if name != "seed"]
     words += [f"{name}={experiment.swept[name]}" for name in columns if name in experiment.swept]
     identity: dict[str, Any] = copy.deepcopy(described["config"])
     del identity["trainer"], identity["budget"]["levels"]
+    if "measure" not in columns:
+        del identity["measure"]
     if "prune.levels" not in columns:
         del identity["prune"]["levels"]
     job_type = "dense" if len(experiment.levels) == 1 else "ticket" if labels["control"] == "none" else "control"
@@ -49,7 +51,10 @@ def entries(
     blocked: Mapping[Node, str],
     failed: Mapping[Node, str],
 ) -> list[list[Entry]]:
-    """Per level its evaluations, its row of results.csv, and what the store keeps of it."""
+    """Per level its evaluations, its row of results.csv, and what the store keeps of it; last what was measured of all.
+
+    Measures come late: beside their levels they would change what a run was told long before.
+    """
     rows = table.rows([experiment], records, blocked, failed)
     found: list[list[Entry]] = []
     for level, (run, row) in enumerate(zip(experiment.levels, rows, strict=True)):
@@ -60,7 +65,7 @@ def entries(
             told["network"] = run.ticket.network.describe()
             kept.append(Blobs(run.key, level, record["blobs"], told))
         found.append(kept)
-    return found
+    return [*found, [told for row in rows if (told := _measured(experiment, row))]]
 
 
 def curve(experiment: Experiment, level: int, history: Sequence[Mapping[str, Any]]) -> list[Row]:
@@ -84,6 +89,15 @@ def _level(experiment: Experiment, row: table.Row) -> Row:
         return told  # W&B would put what depends on sparsity at the sparsity it saw last
     told |= {name: row[name] for name in SHARES}
     return told | {f"level/{name}": row[name] for name in FIGURES if row[name] is not None}
+
+
+def _measured(experiment: Experiment, row: table.Row) -> Row:
+    """What was measured of a level, as far as it is there."""
+    found = {f"level/{name}": row[name] for name in experiment.measures if row[name] is not None}
+    if not found or row["sparsity"] is None:
+        return {}
+    step = sum(map(_iterations, experiment.levels))
+    return {"lth/step": step, "lth/level": row["level"], **{name: row[name] for name in SHARES}, **found}
 
 
 def _iterations(run: Train) -> int:

@@ -19,7 +19,7 @@ from lt_sweeps.execution import plan as planning
 from lt_sweeps.execution.plan import Job, Plan
 from lt_sweeps.execution.watcher import History
 from lt_sweeps.experiment import Experiment
-from lt_sweeps.graph import Train, topological
+from lt_sweeps.graph import Measure, Work, topological
 from lt_sweeps.keys import Node
 from lt_sweeps.loggers import aggregate
 from lt_sweeps.loggers.entries import curve, entries
@@ -54,7 +54,7 @@ def _losing_nothing(step: Callable[Concatenate[Journal, P], None]) -> Callable[C
 class _Cell:
     about: About
     experiment: Experiment
-    pending: set[Train]  # the levels whose outcome is not known yet
+    pending: set[Work]  # the levels and measures whose outcome is not known yet
     run: Run | None = None
     sent: list[Entry] = field(default_factory=list)
     logged: str = ""  # the digest of what a finished run was told
@@ -84,15 +84,15 @@ class Journal:
         self._logger, self._store, self._say = logger, store, say
         known = {**plan.records, **plan.blocked}
         self._cells = {
-            about.id: _Cell(about, experiment, {run for run in experiment.levels if run not in known})
+            about.id: _Cell(about, experiment, {run for run in experiment.roots if run not in known})
             for about, experiment in told
         }.values()
         self._failed: dict[Node, str] = {}
-        self._showing: dict[Train, list[_Cell]] = {}
+        self._showing: dict[Work, list[_Cell]] = {}
         for cell in self._cells:
-            for run in dict.fromkeys(cell.experiment.levels):
+            for run in dict.fromkeys(cell.experiment.roots):
                 self._showing.setdefault(run, []).append(cell)
-        self._live: dict[Train, _Live] = {}
+        self._live: dict[Work, _Live] = {}
         if logger is not None:
             self._marks = Marks(logger.folder / "logged", logger.destination)
             say(logger.before)
@@ -102,6 +102,8 @@ class Journal:
     @_losing_nothing
     def begin(self, job: Job) -> None:
         """The first cell that can show this training as it happens does."""
+        if isinstance(job.run, Measure):
+            return  # which shows nothing as it happens
         for cell in self._showing.get(job.run, []):
             self._refresh(cell)
             level = cell.experiment.levels.index(job.run)
@@ -131,8 +133,8 @@ class Journal:
         self._failed[job.run] = reason
         self._settle(job.run, ends=True)
 
-    def _settle(self, run: Train, ends: bool) -> None:
-        """The outcome of a training is known; if it `ends` the chain, so is that of all that depends on it."""
+    def _settle(self, run: Work, ends: bool) -> None:
+        """The outcome of a job is known; if it `ends` the chain, so is that of all that depends on it."""
         live = self._live.pop(run, None)
         for cell in list(self._cells) if ends else self._showing.get(run, []):
             if not cell.pending:
@@ -195,7 +197,7 @@ class Journal:
         cell.pending = {run for run in cell.pending if run.key not in self._store}
 
     def _is_failed(self, cell: _Cell) -> bool:
-        return bool(self._failed) and any(node in self._failed for node in topological(cell.experiment.levels))
+        return bool(self._failed) and any(node in self._failed for node in topological(cell.experiment.roots))
 
     def _entries(self, cell: _Cell, levels: int | None = None) -> list[Entry]:
         plan = planning.make([cell.experiment], self._store)

@@ -2,33 +2,45 @@
 
 from __future__ import annotations
 
-from lt_sweeps.graph import Train
+from lt_sweeps.graph import Train, end
 from lt_sweeps.methods.choices import Choices
 from lt_sweeps.registry import register
 
 
-@register("method", version=1)
-def imp(dense: Train, choose: Choices) -> list[Train]:
+@register("method", version=1, needs=("training",))
+def imp(find: Choices, train: Choices) -> list[Train]:
     """Train, prune a share of what is left, rewind, and again (Frankle & Carbin 2019, Strategy 1).
 
     Differs from open_lth, whose threshold removes one weight more than asked and whose fraction is taken
     of layers it never prunes.
     """
-    last, shown = dense, [dense]
-    for level in range(1, choose.levels + 1):
-        mask = choose.prune(last, last.ticket.mask, level)
-        ticket = choose.ticket(dense, last, mask, level)
-        shown.append(choose.shown(dense, last, ticket, level))
+    found, last, shown = find.dense, train.dense, [train.dense]
+    for level in range(1, train.levels + 1):
+        mask = find.prune(end(found), found.ticket.mask, level)
+        found, ticket = find.ticket(found, mask, level), train.ticket(last, mask, level)
+        shown.append(train.shown(last, ticket, level))
         last = ticket
     return shown
 
 
-@register("method", version=1)
-def one_shot(dense: Train, choose: Choices) -> list[Train]:
+@register("method", version=1, needs=("training",))
+def one_shot(find: Choices, train: Choices) -> list[Train]:
     """Prune the dense network once to the density of each level of `imp` (Frankle & Carbin 2019, appendix)."""
-    shown = [dense]
-    for level in range(1, choose.levels + 1):
-        mask = choose.prune(dense, dense.ticket.mask, level, times=level)
-        ticket = choose.ticket(dense, dense, mask, level)
-        shown.append(choose.shown(dense, dense, ticket, level))
+    shown = [train.dense]
+    for level in range(1, train.levels + 1):
+        mask = find.prune(end(find.dense), find.dense.ticket.mask, level, times=level)
+        shown.append(train.shown(train.dense, train.ticket(train.dense, mask, level), level))
+    return shown
+
+
+@register("method", version=1)
+def at_init(find: Choices, train: Choices) -> list[Train]:
+    """Prune the untrained network to the density of each level of `imp`: SNIP, GraSP, SynFlow, random and others.
+
+    The criterion is asked of the start weights, `criterion.rounds` times (Lee et al. 2019, Tanaka et al. 2020).
+    """
+    shown = [train.dense]
+    for level in range(1, train.levels + 1):
+        mask = find.prune(find.dense.ticket, find.dense.ticket.mask, level, times=level)
+        shown.append(train.shown(train.dense, train.ticket(train.dense, mask, level), level))
     return shown

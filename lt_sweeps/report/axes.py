@@ -36,6 +36,17 @@ def span(found: Sequence[Interval], accuracy: bool) -> tuple[float, float]:
     return round(max(low - pad, 0.0), 4), round(high + pad, 4)
 
 
+def above_zero(found: Sequence[Interval], line: float) -> tuple[float, float]:
+    """The y range of what is about zero or above it: with a line that is there to be compared with.
+
+    >>> above_zero([Interval(0.5, None, None, 1)], 2.0), above_zero([Interval(-1.0, None, None, 1)], 2.0)
+    ((-0.21, 3.21), (-1.28, 3.28))
+    """
+    low, high = (of([bound, *(value.mean for value in found)]) for of, bound in ((min, 0.0), (max, 1.5 * line)))
+    pad = 0.07 * (high - low)
+    return round(low - pad, 4), round(high + pad, 4)
+
+
 def x_range(at: Sequence[float]) -> list[float]:
     """The ends of a log axis, dense first."""
     first, last = log10(max(at)), log10(min(at))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import fsum
 from typing import Any
 
@@ -12,11 +12,13 @@ from lt_sweeps.report.statistics import MARGIN, Interval, interval, matching, pa
 
 Row = Mapping[str, Any]
 
+BARRIERS = ("barrier", "barrier_parent")  # columns of measures
 # Columns that are measured or tell replicates apart; every other column labels a curve.
 MEASURED = frozenset(
     {
         *("seed", "level", "status", "key", "density", "weights_remaining", "sparsity", "steps"),
         *("test_accuracy", "val_accuracy", "early_stop_step", "early_stop_test_accuracy"),
+        *BARRIERS,
     }
 )
 
@@ -31,6 +33,7 @@ class Point:
     early_stop: Mapping[int, int]  # early-stop step by seed
     unfinished: Mapping[str, int]
     to_dense: Interval | None  # paired by seed, points
+    barriers: Mapping[str, Mapping[int, float]] = field(default_factory=dict)  # by column and seed, points of error
 
     @property
     def judged(self) -> bool:
@@ -122,6 +125,7 @@ def _curve(
                 _by_seed(rows, "early_stop_step"),
                 dict(sorted(unfinished.items())),
                 paired(accuracy, dense),
+                {name: _by_seed(rows, name) for name in BARRIERS},
             )
         )
     keys = frozenset(row["key"] for row in levels.get(0, {}).values() if row.get("key"))

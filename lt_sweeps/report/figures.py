@@ -1,14 +1,15 @@
-"""The two figures of a model and data set: accuracy and early-stop step over the weights that remain."""
+"""The figures of a model and data set: accuracy, early-stop step and barriers over the weights that remain."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from lt_sweeps.report.axes import span, ticks, two_digits, x_range
+from lt_sweeps.report.axes import above_zero, span, ticks, two_digits, x_range
 from lt_sweeps.report.curves import Curve, over_seeds
 from lt_sweeps.report.styles import Style
-from lt_sweeps.report.traces import Quantity, curve_traces, dense_traces
+from lt_sweeps.report.traces import STABLE, Quantity, curve_traces, dense_traces, stability_trace
+from lt_sweeps.report.wording import accuracy, barrier, iterations
 
 INK, AXIS, GRID = "#1f2933", "#9aa1ab", "#e8eaed"
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
@@ -30,14 +31,27 @@ LEGEND = {  # below the plot, from the left edge of the figure, where a phone ha
 def accuracy_figure(found: Sequence[Curve], look: Sequence[Style]) -> dict[str, Any]:
     """Test accuracy over the weights that remain, of the curves of one model and data set."""
     when = "at early stop" if found[0].at_early_stop else "at the end"
-    return _figure(found, look, Quantity(f"Test accuracy {when} (%)", lambda point: over_seeds(point.accuracy), True))
+    return _figure(
+        found, look, Quantity(f"Test accuracy {when} (%)", lambda point: over_seeds(point.accuracy), accuracy)
+    )
 
 
 def early_stop_figure(found: Sequence[Curve], look: Sequence[Style]) -> dict[str, Any] | None:
     """The early-stop step over the weights that remain; None where no run has one."""
     if not any(point.early_stop for curve in found for point in curve.points):
         return None
-    return _figure(found, look, Quantity("Early-stop step", lambda point: over_seeds(point.early_stop), False))
+    return _figure(found, look, Quantity("Early-stop step", lambda point: over_seeds(point.early_stop), iterations))
+
+
+def barrier_figure(found: Sequence[Curve], look: Sequence[Style], column: str) -> dict[str, Any] | None:
+    """The error barriers of a column of results.csv over the weights that remain; None where there are none."""
+    if not any(point.barriers.get(column) for curve in found for point in curve.points):
+        return None
+    other = "parent" if column.endswith("_parent") else "sibling"
+    barriers = Quantity(
+        f"Error barrier to the {other} (points)", lambda point: over_seeds(point.barriers.get(column, {})), barrier
+    )
+    return _figure(found, look, barriers)
 
 
 def _near_dense(data: Sequence[Mapping[str, Any]], whole: list[float]) -> list[dict[str, Any]]:
@@ -84,8 +98,12 @@ def _figure(found: Sequence[Curve], look: Sequence[Style], quantity: Quantity) -
     shown = [[point for point in curve.points if point.remaining] for curve in found]
     at = [point.remaining for points in shown for point in points if point.remaining] or [100.0]
     means = [mean for points in shown for point in points if (mean := quantity.of(point))]
-    low, high = span(means, quantity.accuracy)
-    data = dense_traces(found, quantity, (max(at), min(at)))
+    if quantity.said is barrier:
+        low, high = above_zero(means, STABLE)
+        data = [stability_trace((max(at), min(at)))]
+    else:
+        low, high = span(means, quantity.accuracy)
+        data = dense_traces(found, quantity, (max(at), min(at)))
     for style, points in zip(look, shown, strict=True):
         data += curve_traces(style, points, quantity, low)
     axis = {"showline": True, "linecolor": AXIS, "ticks": "outside", "tickcolor": AXIS, "ticklen": 5, "zeroline": False}
@@ -120,7 +138,7 @@ def _figure(found: Sequence[Curve], look: Sequence[Style], quantity: Quantity) -
             "gridcolor": GRID,
             "nticks": 8,
             "automargin": True,
-            "tickformat": "" if quantity.accuracy else "~s",
+            "tickformat": "~s" if quantity.said is iterations else "",
         },
     }
     if quantity.accuracy and (menus := _near_dense(data, [low, high])):

@@ -8,8 +8,8 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from lt_sweeps.report.curves import Curve, Row, curves
-from lt_sweeps.report.figures import accuracy_figure, cuts_intervals, early_stop_figure
+from lt_sweeps.report.curves import BARRIERS, Curve, Row, curves
+from lt_sweeps.report.figures import accuracy_figure, barrier_figure, cuts_intervals, early_stop_figure
 from lt_sweeps.report.levels import table
 from lt_sweeps.report.statistics import MARGIN
 from lt_sweeps.report.styles import Style, styles
@@ -35,6 +35,13 @@ missing are counted in the notes and left out of every mean, which is then a mea
 STEPS = "The step of least validation loss; lower is faster."
 NO_STEPS = """No figure of the early-stop step: no finished run here held out validation examples, so none has a step of
 least validation loss."""
+BARRIER = (
+    """How far the test error rises on the line between two trained networks above the mean of its ends: between"""
+)
+COMPARED = {
+    "barrier": "each level and the same ticket trained with other data order and augmentation (its sibling).",
+    "barrier_parent": "each level and the training that its mask was pruned from, under that mask.",
+}
 MEANS = "Means over seeds, with 95 % t-intervals from two seeds on."
 CUT = "Some intervals reach beyond the figure; the table has them whole."
 CROSS = "A cross on the axis: some seed did not finish at that level."
@@ -99,9 +106,22 @@ def _place(number: int, found: Sequence[Curve], look: Sequence[Style]) -> str:
         f"<p>{NO_STEPS}</p>"
         if steps is None
         else _figure(steps, f"early-stop-{number}", f"Early-stop step of {name}", STEPS, lost),
+        *_barriers(number, found, look, lost),
         f"<h3>Every level</h3>\n{table(found, look)}\n</section>",
     ]
     return "\n".join(parts)
+
+
+def _barriers(number: int, found: Sequence[Curve], look: Sequence[Style], lost: bool) -> list[str]:
+    """Nothing, where none was measured."""
+    name = " on ".join(found[0].place)
+    figures = {column: barrier_figure(found, look, column) for column in BARRIERS}
+    parts = [
+        _figure(figure, f"{column.replace('_', '-')}-{number}", f"Error barriers of {name}", told, lost)
+        for column, figure in figures.items()
+        if figure is not None and (told := f"{BARRIER} {COMPARED[column]}")
+    ]
+    return ["<h3>Stability</h3>", *parts] if parts else []
 
 
 def _figure(figure: Mapping[str, Any], name: str, label: str, caption: str, lost: bool) -> str:

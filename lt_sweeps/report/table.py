@@ -1,4 +1,7 @@
-"""One row per cell and level, read off the store's records: the same bytes however they were computed."""
+"""One row per cell and level, read off the store's records: the same bytes however they were computed.
+
+Where measures are asked for, each has a column for the number that sums it up, and all of it stands in a second table.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lt_sweeps.experiment import Experiment
-from lt_sweeps.graph import Train
+from lt_sweeps.graph import Measure, Train
 from lt_sweeps.keys import Node
 from lt_sweeps.store.store import Record
 
@@ -38,7 +41,7 @@ def rows(
     failed: Mapping[Node, str],
 ) -> list[Row]:
     """The results of a sweep, in the order of its cells."""
-    extra = swept_columns(experiments)
+    extra, measured = swept_columns(experiments), measured_columns(experiments)
     table = []
     for cell in experiments:
         named = {name: cell.labels[name] for name in LABELS} | {name: cell.swept.get(name) for name in extra}
@@ -46,8 +49,36 @@ def rows(
             status = "failed" if run in failed else "blocked" if run in blocked else "missing"
             figures = _figures(records[run], cell) if run in records else {"status": status}
             row = named | {"seed": cell.labels["seed"], "level": level} | figures | {"key": run.key}
-            table.append({name: row.get(name) for name in (*LABELS, *extra, *FIGURES)})
+            for name, measures in cell.measures.items():
+                if (measure := measures[level]) is not None:
+                    row[name] = _table(measure, records).get(measure.what.name)
+            table.append({name: row.get(name) for name in (*LABELS, *extra, *FIGURES, *measured)})
     return table
+
+
+def measured(experiments: Sequence[Experiment], records: Mapping[Node, Record]) -> list[Row]:
+    """Every point of every measure that is there: where it is on its line, and the error there."""
+    extra = swept_columns(experiments)
+    table = []
+    for cell in experiments:
+        named = {name: cell.labels[name] for name in LABELS} | {name: cell.swept.get(name) for name in extra}
+        for name, measures in cell.measures.items():
+            for level, measure in enumerate(measures):
+                row = named | {"seed": cell.labels["seed"], "level": level, "measure": name}
+                found = {} if measure is None else _table(measure, records)
+                curves = {column: values for column, values in found.items() if isinstance(values, list)}
+                table += [row | dict(zip(curves, point, strict=True)) for point in zip(*curves.values(), strict=True)]
+    return table
+
+
+def measured_columns(experiments: Sequence[Experiment]) -> list[str]:
+    """The measures that some cell asks for."""
+    return list(dict.fromkeys(name for cell in experiments for name in cell.measures))
+
+
+def _table(measure: Measure, records: Mapping[Node, Record]) -> dict[str, Any]:
+    found: dict[str, Any] = records[measure]["result"] if measure in records else {}
+    return found
 
 
 def unusual(labels: Mapping[str, Any]) -> list[str]:

@@ -11,10 +11,11 @@ from typing import Any
 from lt_sweeps.report.curves import Curve, Point, differing
 from lt_sweeps.report.statistics import Interval, matching
 from lt_sweeps.report.styles import DASHES, Style
-from lt_sweeps.report.wording import accuracy, bounds, iterations, percent, points, seeds, statuses
+from lt_sweeps.report.wording import accuracy, bounds, percent, points, seeds, statuses
 
 GREY = "#6b7280"
 HOVER = "%{text}<extra></extra>"
+STABLE = 2.0  # points of error (Frankle et al. 2020)
 LEGEND_WIDTH = 38  # characters that fit on a phone
 
 
@@ -24,11 +25,12 @@ class Quantity:
 
     title: str
     of: Callable[[Point], Interval | None]
-    accuracy: bool  # else iterations
+    said: Callable[[Interval], str]  # the mean and half the width of its interval
 
-    def said(self, found: Interval) -> str:
-        """The mean and half the width of its interval."""
-        return accuracy(found) if self.accuracy else iterations(found)
+    @property
+    def accuracy(self) -> bool:
+        """Whether levels may match dense in it."""
+        return self.said is accuracy
 
 
 def curve_traces(style: Style, at: Sequence[Point], quantity: Quantity, bottom: float) -> list[dict[str, Any]]:
@@ -100,6 +102,21 @@ def dense_traces(found: Sequence[Curve], quantity: Quantity, ends: tuple[float, 
         }
         traces.append(trace)
     return traces
+
+
+def stability_trace(ends: tuple[float, float]) -> dict[str, Any]:
+    """The line below which two trainings count as stable."""
+    name = f"stable below {STABLE:g} points"
+    return {
+        "type": "scatter",
+        "mode": "lines",
+        "name": name,
+        "x": list(ends),
+        "y": [STABLE, STABLE],
+        "line": {"color": GREY, "width": 1.6, "dash": "dash"},
+        "text": [f"<b>{name}</b><br>Frankle et al. 2020"] * 2,
+        "hovertemplate": HOVER,
+    }
 
 
 def _hover(style: Style, point: Point, mean: Interval, quantity: Quantity) -> str:

@@ -63,6 +63,15 @@ def accuracy(found: Interval) -> str:
     return f"{found.mean:.2f} %" if found.half is None else f"{found.mean:.2f} ± {found.half:.2f} %"
 
 
+def barrier(found: Interval) -> str:
+    """A mean barrier and half the width of its interval.
+
+    >>> barrier(Interval(2.5, 2.0, 3.0, 3))
+    '2.50 ± 0.50 points of error'
+    """
+    return plain(found.mean) + ("" if found.half is None else f" ± {found.half:.2f}") + " points of error"
+
+
 def iterations(found: Interval) -> str:
     """A mean step and half the width of its interval."""
     spread = "" if found.half is None else f" ± {found.half:,.0f}"

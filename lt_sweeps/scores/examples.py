@@ -14,9 +14,11 @@ def tiny(weights: list[list[float]], ref: list[list[float]] | None = None) -> Pr
     classes, inputs = value.shape
     return Probe(
         weights={"weight": value},
+        unmasked={"weight": value},
         mask={"weight": torch.ones_like(value, dtype=torch.bool)},
         ref=None if ref is None else {"weight": torch.tensor(ref)},
         generator=torch.Generator().manual_seed(0),
         make_network=lambda: nn.Linear(inputs, classes, bias=False),
         make_examples=lambda: (torch.eye(inputs), torch.zeros(inputs, dtype=torch.long)),
+        shape=(inputs,),
     )

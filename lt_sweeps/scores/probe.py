@@ -21,16 +21,19 @@ Scores = dict[str, Tensor]
 class Probe:
     """The arguments of every criterion.
 
-    `weights` are effective; `mask` names the prunable tensors; `ref` and `examples` are there where the criterion
-    registers that it `needs` them ("ref", "data"), as is a meaningful `generator` ("seed").
+    `weights` are effective; `mask` names the prunable tensors; `unmasked` are the weights as they are where the mask is
+    taken away; `ref` and `examples` are there where the criterion registers that it `needs` them ("ref", "data"), as
+    is a meaningful `generator` ("seed").
     """
 
     weights: State
     mask: Mask
+    unmasked: State
     ref: State | None
     generator: torch.Generator
     make_network: Callable[[], nn.Module]
     make_examples: Callable[[], tuple[Tensor, Tensor]]
+    shape: tuple[int, ...]  # of one input
 
     @cached_property
     def network(self) -> nn.Module:

@@ -139,6 +139,8 @@ def _outcome(result: Mapping[str, Any]) -> str:
         words.append(f"test {best['test_accuracy']:.2f} %")
     if "steps" in result:
         words.append(f"to step {result['steps']:,}")
+    if "barrier" in result:
+        words.append(f"barrier {result['barrier']:.2f} points over {len(result['alpha'])} points")
     if "step" in result:
         words.append(f"at step {result['step']:,}")
     return ", ".join(words)
@@ -202,6 +204,8 @@ def _plain(value: Mapping[str, Any], before: str = "") -> list[str]:
     for name, inner in value.items():
         if isinstance(inner, dict) and inner.keys() == {"key"}:
             found.append(f"{before}{name}={inner['key'][:12]}")
+        elif isinstance(inner, list) and inner and all(isinstance(one, dict) and "key" in one for one in inner):
+            found.append(f"{before}{name}={','.join(one['key'][:12] for one in inner)}")
         elif isinstance(inner, dict):
             found += _plain(inner, f"{before}{name}.")
         else:

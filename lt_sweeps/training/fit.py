@@ -97,6 +97,8 @@ def fit(
         try:
             if begun.step < last:  # or it was left after its last step
                 _go_on(network, run, mask, fill, recorder, last, hardware, leaving)
+            elif not begun.history:  # a ticket that is not to be trained
+                recorder.evaluate(network.to(examples.device))
         except Diverged as stop:
             return Trained(begun, None, recorder.seconds, diverged_at=stop.step)
         network.to(examples.device)

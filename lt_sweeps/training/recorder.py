@@ -63,7 +63,7 @@ class Recorder:
         if step in self._snapshots:
             self.progress.snapshots[step] = self._keep(encode_masked(module.network.state_dict(), self.mask))
         if step % self.run.recipe.eval_every == 0 or step == self.run.recipe.steps:
-            self._evaluate(module)
+            self.evaluate(module.network, module.loss)
         elif step % LOOK_EVERY == 0:
             self._tell(step, self.progress.history)
         if module.leaving:
@@ -71,13 +71,12 @@ class Recorder:
         if step % LOOK_EVERY == 0 and step < self.run.recipe.steps and time.monotonic() >= self._due:
             self._save(copy_state(module.network), optimizer_state(optimizer))
 
-    def _evaluate(self, module: TicketModule) -> None:
-        progress, network = self.progress, module.network
-        row: dict[str, Any] = {
-            "step": progress.step,
-            "train_loss": round(module.loss, 6),
-            "digest": state_digest(network.state_dict()),
-        }
+    def evaluate(self, network: nn.Module, loss: float | None = None) -> None:
+        """Add a row of what is so now; `loss` is the mean of the training batches since the last one."""
+        progress = self.progress
+        row: dict[str, Any] = {"step": progress.step, "digest": state_digest(network.state_dict())}
+        if loss is not None:
+            row["train_loss"] = round(loss, 6)
         self._ranks.agree(f"the network after step {progress.step}", row["digest"])
         if self.examples.data.validation:
             chunks = self.examples.chunks("validation", self._ranks.share)

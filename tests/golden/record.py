@@ -11,7 +11,7 @@ import json
 from pathlib import Path
 
 from lt_sweeps import graph
-from lt_sweeps.graph import Dense, Init, Prune, Score, Shuffle, Ticket, Train, Treat, at, end
+from lt_sweeps.graph import Dense, Init, Measure, Prune, Score, Shuffle, Ticket, Train, Treat, at, end
 from lt_sweeps.keys import Node
 from lt_sweeps.registry import FOLDERS, HERE, catalogue, code_hash
 from lt_sweeps.specs import Data, Network, Part, Recipe
@@ -39,6 +39,7 @@ BEHIND = {
         "measures/accuracy.py",
         "randomness.py",
     ],
+    "Measure": ["measures/accuracy.py", "measures/ends.py", "masks.py"],
 }
 
 
@@ -62,6 +63,7 @@ def expressions() -> dict[str, Node]:
         "treated": Treat(Part("shuffle", 1), mask, at(dense, 500), end(dense).weights, 5),
         "ticket run": ticket,
         "frozen": Ticket(network, dense.ticket.weights, mask, fill=dense.ticket.weights),
+        "measure": Measure(Part("barrier", 1, {"points": 30}), (end(dense), end(ticket)), data),
     }
 
 

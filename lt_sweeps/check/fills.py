@@ -1,0 +1,42 @@
+"""The laws of a fill, which is called as a treatment is, and looks at pruned places instead."""
+
+from __future__ import annotations
+
+from lt_sweeps import registry
+from lt_sweeps.check.laws import Broken, Stages
+from lt_sweeps.check.treatments import (
+    Treatment,
+    every_tensor_keeps_its_shape,
+    given,
+    global_state_stays_as_it_was,
+    the_same_generator_gives_the_same_weights,
+    what_it_is_given_stays_as_it_was,
+)
+
+
+def fill(name: str) -> Treatment:
+    """The fill of a registered name or an import path."""
+    return Treatment(registry.load("fill", name))
+
+
+def pruned_places_hold_zero_or_what_they_began_with(fill: Treatment) -> str:
+    """So that they are frozen, and nothing that training found is kept."""
+    mask, ref, end = given()
+    after, zeros = fill(mask, ref, end), 0
+    for name, ones in mask.items():
+        found, began = after[name][~ones], ref[name][~ones]
+        if not bool(((found == 0) | (found == began)).all()):
+            raise Broken(f"{name}: a pruned place holds what is neither zero nor its value in ref")
+        zeros += int((found == 0).sum())
+    return f"{zeros} of {sum(int((~ones).sum()) for ones in mask.values())} pruned places are zero"
+
+
+STAGES: Stages[Treatment] = (
+    (every_tensor_keeps_its_shape,),
+    (the_same_generator_gives_the_same_weights,),
+    (
+        what_it_is_given_stays_as_it_was,
+        global_state_stays_as_it_was,
+        pruned_places_hold_zero_or_what_they_began_with,
+    ),
+)

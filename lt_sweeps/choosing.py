@@ -1,0 +1,149 @@
+"""Config -> what a method is told to choose; and which choices do not go together. No torch here."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from lt_sweeps.budget import Clock, last_learning_rate
+from lt_sweeps.config import Config, Mistake, RecipeConfig
+from lt_sweeps.config_methods import FindConfig, Otherwise, Slot
+from lt_sweeps.graph import Train
+from lt_sweeps.methods.choices import Choices
+from lt_sweeps.registry import catalogue, nearest, part
+from lt_sweeps.specs import Part, Recipe
+
+
+def choices(config: Config, time: Clock, dense: Train) -> Choices:
+    """The slots of a method that begins with this training. Raises Mistake."""
+    prune, rewind, seeds, criterion = config.prune, config.rewind, config.seeds, config.criterion
+    recipe = dense.recipe
+    step = _rewind_step(config, time, dense)
+    start, retrain = (step if rewind.retrain == "remaining" else 0), recipe
+    if rewind.finetune is not None:
+        lr = rewind.finetune_lr if rewind.finetune_lr is not None else last_learning_rate(config)
+        optimizer = replace(recipe.optimizer, args={**recipe.optimizer.args, "lr": lr})
+        length = max(1, time.at(rewind.finetune, "rewind.finetune"))
+        retrain = replace(recipe, steps=length, optimizer=optimizer, schedule=None)
+        start = 0
+    train, competing = config.train, config.allocation.name in ("scores", "global")
+    return Choices(
+        dense=dense,
+        levels=prune.levels,
+        rate=prune.rate,
+        criterion=part("criterion", criterion.name, criterion.args),
+        rounds=criterion.rounds,
+        revive=criterion.revive,
+        invert=criterion.invert,
+        allocation=None if competing else part("allocation", config.allocation.name, config.allocation.args),
+        groups=prune.groups if config.allocation.name == "scores" else "global",
+        factors=prune.factors if config.allocation.name == "scores" else {},
+        survivors=_choice("treatment", "survivors", config.survivors, ("rewind", "keep", "reinit", "reinit_signed")),
+        control=_choice(
+            "treatment", "control", config.control, ("none", "reinit", "reinit_signed", "mask_shuffle", "random")
+        ),
+        pruned=_choice("fill", "pruned", config.pruned, ("zero", "freeze")),
+        rewind=step,
+        start=start,
+        retrain=retrain,
+        shown_recipe=_shown_recipe(config, time, retrain, start),
+        shown_seeds=(_first(train.seeds.order, seeds.order), _first(train.seeds.augment, seeds.augment)),
+        keep_batchnorm=rewind.batchnorm == "keep",
+        fresh_order=prune.fresh_order,
+        score_seed=seeds.score,
+        treat_seed=seeds.treat,
+        ties_seed=seeds.ties,
+    )
+
+
+def _rewind_step(config: Config, time: Clock, dense: Train) -> int:
+    """The step survivors go back to: not before a given ticket begins, nor after all training has ended."""
+    rewind, begin, end = config.rewind, dense.ticket.start, dense.recipe.steps
+    step = time.at(rewind.step, "rewind.step")
+    if step and rewind.name == "init":
+        raise Mistake(f"rewind.step={rewind.step}: rewind=init goes back to 0; choose rewind=step, or rewind.step=0it")
+    step = max(begin, step)
+    if begin >= end:
+        raise Mistake(f"ticket={config.ticket}: begins at step {begin} of a training that ends at {end}")
+    if step >= end:
+        raise Mistake(
+            f"rewind.step={rewind.step}: is at iteration {step} of a training that ends at {end}"
+            + (f" (budget={config.budget.name})" if time.factor < 1 else "")
+        )
+    return step
+
+
+def _shown_recipe(config: Config, time: Clock, retrain: Recipe, start: int) -> Recipe:
+    """How what is shown is trained: `train.*` over everything. It cannot end before it starts."""
+    train, optimizer = config.train, retrain.optimizer
+    if train.lr is not None:
+        optimizer = replace(optimizer, args={**optimizer.args, "lr": train.lr})
+    steps = retrain.steps if train.steps is None else max(start, time.at(train.steps, "train.steps"))
+    return replace(retrain, steps=steps, optimizer=optimizer)
+
+
+def _choice(kind: str, where: str, slot: Slot, structural: tuple[str, ...]) -> Part:
+    """A tensor function of this kind, or one of a few words that the graph itself says, which take no arguments."""
+    if slot.name not in structural and ("." in slot.name or slot.name in catalogue(kind)):
+        return part(kind, slot.name, slot.args)
+    if slot.name not in structural:
+        known = (*structural, *catalogue(kind))
+        raise Mistake(f"{where}.name={slot.name}: choose one of {', '.join(known)}{nearest(slot.name, known)}")
+    if slot.args:
+        raise Mistake(f"{where}.args={slot.args}: {where}={slot.name} takes none")
+    return Part(slot.name, 1)
+
+
+def finding(config: Config) -> Config:
+    """The configuration that masks are found with: `find.*` over everything."""
+    find = config.find
+    seeds = {name: _first(other, getattr(config.seeds, name)) for name, other in vars(find.seeds).items()}
+    return replace(
+        config,
+        corruption=_over(config.corruption, find.corruption),
+        survivors=_over(config.survivors, find.survivors),
+        recipe=_otherwise(config.recipe, find),
+        seeds=replace(config.seeds, **seeds),
+    )
+
+
+def _over(slot: Slot, other: Otherwise) -> Slot:
+    return slot if other.name is None else Slot(other.name, other.args)
+
+
+def _otherwise(recipe: RecipeConfig, other: FindConfig) -> RecipeConfig:
+    """A recipe of another length or learning rate."""
+    optimizer = recipe.optimizer
+    if other.lr is not None:
+        optimizer = replace(optimizer, args={**optimizer.args, "lr": other.lr})
+    return replace(recipe, steps=recipe.steps if other.steps is None else other.steps, optimizer=optimizer)
+
+
+def _first(other: int | None, usual: int) -> int:
+    return usual if other is None else other
+
+
+def refuse_impossible(config: Config) -> None:
+    """Raise Mistake for choices that do not go together."""
+    rewind, survivors = config.rewind, config.survivors.name
+    if rewind.finetune is not None and survivors != "keep":
+        raise Mistake(f"rewind=finetune continues from the end weights: survivors={survivors} must be keep")
+    if rewind.batchnorm == "keep" and survivors != "rewind":
+        raise Mistake(f"rewind.batchnorm=keep: only survivors=rewind rewinds anything, not {survivors}")
+    if survivors == config.control.name and survivors in ("reinit", "shuffle"):
+        raise Mistake(f"control={survivors}: with survivors={survivors} the ticket is that already")
+    if rewind.batchnorm == "keep" and config.control.name == "reinit":
+        raise Mistake("control=reinit: with rewind.batchnorm=keep it would change batch normalisation too")
+    if survivors == "keep" and config.control.name in ("mask_shuffle", "random"):
+        raise Mistake(f"control={config.control.name}: survivors=keep has trained weights under its own mask only")
+    if config.ticket is not None and config.mask_from is not None:
+        raise Mistake("ticket= and mask_from=: a ticket has a mask already; give one of the two")
+    if config.ticket is not None and config.control.name in ("mask_shuffle", "random"):
+        raise Mistake(f"control={config.control.name}: ticket= has weights under its own mask only")
+    groups, devices = config.recipe.batchnorm_groups, config.trainer.devices
+    if groups not in (1, devices):
+        raise Mistake(f"recipe.batchnorm_groups={groups}: give 1, or as many as trainer.devices={devices}")
+    if config.recipe.validation >= config.dataset.train:
+        raise Mistake(
+            f"recipe.validation={config.recipe.validation}: dataset {config.dataset.name} has only "
+            f"{config.dataset.train} training examples"
+        )

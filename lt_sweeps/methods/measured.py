@@ -1,0 +1,46 @@
+"""What is measured of the levels of a cell: against their siblings, and against the trainings they were pruned from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from lt_sweeps.graph import END, At, Measure, Prune, Train, end
+from lt_sweeps.randomness import derive
+from lt_sweeps.specs import Part
+
+Measures = tuple[Measure | None, ...]  # one for each level that has somebody to be compared with
+
+
+def sibling(run: Train) -> Train:
+    """The same ticket trained with other data order and augmentation: "SGD noise" (Frankle et al. 2020)."""
+    return replace(run, order=derive(run.order, "sibling", 1), augment=derive(run.augment, "sibling", 1))
+
+
+def parent(run: Train) -> Train | None:
+    """The training whose end a ticket's mask was pruned from; None where it is dense, or its mask is from elsewhere."""
+    mask = run.ticket.mask
+    scored = mask.scores.at.weights if isinstance(mask, Prune) else None
+    return scored.run if isinstance(scored, At) and scored.step == END else None
+
+
+def with_siblings(what: Part, levels: Sequence[Train]) -> Measures:
+    """Each level and its sibling."""
+    return _pairs(what, levels, sibling)
+
+
+def with_parents(what: Part, levels: Sequence[Train]) -> Measures:
+    """Each level, second, and its parent. Raises ValueError where there are levels, and none has one."""
+    found = _pairs(what, levels, parent)
+    if len(levels) > 1 and not any(found):
+        raise ValueError(f"measure.parent.name={what.name}: no mask here was pruned from a training")
+    return found
+
+
+def _pairs(what: Part, levels: Sequence[Train], other: Callable[[Train], Train | None]) -> Measures:
+    points, batchnorm = what.args.get("points", 2), what.args.get("batchnorm", "average")
+    if not isinstance(points, int) or points < 2 or batchnorm not in ("average", "recompute"):
+        told = f"args.points={points} args.batchnorm={batchnorm}"
+        raise ValueError(f"measure of {what.name}: {told}: give 2 points or more, and average or recompute")
+    pairs = ((other(run), run) for run in levels)
+    return tuple(None if one is None else Measure(what, (end(one), end(run)), run.data) for one, run in pairs)

@@ -1,0 +1,52 @@
+"""`lt-sweeps best FOLDER`: each cell's best density, chosen on validation examples, and what it is on test examples."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from statistics import mean, stdev
+
+from lt_sweeps import archive
+from lt_sweeps.config import Mistake
+from lt_sweeps.report.table import FIGURES
+
+Row = Mapping[str, str]
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Print the table; returns the exit code. Raises Mistake."""
+    parser = argparse.ArgumentParser("lt-sweeps best", description=__doc__)
+    parser.add_argument("folder", type=Path, help="of a sweep")
+    print("\n".join(table(archive.results(parser.parse_args(list(arguments)).folder))))
+    return 0
+
+
+def table(rows: Sequence[Row]) -> Iterator[str]:
+    """Markdown: a line per setting, over its seeds. Raises Mistake where nothing was held out to choose by.
+
+    >>> def row(seed, level, val, test):
+    ...     told = {"seed": seed, "level": level, "weights_remaining": "50", "val_accuracy": val, "test_accuracy": test}
+    ...     return {"criterion": "snip"} | told
+    >>> *_, last = table([row("0", "1", "90", "70"), row("0", "2", "80", "99"), row("1", "1", "60", "60")])
+    >>> last
+    '| snip | 2 | 65.00 ± 7.07 | 60.00 | 50 to 50 |'
+    """
+    named = [name for name in rows[0] if name not in FIGURES and len({row[name] for row in rows}) > 1] if rows else []
+    settings: dict[tuple[str, ...], dict[str, Row]] = {}
+    for row in rows:
+        if row["level"] != "0" and row["val_accuracy"]:
+            chosen = settings.setdefault(tuple(row[name] or "-" for name in named), {})
+            chosen[row["seed"]] = max(chosen.get(row["seed"], row), row, key=lambda one: float(one["val_accuracy"]))
+    if not settings:
+        raise Mistake("best: no level below the dense network has a validation accuracy to choose by")
+    yield (
+        "| " + " | ".join([*named, "seeds", "test accuracy (%), mean ± s.d.", "least", "weights remaining (%)"]) + " |"
+    )
+    yield "|" + " --- |" * (len(named) + 4)
+    for setting, chosen in settings.items():
+        found = [float(row["test_accuracy"]) for row in chosen.values()]
+        left = sorted(float(row["weights_remaining"]) for row in chosen.values())
+        spread = f" ± {stdev(found):.2f}" if len(found) > 1 else ""
+        cells = [str(len(found)), f"{mean(found):.2f}{spread}", f"{min(found):.2f}", f"{left[0]:.3g} to {left[-1]:.3g}"]
+        yield "| " + " | ".join([*setting, *cells]) + " |"

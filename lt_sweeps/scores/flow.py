@@ -1,0 +1,35 @@
+"""Criteria that need no data: what flows through the network."""
+
+from __future__ import annotations
+
+import torch
+
+from lt_sweeps.registry import register
+from lt_sweeps.scores.probe import Probe, Scores
+
+
+@register("criterion", version=1)
+def synflow(probe: Probe) -> Scores:
+    """Synaptic flow, w dR/dw, R the sum of the outputs for an input of ones, all weights made positive.
+
+    Tanaka et al. 2020: asked again in each of 100 exponential rounds (`criterion.rounds`), no layer empties before the
+    others must. In double precision and evaluation mode: single overflows from ResNet-44 on, and batch statistics
+    cancel what is to be measured. Raises ValueError where R is not finite.
+
+    >>> from lt_sweeps.scores.examples import tiny
+    >>> synflow(tiny(weights=[[1.0, -3.0]]))["weight"].tolist()
+    [[1.0, 3.0]]
+    """
+    network = probe.network.double().eval()
+    with torch.no_grad():
+        for value in (*network.parameters(), *network.buffers()):
+            if value.is_floating_point():
+                value.abs_()
+    names = sorted(probe.mask)
+    weights = [network.get_parameter(name) for name in names]
+    with torch.enable_grad():
+        flow = network(torch.ones(1, *probe.shape, dtype=torch.float64)).sum()
+        if not bool(flow.isfinite()):
+            raise ValueError("synflow: what flows through the network is more than a double can hold")
+        slopes = torch.autograd.grad(flow, weights)
+    return {name: (w.detach() * slope) for name, w, slope in zip(names, weights, slopes, strict=True)}

@@ -1,0 +1,125 @@
+"""Criteria that look at gradients of the loss on a few training examples, at the weights as they are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+from lt_sweeps.masks import State
+from lt_sweeps.registry import register
+from lt_sweeps.scores.probe import Probe, Scores
+
+
+@register("criterion", version=1, needs=("data", "seed"))
+def snip(probe: Probe, examples: int = 100, training: bool = False) -> Scores:
+    """How much the loss depends on a connection, |w dL/dw| (Lee et al. 2019).
+
+    On one batch of so many examples, drawn at random; by default in evaluation mode, as their code. Differs: they
+    prune biases too, and train a network that is drawn anew under the mask (`survivors=reinit`).
+
+    >>> from lt_sweeps.scores.examples import tiny
+    >>> snip(tiny(weights=[[0.0], [0.0]]), examples=1)["weight"].tolist()
+    [[0.0], [0.0]]
+    """
+    slopes = _slopes(probe, *_drawn(probe, examples), training)
+    return {name: (probe.weights[name] * slopes[name]).abs() for name in slopes}
+
+
+@register("criterion", version=1, needs=("data", "seed"))
+def force(probe: Probe, examples: int = 100, training: bool = True) -> Scores:
+    """As `snip` by the gradients of the pruned network, but of weights as they were before (de Jorge et al. 2021).
+
+    What one round pruned, a later one can so take back: `criterion.rounds`, `criterion.revive`.
+
+    >>> from lt_sweeps.scores.examples import tiny
+    >>> force(tiny(weights=[[0.0], [0.0]]), examples=1)["weight"].tolist()
+    [[0.0], [0.0]]
+    """
+    slopes = _slopes(probe, *_drawn(probe, examples), training)
+    return {name: (probe.unmasked[name] * slopes[name]).abs() for name in slopes}
+
+
+@register("criterion", version=1, needs=("data", "seed"))
+def gradient(probe: Probe, examples: int = 100, training: bool = False) -> Scores:
+    """The size of the loss's gradient, |dL/dw| (a criterion of Zhou et al.'s code; squared, GraSP-It's).
+
+    >>> from lt_sweeps.scores.examples import tiny
+    >>> gradient(tiny(weights=[[0.0], [0.0]]), examples=1)["weight"].tolist()  # softmax is a half each
+    [[0.5], [0.5]]
+    """
+    return {name: slope.abs() for name, slope in _slopes(probe, *_drawn(probe, examples), training).items()}
+
+
+@register("criterion", version=1, needs=("data", "seed"))
+def grasp(probe: Probe, per_class: int = 10, temperature: float = 200.0, training: bool = True) -> Scores:
+    """What preserves the gradient's norm, w (H g) (Wang et al. 2020).
+
+    They call -w (H g) the score, and prune the highest. The loss is of logits over `temperature`, on as many
+    examples of each class. Differs from their code, which draws linear layers anew before it scores.
+
+    >>> from lt_sweeps.scores.examples import tiny
+    >>> import math
+    >>> p = 1 / (1 + math.e)  # of class 0 at weights 0 and 1: g is (p - 1, 1 - p), H g is 2 p (1 - p) times g
+    >>> found = grasp(tiny(weights=[[0.0], [1.0]]), per_class=1, temperature=1.0)["weight"][1].item()
+    >>> round(found, 4), round(2 * p * (1 - p) ** 2, 4)
+    (0.2875, 0.2875)
+    """
+    return _grasp(probe, per_class, temperature, training)
+
+
+@register("criterion", version=1, needs=("data", "seed"))
+def grasp_magnitude(probe: Probe, per_class: int = 10, temperature: float = 200.0, training: bool = True) -> Scores:
+    """The size of GraSP's score, |w (H g)| (Frankle et al. 2021, *GraSP with absolute values*).
+
+    >>> from lt_sweeps.scores.examples import tiny
+    >>> import math
+    >>> p = 1 / (1 + math.e)  # of class 0 at weights 0 and 1: g is (p - 1, 1 - p), H g is 2 p (1 - p) times g
+    >>> found = grasp_magnitude(tiny(weights=[[0.0], [1.0]]), per_class=1, temperature=1.0)["weight"][1].item()
+    >>> round(found, 4), round(2 * p * (1 - p) ** 2, 4)
+    (0.2875, 0.2875)
+    """
+    return {name: score.abs() for name, score in _grasp(probe, per_class, temperature, training).items()}
+
+
+def _grasp(probe: Probe, per_class: int, temperature: float, training: bool) -> Scores:
+    x, y = _each_class(*probe.examples, per_class, probe.generator)
+    with _ready(probe, x, training) as (network, weights):
+        loss = nn.functional.cross_entropy(network(x) / temperature, y)
+        slopes = torch.autograd.grad(loss, list(weights.values()), create_graph=True)
+        product = torch.stack([(slope.detach() * slope).sum() for slope in slopes]).sum()
+        curved = torch.autograd.grad(product, list(weights.values()))
+    return {name: probe.weights[name] * hg.cpu() for name, hg in zip(weights, curved, strict=True)}
+
+
+def _slopes(probe: Probe, x: Tensor, y: Tensor, training: bool) -> State:
+    """dL/dw of the prunable weights, on the CPU."""
+    with _ready(probe, x, training) as (network, weights):
+        found = torch.autograd.grad(nn.functional.cross_entropy(network(x), y), list(weights.values()))
+    return {name: slope.cpu() for name, slope in zip(weights, found, strict=True)}
+
+
+@contextmanager
+def _ready(probe: Probe, x: Tensor, training: bool) -> Iterator[tuple[nn.Module, dict[str, Tensor]]]:
+    """The network where the examples are, and its prunable weights; dropout draws by the probe's generator."""
+    network = probe.network.to(x.device).train(training)
+    seed = int(torch.randint(2**62, (1,), generator=probe.generator))
+    with torch.random.fork_rng([x.device] if x.device.type == "cuda" else []), torch.enable_grad():
+        torch.manual_seed(seed)
+        yield network, {name: network.get_parameter(name) for name in sorted(probe.mask)}
+
+
+def _drawn(probe: Probe, examples: int) -> tuple[Tensor, Tensor]:
+    """So many different examples, or all there are."""
+    x, y = probe.examples
+    chosen = torch.randperm(len(y), generator=probe.generator)[:examples].to(y.device)
+    return x[chosen], y[chosen]
+
+
+def _each_class(x: Tensor, y: Tensor, per_class: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """As many examples of each class, or all there are of it."""
+    order = torch.randperm(len(y), generator=generator).to(y.device)
+    chosen = torch.cat([order[y[order] == one][:per_class] for one in y.unique()])
+    return x[chosen], y[chosen]

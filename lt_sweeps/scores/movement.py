@@ -1,0 +1,161 @@
+"""Criteria that compare where a weight began, w_i, with where it ended, w_f (Zhou et al. 2019, mask criteria).
+
+Differs from their code: the families by sign exclude weights by -inf instead of a score of 0, which negative scores
+would fall below; ties, excluded weights among them, are broken at random.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from lt_sweeps.registry import register
+from lt_sweeps.scores.probe import Probe, Scores
+
+
+@register("criterion", version=1)
+def small_final(probe: Probe) -> Scores:
+    """The smallest trained weights, -|w_f| (Zhou et al. 2019): the control of `magnitude`.
+
+    >>> from lt_sweeps.scores.examples import tiny
+    >>> small_final(tiny(weights=[[1.0, -3.0]]))["weight"].tolist()
+    [[-1.0, -3.0]]
+    """
+    return {name: -probe.weights[name].abs() for name in probe.mask}
+
+
+@register("criterion", version=1, needs=("ref",))
+def large_init(probe: Probe) -> Scores:
+    """The largest initial weights, |w_i| (Zhou et al. 2019).
+
+    >>> from lt_sweeps.scores.examples import tiny
+    >>> large_init(tiny(weights=[[1.0, -3.0]], ref=[[-2.0, 1.0]]))["weight"].tolist()
+    [[2.0, 1.0]]
+    """
+    return {name: _ref(probe, name).abs() for name in probe.mask}
+
+
+@register("criterion", version=1, needs=("ref",))
+def small_init(probe: Probe) -> Scores:
+    """The smallest initial weights, -|w_i| (Zhou et al. 2019): a control.
+
+    >>> from lt_sweeps.scores.examples import tiny
+    >>> small_init(tiny(weights=[[1.0, -3.0]], ref=[[-2.0, 1.0]]))["weight"].tolist()
+    [[-2.0, -1.0]]
+    """
+    return {name: -_ref(probe, name).abs() for name in probe.mask}
+
+
+@register("criterion", version=1, needs=("ref",))
+def large_init_large_final(probe: Probe) -> Scores:
+    """Large at both ends: the smaller of the two ranks of |w_i| and |w_f| in the layer (Zhou et al. 2019).
+
+    Keeping the best k is to cut both distributions at the one quantile that leaves k in common, as their code does by
+    bisection; ranks are shares of the layer's kept weights.
+
+    >>> from lt_sweeps.scores.examples import tiny
+    >>> large_init_large_final(tiny(weights=[[1.0, -3.0, 2.0, 4.0]], ref=[[4.0, 3.0, 2.0, 1.0]]))["weight"].tolist()
+    [[0.0, 0.5, 0.25, 0.0]]
+    """
+    return {
+        name: torch.minimum(
+            _rank(probe.weights[name].abs(), probe.mask[name]), _rank(_ref(probe, name).abs(), probe.mask[name])
+        )
+        for name in probe.mask
+    }
+
+
+@register("criterion", version=1, needs=("ref",))
+def small_init_small_final(probe: Probe) -> Scores:
+    """Small at both ends, by ranks in the layer as `large_init_large_final` (Zhou et al. 2019): its control.
+
+    >>> from lt_sweeps.scores.examples import tiny
+    >>> small_init_small_final(tiny(weights=[[1.0, -3.0, 2.0, 4.0]], ref=[[4.0, 3.0, 2.0, 1.0]]))["weight"].tolist()
+    [[0.0, 0.25, 0.5, 0.0]]
+    """
+    return {
+        name: torch.minimum(
+            _rank(-probe.weights[name].abs(), probe.mask[name]), _rank(-_ref(probe, name).abs(), probe.mask[name])
+        )
+        for name in probe.mask
+    }
+
+
+@register("criterion", version=1, needs=("ref",))
+def movement(probe: Probe) -> Scores:
+    """How far a weight moved, |w_f - w_i| (Zhou et al. 2019).
+
+    >>> from lt_sweeps.scores.examples import tiny
+    >>> movement(tiny(weights=[[1.0, -3.0]], ref=[[-2.0, 1.0]]))["weight"].tolist()
+    [[3.0, 4.0]]
+    """
+    return {name: (probe.weights[name] - _ref(probe, name)).abs() for name in probe.mask}
+
+
+@register("criterion", version=1, needs=("ref",))
+def large_final_same_sign(probe: Probe) -> Scores:
+    """|w_f| of weights that kept their sign, the others excluded (Zhou et al. 2019, the criterion of supermasks).
+
+    >>> from lt_sweeps.scores.examples import tiny
+    >>> large_final_same_sign(tiny(weights=[[1.0, -3.0]], ref=[[-2.0, -1.0]]))["weight"].tolist()
+    [[-inf, 3.0]]
+    """
+    return {name: _only(probe.weights[name].abs(), _same_sign(probe, name)) for name in probe.mask}
+
+
+@register("criterion", version=1, needs=("ref",))
+def large_final_diff_sign(probe: Probe) -> Scores:
+    """|w_f| of weights that changed their sign, the others excluded (Zhou et al. 2019): a control.
+
+    >>> from lt_sweeps.scores.examples import tiny
+    >>> large_final_diff_sign(tiny(weights=[[1.0, -3.0]], ref=[[-2.0, -1.0]]))["weight"].tolist()
+    [[1.0, -inf]]
+    """
+    return {name: _only(probe.weights[name].abs(), ~_same_sign(probe, name)) for name in probe.mask}
+
+
+@register("criterion", version=1, needs=("ref",))
+def magnitude_increase_same_sign(probe: Probe) -> Scores:
+    """|w_f| - |w_i| of weights that kept their sign, the others excluded (Zhou et al. 2019).
+
+    >>> from lt_sweeps.scores.examples import tiny
+    >>> magnitude_increase_same_sign(tiny(weights=[[1.0, -3.0]], ref=[[-2.0, -1.0]]))["weight"].tolist()
+    [[-inf, 2.0]]
+    """
+    return {name: _only(_increase(probe, name), _same_sign(probe, name)) for name in probe.mask}
+
+
+@register("criterion", version=1, needs=("ref",))
+def magnitude_increase_diff_sign(probe: Probe) -> Scores:
+    """|w_f| - |w_i| of weights that changed their sign, the others excluded (Zhou et al. 2019): a control.
+
+    >>> from lt_sweeps.scores.examples import tiny
+    >>> magnitude_increase_diff_sign(tiny(weights=[[1.0, -3.0]], ref=[[-2.0, -1.0]]))["weight"].tolist()
+    [[-1.0, -inf]]
+    """
+    return {name: _only(_increase(probe, name), ~_same_sign(probe, name)) for name in probe.mask}
+
+
+def _ref(probe: Probe, name: str) -> Tensor:
+    assert probe.ref is not None
+    return probe.ref[name]
+
+
+def _increase(probe: Probe, name: str) -> Tensor:
+    return probe.weights[name].abs() - _ref(probe, name).abs()
+
+
+def _same_sign(probe: Probe, name: str) -> Tensor:
+    return probe.weights[name].sign() == _ref(probe, name).sign()
+
+
+def _only(scores: Tensor, wanted: Tensor) -> Tensor:
+    return scores.masked_fill(~wanted, -torch.inf)
+
+
+def _rank(value: Tensor, ones: Tensor) -> Tensor:
+    """The share of a layer's kept weights that are smaller; 0 at pruned places."""
+    kept = value[ones]
+    ranks = torch.zeros(value.shape, dtype=torch.float64)
+    ranks[ones] = torch.searchsorted(kept.sort().values, kept).double() / max(1, len(kept))
+    return ranks

@@ -1,0 +1,162 @@
+"""Every option of the catalogue of methods, from a command line to its result; masks found otherwise than trained."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from test_sweep import cells_of
+
+from lt_sweeps import methods_table
+from lt_sweeps.config import CONF, TrainerConfig
+from lt_sweeps.execution import run as running
+from lt_sweeps.execution import worker
+from lt_sweeps.execution.reporter import Reporter
+from lt_sweeps.execution.values import Values
+from lt_sweeps.experiment import Experiment
+from lt_sweeps.graph import At, Init, Prune, Train, Treat, end, topological
+from lt_sweeps.keys import Node
+from lt_sweeps.store.store import Store
+from lt_sweeps.training import recorder
+
+SMOKE = ("budget=smoke", "prune.levels=1", "prune.rate=0.5")
+GROUPS = ("criterion", "allocation", "survivors", "pruned", "control", "find", "train", "prune")
+OPTIONS = [f"{group}={path.stem}" for group in GROUPS for path in sorted((CONF / group).glob("*.yaml"))]
+BESIDE = {  # what an option cannot do without
+    "allocation=smart_ratio": ("model=resnet20", "dataset=digits", "recipe=lenet_digits", "prune.exclude=[]"),
+    "survivors=keep": ("rewind=learning_rate",),
+}
+BESIDE["allocation=smart_ratio_vgg"] = BESIDE["allocation=smart_ratio"]
+
+
+def levels(*words: str) -> tuple[Train, ...]:
+    return cells_of(*SMOKE, *words)[0].experiment.levels
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    return Store(tmp_path_factory.mktemp("store"))
+
+
+class Interruption:
+    """Somebody presses Ctrl-C at a step."""
+
+    def step(self, _: Any, step: int, __: Any) -> None:
+        if step == 6:
+            raise KeyboardInterrupt
+
+    def begin(self, *_: Any) -> None: ...
+
+    finish = fail = begin
+
+
+def execute(experiment: Experiment, store: Store, *watchers: Any) -> dict[Node, str]:
+    hardware = TrainerConfig(accelerator="cpu", workers=0)
+    return running.execute([experiment], store, Path(), hardware, Reporter({}, io.StringIO()), *watchers)
+
+
+@pytest.mark.parametrize("option", OPTIONS)
+def test_every_option_is_done_and_after_an_interruption_done_to_the_same_bits(
+    option: str, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recorder, "LOOK_EVERY", 2)
+    monkeypatch.setattr(worker.fit, "__kwdefaults__", worker.fit.__kwdefaults__ | {"wait": lambda cost: 0.0})
+    experiment = cells_of(*SMOKE, option, *BESIDE.get(option, ()))[0].experiment
+    assert not execute(experiment, store)
+    shown = experiment.levels[-1]
+    record = store.get(shown.key)
+    assert record["result"]["status"] == "done"
+    prunable = record["result"]["total"]
+    assert record["result"]["kept"] == pytest.approx(prunable / 2, abs=0.26 * prunable)
+    for node in topological([shown]):  # the mask too is found again
+        if isinstance(node, Train | Prune) and node != experiment.levels[0]:
+            store.discard(node.key)
+    if shown.recipe.steps:
+        with pytest.raises(KeyboardInterrupt):
+            execute(experiment, store, Interruption())
+    assert not execute(experiment, store)
+    again = store.get(shown.key)
+    assert (again["result"], again["blobs"]) == (record["result"], record["blobs"])
+
+
+def test_a_mask_is_found_on_corrupted_data_and_its_ticket_trained_on_the_data_as_it_is() -> None:
+    dense, *_, ticket = levels("find=random_labels", "prune.levels=2")
+    below = [node for node in topological([ticket.ticket.mask]) if isinstance(node, Train)]
+    assert [run.data.corruption.name if run.data.corruption else None for run in below] == ["label_uniform"] * 2
+    assert dense.data.corruption is None
+    assert ticket.data.corruption is None
+    assert ticket.ticket.weights == dense.ticket.weights == below[0].ticket.weights
+
+
+def test_a_mask_found_with_learning_rate_rewinding_is_trained_with_weight_rewinding_and_the_other_way() -> None:
+    _, first, second = levels("find=learning_rate", "prune.levels=2")
+    assert isinstance(second.ticket.weights, Init)
+    (found,) = [n for n in topological([second.ticket.mask]) if isinstance(n, Train) and n.level == 1]
+    assert isinstance(found.ticket.weights, At)
+    _, first, second = levels("rewind=learning_rate", "find=rewind", "prune.levels=2")
+    assert second.ticket.weights == end(first).weights, "weights go on in a chain of their own"
+    (found,) = [n for n in topological([second.ticket.mask]) if isinstance(n, Train) and n.level == 1]
+    assert isinstance(found.ticket.weights, Init)
+
+
+def test_found_as_trained_is_one_chain() -> None:
+    plain, same = levels("prune.levels=3"), levels("prune.levels=3", "find=rewind")
+    assert [run.key for run in plain] == [run.key for run in same]
+
+
+def test_a_mask_may_be_found_from_another_start_and_in_another_order() -> None:
+    words = ("budget=paper", "find.seeds.init=7", "find.seeds.order=8", "find.lr=0.5", "find.steps=40it")
+    dense, ticket = levels(*words)
+    (found,) = [node for node in topological([ticket.ticket.mask]) if isinstance(node, Train)]
+    assert (found.ticket.weights.seed, found.order, found.recipe.steps) == (7, 8, 40)  # type: ignore[union-attr]
+    assert found.recipe.optimizer.args["lr"] == 0.5
+    assert (ticket.ticket.weights, ticket.order, ticket.recipe) == (dense.ticket.weights, dense.order, dense.recipe)
+
+
+def test_an_untrained_ticket_is_measured_where_it_begins(store: Store) -> None:
+    experiment = cells_of(*SMOKE, "prune=one_shot", "train=untrained", "rewind=step", "rewind.step=20it")[0].experiment
+    dense, ticket = experiment.levels
+    assert (dense.recipe.steps, ticket.recipe.steps, ticket.ticket.start) == (8, 3, 3)
+    assert not execute(experiment, store)
+    result = store.get(ticket.key)["result"]
+    assert result["steps"] == 3
+    assert [row["step"] for row in result["history"]] == [3]
+    assert result["early_stop"]["test_accuracy"] == result["end"]["test_accuracy"]
+
+
+def test_signs_stay_and_sizes_are_drawn_anew(store: Store, tmp_path: Path) -> None:
+    """Law 8 and its signed form: the sizes of a fresh draw from the layer's own initialiser."""
+    values = Values(store, tmp_path, torch.device("cpu"), {})
+    dense, plain = levels("prune=at_init", "survivors=reinit")
+    _, signed = levels("prune=at_init", "survivors=reinit_signed")
+    assert isinstance(signed.ticket.weights, Treat)
+    began, drawn, mixed = (values.weights(run.ticket.weights) for run in (dense, plain, signed))
+    for name, ones in values.mask(signed.ticket.mask).items():
+        assert torch.equal(mixed[name][ones].sign(), began[name][ones].sign())
+        assert torch.equal(mixed[name][ones].abs(), drawn[name][ones].abs())
+        assert not torch.equal(mixed[name][ones].sign(), drawn[name][ones].sign())
+
+
+def test_pruned_weights_of_a_chain_stay_what_they_became(store: Store, tmp_path: Path) -> None:
+    """Zhou et al.'s rules look at how training moved a weight; once pruned it does not move."""
+    values = Values(store, tmp_path, torch.device("cpu"), {})
+    for rule in ("zero_if_shrunk", "zero_if_grown"):
+        experiment = cells_of(*SMOKE, "prune.levels=2", f"pruned={rule}")[0].experiment
+        assert not execute(experiment, store)
+        _, one, two = experiment.levels
+        first, second = values.fill(one.ticket), values.fill(two.ticket)
+        assert first is not None
+        assert second is not None
+        zeros = 0
+        for name, ones in values.mask(one.ticket.mask).items():
+            assert torch.equal(first[name][~ones], second[name][~ones]), rule
+            zeros += int((first[name][~ones] == 0).sum())
+        assert zeros > 0
+
+
+def test_the_page_of_methods_is_made_from_the_code() -> None:
+    page = (CONF.parent / "METHODS.md").read_text()
+    assert page == methods_table.text(), "python -m lt_sweeps.methods_table > METHODS.md"
