@@ -26,11 +26,10 @@ def table(rows: Sequence[Row]) -> Iterator[str]:
     """Markdown: a line per setting, over its seeds. Raises Mistake where nothing was held out to choose by.
 
     >>> def row(seed, level, val, test):
-    ...     told = {"seed": seed, "level": level, "weights_remaining": "50", "val_accuracy": val, "test_accuracy": test}
-    ...     return {"criterion": "snip"} | told
+    ...     return {"seed": seed, "level": level, "weights_remaining": "9", "val_accuracy": val, "test_accuracy": test}
     >>> *_, last = table([row("0", "1", "90", "70"), row("0", "2", "80", "99"), row("1", "1", "60", "60")])
     >>> last
-    '| snip | 2 | 65.00 ± 7.07 | 60.00 | 50 to 50 |'
+    '| 2 | 65.00 ± 7.07 | 60.00 | 9 to 9 |'
     """
     named = [name for name in rows[0] if name not in FIGURES and len({row[name] for row in rows}) > 1] if rows else []
     settings: dict[tuple[str, ...], dict[str, Row]] = {}
