@@ -127,6 +127,8 @@ def refuse_impossible(config: Config) -> None:
     rewind, survivors = config.rewind, config.survivors.name
     if rewind.finetune is not None and survivors != "keep":
         raise Mistake(f"rewind=finetune continues from the end weights: survivors={survivors} must be keep")
+    if config.prune.name == "at_init" and survivors == "keep":
+        raise Mistake("prune=at_init prunes before training: survivors=keep has no trained values to keep")
     if rewind.batchnorm == "keep" and survivors != "rewind":
         raise Mistake(f"rewind.batchnorm=keep: only survivors=rewind rewinds anything, not {survivors}")
     if survivors == config.control.name and survivors in ("reinit", "shuffle"):

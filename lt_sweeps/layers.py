@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any
 
 import torch
@@ -15,11 +16,12 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from lt_sweeps.allocation import factor_of
-from lt_sweeps.config import Mistake
+from lt_sweeps.config import Config, Mistake
 from lt_sweeps.config_methods import PruneConfig
 from lt_sweeps.masks import not_excluded, prunable, require_matches
 from lt_sweeps.networks.build import drawn
-from lt_sweeps.specs import Network
+from lt_sweeps.registry import load, part
+from lt_sweeps.specs import Network, Part
 
 NEVER = "never"
 
@@ -46,6 +48,36 @@ def tables(asked: Iterable[tuple[Network, PruneConfig]]) -> list[str]:
         if prune.rate not in rates:
             rates.append(prune.rate)
     return list(dict.fromkeys(_table(*one) for one in found.values()))
+
+
+def as_pruned(config: Config) -> PruneConfig:
+    """What a cell prunes: where an allocation says how much of each layer, all layers together lose the rate."""
+    allocation = config.allocation.name
+    if allocation == "scores":
+        return config.prune
+    told = "global" if allocation == "global" else f"of all layers, shared out by allocation={allocation}"
+    return replace(config.prune, groups=told, factors={})
+
+
+def require_possible(network: Network, config: Config) -> None:
+    """Raise Mistake where an allocation cannot be had at the density of the last level."""
+    name = config.allocation.name
+    if name in ("scores", "global"):
+        return
+    _allocate(network, part("allocation", name, config.allocation.args), tuple(config.prune.exclude), _last(config))
+
+
+def _last(config: Config) -> float:
+    return float((1 - config.prune.rate) ** config.prune.levels)
+
+
+@cache
+def _allocate(network: Network, allocation: Part, exclude: tuple[str, ...], density: float) -> None:
+    left = not_excluded(prunable(skeleton(network)), exclude)
+    try:
+        load("allocation", allocation.name)({n: tuple(w.shape) for n, w in left.items()}, density, **allocation.args)
+    except ValueError as error:
+        raise Mistake(f"allocation={allocation.name}: {error} (network {_called(network)})") from None
 
 
 def _table(network: Network, prune: PruneConfig, rates: list[float]) -> str:

@@ -37,6 +37,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "recipe.validation": (0, math.inf),
     "recipe.batchnorm_groups": (1, math.inf),
     "recipe.clip_norm": (1e-12, math.inf),
+    "criterion.rounds": (1, 10_000),
     "prune.rate": (1e-6, 1 - 1e-6),
     "prune.levels": (0, 1000),
     "budget.steps": (1e-6, 1),

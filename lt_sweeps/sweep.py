@@ -113,8 +113,11 @@ def _layers(cells: Sequence[Cell]) -> list[str]:
     """What of each network is pruned. Raises Mistake where a pattern names nothing: the first look at the modules."""
     from lt_sweeps import layers
 
-    pruned = [c for c in cells if c.config.mask_from is None]
-    return layers.tables((c.experiment.levels[0].ticket.network, c.config.prune) for c in pruned)
+    pruned = [c.config for c in cells if c.config.mask_from is None]
+    networks = [c.experiment.levels[0].ticket.network for c in cells if c.config.mask_from is None]
+    for network, config in zip(networks, pruned, strict=True):
+        layers.require_possible(network, config)
+    return layers.tables(zip(networks, map(layers.as_pruned, pruned), strict=True))
 
 
 def _journal(cells: Sequence[Cell], folder: Path, plan: Plan, store: Store) -> Journal:

@@ -19,6 +19,7 @@ from lt_sweeps.execution.values import Values
 from lt_sweeps.experiment import Experiment
 from lt_sweeps.graph import At, Init, Prune, Train, Treat, end, topological
 from lt_sweeps.keys import Node
+from lt_sweeps.main import main
 from lt_sweeps.store.store import Store
 from lt_sweeps.training import recorder
 
@@ -100,6 +101,25 @@ def test_a_mask_found_with_learning_rate_rewinding_is_trained_with_weight_rewind
     assert second.ticket.weights == end(first).weights, "weights go on in a chain of their own"
     (found,) = [n for n in topological([second.ticket.mask]) if isinstance(n, Train) and n.level == 1]
     assert isinstance(found.ticket.weights, Init)
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("prune=at_init", "survivors=keep"), "prunes before training"),
+        (("criterion.rounds=0",), "criterion.rounds=0: must be between 1 and 10000"),
+        (("prune=at_init", "allocation=smart_ratio"), "allocation=smart_ratio: fc1.weight, fc2.weight, output.weight"),
+        (("find.corruption.name=haf",), "there is no corruption 'haf'; did you mean 'half'?"),
+        (("train.steps=soon",), "train.steps=soon: write iterations"),
+    ],
+)
+def test_what_cannot_be_is_told_in_a_line_before_anything_trains(
+    words: tuple[str, ...], told: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*words, f"paths.output_dir={tmp_path}"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert told in line
+    assert not (tmp_path / "store").exists()
 
 
 def test_found_as_trained_is_one_chain() -> None:
