@@ -12,6 +12,7 @@ USAGE = """usage: lt-sweeps plan OVERRIDES...    what a sweep would train and pr
        lt-sweeps run OVERRIDES...     the same as python -m lt_sweeps.main -m OVERRIDES...
        lt-sweeps status [FOLDER] [--watch] [--json]    how far a sweep is, while it runs and after
        lt-sweeps best FOLDER          the best density of each setting, chosen on validation examples, over seeds
+       lt-sweeps compare FOLDER... NAME=VALUE...    each setting against the one with these values, paired by seed
        lt-sweeps list [GROUP [OPTION]]    what can be chosen; recipes say their source and what it leaves open; --json
        lt-sweeps ticket VERB ...      export, verify, train and list tickets as folders; ticket --help says more
        lt-sweeps store VERB ...       verify every byte, gc what nothing can use, show what a key is; --json
@@ -22,6 +23,7 @@ USAGE = """usage: lt-sweeps plan OVERRIDES...    what a sweep would train and pr
 COMMANDS = {  # verb -> where its `main` is
     "status": "status",
     "best": "report.best",
+    "compare": "report.compare",
     "list": "listing",
     "ticket": "tickets.commands",
     "store": "store_tools.commands",

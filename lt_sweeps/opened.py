@@ -58,6 +58,11 @@ class Sweep:
         return pd.read_csv(archive.table(self.folder), dtype={"key": str, "ticket": str, "mask_from": str})
 
     @cached_property
+    def layers(self) -> pd.DataFrame:
+        """layers.csv: a row per cell, level and layer; `kept` of its `total` weights."""
+        return pd.read_csv(self.folder / "layers.csv")
+
+    @cached_property
     def timings(self) -> pd.DataFrame:
         """timings.csv: the seconds that each distinct training took."""
         return pd.read_csv(self.folder / "timings.csv", dtype={"key": str})

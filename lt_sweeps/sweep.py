@@ -197,8 +197,10 @@ def _write(
     timed = {run: store.load_timing(run.key) for run in plan.records}
     seconds = {run: timing["seconds"] for run, timing in timed.items() if "seconds" in timing}
     told = budgets(cells)
-    page = render(rows, title=title(experiments), sweep=folder.name, budgets=told, command=command)
+    layers = table.layers(experiments, plan.records)
+    page = render(rows, layers, title=title(experiments), sweep=folder.name, budgets=told, command=command)
     write(folder / "results.csv", table.as_csv(rows).encode())
+    write(folder / "layers.csv", table.as_csv(layers).encode())
     if plan.measures:
         write(folder / "measures.csv", table.as_csv(table.measured(experiments, plan.records)).encode())
     else:

@@ -9,8 +9,11 @@ from typing import Any
 
 import pytest
 
+from lt_sweeps.config import Mistake
+from lt_sweeps.report import compare
 from lt_sweeps.report.curves import closest, curves, sparsest_matching
 from lt_sweeps.report.figures import accuracy_figure, cuts_intervals, early_stop_figure
+from lt_sweeps.report.layers import layer_figure
 from lt_sweeps.report.page import render
 from lt_sweeps.report.statistics import interval, matching, paired
 from lt_sweeps.report.styles import styles
@@ -188,6 +191,64 @@ def test_what_collapsed_is_left_out_of_the_means_and_shown() -> None:
     crosses = [t for t in accuracy_figure([curve], styles([curve]))["data"] if t["mode"] == "markers"]
     assert [trace["x"] for trace in crosses] == [[12.5]]
     assert "A cross on the axis" in html
+
+
+def test_emptied_layers_are_named_and_drawn() -> None:
+    rows = [r | {"emptied": "fc1.weight fc2.weight" if r["status"] == "collapsed" else None} for r in collapsing()]
+    [curve] = curves(rows)
+    assert curve.points[3].emptied == ("fc1.weight", "fc2.weight")
+    kept = {2: {"fc1.weight": (20, 20), "fc2.weight": (5, 5)}, 3: {"fc1.weight": (0, 2), "fc2.weight": (0, 0)}}
+    layers = [
+        {name: rows[0][name] for name in curve.labels}
+        | {"seed": seed, "level": level, "layer": layer, "kept": n, "total": 100, "density": n / 100}
+        for level, shares in kept.items()
+        for layer, by_seed in shares.items()
+        for seed, n in enumerate(by_seed)
+    ]
+    figure = layer_figure([curve], styles([curve]), layers)
+    assert figure is not None
+    line, crosses = figure["data"]
+    assert (line["x"], line["y"]) == (["fc1.weight", "fc2.weight"], [1.0, None])  # the sparsest level is shown first
+    assert crosses["x"] == ["fc1.weight", "fc2.weight"]
+    assert [text.split("<br>")[1] for text in crosses["text"]] == [
+        "fc1.weight: empty in 1 of 2 seeds",
+        "fc2.weight: empty in 2 of 2 seeds",
+    ]
+    [slider] = figure["layout"]["sliders"]
+    assert [step["label"] for step in slider["steps"]] == ["25 %", "12.5 %"]
+    assert slider["steps"][0]["args"][0]["y"] == [[20.0, 5.0], []]
+    html = render(rows, layers, title="T", sweep="s", budgets=PAPER, command=None)
+    assert '<td class="notes">2 collapsed (fc1.weight, fc2.weight empty)</td>' in html
+    assert "Where weights are kept" in html
+    assert "Where weights are kept" not in page(rows)
+
+
+def compared(*curve_rows: list[dict[str, Any]], **reference: str) -> list[str]:
+    return list(compare.table([curve for rows in curve_rows for curve in curves(rows)], reference))
+
+
+def test_curves_are_compared_at_equal_density_with_the_same_dense_networks() -> None:
+    tickets, others = sweep({1: [0.0, 1.0], 2: [1.0, 2.0]}), sweep({2: [-1.0, -2.0]}, prune="at_init", criterion="snip")
+    [_, _, line] = compared(tickets, others, prune="imp")
+    assert line == "| at_init | snip | 25 | 2 | 96.62 ± 0.59 | 99.62 ± 0.82 | -3.00 [-15.71, 9.71] | 0 of 2 |"
+    for row in others:
+        row["key"] += "-of another dense network"
+    with pytest.raises(Mistake, match="nothing else has the seeds, densities and dense networks of prune=imp"):
+        compared(tickets, others, prune="imp")
+
+
+@pytest.mark.parametrize(
+    ("reference", "told"),
+    [
+        ({"prune": "snip"}, "no curve has prune=snip"),
+        ({"prun": "imp"}, "prun differs in no cell; there are control, criterion, dataset, model, prune, rewind"),
+        ({"prune": "imp"}, "2 curves may be meant; say also which criterion"),
+    ],
+)
+def test_a_comparison_that_cannot_be_made_is_refused(reference: dict[str, str], told: str) -> None:
+    some = [sweep(MATCHES, criterion=name) for name in ("magnitude", "movement")]
+    with pytest.raises(Mistake, match=told):
+        compared(*some, sweep(MATCHES, prune="at_init"), **reference)
 
 
 def test_survivors_among_collapsed_seeds_are_called_that() -> None:

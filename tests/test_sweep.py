@@ -207,7 +207,15 @@ def test_an_emptied_layer_is_a_result_and_what_follows_is_blocked(
     collapsed = rows[statuses.index("collapsed")]
     assert 0 < float(collapsed["density"]) < 0.01
     assert collapsed["test_accuracy"] == ""
-    assert "collapsed" in (tmp_path / "s" / "report.html").read_text()
+    assert collapsed["emptied"] == "fc1.weight fc2.weight"
+    assert "1 collapsed (fc1.weight, fc2.weight empty)" in (tmp_path / "s" / "report.html").read_text()
+    layers = list(csv.DictReader((tmp_path / "s" / "layers.csv").read_text().splitlines()))
+    empty = [row for row in layers if row["kept"] == "0"]
+    assert [(row["level"], row["layer"]) for row in empty] == [("3", "fc1.weight"), ("3", "fc2.weight")]
+    kept = sum(int(row["kept"]) for row in layers if row["level"] == "1")
+    assert kept / sum(int(row["total"]) for row in layers if row["level"] == "1") == pytest.approx(
+        float(rows[1]["density"]), abs=1e-8
+    )
     capsys.readouterr()
     assert sweep(tmp_path, *words) == rows
     assert told(capsys)[4] == 0

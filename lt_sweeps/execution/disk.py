@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 import json
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -107,7 +107,8 @@ def written(
             disk.records += len(job.snapshots) * _record(At(run, step), {"step": step}, ["state"], machine)
         if job.replay_to is None:
             disk.weights += state
-            disk.records += _trained(run, evaluations(job), machine)
+            layers = [[name, n, math.prod(form.tensors[name][0])] for name, n in live.items()]
+            disk.records += _trained(run, layers, evaluations(job), machine)
             if run.ticket.mask not in there and not isinstance(run.ticket.mask, Prune):
                 there.add(run.ticket.mask)
                 disk.masks += form.mask(live)
@@ -139,12 +140,12 @@ def _ticket(run: Train, form: Layout, live: Mapping[str, int]) -> int:
     return (form.state(live) if run.ticket.fill is None else form.whole) + form.mask(live) + CARD
 
 
-def _trained(run: Train, evaluated: int, machine: Mapping[str, Any]) -> int:
-    """Bytes of a training's record, a line for every evaluation, and of its timing."""
+def _trained(run: Train, layers: Sequence[object], evaluated: int, machine: Mapping[str, Any]) -> int:
+    """Bytes of a training's record, with lines for every layer and evaluation, and of its timing."""
     row: dict[str, Any] = {"step": run.recipe.steps, "train_loss": 0.123456, "digest": SHORT}
     ended = {"test_loss": 0.123456, "test_accuracy": 98.7654}
     result: dict[str, Any] = {"status": "done", "kept": 10**5, "total": 10**5, "excluded": 0, "steps": row["step"]}
-    result |= {"end": ended, "history": [row]}
+    result |= {"layers": layers, "end": ended, "history": [row]}
     if run.data.validation:
         row |= {"val_loss": 0.123456, "val_accuracy": 98.7654}
         result["early_stop"] = {"step": row["step"], "val_loss": 0.123456, "val_accuracy": 98.7654, **ended}

@@ -81,10 +81,15 @@ class Worker:
         mask = self.values.mask(ticket.mask)
         made_from = self._made_from(run)
         emptied = masks.emptied(mask)
-        counts = {
+        counts: dict[str, Any] = {
             "kept": masks.kept(mask),
             "total": masks.total(mask),
             "excluded": self.values.excluded(ticket.mask),
+            "layers": [
+                [name, int(mask[name].sum()), mask[name].numel()]
+                for name in self.values.shapes(ticket.network)
+                if name in mask
+            ],
         }
         if emptied:
             return self.values.commit(run, {"status": "collapsed", "emptied": emptied, **counts}, {})
@@ -140,7 +145,7 @@ class Worker:
             lambda: fit(run, weights, mask, fill, self.values.examples(run.data), self.hardware, **given),
         )
 
-    def _commit_trained(self, run: Train, trained: Trained, mask: masks.Mask, counts: dict[str, int]) -> Record:
+    def _commit_trained(self, run: Train, trained: Trained, mask: masks.Mask, counts: dict[str, Any]) -> Record:
         progress = trained.progress
         result: dict[str, Any] = {
             "status": "done",

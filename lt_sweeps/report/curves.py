@@ -9,18 +9,23 @@ from math import fsum
 from typing import Any
 
 from lt_sweeps.report.statistics import MARGIN, Interval, interval, matching, paired
+from lt_sweeps.report.wording import statuses
 
 Row = Mapping[str, Any]
 
+NAMED = 4  # emptied layers; the others are counted
 BARRIERS = ("barrier", "barrier_parent")  # columns of measures
 # Columns that are measured or tell replicates apart; every other column labels a curve.
 MEASURED = frozenset(
     {
         *("seed", "level", "status", "key", "density", "weights_remaining", "sparsity", "steps"),
         *("test_accuracy", "val_accuracy", "early_stop_step", "early_stop_test_accuracy"),
+        "emptied",
         *BARRIERS,
     }
 )
+# Columns of a row that speaks of one of its layers.
+LAYER = frozenset({"layer", "kept", "total"})
 
 
 @dataclass(frozen=True)
@@ -34,11 +39,25 @@ class Point:
     unfinished: Mapping[str, int]
     to_dense: Interval | None  # paired by seed, points
     barriers: Mapping[str, Mapping[int, float]] = field(default_factory=dict)  # by column and seed, points of error
+    emptied: tuple[str, ...] = ()  # the layers that some seed lost
 
     @property
     def judged(self) -> bool:
         """Whether there are seeds enough to ask if this level matches."""
         return self.to_dense is not None and self.to_dense.low is not None
+
+    @property
+    def lost(self) -> str:
+        """What became of the seeds that did not finish, and which layers are empty.
+
+        >>> Point(3, 2.0, {}, {}, {"collapsed": 2}, None, emptied=("fc1.weight",)).lost
+        '2 collapsed (fc1.weight empty)'
+        """
+        told = statuses(self.unfinished)
+        if not self.emptied:
+            return told
+        some, more = ", ".join(self.emptied[:NAMED]), len(self.emptied) - NAMED
+        return f"{told} ({some}{f' and {more} more' if more > 0 else ''} empty)"
 
 
 @dataclass(frozen=True)
@@ -95,7 +114,7 @@ def curves(rows: Sequence[Row]) -> list[Curve]:
     """
     groups: dict[tuple[tuple[str, str], ...], dict[int, dict[int, Row]]] = {}
     for row in rows:
-        labels = tuple((name, _text(value)) for name, value in row.items() if name not in MEASURED)
+        labels = tuple(labels_of(row).items())
         seeds = groups.setdefault(labels, {}).setdefault(row["level"], {})
         if row["seed"] in seeds and seeds[row["seed"]].get("key") != row.get("key"):
             raise ValueError(f"two trainings of level {row['level']}, seed {row['seed']} of {dict(labels)}")
@@ -126,10 +145,16 @@ def _curve(
                 dict(sorted(unfinished.items())),
                 paired(accuracy, dense),
                 {name: _by_seed(rows, name) for name in BARRIERS},
+                tuple(dict.fromkeys(name for row in rows.values() for name in (row.get("emptied") or "").split())),
             )
         )
     keys = frozenset(row["key"] for row in levels.get(0, {}).values() if row.get("key"))
     return Curve(labels, tuple(points), at_early_stop, keys)
+
+
+def labels_of(row: Row) -> dict[str, str]:
+    """What a row of results.csv or of layers.csv says of the curve that it belongs to."""
+    return {name: _text(value) for name, value in row.items() if name not in MEASURED | LAYER}
 
 
 def sparsest_matching(curve: Curve, margin: float = MARGIN) -> Point | None:

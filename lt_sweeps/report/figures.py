@@ -106,9 +106,41 @@ def _figure(found: Sequence[Curve], look: Sequence[Style], quantity: Quantity) -
         data = dense_traces(found, quantity, (max(at), min(at)))
     for style, points in zip(look, shown, strict=True):
         data += curve_traces(style, points, quantity, low)
-    axis = {"showline": True, "linecolor": AXIS, "ticks": "outside", "tickcolor": AXIS, "ticklen": 5, "zeroline": False}
     named = ticks(at)
-    layout: dict[str, Any] = {
+    xaxis = {
+        "type": "log",
+        "range": x_range(at),
+        "title": {"text": "Weights remaining (%)", "standoff": 12},
+        "tickvals": named,
+        "ticktext": [two_digits(level) for level in named],
+        "tickangle": 0,
+        "showgrid": False,
+    }
+    yaxis = {
+        "range": [low, high],
+        "title": {"text": quantity.title, "standoff": 8},
+        "gridcolor": GRID,
+        "nticks": 8,
+        "tickformat": "~s" if quantity.said is iterations else "",
+    }
+    layout = drawn(data, xaxis, yaxis)
+    if quantity.accuracy and (menus := _near_dense(data, [low, high])):
+        layout |= {"updatemenus": menus, "margin": {"l": 64, "r": 14, "t": 72, "b": 56}}
+    return {"data": data, "layout": layout}
+
+
+def drawn(data: Sequence[Mapping[str, Any]], xaxis: Mapping[str, Any], yaxis: Mapping[str, Any]) -> dict[str, Any]:
+    """The layout that all figures share, with room for the legend of these traces."""
+    axis = {
+        "showline": True,
+        "linecolor": AXIS,
+        "ticks": "outside",
+        "tickcolor": AXIS,
+        "ticklen": 5,
+        "zeroline": False,
+        "automargin": True,
+    }
+    return {
         "template": "none",
         "font": {"family": FONT, "size": 13, "color": INK},
         "paper_bgcolor": "white",
@@ -120,27 +152,6 @@ def _figure(found: Sequence[Curve], look: Sequence[Style], quantity: Quantity) -
         "hovermode": "closest",
         "hoverlabel": {"bgcolor": "white", "bordercolor": AXIS, "font": {"family": FONT, "size": 13}, "align": "left"},
         "dragmode": False,  # so that a finger scrolls the page
-        "xaxis": {
-            **axis,
-            "type": "log",
-            "range": x_range(at),
-            "title": {"text": "Weights remaining (%)", "standoff": 12},
-            "tickvals": named,
-            "ticktext": [two_digits(level) for level in named],
-            "tickangle": 0,
-            "automargin": True,
-            "showgrid": False,
-        },
-        "yaxis": {
-            **axis,
-            "range": [low, high],
-            "title": {"text": quantity.title, "standoff": 8},
-            "gridcolor": GRID,
-            "nticks": 8,
-            "automargin": True,
-            "tickformat": "~s" if quantity.said is iterations else "",
-        },
+        "xaxis": {**axis, **xaxis},
+        "yaxis": {**axis, **yaxis},
     }
-    if quantity.accuracy and (menus := _near_dense(data, [low, high])):
-        layout |= {"updatemenus": menus, "margin": {"l": 64, "r": 14, "t": 72, "b": 56}}
-    return {"data": data, "layout": layout}

@@ -8,7 +8,7 @@ from html import escape
 from lt_sweeps.report.curves import Curve, Point, over_seeds
 from lt_sweeps.report.statistics import Interval, matching, paired
 from lt_sweeps.report.styles import Style
-from lt_sweeps.report.wording import bounds, percent, signed, statuses
+from lt_sweeps.report.wording import bounds, percent, signed
 
 NOTHING = "&ndash;"
 
@@ -48,7 +48,7 @@ def _line(point: Point, ticket: Curve | None, controls: bool, steps: bool) -> st
     if steps:
         step = over_seeds(point.early_stop)
         cells.append(f"<td>{f'{step.mean:,.0f}' if step else NOTHING}</td>")
-    cells.append(f'<td class="notes">{escape(statuses(point.unfinished))}</td>')
+    cells.append(f'<td class="notes">{escape(point.lost)}</td>')
     return f"<tr>{''.join(cells)}</tr>\n"
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from lt_sweeps.report.curves import Curve, Point, controls_of, curves
 from lt_sweeps.report.statistics import paired
 from lt_sweeps.report.verdict import verdicts
-from lt_sweeps.report.wording import bounds, percent, signed, statuses
+from lt_sweeps.report.wording import bounds, percent, signed
 
 HEAD = (
     "weights remaining (%)",
@@ -39,7 +39,7 @@ def _table(curve: Curve, found: Sequence[Curve]) -> str:
     for point in curve.points:
         cells = [
             "" if point.remaining is None else percent(point.remaining),
-            str(len(point.accuracy)) + (f" ({statuses(point.unfinished)})" if point.unfinished else ""),
+            str(len(point.accuracy)) + (f" ({point.lost})" if point.unfinished else ""),
             _mean(point.accuracy, 2),
             *_against(point, curve.dense),
         ]

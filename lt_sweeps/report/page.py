@@ -10,6 +10,7 @@ from typing import Any
 
 from lt_sweeps.report.curves import BARRIERS, Curve, Row, curves
 from lt_sweeps.report.figures import accuracy_figure, barrier_figure, cuts_intervals, early_stop_figure
+from lt_sweeps.report.layers import layer_figure
 from lt_sweeps.report.levels import table
 from lt_sweeps.report.statistics import MARGIN
 from lt_sweeps.report.styles import Style, styles
@@ -42,6 +43,8 @@ COMPARED = {
     "barrier": "each level and the same ticket trained with other data order and augmentation (its sibling).",
     "barrier_parent": "each level and the training that its mask was pruned from, under that mask.",
 }
+LAYERS = """What each layer keeps, in the network's order; the slider chooses the level. Means over seeds; curves that
+keep the same of every layer are drawn once. A cross on the axis: an emptied layer, through which nothing passes."""
 MEANS = "Means over seeds, with 95 % t-intervals from two seeds on."
 CUT = "Some intervals reach beyond the figure; the table has them whole."
 CROSS = "A cross on the axis: some seed did not finish at that level."
@@ -56,11 +59,20 @@ CONFIG = {
 }
 
 
-def render(rows: Sequence[Row], *, title: str, sweep: str, budgets: list[str], command: str | None) -> str:
-    """The whole page: verdicts, budgets, and per model and data set two figures and a table.
+def render(
+    rows: Sequence[Row],
+    layers: Sequence[Row] = (),
+    *,
+    title: str,
+    sweep: str,
+    budgets: list[str],
+    command: str | None,
+) -> str:
+    """The whole page: verdicts, budgets, and per model and data set figures and a table.
 
-    Rows are those of results.csv, absent values None. A budget is a line `budget=NAME: what it means`; every
-    name but `paper` puts up a notice. Raises ValueError for two trainings of one cell, level and seed.
+    Rows are those of results.csv, absent values None, `layers` those of layers.csv. A budget is a line `budget=NAME:
+    what it means`; every name but `paper` puts up a notice. Raises ValueError for two trainings of one cell, level
+    and seed.
     """
     found = curves(rows)
     look = styles(found)
@@ -68,7 +80,7 @@ def render(rows: Sequence[Row], *, title: str, sweep: str, budgets: list[str], c
     sections = []
     for number, place in enumerate(places, 1):
         here = [(curve, style) for curve, style in zip(found, look, strict=True) if curve.place == place]
-        sections.append(_place(number, [curve for curve, _ in here], [style for _, style in here]))
+        sections.append(_place(number, [curve for curve, _ in here], [style for _, style in here], layers))
     script = f"<script>{_plotly()}</script>" if sections else ""
     told = verdicts(found) or ["This sweep has no results yet."]
     parts = [
@@ -91,7 +103,7 @@ def render(rows: Sequence[Row], *, title: str, sweep: str, budgets: list[str], c
     return "\n".join(part for part in parts if part)
 
 
-def _place(number: int, found: Sequence[Curve], look: Sequence[Style]) -> str:
+def _place(number: int, found: Sequence[Curve], look: Sequence[Style], layers: Sequence[Row]) -> str:
     model, dataset = found[0].place
     name = f"{model} on {dataset}"
     when = "at the step of least validation loss" if found[0].at_early_stop else "at the end of training"
@@ -101,12 +113,13 @@ def _place(number: int, found: Sequence[Curve], look: Sequence[Style]) -> str:
     lost = any(point.unfinished for curve in found for point in curve.points)
     parts = [
         f"<section>\n<h2>{escape(name)}</h2>\n<h3>Accuracy</h3>",
-        _figure(accuracy_figure(found, look), f"accuracy-{number}", f"Test accuracy of {name}", told, lost),
+        _curves(accuracy_figure(found, look), f"accuracy-{number}", f"Test accuracy of {name}", told, lost),
         "<h3>Speed of learning</h3>",
         f"<p>{NO_STEPS}</p>"
         if steps is None
-        else _figure(steps, f"early-stop-{number}", f"Early-stop step of {name}", STEPS, lost),
+        else _curves(steps, f"early-stop-{number}", f"Early-stop step of {name}", STEPS, lost),
         *_barriers(number, found, look, lost),
+        *_layers(number, found, look, layers),
         f"<h3>Every level</h3>\n{table(found, look)}\n</section>",
     ]
     return "\n".join(parts)
@@ -117,20 +130,33 @@ def _barriers(number: int, found: Sequence[Curve], look: Sequence[Style], lost: 
     name = " on ".join(found[0].place)
     figures = {column: barrier_figure(found, look, column) for column in BARRIERS}
     parts = [
-        _figure(figure, f"{column.replace('_', '-')}-{number}", f"Error barriers of {name}", told, lost)
+        _curves(figure, f"{column.replace('_', '-')}-{number}", f"Error barriers of {name}", told, lost)
         for column, figure in figures.items()
         if figure is not None and (told := f"{BARRIER} {COMPARED[column]}")
     ]
     return ["<h3>Stability</h3>", *parts] if parts else []
 
 
-def _figure(figure: Mapping[str, Any], name: str, label: str, caption: str, lost: bool) -> str:
+def _layers(number: int, found: Sequence[Curve], look: Sequence[Style], rows: Sequence[Row]) -> list[str]:
+    """Nothing, where it is not known what layers keep."""
+    figure = layer_figure(found, look, rows)
+    if figure is None:
+        return []
+    label = f"What each layer of {' on '.join(found[0].place)} keeps"
+    return ["<h3>Where weights are kept</h3>", _figure(figure, f"layers-{number}", label, LAYERS)]
+
+
+def _curves(figure: Mapping[str, Any], name: str, label: str, caption: str, lost: bool) -> str:
+    caption += " " + MEANS + (" " + CUT if cuts_intervals(figure) else "") + (" " + CROSS if lost else "")
+    return _figure(figure, name, f"{label} over weights remaining", caption)
+
+
+def _figure(figure: Mapping[str, Any], name: str, label: str, caption: str) -> str:
     from plotly.io import to_html
 
     div = to_html(figure, full_html=False, include_plotlyjs=False, config=dict(CONFIG), div_id=name)
-    caption += " " + MEANS + (" " + CUT if cuts_intervals(figure) else "") + (" " + CROSS if lost else "")
     return (
-        f'<figure role="group" aria-label="{escape(label)} over weights remaining">\n{div}\n'
+        f'<figure role="group" aria-label="{escape(label)}">\n{div}\n'
         f"<figcaption>{escape(caption)}</figcaption>\n</figure>"
     )
 

@@ -30,6 +30,7 @@ FIGURES = (
     "status",
     "key",
 )
+EMPTIED = "emptied"  # the layers that lost all their weights, where some did
 USUAL = {"prune": "imp", "rewind": "init", "survivors": "rewind", "control": "none"}
 Row = dict[str, Any]
 
@@ -42,6 +43,11 @@ def rows(
 ) -> list[Row]:
     """The results of a sweep, in the order of its cells."""
     extra, measured = swept_columns(experiments), measured_columns(experiments)
+    emptied = (
+        [EMPTIED]
+        if any("emptied" in record["result"] for run, record in records.items() if isinstance(run, Train))
+        else []
+    )
     table = []
     for cell in experiments:
         named = {name: cell.labels[name] for name in LABELS} | {name: cell.swept.get(name) for name in extra}
@@ -52,7 +58,7 @@ def rows(
             for name, measures in cell.measures.items():
                 if (measure := measures[level]) is not None:
                     row[name] = _table(measure, records).get(measure.what.name)
-            table.append({name: row.get(name) for name in (*LABELS, *extra, *FIGURES, *measured)})
+            table.append({name: row.get(name) for name in (*LABELS, *extra, *FIGURES, *emptied, *measured)})
     return table
 
 
@@ -68,6 +74,19 @@ def measured(experiments: Sequence[Experiment], records: Mapping[Node, Record]) 
                 found = {} if measure is None else _table(measure, records)
                 curves = {column: values for column, values in found.items() if isinstance(values, list)}
                 table += [row | dict(zip(curves, point, strict=True)) for point in zip(*curves.values(), strict=True)]
+    return table
+
+
+def layers(experiments: Sequence[Experiment], records: Mapping[Node, Record]) -> list[Row]:
+    """How many weights each layer of each level keeps, in the network's order."""
+    extra = swept_columns(experiments)
+    table = []
+    for cell in experiments:
+        named = {name: cell.labels[name] for name in LABELS} | {name: cell.swept.get(name) for name in extra}
+        for level, run in enumerate(cell.levels):
+            for layer, kept, total in records[run]["result"].get("layers", []) if run in records else []:
+                there = {"layer": layer, "kept": kept, "total": total, "density": round(kept / total, 8)}
+                table.append(named | {"seed": cell.labels["seed"], "level": level} | there)
     return table
 
 
@@ -118,6 +137,7 @@ def _figures(record: Record, cell: Experiment) -> Row:
         "early_stop_test_accuracy": early.get("test_accuracy"),
         "steps": result.get("steps"),
         "status": result["status"],
+        EMPTIED: " ".join(result.get("emptied", ())) or None,
     }
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from lt_sweeps.report.curves import Curve, Point, differing
 from lt_sweeps.report.statistics import Interval, matching
 from lt_sweeps.report.styles import DASHES, Style
-from lt_sweeps.report.wording import accuracy, bounds, percent, points, seeds, statuses
+from lt_sweeps.report.wording import accuracy, bounds, percent, points, seeds
 
 GREY = "#6b7280"
 HOVER = "%{text}<extra></extra>"
@@ -69,7 +69,7 @@ def curve_traces(style: Style, at: Sequence[Point], quantity: Quantity, bottom: 
         "marker": {"symbol": "x-thin", "size": 10, "line": {"width": 2.6, "color": style.colour}},
         "text": [_lost(style, p) for p in lost],
     }
-    common = {"type": "scatter", "name": _legend(style.name), "legendgroup": style.name, "hovertemplate": HOVER}
+    common = {"type": "scatter", "name": legend(style.name), "legendgroup": style.name, "hovertemplate": HOVER}
     return [common | line, *([common | crosses] if lost else [])]
 
 
@@ -93,7 +93,7 @@ def dense_traces(found: Sequence[Curve], quantity: Quantity, ends: tuple[float, 
         trace = {
             "type": "scatter",
             "mode": "lines",
-            "name": _legend(name),
+            "name": legend(name),
             "x": list(ends),
             "y": [mean.mean, mean.mean],
             "line": {"color": GREY, "width": 1.6, "dash": DASHES[1 + index % (len(DASHES) - 1)]},
@@ -125,12 +125,12 @@ def _hover(style: Style, point: Point, mean: Interval, quantity: Quantity) -> st
         lines.append(f"{points(point.to_dense.mean)} against dense {bounds(point.to_dense)}".rstrip())
         lines.append("matching" if matching(point.to_dense) else "not shown to match" if point.judged else "not judged")
     if point.unfinished:
-        lines.append(escape(statuses(point.unfinished)))
+        lines.append(escape(point.lost))
     return "<br>".join(lines)
 
 
 def _lost(style: Style, point: Point) -> str:
-    told = escape(statuses(point.unfinished))
+    told = escape(point.lost)
     return f"<b>{escape(style.name)}</b><br>{_where(point)}<br>{told}<br>{seeds(len(point.accuracy))} finished"
 
 
@@ -138,7 +138,8 @@ def _where(point: Point) -> str:
     return "dense" if point.level == 0 else f"{percent(point.remaining or 0)} % of weights, level {point.level}"
 
 
-def _legend(name: str) -> str:
+def legend(name: str) -> str:
+    """A name in lines that fit on a phone."""
     return "<br>".join(escape(line) for line in wrap(name, LEGEND_WIDTH))
 
 
