@@ -16,7 +16,7 @@ USAGE = """usage: lt-sweeps plan OVERRIDES...    what a sweep would train and pr
        lt-sweeps list [GROUP [OPTION]]    what can be chosen; recipes say their source and what it leaves open; --json
        lt-sweeps ticket VERB ...      export, verify, train and list tickets as folders; ticket --help says more
        lt-sweeps store VERB ...       verify every byte, gc what nothing can use, show what a key is; --json
-       lt-sweeps check NAME           the laws, on a network, criterion, treatment, augmentation or data set
+       lt-sweeps check NAME           the laws, on a network, criterion, allocation, treatment, data set ...
 
   lt-sweeps plan model=vgg16,resnet20 prune.rate=0.2,0.5 seed=0,1,2
   lt-sweeps check my.pkg.Net --shape 3 32 32 --classes 10"""

@@ -13,7 +13,7 @@ from lt_sweeps.choosing import choices, finding, refuse_impossible
 from lt_sweeps.config import Config, Mistake, ModelConfig
 from lt_sweeps.config_methods import MeasureConfig, Otherwise
 from lt_sweeps.data import described
-from lt_sweeps.graph import Dense, Init, Ticket, Train, Work
+from lt_sweeps.graph import Dense, Init, Ticket, Train, Work, summed_up_as
 from lt_sweeps.methods.choices import Choices
 from lt_sweeps.methods.given import given
 from lt_sweeps.methods.measured import Measures, with_parents, with_siblings
@@ -132,9 +132,6 @@ def _measures(config: MeasureConfig, levels: list[Train]) -> dict[str, Measures]
     for other, column, pairs in (("sibling", "{}", with_siblings), ("parent", "{}_parent", with_parents)):
         asked: Otherwise = getattr(config, other)
         if asked.name is not None:
-            known = catalogue("measure")
-            if asked.name not in known:
-                near = nearest(asked.name, known)
-                raise Mistake(f"measure.{other}.name={asked.name}: there is {', '.join(known)}{near}")
-            found[column.format(asked.name)] = pairs(part("measure", asked.name, asked.args), levels)
+            what = part("measure", asked.name, asked.args)
+            found[column.format(summed_up_as(asked.name))] = pairs(what, levels)
     return found

@@ -18,6 +18,7 @@ GROUPS = {
     "rewind": "Rewinding: where training begins again",
     "find": "Finding: how a mask is found, if otherwise than its ticket is trained",
     "train": "Training: how what is shown is trained, if otherwise than its chain",
+    "measure": "Measures: what is between two trained networks",
     "corruption": "Corruptions of the training examples",
 }
 NEEDS = {"ref": "start weights", "data": "examples, gradients", "seed": "a seed", "training": "training"}

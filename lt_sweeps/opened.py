@@ -91,8 +91,8 @@ class Sweep:
             raise Mistake(f"{self.folder.name}: no row has " + ", ".join(f"{k}={v}" for k, v in where.items()))
         if len({run.key for run in found}) > 1:
             names = [n for n in found[0].row if n != "key" and len({str(run.row[n]) for run in found}) > 1]
-            measured = [n for n in names if n in ("seed", "level") or n not in curves.MEASURED]
-            raise Mistake(f"{self.folder.name}: {len(found)} rows match; say which {', '.join(measured)}")
+            which = [n for n in names if n in ("seed", "level") or n in curves.labels_of(found[0].row)]
+            raise Mistake(f"{self.folder.name}: {len(found)} rows match; say which {', '.join(which)}")
         return found[0]
 
     def curve(self, **where: Any) -> pd.DataFrame:

@@ -11,8 +11,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from lt_sweeps.allocations.layerwise import Shapes
 from lt_sweeps.datasets.arrays import Arrays
 from lt_sweeps.masks import Mask, State
+from lt_sweeps.measures.ends import Ends, Table
 from lt_sweeps.scores.probe import Probe, Scores
 
 # ------------------------------------------------------------------------------------------ criteria
@@ -390,6 +392,91 @@ def trembling(data_dir: Path) -> Arrays:
 def shivering(data_dir: Path) -> Arrays:
     found = good_data(data_dir)
     return found._replace(train_x=found.train_x.as_subclass(Shivering))
+
+
+# --------------------------------------------------------------------------------------- allocations
+
+
+def good_shares(shapes: Shapes, density: float) -> dict[str, float]:
+    """All alike, but that it refuses to spare a layer."""
+    if density > 0.9:
+        raise ValueError("nothing to allocate")
+    return dict.fromkeys(shapes, density)
+
+
+def forgets_a_layer(shapes: Shapes, density: float) -> dict[str, float]:
+    return dict.fromkeys(list(shapes)[1:], density)
+
+
+def more_than_all(shapes: Shapes, density: float) -> dict[str, float]:
+    return dict.fromkeys(shapes, 2 * density)
+
+
+def refuses_all(shapes: Shapes, density: float) -> dict[str, float]:
+    raise ValueError("not today")
+
+
+def shares_at_random(shapes: Shapes, density: float) -> dict[str, float]:
+    return {name: random.uniform(0.5, 1) * density for name in shapes}
+
+
+def shares_nothing(shapes: Shapes, density: float) -> dict[str, float]:
+    return {name: 1.0 if name.startswith("fc") else 0.0 for name in shapes}
+
+
+def shares_half(shapes: Shapes, density: float) -> dict[str, float]:
+    return dict.fromkeys(shapes, density / 2)
+
+
+def shares_in_place(shapes: Shapes, density: float) -> dict[str, float]:
+    found = dict.fromkeys(shapes, density)
+    for name in found:
+        shapes[name] = shapes[name][:1]
+    return found
+
+
+# --------------------------------------------------------------------------------------------- fills
+
+
+def good_fill(mask: Mask, ref: State, end: State, generator: torch.Generator) -> State:
+    return {name: value.clone() for name, value in ref.items()}
+
+
+def keeps_the_end(mask: Mask, ref: State, end: State, generator: torch.Generator) -> State:
+    return {name: value.clone() for name, value in end.items()}
+
+
+# ------------------------------------------------------------------------------------------ measures
+
+
+def good_measure(ends: Ends) -> Table:
+    errors = [ends.error(ends.network(state)) for state in ends.weights]
+    return {"good_measure": errors[1] - errors[0], "end": [0.0, 1.0], "error": errors}
+
+
+def unnamed(ends: Ends) -> Table:
+    return {"number": 1.0}
+
+
+def gives_tensors(ends: Ends) -> Any:
+    return {"gives_tensors": torch.ones(())}
+
+
+def uneven(ends: Ends) -> Table:
+    return {"uneven": 1.0, "one": [1.0], "two": [1.0, 2.0]}
+
+
+def guesses(ends: Ends) -> Table:
+    return {"guesses": torch.rand(()).item()}
+
+
+def scales(ends: Ends) -> Table:
+    return {"scales": float(ends.weights[0]["0.weight"].mul_(2).sum())}
+
+
+def measures_seeded(ends: Ends) -> Table:
+    torch.manual_seed(0)
+    return {"measures_seeded": torch.rand(()).item()}
 
 
 # ------------------------------------------------------------------------------- what is none of these

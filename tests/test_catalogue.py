@@ -13,7 +13,7 @@ import pytest
 from omegaconf import OmegaConf
 from test_sweep import cells_of
 
-from lt_sweeps.check import augmentations, criteria, datasets, fills, trainings, treatments
+from lt_sweeps.check import allocations, augmentations, criteria, datasets, fills, measures, trainings, treatments
 from lt_sweeps.check.candidate import candidate
 from lt_sweeps.check.laws import Stages, go_through
 from lt_sweeps.graph import Prune
@@ -62,6 +62,16 @@ def test_every_treatment_keeps_the_laws(name: str) -> None:
 @pytest.mark.parametrize("name", catalogue("fill"))
 def test_every_fill_keeps_the_laws(name: str) -> None:
     assert keeps(fills.STAGES, fills.fill(name))
+
+
+@pytest.mark.parametrize("name", catalogue("allocation"))
+def test_every_allocation_keeps_the_laws(name: str) -> None:
+    assert keeps(allocations.STAGES, allocations.allocation(name))
+
+
+@pytest.mark.parametrize("name", catalogue("measure"))
+def test_every_measure_keeps_the_laws(name: str) -> None:
+    assert keeps(measures.STAGES, measures.measure(name))
 
 
 @pytest.mark.parametrize("name", [name for name, entry in catalogue("augmentation").items() if not entry.needs])

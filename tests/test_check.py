@@ -10,13 +10,16 @@ from pathlib import Path
 import broken
 import pytest
 
-from lt_sweeps.check import augmentations, criteria, datasets, trainings, treatments
+from lt_sweeps.check import allocations, augmentations, criteria, datasets, fills, measures, trainings, treatments
 from lt_sweeps.check.laws import Broken, Outcome, go_through
 from lt_sweeps.cli import main
 
 STAGES = {
     "criterion": criteria.STAGES,
+    "allocation": allocations.STAGES,
     "treatment": treatments.STAGES,
+    "fill": fills.STAGES,
+    "measure": measures.STAGES,
     "augmentation": augmentations.STAGES,
     "network": trainings.STAGES,
     "dataset": datasets.STAGES,
@@ -40,6 +43,19 @@ BREAKS = [
     ("treats_in_place", "what it is given stays as it was", "ref['0.weight']"),
     ("treats_globally", "global state stays as it was", "python's global generator"),
     ("treats_biases", "only kept weights are treated", "kept places only"),
+    ("forgets_a_layer", "every layer has a density", "is in only one of shapes and what it returns"),
+    ("more_than_all", "every layer has a density", "fc1.weight gets 2.0 at density 1: give a number from 0 to 1"),
+    ("refuses_all", "every layer has a density", "it refuses all densities: not today"),
+    ("shares_at_random", "asked again it gives the same", "an allocation draws nothing"),
+    ("shares_nothing", "counts are exact", "cannot keep 266200 weights of 266200"),
+    ("shares_in_place", "it changes nothing it is given", "work on a copy"),
+    ("keeps_the_end --fill", "pruned places hold zero or what they began with", "neither zero nor its value in ref"),
+    ("unnamed", "it sums itself up in a number", "it returns no number 'unnamed'"),
+    ("gives_tensors", "it sums itself up in a number", "it returns no number 'gives_tensors'"),
+    ("uneven", "it sums itself up in a number", "one and two differ in length"),
+    ("guesses", "asked again it finds the same", "with a fixed seed"),
+    ("scales", "what it is given stays as it was", "weights[0]['0.weight']"),
+    ("measures_seeded", "global state stays as it was", "torch's global generator"),
     ("half_a_pixel", "every pixel has a source", "rows are not int64"),
     ("moves_unseeded", "the same generator gives the same moves", "draw with the generator"),
     ("moves_too_far", "sources lie within the margin", "cols come from 5 to 13"),
@@ -74,7 +90,10 @@ BREAKS = [
 ]
 GOOD = [
     "broken.good_score",
+    "broken.good_shares",
     "broken.good_treatment",
+    "broken.good_fill --fill",
+    "broken.good_measure",
     "broken.good_move",
     f"broken.GoodNet {SMALL}",
     f"{SMALL} broken.GoodNet",
@@ -108,7 +127,7 @@ def test_a_broken_law_is_named_and_no_other(
 def test_every_law_has_somebody_who_breaks_it() -> None:
     laws = {law.__name__.replace("_", " ") for stages in STAGES.values() for stage in stages for law in stage}
     beside = {"it needs what it declares"}  # below: what is named by path declares everything
-    beside |= {"every layer can be pruned"}  # which is a warning
+    beside |= {"every layer can be pruned", "densities keep what is asked"}  # which are warnings
     assert {law for _, law, _ in BREAKS} == laws - beside
 
 
@@ -135,6 +154,10 @@ def test_what_is_right_passes(what: str, capsys: pytest.CaptureFixture[str]) -> 
         (f"Dead {SMALL}", "every prunable weight gets a gradient: branch.weight: the gradient is all zero"),
         (f"Parametrized {SMALL}", "every layer can be pruned: fc.weight: never pruned, because it is made of others"),
         (f"Tied {SMALL}", "every layer can be pruned: output.weight, again.weight: never pruned, because it is shared"),
+        (
+            "shares_half",
+            "densities keep what is asked: at density 1 they keep 50 % of what is asked: counts are scaled",
+        ),
         ("one_test_image_in_train", "the test is not trained on: 1 of 40 test images"),
     ],
 )
@@ -176,7 +199,10 @@ def test_a_flag_says_what_no_signature_does(capsys: pytest.CaptureFixture[str]) 
         ("no_such_module.Net", r"no module 'no_such_module' can be found"),
         ("magnitud", r"there is no function or class 'magnitud'; did you mean 'magnitude'\?"),
         ("magnitude --network", r"magnitude is a criterion, not a network: leave out --network"),
-        ("imp", r"imp is a method: laws are known for network, criterion, treatment, augmentation, dataset"),
+        (
+            "imp",
+            r"imp is a method: laws are known for network, criterion, allocation, treatment, fill, measure, augm",
+        ),
         ("", r"check: the following arguments are required: name"),
         ("magnitude --shap 3", r"check: argument --shape: expected 3 arguments"),
         ("broken.GoodNet --shape 0 8 8", r"check: --shape 0 8 8: give channels, height and width, 1 at least"),

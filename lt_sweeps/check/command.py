@@ -69,12 +69,18 @@ def _outcomes(kind: str, asked: argparse.Namespace) -> Iterator[Outcome]:
     """The laws of a kind, gone through."""
     said = _declared(asked) if kind == "dataset" else {}
 
-    from lt_sweeps.check import augmentations, criteria, datasets, treatments
+    from lt_sweeps.check import allocations, augmentations, criteria, datasets, fills, measures, treatments
     from lt_sweeps.check.laws import go_through
 
     match kind:
         case "criterion":
             return go_through(criteria.STAGES, criteria.criterion(asked.name, asked.args))
+        case "allocation":
+            return go_through(allocations.STAGES, allocations.allocation(asked.name, asked.args))
+        case "fill":
+            return go_through(fills.STAGES, fills.fill(asked.name, asked.args))
+        case "measure":
+            return go_through(measures.STAGES, measures.measure(asked.name, asked.args))
         case "treatment":
             return go_through(treatments.STAGES, treatments.treatment(asked.name, asked.args))
         case "augmentation":

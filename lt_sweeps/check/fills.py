@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from lt_sweeps import registry
 from lt_sweeps.check.laws import Broken, Stages
 from lt_sweeps.check.treatments import (
@@ -14,9 +17,9 @@ from lt_sweeps.check.treatments import (
 )
 
 
-def fill(name: str) -> Treatment:
+def fill(name: str, args: Mapping[str, Any] | None = None) -> Treatment:
     """The fill of a registered name or an import path."""
-    return Treatment(registry.load("fill", name))
+    return Treatment(registry.load("fill", name), args or {})
 
 
 def pruned_places_hold_zero_or_what_they_began_with(fill: Treatment) -> str:

@@ -10,10 +10,13 @@ from lt_sweeps.config import Mistake
 from lt_sweeps.registry import FOLDERS, catalogue, load, provenance
 
 # What a function of each kind is called with, and what its annotations name.
-SIGNS: dict[str, tuple[set[str], set[str]]] = {
+SIGNS: dict[str, tuple[set[str], set[str]] | None] = {
     "network": ({"shape", "classes"}, {"Module"}),
     "criterion": ({"probe"}, {"Probe", "Scores"}),
+    "allocation": ({"shapes", "density"}, set()),
     "treatment": ({"mask", "ref", "end", "generator"}, set()),
+    "fill": None,  # a treatment by its looks: it has to be said
+    "measure": ({"ends"}, {"Ends"}),
     "augmentation": ({"rows", "cols", "generator"}, set()),
     "dataset": ({"data_dir"}, {"Arrays"}),
 }
@@ -59,7 +62,7 @@ def _of_signature(name: str, found: Any) -> str:
     except (TypeError, ValueError):
         taken = set()
     annotated = {word for hint in _hints(found).values() for word in _names(hint)}
-    kinds = [kind for kind, (called, hinted) in SIGNS.items() if called <= taken or hinted & annotated]
+    kinds = [kind for kind, signs in SIGNS.items() if signs and (signs[0] <= taken or signs[1] & annotated)]
     if len(kinds) != 1:
         seems = f"may be a {' or a '.join(kinds)}" if kinds else "shows by no parameter or annotation what it is"
         raise Mistake(f"{name} {seems}: say which with one of {FLAGS}")

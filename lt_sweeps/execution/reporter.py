@@ -94,8 +94,8 @@ class Reporter:
             return
         result = record["result"]
         if isinstance(job.run, Measure):
-            found = result[job.run.what.name]
-            self.say(f"{self._head(job)}  {found:6.2f} points  {took}{self._left()}")
+            found = result[job.run.name]
+            self.say(f"{self._head(job)}  {found:6.2f}  {took}{self._left()}")
             return
         if result["status"] != "done":
             at, emptied = result.get("diverged_at"), ", ".join(result.get("emptied", []))
@@ -146,7 +146,7 @@ def called(run: Work) -> str:
 def _pace(run: Work) -> str:
     """What goes about equally fast."""
     if isinstance(run, Measure):
-        return f"{run.what.name} of {run.of[0].network.build.name}"
+        return f"{run.name} of {run.of[0].network.build.name}"
     return run.ticket.network.build.name
 
 

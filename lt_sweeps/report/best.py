@@ -9,7 +9,7 @@ from statistics import mean, stdev
 
 from lt_sweeps import archive
 from lt_sweeps.config import Mistake
-from lt_sweeps.report.curves import MEASURED
+from lt_sweeps.report.curves import labels_of
 
 Row = Mapping[str, str]
 
@@ -31,7 +31,7 @@ def table(rows: Sequence[Row]) -> Iterator[str]:
     >>> last
     '| 2 | 65.00 ± 7.07 | 60.00 | 9 to 9 |'
     """
-    named = [name for name in rows[0] if name not in MEASURED and len({row[name] for row in rows}) > 1] if rows else []
+    named = [name for name in (labels_of(rows[0]) if rows else ()) if len({row[name] for row in rows}) > 1]
     settings: dict[tuple[str, ...], dict[str, Row]] = {}
     for row in rows:
         if row["level"] != "0" and row["val_accuracy"]:

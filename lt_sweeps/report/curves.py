@@ -14,18 +14,15 @@ from lt_sweeps.report.wording import statuses
 Row = Mapping[str, Any]
 
 NAMED = 4  # emptied layers; the others are counted
-BARRIERS = ("barrier", "barrier_parent")  # columns of measures
-# Columns that are measured or tell replicates apart; every other column labels a curve.
-MEASURED = frozenset(
+# Columns of results.csv and layers.csv that are the same in every sweep and label no curve. The others stand before
+# them, but for those of measures, which come last.
+FIGURES = frozenset(
     {
         *("seed", "level", "status", "key", "density", "weights_remaining", "sparsity", "steps"),
-        *("test_accuracy", "val_accuracy", "early_stop_step", "early_stop_test_accuracy"),
-        "emptied",
-        *BARRIERS,
+        *("test_accuracy", "val_accuracy", "early_stop_step", "early_stop_test_accuracy", "emptied"),
+        *("layer", "kept", "total"),
     }
 )
-# Columns of a row that speaks of one of its layers.
-LAYER = frozenset({"layer", "kept", "total"})
 
 
 @dataclass(frozen=True)
@@ -38,7 +35,7 @@ class Point:
     early_stop: Mapping[int, int]  # early-stop step by seed
     unfinished: Mapping[str, int]
     to_dense: Interval | None  # paired by seed, points
-    barriers: Mapping[str, Mapping[int, float]] = field(default_factory=dict)  # by column and seed, points of error
+    measures: Mapping[str, Mapping[int, float]] = field(default_factory=dict)  # by column and seed
     emptied: tuple[str, ...] = ()  # the layers that some seed lost
 
     @property
@@ -144,7 +141,10 @@ def _curve(
                 _by_seed(rows, "early_stop_step"),
                 dict(sorted(unfinished.items())),
                 paired(accuracy, dense),
-                {name: _by_seed(rows, name) for name in BARRIERS},
+                {
+                    name: _by_seed(rows, name)
+                    for name in dict.fromkeys(n for row in rows.values() for n in measures_of(row))
+                },
                 tuple(dict.fromkeys(name for row in rows.values() for name in (row.get("emptied") or "").split())),
             )
         )
@@ -154,7 +154,18 @@ def _curve(
 
 def labels_of(row: Row) -> dict[str, str]:
     """What a row of results.csv or of layers.csv says of the curve that it belongs to."""
-    return {name: _text(value) for name, value in row.items() if name not in MEASURED | LAYER}
+    measured = measures_of(row)
+    return {name: _text(value) for name, value in row.items() if name not in FIGURES and name not in measured}
+
+
+def measures_of(row: Row) -> list[str]:
+    """The columns of measures: all that come after the key.
+
+    >>> measures_of({"model": "m", "seed": 0, "key": "1a2b", "emptied": None, "barrier": 0.5})
+    ['barrier']
+    """
+    names = list(row)
+    return [name for name in names[names.index("key") + 1 :] if name not in FIGURES] if "key" in row else []
 
 
 def sparsest_matching(curve: Curve, margin: float = MARGIN) -> Point | None:

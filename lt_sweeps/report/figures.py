@@ -1,4 +1,4 @@
-"""The figures of a model and data set: accuracy, early-stop step and barriers over the weights that remain."""
+"""The figures of a model and data set: accuracy, early-stop step and measures over the weights that remain."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from lt_sweeps.report.axes import above_zero, span, ticks, two_digits, x_range
 from lt_sweeps.report.curves import Curve, over_seeds
 from lt_sweeps.report.styles import Style
 from lt_sweeps.report.traces import STABLE, Quantity, curve_traces, dense_traces, stability_trace
-from lt_sweeps.report.wording import accuracy, barrier, iterations
+from lt_sweeps.report.wording import accuracy, barrier, iterations, plainly
 
 INK, AXIS, GRID = "#1f2933", "#9aa1ab", "#e8eaed"
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
@@ -43,15 +43,25 @@ def early_stop_figure(found: Sequence[Curve], look: Sequence[Style]) -> dict[str
     return _figure(found, look, Quantity("Early-stop step", lambda point: over_seeds(point.early_stop), iterations))
 
 
-def barrier_figure(found: Sequence[Curve], look: Sequence[Style], column: str) -> dict[str, Any] | None:
-    """The error barriers of a column of results.csv over the weights that remain; None where there are none."""
-    if not any(point.barriers.get(column) for curve in found for point in curve.points):
+def measure_figure(found: Sequence[Curve], look: Sequence[Style], column: str) -> dict[str, Any] | None:
+    """A measure's column of results.csv over the weights that remain; None where there is nothing in it."""
+    if not any(point.measures.get(column) for curve in found for point in curve.points):
         return None
-    other = "parent" if column.endswith("_parent") else "sibling"
-    barriers = Quantity(
-        f"Error barrier to the {other} (points)", lambda point: over_seeds(point.barriers.get(column, {})), barrier
-    )
-    return _figure(found, look, barriers)
+    what, other = compared(column)
+    title, said, stable = f"{what} to the {other}", plainly, 0.0
+    if what == "barrier":
+        title, said, stable = f"Error {title} (points)", barrier, STABLE
+    return _figure(found, look, Quantity(title, lambda point: over_seeds(point.measures.get(column, {})), said, stable))
+
+
+def compared(column: str) -> tuple[str, str]:
+    """What a column of results.csv measures, and whom each level is compared with.
+
+    >>> compared("barrier"), compared("distance_parent")
+    (('barrier', 'sibling'), ('distance', 'parent'))
+    """
+    what = column.removesuffix("_parent")
+    return what, "sibling" if what == column else "parent"
 
 
 def _near_dense(data: Sequence[Mapping[str, Any]], whole: list[float]) -> list[dict[str, Any]]:
@@ -98,9 +108,9 @@ def _figure(found: Sequence[Curve], look: Sequence[Style], quantity: Quantity) -
     shown = [[point for point in curve.points if point.remaining] for curve in found]
     at = [point.remaining for points in shown for point in points if point.remaining] or [100.0]
     means = [mean for points in shown for point in points if (mean := quantity.of(point))]
-    if quantity.said is barrier:
-        low, high = above_zero(means, STABLE)
-        data = [stability_trace((max(at), min(at)))]
+    if quantity.stable is not None:
+        low, high = above_zero(means, quantity.stable)
+        data = [stability_trace((max(at), min(at)))] if quantity.stable else []
     else:
         low, high = span(means, quantity.accuracy)
         data = dense_traces(found, quantity, (max(at), min(at)))

@@ -8,8 +8,8 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from lt_sweeps.report.curves import BARRIERS, Curve, Row, curves
-from lt_sweeps.report.figures import accuracy_figure, barrier_figure, cuts_intervals, early_stop_figure
+from lt_sweeps.report.curves import Curve, Row, curves
+from lt_sweeps.report.figures import accuracy_figure, compared, cuts_intervals, early_stop_figure, measure_figure
 from lt_sweeps.report.layers import layer_figure
 from lt_sweeps.report.levels import table
 from lt_sweeps.report.statistics import MARGIN
@@ -36,12 +36,10 @@ missing are counted in the notes and left out of every mean, which is then a mea
 STEPS = "The step of least validation loss; lower is faster."
 NO_STEPS = """No figure of the early-stop step: no finished run here held out validation examples, so none has a step of
 least validation loss."""
-BARRIER = (
-    """How far the test error rises on the line between two trained networks above the mean of its ends: between"""
-)
-COMPARED = {
-    "barrier": "each level and the same ticket trained with other data order and augmentation (its sibling).",
-    "barrier_parent": "each level and the training that its mask was pruned from, under that mask.",
+BARRIER = "How far the test error rises on the line between two trained networks above the mean of its ends: between"
+OTHER = {
+    "sibling": "each level and the same ticket trained with other data order and augmentation (its sibling).",
+    "parent": "each level and the training that its mask was pruned from, under that mask.",
 }
 LAYERS = """What each layer keeps, in the network's order; the slider chooses the level. Means over seeds; curves that
 keep the same of every layer are drawn once. A cross on the axis: an emptied layer, through which nothing passes."""
@@ -118,23 +116,24 @@ def _place(number: int, found: Sequence[Curve], look: Sequence[Style], layers: S
         f"<p>{NO_STEPS}</p>"
         if steps is None
         else _curves(steps, f"early-stop-{number}", f"Early-stop step of {name}", STEPS, lost),
-        *_barriers(number, found, look, lost),
+        *_measures(number, found, look, lost),
         *_layers(number, found, look, layers),
         f"<h3>Every level</h3>\n{table(found, look)}\n</section>",
     ]
     return "\n".join(parts)
 
 
-def _barriers(number: int, found: Sequence[Curve], look: Sequence[Style], lost: bool) -> list[str]:
-    """Nothing, where none was measured."""
-    name = " on ".join(found[0].place)
-    figures = {column: barrier_figure(found, look, column) for column in BARRIERS}
-    parts = [
-        _curves(figure, f"{column.replace('_', '-')}-{number}", f"Error barriers of {name}", told, lost)
-        for column, figure in figures.items()
-        if figure is not None and (told := f"{BARRIER} {COMPARED[column]}")
-    ]
-    return ["<h3>Stability</h3>", *parts] if parts else []
+def _measures(number: int, found: Sequence[Curve], look: Sequence[Style], lost: bool) -> list[str]:
+    """Nothing, where nothing was measured."""
+    name, parts = " on ".join(found[0].place), []
+    for column in dict.fromkeys(column for curve in found for point in curve.points for column in point.measures):
+        what, other = compared(column)
+        if (figure := measure_figure(found, look, column)) is not None:
+            head, said = ("Stability", BARRIER) if what == "barrier" else (what, f"{what}, as measured between")
+            parts += [] if f"<h3>{escape(head)}</h3>" in parts else [f"<h3>{escape(head)}</h3>"]
+            label = f"{what} of {name}"
+            parts.append(_curves(figure, f"{column.replace('_', '-')}-{number}", label, f"{said} {OTHER[other]}", lost))
+    return parts
 
 
 def _layers(number: int, found: Sequence[Curve], look: Sequence[Style], rows: Sequence[Row]) -> list[str]:

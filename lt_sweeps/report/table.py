@@ -57,7 +57,7 @@ def rows(
             row = named | {"seed": cell.labels["seed"], "level": level} | figures | {"key": run.key}
             for name, measures in cell.measures.items():
                 if (measure := measures[level]) is not None:
-                    row[name] = _table(measure, records).get(measure.what.name)
+                    row[name] = _table(measure, records).get(measure.name)
             table.append({name: row.get(name) for name in (*LABELS, *extra, *FIGURES, *emptied, *measured)})
     return table
 
@@ -145,7 +145,8 @@ def as_csv(table: Sequence[Row]) -> str:
     """Rows as CSV; what is absent is empty."""
     out = io.StringIO()
     if table:
-        writer = csv.DictWriter(out, list(table[0]), lineterminator="\n")
+        names = dict.fromkeys(name for row in table for name in row)
+        writer = csv.DictWriter(out, list(names), restval="", lineterminator="\n")
         writer.writeheader()
         writer.writerows({name: "" if value is None else value for name, value in row.items()} for row in table)
     return out.getvalue()

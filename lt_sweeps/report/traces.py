@@ -26,6 +26,7 @@ class Quantity:
     title: str
     of: Callable[[Point], Interval | None]
     said: Callable[[Interval], str]  # the mean and half the width of its interval
+    stable: float | None = None  # of a measure: what is less is stable, or 0 where nothing is
 
     @property
     def accuracy(self) -> bool:

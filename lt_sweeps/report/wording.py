@@ -72,6 +72,15 @@ def barrier(found: Interval) -> str:
     return plain(found.mean) + ("" if found.half is None else f" ± {found.half:.2f}") + " points of error"
 
 
+def plainly(found: Interval) -> str:
+    """A mean and half the width of its interval, of what has no unit.
+
+    >>> plainly(Interval(0.5, 0.25, 0.75, 3)), plainly(Interval(1234.5678, None, None, 1))
+    ('0.5 ± 0.25', '1235')
+    """
+    return f"{found.mean:.4g}" + ("" if found.half is None else f" ± {found.half:.2g}")
+
+
 def iterations(found: Interval) -> str:
     """A mean step and half the width of its interval."""
     spread = "" if found.half is None else f" ± {found.half:,.0f}"

@@ -1,0 +1,128 @@
+"""The laws of an allocation, on the layers of a small network and of one with many."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from lt_sweeps import registry
+from lt_sweeps.allocation import allotted
+from lt_sweeps.check.laws import Broken, Doubt, Stages, refuse_global_changes, surroundings
+from lt_sweeps.specs import Part
+
+Shapes = dict[str, tuple[int, ...]]
+LENET: Shapes = {"fc1.weight": (300, 784), "fc2.weight": (100, 300), "output.weight": (10, 100)}
+DEEP: Shapes = {
+    "conv.weight": (16, 3, 3, 3),
+    **{f"block{n}.weight": (16 * 2 ** (n // 4), 16 * 2 ** (n // 4), 3, 3) for n in range(12)},
+    "shortcut.weight": (32, 16, 1, 1),
+    "output.weight": (10, 64),
+}
+DENSITIES = (1.0, 0.8, 0.5, 0.2, 0.1, 0.05)
+
+
+@dataclass(frozen=True)
+class Allocation:
+    """Somebody's allocation, as functions and keys know it."""
+
+    allocate: Callable[..., Mapping[str, float]]
+    part: Part
+
+    def __call__(self, shapes: Shapes, density: float) -> Mapping[str, float]:
+        """The density of each layer."""
+        return self.allocate(shapes, density, **self.part.args)
+
+
+def allocation(name: str, args: Mapping[str, Any] | None = None) -> Allocation:
+    """The allocation of a registered name or an import path."""
+    return Allocation(registry.load("allocation", name), registry.part("allocation", name, args))
+
+
+def _possible(allocation: Allocation) -> list[tuple[Shapes, float, Mapping[str, float]]]:
+    """What it gives for layers and densities; it may refuse some of them by a ValueError."""
+    found = []
+    for shapes in (LENET, DEEP):
+        for density in DENSITIES:
+            try:
+                found.append((shapes, density, allocation(dict(shapes), density)))
+            except ValueError as error:
+                refused = error
+    if not found:
+        raise Broken(f"it refuses all densities: {refused}")
+    return found
+
+
+def every_layer_has_a_density(allocation: Allocation) -> str:
+    """A number from 0 to 1 for each layer, and for no other."""
+    possible = _possible(allocation)
+    for shapes, density, found in possible:
+        if not isinstance(found, Mapping):
+            raise Broken(f"it returns a {type(found).__name__}: return a dict, a density for each name of shapes")
+        if set(found) != set(shapes):
+            raise Broken(f"{min(set(found) ^ set(shapes))} is in only one of shapes and what it returns")
+        for name, share in found.items():
+            if not (isinstance(share, (int, float)) and 0 <= share <= 1 + 1e-9):
+                raise Broken(f"{name} gets {share!r} at density {density:g}: give a number from 0 to 1")
+    refused = 2 * len(DENSITIES) - len(possible)
+    return f"of {len(LENET)} and {len(DEEP)} layers, {refused} of {2 * len(DENSITIES)} densities refused"
+
+
+def asked_again_it_gives_the_same(allocation: Allocation) -> str:
+    """Whatever was drawn before from anybody's global generator: a mask is drawn elsewhere."""
+    found = []
+    for seed in (1, 2):
+        with surroundings(seed):
+            found.append([dict(shares) for _, _, shares in _possible(allocation)])
+    if found[0] != found[1]:
+        raise Broken("densities differ when asked again: an allocation draws nothing")
+    return ""
+
+
+def counts_are_exact(allocation: Allocation) -> str:
+    """As many weights as are asked for, of no layer more than a parent has left."""
+    for shapes, density, _ in _possible(allocation):
+        sizes = {name: math.prod(shape) for name, shape in shapes.items()}
+        for there in (sizes, {name: n // (1 + i % 3) for i, (name, n) in enumerate(sizes.items())}):
+            keep = min(round(density * sum(sizes.values())), sum(there.values()))
+            found = allotted(shapes, there, keep, allocation.part)
+            if sum(n for _, n in found) != keep or any(not 0 <= n <= there[name] for (name,), n in found):
+                raise Broken(f"{keep} weights were to be kept and {sum(n for _, n in found)} are")
+    return ""
+
+
+def it_changes_nothing_it_is_given(allocation: Allocation) -> str:
+    """Shapes are read by others after it; and nothing global."""
+    shapes = dict(DEEP)
+    refuse_global_changes(lambda: _tried(allocation, shapes))
+    if list(shapes.items()) != list(DEEP.items()):
+        raise Broken("it changes the shapes that it is given, which others read too: work on a copy")
+    return ""
+
+
+def _tried(allocation: Allocation, shapes: Shapes) -> None:
+    for density in DENSITIES:
+        with suppress(ValueError):
+            allocation(shapes, density)
+
+
+def densities_keep_what_is_asked(allocation: Allocation) -> str:
+    """Counts are made exact in any case; but densities that are far off are scaled, which may not be meant."""
+    off = []
+    for shapes, density, found in _possible(allocation):
+        sizes = {name: math.prod(shape) for name, shape in shapes.items()}
+        kept = sum(share * sizes[name] for name, share in found.items())
+        off.append((kept / (density * sum(sizes.values())) - 1, density))
+    worst, density = max(off, key=lambda one: abs(one[0]))
+    if abs(worst) > 0.01:
+        return Doubt(f"at density {density:g} they keep {100 * (1 + worst):.0f} % of what is asked: counts are scaled")
+    return f"to {100 * abs(worst):.2g} %"
+
+
+STAGES: Stages[Allocation] = (
+    (every_layer_has_a_density,),
+    (asked_again_it_gives_the_same,),
+    (counts_are_exact, it_changes_nothing_it_is_given, densities_keep_what_is_asked),
+)

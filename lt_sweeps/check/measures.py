@@ -1,0 +1,108 @@
+"""The laws of a measure of two networks, on small ones of which half is pruned."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from lt_sweeps import registry
+from lt_sweeps.check.example import NETWORK, half
+from lt_sweeps.check.laws import Broken, Stages, refuse_changes, refuse_global_changes, surroundings
+from lt_sweeps.graph import summed_up_as
+from lt_sweeps.masks import dense, effective
+from lt_sweeps.measures.ends import Ends, Table
+from lt_sweeps.networks.build import build, holding, initial
+from lt_sweeps.randomness import rng
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Somebody's measure, its name and its arguments."""
+
+    measure: Callable[..., Table]
+    name: str
+    args: Mapping[str, Any] = field(default_factory=dict)
+
+    def __call__(self, ends: Ends, seed: int = 0) -> Table:
+        """What it finds, with global generators that are seeded with `seed`."""
+        with surroundings(seed):
+            return self.measure(ends, **self.args)
+
+
+def measure(name: str, args: Mapping[str, Any] | None = None) -> Measured:
+    """The measure of a registered name or an import path."""
+    return Measured(registry.load("measure", name), summed_up_as(name), args or {})
+
+
+def _ends() -> Ends:
+    """Two networks under masks of their own, and noise to look at."""
+    with surroundings(0):
+        network, whole = build(NETWORK), dense(build(NETWORK))[0]
+    masks = half(whole), half(whole, 1)
+
+    def examples(part: str) -> Iterator[tuple[Tensor, Tensor]]:
+        yield torch.randn(20, *NETWORK.shape, generator=rng(0, part)), torch.arange(20) % NETWORK.classes
+
+    def hold(state: Mapping[str, Tensor]) -> nn.Module:
+        return holding(network, dict(state))
+
+    weights = tuple(effective(initial(NETWORK, seed), mask) for seed, mask in enumerate(masks))
+    return Ends(weights, masks, NETWORK.classes, hold, examples)
+
+
+def it_sums_itself_up_in_a_number(measure: Measured) -> str:
+    """Under its own name; beside it may stand numbers, and lists of numbers of one length: the points of a curve."""
+    found = measure(_ends())
+    if not isinstance(found, Mapping):
+        raise Broken(f"it returns a {type(found).__name__}: return a dict of numbers and lists of numbers")
+    if not _is_number(found.get(measure.name)):
+        raise Broken(f"it returns no number {measure.name!r}: that is the column of results.csv")
+    curves = {name: value for name, value in found.items() if isinstance(value, list)}
+    for name, value in found.items():
+        for one in curves.get(name, [value]):
+            if not _is_number(one):
+                raise Broken(f"{name} holds {one!r}, which is no finite number: return Python's own, as .item() gives")
+    if len({len(values) for values in curves.values()}) > 1:
+        raise Broken(f"{' and '.join(curves)} differ in length: they are the columns of one table")
+    return f"{measure.name} {found[measure.name]:.6g}" + (f", and a curve of {', '.join(curves)}" if curves else "")
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def asked_again_it_finds_the_same(measure: Measured) -> str:
+    """Whatever was drawn before from anybody's global generator: what it finds is kept and never asked again."""
+    if measure(_ends(), seed=1) != measure(_ends(), seed=2):
+        raise Broken("it finds something else when asked again: draw from a generator of your own, with a fixed seed")
+    return ""
+
+
+def what_it_is_given_stays_as_it_was(measure: Measured) -> str:
+    """Weights and masks are read by others after it; the network is its own."""
+    ends, before = _ends(), _ends()
+    measure(ends)
+    for number, (old, new) in enumerate(zip(before.weights, ends.weights, strict=True)):
+        refuse_changes(f"weights[{number}]", old, new)
+    for number, (ones, after) in enumerate(zip(before.masks, ends.masks, strict=True)):
+        refuse_changes(f"masks[{number}]", ones, after)
+    return ""
+
+
+def global_state_stays_as_it_was(measure: Measured) -> str:
+    """Generators, grad mode, default dtype."""
+    ends = _ends()
+    refuse_global_changes(lambda: measure.measure(ends, **measure.args))
+    return ""
+
+
+STAGES: Stages[Measured] = (
+    (it_sums_itself_up_in_a_number,),
+    (asked_again_it_finds_the_same,),
+    (what_it_is_given_stays_as_it_was, global_state_stays_as_it_was),
+)
