@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import lru_cache
+from copy import deepcopy
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -144,9 +145,9 @@ class Values:
 
     def _prune(self, node: Prune) -> masks.Mask:
         parent, generator = self.mask(node.parent), rng(node.ties, "ties")
-        wanted, mask = self._wanted(node, parent), parent
+        wanted, mask, score = self._wanted(node, parent), parent, self._scorer(node.scores)
         for done in range(node.rounds):
-            scores = self.scores(node.scores, mask, done)
+            scores = score(mask, done)
             if node.invert:
                 scores = allocation.inverted(scores)
             before = parent if node.revive else mask
@@ -190,30 +191,34 @@ class Values:
 
     # -------------------------------------------------------------------------------- scores
 
-    def scores(self, node: Score, mask: masks.Mask | None = None, done: int = 0) -> Scores:
-        """A score for each prunable weight, higher = keep; computed anew each time.
+    def _scorer(self, node: Score) -> Callable[[masks.Mask, int], Scores]:
+        """What scores each prunable weight, higher = keep, under a mask and after so many rounds of pruning.
 
-        After so many rounds of pruning that are `done`, `mask` is what is left of the ticket's.
+        Examples are read once for all rounds, and the network is built once.
         """
-        ticket = node.at
-        weights = self.weights(ticket.weights)
-        if mask is None:
-            mask = self.mask(ticket.mask)
-        probe = Probe(
-            weights=masks.effective(weights, mask, self.fill(ticket)),
-            unmasked=weights,
-            mask=mask,
-            ref=None if node.ref is None else self.weights(node.ref),
-            generator=rng(node.seed, "score", *[done][:done]),
-            make_network=lambda: build(ticket.network),
-            make_examples=lambda: self._all_examples(node.data),
-            shape=ticket.network.shape,
-        )
-        scores: Scores = load("criterion", node.criterion.name)(probe, **node.criterion.args)
-        wrong = [name for name in mask if name not in scores or scores[name].shape != mask[name].shape]
-        if wrong:
-            raise ValueError(f"criterion {node.criterion.name} gave no score of the right shape for {wrong[0]}")
-        return scores
+        ticket, criterion = node.at, load("criterion", node.criterion.name)
+        weights, fill = self.weights(ticket.weights), self.fill(ticket)
+        ref = None if node.ref is None else self.weights(node.ref)
+        network, examples = cache(lambda: build(ticket.network)), cache(lambda: self._all_examples(node.data))
+
+        def score(mask: masks.Mask, done: int) -> Scores:
+            probe = Probe(
+                weights=masks.effective(weights, mask, fill),
+                unmasked=weights,
+                mask=mask,
+                ref=ref,
+                generator=rng(node.seed, "score", *[done][:done]),
+                make_network=lambda: deepcopy(network()),
+                make_examples=examples,
+                shape=ticket.network.shape,
+            )
+            scores: Scores = criterion(probe, **node.criterion.args)
+            wrong = [name for name in mask if name not in scores or scores[name].shape != mask[name].shape]
+            if wrong:
+                raise ValueError(f"criterion {node.criterion.name} gave no score of the right shape for {wrong[0]}")
+            return scores
+
+        return score
 
     # ------------------------------------------------------------------------------ measures
 
