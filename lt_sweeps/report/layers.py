@@ -57,7 +57,7 @@ def layer_figure(found: Sequence[Curve], look: Sequence[Style], rows: Sequence[R
     yaxis = {
         "type": "log",
         "range": [log10(bottom), 2.1],
-        "dtick": 1,
+        "dtick": 1 if bottom < 1 else "D2",  # powers of ten, or 2 and 5 between them
         "title": {"text": "Kept of the layer (%)", "standoff": 8},
         "gridcolor": GRID,
     }
