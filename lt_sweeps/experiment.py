@@ -13,7 +13,7 @@ from lt_sweeps.choosing import choices, finding, refuse_impossible
 from lt_sweeps.config import Config, Mistake, ModelConfig
 from lt_sweeps.config_methods import MeasureConfig, Otherwise
 from lt_sweeps.data import described
-from lt_sweeps.graph import Dense, Init, Ticket, Train, Work, summed_up_as
+from lt_sweeps.graph import Dense, Init, Ticket, Train, Work
 from lt_sweeps.methods.choices import Choices
 from lt_sweeps.methods.given import given
 from lt_sweeps.methods.measured import Measures, with_parents, with_siblings
@@ -133,5 +133,5 @@ def _measures(config: MeasureConfig, levels: list[Train]) -> dict[str, Measures]
         asked: Otherwise = getattr(config, other)
         if asked.name is not None:
             what = part("measure", asked.name, asked.args)
-            found[column.format(summed_up_as(asked.name))] = pairs(what, levels)
+            found[column.format(what.word)] = pairs(what, levels)
     return found

@@ -167,23 +167,9 @@ class Measure(Node):
     data: Data
 
     @property
-    def name(self) -> str:
-        """What the number is called that sums it up."""
-        return summed_up_as(self.what.name)
-
-    @property
     def points(self) -> int:
         """How often it goes through the data."""
         return int(self.what.args.get("points", 1))
-
-
-def summed_up_as(measure: str) -> str:
-    """The last word of a measure's name, under which its table holds the number that sums it up.
-
-    >>> summed_up_as("barrier"), summed_up_as("my_package.measures.distance")
-    ('barrier', 'distance')
-    """
-    return measure.rpartition(".")[2]
 
 
 Weights = Init | At | Treat | Fill | Pretrained

@@ -1,12 +1,10 @@
 """A finished sweep in a notebook: tables as DataFrames, tickets, modules and curves of what it stored.
 
 import lt_sweeps as lt
-sweep = lt.open("runs/demo")
-sweep.results                                # a row per cell and level
+sweep = lt.open("runs/demo")                 # sweep.results: a row per cell and level
 sweep.curve(control="none")                  # mean, deviation, interval and n per level
 run = sweep.ticket(level=3, seed=0)
 run.history, run.module(), run.mask, run.export("tickets/mine")
-sweep.barrier(sweep.ticket(level=2, seed=0), run)
 """
 
 from __future__ import annotations
@@ -86,7 +84,7 @@ class Sweep:
 
     def ticket(self, level: int | None = None, **where: Any) -> Run:
         """The one training whose row has these values. Raises Mistake where none has, or several have."""
-        found = self.runs(**where, **({} if level is None else {"level": level}))
+        found = self.runs(**(where if level is None else {**where, "level": level}))
         if not found:
             raise Mistake(f"{self.folder.name}: no row has " + ", ".join(f"{k}={v}" for k, v in where.items()))
         if len({run.key for run in found}) > 1:
@@ -113,15 +111,15 @@ class Sweep:
 
         `second` is the sparser one. It is what `measure=barrier` measures, and is measured once: the store keeps it.
         """
-        args = {"points": points, "batchnorm": batchnorm}
         ends = end(first.expression), end(second.expression)
-        measure = Measure(part("measure", "barrier", args), ends, second.expression.data)
+        what = part("measure", "barrier", {"points": points, "batchnorm": batchnorm})
+        measure = Measure(what, ends, second.expression.data)
         with second._stored("an end of the line", data_dir) as values:
             if measure.key not in self._store:
                 values.commit(measure, {"status": "done", **values.table(measure)}, {})
         found = self._store.get(measure.key)["result"]
         curve = pd.DataFrame({name: found[name] for name in ("alpha", "test_error")})
-        curve.attrs |= {name: found[name] for name in ("barrier", "midpoint")}
+        curve.attrs["barrier"], curve.attrs["midpoint"] = found["barrier"], found["midpoint"]
         return curve
 
     def experiment(self, cell: int) -> Experiment:

@@ -17,6 +17,15 @@ class Part(Spec):
     version: int | str = 0
     args: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def word(self) -> str:
+        """The name of the function itself: of a measure also that of the number that sums it up.
+
+        >>> Part("barrier").word, Part("my_package.measures.distance").word
+        ('barrier', 'distance')
+        """
+        return self.name.rpartition(".")[2]
+
 
 @dataclass(frozen=True, eq=False)
 class Network(Spec):

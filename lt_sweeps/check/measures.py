@@ -13,7 +13,6 @@ from torch import Tensor, nn
 from lt_sweeps import registry
 from lt_sweeps.check.example import NETWORK, half
 from lt_sweeps.check.laws import Broken, Stages, refuse_changes, refuse_global_changes, surroundings
-from lt_sweeps.graph import summed_up_as
 from lt_sweeps.masks import dense, effective
 from lt_sweeps.measures.ends import Ends, Table
 from lt_sweeps.networks.build import build, holding, initial
@@ -36,7 +35,8 @@ class Measured:
 
 def measure(name: str, args: Mapping[str, Any] | None = None) -> Measured:
     """The measure of a registered name or an import path."""
-    return Measured(registry.load("measure", name), summed_up_as(name), args or {})
+    found = registry.part("measure", name, args)
+    return Measured(registry.load("measure", name), found.word, found.args)
 
 
 def _ends() -> Ends:

@@ -94,7 +94,7 @@ class Reporter:
             return
         result = record["result"]
         if isinstance(job.run, Measure):
-            found = result[job.run.name]
+            found = result[job.run.what.word]
             self.say(f"{self._head(job)}  {found:6.2f}  {took}{self._left()}")
             return
         if result["status"] != "done":
@@ -146,7 +146,7 @@ def called(run: Work) -> str:
 def _pace(run: Work) -> str:
     """What goes about equally fast."""
     if isinstance(run, Measure):
-        return f"{run.name} of {run.of[0].network.build.name}"
+        return f"{run.what.word} of {run.of[0].network.build.name}"
     return run.ticket.network.build.name
 
 

@@ -236,8 +236,8 @@ class Values:
             tell=tell,
         )
         found: Table = load("measure", node.what.name)(ends, **node.what.args)
-        if node.name not in found:
-            raise ValueError(f"measure {node.what.name}: returns no {node.name!r}, the number that sums it up")
+        if node.what.word not in found:
+            raise ValueError(f"measure {node.what.name}: returns no {node.what.word!r}, the number that sums it up")
         return found
 
     def _all_examples(self, data: Data | None) -> tuple[Tensor, Tensor]:

@@ -57,7 +57,7 @@ def rows(
             row = named | {"seed": cell.labels["seed"], "level": level} | figures | {"key": run.key}
             for name, measures in cell.measures.items():
                 if (measure := measures[level]) is not None:
-                    row[name] = _table(measure, records).get(measure.name)
+                    row[name] = _table(measure, records).get(measure.what.word)
             table.append({name: row.get(name) for name in (*LABELS, *extra, *FIGURES, *emptied, *measured)})
     return table
 
