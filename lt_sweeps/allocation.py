@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from fnmatch import fnmatch
 
 import torch
 from torch import Tensor
 
 from lt_sweeps.masks import Mask, require_matches
-from lt_sweeps.registry import load
+from lt_sweeps.registry import load, needs
 from lt_sweeps.specs import Part
 
 Counts = list[tuple[tuple[str, ...], int]]  # groups of tensors, and how many weights each keeps
@@ -88,6 +88,19 @@ def allocate(scores: Mapping[str, Tensor], parent: Mask, wanted: Counts, generat
     return mask
 
 
+def require_ends(shapes: Collection[str], pruned: Collection[str], allocation: Part) -> None:
+    """Raise ValueError where an allocation treats an end of the network otherwise, and that layer is not pruned.
+
+    >>> require_ends(["conv", "fc", "output"], ["conv", "fc"], Part("erk_plus", 1))
+    Traceback (most recent call last):
+    ...
+    ValueError: it treats the last layer otherwise, and output is not pruned: see prune.exclude
+    """
+    for end, name in zip(("first", "last"), (next(iter(shapes)), [*shapes][-1]), strict=True):
+        if end in needs("allocation", allocation.name) and name not in pruned:
+            raise ValueError(f"it treats the {end} layer otherwise, and {name} is not pruned: see prune.exclude")
+
+
 def allotted(shapes: Mapping[str, tuple[int, ...]], there: Mapping[str, int], keep: int, allocation: Part) -> Counts:
     """How many weights each layer keeps, by an allocation: `keep` in all, and of no layer more than `there` are.
 
@@ -98,6 +111,7 @@ def allotted(shapes: Mapping[str, tuple[int, ...]], there: Mapping[str, int], ke
     >>> allotted(shapes, {"a": 100, "b": 30}, 90, Part("uniform", 1))
     [(('a',), 60), (('b',), 30)]
     """
+    require_ends(shapes, there, allocation)
     pruned = {name: shape for name, shape in shapes.items() if name in there}
     sizes = {name: math.prod(shape) for name, shape in pruned.items()}
     density = keep / sum(sizes.values())

@@ -9,7 +9,7 @@ from lt_sweeps.config import Config, Mistake, RecipeConfig
 from lt_sweeps.config_methods import FindConfig, Otherwise, Slot
 from lt_sweeps.graph import Train
 from lt_sweeps.methods.choices import Choices
-from lt_sweeps.registry import catalogue, nearest, part
+from lt_sweeps.registry import catalogue, nearest, needs, part
 from lt_sweeps.specs import Part, Recipe
 
 
@@ -32,7 +32,7 @@ def choices(config: Config, time: Clock, dense: Train) -> Choices:
         rate=prune.rate,
         criterion=part("criterion", criterion.name, criterion.args),
         rounds=criterion.rounds,
-        revive=criterion.revive,
+        revive=criterion.revive and criterion.rounds > 1,  # there is no later round to take anything back
         invert=criterion.invert,
         allocation=None if competing else part("allocation", config.allocation.name, config.allocation.args),
         groups=prune.groups if config.allocation.name == "scores" else "global",
@@ -73,12 +73,14 @@ def _rewind_step(config: Config, time: Clock, dense: Train) -> int:
 
 
 def _shown_recipe(config: Config, time: Clock, retrain: Recipe, start: int) -> Recipe:
-    """How what is shown is trained: `train.*` over everything. It cannot end before it starts."""
+    """How what is shown is trained: `train.*` over everything; not at all where `train.steps` is zero."""
     train, optimizer = config.train, retrain.optimizer
     if train.lr is not None:
         optimizer = replace(optimizer, args={**optimizer.args, "lr": train.lr})
-    steps = retrain.steps if train.steps is None else max(start, time.at(train.steps, "train.steps"))
-    return replace(retrain, steps=steps, optimizer=optimizer)
+    steps = retrain.steps if train.steps is None else time.at(train.steps, "train.steps")
+    if 0 < steps <= start:
+        raise Mistake(f"train.steps={train.steps}: is at iteration {steps} of a training that begins at {start}")
+    return replace(retrain, steps=max(start, steps), optimizer=optimizer)
 
 
 def _choice(kind: str, where: str, slot: Slot, structural: tuple[str, ...]) -> Part:
@@ -123,7 +125,38 @@ def _first(other: int | None, usual: int) -> int:
 
 
 def refuse_impossible(config: Config) -> None:
-    """Raise Mistake for choices that do not go together."""
+    """Raise Mistake for choices that do not go together, or that would say nothing."""
+    _refuse_impossible(config)
+    _refuse_idle(config)
+    if finding(config) != config:
+        try:
+            _refuse_impossible(finding(config))
+        except Mistake as mistake:
+            raise Mistake(f"find={config.find.name}: {mistake}") from None
+
+
+def _refuse_idle(config: Config) -> None:
+    """Raise Mistake for what would be read and change nothing, or come to the ticket again."""
+    find, method, survivors, control = config.find, config.prune.name, config.survivors.name, config.control.name
+    if survivors == control or (survivors, control) == ("reinit", "reinit_signed"):
+        raise Mistake(f"control={control}: with survivors={survivors} the ticket is that already, or comes undone")
+    if config.rewind.name == "learning_rate" and survivors != "keep":
+        raise Mistake(f"rewind=learning_rate goes on from trained weights: survivors={survivors} must be keep")
+    if config.mask_from is not None and finding(config) != config:
+        raise Mistake(f"mask_from= and find={find.name}: no mask has to be found; give one of the two")
+    if method in ("at_init", "one_shot") and find.survivors.name is not None:
+        raise Mistake(f"find={find.name}: prune={method} trains nothing anew while it finds masks")
+    trained = (find.steps, find.lr, find.seeds.order, find.seeds.augment)
+    if method == "at_init" and any(value is not None for value in trained):
+        raise Mistake("find.steps, find.lr, find.seeds.order: prune=at_init finds masks without training")
+    criterion = config.criterion
+    if method == "at_init" and "ref" in needs("criterion", criterion.name) and criterion.name in catalogue("criterion"):
+        raise Mistake(f"criterion={criterion.name}: compares trained weights with initial ones; prune=at_init has none")
+    if criterion.revive and criterion.invert:
+        raise Mistake("criterion.invert=true: criterion.revive would take back what was pruned; set it to false")
+
+
+def _refuse_impossible(config: Config) -> None:
     rewind, survivors = config.rewind, config.survivors.name
     if rewind.finetune is not None and survivors != "keep":
         raise Mistake(f"rewind=finetune continues from the end weights: survivors={survivors} must be keep")
@@ -131,8 +164,6 @@ def refuse_impossible(config: Config) -> None:
         raise Mistake("prune=at_init prunes before training: survivors=keep has no trained values to keep")
     if rewind.batchnorm == "keep" and survivors != "rewind":
         raise Mistake(f"rewind.batchnorm=keep: only survivors=rewind rewinds anything, not {survivors}")
-    if survivors == config.control.name and survivors in ("reinit", "shuffle"):
-        raise Mistake(f"control={survivors}: with survivors={survivors} the ticket is that already")
     if rewind.batchnorm == "keep" and config.control.name == "reinit":
         raise Mistake("control=reinit: with rewind.batchnorm=keep it would change batch normalisation too")
     if survivors == "keep" and config.control.name in ("mask_shuffle", "random"):

@@ -10,8 +10,9 @@ from typing import Any
 from lt_sweeps import budget as budgets
 from lt_sweeps import origins
 from lt_sweeps.choosing import choices, finding, refuse_impossible
+from lt_sweeps.columns import TAKEN
 from lt_sweeps.config import Config, Mistake, ModelConfig
-from lt_sweeps.config_methods import MeasureConfig, Otherwise
+from lt_sweeps.config_methods import Otherwise
 from lt_sweeps.data import described
 from lt_sweeps.graph import Dense, Init, Ticket, Train, Work
 from lt_sweeps.methods.choices import Choices
@@ -75,7 +76,7 @@ def _build(config: Config, swept: dict[str, str]) -> Experiment:
         count_excluded=config.prune.count_excluded,
         on_empty=config.prune.on_empty,
         devices=config.trainer.devices,
-        measures=_measures(config.measure, levels),
+        measures=_measures(config, levels, train.onward()),
     )
 
 
@@ -126,12 +127,17 @@ def _model_label(model: ModelConfig) -> str:
     return str(made or (model._target_ or model.name).rpartition(".")[2])
 
 
-def _measures(config: MeasureConfig, levels: list[Train]) -> dict[str, Measures]:
+def _measures(config: Config, levels: list[Train], onward: Train) -> dict[str, Measures]:
     """The measures that are asked for, by their columns in results.csv."""
-    found = {}
+    found = dict[str, Measures]()
     for other, column, pairs in (("sibling", "{}", with_siblings), ("parent", "{}_parent", with_parents)):
-        asked: Otherwise = getattr(config, other)
+        asked: Otherwise = getattr(config.measure, other)
         if asked.name is not None:
             what = part("measure", asked.name, asked.args)
-            found[column.format(what.word)] = pairs(what, levels)
+            name = column.format(what.word)
+            if name in TAKEN or name in found or what.word.endswith("_parent"):
+                raise Mistake(f"measure.{other}.name={asked.name}: {name} is the name of another column: choose one")
+            if levels[-1].recipe.steps == levels[-1].ticket.start:
+                raise Mistake("train=untrained: tickets that are not trained have no siblings or parents to measure")
+            found[name] = pairs(what, levels, onward)
     return found

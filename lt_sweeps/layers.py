@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from lt_sweeps.allocation import factor_of
+from lt_sweeps.allocation import factor_of, require_ends
 from lt_sweeps.config import Config, Mistake
 from lt_sweeps.config_methods import PruneConfig
 from lt_sweeps.masks import not_excluded, prunable, require_matches
@@ -73,8 +73,10 @@ def _last(config: Config) -> float:
 
 @cache
 def _allocate(network: Network, allocation: Part, exclude: tuple[str, ...], density: float) -> None:
-    left = not_excluded(prunable(skeleton(network)), exclude)
+    weights = prunable(skeleton(network))
+    left = not_excluded(weights, exclude)
     try:
+        require_ends(weights, left, allocation)
         load("allocation", allocation.name)({n: tuple(w.shape) for n, w in left.items()}, density, **allocation.args)
     except ValueError as error:
         raise Mistake(f"allocation={allocation.name}: {error} (network {_called(network)})") from None

@@ -26,7 +26,8 @@ CITED = re.compile(r"(?:de )?[A-Z][\w-]+(?:, [A-Z]\w+)*(?: et al\.| & [A-Z]\w+)?
 HEAD = """# What there is, and where it comes from
 
 Made from the code by `python -m lt_sweeps.methods_table`; a test holds them together. Every line is one word of a
-command line, and words of different tables combine:
+command line, and words of different tables combine. *Start weights* are those that the scored training began with: at
+the first level the initial ones, afterwards those that were rewound to, or treated:
 
     python -m lt_sweeps.main -m prune=at_init criterion=snip,synflow control=none,mask_shuffle
 """

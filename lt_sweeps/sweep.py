@@ -6,10 +6,10 @@ import json
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from lt_sweeps import datafiles, origins
+from lt_sweeps.alike import mention_equal, refuse_mixed, refuse_replicas
 from lt_sweeps.cells import Cell, budgets, described, distinct, kept_as, level_names, title
 from lt_sweeps.config import Mistake
 from lt_sweeps.engines.engine import Engine
@@ -45,10 +45,10 @@ def run(
     """
     cells = distinct(cells)
     first = cells[0].config
-    _refuse_mixed(cells)
+    refuse_mixed(cells)
     choose.check(first.logger)
     experiments = [c.experiment for c in cells]
-    _refuse_replicas(cells)
+    refuse_replicas(cells)
     output = Path(first.paths.output_dir).expanduser()
     folder = output / _name(cells)
     store = Store(output / "store")
@@ -65,6 +65,7 @@ def run(
     for line in budgets(cells):
         print(line)
     print(planning.told(plan))
+    mention_equal(cells)
     if only_plan:
         from lt_sweeps import forecast
 
@@ -84,29 +85,6 @@ def run(
     if failed:
         kinds = Counter("measures" if isinstance(node, Measure) else "trainings" for node in failed)
         raise Failed(", ".join(f"{n} {kind} failed" for kind, n in kinds.items()))
-
-
-def _refuse_mixed(cells: Sequence[Cell]) -> None:
-    """One process plans and tells of all: of what is shared, only the devices of a training may differ."""
-    shared = [
-        {"paths": c.config.paths, "trainer": replace(c.config.trainer, devices=1), "logger": c.config.logger}
-        for c in cells
-    ]
-    for group, wanted in shared[0].items():
-        if any(one[group] != wanted for one in shared):
-            raise Mistake(f"{group} must be the same in all cells of a sweep")
-
-
-def _refuse_replicas(cells: Sequence[Cell]) -> None:
-    """Seeds that change nothing would count one result several times, and an interval would have no width."""
-    seen: dict[tuple[str, ...], int] = {}
-    for c in cells:
-        first = seen.setdefault(tuple(run.key for run in c.experiment.levels), c.config.seed)
-        if first != c.config.seed:
-            raise Mistake(
-                f"seed={first} and seed={c.config.seed} are the same trainings, because seeds.* are set: "
-                "one result would count as two"
-            )
 
 
 def _layers(cells: Sequence[Cell]) -> list[str]:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import inspect
 import re
+import textwrap
 from pathlib import Path
 
 import pytest
 from test_sweep import SMALL
 
 from lt_sweeps.main import main
+from lt_sweeps.methods.imp import imp
 
 README = (Path(__file__).parent.parent / "README.md").read_text()
 
@@ -21,3 +24,10 @@ def test_the_notebook_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     said: dict[str, object] = {}
     exec(example, said)
     assert said["ticket"].state_dict().keys() == said["network"].state_dict().keys()  # type: ignore[attr-defined]
+
+
+def test_the_loop_it_shows_is_the_one_that_runs() -> None:
+    """Iterative magnitude pruning as it stands in methods/imp.py, less its docstring."""
+    [shown] = re.findall(r"```python\n(found, last, shown = .*?)```", README, re.DOTALL)
+    *_, body = inspect.getsource(imp).split('"""')
+    assert textwrap.dedent(body).strip() == shown.strip()

@@ -223,32 +223,38 @@ def test_emptied_layers_are_named_and_drawn() -> None:
     assert "Where weights are kept" not in page(rows)
 
 
-def compared(*curve_rows: list[dict[str, Any]], **reference: str) -> list[str]:
-    return list(compare.table([curve for rows in curve_rows for curve in curves(rows)], reference))
+def compared(*cells: tuple[list[dict[str, Any]], dict[str, str]], **reference: str) -> list[str]:
+    found = [compare.Compared(curve, settings) for rows, settings in cells for curve in curves(rows)]
+    return list(compare.table(found, reference))
 
 
-def test_curves_are_compared_at_equal_density_with_the_same_dense_networks() -> None:
+def test_cells_are_compared_at_equal_density_where_they_differ_in_what_is_named_alone() -> None:
     tickets, others = sweep({1: [0.0, 1.0], 2: [1.0, 2.0]}), sweep({2: [-1.0, -2.0]}, prune="at_init", criterion="snip")
-    [_, _, line] = compared(tickets, others, prune="imp")
+    imp = tickets, {"prune.name": "imp", "prune.rate": "0.2", "criterion.name": "magnitude", "recipe.steps": "9"}
+    snip = {"prune.name": "at_init", "prune.rate": "0.75", "criterion.name": "snip", "recipe.steps": "9"}
+    [_, _, line] = compared(imp, (others, snip), prune="imp", criterion="magnitude")
     assert line == "| at_init | snip | 25 | 2 | 96.62 ± 0.59 | 99.62 ± 0.82 | -3.00 [-15.71, 9.71] | 0 of 2 |"
+    with pytest.raises(Mistake, match=r"dense networks of prune=imp; what else differs, name too: criterion\.name"):
+        compared(imp, (others, snip), prune="imp")
+    with pytest.raises(Mistake, match=r"name too: recipe\.steps"):
+        compared(imp, (others, snip | {"recipe.steps": "8"}), prune="imp", criterion="magnitude")
     for row in others:
         row["key"] += "-of another dense network"
-    with pytest.raises(Mistake, match="nothing else has the seeds, densities and dense networks of prune=imp"):
-        compared(tickets, others, prune="imp")
+    with pytest.raises(Mistake, match="name too: the dense network"):
+        compared(imp, (others, snip), prune="imp", criterion="magnitude")
+    with pytest.raises(Mistake, match="no cell has prune=snip"):
+        compared(imp, prune="snip")
+    with pytest.raises(Mistake, match="no cell has a setting 'prun'"):
+        compared(imp, prun="imp")
 
 
-@pytest.mark.parametrize(
-    ("reference", "told"),
-    [
-        ({"prune": "snip"}, "no curve has prune=snip"),
-        ({"prun": "imp"}, "prun differs in no cell; there are control, criterion, dataset, model, prune, rewind"),
-        ({"prune": "imp"}, "2 curves may be meant; say also which criterion"),
-    ],
-)
-def test_a_comparison_that_cannot_be_made_is_refused(reference: dict[str, str], told: str) -> None:
-    some = [sweep(MATCHES, criterion=name) for name in ("magnitude", "movement")]
-    with pytest.raises(Mistake, match=told):
-        compared(*some, sweep(MATCHES, prune="at_init"), **reference)
+def test_seeds_that_a_comparison_lacks_are_counted_on_both_sides() -> None:
+    rows = [*sweep({1: [0.0, 0.01]}), row(0, 2, 98.0), row(1, 2, None, "diverged")]
+    others = [*sweep({1: [0.0, 0.01, 0.02]}, survivors="reinit")]
+    [_, _, line] = compared(
+        (rows, {"survivors.name": "rewind"}), (others, {"survivors.name": "reinit"}), survivors="rewind"
+    )
+    assert line.startswith("| reinit | 50 | 2 (1 diverged) |")
 
 
 def test_survivors_among_collapsed_seeds_are_called_that() -> None:

@@ -15,6 +15,7 @@ import pytest
 import torch
 
 from lt_sweeps.cells import Cell, budgets, cell
+from lt_sweeps.cli import main as cli
 from lt_sweeps.execution import worker as running
 from lt_sweeps.execution.values import Values
 from lt_sweeps.graph import END, At, Train
@@ -497,3 +498,17 @@ def test_cells_are_described_without_paths_and_loggers(tmp_path: Path) -> None:
     words = ["-m", "logger=none", "seed=0", "budget=smoke", "prune.levels=0", "sweep=s"]
     assert main([*words, f"paths.output_dir={tmp_path}"]) == 0
     assert str(tmp_path) not in (tmp_path / "s" / "cells.json").read_text()
+
+
+def test_what_a_setting_makes_is_compared_on_the_command_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sweep(tmp_path, "survivors=rewind,reinit", "seed=0,1", "prune.levels=2")
+    capsys.readouterr()
+    assert cli(["compare", str(tmp_path / "s"), str(tmp_path / "s"), "survivors=rewind"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split(" | ")[0] for line in lines[2:]] == ["| reinit", "| reinit"]
+    assert "at the step of least validation loss" in lines[0]
+    assert cli(["compare", str(tmp_path / "s"), "criterion=magnitude"]) == 2
+    assert "nothing else has" in capsys.readouterr().err
+    assert cli(["best", str(tmp_path / "s")]) == 0

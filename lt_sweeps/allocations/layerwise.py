@@ -1,7 +1,8 @@
 """What share of each layer is kept, whatever its scores.
 
 An allocation takes the shapes of the pruned layers, in the network's order, and the density wanted in all; it returns
-a density for each layer. Counts are made exact, and of no layer more than there is, by `lt_sweeps.allocation`.
+a density for each layer. One that `needs` the first or the last layer needs that of the network to be pruned. Counts
+are made exact, and of no layer more than there is, by `lt_sweeps.allocation`.
 """
 
 from __future__ import annotations
@@ -24,15 +25,16 @@ def uniform(shapes: Shapes, density: float) -> dict[str, float]:
     return dict.fromkeys(shapes, density)
 
 
-@register("allocation", version=1)
+@register("allocation", version=2, needs=("first", "last"))
 def uniform_plus(shapes: Shapes, density: float, last: float = 0.2) -> dict[str, float]:
-    """The first layer dense, the last at `last` or more, the others alike (Gale et al. 2019).
+    """The first layer dense, if it is a convolution, the last at `last` or more, the others alike (Gale et al. 2019).
 
-    >>> uniform_plus({"conv": (5, 1), "fc": (10, 10), "output": (5, 5)}, 0.2)  # 26 of 130, less 5 and 5
+    >>> uniform_plus({"conv": (5, 1, 1, 1), "fc": (10, 10), "output": (5, 5)}, 0.2)  # 26 of 130, less 5 and 5
     {'conv': 1.0, 'fc': 0.16, 'output': 0.2}
     """
-    first, *_, end = shapes
-    return _in_proportion(shapes, density, dict.fromkeys(shapes, 1.0), {first: 1.0, end: max(last, density)})
+    first, end = next(iter(shapes)), [*shapes][-1]
+    spared = {first: 1.0} if len(shapes[first]) > 2 else {}
+    return _in_proportion(shapes, density, dict.fromkeys(shapes, 1.0), {end: max(last, density)} | spared)
 
 
 @register("allocation", version=1)
@@ -56,7 +58,7 @@ def erk(shapes: Shapes, density: float) -> dict[str, float]:
     return _in_proportion(shapes, density, _kernel(shapes))
 
 
-@register("allocation", version=1)
+@register("allocation", version=1, needs=("last",))
 def erk_plus(shapes: Shapes, density: float) -> dict[str, float]:
     """As `erk`, with the last layer dense (Liu et al. 2022).
 
@@ -79,6 +81,8 @@ def smart_ratio(
     >>> smart_ratio({"one": (10, 10, 1, 1), "two": (10, 10, 1, 1), "output": (2, 10)}, 0.2)  # 38 as 12 to 6
     {'one': 0.25333333333333335, 'two': 0.12666666666666668, 'output': 0.3}
     """
+    if all(len(shape) == 2 for shape in shapes.values()):
+        raise ValueError("no convolution is pruned, and it keeps a fixed share of linear layers")
     deep = len(shapes)
     raw = {name: ((deep - i) ** power + deep - i) / (i + 1) ** by_depth for i, name in enumerate(shapes)}
     fixed = {name: linear for name, shape in shapes.items() if len(shape) == 2}

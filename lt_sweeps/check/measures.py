@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,7 +13,7 @@ from lt_sweeps import registry
 from lt_sweeps.check.example import NETWORK, half
 from lt_sweeps.check.laws import Broken, Stages, refuse_changes, refuse_global_changes, surroundings
 from lt_sweeps.masks import dense, effective
-from lt_sweeps.measures.ends import Ends, Table
+from lt_sweeps.measures.ends import Ends, Table, require
 from lt_sweeps.networks.build import build, holding, initial
 from lt_sweeps.randomness import rng
 
@@ -58,22 +57,12 @@ def _ends() -> Ends:
 def it_sums_itself_up_in_a_number(measure: Measured) -> str:
     """Under its own name; beside it may stand numbers, and lists of numbers of one length: the points of a curve."""
     found = measure(_ends())
-    if not isinstance(found, Mapping):
-        raise Broken(f"it returns a {type(found).__name__}: return a dict of numbers and lists of numbers")
-    if not _is_number(found.get(measure.name)):
-        raise Broken(f"it returns no number {measure.name!r}: that is the column of results.csv")
-    curves = {name: value for name, value in found.items() if isinstance(value, list)}
-    for name, value in found.items():
-        for one in curves.get(name, [value]):
-            if not _is_number(one):
-                raise Broken(f"{name} holds {one!r}, which is no finite number: return Python's own, as .item() gives")
-    if len({len(values) for values in curves.values()}) > 1:
-        raise Broken(f"{' and '.join(curves)} differ in length: they are the columns of one table")
+    try:
+        require(found, measure.name)
+    except ValueError as error:
+        raise Broken(str(error)) from None
+    curves = [name for name, value in found.items() if isinstance(value, list)]
     return f"{measure.name} {found[measure.name]:.6g}" + (f", and a curve of {', '.join(curves)}" if curves else "")
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def asked_again_it_finds_the_same(measure: Measured) -> str:

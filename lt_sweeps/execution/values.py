@@ -36,7 +36,7 @@ from lt_sweeps.graph import (
 )
 from lt_sweeps.keys import Node
 from lt_sweeps.masks import State
-from lt_sweeps.measures.ends import Ends, Table
+from lt_sweeps.measures.ends import Ends, Table, require
 from lt_sweeps.networks.build import build, holding, initial
 from lt_sweeps.randomness import rng
 from lt_sweeps.registry import load
@@ -236,8 +236,10 @@ class Values:
             tell=tell,
         )
         found: Table = load("measure", node.what.name)(ends, **node.what.args)
-        if node.what.word not in found:
-            raise ValueError(f"measure {node.what.name}: returns no {node.what.word!r}, the number that sums it up")
+        try:
+            require(found, node.what.word)
+        except ValueError as error:
+            raise ValueError(f"measure {node.what.name}: {error}") from None
         return found
 
     def _all_examples(self, data: Data | None) -> tuple[Tensor, Tensor]:

@@ -18,7 +18,7 @@ from lt_sweeps.execution.outcome import Disagreement
 from lt_sweeps.execution.plan import Job
 from lt_sweeps.execution.slots import cores
 from lt_sweeps.execution.values import Values
-from lt_sweeps.graph import At, Measure, Train, Work, sources, topological
+from lt_sweeps.graph import At, Measure, Prune, Train, Work, sources, topological
 from lt_sweeps.store.formats import foretold
 from lt_sweeps.store.store import Missing, Record, Store
 from lt_sweeps.store.tensors import encode_mask, encode_masked
@@ -91,6 +91,9 @@ class Worker:
                 if name in mask
             ],
         }
+        if isinstance(ticket.mask, Prune):
+            eligible = self.store.get(ticket.mask.key)["result"]["eligible"]
+            counts |= {"eligible": eligible} if eligible < counts["kept"] else {}
         if emptied:
             return self.values.commit(run, {"status": "collapsed", "emptied": emptied, **counts}, {})
         trained = self._fit(

@@ -25,7 +25,9 @@ def zero_if_shrunk(mask: Mask, ref: State, end: State, generator: torch.Generato
 
 @register("fill", version=1)
 def zero_if_grown(mask: Mask, ref: State, end: State, generator: torch.Generator) -> State:
-    """The opposite of `zero_if_shrunk` (Zhou et al. 2019): zero unless training made the weight smaller.
+    """The opposite of `zero_if_shrunk` (Zhou et al. 2019): zero where training made the weight larger.
+
+    A weight that did not move stays: it cannot be told from one that an earlier round froze.
 
     >>> mask, ref = {"w": torch.tensor([False, False])}, {"w": torch.tensor([1.0, -3.0])}
     >>> zero_if_grown(mask, ref, {"w": torch.tensor([-2.0, -1.0])}, torch.Generator())["w"].tolist()

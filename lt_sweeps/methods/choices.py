@@ -80,13 +80,20 @@ class Choices:
             case "mask_shuffle" | "random":
                 scope = "layer" if self.control.name == "mask_shuffle" else "global"
                 other = Shuffle(mask, derive(self.treat_seed, self.control.name, level), scope)
-                branch = replace(ticket, ticket=replace(ticket.ticket, mask=other))
+                branch = self.ticket(last, other, level)
             case _:
                 branch = self._train(
                     last, mask, self._weights(self.control, last, mask, level, ticket.ticket.weights), level
                 )
         order, augment = self.shown_seeds
         return replace(branch, recipe=self.shown_recipe, order=order, augment=augment)
+
+    def onward(self) -> Train:
+        """The dense network, trained again as tickets are: where they are rewound, from that point."""
+        if self.survivors.name != "rewind":
+            return self.dense
+        ticket = replace(self.dense.ticket, weights=at(self.dense, self.rewind), start=self.start)
+        return replace(self.dense, ticket=ticket, recipe=self.retrain)
 
     def _begun(self, scored: Ticket) -> Weights:
         """The weights that the training behind a ticket began with; of one that was not trained, its own."""

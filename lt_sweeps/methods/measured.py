@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
-from lt_sweeps.graph import END, At, Measure, Prune, Train, end
+from lt_sweeps.graph import END, At, Measure, Prune, Shuffle, Train, end
 from lt_sweeps.randomness import derive
 from lt_sweeps.specs import Part
 
@@ -20,27 +20,34 @@ def sibling(run: Train) -> Train:
 def parent(run: Train) -> Train | None:
     """The training whose end a ticket's mask was pruned from; None where it is dense, or its mask is from elsewhere."""
     mask = run.ticket.mask
+    while isinstance(mask, Shuffle):
+        mask = mask.mask
     scored = mask.scores.at.weights if isinstance(mask, Prune) else None
     return scored.run if isinstance(scored, At) and scored.step == END else None
 
 
-def with_siblings(what: Part, levels: Sequence[Train]) -> Measures:
-    """Each level and its sibling."""
-    return _pairs(what, levels, sibling)
+def with_siblings(what: Part, levels: Sequence[Train], onward: Train) -> Measures:
+    """Each level and its sibling; the dense network's is trained from the rewind point, as `onward` is.
+
+    With its own order, that training comes to the dense network itself, where it goes on to the same end.
+    """
+    dense = levels[0] if onward.ticket.start else onward
+    pairs = [(sibling(onward), dense), *((sibling(run), run) for run in levels[1:])]
+    return tuple(_measure(what, one, run) for one, run in pairs)
 
 
-def with_parents(what: Part, levels: Sequence[Train]) -> Measures:
+def with_parents(what: Part, levels: Sequence[Train], onward: Train) -> Measures:
     """Each level, second, and its parent. Raises ValueError where there are levels, and none has one."""
-    found = _pairs(what, levels, parent)
+    found = tuple(None if (one := parent(run)) is None else _measure(what, one, run) for run in levels)
     if len(levels) > 1 and not any(found):
         raise ValueError(f"measure.parent.name={what.name}: no mask here was pruned from a training")
     return found
 
 
-def _pairs(what: Part, levels: Sequence[Train], other: Callable[[Train], Train | None]) -> Measures:
+def _measure(what: Part, one: Train, run: Train) -> Measure:
     points, batchnorm = what.args.get("points", 2), what.args.get("batchnorm", "average")
-    if not isinstance(points, int) or points < 2 or batchnorm not in ("average", "recompute"):
+    wrong = not isinstance(points, int) or points < 2 or batchnorm not in ("average", "recompute")
+    if what.name == "barrier" and wrong:
         told = f"args.points={points} args.batchnorm={batchnorm}"
         raise ValueError(f"measure of {what.name}: {told}: give 2 points or more, and average or recompute")
-    pairs = ((other(run), run) for run in levels)
-    return tuple(None if one is None else Measure(what, (end(one), end(run)), run.data) for one, run in pairs)
+    return Measure(what, (end(one), end(run)), run.data)

@@ -26,7 +26,8 @@ def table(rows: Sequence[Row]) -> Iterator[str]:
     """Markdown: a line per setting, over its seeds. Raises Mistake where nothing was held out to choose by.
 
     >>> def row(seed, level, val, test):
-    ...     return {"seed": seed, "level": level, "weights_remaining": "9", "val_accuracy": val, "test_accuracy": test}
+    ...     found = {"weights_remaining": "9", "val_accuracy": val, "test_accuracy": test}
+    ...     return {"seed": seed, "level": level, "status": "done", **found}
     >>> *_, last = table([row("0", "1", "90", "70"), row("0", "2", "80", "99"), row("1", "1", "60", "60")])
     >>> last
     '| 2 | 65.00 ± 7.07 | 60.00 | 9 to 9 |'
@@ -34,7 +35,7 @@ def table(rows: Sequence[Row]) -> Iterator[str]:
     named = [name for name in (labels_of(rows[0]) if rows else ()) if len({row[name] for row in rows}) > 1]
     settings: dict[tuple[str, ...], dict[str, Row]] = {}
     for row in rows:
-        if row["level"] != "0" and row["val_accuracy"]:
+        if row["level"] != "0" and row["status"] == "done" and row["val_accuracy"]:
             chosen = settings.setdefault(tuple(row[name] or "-" for name in named), {})
             chosen[row["seed"]] = max(chosen.get(row["seed"], row), row, key=lambda one: float(one["val_accuracy"]))
     if not settings:

@@ -1,23 +1,40 @@
-"""`lt-sweeps compare FOLDER... NAME=VALUE...`: what a setting makes, each curve against the one with this value."""
+"""`lt-sweeps compare FOLDER... NAME=VALUE...`: what settings make, each cell against the one with these values."""
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import stdev
+from typing import Any
 
 from lt_sweeps import archive
 from lt_sweeps.config import Mistake
-from lt_sweeps.report.curves import Curve, Point, Row, curves
+from lt_sweeps.report.curves import Curve, Point, Row, curves, labels_of
 from lt_sweeps.report.statistics import paired
 from lt_sweeps.report.wording import bounds, percent, signed
 
-EXAMPLE = """compared are levels that keep the same share of weights (to 0.5 %), paired by seed, with 95 % t-intervals:
+EXAMPLE = """compared are cells that differ in these settings alone, at levels that keep the same share of weights (to
+0.5 %), paired by seed, with 95 % t-intervals:
   lt-sweeps compare runs/signs survivors=rewind
-  lt-sweeps compare runs/at_init runs/imp prune=imp control=none"""
+  lt-sweeps compare runs/at_init runs/imp prune=imp criterion=magnitude allocation=scores control=none"""
 SAME = 0.005  # relative difference of the weights that remain
 WHOLE, REAL = ("seed", "level", "early_stop_step"), ("weights_remaining", "test_accuracy", "early_stop_test_accuracy")
+# What of a cell's configuration may differ between cells that are compared, beside what is named.
+FREE = ("seed", "seeds.", "sweep", "paths.", "trainer.", "logger.", "measure.", "prune.levels", "budget.levels")
+
+
+@dataclass(frozen=True)
+class Compared:
+    """The cells of a folder that differ in their seed alone: their curve, and what else they are."""
+
+    curve: Curve
+    settings: Mapping[str, str]  # of the configuration, by dotted names
+
+    def value(self, name: str) -> str | None:
+        """What it has for a name of the command line: a column, a group's option or an entry."""
+        return self.curve.labels.get(name, self.settings.get(f"{name}.name", self.settings.get(name)))
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -25,7 +42,7 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(
         "lt-sweeps compare",
         usage="lt-sweeps compare FOLDER... NAME=VALUE...",
-        description="What a setting makes: each curve against the one that has these values.",
+        description="What settings make: each cell against the one that has these values.",
         epilog=EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -35,78 +52,94 @@ def main(arguments: Sequence[str]) -> int:
     values = [word.split("=", 1) for word in words if "=" in word and Path(word) not in folders]
     if not folders or not values:
         raise Mistake("compare: give the folder of a sweep and what to compare with, such as survivors=rewind")
-    found = [curve for folder in folders for curve in curves([_typed(row) for row in archive.results(folder)])]
+    found = [one for folder in dict.fromkeys(folder.resolve() for folder in folders) for one in _cells_of(folder)]
     print("\n".join(table(found, dict(values))))
     return 0
 
 
-def table(found: Sequence[Curve], reference: Mapping[str, str]) -> Iterator[str]:
+def _cells_of(folder: Path) -> Iterator[Compared]:
+    """Each curve of a sweep with the configuration of one of its cells; rows come cell by cell, level by level."""
+    rows = [_typed(row) for row in archive.results(folder)]
+    settings: dict[tuple[tuple[str, str], ...], Mapping[str, str]] = {}
+    at = 0
+    for past in archive.cells(folder):
+        if at < len(rows):
+            settings.setdefault(tuple(labels_of(rows[at]).items()), dict(_flat(past.told)))
+        at += len(past.keys)
+    for curve in curves(rows):
+        yield Compared(curve, settings[tuple(curve.labels.items())])
+
+
+def _flat(told: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, str]]:
+    """A configuration as dotted names, without what may differ."""
+    for name, value in told.items():
+        if isinstance(value, Mapping) and value:
+            yield from _flat(value, f"{before}{name}.")
+        elif not f"{before}{name}".startswith(FREE):
+            yield f"{before}{name}", str(value)
+
+
+def table(found: Sequence[Compared], reference: Mapping[str, str]) -> Iterator[str]:
     """Markdown: a line for each level of each curve that has a counterpart. Raises Mistake where none has one.
 
-    The counterpart of a curve has the values of `reference`, and elsewhere the same as the curve, where both say what
-    they have; both begin with the same dense networks.
+    The counterpart of a curve has the values of `reference`, and all other settings and dense networks of the curve.
 
-    >>> def row(survivors, level, test):
-    ...     key, left = f"{level * test}", 100 / 2**level
-    ...     one = {"model": "m", "dataset": "d", "control": "none", "survivors": survivors, "seed": 0, "level": level}
-    ...     return one | {"status": "done", "weights_remaining": left, "test_accuracy": test, "key": key}
-    >>> rows = [row("rewind", 0, 90.0), row("rewind", 1, 91.0), row("reinit", 0, 90.0), row("reinit", 1, 88.0)]
-    >>> *_, last = table(curves(rows), {"survivors": "rewind"})
+    >>> def cells(survivors, *levels):
+    ...     one = {"model": "m", "dataset": "d", "control": "none", "survivors": survivors, "seed": 0, "status": "done"}
+    ...     rows = [one | {"weights_remaining": left, "test_accuracy": test} for left, test in levels]
+    ...     [curve] = curves([row | {"level": n, "key": f"{n}{n and survivors}"} for n, row in enumerate(rows)])
+    ...     return Compared(curve, {"survivors.name": survivors, "recipe.steps": "9"})
+    >>> found = [cells("rewind", (100.0, 90.0), (50.0, 91.0)), cells("reinit", (100.0, 90.0), (50.0, 88.0))]
+    >>> *_, last = table(found, {"survivors": "rewind"})
     >>> last
     '| reinit | 50 | 1 | 88.00 | 91.00 | -3.00 | 0 of 1 |'
     """
-    known = {name for curve in found for name in curve.labels}
-    if unknown := [name for name in reference if name not in known]:
-        raise Mistake(f"compare: {unknown[0]} differs in no cell; there are {', '.join(sorted(known))}")
-    references = [curve for curve in found if all(curve.labels.get(n) == v for n, v in reference.items())]
+    for name in reference:
+        if all(one.value(name) is None for one in found):
+            raise Mistake(f"compare: no cell has a setting {name!r}")
+    references = [one for one in found if all(one.value(name) == value for name, value in reference.items())]
     told = ", ".join(f"{name}={value}" for name, value in reference.items())
     if not references:
-        raise Mistake(f"compare: no curve has {told}")
-    named = [name for name in dict.fromkeys(n for curve in found for n in curve.labels) if _several(name, found)]
-    when = {"at the step of least validation loss" if curve.at_early_stop else "at the end" for curve in found}
+        raise Mistake(f"compare: no cell has {told}")
+    when = {"at the step of least validation loss" if one.curve.at_early_stop else "at the end" for one in found}
     if len(when) > 1:
         raise Mistake("compare: some of these sweeps held out validation examples and some did not")
+    labels = dict.fromkeys(name for one in found for name in (*one.curve.labels, *reference))
+    named = [name for name in labels if len({one.value(name) for one in found}) > 1]
     accuracy = f"test accuracy {when.pop()} (%), mean ± s.d."
     heads = ["weights remaining (%)", "seeds", accuracy, told, "difference, 95 % interval", "above"]
     yield "| " + " | ".join([*named, *heads]) + " |"
     yield "|" + " --- |" * (len(named) + len(heads))
-    lines = 0
-    for curve in found:
-        other = _counterpart(curve, references, reference) if curve not in references else None
-        for point in curve.pruned if other else ():
-            if (cells := _cells(point, _same(point, other))) is not None:
+    lines, near = 0, list[str]()
+    for one in found:
+        if one in references:
+            continue
+        differ = [_differences(one, other, reference) for other in references]
+        same = next((other for other, names in zip(references, differ, strict=True) if not names), None)
+        near += min(differ, key=len)[:4] if same is None else []
+        for point in one.curve.pruned if same else ():
+            if same is not None and (cells := _cells(point, _same(point, same.curve))) is not None:
                 lines += 1
-                yield "| " + " | ".join([*(curve.labels.get(name, "-") for name in named), *cells]) + " |"
+                yield "| " + " | ".join([*(one.value(name) or "-" for name in named), *cells]) + " |"
     if not lines:
-        raise Mistake(f"compare: nothing else has the seeds, densities and dense networks of {told}")
+        also = f"; what else differs, name too: {', '.join(dict.fromkeys(near))}" if near else ""
+        raise Mistake(f"compare: nothing else has the seeds, densities and dense networks of {told}{also}")
 
 
-def _several(name: str, found: Sequence[Curve]) -> bool:
-    return len({curve.labels.get(name, "-") for curve in found}) > 1
+def _differences(one: Compared, other: Compared, named: Mapping[str, str]) -> list[str]:
+    """The settings, other than those named, in which two cells differ."""
+    names = {**one.settings, **other.settings}
+    free = tuple(named) + tuple(f"{name}." for name in named)
+    differ = [name for name in names if one.settings.get(name) != other.settings.get(name)]
+    different = [name for name in differ if name not in free and not name.startswith(free[len(named) :])]
+    return different or ([] if one.curve.dense_keys & other.curve.dense_keys else ["the dense network"])
 
 
-def _counterpart(curve: Curve, references: Sequence[Curve], given: Mapping[str, str]) -> Curve | None:
-    there = [
-        other
-        for other in references
-        if other.dense_keys & curve.dense_keys
-        and all(
-            curve.labels[name] == value
-            for name, value in other.labels.items()
-            if name not in given and name in curve.labels
-        )
-    ]
-    if len(there) > 1:
-        which = ", ".join(name for name in there[0].labels if _several(name, there))
-        raise Mistake(f"compare: {len(there)} curves may be meant; say also which {which}")
-    return there[0] if there else None
-
-
-def _same(point: Point, other: Curve | None) -> Point | None:
+def _same(point: Point, other: Curve) -> Point | None:
     """The level of another curve that keeps as much."""
     near = [
         there
-        for there in (other.pruned if other else ())
+        for there in other.pruned
         if there.remaining and point.remaining and abs(there.remaining / point.remaining - 1) < SAME
     ]
     return min(near, key=lambda there: abs((there.remaining or 0) - (point.remaining or 0)), default=None)
@@ -120,7 +153,7 @@ def _cells(point: Point, same: Point | None) -> list[str] | None:
     above = sum(point.accuracy[seed] > same.accuracy[seed] for seed in both)
     return [
         percent(point.remaining or 0),
-        str(len(both)) + (f" ({point.lost})" if point.unfinished else ""),
+        str(len(both)) + "".join(f" ({lost})" for lost in (point.lost, same.lost) if lost),
         _mean([point.accuracy[seed] for seed in both]),
         _mean([same.accuracy[seed] for seed in both]),
         f"{signed(difference.mean)} {bounds(difference)}".rstrip(),

@@ -8,21 +8,14 @@ from dataclasses import dataclass, field
 from math import fsum
 from typing import Any
 
+from lt_sweeps.columns import AT_RANDOM, EMPTIED, LABELS, TAKEN
 from lt_sweeps.report.statistics import MARGIN, Interval, interval, matching, paired
 from lt_sweeps.report.wording import statuses
 
 Row = Mapping[str, Any]
 
 NAMED = 4  # emptied layers; the others are counted
-# Columns of results.csv and layers.csv that are the same in every sweep and label no curve. The others stand before
-# them, but for those of measures, which come last.
-FIGURES = frozenset(
-    {
-        *("seed", "level", "status", "key", "density", "weights_remaining", "sparsity", "steps"),
-        *("test_accuracy", "val_accuracy", "early_stop_step", "early_stop_test_accuracy", "emptied"),
-        *("layer", "kept", "total"),
-    }
-)
+UNLABELLED = TAKEN - {*LABELS}  # what is the same in every sweep and labels no curve
 
 
 @dataclass(frozen=True)
@@ -37,11 +30,22 @@ class Point:
     to_dense: Interval | None  # paired by seed, points
     measures: Mapping[str, Mapping[int, float]] = field(default_factory=dict)  # by column and seed
     emptied: tuple[str, ...] = ()  # the layers that some seed lost
+    at_random: float = 0.0  # percent of kept weights that the criterion had excluded, mean over seeds
 
     @property
     def judged(self) -> bool:
         """Whether there are seeds enough to ask if this level matches."""
         return self.to_dense is not None and self.to_dense.low is not None
+
+    @property
+    def notes(self) -> str:
+        """What a reader of this level should know.
+
+        >>> Point(3, 2.0, {}, {}, {}, None, at_random=92.7).notes
+        '93 % of its weights drawn at random, excluded by the criterion'
+        """
+        drawn = f"{self.at_random:.2g} % of its weights drawn at random, excluded by the criterion"
+        return ", ".join(told for told in (self.lost, drawn if self.at_random else "") if told)
 
     @property
     def lost(self) -> str:
@@ -145,7 +149,8 @@ def _curve(
                     name: _by_seed(rows, name)
                     for name in dict.fromkeys(n for row in rows.values() for n in measures_of(row))
                 },
-                tuple(dict.fromkeys(name for row in rows.values() for name in (row.get("emptied") or "").split())),
+                tuple(dict.fromkeys(name for row in rows.values() for name in (row.get(EMPTIED) or "").split())),
+                fsum(row.get(AT_RANDOM) or 0.0 for row in rows.values()) / len(rows),
             )
         )
     keys = frozenset(row["key"] for row in levels.get(0, {}).values() if row.get("key"))
@@ -155,7 +160,7 @@ def _curve(
 def labels_of(row: Row) -> dict[str, str]:
     """What a row of results.csv or of layers.csv says of the curve that it belongs to."""
     measured = measures_of(row)
-    return {name: _text(value) for name, value in row.items() if name not in FIGURES and name not in measured}
+    return {name: _text(value) for name, value in row.items() if name not in UNLABELLED and name not in measured}
 
 
 def measures_of(row: Row) -> list[str]:
@@ -165,7 +170,7 @@ def measures_of(row: Row) -> list[str]:
     ['barrier']
     """
     names = list(row)
-    return [name for name in names[names.index("key") + 1 :] if name not in FIGURES] if "key" in row else []
+    return [name for name in names[names.index("key") + 1 :] if name not in UNLABELLED] if "key" in row else []
 
 
 def sparsest_matching(curve: Curve, margin: float = MARGIN) -> Point | None:

@@ -48,7 +48,7 @@ def _line(point: Point, ticket: Curve | None, controls: bool, steps: bool) -> st
     if steps:
         step = over_seeds(point.early_stop)
         cells.append(f"<td>{f'{step.mean:,.0f}' if step else NOTHING}</td>")
-    cells.append(f'<td class="notes">{escape(point.lost)}</td>')
+    cells.append(f'<td class="notes">{escape(point.notes)}</td>')
     return f"<tr>{''.join(cells)}</tr>\n"
 
 

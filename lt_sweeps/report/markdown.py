@@ -39,7 +39,7 @@ def _table(curve: Curve, found: Sequence[Curve]) -> str:
     for point in curve.points:
         cells = [
             "" if point.remaining is None else percent(point.remaining),
-            str(len(point.accuracy)) + (f" ({point.lost})" if point.unfinished else ""),
+            str(len(point.accuracy)) + (f" ({point.notes})" if point.notes else ""),
             _mean(point.accuracy, 2),
             *_against(point, curve.dense),
         ]

@@ -10,27 +10,12 @@ import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from lt_sweeps.columns import AT_RANDOM, EMPTIED, FIGURES, LABELS
 from lt_sweeps.experiment import Experiment
 from lt_sweeps.graph import Measure, Train
 from lt_sweeps.keys import Node
 from lt_sweeps.store.store import Record
 
-LABELS = ("model", "dataset", "prune", "rewind", "survivors", "control")
-FIGURES = (
-    "seed",
-    "level",
-    "density",
-    "weights_remaining",
-    "sparsity",
-    "test_accuracy",
-    "val_accuracy",
-    "early_stop_step",
-    "early_stop_test_accuracy",
-    "steps",
-    "status",
-    "key",
-)
-EMPTIED = "emptied"  # the layers that lost all their weights, where some did
 USUAL = {"prune": "imp", "rewind": "init", "survivors": "rewind", "control": "none"}
 Row = dict[str, Any]
 
@@ -43,11 +28,9 @@ def rows(
 ) -> list[Row]:
     """The results of a sweep, in the order of its cells."""
     extra, measured = swept_columns(experiments), measured_columns(experiments)
-    emptied = (
-        [EMPTIED]
-        if any("emptied" in record["result"] for run, record in records.items() if isinstance(run, Train))
-        else []
-    )
+    told = [record["result"] for run, record in records.items() if isinstance(run, Train)]
+    rare = {AT_RANDOM: "eligible", EMPTIED: "emptied"}
+    some = [name for name, what in rare.items() if any(what in result for result in told)]
     table = []
     for cell in experiments:
         named = {name: cell.labels[name] for name in LABELS} | {name: cell.swept.get(name) for name in extra}
@@ -58,7 +41,7 @@ def rows(
             for name, measures in cell.measures.items():
                 if (measure := measures[level]) is not None:
                     row[name] = _table(measure, records).get(measure.what.word)
-            table.append({name: row.get(name) for name in (*LABELS, *extra, *FIGURES, *emptied, *measured)})
+            table.append({name: row.get(name) for name in (*LABELS, *extra, *FIGURES, *some, *measured)})
     return table
 
 
@@ -137,6 +120,7 @@ def _figures(record: Record, cell: Experiment) -> Row:
         "early_stop_test_accuracy": early.get("test_accuracy"),
         "steps": result.get("steps"),
         "status": result["status"],
+        AT_RANDOM: round(100 - 100 * result["eligible"] / kept, 4) if "eligible" in result else None,
         EMPTIED: " ".join(result.get("emptied", ())) or None,
     }
 

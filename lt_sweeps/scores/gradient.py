@@ -112,14 +112,18 @@ def _ready(probe: Probe, x: Tensor, training: bool) -> Iterator[tuple[nn.Module,
 
 
 def _drawn(probe: Probe, examples: int) -> tuple[Tensor, Tensor]:
-    """So many different examples, or all there are."""
+    """So many different examples, or all there are. Raises ValueError for none."""
+    if examples < 1:
+        raise ValueError(f"examples={examples}: give 1 at least")
     x, y = probe.examples
     chosen = torch.randperm(len(y), generator=probe.generator)[:examples].to(y.device)
     return x[chosen], y[chosen]
 
 
 def _each_class(x: Tensor, y: Tensor, per_class: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """As many examples of each class, or all there are of it."""
+    """As many examples of each class, or all there are of it. Raises ValueError for none."""
+    if per_class < 1:
+        raise ValueError(f"per_class={per_class}: give 1 at least")
     order = torch.randperm(len(y), generator=generator).to(y.device)
     chosen = torch.cat([order[y[order] == one][:per_class] for one in y.unique()])
     return x[chosen], y[chosen]

@@ -10,9 +10,10 @@ from typing import Any, NoReturn
 
 from lt_sweeps import archive
 from lt_sweeps.archive import is_key
+from lt_sweeps.columns import FIGURES, LABELS
 from lt_sweeps.config import Mistake
 from lt_sweeps.output import printable
-from lt_sweeps.report.table import FIGURES, LABELS, unusual
+from lt_sweeps.report.table import unusual
 from lt_sweeps.ticket_files import card as cards
 from lt_sweeps.ticket_files.card import Card
 from lt_sweeps.ticket_files.header import header
