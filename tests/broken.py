@@ -466,6 +466,10 @@ def uneven(ends: Ends) -> Table:
     return {"uneven": 1.0, "one": [1.0], "two": [1.0, 2.0]}
 
 
+def density(ends: Ends) -> Table:
+    return {"density": 1.0}
+
+
 def guesses(ends: Ends) -> Table:
     return {"guesses": torch.rand(()).item()}
 

@@ -53,6 +53,7 @@ BREAKS = [
     ("unnamed", "it sums itself up in a number", "it returns no number 'unnamed'"),
     ("gives_tensors", "it sums itself up in a number", "it returns no number 'gives_tensors'"),
     ("uneven", "it sums itself up in a number", "one and two differ in length"),
+    ("density", "it sums itself up in a number", "density is a column already"),
     ("guesses", "asked again it finds the same", "with a fixed seed"),
     ("scales", "what it is given stays as it was", "weights[0]['0.weight']"),
     ("measures_seeded", "global state stays as it was", "torch's global generator"),

@@ -10,6 +10,7 @@ import pytest
 import torch
 from test_sweep import cells_of
 
+import lt_sweeps as lt
 from lt_sweeps import methods_table
 from lt_sweeps.config import CONF, TrainerConfig
 from lt_sweeps.execution import run as running
@@ -108,7 +109,21 @@ def test_a_mask_found_with_learning_rate_rewinding_is_trained_with_weight_rewind
     [
         (("prune=at_init", "survivors=keep"), "prunes before training"),
         (("criterion.rounds=0",), "criterion.rounds=0: must be between 1 and 10000"),
-        (("prune=at_init", "allocation=smart_ratio"), "allocation=smart_ratio: fc1.weight, fc2.weight, output.weight"),
+        (("prune=at_init", "allocation=smart_ratio"), "allocation=smart_ratio: no convolution is pruned"),
+        (("prune=at_init", "allocation=erk_plus", "prune.exclude=[output.weight]"), "and output.weight is not pruned"),
+        (
+            ("survivors=sign_flip", "control=sign_flip"),
+            "control=sign_flip: with survivors=sign_flip the ticket is that",
+        ),
+        (("survivors=reinit", "control=reinit_signed"), "the ticket is that already, or comes undone"),
+        (("rewind=learning_rate", "survivors=rewind"), "survivors=rewind must be keep"),
+        (("prune=one_shot", "find=learning_rate"), "prune=one_shot trains nothing anew while it finds masks"),
+        (("prune=at_init", "criterion=random", "find.lr=0.1"), "prune=at_init finds masks without training"),
+        (("prune=at_init", "criterion=movement"), "criterion=movement: compares trained weights with initial ones"),
+        (("prune=at_init", "criterion=force", "criterion.invert=true"), "would take back what was pruned"),
+        (("rewind=finetune", "find=rewind"), "find=rewind: rewind=finetune continues from the end weights"),
+        (("rewind=step", "rewind.step=9it", "train.steps=4it"), "iteration 4 of a training that begins at 9"),
+        (("mask_from=0123456789", "find=half"), "mask_from= and find=half"),
         (("find.corruption.name=haf",), "there is no corruption 'haf'; did you mean 'half'?"),
         (("train.steps=soon",), "train.steps=soon: write iterations"),
     ],
@@ -180,3 +195,21 @@ def test_pruned_weights_of_a_chain_stay_what_they_became(store: Store, tmp_path:
 def test_the_page_of_methods_is_made_from_the_code() -> None:
     page = (CONF.parent / "METHODS.md").read_text()
     assert page == methods_table.text(), "python -m lt_sweeps.methods_table > METHODS.md"
+
+
+@pytest.mark.parametrize("control", ["mask_shuffle", "random"])
+def test_a_shuffled_mask_gets_what_its_ticket_gets(control: str, tmp_path: Path) -> None:
+    """The treatment and the fill are made for the shuffled mask: one thing differs from the ticket."""
+    words = ("survivors=constant_signed", "pruned=zero_at_random", f"control={control}", "prune.levels=1")
+    assert main([*words, "budget=smoke", "sweep=s", f"paths.output_dir={tmp_path}"]) == 0
+    run = lt.open(tmp_path / "s").ticket(level=1)
+    weights, ones = run.state(0)["fc1.weight"], run.mask["fc1.weight"]
+    assert len(weights[ones].abs().unique()) == 1
+    assert len(weights[~ones].unique()) > 1000  # what was pruned is frozen at its own initial value, or zero
+    assert 0 < int((weights[~ones] == 0).sum()) < int((~ones).sum())
+
+
+def test_words_that_change_nothing_are_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["prune=at_init", "criterion=magnitude,random", "prune.groups=global,layerwise", "budget=smoke"]
+    assert main(["-m", *words, "hydra.launcher.only_plan=true", f"paths.output_dir={tmp_path}"]) == 0
+    assert "note: prune.groups: changes nothing in some cells" in capsys.readouterr().out

@@ -20,7 +20,7 @@ import lt_sweeps as lt
 from lt_sweeps import sweep as sweeps
 from lt_sweeps.execution import supervise
 from lt_sweeps.execution.values import Values
-from lt_sweeps.graph import Measure, Train, end, sources, topological
+from lt_sweeps.graph import At, Measure, Train, at, end, sources, topological
 from lt_sweeps.main import main
 from lt_sweeps.masks import State, effective
 from lt_sweeps.measures.connectivity import barrier, between, renew_statistics
@@ -274,3 +274,34 @@ def test_the_store_names_what_a_measure_was_made_from(tmp_path: Path) -> None:
     said = "\n".join(lines(show(tmp_path / "store", measure.key[:10])))
     assert f"of={measure.of[0].key[:12]},{measure.of[1].key[:12]}" in said
     assert re.search(r"barrier -?[\d.]+ points over 30 points", said)
+
+
+def test_where_tickets_are_rewound_the_dense_network_s_sibling_leaves_it_there() -> None:
+    """Instability at step k is of two trainings that share their first k steps (Frankle et al. 2020)."""
+    [one] = cells_of("rewind=step", "rewind.step=9it", "measure=barrier")
+    dense = one.experiment.levels[0]
+    first, *others = one.experiment.measures["barrier"]
+    assert first is not None
+    other, itself = (ticket.weights for ticket in first.of)
+    assert isinstance(other, At)
+    assert isinstance(itself, At)
+    assert itself.run == dense
+    assert (other.run.ticket.weights, other.run.ticket.start) == (at(dense, 9), 9)
+    assert other.run.order != dense.order
+    assert all(measure is not None for measure in others)
+
+
+def test_a_measure_of_one_s_own_is_a_column_and_a_figure(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = sweep(tmp_path, "measure.sibling.name=broken.good_measure", "measure.parent.name=broken.good_measure")
+    assert list(rows[0])[-2:] == ["good_measure", "good_measure_parent"]
+    assert all(row["good_measure"] for row in rows)
+    assert "good_measure to the sibling" in (tmp_path / "s" / "report.html").read_text()
+    capsys.readouterr()
+    for _ in range(2):  # what cannot be kept is not kept
+        assert main(["-m", *SMALL, "measure.sibling.name=broken.uneven", f"paths.output_dir={tmp_path}"]) == 1
+        out = capsys.readouterr().out
+        assert "measure broken.uneven: one and two differ in length" in out
+    assert main(["-m", *SMALL, "measure.sibling.name=broken.density", f"paths.output_dir={tmp_path}"]) == 2
+    assert "density is the name of another column" in capsys.readouterr().err
