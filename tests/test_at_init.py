@@ -19,7 +19,7 @@ from lt_sweeps.randomness import rng
 from lt_sweeps.registry import needs, part
 from lt_sweeps.scores.flow import synflow
 from lt_sweeps.scores.gradient import force, gradient, grasp, grasp_magnitude, snip
-from lt_sweeps.scores.probe import Probe
+from lt_sweeps.scores.probe import Held, Probe
 from lt_sweeps.specs import Data, Network, Part
 from lt_sweeps.store.store import Store
 
@@ -40,14 +40,14 @@ def probe(network: Network = SMALL, seed: int = 0) -> Probe:
         ref=None,
         generator=rng(seed, "score"),
         make_network=lambda: build(network),
-        make_examples=lambda: (x, y),
+        make_source=lambda: Held(x, y),
         shape=network.shape,
     )
 
 
 def loss(of: Probe, state: dict[str, Tensor], temperature: float = 1.0) -> Tensor:
     """The loss in double precision on all examples, of these weights."""
-    x, y = of.make_examples()
+    x, y = of.examples
     network = build(SMALL).double()
     logits = torch.func.functional_call(network, state, (x.double(),))
     return nn.functional.cross_entropy(logits / temperature, y)

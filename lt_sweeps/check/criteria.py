@@ -16,7 +16,7 @@ from lt_sweeps.check.laws import Broken, Stages, refuse_changes, refuse_global_c
 from lt_sweeps.masks import Mask, State, dense, effective, kept
 from lt_sweeps.networks.build import build, initial
 from lt_sweeps.randomness import rng
-from lt_sweeps.scores.probe import Probe, Scores
+from lt_sweeps.scores.probe import Held, Probe, Scores
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ def _probe() -> Probe:
         ref=initial(NETWORK, 1),
         generator=rng(0, "score"),
         make_network=_network,
-        make_examples=_examples,
+        make_source=_source,
         shape=NETWORK.shape,
     )
 
@@ -63,8 +63,8 @@ def _network() -> nn.Module:
         return build(NETWORK)
 
 
-def _examples() -> tuple[Tensor, Tensor]:
-    return torch.randn(20, *NETWORK.shape, generator=rng(0, "examples")), torch.arange(20) % NETWORK.classes
+def _source() -> Held:
+    return Held(torch.randn(20, *NETWORK.shape, generator=rng(0, "examples")), torch.arange(20) % NETWORK.classes)
 
 
 def _differing(one: Scores, two: Scores) -> str:
@@ -177,10 +177,10 @@ def _without_ref() -> Probe:
 
 
 def _without_data() -> Probe:
-    def absent() -> tuple[Tensor, Tensor]:
+    def absent() -> Held:
         raise ValueError("the criterion looks at examples")
 
-    return replace(_probe(), make_examples=absent)
+    return replace(_probe(), make_source=absent)
 
 
 def _with_another_seed() -> Probe:

@@ -53,6 +53,15 @@ class Examples:
         for first in range(0, len(x), size):
             yield self.seen(x[first : first + size]), y[first : first + size]
 
+    @property
+    def classes(self) -> Tensor:
+        """Those of the training examples, in order."""
+        return self.train[1]
+
+    def picked(self, chosen: Tensor) -> Batch:
+        """Some training examples, by number, as a network sees them, not augmented."""
+        return self.seen(self.train[0][chosen]), self.classes[chosen]
+
     def per_epoch(self, batch_size: int, last_batch: str) -> int:
         """How many batches an epoch has."""
         return orders.per_epoch(len(self.train[0]), batch_size, last_batch)

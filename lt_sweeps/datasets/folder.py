@@ -75,6 +75,18 @@ class Folder:
         for x, y in self._decoded(part, chunks):
             yield self._view.seen(x), y
 
+    @property
+    def classes(self) -> Tensor:
+        """Those of the training examples, in order."""
+        return self._parts["train"][1]
+
+    def picked(self, chosen: Tensor) -> Batch:
+        """Some training examples, by number, as a network sees them, not augmented; only they are decoded."""
+        asked: list[Asked] = [(i, None) for i in chosen.tolist()]
+        chunks = [asked[first : first + CHUNK] for first in range(0, len(asked), CHUNK)]
+        x, y = zip(*self._decoded("train", chunks), strict=True)
+        return self._view.seen(torch.cat(x)), torch.cat(y)
+
     def per_epoch(self, batch_size: int, last_batch: str) -> int:
         """How many batches an epoch has."""
         return orders.per_epoch(len(self._parts["train"][1]), batch_size, last_batch)

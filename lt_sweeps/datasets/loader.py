@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Protocol
 
 import torch
+from torch import Tensor
 
 from lt_sweeps.datasets.arrays import Files, read
 from lt_sweeps.datasets.examples import Batch, Examples
@@ -16,7 +17,7 @@ from lt_sweeps.specs import Data
 
 
 class Loader(Protocol):
-    """What training, evaluation and criteria ask of data: `Examples` from memory, `Folder` through workers.
+    """What training and evaluation ask of data: `Examples` from memory, `Folder` through workers.
 
     A faster one (decoded on the device, or from packed files) fits here, if its batches are functions of the seeds,
     the level and the step alone, whatever came before and however many workers there are. Several processes that
@@ -42,7 +43,18 @@ class Loader(Protocol):
         """A share of the `train`, `validation` or `test` examples in order, on the device, not augmented."""
 
 
-def loader(data: Data, data_dir: Path, device: torch.device, workers: int = 0) -> Loader:
+class Shelf(Loader, Protocol):
+    """A loader from which single training examples can be had, for criteria that look at a few."""
+
+    @property
+    def classes(self) -> Tensor:
+        """Those of the training examples, in order."""
+
+    def picked(self, chosen: Tensor) -> Batch:
+        """Some training examples, by number, as a network sees them, on the device, not augmented."""
+
+
+def loader(data: Data, data_dir: Path, device: torch.device, workers: int = 0) -> Shelf:
     """What fits the data set: in memory where it is arrays, through `workers` processes where it is image files.
 
     Raises ValueError where the files are not what `data` says, OSError where they cannot be read.

@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from lt_sweeps import allocation, masks
 from lt_sweeps.config import Mistake
-from lt_sweeps.datasets.loader import Loader, loader
+from lt_sweeps.datasets.loader import Shelf, loader
 from lt_sweeps.graph import (
     END,
     At,
@@ -40,7 +39,7 @@ from lt_sweeps.measures.ends import Ends, Table, require
 from lt_sweeps.networks.build import build, holding, initial
 from lt_sweeps.randomness import rng
 from lt_sweeps.registry import load
-from lt_sweeps.scores.probe import Probe, Scores
+from lt_sweeps.scores.probe import Probe, Scores, Source
 from lt_sweeps.specs import Data, Network
 from lt_sweeps.store.store import Missing, Record, Store
 from lt_sweeps.store.tensors import decode_mask, decode_masked, encode_mask
@@ -58,7 +57,7 @@ class Values:
         self.dense = lru_cache(maxsize=8)(self._dense)
         self.shapes = lru_cache(maxsize=8)(self._shapes)
 
-    def _examples(self, data: Data) -> Loader:
+    def _examples(self, data: Data) -> Shelf:
         return loader(data, self.data_dir, self.device, self._workers)
 
     def require(self, data: Data, published: tuple[int, int]) -> None:
@@ -192,14 +191,11 @@ class Values:
     # -------------------------------------------------------------------------------- scores
 
     def _scorer(self, node: Score) -> Callable[[masks.Mask, int], Scores]:
-        """What scores each prunable weight, higher = keep, under a mask and after so many rounds of pruning.
-
-        Examples are read once for all rounds, and the network is built once.
-        """
+        """What scores each prunable weight, higher = keep, under a mask and after so many rounds of pruning."""
         ticket, criterion = node.at, load("criterion", node.criterion.name)
         weights, fill = self.weights(ticket.weights), self.fill(ticket)
         ref = None if node.ref is None else self.weights(node.ref)
-        network, examples = cache(lambda: build(ticket.network)), cache(lambda: self._all_examples(node.data))
+        network = cache(lambda: build(ticket.network))
 
         def score(mask: masks.Mask, done: int) -> Scores:
             probe = Probe(
@@ -209,7 +205,7 @@ class Values:
                 ref=ref,
                 generator=rng(node.seed, "score", *[done][:done]),
                 make_network=lambda: deepcopy(network()),
-                make_examples=examples,
+                make_source=lambda: self._source(node.data),
                 shape=ticket.network.shape,
             )
             scores: Scores = criterion(probe, **node.criterion.args)
@@ -242,8 +238,7 @@ class Values:
             raise ValueError(f"measure {node.what.name}: {error}") from None
         return found
 
-    def _all_examples(self, data: Data | None) -> tuple[Tensor, Tensor]:
+    def _source(self, data: Data | None) -> Source:
         if data is None:
             raise ValueError('the criterion looks at examples: register it with needs=("data",)')
-        images, classes = zip(*self.examples(data).chunks("train"), strict=True)
-        return torch.cat(images), torch.cat(classes)
+        return self.examples(data)

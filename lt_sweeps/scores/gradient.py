@@ -85,7 +85,7 @@ def grasp_magnitude(probe: Probe, per_class: int = 10, temperature: float = 200.
 
 
 def _grasp(probe: Probe, per_class: int, temperature: float, training: bool) -> Scores:
-    x, y = _each_class(*probe.examples, per_class, probe.generator)
+    x, y = _each_class(probe, per_class)
     with _ready(probe, x, training) as (network, weights):
         loss = nn.functional.cross_entropy(network(x) / temperature, y)
         slopes = torch.autograd.grad(loss, list(weights.values()), create_graph=True)
@@ -115,15 +115,14 @@ def _drawn(probe: Probe, examples: int) -> tuple[Tensor, Tensor]:
     """So many different examples, or all there are. Raises ValueError for none."""
     if examples < 1:
         raise ValueError(f"examples={examples}: give 1 at least")
-    x, y = probe.examples
-    chosen = torch.randperm(len(y), generator=probe.generator)[:examples].to(y.device)
-    return x[chosen], y[chosen]
+    y = probe.source.classes
+    return probe.source.picked(torch.randperm(len(y), generator=probe.generator)[:examples].to(y.device))
 
 
-def _each_class(x: Tensor, y: Tensor, per_class: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+def _each_class(probe: Probe, per_class: int) -> tuple[Tensor, Tensor]:
     """As many examples of each class, or all there are of it. Raises ValueError for none."""
     if per_class < 1:
         raise ValueError(f"per_class={per_class}: give 1 at least")
-    order = torch.randperm(len(y), generator=generator).to(y.device)
-    chosen = torch.cat([order[y[order] == one][:per_class] for one in y.unique()])
-    return x[chosen], y[chosen]
+    y = probe.source.classes
+    order = torch.randperm(len(y), generator=probe.generator).to(y.device)
+    return probe.source.picked(torch.cat([order[y[order] == one][:per_class] for one in y.unique()]))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -17,13 +17,36 @@ if TYPE_CHECKING:
 Scores = dict[str, Tensor]
 
 
+class Source(Protocol):
+    """Training examples, of which a criterion may want but a few."""
+
+    @property
+    def classes(self) -> Tensor:
+        """The class of each, (N,)."""
+
+    def picked(self, chosen: Tensor) -> tuple[Tensor, Tensor]:
+        """Some of them, by number, as a network sees them, (n, C, H, W), and their classes, (n,)."""
+
+
+@dataclass(frozen=True)
+class Held:
+    """Examples that are in memory."""
+
+    x: Tensor
+    classes: Tensor
+
+    def picked(self, chosen: Tensor) -> tuple[Tensor, Tensor]:
+        """Some of them, copied."""
+        return self.x[chosen], self.classes[chosen]
+
+
 @dataclass(frozen=True)
 class Probe:
     """The arguments of every criterion.
 
     `weights` are effective; `mask` names the prunable tensors; `unmasked` are the weights as they are where the mask is
-    taken away; `ref` and `examples` are there where the criterion registers that it `needs` them ("ref", "data"), as
-    is a meaningful `generator` ("seed").
+    taken away; `ref` and the examples (`source` for some, `examples` for all) are there where the criterion registers
+    that it `needs` them ("ref", "data"), as is a meaningful `generator` ("seed").
     """
 
     weights: State
@@ -32,7 +55,7 @@ class Probe:
     ref: State | None
     generator: torch.Generator
     make_network: Callable[[], nn.Module]
-    make_examples: Callable[[], tuple[Tensor, Tensor]]
+    make_source: Callable[[], Source]
     shape: tuple[int, ...]  # of one input
 
     @cached_property
@@ -43,6 +66,11 @@ class Probe:
         return network
 
     @cached_property
+    def source(self) -> Source:
+        """The training examples."""
+        return self.make_source()
+
+    @cached_property
     def examples(self) -> tuple[Tensor, Tensor]:
         """All training examples as a network sees them, (N, C, H, W), and their classes, (N,)."""
-        return self.make_examples()
+        return self.source.picked(torch.arange(len(self.source.classes), device=self.source.classes.device))
