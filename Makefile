@@ -35,7 +35,7 @@ bench: $(READY)
 	$(BIN)/python -m benchmarks
 
 # The slow numbers of the README, each from its own command in multirun/: six hours of one core.
-MEASURED = lenet_mnist_quick zhou2019_supermasks barriers_lenet at_init_lenet imp_shuffle_lenet snip_lenet \
+MEASURED = lenet_mnist_quick zhou2019_supermasks barriers_lenet at_init_lenet imp_shuffle_lenet snip_lenet snip_lenet_long \
 	zhou2019_signs zhou2019_pruned
 reproduce: $(READY)
 	for sweep in $(MEASURED); do PATH="$(CURDIR)/$(BIN):$$PATH" multirun/$$sweep.sh sweep=$$sweep || exit; done
