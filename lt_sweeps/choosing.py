@@ -9,7 +9,7 @@ from lt_sweeps.config import Config, Mistake, RecipeConfig
 from lt_sweeps.config_methods import FindConfig, Otherwise, Slot
 from lt_sweeps.graph import Train
 from lt_sweeps.methods.choices import Choices
-from lt_sweeps.registry import catalogue, nearest, needs, part
+from lt_sweeps.registry import catalogue, nearest, part
 from lt_sweeps.specs import Part, Recipe
 
 
@@ -126,23 +126,24 @@ def _first(other: int | None, usual: int) -> int:
 
 def refuse_impossible(config: Config) -> None:
     """Raise Mistake for choices that do not go together, or that would say nothing."""
+    found = finding(config)
     _refuse_impossible(config)
-    _refuse_idle(config)
-    if finding(config) != config:
+    _refuse_idle(config, found)
+    if found != config:
         try:
-            _refuse_impossible(finding(config))
+            _refuse_impossible(found)
         except Mistake as mistake:
             raise Mistake(f"find={config.find.name}: {mistake}") from None
 
 
-def _refuse_idle(config: Config) -> None:
+def _refuse_idle(config: Config, found: Config) -> None:
     """Raise Mistake for what would be read and change nothing, or come to the ticket again."""
     find, method, survivors, control = config.find, config.prune.name, config.survivors.name, config.control.name
     if survivors == control or (survivors, control) == ("reinit", "reinit_signed"):
         raise Mistake(f"control={control}: with survivors={survivors} the ticket is that already, or comes undone")
     if config.rewind.name == "learning_rate" and survivors != "keep":
         raise Mistake(f"rewind=learning_rate goes on from trained weights: survivors={survivors} must be keep")
-    if config.mask_from is not None and finding(config) != config:
+    if config.mask_from is not None and found != config:
         raise Mistake(f"mask_from= and find={find.name}: no mask has to be found; give one of the two")
     if method in ("at_init", "one_shot") and find.survivors.name is not None:
         raise Mistake(f"find={find.name}: prune={method} trains nothing anew while it finds masks")
@@ -150,7 +151,8 @@ def _refuse_idle(config: Config) -> None:
     if method == "at_init" and any(value is not None for value in trained):
         raise Mistake("find.steps, find.lr, find.seeds.order: prune=at_init finds masks without training")
     criterion = config.criterion
-    if method == "at_init" and "ref" in needs("criterion", criterion.name) and criterion.name in catalogue("criterion"):
+    known = catalogue("criterion").get(criterion.name)  # somebody's own may look at everything, and need nothing
+    if method == "at_init" and known is not None and "ref" in known.needs:
         raise Mistake(f"criterion={criterion.name}: compares trained weights with initial ones; prune=at_init has none")
     if criterion.revive and criterion.invert:
         raise Mistake("criterion.invert=true: criterion.revive would take back what was pruned; set it to false")

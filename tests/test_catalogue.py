@@ -6,6 +6,7 @@ import doctest
 import importlib
 import inspect
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,10 @@ import pytest
 from omegaconf import OmegaConf
 from test_sweep import cells_of
 
-from lt_sweeps.check import allocations, augmentations, criteria, datasets, fills, measures, trainings, treatments
+from lt_sweeps.check import datasets, functions, trainings
 from lt_sweeps.check.candidate import candidate
-from lt_sweeps.check.laws import Stages, go_through
+from lt_sweeps.check.functions import LAWS
+from lt_sweeps.check.laws import Outcome, go_through
 from lt_sweeps.graph import Prune
 from lt_sweeps.main import CONF
 from lt_sweeps.registry import FOLDERS, Entry, catalogue, load, part
@@ -42,41 +44,19 @@ def test_the_table_read_from_the_source_is_what_python_sees(kind: str, entry: En
     assert entry.version >= 1
 
 
-def keeps(stages: Stages[Any], subject: object) -> bool:
+def kept(outcomes: Iterator[Outcome]) -> bool:
     """Whether every law holds, of those that `lt-sweeps check` runs."""
-    outcomes = list(go_through(stages, subject))
-    assert [outcome for outcome in outcomes if outcome.verdict in ("FAILED", "skipped")] == []
-    return bool(outcomes)
+    found = list(outcomes)
+    assert [outcome for outcome in found if outcome.verdict in ("FAILED", "skipped")] == []
+    return bool(found)
 
 
-@pytest.mark.parametrize("name", catalogue("criterion"))
-def test_every_criterion_keeps_the_laws(name: str) -> None:
-    assert keeps(criteria.STAGES, criteria.criterion(name))
+FUNCTIONS = [(kind, entry.name) for kind, entry in ALL if kind in LAWS and not (kind == "augmentation" and entry.needs)]
 
 
-@pytest.mark.parametrize("name", catalogue("treatment"))
-def test_every_treatment_keeps_the_laws(name: str) -> None:
-    assert keeps(treatments.STAGES, treatments.treatment(name))
-
-
-@pytest.mark.parametrize("name", catalogue("fill"))
-def test_every_fill_keeps_the_laws(name: str) -> None:
-    assert keeps(fills.STAGES, fills.fill(name))
-
-
-@pytest.mark.parametrize("name", catalogue("allocation"))
-def test_every_allocation_keeps_the_laws(name: str) -> None:
-    assert keeps(allocations.STAGES, allocations.allocation(name))
-
-
-@pytest.mark.parametrize("name", catalogue("measure"))
-def test_every_measure_keeps_the_laws(name: str) -> None:
-    assert keeps(measures.STAGES, measures.measure(name))
-
-
-@pytest.mark.parametrize("name", [name for name, entry in catalogue("augmentation").items() if not entry.needs])
-def test_every_augmentation_keeps_the_laws(name: str) -> None:
-    assert keeps(augmentations.STAGES, augmentations.augmentation(name))
+@pytest.mark.parametrize(("kind", "name"), FUNCTIONS, ids=[" ".join(one) for one in FUNCTIONS])
+def test_every_function_keeps_the_laws_of_its_kind(kind: str, name: str) -> None:
+    assert kept(functions.outcomes(kind, name))
 
 
 @pytest.mark.parametrize("name", catalogue("network"))
@@ -87,7 +67,7 @@ def test_every_network_keeps_the_laws(name: str) -> None:
     side = max(4, *(model.get("min_side", 1) for model in declared))
     args: Any = OmegaConf.to_container(OmegaConf.merge(*(model.get("args", {}) for model in declared)))
     narrow = {"width": 0.1} if "width" in catalogue("network")[name].parameters else {}
-    assert keeps(trainings.STAGES, candidate(name, args | narrow, (1, side, side), 10))
+    assert kept(go_through(trainings.STAGES, candidate(name, args | narrow, (1, side, side), 10)))
 
 
 @pytest.mark.parametrize("name", ["digits", "mnist", "cifar10"])
@@ -96,7 +76,8 @@ def test_every_data_set_that_is_here_keeps_the_laws(name: str, request: pytest.F
     declared = next(d for path in (CONF / "dataset").glob("*.yaml") if (d := OmegaConf.load(path)).name == name)
     folder = request.getfixturevalue("data_dir") if declared.get("files") else Path("nowhere")
     sizes = {"classes": declared.classes, "train": declared.train, "test": declared.test}
-    assert keeps(datasets.STAGES, datasets.Source(part("dataset", name), folder, tuple(declared.shape), **sizes))
+    source = datasets.Source(part("dataset", name), folder, tuple(declared.shape), **sizes)
+    assert kept(go_through(datasets.STAGES, source))
 
 
 GROUPS = sorted({path.parent.name for path in CONF.glob("*/*.yaml")})

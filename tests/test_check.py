@@ -10,17 +10,13 @@ from pathlib import Path
 import broken
 import pytest
 
-from lt_sweeps.check import allocations, augmentations, criteria, datasets, fills, measures, trainings, treatments
+from lt_sweeps.check import criteria, datasets, trainings
+from lt_sweeps.check.functions import LAWS
 from lt_sweeps.check.laws import Broken, Outcome, go_through
 from lt_sweeps.cli import main
 
 STAGES = {
-    "criterion": criteria.STAGES,
-    "allocation": allocations.STAGES,
-    "treatment": treatments.STAGES,
-    "fill": fills.STAGES,
-    "measure": measures.STAGES,
-    "augmentation": augmentations.STAGES,
+    **{kind: stages for kind, (stages, _) in LAWS.items()},
     "network": trainings.STAGES,
     "dataset": datasets.STAGES,
 }

@@ -13,7 +13,7 @@ from lt_sweeps.config import Mistake
 from lt_sweeps.report import compare
 from lt_sweeps.report.curves import closest, curves, sparsest_matching
 from lt_sweeps.report.figures import accuracy_figure, cuts_intervals, early_stop_figure
-from lt_sweeps.report.layers import layer_figure
+from lt_sweeps.report.layers import by_curve, layer_figure
 from lt_sweeps.report.page import render
 from lt_sweeps.report.statistics import interval, matching, paired
 from lt_sweeps.report.styles import styles
@@ -205,7 +205,7 @@ def test_emptied_layers_are_named_and_drawn() -> None:
         for layer, by_seed in shares.items()
         for seed, n in enumerate(by_seed)
     ]
-    figure = layer_figure([curve], styles([curve]), layers)
+    figure = layer_figure([curve], styles([curve]), by_curve(layers))
     assert figure is not None
     line, crosses = figure["data"]
     assert (line["x"], line["y"]) == (["fc1.weight", "fc2.weight"], [1.0, None])  # the sparsest level is shown first

@@ -69,25 +69,14 @@ def _outcomes(kind: str, asked: argparse.Namespace) -> Iterator[Outcome]:
     """The laws of a kind, gone through."""
     said = _declared(asked) if kind == "dataset" else {}
 
-    from lt_sweeps.check import allocations, augmentations, criteria, datasets, fills, measures, treatments
+    from lt_sweeps.check import datasets, functions
     from lt_sweeps.check.laws import go_through
 
-    match kind:
-        case "criterion":
-            return go_through(criteria.STAGES, criteria.criterion(asked.name, asked.args))
-        case "allocation":
-            return go_through(allocations.STAGES, allocations.allocation(asked.name, asked.args))
-        case "fill":
-            return go_through(fills.STAGES, fills.fill(asked.name, asked.args))
-        case "measure":
-            return go_through(measures.STAGES, measures.measure(asked.name, asked.args))
-        case "treatment":
-            return go_through(treatments.STAGES, treatments.treatment(asked.name, asked.args))
-        case "augmentation":
-            return go_through(augmentations.STAGES, augmentations.augmentation(asked.name, asked.args))
-        case "dataset":
-            source = part("dataset", asked.name, asked.args)
-            return go_through(datasets.STAGES, datasets.Source(source, asked.data_dir.expanduser(), **said))
+    if kind in functions.LAWS:
+        return functions.outcomes(kind, asked.name, asked.args)
+    if kind == "dataset":
+        source = part("dataset", asked.name, asked.args)
+        return go_through(datasets.STAGES, datasets.Source(source, asked.data_dir.expanduser(), **said))
 
     from lt_sweeps.check import trainings  # with Lightning, which takes seconds
     from lt_sweeps.check.candidate import candidate

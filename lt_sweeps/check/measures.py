@@ -41,7 +41,8 @@ def measure(name: str, args: Mapping[str, Any] | None = None) -> Measured:
 def _ends() -> Ends:
     """Two networks under masks of their own, and noise to look at."""
     with surroundings(0):
-        network, whole = build(NETWORK), dense(build(NETWORK))[0]
+        network = build(NETWORK)
+    whole = dense(network)[0]
     masks = half(whole), half(whole, 1)
 
     def examples(part: str) -> Iterator[tuple[Tensor, Tensor]]:

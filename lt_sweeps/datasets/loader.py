@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Protocol
 
 import torch
-from torch import Tensor
 
 from lt_sweeps.datasets.arrays import Files, read
 from lt_sweeps.datasets.examples import Batch, Examples
 from lt_sweeps.datasets.folder import Folder
 from lt_sweeps.datasets.order import WHOLE, Share
+from lt_sweeps.scores.probe import Source
 from lt_sweeps.specs import Data
 
 
@@ -43,15 +43,8 @@ class Loader(Protocol):
         """A share of the `train`, `validation` or `test` examples in order, on the device, not augmented."""
 
 
-class Shelf(Loader, Protocol):
+class Shelf(Loader, Source, Protocol):
     """A loader from which single training examples can be had, for criteria that look at a few."""
-
-    @property
-    def classes(self) -> Tensor:
-        """Those of the training examples, in order."""
-
-    def picked(self, chosen: Tensor) -> Batch:
-        """Some training examples, by number, as a network sees them, on the device, not augmented."""
 
 
 def loader(data: Data, data_dir: Path, device: torch.device, workers: int = 0) -> Shelf:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from statistics import mean, stdev
 
 from lt_sweeps import archive
 from lt_sweeps.config import Mistake
 from lt_sweeps.report.curves import labels_of
+from lt_sweeps.report.wording import spread
 
 Row = Mapping[str, str]
 
@@ -47,6 +47,5 @@ def table(rows: Sequence[Row]) -> Iterator[str]:
     for setting, chosen in settings.items():
         found = [float(row["test_accuracy"]) for row in chosen.values()]
         left = sorted(float(row["weights_remaining"]) for row in chosen.values())
-        spread = f" ± {stdev(found):.2f}" if len(found) > 1 else ""
-        cells = [str(len(found)), f"{mean(found):.2f}{spread}", f"{min(found):.2f}", f"{left[0]:.3g} to {left[-1]:.3g}"]
+        cells = [str(len(found)), spread(found), f"{min(found):.2f}", f"{left[0]:.3g} to {left[-1]:.3g}"]
         yield "| " + " | ".join([*setting, *cells]) + " |"

@@ -6,14 +6,13 @@ import argparse
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import stdev
 from typing import Any
 
 from lt_sweeps import archive
 from lt_sweeps.config import Mistake
 from lt_sweeps.report.curves import Curve, Point, Row, curves, labels_of
 from lt_sweeps.report.statistics import paired
-from lt_sweeps.report.wording import bounds, percent, signed
+from lt_sweeps.report.wording import bounds, percent, signed, spread, wins
 
 EXAMPLE = """compared are cells that differ in these settings alone, at levels that keep the same share of weights (to
 0.5 %), paired by seed, with 95 % t-intervals:
@@ -150,20 +149,14 @@ def _cells(point: Point, same: Point | None) -> list[str] | None:
     if same is None or difference is None:
         return None
     both = sorted(point.accuracy.keys() & same.accuracy.keys())
-    above = sum(point.accuracy[seed] > same.accuracy[seed] for seed in both)
     return [
         percent(point.remaining or 0),
         str(len(both)) + "".join(f" ({lost})" for lost in (point.lost, same.lost) if lost),
-        _mean([point.accuracy[seed] for seed in both]),
-        _mean([same.accuracy[seed] for seed in both]),
+        spread(point.accuracy[seed] for seed in both),
+        spread(same.accuracy[seed] for seed in both),
         f"{signed(difference.mean)} {bounds(difference)}".rstrip(),
-        f"{above} of {len(both)}",
+        wins(point.accuracy, same.accuracy),
     ]
-
-
-def _mean(values: Sequence[float]) -> str:
-    spread = f" ± {stdev(values):.2f}" if len(values) > 1 else ""
-    return f"{sum(values) / len(values):.2f}{spread}"
 
 
 def _typed(row: Mapping[str, str]) -> Row:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 from math import log10
 from statistics import mean
@@ -11,29 +11,42 @@ from typing import Any
 from lt_sweeps.report.curves import Curve, Row, labels_of
 from lt_sweeps.report.figures import GRID, drawn
 from lt_sweeps.report.styles import Style
-from lt_sweeps.report.traces import HOVER, legend
+from lt_sweeps.report.traces import crosses, of_curve
 from lt_sweeps.report.wording import percent, seeds
 
 Shares = dict[str, list[float]]  # percent kept of each layer, in the network's order, a number per seed
 Levels = dict[int, Shares]
+Labels = tuple[tuple[str, str], ...]
 SLIDER_HEIGHT = 70
 
 
-def layer_figure(found: Sequence[Curve], look: Sequence[Style], rows: Sequence[Row]) -> dict[str, Any] | None:
+def by_curve(rows: Sequence[Row]) -> dict[Labels, Levels]:
+    """What layers.csv says of each curve, by its labels: of each level but the dense one, of which all is kept."""
+    found: dict[Labels, Levels] = {}
+    for row in rows:
+        if row["level"]:
+            levels = found.setdefault(tuple(labels_of(row).items()), {})
+            shares = levels.setdefault(row["level"], {}).setdefault(row["layer"], [])
+            shares.append(100 * row["kept"] / row["total"])
+    return found
+
+
+def layer_figure(found: Sequence[Curve], look: Sequence[Style], kept: Mapping[Labels, Levels]) -> dict[str, Any] | None:
     """Percent of each layer's weights that are kept, of the curves of one model and data set; None without layers.
 
     Curves whose masks keep the same of every layer at every level are one line, with the name of the first.
     """
     shown: list[tuple[Style, Levels]] = []
     for curve, style in zip(found, look, strict=True):
-        levels = _levels([row for row in rows if labels_of(row) == curve.labels])
+        levels = kept.get(tuple(curve.labels.items()), {})
         if levels and all(levels != other for _, other in shown):
             shown.append((style, levels))
     steps = sorted({level for _, levels in shown for level in levels})
     if not steps:
         return None
-    kept = [share for _, levels in shown for shares in levels.values() for found in shares.values() for share in found]
-    bottom = min((share for share in kept if share), default=100.0) / 2
+    all_shares = [shares for _, levels in shown for shares in levels.values()]
+    positive = [share for shares in all_shares for by_seed in shares.values() for share in by_seed if share]
+    bottom = min(positive, default=100.0) / 2
     remaining = {level: _remaining(found, level) for level in steps}
     traces = {
         level: [t for style, levels in shown for t in _traces(style, levels.get(level, {}), bottom)] for level in steps
@@ -66,16 +79,6 @@ def layer_figure(found: Sequence[Curve], look: Sequence[Style], rows: Sequence[R
     return {"data": traces[steps[-1]], "layout": layout}
 
 
-def _levels(rows: Sequence[Row]) -> Levels:
-    """The layers of each level but the dense one, of which everything is kept."""
-    levels: Levels = {}
-    for row in rows:
-        if row["level"]:
-            shares = levels.setdefault(row["level"], {}).setdefault(row["layer"], [])
-            shares.append(100 * row["kept"] / row["total"])
-    return levels
-
-
 def _remaining(found: Sequence[Curve], level: int) -> str:
     """The share of all weights at a level, or the level, where curves differ in it."""
     shares = {percent(point.remaining) for curve in found if (point := curve.at(level)) and point.remaining is not None}
@@ -87,7 +90,6 @@ def _traces(style: Style, shares: Shares, bottom: float) -> list[dict[str, Any]]
     means = {name: mean(kept) for name, kept in shares.items()}
     emptied = {name: kept.count(0.0) for name, kept in shares.items() if not all(kept)}
     head = f"<b>{escape(style.name)}</b><br>"
-    common = {"type": "scatter", "name": legend(style.name), "legendgroup": style.name, "hovertemplate": HOVER}
     line = {
         "x": list(means),
         "y": [share or None for share in means.values()],
@@ -96,13 +98,5 @@ def _traces(style: Style, shares: Shares, bottom: float) -> list[dict[str, Any]]
         "marker": {"symbol": style.symbol, "size": 8, "color": style.colour},
         "text": [f"{head}{escape(name)}: {percent(share)} % kept" for name, share in means.items()],
     }
-    crosses = {
-        "x": list(emptied),
-        "y": [bottom] * len(emptied),
-        "mode": "markers",
-        "showlegend": False,
-        "cliponaxis": False,
-        "marker": {"symbol": "x-thin", "size": 10, "line": {"width": 2.6, "color": style.colour}},
-        "text": [f"{head}{escape(name)}: empty in {n} of {seeds(len(shares[name]))}" for name, n in emptied.items()],
-    }
-    return [common | line, common | crosses]
+    told = [f"{head}{escape(name)}: empty in {n} of {seeds(len(shares[name]))}" for name, n in emptied.items()]
+    return [of_curve(style) | line, crosses(style, list(emptied), bottom, told)]

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from statistics import stdev
 from typing import Any
 
 from lt_sweeps.report.curves import Curve, Point, controls_of, curves
 from lt_sweeps.report.statistics import paired
 from lt_sweeps.report.verdict import verdicts
-from lt_sweeps.report.wording import bounds, percent, signed
+from lt_sweeps.report.wording import bounds, percent, signed, spread, wins
 
 HEAD = (
     "weights remaining (%)",
@@ -40,39 +39,25 @@ def _table(curve: Curve, found: Sequence[Curve]) -> str:
         cells = [
             "" if point.remaining is None else percent(point.remaining),
             str(len(point.accuracy)) + (f" ({point.notes})" if point.notes else ""),
-            _mean(point.accuracy, 2),
+            spread(point.accuracy.values(), 2),
             *_against(point, curve.dense),
         ]
         if ticket:
             other = ticket.at(point.level) if point.level else None
             difference = paired(other.accuracy, point.accuracy) if other else None
             cells.append(f"{signed(difference.mean)} {bounds(difference)}" if difference else "")
-            cells.append(_wins(other.accuracy, point.accuracy) if other else "")
+            cells.append(wins(other.accuracy, point.accuracy) if other else "")
         lines.append(cells)
     return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
 
 
 def _against(point: Point, dense: Point | None) -> list[str]:
-    step = _mean(point.early_stop, 0)
+    step = spread(point.early_stop.values(), 0)
     if not point.level or dense is None or point.to_dense is None:
         return ["", "", step, ""]
     return [
         f"{signed(point.to_dense.mean)} {bounds(point.to_dense)}",
-        _wins(point.accuracy, dense.accuracy),
+        wins(point.accuracy, dense.accuracy),
         step,
-        _wins(dense.early_stop, point.early_stop) if point.early_stop else "",
+        wins(dense.early_stop, point.early_stop) if point.early_stop else "",
     ]
-
-
-def _wins(more: Mapping[int, float], less: Mapping[int, float]) -> str:
-    """In how many of the seeds that both have the first is larger."""
-    both = sorted(more.keys() & less.keys())
-    return f"{sum(more[seed] > less[seed] for seed in both)} of {len(both)}"
-
-
-def _mean(values: Mapping[int, float], digits: int) -> str:
-    if not values:
-        return ""
-    numbers = list(values.values())
-    spread = f" ± {stdev(numbers):,.{digits}f}" if len(numbers) > 1 else ""
-    return f"{sum(numbers) / len(numbers):,.{digits}f}{spread}"

@@ -10,7 +10,7 @@ from typing import Any
 
 from lt_sweeps.report.curves import Curve, Row, curves
 from lt_sweeps.report.figures import accuracy_figure, compared, cuts_intervals, early_stop_figure, measure_figure
-from lt_sweeps.report.layers import layer_figure
+from lt_sweeps.report.layers import Labels, Levels, by_curve, layer_figure
 from lt_sweeps.report.levels import table
 from lt_sweeps.report.statistics import MARGIN
 from lt_sweeps.report.styles import Style, styles
@@ -72,13 +72,13 @@ def render(
     what it means`; every name but `paper` puts up a notice. Raises ValueError for two trainings of one cell, level
     and seed.
     """
-    found = curves(rows)
+    found, kept = curves(rows), by_curve(layers)
     look = styles(found)
     places = list(dict.fromkeys(curve.place for curve in found))
     sections = []
     for number, place in enumerate(places, 1):
         here = [(curve, style) for curve, style in zip(found, look, strict=True) if curve.place == place]
-        sections.append(_place(number, [curve for curve, _ in here], [style for _, style in here], layers))
+        sections.append(_place(number, [curve for curve, _ in here], [style for _, style in here], kept))
     script = f"<script>{_plotly()}</script>" if sections else ""
     told = verdicts(found) or ["This sweep has no results yet."]
     parts = [
@@ -101,7 +101,7 @@ def render(
     return "\n".join(part for part in parts if part)
 
 
-def _place(number: int, found: Sequence[Curve], look: Sequence[Style], layers: Sequence[Row]) -> str:
+def _place(number: int, found: Sequence[Curve], look: Sequence[Style], kept: Mapping[Labels, Levels]) -> str:
     model, dataset = found[0].place
     name = f"{model} on {dataset}"
     when = "at the step of least validation loss" if found[0].at_early_stop else "at the end of training"
@@ -117,7 +117,7 @@ def _place(number: int, found: Sequence[Curve], look: Sequence[Style], layers: S
         if steps is None
         else _curves(steps, f"early-stop-{number}", f"Early-stop step of {name}", STEPS, lost),
         *_measures(number, found, look, lost),
-        *_layers(number, found, look, layers),
+        *_layers(number, found, look, kept),
         f"<h3>Every level</h3>\n{table(found, look)}\n</section>",
     ]
     return "\n".join(parts)
@@ -125,20 +125,24 @@ def _place(number: int, found: Sequence[Curve], look: Sequence[Style], layers: S
 
 def _measures(number: int, found: Sequence[Curve], look: Sequence[Style], lost: bool) -> list[str]:
     """Nothing, where nothing was measured."""
-    name, parts = " on ".join(found[0].place), []
+    name, parts, columns = " on ".join(found[0].place), list[str](), dict[str, list[str]]()
     for column in dict.fromkeys(column for curve in found for point in curve.points for column in point.measures):
-        what, other = compared(column)
-        if (figure := measure_figure(found, look, column)) is not None:
-            head, said = ("Stability", BARRIER) if what == "barrier" else (what, f"{what}, as measured between")
-            parts += [] if f"<h3>{escape(head)}</h3>" in parts else [f"<h3>{escape(head)}</h3>"]
-            label = f"{what} of {name}"
-            parts.append(_curves(figure, f"{column.replace('_', '-')}-{number}", label, f"{said} {OTHER[other]}", lost))
+        columns.setdefault(compared(column)[0], []).append(column)
+    for what, several in columns.items():
+        head, said = ("Stability", BARRIER) if what == "barrier" else (what, f"{what}, as measured between")
+        drawn = [
+            _curves(figure, f"{column.replace('_', '-')}-{number}", f"{what} of {name}", caption, lost)
+            for column in several
+            if (figure := measure_figure(found, look, column)) is not None
+            and (caption := f"{said} {OTHER[compared(column)[1]]}")
+        ]
+        parts += [f"<h3>{escape(head)}</h3>", *drawn] if drawn else []
     return parts
 
 
-def _layers(number: int, found: Sequence[Curve], look: Sequence[Style], rows: Sequence[Row]) -> list[str]:
+def _layers(number: int, found: Sequence[Curve], look: Sequence[Style], kept: Mapping[Labels, Levels]) -> list[str]:
     """Nothing, where it is not known what layers keep."""
-    figure = layer_figure(found, look, rows)
+    figure = layer_figure(found, look, kept)
     if figure is None:
         return []
     label = f"What each layer of {' on '.join(found[0].place)} keeps"

@@ -33,11 +33,11 @@ def rows(
     some = [name for name, what in rare.items() if any(what in result for result in told)]
     table = []
     for cell in experiments:
-        named = {name: cell.labels[name] for name in LABELS} | {name: cell.swept.get(name) for name in extra}
+        named = _named(cell, extra)
         for level, run in enumerate(cell.levels):
             status = "failed" if run in failed else "blocked" if run in blocked else "missing"
             figures = _figures(records[run], cell) if run in records else {"status": status}
-            row = named | {"seed": cell.labels["seed"], "level": level} | figures | {"key": run.key}
+            row: Row = named | {"seed": cell.labels["seed"], "level": level} | figures | {"key": run.key}
             for name, measures in cell.measures.items():
                 if (measure := measures[level]) is not None:
                     row[name] = _table(measure, records).get(measure.what.word)
@@ -50,7 +50,7 @@ def measured(experiments: Sequence[Experiment], records: Mapping[Node, Record]) 
     extra = swept_columns(experiments)
     table = []
     for cell in experiments:
-        named = {name: cell.labels[name] for name in LABELS} | {name: cell.swept.get(name) for name in extra}
+        named = _named(cell, extra)
         for name, measures in cell.measures.items():
             for level, measure in enumerate(measures):
                 row = named | {"seed": cell.labels["seed"], "level": level, "measure": name}
@@ -65,12 +65,17 @@ def layers(experiments: Sequence[Experiment], records: Mapping[Node, Record]) ->
     extra = swept_columns(experiments)
     table = []
     for cell in experiments:
-        named = {name: cell.labels[name] for name in LABELS} | {name: cell.swept.get(name) for name in extra}
+        named = _named(cell, extra)
         for level, run in enumerate(cell.levels):
             for layer, kept, total in records[run]["result"].get("layers", []) if run in records else []:
                 there = {"layer": layer, "kept": kept, "total": total, "density": round(kept / total, 8)}
                 table.append(named | {"seed": cell.labels["seed"], "level": level} | there)
     return table
+
+
+def _named(cell: Experiment, extra: Sequence[str]) -> Row:
+    """The columns that label a cell, with those that this sweep needs beside the usual."""
+    return {name: cell.labels[name] for name in LABELS} | {name: cell.swept.get(name) for name in extra}
 
 
 def measured_columns(experiments: Sequence[Experiment]) -> list[str]:

@@ -61,17 +61,26 @@ def curve_traces(style: Style, at: Sequence[Point], quantity: Quantity, bottom: 
         "text": [_hover(style, p, v, quantity) for p, v in there],
     }
     lost = [p for p in at if p.unfinished]
-    crosses = {
-        "x": [p.remaining for p in lost],
-        "y": [bottom] * len(lost),
+    missed = crosses(style, [p.remaining for p in lost], bottom, [_lost(style, p) for p in lost])
+    return [of_curve(style) | line, *([missed] if lost else [])]
+
+
+def of_curve(style: Style) -> dict[str, Any]:
+    """What every trace of a curve has: its name, and that it is hidden and shown with the curve."""
+    return {"type": "scatter", "name": _legend(style.name), "legendgroup": style.name, "hovertemplate": HOVER}
+
+
+def crosses(style: Style, at: Sequence[Any], bottom: float, told: Sequence[str]) -> dict[str, Any]:
+    """Crosses at the bottom of a figure, for what a curve lacks."""
+    return of_curve(style) | {
+        "x": list(at),
+        "y": [bottom] * len(at),
         "mode": "markers",
         "showlegend": False,
         "cliponaxis": False,
         "marker": {"symbol": "x-thin", "size": 10, "line": {"width": 2.6, "color": style.colour}},
-        "text": [_lost(style, p) for p in lost],
+        "text": list(told),
     }
-    common = {"type": "scatter", "name": legend(style.name), "legendgroup": style.name, "hovertemplate": HOVER}
-    return [common | line, *([common | crosses] if lost else [])]
 
 
 def dense_traces(found: Sequence[Curve], quantity: Quantity, ends: tuple[float, float]) -> list[dict[str, Any]]:
@@ -94,7 +103,7 @@ def dense_traces(found: Sequence[Curve], quantity: Quantity, ends: tuple[float, 
         trace = {
             "type": "scatter",
             "mode": "lines",
-            "name": legend(name),
+            "name": _legend(name),
             "x": list(ends),
             "y": [mean.mean, mean.mean],
             "line": {"color": GREY, "width": 1.6, "dash": DASHES[1 + index % (len(DASHES) - 1)]},
@@ -139,8 +148,7 @@ def _where(point: Point) -> str:
     return "dense" if point.level == 0 else f"{percent(point.remaining or 0)} % of weights, level {point.level}"
 
 
-def legend(name: str) -> str:
-    """A name in lines that fit on a phone."""
+def _legend(name: str) -> str:
     return "<br>".join(escape(line) for line in wrap(name, LEGEND_WIDTH))
 
 

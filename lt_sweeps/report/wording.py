@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from statistics import stdev
 
 from lt_sweeps.report.statistics import Interval
 
@@ -85,3 +86,26 @@ def iterations(found: Interval) -> str:
     """A mean step and half the width of its interval."""
     spread = "" if found.half is None else f" ± {found.half:,.0f}"
     return f"{found.mean:,.0f}{spread} iterations"
+
+
+def spread(values: Iterable[float], digits: int = 2) -> str:
+    """A mean and the deviation over seeds, n - 1 in the denominator; nothing for no values.
+
+    >>> spread([97.0, 98.0, 99.0]), spread([4040.0], 0), spread([])
+    ('98.00 ± 1.00', '4,040', '')
+    """
+    numbers = list(values)
+    if not numbers:
+        return ""
+    deviation = f" ± {stdev(numbers):,.{digits}f}" if len(numbers) > 1 else ""
+    return f"{sum(numbers) / len(numbers):,.{digits}f}{deviation}"
+
+
+def wins(more: Mapping[int, float], less: Mapping[int, float]) -> str:
+    """In how many of the seeds that both have the first is larger.
+
+    >>> wins({0: 2.0, 1: 1.0, 2: 9.0}, {0: 1.0, 1: 1.0})
+    '1 of 2'
+    """
+    both = sorted(more.keys() & less.keys())
+    return f"{sum(more[seed] > less[seed] for seed in both)} of {len(both)}"

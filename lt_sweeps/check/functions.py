@@ -1,0 +1,24 @@
+"""The laws of each kind of function that is told by its name and arguments alone, and what they are asked of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from lt_sweeps.check import allocations, augmentations, criteria, fills, measures, treatments
+from lt_sweeps.check.laws import Outcome, Stages, go_through
+
+LAWS: dict[str, tuple[Stages[Any], Callable[[str, Mapping[str, Any] | None], Any]]] = {
+    "criterion": (criteria.STAGES, criteria.criterion),
+    "allocation": (allocations.STAGES, allocations.allocation),
+    "treatment": (treatments.STAGES, treatments.treatment),
+    "fill": (fills.STAGES, fills.fill),
+    "measure": (measures.STAGES, measures.measure),
+    "augmentation": (augmentations.STAGES, augmentations.augmentation),
+}
+
+
+def outcomes(kind: str, name: str, args: Mapping[str, Any] | None = None) -> Iterator[Outcome]:
+    """The laws of a kind, gone through by the function of a registered name or an import path."""
+    stages, subject = LAWS[kind]
+    return go_through(stages, subject(name, args))
