@@ -18,6 +18,18 @@ from lt_sweeps.specs import Data
 Batch = tuple[Tensor, Tensor]
 
 
+Chosen = tuple[
+    Tensor, ...
+]  # what a batch is made of: places of examples (B,), and source rows (B, H) and columns (B, W)
+
+
+def sent(chosen: Chosen, device: torch.device) -> Chosen:
+    """What was chosen, on a device; a GPU is not waited for."""
+    if device.type != "cuda":
+        return tuple(part.to(device) for part in chosen)
+    return tuple(part.pin_memory().to(device, non_blocking=True) for part in chosen)
+
+
 class Examples:
     """Training, validation and test examples of `data` on `device`, as uint8 until a batch is asked for."""
 
@@ -73,11 +85,24 @@ class Examples:
 
         Each is a function of the seeds, the level and the step alone: what came before changes nothing.
         """
+        for chosen in self.chosen(start, batch_size, last_batch, order, augment, level, share):
+            yield self.batch(sent(chosen, self.device))
+
+    def chosen(
+        self, start: int, batch_size: int, last_batch: str, order: int, augment: int, level: int, share: Share = WHOLE
+    ) -> Generator[Chosen]:
+        """What `batches` are made of, on the CPU."""
+        count = len(self.train[0])
+        for step, batch in orders.drawn(count, start, batch_size, last_batch, order, level, torch.device("cpu")):
+            part = share.of(len(batch))
+            moves = self._view.drawn(augment, level, step, len(batch), part) if self._view.moves else ()
+            yield batch[part], *moves
+
+    def batch(self, chosen: Chosen) -> Batch:
+        """A batch as a network sees it, of what was chosen and is on the device."""
         x, y = self.train
-        for step, batch in orders.drawn(len(x), start, batch_size, last_batch, order, level, self.device):
-            chosen = batch[part := share.of(len(batch))]
-            if self._view.moves:
-                images = self._view.moved(self._padded.index_select(0, chosen), augment, level, step, len(batch), part)
-            else:
-                images = x.index_select(0, chosen)  # ten times faster than [chosen] on the CPU
-            yield self.seen(images), y.index_select(0, chosen)
+        places, *moves = chosen  # index_select is ten times faster than [places] on the CPU
+        images = (self._padded if moves else x).index_select(0, places)
+        if moves:
+            images = self._view.moved(images, *moves)
+        return self.seen(images), y.index_select(0, places)

@@ -108,7 +108,8 @@ class Folder:
             part = share.of(batch)
             x, y = next(decoded) if part.start < part.stop else self._none
             if self._view.moves:
-                x = self._view.moved(self._view.padded(x), augment, level, step, batch, part)
+                rows, cols = (move.to(self.device) for move in self._view.drawn(augment, level, step, batch, part))
+                x = self._view.moved(self._view.padded(x), rows, cols)
             yield self._view.seen(x), y
 
     def _decoded(self, part: str, asked: Iterable[list[Asked]]) -> Iterator[Batch]:

@@ -21,7 +21,7 @@ class View:
     """The moves of pixels and the normalisation that `data` asks for, on `device`."""
 
     def __init__(self, data: Data, device: torch.device) -> None:
-        self._shape, self._device = data.shape, device
+        self._shape = data.shape
         channels = data.shape[0]
         mean = torch.tensor(data.mean or (0.0,) * channels, device=device).view(1, -1, *[1] * (len(data.shape) - 1))
         std = torch.tensor(data.std or (1.0,) * channels, device=device).view_as(mean)
@@ -42,18 +42,21 @@ class View:
         """Images (N, C, H, W) with zeros around them, as `moved` takes them: (N, C, pixels)."""
         return torch.nn.functional.pad(images, (MARGIN,) * 4).flatten(2)
 
-    def moved(self, padded: Tensor, seed: int, level: int, step: int, batch: int, part: slice) -> Tensor:
-        """Padded images, (B, C, pixels), augmented as a function of the seed, the level and the step.
+    def drawn(self, seed: int, level: int, step: int, batch: int, part: slice) -> tuple[Tensor, Tensor]:
+        """Source rows (B, H) and columns (B, W) of a part of a batch of so many: a function of seed, level and step.
 
-        They are a part of a batch of so many: moves are drawn for all of it, whoever does which.
+        Moves are drawn for all of the batch, whoever does which, and on the CPU, the same for every device.
         """
-        channels, height, width = self._shape
+        _, height, width = self._shape
         generator = rng(seed, "augment", level, step)
         rows, cols = torch.arange(height).expand(batch, -1), torch.arange(width).expand(batch, -1)
         for move, args in self._moves:
             rows, cols = move(rows, cols, generator, **args)
-        # Drawn on the CPU, the same for every device.
-        rows, cols = rows[part].to(self._device), cols[part].to(self._device)
+        return rows[part], cols[part]
+
+    def moved(self, padded: Tensor, rows: Tensor, cols: Tensor) -> Tensor:
+        """Padded images, (B, C, pixels), with these rows and columns; all on one device."""
+        channels, height, width = self._shape
         pixels = ((rows + MARGIN) * (width + 2 * MARGIN)).unsqueeze(2) + (cols + MARGIN).unsqueeze(1)
         index = pixels.flatten(1).unsqueeze(1).expand(-1, channels, -1)
         return padded.gather(2, index).view(-1, channels, height, width)

@@ -48,7 +48,7 @@ class Worker:
         self.device = device(trainer.accelerator)
         accelerator = {"cuda": "gpu"}.get(self.device.type, self.device.type)
         self.ranks = join(self.device)
-        self.hardware = Hardware(accelerator, trainer.deterministic, self.ranks)
+        self.hardware = Hardware(accelerator, trainer.deterministic, self.ranks, trainer.kernel, tell)
         self.store, self.tell, self.leave = store, tell, leave
         self.fingerprint = fingerprint(self.device, trainer.deterministic, self.ranks.world)
         workers = max(1, min(16, cores()) // self.ranks.world) if trainer.workers is None else trainer.workers

@@ -7,26 +7,30 @@ import logging
 import signal
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass
+from typing import Any
 
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.plugins.environments import LightningEnvironment  # type: ignore[attr-defined]
 from torch import Tensor, nn
 
-from lt_sweeps.datasets.examples import Batch
+from lt_sweeps.datasets.examples import Examples
 from lt_sweeps.datasets.loader import Loader
 from lt_sweeps.graph import Train
 from lt_sweeps.masks import State, effective
 from lt_sweeps.measures.accuracy import Evaluation, evaluate
 from lt_sweeps.networks.build import build
+from lt_sweeps.training import graph_steps
+from lt_sweeps.training.graph_steps import Replay
 from lt_sweeps.training.leaving import Leaving
 from lt_sweeps.training.masking import MaskedOptimizer, check_masked
-from lt_sweeps.training.module import Diverged, TicketModule
+from lt_sweeps.training.module import TicketModule, is_foreign
 from lt_sweeps.training.progress import Progress
 from lt_sweeps.training.ranks import ALONE, Ranks
 from lt_sweeps.training.recorder import Recorder, Tell, checkpoint_wait, copy_state, state_digest
+from lt_sweeps.training.step import Diverged
 
 logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
 logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
@@ -39,6 +43,8 @@ class Hardware:
     accelerator: str = "cpu"
     deterministic: bool = True
     ranks: Ranks = ALONE
+    kernel: str = "auto"  # how a step is computed: "masked" one operation after another, "graph" replayed on a GPU
+    say: Callable[[str], None] = lambda line: None  # to the user
 
 
 @dataclass(frozen=True)
@@ -93,13 +99,14 @@ def fit(
     network.load_state_dict(begun.state)
     recorder = Recorder(run, examples, mask, begun, snapshots, keep, checkpoint, tell, wait, ranks)
     last = recipe.steps if until is None else until
-    with Leaving(leave) as leaving:
+    with Leaving(leave) as leaving, _stream(examples.device):
         try:
             if begun.step < last:  # or it was left after its last step
                 _go_on(network, run, mask, fill, recorder, last, hardware, leaving)
             elif not begun.history:  # a ticket that is not to be trained
                 recorder.evaluate(network.to(examples.device))
         except Diverged as stop:
+            begun.step = stop.step
             return Trained(begun, None, recorder.seconds, diverged_at=stop.step)
         network.to(examples.device)
         state = copy_state(network)
@@ -118,6 +125,15 @@ def fit(
         return Trained(begun, state, recorder.seconds, end=end, early_stop=early)
 
 
+def _stream(device: torch.device) -> AbstractContextManager[Any]:
+    """A stream of its own on a GPU: nothing can be captured on the default one."""
+    if device.type != "cuda":
+        return nullcontext()
+    stream = torch.cuda.Stream(device)
+    stream.wait_stream(torch.cuda.current_stream(device))  # for what is put there for us
+    return torch.cuda.stream(stream)
+
+
 def _go_on(
     network: nn.Module,
     run: Train,
@@ -130,15 +146,21 @@ def _go_on(
 ) -> None:
     """Take the steps from the recorder's progress to the last one. Raises Diverged, or Left where asked to."""
     recipe, ranks, begun, masked = run.recipe, hardware.ranks, recorder.progress, MaskedOptimizer(mask, fill)
-    module = TicketModule(network, run, begun.step, begun.optimizer, masked, recorder.on_step, ranks, leaving)
-    batches = recorder.examples.batches(
-        begun.step, recipe.batch_size, recipe.last_batch, run.order, run.augment, run.level, ranks.share
-    )
+    replay = _replay(run, recorder.examples, hardware, last - begun.step)
+    module = TicketModule(network, run, begun.step, begun.optimizer, masked, recorder.on_step, ranks, leaving, replay)
+    source = recorder.examples.batches if replay is None else replay.examples.chosen
+    batches = source(begun.step, recipe.batch_size, recipe.last_batch, run.order, run.augment, run.level, ranks.share)
     trainer = _trainer(recipe.precision, hardware, [masked, leaving])
     try:
         with warnings.catch_warnings(), closing(batches):  # which may hold workers
             warnings.filterwarnings("ignore", module="pytorch_lightning|lightning_fabric")  # what it tells itself
-            trainer.fit(module, train_dataloaders=_Stretches(batches, last - begun.step))
+            trainer.fit(
+                module,
+                train_dataloaders=_Stretches(
+                    batches, last - begun.step, STRETCH if replay is None else graph_steps.STRETCH
+                ),
+            )
+        module.look()
     except SystemExit as left:
         if isinstance(left.__context__, KeyboardInterrupt):  # Lightning turns one into the other, and deafens itself
             signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -174,12 +196,33 @@ STRETCH = 16  # steps that Lightning is told of at once
 class _Stretches:
     """So many batches, in stretches, as the iterable of known length that Lightning asks for."""
 
-    def __init__(self, batches: Iterator[Batch], count: int) -> None:
-        self._batches, self._count = batches, count
+    def __init__(self, batches: Iterator[Any], count: int, stretch: int) -> None:
+        self._batches, self._count, self._stretch = batches, count, stretch
 
     def __len__(self) -> int:
-        return -(-self._count // STRETCH)
+        return -(-self._count // self._stretch)
 
-    def __iter__(self) -> Iterator[Iterator[Batch]]:
-        for done in range(0, self._count, STRETCH):
-            yield itertools.islice(self._batches, min(STRETCH, self._count - done))
+    def __iter__(self) -> Iterator[Iterator[Any]]:
+        for done in range(0, self._count, self._stretch):
+            yield itertools.islice(self._batches, min(self._stretch, self._count - done))
+
+
+def _replay(run: Train, examples: Loader, hardware: Hardware, steps: int) -> Replay | None:
+    """Whether steps are to be replayed from a CUDA graph; a wish for it that cannot be met is told."""
+    if hardware.kernel == "masked" or (hardware.kernel == "auto" and examples.device.type != "cuda"):
+        return None
+    why = None
+    if examples.device.type != "cuda":
+        why = "it takes a CUDA GPU"
+    elif hardware.ranks.world > 1:
+        why = "several devices train together"
+    elif not isinstance(examples, Examples):
+        why = "examples are decoded from files"
+    elif is_foreign(run):
+        why = "a network of one's own may do something else at each step"
+    elif steps < graph_steps.WORTH:
+        why = f"{steps} steps are too few for it to pay"
+    else:
+        return Replay(examples, hardware.say)
+    hardware.say(f"{run.ticket.network.build.name}: no CUDA graph, steps are slower: {why}")
+    return None

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable
 from contextlib import nullcontext
+from threading import Lock
 from typing import Any
 
 import pytorch_lightning as pl
@@ -17,16 +17,12 @@ from lt_sweeps.randomness import derive
 from lt_sweeps.registry import catalogue
 from lt_sweeps.training import optim
 from lt_sweeps.training.batchnorm import WholeBatch
+from lt_sweeps.training.graph_steps import GraphSteps, Replay
 from lt_sweeps.training.masking import MaskedOptimizer
 from lt_sweeps.training.ranks import Ranks
+from lt_sweeps.training.step import Batch, EagerSteps, Step, Steps
 
-
-class Diverged(Exception):
-    """The loss was not finite; the step was not taken."""
-
-    def __init__(self, step: int) -> None:
-        super().__init__(f"the loss was not finite at step {step}")
-        self.step = step
+GENERATORS = Lock()
 
 
 class TicketModule(pl.LightningModule):
@@ -48,6 +44,7 @@ class TicketModule(pl.LightningModule):
         after_step: Callable[[TicketModule, Optimizer], None],
         ranks: Ranks,
         leave: Callable[[], bool],
+        replay: Replay | None = None,
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
@@ -56,45 +53,54 @@ class TicketModule(pl.LightningModule):
         self.leaving = False  # after this step, on any rank
         self.network = network
         self.run = run
-        self.step = step
-        self.loss = math.nan
-        self._optimizer_state = optimizer_state
+        self.step = self._begun = step
+        self._optimizer_state, self._replay = optimizer_state, replay
+        self._steps: Steps | None = None
         # A network's own draws (dropout) are made a function of the step. A foreign one may draw at some steps only;
         # a registered one that drew nothing in its first step needs no more seeding, which takes time.
-        self._foreign = run.ticket.network.build.name not in catalogue("network")
+        self._foreign = is_foreign(run)
         self._draws: bool | None = None  # not yet known
 
-    def training_step(self, stretch: Iterable[tuple[Tensor, Tensor]], _: int) -> None:
+    def training_step(self, stretch: Iterable[Any], _: int) -> None:
         """Take one step for each batch of a stretch."""
-        optimizer, clip = self.trainer.optimizers[0], self.run.recipe.clip_norm
-        schedules = [config.scheduler for config in self.trainer.lr_scheduler_configs]
-        parameters = list(self.network.parameters())
-        for batch in stretch:
+        if self._steps is None:
+            self._steps = self._begin(self.trainer.optimizers[0])
+        self._steps.take(stretch, self._count)
 
-            def closure(batch: tuple[Tensor, Tensor] = batch) -> Tensor:
-                """The loss, and its gradients as the optimizer is to see them."""
-                optimizer.zero_grad()
-                loss = self._loss(batch)
-                loss.backward()  # no precision that we offer scales the loss
-                self._ranks.add_gradients(parameters)
-                self._masked.mask_gradients()
-                if clip is not None:
-                    nn.utils.clip_grad_norm_(parameters, clip)
-                return loss
+    def _begin(self, optimizer: Optimizer) -> Steps:
+        clip = self.run.recipe.clip_norm
+        self._step = Step(self.network, optimizer, self._masked, clip, self._loss, self._add_gradients)
+        rates = optim.Rates(self.run.recipe.optimizer, self.run.recipe.schedule, self._begun)
+        if self._replay is None:
+            return EagerSteps(self._step, rates)
+        return GraphSteps(
+            self._step, rates, self.network, self._replay, self.run.recipe.batch_size, lambda: self._draws
+        )
 
-            optimizer.step(closure)  # type: ignore[arg-type]
-            self._masked.mask_weights()
-            if self.run.recipe.batchnorm_groups > 1:
-                self._ranks.follow_first(self.network.buffers())
-            for schedule in schedules:
-                schedule.step()
-            self.step += 1
-            self._after_step(self, optimizer)
+    def _add_gradients(self) -> None:
+        self._ranks.add_gradients(self.network.parameters())
 
-    def _loss(self, batch: tuple[Tensor, Tensor]) -> Tensor:
-        """Cross-entropy of a batch, or this rank's part of it. Raises Diverged, on all ranks, before any update."""
-        if self._draws is not False:
+    def _count(self) -> None:
+        if self.run.recipe.batchnorm_groups > 1:
+            self._ranks.follow_first(self.network.buffers())
+        self.step += 1
+        if self._ranks.world == 1:
+            self.leaving = self._leave()
+        self._after_step(self, self.trainer.optimizers[0])
+
+    def look(self) -> float:
+        """The mean loss of the last batch. Waits for the device; raises Diverged if any loss so far was not finite."""
+        return self._step.look(self._begun)
+
+    def _loss(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """What to go backward from, of a batch or this rank's part of it; and the mean loss of the whole batch."""
+        if self._draws is False:
+            return self._loss_of(batch)
+        with GENERATORS:  # those of torch are the whole process's, and others may train in it
             torch.manual_seed(derive(self.run.augment, "network", self.run.level, self.step))
+            return self._loss_of(batch)
+
+    def _loss_of(self, batch: Batch) -> tuple[Tensor, Tensor]:
         x, y = self.trainer.precision_plugin.convert_input(batch)
         looked_at = self._draws is None or (self._draws and self._ranks.world > 1)
         seeded = _random_states(x.device) if looked_at else []
@@ -107,33 +113,25 @@ class TicketModule(pl.LightningModule):
                 what = f"{self.run.ticket.network.build.name} draws random numbers as it trains (dropout?)"
                 raise ValueError(f"{what}: on {self._ranks.world} devices they would be others than on one")
             self._draws = self._foreign or drew
-        loss = self._summed(logits, y)
-        if not math.isfinite(self.loss):
-            raise Diverged(self.step)
-        return loss
-
-    def _summed(self, logits: Tensor, y: Tensor) -> Tensor:
-        """What to go backward from; `loss` and `leaving` are set to what they are for all ranks together."""
         if self._ranks.world == 1:
             mean = nn.functional.cross_entropy(logits, y)
-            self.loss, self.leaving = mean.item(), self._leave()
-            return mean
+            return mean, mean.detach()
         part = nn.functional.cross_entropy(logits, y, reduction="sum")
         here = [part.new_tensor([len(y), self._leave()], dtype=torch.float64), part.detach().double()[None]]
         examples, leaving, total = self._ranks.add(torch.cat(here)).tolist()
-        self.loss, self.leaving = total / examples, leaving > 0
-        return part / examples  # so that the ranks' gradients add up to those of the mean, however unequal the parts
+        self.leaving = leaving > 0
+        # So that the ranks' gradients add up to those of the mean, however unequal the parts.
+        return part / examples, part.new_tensor(total / examples)
 
     def configure_optimizers(self) -> Any:
-        """The recipe's optimizer, fresh or as it was left, and its schedule at this step."""
+        """The recipe's optimizer, fresh or as it was left."""
         recipe = self.run.recipe
         optimizer = optim.optimizer(recipe.optimizer, self.network)
-        schedule = optim.schedule(recipe.schedule, optimizer, self.step) if recipe.schedule else None
         for parameter, state in zip(optimizer.param_groups[0]["params"], self._optimizer_state or [], strict=False):
-            optimizer.state[parameter] = {name: _placed(value, parameter) for name, value in state.items()}
-        if schedule is None:
-            return optimizer
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+            optimizer.state[parameter] = {
+                name: value.to(parameter.device) if torch.is_tensor(value) else value for name, value in state.items()
+            }
+        return optimizer
 
     def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
         """Batches are made on the device."""
@@ -148,6 +146,6 @@ def _random_states(device: torch.device) -> list[Tensor]:
     return states
 
 
-def _placed(value: Any, parameter: nn.Parameter) -> Any:
-    """A piece of optimizer state beside its parameter; counters stay where torch wants them."""
-    return value.to(parameter.device) if torch.is_tensor(value) and value.shape == parameter.shape else value
+def is_foreign(run: Train) -> bool:
+    """Whether the network is not one of ours."""
+    return run.ticket.network.build.name not in catalogue("network")

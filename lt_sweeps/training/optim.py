@@ -5,7 +5,10 @@ from __future__ import annotations
 import inspect
 import warnings
 from bisect import bisect_right
+from collections.abc import Mapping
+from typing import Any
 
+import torch
 from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler
@@ -15,13 +18,54 @@ from lt_sweeps.specs import Part
 
 
 def optimizer(described: Part, network: nn.Module) -> Optimizer:
-    """Any torch optimizer over all trainable parameters; fused where it can be and is not said otherwise."""
+    """Any torch optimizer over all trainable parameters; fused where it can be and is not said otherwise.
+
+    On a GPU a fused one reads its learning rate from the device and keeps its counters there, so that a step of it can
+    be part of a graph.
+    """
     constructor = load("optimizer", described.name)
-    args = dict(described.args)
-    if "fused" in inspect.signature(constructor).parameters and not {"fused", "foreach"} & args.keys():
+    args, known = dict(described.args), inspect.signature(constructor).parameters
+    parameters = [p for p in network.parameters() if p.requires_grad]
+    if "fused" in known and not {"fused", "foreach"} & args.keys():
         args["fused"] = True
-    made: Optimizer = constructor([p for p in network.parameters() if p.requires_grad], **args)
+        if parameters[0].device.type == "cuda":
+            args["lr"] = torch.tensor(float(args.get("lr", known["lr"].default)), device=parameters[0].device)
+            args |= {"capturable": True} if "capturable" in known else {}
+    made: Optimizer = constructor(parameters, **args)
     return made
+
+
+class Rates:
+    """What a schedule makes of an optimizer's settings, step by step.
+
+    It is followed on the CPU, on an optimizer of nothing, so that a GPU is neither asked nor waited for.
+    """
+
+    def __init__(self, described: Part, scheduled: Part | None, step: int) -> None:
+        nothing = torch.zeros((1, 1), requires_grad=True)
+        self._twin: Optimizer = load("optimizer", described.name)([nothing], **described.args)
+        self._schedule = schedule(scheduled, self._twin, step) if scheduled else None
+
+    def next(self) -> dict[str, Any]:
+        """The settings of the next step."""
+        if self._schedule is None:
+            return {}
+        settings = {name: value for name, value in self._twin.param_groups[0].items() if name != "params"}
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that the optimizer of nothing has taken no step
+            self._schedule.step()
+        return settings
+
+
+def apply(settings: Mapping[str, Any], over: Optimizer) -> None:
+    """Give these settings to every group of an optimizer, on its device where one is there."""
+    for group in over.param_groups:
+        for name, value in settings.items():
+            held = group.get(name)
+            if isinstance(held, torch.Tensor):
+                held.fill_(value)
+            elif held != value and name not in ("fused", "capturable"):
+                group[name] = value
 
 
 def schedule(described: Part, over: Optimizer, step: int) -> LRScheduler:

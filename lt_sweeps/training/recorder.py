@@ -61,18 +61,21 @@ class Recorder:
         """One more step is done. Raises Left, with a checkpoint made, if it was to be the last one for now."""
         step = self.progress.step = module.step
         if step in self._snapshots:
+            module.look()
             self.progress.snapshots[step] = self._keep(encode_masked(module.network.state_dict(), self.mask))
         if step % self.run.recipe.eval_every == 0 or step == self.run.recipe.steps:
-            self.evaluate(module.network, module.loss)
+            self.evaluate(module.network, module.look())
         elif step % LOOK_EVERY == 0:
             self._tell(step, self.progress.history)
         if module.leaving:
+            module.look()
             self.leave(copy_state(module.network), optimizer_state(optimizer))
         if step % LOOK_EVERY == 0 and step < self.run.recipe.steps and time.monotonic() >= self._due:
+            module.look()
             self._save(copy_state(module.network), optimizer_state(optimizer))
 
     def evaluate(self, network: nn.Module, loss: float | None = None) -> None:
-        """Add a row of what is so now; `loss` is the mean of the training batches since the last one."""
+        """Add a row of what is so now; `loss` is the mean of the last training batch."""
         progress = self.progress
         row: dict[str, Any] = {"step": progress.step, "digest": state_digest(network.state_dict())}
         if loss is not None:

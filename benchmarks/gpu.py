@@ -1,0 +1,256 @@
+"""The GPU path on a real GPU: right to the bit, then fast. `python -m benchmarks.gpu OUT [SECONDS]`; `make gpu`.
+
+Every check runs the product's own `fit`. Data sets that are not on the machine are noise of their declared sizes: what is
+checked is bits and milliseconds. It writes OUT/gpu.json after each section, and prints a line for each.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from hydra import compose, initialize_config_dir
+from hydra.core.config_store import ConfigStore
+from torch import Tensor, nn
+
+from lt_sweeps import masks
+from lt_sweeps.config import CONF, Config
+from lt_sweeps.datafiles import declared
+from lt_sweeps.datasets import arrays
+from lt_sweeps.datasets.examples import Examples
+from lt_sweeps.experiment import build as experiment
+from lt_sweeps.graph import Train
+from lt_sweeps.networks.build import build, initial
+from lt_sweeps.reading import read
+from lt_sweeps.specs import Data, Recipe
+from lt_sweeps.training.fit import Hardware, Trained, fit
+from lt_sweeps.training.leaving import Left
+from lt_sweeps.training.optim import optimizer
+from lt_sweeps.training.progress import Progress, decode_progress, encode_progress
+from lt_sweeps.training.recorder import state_digest
+
+CUDA = torch.device("cuda")
+MODELS = ("lenet_300_100", "conv2", "conv4", "conv6", "resnet20", "resnet110", "vgg11", "vgg16", "vgg19", "wrn_22_2")
+STEPS, TIMED = 240, (300, 1300)  # of a comparison of bits; of two trainings whose difference is timed
+
+
+@cache
+def composed(*words: str) -> Train:
+    """The dense training of a cell, as the command line makes it."""
+    ConfigStore.instance().store(name="schema", node=Config)
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        return experiment(read(compose("config", list(words))), {}).levels[0]
+
+
+@cache
+def examples(data: Data, device: torch.device = CUDA) -> Examples:
+    """The data set, or noise in its place."""
+    folder = Path(os.environ.get("LT_SWEEPS_DATA", "data"))
+    try:
+        return Examples(data, folder, device)
+    except (OSError, RuntimeError):
+        arrays.load = lambda _, name: lambda data_dir: noise(name)  # type: ignore[assignment]
+        return Examples(data, folder, device)
+
+
+def noise(dataset: str) -> arrays.Arrays:
+    """Random images and classes of the declared sizes."""
+    sizes, draws = declared(dataset), torch.Generator().manual_seed(0)
+    assert sizes is not None
+
+    def part(count: int) -> tuple[Tensor, Tensor]:
+        images = torch.randint(256, (count, *sizes.shape), dtype=torch.uint8, generator=draws)
+        return images, torch.randint(sizes.classes, (count,), generator=draws)
+
+    return arrays.Arrays(*part(sizes.train), *part(sizes.test))
+
+
+def shortened(run: Train, steps: int, **recipe: Any) -> Train:
+    """The same recipe, ended after so many steps; evaluated once on the way."""
+    return replace(run, recipe=replace(run.recipe, **{"steps": steps, "eval_every": steps // 2, **recipe}))
+
+
+def trained(run: Train, kernel: str, said: list[str] | None = None, **more: Any) -> Trained:
+    """A ticket of which a third of each layer is pruned, trained on the GPU."""
+    network = build(run.ticket.network)
+    dense, _ = masks.dense(network, ())
+    draws = torch.Generator().manual_seed(1)
+    mask = {name: torch.rand(ones.shape, generator=draws) > 1 / 3 for name, ones in dense.items()}
+    hardware = Hardware("gpu", True, kernel=kernel, say=(said if said is not None else []).append)
+    return fit(run, initial(run.ticket.network, 0), mask, None, examples(run.data), hardware, **more)
+
+
+def bits(result: Trained) -> str:
+    """What became of a ticket, in short: its end, and each evaluation on the way."""
+    state = state_digest(result.state) if result.state is not None else f"diverged at {result.diverged_at}"
+    return " ".join([state, *(row["digest"] for row in result.progress.history)])
+
+
+# ------------------------------------------------------------------------------------------------ right to the bit
+
+
+def models_equal(model: str, *words: str) -> dict[str, Any]:
+    """A network trained eagerly, from a graph, again from a graph, and killed and resumed: the same bits?"""
+    run = shortened(composed(f"model={model}", *words), STEPS)
+    said: list[str] = []
+    begun = time.perf_counter()
+    eager, graph, again = (bits(trained(run, kernel, said)) for kernel in ("masked", "graph", "graph"))
+    resumed = bits(killed_and_resumed(run, STEPS // 3 + 1))
+    return {
+        "equal": eager == graph,
+        "twice": graph == again,
+        "resumed": resumed == graph,
+        "said": said,
+        "seconds": round(time.perf_counter() - begun, 1),
+    }
+
+
+def killed_and_resumed(run: Train, after: int) -> Trained:
+    """Left after so many steps, written to bytes, read back, and gone on with."""
+    saved: list[bytes] = []
+    count = iter(range(1, 1_000_000))
+    with suppress(Left):
+        trained(
+            run,
+            "graph",
+            checkpoint=lambda progress: saved.append(encode_progress(progress, {})),
+            leave=lambda: next(count) >= after,
+        )
+    progress: Progress = decode_progress(saved[-1])[0]
+    assert progress.step == after, progress.step
+    return trained(run, "graph", progress=progress)
+
+
+def diverges() -> dict[str, Any]:
+    """A learning rate that is far too large: the step at which the loss is not finite, eagerly and from a graph."""
+    run = shortened(composed("model=lenet_300_100"), STEPS)
+    args = {**run.recipe.optimizer.args, "lr": 1e30}
+    run = replace(run, recipe=replace(run.recipe, optimizer=replace(run.recipe.optimizer, args=args)))
+    cpu = fit(
+        run,
+        initial(run.ticket.network, 0),
+        dict(masks.dense(build(run.ticket.network), ())[0]),
+        None,
+        examples(run.data, torch.device("cpu")),
+        Hardware(),
+    )
+    found = {kernel: trained(run, kernel).diverged_at for kernel in ("masked", "graph")}
+    return {**found, "cpu": cpu.diverged_at}
+
+
+def against_cpu() -> dict[str, Any]:
+    """The same ticket on the CPU in double precision, and on the GPU: the largest difference after 100 steps."""
+    run = shortened(composed("model=resnet20"), 100, precision="64-true")
+    network = build(run.ticket.network)
+    mask = dict(masks.dense(network, ())[0])
+    ends = []
+    for device, hardware in ((torch.device("cpu"), Hardware()), (CUDA, Hardware("gpu"))):
+        result = fit(run, initial(run.ticket.network, 0), mask, None, examples(run.data, device), hardware, until=30)
+        assert result.state is not None
+        ends.append({name: value.double().cpu() for name, value in result.state.items()})
+    return {"largest": max(float((ends[0][name] - ends[1][name]).abs().max()) for name in ends[0])}
+
+
+# ------------------------------------------------------------------------------------------------------------ fast
+
+
+def per_step(run: Train, kernel: str, together: int = 1, **recipe: Any) -> float:
+    """Milliseconds of a step of one training, where so many run at once: of two lengths, the difference."""
+
+    def seconds(steps: int) -> float:
+        short = shortened(run, steps, eval_every=10 * steps, **recipe)
+        begun = time.perf_counter()
+        with ThreadPoolExecutor(together) as pool:
+            for result in [pool.submit(trained, short, kernel, until=steps - 1) for _ in range(together)]:
+                result.result()
+        torch.cuda.synchronize()
+        return time.perf_counter() - begun
+
+    less, more = TIMED
+    return (seconds(more) - seconds(less)) / (more - less) / together * 1e3
+
+
+def plain(run: Train, compiled: bool) -> float:
+    """Milliseconds of a step of the shortest loop in plain PyTorch: no mask, and always one batch, ready on the GPU."""
+    recipe: Recipe = run.recipe
+    data = examples(run.data)
+    network: nn.Module = build(run.ticket.network).to(CUDA)
+    made = optimizer(recipe.optimizer, network)
+    forward = torch.compile(network, mode="reduce-overhead") if compiled else network
+    x, y = data.picked(torch.arange(recipe.batch_size, device=CUDA))
+
+    def steps(count: int) -> float:
+        torch.cuda.synchronize()
+        begun = time.perf_counter()
+        for _ in range(count):
+            made.zero_grad()
+            nn.functional.cross_entropy(forward(x), y).backward()
+            made.step()
+        torch.cuda.synchronize()
+        return time.perf_counter() - begun
+
+    steps(20)
+    return statistics.median(steps(100) for _ in range(3)) / 100 * 1e3
+
+
+def timings(model: str, together: tuple[int, ...], compiled: bool, *words: str) -> dict[str, Any]:
+    """Milliseconds per step of one network in every way."""
+    run = composed(f"model={model}", *words)
+    found = {"plain": plain(run, False)}
+    found |= {kernel: per_step(run, kernel) for kernel in ("masked", "graph")}
+    for count in together:
+        found[f"graph x{count}"] = per_step(run, "graph", count)
+    if compiled:
+        found["compiled"] = plain(run, True)
+    return {name: round(value, 4) for name, value in found.items()}
+
+
+def sections() -> dict[str, Callable[[], dict[str, Any]]]:
+    """What is done, in this order."""
+    return {
+        **{f"bits {model}": lambda model=model: models_equal(model) for model in MODELS},  # type: ignore[misc]
+        "bits resnet20 bf16": lambda: models_equal("resnet20", "recipe.precision=bf16-mixed"),
+        "diverges": diverges,
+        "cpu and gpu": against_cpu,
+        "ms lenet": lambda: timings("lenet_300_100", (4, 16), False),
+        "ms resnet20": lambda: timings("resnet20", (2, 4, 8), True),
+        "ms resnet20 bf16": lambda: timings("resnet20", (), False, "recipe.precision=bf16-mixed"),
+        "ms vgg16": lambda: timings("vgg16", (2,), True),
+    }
+
+
+def main() -> None:
+    """Run the sections until time is up."""
+    out, limit = Path(sys.argv[1]), float(sys.argv[2]) if len(sys.argv) > 2 else 480.0
+    wanted = sys.argv[3] if len(sys.argv) > 3 else ""
+    begun = time.monotonic()
+    report: dict[str, Any] = {"torch": torch.__version__, "gpu": torch.cuda.get_device_name(), "sections": {}}
+    for name, work in sections().items():
+        if not name.startswith(wanted):
+            continue
+        if time.monotonic() - begun > limit:
+            report["sections"][name] = {"skipped": "time was up"}
+            continue
+        try:
+            report["sections"][name] = work()
+        except Exception as error:
+            traceback.print_exc()
+            report["sections"][name] = {"error": f"{type(error).__name__}: {error}"[:300]}
+        print(f"{time.monotonic() - begun:6.1f} s  {name}: {report['sections'][name]}", flush=True)
+        (out / "gpu.json").write_text(json.dumps(report, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,170 @@
+"""Whole steps as one CUDA graph: batch, forward, backward, masks, clipping and optimizer without the host.
+
+A graph replays the kernels of an eager step, so its results are the same bits. That is checked, not believed: the first
+steps are taken eagerly, replayed beside, and compared; a graph that differs anywhere is thrown away.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from threading import Lock
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from lt_sweeps.datasets.examples import Chosen, Examples, sent
+from lt_sweeps.training.optim import Rates, apply
+from lt_sweeps.training.step import Step
+
+COMPARED = 8  # eager steps that a graph must repeat bit for bit before it is trusted
+STRETCH = 64  # steps whose batches and learning rates are sent to the device at once
+CAPTURE = Lock()  # one at a time of all trainings in a process
+WORTH = 200  # steps of a training below which a capture does not pay
+
+
+@dataclass(frozen=True)
+class Replay:
+    """What replaying steps takes beside the step: where examples lie, and who is told why a graph is not used."""
+
+    examples: Examples
+    say: Callable[[str], None]
+
+
+class GraphSteps:
+    """Steps on the batches that are chosen, replayed from a graph once it is proven equal to eager ones."""
+
+    def __init__(
+        self,
+        step: Step,
+        rates: Rates,
+        network: nn.Module,
+        replay: Replay,
+        batch_size: int,
+        draws: Callable[[], bool | None],
+    ) -> None:
+        self._step, self._rates, self._network = step, rates, network
+        self._examples, self._say, self._batch_size, self._draws = replay.examples, replay.say, batch_size, draws
+        self._tried = False
+        self._graph: torch.cuda.CUDAGraph | None = None
+
+    def take(self, stretch: Iterable[Chosen], after_step: Callable[[], None]) -> None:
+        """Take one step for each batch, a smaller one by itself."""
+        chosen = list(stretch)
+        if not self._tried:
+            self._tried = True
+            self._try(chosen[: COMPARED + 1], after_step)
+            chosen = chosen[COMPARED + 1 :]
+        for whole, same in groupby(chosen, key=self._is_whole):
+            batches = list(same)
+            settings = [self._rates.next() for _ in batches]
+            if self._graph is not None and whole and all(self._fits(wanted) for wanted in settings):
+                self._load(batches, settings)
+                for _ in batches:
+                    self._graph.replay()
+                    after_step()
+            else:
+                for one, wanted in zip(batches, settings, strict=True):
+                    self._eager(one, wanted)
+                    after_step()
+
+    def _is_whole(self, chosen: Chosen) -> bool:
+        return len(chosen[0]) == self._batch_size
+
+    def _fits(self, settings: Mapping[str, Any]) -> bool:
+        """Whether nothing but the learning rate is other than it was when the graph was captured."""
+        return all(settings[name] == value for name, value in self._settings.items() if name != "lr")
+
+    def _eager(self, chosen: Chosen, settings: Mapping[str, Any]) -> None:
+        apply(settings, self._step.optimizer)
+        self._step(self._examples.batch(sent(chosen, self._examples.device)))
+
+    def _try(self, chosen: Sequence[Chosen], after_step: Callable[[], None]) -> None:
+        """Take the first steps eagerly, and capture a graph if that repeats all but the first of them bit for bit."""
+        settings = [self._rates.next() for _ in chosen]
+        before: list[Tensor] = []
+        for number, (one, wanted) in enumerate(zip(chosen, settings, strict=True)):
+            if number == 1:  # the first step of an optimizer makes its state, and is another than those after it
+                before = [value.clone() for value in self._state()]
+            self._eager(one, wanted)
+            after_step()
+        why = self._refusal(chosen)
+        if why is None:
+            why = self._compare(chosen[1:], settings[1:], before)
+        if why is not None:
+            self._graph = None
+            self._say(f"{type(self._network).__name__}: no CUDA graph, steps are slower: {why}")
+
+    def _refusal(self, chosen: Sequence[Chosen]) -> str | None:
+        optimizer = self._step.optimizer
+        if not all(isinstance(group["lr"], Tensor) for group in optimizer.param_groups):
+            return f"{type(optimizer).__name__} is not fused"
+        if self._draws():
+            return "the network draws random numbers as it trains"
+        if len(chosen) <= COMPARED or not all(self._is_whole(one) for one in chosen):
+            return "the first batches are not all whole"
+        return None
+
+    def _compare(
+        self, chosen: Sequence[Chosen], settings: Sequence[Mapping[str, Any]], before: Sequence[Tensor]
+    ) -> str | None:
+        """Replay these steps from the values `before` them; None if that ends in the very bits that are there now."""
+        held = self._state()
+        after = [value.clone() for value in held]
+        if len(before) != len(held):
+            return "the optimizer's state grows"
+        try:
+            self._settings = settings[-1]
+            self._capture(chosen[0])
+            for place, value in zip(held, before, strict=True):
+                place.copy_(value)
+            self._load(chosen, settings)
+            for _ in chosen:
+                self._graph.replay()  # type: ignore[union-attr]
+            equal = all(_same(place, value) for place, value in zip(held, after, strict=True))
+            return None if equal else "replayed steps differ from eager ones"
+        except RuntimeError as error:
+            return f"it cannot be captured ({str(error).splitlines()[0]})"
+        finally:
+            for place, value in zip(held, after, strict=True):
+                place.copy_(value)
+
+    def _capture(self, like: Chosen) -> None:
+        device = self._examples.device
+        self._inputs = tuple(part.new_zeros((STRETCH, *part.shape), device=device) for part in like)
+        self._lrs = torch.zeros(STRETCH, device=device)
+        self._place = torch.zeros(1, dtype=torch.int64, device=device)
+        graph = torch.cuda.CUDAGraph()
+        stream = torch.cuda.current_stream()
+        with CAPTURE, torch.cuda.graph(graph, stream=stream, capture_error_mode="thread_local"):
+            if self._settings:
+                for group in self._step.optimizer.param_groups:
+                    group["lr"].copy_(self._lrs.index_select(0, self._place)[0])
+            self._step(self._examples.batch(tuple(part.index_select(0, self._place)[0] for part in self._inputs)))
+            self._place.add_(1)
+        self._graph = graph
+
+    def _load(self, chosen: Sequence[Chosen], settings: Sequence[Mapping[str, Any]]) -> None:
+        """Put the batches of a stretch, and its learning rates, where the graph reads them."""
+        stacked = tuple(torch.stack(parts) for parts in zip(*chosen, strict=True))
+        for place, values in zip(self._inputs, sent(stacked, self._examples.device), strict=True):
+            place[: len(chosen)].copy_(values)
+        if self._settings:
+            rates = torch.tensor([wanted["lr"] for wanted in settings], dtype=torch.float32).pin_memory()
+            self._lrs[: len(chosen)].copy_(rates, non_blocking=True)
+        self._place.zero_()
+
+    def _state(self) -> list[Tensor]:
+        """Everything that a step reads and changes."""
+        step = self._step
+        values = [*self._network.parameters(), *self._network.buffers(), step.loss, step.halt, step.taken]
+        for state in step.optimizer.state.values():
+            values += [value for value in state.values() if isinstance(value, Tensor)]
+        return [value.detach() for value in values]
+
+
+def _same(one: Tensor, other: Tensor) -> bool:
+    """Equal, bit for bit but for the sign of a zero; nan equals nan."""
+    return bool(((one == other) | ((one != one) & (other != other))).all())

@@ -1,0 +1,102 @@
+"""One training step, as operations on the device alone: the host reads nothing back until it looks."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from lt_sweeps.training.masking import MaskedOptimizer
+from lt_sweeps.training.optim import Rates, apply
+
+Batch = tuple[Tensor, Tensor]
+
+
+class Diverged(Exception):
+    """The loss was not finite; the step was not taken."""
+
+    def __init__(self, step: int) -> None:
+        super().__init__(f"the loss was not finite at step {step}")
+        self.step = step
+
+
+class Step:
+    """Takes steps of a masked optimizer, and stops by itself at a loss that is not finite.
+
+    From that step on `halt` is 1, and on a GPU an optimizer that knows of `found_inf` (every fused one) changes nothing
+    any more. Others go on; nothing of that is recorded either, because `look` comes first. Waiting for the loss of
+    every step would leave a GPU idle for most of a small network's.
+
+    `loss_of` gives what to go backward from, and the mean loss of the batch, whichever part of it is here;
+    `after_backward` completes the gradients before they are masked.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        optimizer: Optimizer,
+        masked: MaskedOptimizer,
+        clip_norm: float | None,
+        loss_of: Callable[[Batch], tuple[Tensor, Tensor]],
+        after_backward: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.optimizer, self._masked, self._clip_norm = optimizer, masked, clip_norm
+        self._loss_of, self._after_backward = loss_of, after_backward
+        self._parameters = list(network.parameters())
+        device = self._parameters[0].device
+        self.loss = torch.full((), math.nan, device=device)  # of the last step
+        self.halt = torch.zeros((), device=device)
+        self.taken = torch.zeros((), device=device, dtype=torch.float64)  # how many steps before it halted
+        if device.type == "cuda" and any(group.get("fused") for group in optimizer.param_groups):
+            optimizer.found_inf = self.halt  # type: ignore[attr-defined]
+
+    def __call__(self, batch: Batch) -> None:
+        """Take one step."""
+
+        def closure() -> Tensor:
+            """The loss, and its gradients as the optimizer is to see them."""
+            self.optimizer.zero_grad()
+            loss, mean = self._loss_of(batch)
+            self.loss.copy_(mean)
+            self.halt.masked_fill_(mean.isfinite().logical_not_(), 1.0)
+            loss.backward()  # no precision that we offer scales the loss
+            self._after_backward()
+            self._masked.mask_gradients()
+            if self._clip_norm is not None:
+                nn.utils.clip_grad_norm_(self._parameters, self._clip_norm)
+            return loss
+
+        self.optimizer.step(closure)  # type: ignore[arg-type]
+        self._masked.mask_weights()
+        self.taken.add_(1 - self.halt)
+
+    def look(self, begun: int) -> float:
+        """The loss of the last step; waits for the device. Raises Diverged for steps counted from `begun`."""
+        if self.halt.item():
+            raise Diverged(begun + int(self.taken.item()))
+        return self.loss.item()
+
+
+class Steps(Protocol):
+    """Takes the steps of a stretch, and calls `after_step` when each is done, or under way on the device."""
+
+    def take(self, stretch: Iterable[Any], after_step: Callable[[], None]) -> None:
+        """Take one step for each batch."""
+
+
+class EagerSteps:
+    """One step after another."""
+
+    def __init__(self, step: Step, rates: Rates) -> None:
+        self._step, self._rates = step, rates
+
+    def take(self, stretch: Iterable[Batch], after_step: Callable[[], None]) -> None:
+        """Take one step for each batch."""
+        for batch in stretch:
+            apply(self._rates.next(), self._step.optimizer)
+            self._step(batch)
+            after_step()
