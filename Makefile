@@ -10,7 +10,7 @@ PYTHON ?= $(shell for p in python3 python3.12 python3.11 python; do \
 BIN = .venv/bin
 READY = .venv/.ready
 
-.PHONY: demo test pairs engines lint bench reproduce clean
+.PHONY: demo test pairs engines lint bench gpu reproduce clean
 .DELETE_ON_ERROR:
 
 demo: $(READY)
@@ -33,6 +33,10 @@ lint: $(READY)
 
 bench: $(READY)
 	$(BIN)/python -m benchmarks
+
+# On a machine with a CUDA GPU: the GPU path checked to the bit, then timed; writes benchmarks/gpu.json.
+gpu: $(READY)
+	$(BIN)/python -m benchmarks.gpu benchmarks
 
 # The slow numbers of the README, each from its own command in multirun/: six hours of one core.
 MEASURED = lenet_mnist_quick zhou2019_supermasks barriers_lenet at_init_lenet imp_shuffle_lenet snip_lenet snip_lenet_long \

@@ -1,7 +1,7 @@
 """The GPU path on a real GPU: right to the bit, then fast. `python -m benchmarks.gpu OUT [SECONDS]`; `make gpu`.
 
-Every check runs the product's own `fit`. Data sets that are not on the machine are noise of their declared sizes: what is
-checked is bits and milliseconds. It writes OUT/gpu.json after each section, and prints a line for each.
+Every check runs the product's own `fit`. Data sets that are not on the machine are noise of their declared sizes: what
+is checked is bits and milliseconds. It writes OUT/gpu.json after each section, and prints a line for each.
 """
 
 from __future__ import annotations

@@ -43,7 +43,7 @@ class Hardware:
     accelerator: str = "cpu"
     deterministic: bool = True
     ranks: Ranks = ALONE
-    kernel: str = "auto"  # how a step is computed: "masked" one operation after another, "graph" replayed on a GPU
+    kernel: str = "masked"  # "masked": a step is one operation after another; "graph": replayed on a GPU
     say: Callable[[str], None] = lambda line: None  # to the user
 
 
@@ -208,10 +208,9 @@ class _Stretches:
 
 
 def _replay(run: Train, examples: Loader, hardware: Hardware, steps: int) -> Replay | None:
-    """Whether steps are to be replayed from a CUDA graph; a wish for it that cannot be met is told."""
-    if hardware.kernel == "masked" or (hardware.kernel == "auto" and examples.device.type != "cuda"):
+    """What replaying steps from a CUDA graph takes, where that is asked for; says why where it cannot be."""
+    if hardware.kernel != "graph":
         return None
-    why = None
     if examples.device.type != "cuda":
         why = "it takes a CUDA GPU"
     elif hardware.ranks.world > 1:

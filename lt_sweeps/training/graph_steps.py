@@ -48,7 +48,7 @@ class GraphSteps:
         self._step, self._rates, self._network = step, rates, network
         self._examples, self._say, self._batch_size, self._draws = replay.examples, replay.say, batch_size, draws
         self._tried = False
-        self._graph: torch.cuda.CUDAGraph | None = None
+        self._graph: Callable[[], None] | None = None
 
     def take(self, stretch: Iterable[Chosen], after_step: Callable[[], None]) -> None:
         """Take one step for each batch, a smaller one by itself."""
@@ -63,7 +63,7 @@ class GraphSteps:
             if self._graph is not None and whole and all(self._fits(wanted) for wanted in settings):
                 self._load(batches, settings)
                 for _ in batches:
-                    self._graph.replay()
+                    self._graph()
                     after_step()
             else:
                 for one, wanted in zip(batches, settings, strict=True):
@@ -122,7 +122,7 @@ class GraphSteps:
                 place.copy_(value)
             self._load(chosen, settings)
             for _ in chosen:
-                self._graph.replay()  # type: ignore[union-attr]
+                self._graph()  # type: ignore[misc]
             equal = all(_same(place, value) for place, value in zip(held, after, strict=True))
             return None if equal else "replayed steps differ from eager ones"
         except RuntimeError as error:
@@ -136,15 +136,15 @@ class GraphSteps:
         self._inputs = tuple(part.new_zeros((STRETCH, *part.shape), device=device) for part in like)
         self._lrs = torch.zeros(STRETCH, device=device)
         self._place = torch.zeros(1, dtype=torch.int64, device=device)
-        graph = torch.cuda.CUDAGraph()
-        stream = torch.cuda.current_stream()
-        with CAPTURE, torch.cuda.graph(graph, stream=stream, capture_error_mode="thread_local"):
+
+        def step() -> None:
             if self._settings:
                 for group in self._step.optimizer.param_groups:
                     group["lr"].copy_(self._lrs.index_select(0, self._place)[0])
             self._step(self._examples.batch(tuple(part.index_select(0, self._place)[0] for part in self._inputs)))
             self._place.add_(1)
-        self._graph = graph
+
+        self._graph = captured(step)
 
     def _load(self, chosen: Sequence[Chosen], settings: Sequence[Mapping[str, Any]]) -> None:
         """Put the batches of a stretch, and its learning rates, where the graph reads them."""
@@ -152,8 +152,8 @@ class GraphSteps:
         for place, values in zip(self._inputs, sent(stacked, self._examples.device), strict=True):
             place[: len(chosen)].copy_(values)
         if self._settings:
-            rates = torch.tensor([wanted["lr"] for wanted in settings], dtype=torch.float32).pin_memory()
-            self._lrs[: len(chosen)].copy_(rates, non_blocking=True)
+            (rates,) = sent((torch.tensor([wanted["lr"] for wanted in settings]),), self._examples.device)
+            self._lrs[: len(chosen)].copy_(rates)
         self._place.zero_()
 
     def _state(self) -> list[Tensor]:
@@ -163,6 +163,18 @@ class GraphSteps:
         for state in step.optimizer.state.values():
             values += [value for value in state.values() if isinstance(value, Tensor)]
         return [value.detach() for value in values]
+
+
+def captured(work: Callable[[], None]) -> Callable[[], None]:
+    """What does the same operations on the same memory again, as one launch; `work` itself is only recorded.
+
+    Raises RuntimeError for work that waits for the device.
+    """
+    graph = torch.cuda.CUDAGraph()
+    stream = torch.cuda.current_stream()
+    with CAPTURE, torch.cuda.graph(graph, stream=stream, capture_error_mode="thread_local"):
+        work()
+    return graph.replay
 
 
 def _same(one: Tensor, other: Tensor) -> bool:

@@ -26,12 +26,15 @@ def optimizer(described: Part, network: nn.Module) -> Optimizer:
     constructor = load("optimizer", described.name)
     args, known = dict(described.args), inspect.signature(constructor).parameters
     parameters = [p for p in network.parameters() if p.requires_grad]
+    device = parameters[0].device
     if "fused" in known and not {"fused", "foreach"} & args.keys():
         args["fused"] = True
-        if parameters[0].device.type == "cuda":
-            args["lr"] = torch.tensor(float(args.get("lr", known["lr"].default)), device=parameters[0].device)
-            args |= {"capturable": True} if "capturable" in known else {}
+        if device.type == "cuda" and "capturable" in known:
+            args["capturable"] = True
     made: Optimizer = constructor(parameters, **args)
+    if args.get("fused") and device.type == "cuda":
+        for group in made.param_groups:
+            group["lr"] = torch.tensor(group["lr"], device=device)
     return made
 
 
