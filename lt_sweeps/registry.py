@@ -2,8 +2,8 @@
 
 A function becomes choosable by `@register(version=..., needs=...)` in the folder of its kind. The table is read
 from the source text, so command lines are checked and keys are computed before torch is imported.
-Anything else can be named by import path (`my.pkg.score`); its key then holds the hash of its package's
-source files, or of an installed package the distribution's version, found without importing either.
+Anything else can be named by import path (`my.pkg.score`); its key then holds a hash of the code that it can reach, or
+of an installed package the distribution's version, found without importing either.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
+from lt_sweeps.foreign.reach import code_hash as foreign_code
+from lt_sweeps.foreign.reach import is_foreign
 from lt_sweeps.specs import Part
 
 HERE = Path(__file__).parent
@@ -166,28 +168,13 @@ def _words(file: Path) -> tuple[set[str], bool]:
     return words, dynamic
 
 
-def _with_neighbours(file: Path) -> set[Path]:
-    """A module that is in no package, and what it imports, in turn, from the folder where it lies."""
-    found, frontier = {file}, [file]
-    while frontier:
-        for node in ast.walk(ast.parse(frontier.pop().read_text())):
-            imported = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
-            imported += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
-            for top in {name.partition(".")[0] for name in imported} - {"", "lt_sweeps"}:
-                beside = {file.parent / f"{top}.py", *(file.parent / top).rglob("*.py")}
-                fresh = {path for path in beside if path.exists()} - found
-                found |= fresh
-                frontier += fresh
-    return found
-
-
 @cache
 def provenance(path: str, what: str, known: tuple[str, ...] = ()) -> int | str:
     """Which code stands behind an import path, found without importing it.
 
     0 for torch's own (its version is part of a result's fingerprint, not of its key), the distribution's
-    version for an installed package, else the hash of the package's source files, or of a module that is in no
-    package and of what it imports from the same folder.
+    version for an installed package, the version that `@register` above it gives, else a hash of its module's code and
+    of all that this can reach through imports outside installed packages.
     Raises ValueError, naming `what` and the nearest of `known`, where there is nothing of that name.
     """
     top, *inner = path.split(".")
@@ -212,6 +199,28 @@ def provenance(path: str, what: str, known: tuple[str, ...] = ()) -> int | str:
         return 0
     if any(file.is_relative_to(sysconfig.get_paths()[place]) for place in ("purelib", "platlib")):
         return importlib.metadata.version(importlib.metadata.packages_distributions()[top][0])
-    folder = Path(spec.origin).parent if spec.origin is not None else Path(roots[0])
-    sources = sorted(folder.rglob("*.py") if roots else _with_neighbours(file))
-    return hashlib.sha256(b"\0".join(source.read_bytes() for source in sources)).hexdigest()[:16]
+    if (version := _own_version(file, inner[0])) is not None:
+        return f"version {version}"
+    return foreign_code(file, Path(roots[0]).parent if roots else file.parent)
+
+
+def source_of(path: str) -> Path | None:
+    """The source file behind an import path, if it is somebody's own; found without importing it."""
+    top, *inner = path.split(".")
+    spec = importlib.util.find_spec(top) if inner and top else None
+    if spec is None:
+        return None
+    roots = list(spec.submodule_search_locations or ())
+    file = Path(spec.origin) if spec.origin is not None else Path(roots[0]) / "__init__.py"
+    for name in inner[:-1]:
+        package = file.parent / name / "__init__.py"
+        file = package if package.exists() else file.parent / f"{name}.py"
+    return file if file.is_file() and is_foreign(str(file)) else None
+
+
+def _own_version(file: Path, name: str) -> int | None:
+    """The `version` of a user's own `@register(kind, version=...)`: from there on they say what changes results."""
+    for item in ast.parse(file.read_bytes()).body:
+        if getattr(item, "name", None) == name and (mark := _mark(item)) is not None:
+            return next((ast.literal_eval(word.value) for word in mark.keywords if word.arg == "version"), None)
+    return None

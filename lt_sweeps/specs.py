@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from lt_sweeps.keys import Spec
@@ -25,6 +25,18 @@ class Part(Spec):
         ('barrier', 'distance')
         """
         return self.name.rpartition(".")[2]
+
+
+def parts(value: Any) -> Iterator[Part]:
+    """Every function that a plain value names, at any depth."""
+    if isinstance(value, Part):
+        yield value
+    elif isinstance(value, Spec):
+        for item in fields(value):
+            yield from parts(getattr(value, item.name))
+    elif isinstance(value, (tuple, list)):
+        for one in value:
+            yield from parts(one)
 
 
 @dataclass(frozen=True, eq=False)

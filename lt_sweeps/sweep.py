@@ -51,7 +51,7 @@ def run(
     refuse_replicas(cells)
     output = Path(first.paths.output_dir).expanduser()
     folder = output / _name(cells)
-    store = Store(output / "store")
+    store = Store(output / "store", {"data": Path(first.paths.data_dir).expanduser()})
     plan = planning.make(experiments, store)
     if plan.jobs and (calibrate or not only_plan):
         for c in cells:

@@ -227,7 +227,7 @@ class Big(GoodNet):
 class DrawsElsewhere(GoodNet):
     def __init__(self, shape: tuple[int, ...], classes: int) -> None:
         super().__init__(shape, classes)
-        nn.init.constant_(self.fc.weight, random.random())
+        nn.init.constant_(self.fc.weight, random.SystemRandom().random())
 
 
 class SeedsItself(GoodNet):
@@ -301,7 +301,7 @@ class CountsInItsClass(GoodNet):
 
 class DrawsWithNumpy(GoodNet):
     def forward(self, x: Tensor) -> Tensor:
-        return super().forward(x * np.random.uniform(0.5, 1.5) if self.training else x)
+        return super().forward(x * np.random.default_rng().uniform(0.5, 1.5) if self.training else x)
 
 
 class Diverges(GoodNet):

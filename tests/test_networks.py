@@ -18,7 +18,7 @@ from torch import nn
 
 from lt_sweeps import registry, sweep
 from lt_sweeps.masks import PRUNABLE, dense, prunable, total
-from lt_sweeps.networks.build import build, initial
+from lt_sweeps.networks.build import build, drawn, initial
 from lt_sweeps.specs import Network, Part
 
 CONF = Path(__file__).parent.parent / "conf"
@@ -238,10 +238,10 @@ def test_imagenets_resnets_are_torchvisions(name: str) -> None:
     torch.manual_seed(3)
     theirs = getattr(torchvision.models, name)(num_classes=10).eval()
     torch.manual_seed(3)
-    ours = build(network(name, shape)).eval()
-    drawn = ours.state_dict()
-    assert list(drawn) == list(theirs.state_dict())
-    assert all(torch.equal(drawn[key], value) for key, value in theirs.state_dict().items())
+    ours = drawn(network(name, shape)).eval()
+    state = ours.state_dict()
+    assert list(state) == list(theirs.state_dict())
+    assert all(torch.equal(state[key], value) for key, value in theirs.state_dict().items())
     x = torch.rand(1, *shape)
     assert torch.equal(ours(x), theirs(x))
 
@@ -477,17 +477,81 @@ def test_changed_source_is_another_version(mine: Path) -> None:
     assert version("of_a_user.tiny") == before
 
 
-@pytest.mark.parametrize("changed", ["blocks.py", "nets/blocks.py", "nets/small.py"])
-def test_any_file_of_a_package_changes_its_version(mine: Path, changed: str) -> None:
-    package = mine / "of_a_user_package"
-    (package / "nets").mkdir(parents=True)
-    for name in ("__init__.py", "blocks.py", "nets/__init__.py", "nets/blocks.py"):
-        (package / name).write_text("")
-    (package / "nets" / "small.py").write_text(TINY)
-    before = version("of_a_user_package.nets.small.tiny")
-    (package / changed).write_text(TINY + "WIDTH = 2\n")
+IMPORTS = """
+import of_a_user_beside
+from of_a_user_package import blocks
+from . import near
+from ..far import *
+
+def late():
+    from .deferred.deeper import something
+"""
+REACHED = [
+    "of_a_user_beside.py",
+    "of_a_user_package/__init__.py",
+    "of_a_user_package/blocks.py",
+    "of_a_user_package/far.py",
+    "of_a_user_package/nets/__init__.py",
+    "of_a_user_package/nets/near.py",
+    "of_a_user_package/nets/small.py",
+    "of_a_user_package/nets/deferred/__init__.py",
+    "of_a_user_package/nets/deferred/deeper.py",
+]
+NOT_REACHED = ["of_a_user_plots.py", "of_a_user_package/plots.py", "of_a_user_package/nets/deferred/other.py"]
+
+
+def packaged(mine: Path) -> int | str:
+    """The version of a function in a package, of which not every file is imported."""
+    for name in (*REACHED, *NOT_REACHED):
+        (mine / name).parent.mkdir(parents=True, exist_ok=True)
+        (mine / name).write_text("")
+    (mine / "of_a_user_package/nets/small.py").write_text(TINY + IMPORTS)
+    return version("of_a_user_package.nets.small.tiny")
+
+
+@pytest.mark.parametrize("changed", REACHED)
+def test_code_that_can_be_reached_changes_the_version(mine: Path, changed: str) -> None:
+    before = packaged(mine)
+    with (mine / changed).open("a") as file:
+        file.write("WIDTH = 2\n")
     assert version("of_a_user_package.nets.small.tiny") != before
     assert not any(name.startswith("of_a_user") for name in sys.modules)
+
+
+@pytest.mark.parametrize("changed", NOT_REACHED)
+def test_other_files_of_a_package_do_not_change_the_version(mine: Path, changed: str) -> None:
+    before = packaged(mine)
+    (mine / changed).write_text("WIDTH = 2\n")
+    assert version("of_a_user_package.nets.small.tiny") == before
+
+
+def test_comments_layout_and_another_place_do_not_change_the_version(
+    mine: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = packaged(mine)
+    small = mine / "of_a_user_package/nets/small.py"
+    small.write_text("# why\n\n" + small.read_text().replace("width=4", "width = 4"))
+    assert version("of_a_user_package.nets.small.tiny") == before
+    small.write_text(small.read_text().replace("width = 4", "width = 5"))
+    assert version("of_a_user_package.nets.small.tiny") != before
+
+
+def test_files_of_one_name_that_change_places_change_the_version(mine: Path) -> None:
+    packaged(mine)
+    one, two = mine / "of_a_user_package/nets/__init__.py", mine / "of_a_user_package/nets/deferred/__init__.py"
+    one.write_text("A = 1\n")
+    before = version("of_a_user_package.nets.small.tiny")
+    one.write_text("")
+    two.write_text("A = 1\n")
+    assert version("of_a_user_package.nets.small.tiny") != before
+
+
+def test_a_version_of_ones_own_stands_for_the_code(mine: Path) -> None:
+    mark = "from lt_sweeps.registry import register\n\n@register('network', version={})\ndef "
+    for number, width, expected in ((1, 4, "version 1"), (1, 5, "version 1"), (2, 5, "version 2")):
+        text = TINY.replace("def ", mark.format(number)).replace("width=4", f"width={width}")
+        (mine / "of_a_user.py").write_text(text)
+        assert version("of_a_user.tiny") == expected
 
 
 def test_a_neighbouring_module_does_not_change_the_version_of_a_single_file(mine: Path) -> None:

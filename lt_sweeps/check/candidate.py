@@ -16,7 +16,7 @@ from lt_sweeps.check.laws import Broken, surroundings
 from lt_sweeps.datasets.examples import Examples
 from lt_sweeps.graph import Dense, Init, Ticket, Train
 from lt_sweeps.masks import Mask, State, dense
-from lt_sweeps.networks.build import build, initial
+from lt_sweeps.networks.build import drawn, initial
 from lt_sweeps.randomness import rng
 from lt_sweeps.registry import part
 from lt_sweeps.specs import Data, Network, Part, Recipe
@@ -51,9 +51,9 @@ class Candidate:
         return half(dense(self.module())[0])
 
     def module(self, seed: int = 0) -> nn.Module:
-        """The network as it is built after `seed` was set for all that draws."""
+        """The network as somebody else would build it, after `seed` was set for all that draws."""
         with surroundings(seed):
-            return build(self.network)
+            return drawn(self.network)
 
     def loaded(self) -> nn.Module:
         """The network with its initial weights."""

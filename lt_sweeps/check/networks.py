@@ -135,7 +135,7 @@ def a_draw_is_a_function_of_the_seed(candidate: Candidate) -> str:
     one, two, other = draws
     for name in one:
         if not torch.equal(one[name], two[name]):
-            raise Broken(f"{name} is drawn differently for the same seed: draw from torch's global generator only")
+            raise Broken(f"{name} differs for the same seed: draw from torch's, numpy's or Python's global generator")
     if all(torch.equal(one[name], other[name]) for name in candidate.mask):
         raise Broken(
             "prunable weights are the same for every seed, so no re-initialisation differs: "

@@ -31,7 +31,7 @@ def a_rewound_training_repeats_itself(candidate: Candidate) -> str:
         changed = next(name for name in [*before, "the loss"] if name not in before or _differ(before, after, name))
         raise Broken(
             f"{changed} differs when the training is repeated from the same weights: keep no state in a class or "
-            "module, and draw from torch's global generator only"
+            "module, and draw from torch's, numpy's or Python's global generator"
         )
     return f"bit-equal after {candidate.run.recipe.steps} steps"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
@@ -10,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from lt_sweeps.foreign import watch
+from lt_sweeps.foreign.files import digest
 from lt_sweeps.registry import load
 from lt_sweeps.specs import Part
 
@@ -33,8 +36,22 @@ class Files(NamedTuple):
     resize: int  # for evaluation the shorter side becomes this long, before the centre is cut out
 
 
+_files: dict[tuple[Part, Path], list[tuple[Path, str]]] = {}  # that were read, and their contents then
+
+
 @lru_cache(maxsize=2)
 def read(source: Part, data_dir: Path) -> Arrays | Files:
     """What a registered data set, or a user's own, finds below `data_dir`."""
-    found: Arrays | Files = load("dataset", source.name)(data_dir, **source.args)
+    with watch.reading() as opened:
+        found: Arrays | Files = load("dataset", source.name)(data_dir, **source.args)
+    paths = watch.kept(opened, data_dir)
+    if isinstance(found, Files):
+        images = [os.fsdecode(path) for path in (*found.train_x, *found.test_x)]
+        paths.append(Path(os.path.commonpath(images)).resolve())
+    _files[source, data_dir] = [(path.resolve(), digest(path)) for path in paths]
     return found
+
+
+def files_of(source: Part, data_dir: Path) -> list[tuple[Path, str]]:
+    """The files that a data set was read from, and what they held then; none, if it was not read here."""
+    return _files.get((source, data_dir), [])

@@ -35,7 +35,7 @@ def work(folder: Path, processes: int | None = None, patience: float = PATIENCE)
     if processes is not None:
         trainer = replace(trainer, processes=processes)
     experiments = [experiment(past) for past in archive.cells(folder)]
-    store = Store(folder.parent / "store")
+    store = Store(folder.parent / "store", {"data": Path(told["data_dir"])})
     execute(experiments, store, Path(told["data_dir"]), trainer, Reporter({}), folder=folder, patience=patience)
 
 

@@ -7,8 +7,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
 
-from lt_sweeps.config import TrainerConfig
+from lt_sweeps.config import Mistake, TrainerConfig
 from lt_sweeps.execution.outcome import Outcome, attempt
+from lt_sweeps.execution.ownership import changes, owner
 from lt_sweeps.execution.plan import Job
 from lt_sweeps.execution.watcher import History
 from lt_sweeps.store.store import Store
@@ -60,9 +61,13 @@ class Here:
 
     def wait(self, on_step: OnStep, seconds: float) -> list[tuple[Job, Outcome]]:
         """Do the job."""
-        job = self._given[0]
+        from lt_sweeps.execution.global_state import GlobalState
+
+        job, before = self._given[0], GlobalState()
         outcome = attempt(self._worker, job, lambda step, history: on_step(job, step, history))
         self._given.clear()
+        if owner(job.run) and (changed := before.changed()) and outcome.kind == "done":
+            raise Mistake(f"{changes(job.run, changed)}: with trainer.processes=0 what comes after would see it")
         return [(job, outcome)]
 
     def __enter__(self) -> Self:

@@ -12,6 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from lt_sweeps.execution.channel import Channel, Message
+from lt_sweeps.execution.ownership import Owner
 from lt_sweeps.execution.plan import Job
 from lt_sweeps.execution.slots import CPU
 
@@ -27,6 +28,7 @@ class Hand:
         self.name, self.slots, self.log = name, tuple(slots), log
         self.channels: dict[int, Channel] = {}  # by rank
         self.job: Job | None = None
+        self.owner: Owner | None = None  # whose code it has imported; None before its first job
         self.history: list[Message] = []  # the evaluations of its job
         self._pids: dict[int, int] = {}
         self._killed = False  # by us

@@ -24,6 +24,7 @@ from lt_sweeps.execution.channel import Channel, Message
 from lt_sweeps.execution.crew import OnStep
 from lt_sweeps.execution.hand import Hand
 from lt_sweeps.execution.outcome import Kind, Outcome
+from lt_sweeps.execution.ownership import owner
 from lt_sweeps.execution.plan import Job
 from lt_sweeps.execution.process import asked
 from lt_sweeps.store.store import Store
@@ -75,12 +76,12 @@ class Pool:
         return self.idle(job) or self._chosen(job.devices, idle=True) is not None
 
     def idle(self, job: Job) -> bool:
-        """Whether a worker of this many devices has nothing to do."""
-        return self._idle(job.devices) is not None
+        """Whether a worker that can do this has nothing to do."""
+        return self._idle(job) is not None
 
     def give(self, job: Job) -> None:
-        """To an idle worker, or a new one, which may take the place of idle ones of another size."""
-        hand = self._idle(job.devices)
+        """To an idle worker, or a new one, which may take the place of idle ones of another size or owner."""
+        hand = self._idle(job)
         if hand is None:
             slots = self._chosen(job.devices)
             for other in [other for other in self._hands.values() if other.job is None]:
@@ -90,13 +91,16 @@ class Pool:
                 slots = self._chosen(job.devices)
             assert slots is not None
             hand = self._start(slots)
-        hand.job, hand.history = job, []
+        hand.job, hand.owner, hand.history = job, owner(job.run), []
         if hand.ready:
             hand.send(asked(job))
 
-    def _idle(self, devices: int) -> Hand | None:
-        idle = [hand for hand in self._hands.values() if hand.job is None and hand.devices == devices]
-        return min(idle, key=lambda hand: not hand.ready, default=None)
+    def _idle(self, job: Job) -> Hand | None:
+        """A worker of as many devices that has imported the same foreign code, or has not imported any code yet."""
+        mine = owner(job.run)
+        idle = [hand for hand in self._hands.values() if hand.job is None and hand.devices == job.devices]
+        able = [hand for hand in idle if hand.owner in (None, mine)]
+        return min(able, key=lambda hand: (hand.owner is None, not hand.ready), default=None)
 
     def _chosen(self, devices: int, *, idle: bool = False) -> list[str] | None:
         """Slots for one more worker: on as many different GPUs. `idle`: those of idle workers may be taken."""
@@ -175,6 +179,9 @@ class Pool:
             if "outcome" in message and channel is hand.channels[0] and hand.job is not None:
                 found.append((hand.job, Outcome(**message["outcome"])))
                 hand.job = None
+                if message.get("last"):
+                    self._dismiss(hand)
+                    break
         return found
 
     def _buried(self, hand: Hand) -> list[tuple[Job, Outcome]]:

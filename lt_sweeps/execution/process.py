@@ -20,6 +20,7 @@ from typing import Any
 from lt_sweeps.config import TrainerConfig
 from lt_sweeps.execution.channel import Channel, Message
 from lt_sweeps.execution.outcome import attempt
+from lt_sweeps.execution.ownership import changes, import_own, owner
 from lt_sweeps.execution.plan import Job
 from lt_sweeps.graph import Work
 from lt_sweeps.wire import decoded, encoded
@@ -58,17 +59,27 @@ def main() -> None:
     if setup is None:
         return
     sys.path[:] = setup["path"]  # where a user's own networks are found
+    from lt_sweeps.execution.global_state import GlobalState
     from lt_sweeps.execution.worker import Worker
     from lt_sweeps.store.store import Store
 
     peer = Peer(channel, rank)
     trainer = TrainerConfig(**setup["trainer"])
-    worker = Worker(Store(Path(setup["store"])), Path(setup["data_dir"]), trainer, peer.say, lambda: peer.gone)
+    data_dir = Path(setup["data_dir"])
+    worker = Worker(Store(Path(setup["store"]), {"data": data_dir}), data_dir, trainer, peer.say, lambda: peer.gone)
     peer.send({"able": True})
     while (message := channel.next()) is not None:
-        outcome = attempt(worker, understood(message), peer.on_step())
+        job = understood(message)
+        import_own(job.run)
+        before = GlobalState()
+        outcome = attempt(worker, job, peer.on_step())
+        changed = before.changed() if owner(job.run) else []
+        if changed:
+            peer.say(f"{changes(job.run, changed)}: each of its trainings gets a process of its own")
         worker.rest()
-        peer.send({"outcome": asdict(outcome)})
+        peer.send({"outcome": asdict(outcome), "last": bool(changed)})
+        if changed:
+            return
 
 
 class Peer:

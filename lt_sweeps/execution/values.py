@@ -13,6 +13,7 @@ import torch
 from lt_sweeps import allocation, masks
 from lt_sweeps.config import Mistake
 from lt_sweeps.datasets.loader import Shelf, loader
+from lt_sweeps.execution.made_from import files
 from lt_sweeps.graph import (
     END,
     At,
@@ -37,7 +38,7 @@ from lt_sweeps.keys import Node
 from lt_sweeps.masks import State
 from lt_sweeps.measures.ends import Ends, Table, require
 from lt_sweeps.networks.build import build, holding, initial
-from lt_sweeps.randomness import rng
+from lt_sweeps.randomness import derive, rng, seeded
 from lt_sweeps.registry import load
 from lt_sweeps.scores.probe import Probe, Scores, Source
 from lt_sweeps.specs import Data, Network
@@ -80,7 +81,8 @@ class Values:
         self, node: Node, result: Mapping[str, Any], blobs: Mapping[str, bytes], ahead: Mapping[str, str] | None = None
     ) -> Record:
         """Store a node's value, with what it was computed from and the machine that did."""
-        return self.store.commit(node.key, node.describe(), sources(node), result, blobs, self.fingerprint, ahead)
+        told, made_from, read = node.describe(), sources(node), files(node, self.data_dir)
+        return self.store.commit(node.key, told, made_from, result, blobs, self.fingerprint, ahead, read)
 
     # ------------------------------------------------------------------------------- weights
 
@@ -208,7 +210,8 @@ class Values:
                 make_source=lambda: self._source(node.data),
                 shape=ticket.network.shape,
             )
-            scores: Scores = criterion(probe, **node.criterion.args)
+            with seeded(derive(node.seed, "criterion", done)):
+                scores: Scores = criterion(probe, **node.criterion.args)
             wrong = [name for name in mask if name not in scores or scores[name].shape != mask[name].shape]
             if wrong:
                 raise ValueError(f"criterion {node.criterion.name} gave no score of the right shape for {wrong[0]}")
@@ -231,7 +234,8 @@ class Values:
             examples=self.examples(node.data).chunks,
             tell=tell,
         )
-        found: Table = load("measure", node.what.name)(ends, **node.what.args)
+        with seeded(0):
+            found: Table = load("measure", node.what.name)(ends, **node.what.args)
         try:
             require(found, node.what.word)
         except ValueError as error:

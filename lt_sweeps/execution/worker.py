@@ -15,9 +15,11 @@ from lt_sweeps.execution import group
 from lt_sweeps.execution import plan as planning
 from lt_sweeps.execution.machine import device, fingerprint
 from lt_sweeps.execution.outcome import Disagreement
+from lt_sweeps.execution.ownership import require_as_planned
 from lt_sweeps.execution.plan import Job
 from lt_sweeps.execution.slots import cores
 from lt_sweeps.execution.values import Values
+from lt_sweeps.foreign import watch
 from lt_sweeps.graph import At, Measure, Prune, Train, Work, sources, topological
 from lt_sweeps.store.formats import foretold
 from lt_sweeps.store.store import Missing, Record, Store
@@ -61,6 +63,7 @@ class Worker:
         Raises Missing where something in the store has to be computed again, Disagreement where a replay differs from
         what is stored, and Left, with a checkpoint made, on a SIGTERM or when asked to leave.
         """
+        watch.watch()  # before anybody's code is imported
         if self.ranks.rank:
             return group.follow(self.ranks, lambda *start: self._train(job, *start), (Missing, Disagreement))
         return group.lead(self.ranks, lambda: self._do(job, on_step))
@@ -71,6 +74,7 @@ class Worker:
             torch.cuda.empty_cache()
 
     def _do(self, job: Job, on_step: Tell) -> Record | None:
+        require_as_planned(job.run)
         if isinstance(job.run, Measure):
             return self._measure(job.run, on_step)
         self._mention_mixing(job.run)

@@ -10,6 +10,8 @@ from torch import Tensor, nn
 from torchmetrics import MeanMetric
 from torchmetrics.classification import MulticlassAccuracy
 
+from lt_sweeps.randomness import seeded
+
 
 class Evaluation(NamedTuple):
     """Mean cross-entropy, and the percentage of examples whose class has the largest logit."""
@@ -27,7 +29,8 @@ def evaluate(network: nn.Module, batches: Iterable[tuple[Tensor, Tensor]], class
     device, dtype = weight.device, weight.dtype
     hits = MulticlassAccuracy(classes, average="micro", validate_args=False).to(device)
     loss = MeanMetric().to(device)
-    with torch.autocast(device.type, enabled=False):  # whatever the precision of a training around it
+    # Whatever the precision of a training around it; and a network that draws even now draws the same each time.
+    with torch.autocast(device.type, enabled=False), seeded(0):
         for x, y in batches:
             logits = network(x.to(dtype)).float()
             loss.update(nn.functional.cross_entropy(logits, y), len(y))

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from lt_sweeps.masks import State
+from lt_sweeps.randomness import seeded
 from lt_sweeps.registry import load
 from lt_sweeps.specs import Network
 
@@ -17,7 +18,14 @@ def build(network: Network) -> nn.Module:
 
     A constructor is given `shape` and `classes` where it has such parameters; any other (torchvision's, timm's,
     your own) gets `num_classes` where it has that, and the configured arguments.
+
+    What a constructor draws and keeps elsewhere than in the state dict, as a random graph's wiring, is always the same.
     """
+    with seeded(0):
+        return _constructed(network)
+
+
+def _constructed(network: Network) -> nn.Module:
     constructor = load("network", network.build.name)
     offered = {"shape": network.shape, "classes": network.classes, "num_classes": network.classes}
     taken = inspect.signature(constructor).parameters
@@ -41,7 +49,7 @@ def holding(module: nn.Module, state: State) -> nn.Module:
 
 def drawn(network: Network) -> nn.Module:
     """The module with its weights drawn by its initialiser, from torch's global generator."""
-    module = build(network)
+    module = _constructed(network)
     if network.initialiser is not None:
         load("initialiser", network.initialiser.name)(module, **network.initialiser.args)
     return module
@@ -49,7 +57,6 @@ def drawn(network: Network) -> nn.Module:
 
 def initial(network: Network, seed: int) -> State:
     """A draw of all parameters and buffers: the same for the same seed, whatever was drawn before."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with seeded(seed):
         module = drawn(network)
     return {name: value.detach().clone() for name, value in module.state_dict().items()}

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+from lt_sweeps.foreign.files import digest, located
 from lt_sweeps.store.disk import write as write
 from lt_sweeps.store.formats import Record as Record
 from lt_sweeps.store.formats import identity, read_record, read_timing, read_work, signed, write_work
@@ -35,8 +36,9 @@ class Missing(KeyError):
 class Store:
     """A folder of records and blobs. Any number of processes may use it at the same time."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, places: Mapping[str, Path] | None = None) -> None:
         self.root = root
+        self.places = dict(places or {})  # where the files lie that records name below a place, "data:MNIST/..."
         self._verified: dict[str, tuple[tuple[int, int, int], Record]] = {}  # what was read, and as which file
 
     # ------------------------------------------------------------------------------- records
@@ -57,11 +59,14 @@ class Store:
         return record
 
     def _is_stale(self, record: Record) -> bool:
-        """Whether any stored source, or one of theirs in turn, is not what the next was made from."""
+        """Whether any stored source, or file, or one of theirs in turn, is not what the next was made from."""
         seen: set[str] = set()
         frontier = [record]
         while frontier:
-            for source, content in frontier.pop()["sources"].items():
+            made_from = frontier.pop()
+            if any(self._differs(name, content) for name, content in made_from.get("files", {}).items()):
+                return True
+            for source, content in made_from["sources"].items():
                 try:
                     made = self._read(source)
                 except Missing:
@@ -72,6 +77,14 @@ class Store:
                     seen.add(source)
                     frontier.append(made)
         return False
+
+    def _differs(self, name: str, content: str) -> bool:
+        """Whether a file has another content now; one that is nowhere says nothing, as a source that is gone."""
+        path = located(name, self.places)
+        try:
+            return path is not None and digest(path) != content
+        except OSError:
+            return False
 
     def _read(self, key: str) -> Record:
         path = self._path("record", key)
@@ -112,8 +125,12 @@ class Store:
         blobs: Mapping[str, bytes],
         fingerprint: Mapping[str, Any],
         ahead: Mapping[str, str] | None = None,
+        files: Mapping[str, str] | None = None,
     ) -> Record:
-        """Write blobs, then the record: the node is done. `ahead` identifies sources that are committed only later."""
+        """Write blobs, then the record: the node is done. `ahead` identifies sources that are committed only later.
+
+        `files` are the contents of the files, beside its sources, that it was made from, by their names.
+        """
         names = {name: self.put(content) for name, content in sorted(blobs.items())}
         told = {
             "key": key,
@@ -122,6 +139,7 @@ class Store:
             "result": dict(result),
             "blobs": names,
             "fingerprint": dict(fingerprint),
+            **({"files": dict(files)} if files else {}),
         }
         record: Record = json.loads(json.dumps(told))  # as it will be read: tuples are lists, names are text
         write(self._path("record", key), json.dumps(signed(record), sort_keys=True, indent=1).encode())

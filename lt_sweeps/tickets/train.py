@@ -37,7 +37,7 @@ def train(folder: Path, data_dir: Path | None, runs: Path, accelerator: str, *, 
         augment=card.told["augment"],
         level=card.told["level"],
     )
-    store = Store(runs.expanduser() / "store")
+    store = Store(runs.expanduser() / "store", {"data": where})
     if run.key not in store:
         require(data, where)
         for content in (card.weights, card.mask):

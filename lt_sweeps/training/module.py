@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from lt_sweeps.graph import Train
-from lt_sweeps.randomness import derive
+from lt_sweeps.randomness import derive, seed_all
 from lt_sweeps.registry import catalogue
 from lt_sweeps.training import optim
 from lt_sweeps.training.batchnorm import WholeBatch
@@ -97,7 +97,8 @@ class TicketModule(pl.LightningModule):
         if self._draws is False:
             return self._loss_of(batch)
         with GENERATORS:  # those of torch are the whole process's, and others may train in it
-            torch.manual_seed(derive(self.run.augment, "network", self.run.level, self.step))
+            seed = derive(self.run.augment, "network", self.run.level, self.step)
+            (seed_all if self._foreign else torch.manual_seed)(seed)
             return self._loss_of(batch)
 
     def _loss_of(self, batch: Batch) -> tuple[Tensor, Tensor]:

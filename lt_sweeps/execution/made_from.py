@@ -1,0 +1,40 @@
+"""What a value is made from beside other stored values: foreign functions, data sets, and the files that these read."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from dataclasses import fields
+from pathlib import Path
+
+from lt_sweeps.graph import topological
+from lt_sweeps.keys import Node, Spec
+from lt_sweeps.registry import source_of
+from lt_sweeps.specs import Data, Part, parts
+
+
+def own_parts(node: Node) -> set[Part]:
+    """The functions in an expression whose code is somebody's own, found without importing it."""
+    named = {part for value in _specs(topological([node])) for part in parts(value) if "." in part.name}
+    return {part for part in named if source_of(part.name) is not None}
+
+
+def files(node: Node, data_dir: Path) -> dict[str, str]:
+    """The files that a value was made from in this process, by the names that a record gives them: their SHA-256.
+
+    Raises ValueError where one has changed since it was read.
+    """
+    from lt_sweeps.datasets.arrays import files_of
+    from lt_sweeps.foreign.files import named
+    from lt_sweeps.foreign.watch import read_by
+
+    sources = {value.source for value in _specs(topological([node])) if isinstance(value, Data)}
+    read = dict(entry for source in sources for entry in files_of(source, data_dir))
+    read |= read_by(file for part in own_parts(node) if (file := source_of(part.name)) is not None)
+    places = [("data", data_dir.resolve()), *(("code", Path(entry).resolve()) for entry in sys.path)]
+    return {named(path, places): content for path, content in sorted(read.items())}
+
+
+def _specs(nodes: Iterable[Node]) -> set[Spec]:
+    given = (getattr(node, item.name) for node in nodes for item in fields(node))
+    return {value for value in given if isinstance(value, Spec)}

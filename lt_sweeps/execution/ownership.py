@@ -1,0 +1,50 @@
+"""Whose code a job runs: a process that has imported somebody's own does only jobs with the very same."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from functools import cache
+from importlib import import_module
+
+from lt_sweeps.config import Mistake
+from lt_sweeps.execution.made_from import own_parts
+from lt_sweeps.foreign.watch import watch
+from lt_sweeps.graph import Work
+from lt_sweeps.registry import provenance
+
+Owner = tuple[str, ...]  # the import paths of foreign functions, and which code is behind each
+
+
+@cache
+def owner(run: Work) -> Owner:
+    """The foreign code that a job may import; empty where all of it is ours or of installed packages."""
+    return tuple(sorted(f"{part.name} {part.version}" for part in own_parts(run)))
+
+
+def import_own(run: Work) -> None:
+    """Import the foreign code of a job, so far as it can be: what an import does is done once in each process."""
+    watch()
+    for entry in owner(run):
+        with suppress(Exception):  # the job itself will say
+            import_module(entry.partition(" ")[0].rpartition(".")[0])
+
+
+def changes(run: Work, changed: Sequence[str]) -> str:
+    """That the foreign code of a job changes something of its process, in words."""
+    names = ", ".join(entry.partition(" ")[0] for entry in owner(run))
+    several = f" and {len(changed) - 1} more" if len(changed) > 1 else ""
+    return f"{names} changes {changed[0]}{several}"
+
+
+def require_as_planned(run: Work) -> None:
+    """Raise Mistake where the code behind an import path is other than when the sweep was planned."""
+    for part in own_parts(run):
+        if part.name not in _known:
+            now = provenance.__wrapped__(part.name, part.name)
+            if now != part.version:
+                raise Mistake(f"{part.name}: its code has changed since the sweep was planned: repeat the command")
+            _known.add(part.name)  # and imported from now on: later changes do not reach this process
+
+
+_known: set[str] = set()

@@ -1,0 +1,74 @@
+"""Files that results are made from: how a record names them, where they lie, and what they hold."""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+Seen = tuple[int, int, int]  # time of change, size, inode
+
+
+def seen(path: str) -> Seen:
+    """What tells one state of a file from another without reading it."""
+    found = Path(path).stat()
+    return found.st_mtime_ns, found.st_size, found.st_ino
+
+
+def named(path: Path, places: Sequence[tuple[str, Path]]) -> str:
+    """How a record names a file: below one of some named folders where it lies in one, else by its whole path.
+
+    >>> named(Path("/data/MNIST/raw/a"), [("data", Path("/data"))])
+    'data:MNIST/raw/a'
+    """
+    for name, folder in places:
+        if path.is_relative_to(folder):
+            return f"{name}:{path.relative_to(folder).as_posix()}"
+    return path.as_posix()
+
+
+def located(name: str, places: Mapping[str, Path]) -> Path | None:
+    """Where a file lies that a record names; None where nobody says where its place is.
+
+    >>> located("data:MNIST/raw/a", {"data": Path("/there")}), located("code:net.json", {})
+    (PosixPath('/there/MNIST/raw/a'), None)
+    """
+    place, separator, rest = name.partition(":")
+    if not separator:
+        return Path(name)
+    if place == "code":
+        return next((path for entry in sys.path if (path := Path(entry or ".") / rest).is_file()), None)
+    return places[place] / rest if place in places else None
+
+
+def digest(path: Path) -> str:
+    """The SHA-256 of a file's content, or of a folder's; read again only where size or time of change differ."""
+    if path.is_dir():
+        return _digest_of_folder(path)
+    state = seen(str(path))
+    known = _digests.get(path)
+    if known is None or known[0] != state:
+        with path.open("rb") as content:
+            known = state, hashlib.file_digest(content, "sha256").hexdigest()
+        _digests[path] = known
+    return known[1]
+
+
+def _digest_of_folder(folder: Path) -> str:
+    """One hash of the names and contents of all its files; of a large folder, of their sizes and times of change."""
+    known = _folders.get(folder)
+    if known is None or time.monotonic() - known[0] > FOLDER_SECONDS:
+        files = sorted(path for path in folder.rglob("*") if path.is_file())
+        whole = sum(path.stat().st_size for path in files) <= LARGE
+        lines = [f"{path.relative_to(folder)} {digest(path) if whole else seen(str(path))[:2]}" for path in files]
+        known = time.monotonic(), hashlib.sha256("\n".join(lines).encode()).hexdigest()
+        _folders[folder] = known
+    return known[1]
+
+
+LARGE = 2**30  # bytes of a folder whose files are not read again to see whether they are the same
+FOLDER_SECONDS = 60.0  # for which a folder is believed to be as it was
+_digests: dict[Path, tuple[Seen, str]] = {}
+_folders: dict[Path, tuple[float, str]] = {}
