@@ -323,13 +323,68 @@ def good_data(data_dir: Path) -> Arrays:
 
 
 def float_images(data_dir: Path) -> Arrays:
+    """As good as uint8 ones: one tenth of them and all of them have been scaled."""
     found = good_data(data_dir)
     return found._replace(train_x=found.train_x / 255, test_x=found.test_x / 255)
 
 
-def flat_images(data_dir: Path) -> Arrays:
+def numpy_data(data_dir: Path) -> Any:
+    return tuple(value.numpy() for value in good_data(data_dir))
+
+
+def short_labels(data_dir: Path) -> Arrays:
     found = good_data(data_dir)
-    return found._replace(train_x=found.train_x.flatten(1), test_x=found.test_x.flatten(1))
+    return found._replace(train_y=found.train_y.int(), test_y=found.test_y.to(torch.uint8))
+
+
+def with_nan(data_dir: Path) -> Arrays:
+    found = float_images(data_dir)
+    found.train_x[7, 0, 0, 0] = float("nan")
+    return found
+
+
+def one_type_each(data_dir: Path) -> Arrays:
+    found = good_data(data_dir)
+    return found._replace(train_x=found.train_x / 255)
+
+
+def without_examples(data_dir: Path) -> Arrays:
+    found = good_data(data_dir)
+    return found._replace(test_x=found.test_x[:0], test_y=found.test_y[:0])
+
+
+def one_number_each(data_dir: Path) -> Arrays:
+    found = good_data(data_dir)
+    return found._replace(train_x=found.train_x.flatten(1)[:, 0], test_x=found.test_x.flatten(1)[:, 0])
+
+
+def names_of_classes(data_dir: Path) -> Any:
+    found = good_data(data_dir)
+    return (*found[:3], np.array(["cat"] * len(found.test_y)))
+
+
+def negative_labels(data_dir: Path) -> Arrays:
+    found = good_data(data_dir)
+    return found._replace(train_y=found.train_y - 1)
+
+
+def one_hot_labels(data_dir: Path) -> Arrays:
+    found = good_data(data_dir)
+    return found._replace(train_y=torch.eye(3)[found.train_y])
+
+
+def column_of_labels(data_dir: Path) -> Arrays:
+    found = good_data(data_dir)
+    return found._replace(test_y=found.test_y[:, None])
+
+
+def float_labels(data_dir: Path) -> Arrays:
+    found = good_data(data_dir)
+    return found._replace(test_y=found.test_y.float())
+
+
+def a_list(data_dir: Path) -> Any:
+    return list(good_data(data_dir))
 
 
 def too_few_classes(data_dir: Path) -> Arrays:

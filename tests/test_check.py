@@ -22,6 +22,7 @@ STAGES = {
 }
 SMALL = "--shape 1 6 6 --classes 3"
 # What is checked, the law that fails, and words of what is told about it.
+EXAMPLES = "it gives examples and classes"
 BREAKS = [
     ("wrong_shape", "it scores every prunable weight", "is [4, 1, 3, 3], its scores are [4]"),
     ("unscored", "it scores every prunable weight", "0.weight has no score"),
@@ -74,9 +75,17 @@ BREAKS = [
     ("CountsInItsClass", "a rewound training repeats itself", "keep no state in a class"),
     ("DrawsWithNumpy", "a rewound training repeats itself", "torch's, numpy's or Python's global generator"),
     ("CountsInItself", "a resumed training equals an uninterrupted one", "interrupted at step 16"),
-    ("float_images", "it gives images and classes", "train_x is float32: return uint8 pixels"),
-    ("flat_images", "it gives images and classes", "train_x is [200, 36]"),
-    ("too_few_classes", "it gives images and classes", "train has 200 images and 199 classes"),
+    ("with_nan", EXAMPLES, "train_x holds nan or infinite values in 1 of 200 examples: remove or fill them"),
+    ("one_type_each", EXAMPLES, "train_x is float32, test_x uint8: return both of one type"),
+    ("without_examples", EXAMPLES, "test has 0 examples and 0 labels"),
+    ("one_number_each", EXAMPLES, "train_x is [200]: return (N, ...), an example in each row"),
+    ("names_of_classes", EXAMPLES, "test_y is an array of <U3: return numbers"),
+    ("negative_labels", EXAMPLES, "train_y holds the label -1: count classes from 0"),
+    ("one_hot_labels", EXAMPLES, "train_y is [200, 3], one-hot or several labels: return (N,), train_y.argmax(1)"),
+    ("column_of_labels", EXAMPLES, "test_y is [40, 1]: return (N,), test_y.flatten()"),
+    ("float_labels", EXAMPLES, "test_y is float32: return integers, test_y.long()"),
+    ("a_list", EXAMPLES, "it returns a list: return Arrays(train_x, train_y, test_x, test_y)"),
+    ("too_few_classes", EXAMPLES, "train has 200 examples and 199 labels"),
     ("class_out_of_range", "classes are counted from zero", "test_y, 14 of 40 lie outside 0 to 2"),
     ("class_missing --classes 3", "every class can be learnt", "no example of class 2"),
     ("good_data --shape 1 7 7", "sizes are as declared", "shape is declared as [1, 7, 7] and is [1, 6, 6]"),
@@ -95,6 +104,9 @@ GOOD = [
     f"broken.GoodNet {SMALL}",
     f"{SMALL} broken.GoodNet",
     "broken.good_data --classes 3",
+    "broken.float_images --classes 3",
+    "broken.numpy_data --classes 3",
+    "broken.short_labels --classes 3",
 ]
 
 

@@ -16,6 +16,7 @@ from lt_sweeps.check.laws import Broken, Doubt, Stages, surroundings
 from lt_sweeps.config import Mistake
 from lt_sweeps.datasets.arrays import Arrays, Files
 from lt_sweeps.datasets.examples import Batch, Examples
+from lt_sweeps.datasets.validate import validated
 from lt_sweeps.specs import Data, Part
 
 TOLERATED = 0.1  # the share of test examples that may be in the training set: published sets have a few
@@ -33,20 +34,23 @@ class Source:
     test: int | None = None
 
     def read(self, seed: int) -> Arrays:
-        """The data set, with global generators that are seeded with `seed`."""
+        """The data set, with global generators that are seeded with `seed`.
+
+        Raises Broken where it is not examples and classes, Mistake for image files.
+        """
         with surroundings(seed):
-            found: Arrays = registry.load("dataset", self.part.name)(self.data_dir, **self.part.args)
-        return found
+            found = registry.load("dataset", self.part.name)(self.data_dir, **self.part.args)
+        if isinstance(found, Files):
+            raise Mistake(f"check: {self.part.name} is read from image files; the laws look at data sets in memory")
+        try:
+            return Arrays(*validated(found))
+        except ValueError as error:
+            raise Broken(str(error)) from None
 
     @cached_property
     def arrays(self) -> Arrays:
-        """The data set as the laws look at it. Raises Broken where it is not four things, Mistake for image files."""
-        found = self.read(0)
-        if isinstance(found, Files):
-            raise Mistake(f"check: {self.part.name} is read from image files; the laws look at data sets in memory")
-        if not isinstance(found, tuple) or len(found) != 4:
-            raise Broken(f"it returns a {type(found).__name__}: return Arrays(train_x, train_y, test_x, test_y)")
-        return Arrays(*found)
+        """The data set as the laws look at it."""
+        return self.read(0)
 
     @property
     def labels(self) -> int:
@@ -54,26 +58,10 @@ class Source:
         return self.classes or int(self.arrays.train_y.max()) + 1
 
 
-def it_gives_images_and_classes(source: Source) -> str:
-    """uint8 (N, C, H, W) and int64 (N,), for training and for the test."""
+def it_gives_examples_and_classes(source: Source) -> str:
+    """Examples (N, ...), pixels as uint8 or floats as they are, and integer classes (N,), for training and the test."""
     arrays = source.arrays
-    for what, value in arrays._asdict().items():
-        wanted = torch.uint8 if what.endswith("x") else torch.int64
-        mend = "uint8 pixels; recipe.mean and recipe.std normalise" if wanted is torch.uint8 else "int64 classes"
-        if not isinstance(value, Tensor):
-            raise Broken(f"{what} is a {type(value).__name__}: return a tensor of {mend}")
-        if value.dtype != wanted:
-            raise Broken(f"{what} is {str(value.dtype).removeprefix('torch.')}: return {mend}")
-        if value.ndim != (4 if what.endswith("x") else 1):
-            raise Broken(f"{what} is {list(value.shape)}: return {'(N, C, H, W)' if what.endswith('x') else '(N,)'}")
-    for what, x, y in (("train", arrays.train_x, arrays.train_y), ("test", arrays.test_x, arrays.test_y)):
-        if not 0 < len(x) == len(y):
-            raise Broken(f"{what} has {len(x)} images and {len(y)} classes: return as many of both, one at least")
-    if arrays.train_x.shape[1:] != arrays.test_x.shape[1:]:
-        raise Broken(
-            f"images to train on are {list(arrays.train_x.shape[1:])}, to test {list(arrays.test_x.shape[1:])}"
-        )
-    return f"{len(arrays.train_x):,} and {len(arrays.test_x):,} images of {list(arrays.train_x.shape[1:])}"
+    return f"{len(arrays.train_x):,} and {len(arrays.test_x):,} of {list(arrays.train_x.shape[1:])}"
 
 
 def classes_are_counted_from_zero(source: Source) -> str:
@@ -179,7 +167,7 @@ def a_batch_is_a_function_of_the_step(source: Source) -> str:
 
 
 STAGES: Stages[Source] = (
-    (it_gives_images_and_classes,),
+    (it_gives_examples_and_classes,),
     (classes_are_counted_from_zero,),
     (every_class_can_be_learnt, sizes_are_as_declared, a_reading_gives_the_same_again, the_test_is_not_trained_on),
     (a_split_parts_the_training_examples,),

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from lt_sweeps.datasets.validate import validated
 from lt_sweeps.foreign import watch
 from lt_sweeps.foreign.files import digest
 from lt_sweeps.registry import load
@@ -18,7 +19,10 @@ from lt_sweeps.specs import Part
 
 
 class Arrays(NamedTuple):
-    """Images as uint8 (N, C, H, W) and classes as int64 (N,), as published; splitting comes later."""
+    """Examples (N, ...) and classes as int64 (N,), as published; splitting comes later.
+
+    Images are uint8 (N, C, H, W), pixels of 0 to 255; floats are taken as they are, other integers stay integers.
+    """
 
     train_x: Tensor
     train_y: Tensor
@@ -43,7 +47,8 @@ _files: dict[tuple[Part, Path], list[tuple[Path, str]]] = {}  # that were read, 
 def read(source: Part, data_dir: Path) -> Arrays | Files:
     """What a registered data set, or a user's own, finds below `data_dir`."""
     with watch.reading() as opened:
-        found: Arrays | Files = load("dataset", source.name)(data_dir, **source.args)
+        returned = load("dataset", source.name)(data_dir, **source.args)
+        found = returned if isinstance(returned, Files) else Arrays(*validated(returned))
     paths = watch.kept(opened, data_dir)
     if isinstance(found, Files):
         images = [os.fsdecode(path) for path in (*found.train_x, *found.test_x)]

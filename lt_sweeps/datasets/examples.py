@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Generator, Iterator
 from pathlib import Path
 
@@ -51,6 +52,7 @@ class Examples:
         self.validation = self._to_device(*held_out(data, arrays.train_x[held], arrays.train_y[held]))
         limit = data.eval_limit
         self.test = self._to_device(*held_out(data, arrays.test_x[:limit], arrays.test_y[:limit]))
+        self._digest = self._held_out_digest()
         self._view = View(data, device)
         self.seen = self._view.seen
         if self._view.moves:
@@ -58,6 +60,17 @@ class Examples:
 
     def _to_device(self, x: Tensor, y: Tensor) -> Batch:
         return x.to(self.device), y.to(self.device)
+
+    def _held_out_digest(self) -> int:
+        """What changes if any validation or test example does: a sum of bytes, each by its place."""
+        return hash(tuple(_checksum(values) for values in (*self.validation, *self.test)))
+
+    def require_unchanged(self) -> None:
+        """Raise RuntimeError where validation or test examples are not as they were read: a network wrote into them."""
+        if self._held_out_digest() != self._digest:
+            raise RuntimeError(
+                "validation or test examples were changed in place during training: the result is refused"
+            )
 
     def chunks(self, part: str, share: Share = WHOLE, size: int = 1000) -> Iterator[Batch]:
         """A share of the `train`, `validation` or `test` examples in order, as a network sees them, not augmented."""
@@ -106,3 +119,10 @@ class Examples:
         if moves:
             images = self._view.moved(images, *moves)
         return self.seen(images), y.index_select(0, places)
+
+
+def _checksum(values: Tensor) -> int:
+    """CRC-32 of the bytes of a tensor, on the CPU."""
+    return (
+        zlib.crc32(values.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data) if values.numel() else 0
+    )

@@ -75,6 +75,9 @@ class Folder:
         for x, y in self._decoded(part, chunks):
             yield self._view.seen(x), y
 
+    def require_unchanged(self) -> None:
+        """Images are decoded anew each time."""
+
     @property
     def classes(self) -> Tensor:
         """Those of the training examples, in order."""

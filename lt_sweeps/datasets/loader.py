@@ -42,6 +42,9 @@ class Loader(Protocol):
     def chunks(self, part: str, share: Share = WHOLE) -> Iterator[Batch]:
         """A share of the `train`, `validation` or `test` examples in order, on the device, not augmented."""
 
+    def require_unchanged(self) -> None:
+        """Raise RuntimeError where what is held in memory for evaluation has been written to."""
+
 
 class Shelf(Loader, Source, Protocol):
     """A loader from which single training examples can be had, for criteria that look at a few."""

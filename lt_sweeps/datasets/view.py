@@ -25,7 +25,8 @@ class View:
         channels = data.shape[0]
         mean = torch.tensor(data.mean or (0.0,) * channels, device=device).view(1, -1, *[1] * (len(data.shape) - 1))
         std = torch.tensor(data.std or (1.0,) * channels, device=device).view_as(mean)
-        self._scale, self._shift = 1 / (255 * std), -mean / std
+        self._scale, self._shift = 1 / std, -mean / std
+        self._pixel_scale = 1 / (255 * std)
         self._moves = [(load("augmentation", move.name), move.args) for move in augmentations(data, of_files=False)]
 
     @property
@@ -34,8 +35,12 @@ class View:
         return bool(self._moves)
 
     def seen(self, images: Tensor) -> Tensor:
-        """uint8 images as normalised floats."""
-        return images.float().mul_(self._scale).add_(self._shift)  # in place: a third of the time of addcmul
+        """Images as normalised floats: uint8 pixels from [0, 1], floats from what they are. Other integers stay so."""
+        if images.dtype == torch.uint8:
+            return images.float().mul_(self._pixel_scale).add_(self._shift)  # in place: a third of the time of addcmul
+        if images.is_floating_point():
+            return images.float().mul(self._scale).add_(self._shift)  # never in place: float() may be what is stored
+        return images
 
     @staticmethod
     def padded(images: Tensor) -> Tensor:

@@ -40,6 +40,7 @@ class _Watched:
         self._examples = examples
         self.data, self.device, self.published = examples.data, examples.device, examples.published
         self.per_epoch, self.chunks = examples.per_epoch, examples.chunks
+        self.require_unchanged = examples.require_unchanged
         self.asked: list[float] = []
 
     def batches(

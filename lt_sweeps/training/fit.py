@@ -120,6 +120,7 @@ def fit(
         if begun.best is not None:
             network.load_state_dict(begun.best_state)
             early = evaluate(network, examples.chunks("test", ranks.share), examples.data.classes)
+        examples.require_unchanged()
         if ranks.any(leaving()):
             recorder.leave(state, [])  # no step remains that would want the optimizer's state
         return Trained(begun, state, recorder.seconds, end=end, early_stop=early)

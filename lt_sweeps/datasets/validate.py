@@ -1,0 +1,69 @@
+"""What a data set's function may return, and what is made of it; what it may not is told with how to mend it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+INTEGERS = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
+NAMES = ("train_x", "train_y", "test_x", "test_y")
+
+
+def validated(found: Any) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Examples and labels to train on and to test, as tensors: labels int64 (N,), examples (N, ...) as they are.
+
+    Numpy arrays become tensors, and labels of any integer type int64. Raises ValueError, in one line that says how to
+    mend it, for labels that are negative, one-hot or floats, for examples that are not finite, and for unequal numbers.
+    """
+    if not isinstance(found, tuple) or len(found) != 4:
+        raise ValueError(f"it returns a {type(found).__name__}: return Arrays(train_x, train_y, test_x, test_y)")
+    train_x, train_y, test_x, test_y = (_tensor(name, value) for name, value in zip(NAMES, found, strict=True))
+    for part, x, y in (("train", train_x, train_y), ("test", test_x, test_y)):
+        _require_examples(f"{part}_x", x)
+        _require_labels(f"{part}_y", y)
+        if not 0 < len(x) == len(y):
+            raise ValueError(f"{part} has {len(x)} examples and {len(y)} labels: return as many of both, one at least")
+    if train_x.shape[1:] != test_x.shape[1:]:
+        raise ValueError(f"train_x has examples of {list(train_x.shape[1:])}, test_x of {list(test_x.shape[1:])}")
+    if train_x.dtype != test_x.dtype:
+        raise ValueError(f"train_x is {_word(train_x)}, test_x {_word(test_x)}: return both of one type")
+    return train_x, train_y.long(), test_x, test_y.long()
+
+
+def _tensor(name: str, value: Any) -> Tensor:
+    if isinstance(value, np.ndarray):
+        try:
+            return torch.from_numpy(np.ascontiguousarray(value))
+        except TypeError:
+            raise ValueError(f"{name} is an array of {value.dtype}: return numbers") from None
+    if not isinstance(value, Tensor):
+        raise ValueError(f"{name} is a {type(value).__name__}: return a tensor or a numpy array")
+    return value.detach()
+
+
+def _require_examples(name: str, x: Tensor) -> None:
+    if x.ndim < 2:
+        raise ValueError(f"{name} is {list(x.shape)}: return (N, ...), an example in each row")
+    if x.is_complex() or not (x.is_floating_point() or x.dtype in INTEGERS):
+        raise ValueError(f"{name} is {_word(x)}: return uint8 pixels, floats or integers")
+    if x.is_floating_point() and not bool(x.isfinite().all()):
+        count = int((~x.isfinite()).flatten(1).any(1).sum())
+        raise ValueError(f"{name} holds nan or infinite values in {count} of {len(x)} examples: remove or fill them")
+
+
+def _require_labels(name: str, y: Tensor) -> None:
+    if y.ndim == 2 and y.shape[1] > 1:
+        raise ValueError(f"{name} is {list(y.shape)}, one-hot or several labels: return (N,), {name}.argmax(1)")
+    if y.ndim != 1:
+        raise ValueError(f"{name} is {list(y.shape)}: return (N,), {name}.flatten()")
+    if y.dtype not in INTEGERS:
+        raise ValueError(f"{name} is {_word(y)}: return integers, {name}.long()")
+    if len(y) and int(y.min()) < 0:
+        raise ValueError(f"{name} holds the label {int(y.min())}: count classes from 0")
+
+
+def _word(x: Tensor) -> str:
+    return str(x.dtype).removeprefix("torch.")
