@@ -142,7 +142,12 @@ def load(kind: str, name: str) -> Any:
     """The function itself."""
     known = catalogue(kind)
     module, _, attribute = (f"{known[name].module}.{name}" if name in known else name).rpartition(".")
-    found = importlib.import_module(module)
+    if name in known or source_of(name) is None:
+        found = importlib.import_module(module)
+    else:
+        from lt_sweeps.foreign.imports import imported
+
+        found = imported(module)
     if not hasattr(found, attribute):
         raise ValueError(f"{module} has no {attribute!r}{nearest(attribute, dir(found))}")
     return getattr(found, attribute)

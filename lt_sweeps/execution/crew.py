@@ -9,7 +9,7 @@ from typing import Protocol, Self
 
 from lt_sweeps.config import Mistake, TrainerConfig
 from lt_sweeps.execution.outcome import Outcome, attempt
-from lt_sweeps.execution.ownership import changes, owner
+from lt_sweeps.execution.ownership import changes, import_own, owner
 from lt_sweeps.execution.plan import Job
 from lt_sweeps.execution.watcher import History
 from lt_sweeps.store.store import Store
@@ -60,10 +60,19 @@ class Here:
         self._given.append(job)
 
     def wait(self, on_step: OnStep, seconds: float) -> list[tuple[Job, Outcome]]:
-        """Do the job."""
-        from lt_sweeps.execution.global_state import GlobalState
+        """Do the job. Raises Mistake where foreign code has changed what another's training would see."""
+        from lt_sweeps.foreign.imports import changed_by
+        from lt_sweeps.foreign.state import GlobalState
 
-        job, before = self._given[0], GlobalState()
+        job = self._given[0]
+        import_own(job.run)
+        for module, changed in changed_by.items():
+            if not any(entry.startswith(f"{module}.") for entry in owner(job.run)):
+                raise Mistake(
+                    f"{module} changes {changed[0]} when it is imported, which other networks would see: "
+                    "train it in a sweep of its own, or leave out trainer.processes=0"
+                )
+        before = GlobalState()
         outcome = attempt(self._worker, job, lambda step, history: on_step(job, step, history))
         self._given.clear()
         if owner(job.run) and (changed := before.changed()) and outcome.kind == "done":

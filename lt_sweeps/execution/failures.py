@@ -8,9 +8,17 @@ from pathlib import Path
 from lt_sweeps.store.store import write
 
 
-def leave(folder: Path, key: str, reason: str) -> None:
-    """This training failed; nobody tries it again, or what depends on it, before the command is given again."""
+def leave(folder: Path, key: str, reason: str, trace: str = "") -> str:
+    """This training failed; nobody tries it again, or what depends on it, before the command is given again.
+
+    Returns the reason, and where the whole traceback lies if there is one.
+    """
+    if trace:
+        path = folder / "failed" / f"{key[:16]}.txt"
+        write(path, trace.encode())
+        reason = f"{reason}; traceback: {path}"
     write(folder / "failed" / f"{key}.json", json.dumps({"reason": reason}).encode())
+    return reason
 
 
 def read(folder: Path) -> dict[str, str]:
@@ -26,5 +34,5 @@ def read(folder: Path) -> dict[str, str]:
 
 def clear(folder: Path) -> None:
     """The command is given again: everything may be tried."""
-    for path in (folder / "failed").glob("*.json"):
+    for path in (*(folder / "failed").glob("*.json"), *(folder / "failed").glob("*.txt")):
         path.unlink(missing_ok=True)

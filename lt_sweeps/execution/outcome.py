@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
+import traceback
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from lt_sweeps.config import Mistake
 from lt_sweeps.execution.plan import Job
+from lt_sweeps.foreign.reach import is_foreign
 from lt_sweeps.store.disk import is_full, no_room
 from lt_sweeps.store.store import Missing
 
@@ -30,10 +32,13 @@ class Outcome:
     reason: str = ""
     seconds: float = 0.0
     memory: bool = False  # whether it failed for want of memory, which it need not when it is alone
+    trace: str = ""  # how it came to the failure
 
 
 def attempt(worker: Worker, job: Job, on_step: Tell) -> Outcome:
     """Do a job, and say what came of it; only what ends the process is not an outcome."""
+    from lt_sweeps.training.leaving import Left
+
     began = time.monotonic()
     try:
         worker.do(job, on_step)
@@ -43,12 +48,25 @@ def attempt(worker: Worker, job: Job, on_step: Tell) -> Outcome:
         return Outcome("again", str(reason))
     except Mistake as mistake:
         return Outcome("refused", str(mistake))
-    except Exception as error:
+    except Left:
+        raise
+    except (Exception, SystemExit) as error:  # somebody's network may call sys.exit
         if is_full(error):
             return Outcome("refused", no_room(error))
-        return Outcome("failed", f"{type(error).__name__}: {error}".splitlines()[0], memory=_is_memory(error))
+        trace = "".join(traceback.format_exception(error))
+        return Outcome("failed", _line(error), memory=_is_memory(error), trace=trace)
     return Outcome("done", seconds=time.monotonic() - began)
 
 
-def _is_memory(error: Exception) -> bool:
+def _line(error: BaseException) -> str:
+    """What went wrong in one line; where it did, if that is in foreign code."""
+    what = f"{type(error).__name__}: {error}".splitlines()[0]
+    frames = traceback.extract_tb(error.__traceback__)
+    where = next(
+        (f" ({frame.filename}:{frame.lineno})" for frame in reversed(frames) if is_foreign(frame.filename)), ""
+    )
+    return what + where
+
+
+def _is_memory(error: BaseException) -> bool:
     return isinstance(error, MemoryError) or type(error).__name__ in ("OutOfMemoryError", "AcceleratorOutOfMemoryError")

@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import suppress
 from functools import cache
-from importlib import import_module
 
 from lt_sweeps.config import Mistake
 from lt_sweeps.execution.made_from import own_parts
-from lt_sweeps.foreign.watch import watch
 from lt_sweeps.graph import Work
 from lt_sweeps.registry import provenance
 
@@ -24,10 +22,11 @@ def owner(run: Work) -> Owner:
 
 def import_own(run: Work) -> None:
     """Import the foreign code of a job, so far as it can be: what an import does is done once in each process."""
-    watch()
     for entry in owner(run):
+        from lt_sweeps.foreign.imports import imported  # and torch
+
         with suppress(Exception):  # the job itself will say
-            import_module(entry.partition(" ")[0].rpartition(".")[0])
+            imported(entry.partition(" ")[0].rpartition(".")[0])
 
 
 def changes(run: Work, changed: Sequence[str]) -> str:

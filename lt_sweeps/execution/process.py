@@ -59,8 +59,8 @@ def main() -> None:
     if setup is None:
         return
     sys.path[:] = setup["path"]  # where a user's own networks are found
-    from lt_sweeps.execution.global_state import GlobalState
     from lt_sweeps.execution.worker import Worker
+    from lt_sweeps.foreign.state import GlobalState
     from lt_sweeps.store.store import Store
 
     peer = Peer(channel, rank)

@@ -187,9 +187,10 @@ class _Work:
             self._reporter.say(f"{self._reporter.name(job.run)}: {outcome.reason}, {beside}: tried again alone")
             self._alone.add(job.run)
             return True
+        reason = outcome.reason
         if self._folder is not None:
-            failures.leave(self._folder, job.run.key, outcome.reason)
-        self._fail(job, outcome.reason)
+            reason = failures.leave(self._folder, job.run.key, reason, outcome.trace)
+        self._fail(job, reason)
         return False
 
     def _fail(self, job: Job, reason: str) -> None:
