@@ -1,0 +1,166 @@
+"""Somebody's own code, as a user has it: what it is made of is noticed, and it changes no neighbour."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.processes
+
+CLI = "import sys; from lt_sweeps.cli import main; sys.exit(main())"
+WORDS = ["model=custom", "dataset=digits", "recipe.validation=237", "budget=smoke", "prune.levels=1", "sweep=s"]
+NET = '''
+import importlib, json, random
+from pathlib import Path
+import numpy as np
+import torch
+from helper import WIDTH
+from mine.more import act
+
+HERE = Path(__file__).parent
+SCALE = json.loads((HERE / "net.json").read_text())["scale"]
+
+
+class Net(torch.nn.Module):
+    """Draws its weights and, in training, noise from numpy and random."""
+
+    def __init__(self, shape, classes):
+        super().__init__()
+        self.a = torch.nn.Linear(64, WIDTH)
+        self.b = torch.nn.Linear(WIDTH, classes)
+        with torch.no_grad():
+            self.a.weight.copy_(torch.from_numpy(np.random.randn(WIDTH, 64) * SCALE))
+            self.b.weight.mul_(random.random())
+        self.notes = (HERE / "notes.txt").read_text()
+
+    def forward(self, x):
+        noise = random.random() * 0.01 + np.random.rand() * 0.01 if self.training else 0
+        return self.b(act(self.a(x.flatten(1) + noise)))
+'''
+FILES = {
+    "mine/__init__.py": "",
+    "mine/net.py": NET,
+    "mine/more.py": 'import importlib\n\ndef act(x):\n    return importlib.import_module("dyn" + "amic").f(x)\n',
+    "mine/plots.py": "print(1)\n",
+    "mine/net.json": '{"scale": 0.1}',
+    "mine/notes.txt": "hello\n",
+    "helper.py": "WIDTH = 32\n",
+    "dynamic.py": "def f(x):\n    return x.relu()\n",
+    "plain.py": (
+        "import torch\n\nclass Net(torch.nn.Sequential):\n    def __init__(self, shape, classes):\n"
+        "        super().__init__(torch.nn.Flatten(), torch.nn.Linear(64, 16), torch.nn.ReLU(), "
+        "torch.nn.Linear(16, classes))\n"
+    ),
+    "patching.py": (
+        "import torch\ntorch.nn.functional.relu = lambda x, inplace=False: x.clamp(min=0) * 2\n"
+        "from plain import Net as Plain\n\nclass Net(Plain): ...\n"
+    ),
+    "dirty.py": (
+        "import torch\nfrom plain import Net as Plain\n\nclass Net(Plain):\n    def forward(self, x):\n"
+        "        torch.set_default_dtype(torch.float64)\n        return super().forward(x)\n"
+    ),
+    "exits.py": "import sys\nfrom plain import Net as P\n\nclass Net(P):\n    def forward(self, x):\n        sys.exit()\n",
+}
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    for name, text in FILES.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    return tmp_path
+
+
+def run(home: Path, *words: str, module: str = "lt_sweeps.main") -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    environment.pop("LT_SWEEPS_PROCESSES", None)
+    begin = ["-m", "lt_sweeps.main"] if module == "lt_sweeps.main" else ["-c", CLI]
+    command = [sys.executable, *begin, *words]
+    return subprocess.run(command, cwd=home, env=environment, capture_output=True, text=True, timeout=300, check=False)
+
+
+def train(home: Path, target: str, *words: str) -> list[str]:
+    """The test accuracies of a sweep of one or two networks of one's own."""
+    multirun = ["-m"] if "," in target else []
+    done = run(home, *multirun, *WORDS, f"model._target_={target}", *words)
+    assert done.returncode == 0, done.stderr
+    with (home / "runs/s/results.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    return sorted(f"{row.get('model._target_', '')} {row['level']} {row['test_accuracy']}" for row in rows)
+
+
+def to_train(home: Path) -> int:
+    done = run(home, "plan", *WORDS, "model._target_=mine.net.Net", module="lt_sweeps.cli")
+    found = re.search(r"(\d+) to train", done.stdout)
+    assert found, done.stdout + done.stderr
+    return int(found[1])
+
+
+EDITS = {
+    "a module beside the package": ("helper.py", "32", "48"),
+    "a module of the package": ("mine/more.py", "return", "return 2 *"),
+    "a file read when it is imported": ("mine/net.json", "0.1", "0.2"),
+    "a file read when it is built": ("mine/notes.txt", "hello", "goodbye"),
+    "a module imported by a name that is put together": ("dynamic.py", "relu", "tanh"),
+}
+
+
+def test_what_a_result_was_made_from_is_noticed(home: Path) -> None:
+    first = train(home, "mine.net.Net")
+    records = [json.loads(path.read_bytes()) for path in (home / "runs/store/record").rglob("*.json")]
+    assert {tuple(record["files"]) for record in records} == {
+        ("code:dynamic.py", "code:mine/net.json", "code:mine/notes.txt")
+    }
+    assert to_train(home) == 0
+    for what, (name, old, new) in EDITS.items():
+        text = (home / name).read_text()
+        (home / name).write_text(text.replace(old, new))
+        assert to_train(home) == 2, what
+        (home / name).write_text(text)
+        assert to_train(home) == 0, what
+    (home / "mine/plots.py").write_text("print(2)\n")
+    (home / "mine/net.py").write_text("# why\n" + NET)
+    for name in FILES:
+        (home / name).touch()
+    assert to_train(home) == 0
+    subprocess.run(["rm", "-r", str(home / "runs")], check=True)
+    assert train(home, "mine.net.Net") == first  # whatever its weights and its noise are drawn with
+
+
+def test_a_network_that_patches_torch_changes_no_other(home: Path) -> None:
+    alone = [*train(home, "plain.Net")]
+    for order in ("plain.Net,patching.Net", "patching.Net,plain.Net"):
+        subprocess.run(["rm", "-r", str(home / "runs")], check=True)
+        rows = train(home, order, "trainer.processes=1")
+        assert [row.split()[-2:] for row in rows if row.startswith("plain")] == [row.split()[-2:] for row in alone]
+
+
+def test_in_one_process_it_is_refused(home: Path) -> None:
+    done = run(home, "-m", *WORDS, "model._target_=patching.Net,plain.Net", "trainer.processes=0")
+    assert done.returncode == 2
+    assert "patching changes torch.nn.functional.relu when it is imported" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_training_that_changes_its_process_gets_one_of_its_own(home: Path) -> None:
+    plain = train(home, "plain.Net")
+    subprocess.run(["rm", "-r", str(home / "runs")], check=True)
+    assert train(home, "dirty.Net", "trainer.processes=1") == plain
+
+
+@pytest.mark.parametrize("processes", ["0", "1"])
+def test_a_network_that_exits_is_a_failed_training(home: Path, processes: str) -> None:
+    done = run(home, *WORDS, "model._target_=exits.Net", f"trainer.processes={processes}")
+    assert done.returncode == 1
+    failed = next(line for line in done.stdout.splitlines() if line.startswith("failed: Net digits"))
+    assert f"SystemExit:  ({home / 'exits.py'}:6)" in failed
+    trace = home / failed.partition("traceback: ")[2]
+    assert trace.read_text().startswith("Traceback")
+    assert "sys.exit()" in trace.read_text()
