@@ -117,8 +117,13 @@ def _network(config: Config) -> Network:
             f"dataset={config.dataset.name} has {shape[1]}x{shape[2]}"
         )
     width = {"width": model.width} if model.width != 1 else {}  # so that the usual width is in no key
-    build = part("network", model._target_ or model.name, {**model.args, **width})
-    return Network(build, shape, config.dataset.classes, initialiser)
+    try:
+        build = part("network", model._target_ or model.name, {**model.args, **width})
+    except ValueError as error:
+        if str(error).endswith("Python's own"):
+            raise Mistake(f"{error}: name a callable that returns a torch.nn.Module") from None
+        raise
+    return Network(build, shape, config.dataset.classes, initialiser, prunable=2 if "." in build.name else 1)
 
 
 def _model_label(model: ModelConfig) -> str:

@@ -18,8 +18,10 @@ from torch.overrides import TorchFunctionMode
 from lt_sweeps.allocation import factor_of, require_ends
 from lt_sweeps.config import Config, Mistake
 from lt_sweeps.config_methods import PruneConfig
+from lt_sweeps.foreign.reach import one_line
 from lt_sweeps.masks import not_excluded, prunable, require_matches
 from lt_sweeps.networks.build import drawn
+from lt_sweeps.randomness import seeded
 from lt_sweeps.registry import load, part
 from lt_sweeps.specs import Network, Part
 
@@ -169,10 +171,22 @@ class _Undrawn(TorchFunctionMode):
 
 def skeleton(network: Network) -> nn.Module:
     """The network with its initialiser's arguments tried, without memory where its constructor allows that."""
-    with torch.random.fork_rng(devices=[]):
-        with suppress(Exception), torch.device("meta"), _Undrawn():  # not where a constructor looks at its own weights
-            return drawn(network)
+    with seeded(0):
+        # Not where a constructor looks at its own weights, or forward at values.
+        with suppress(Exception, SystemExit), torch.device("meta"), _Undrawn():
+            return _tried(drawn(network), network, torch.device("meta"))
         try:
-            return drawn(network)
-        except Exception as error:
-            raise Mistake(f"network {_called(network)}: {type(error).__name__}: {error}".splitlines()[0]) from None
+            return _tried(drawn(network), network, torch.device("cpu"))
+        except (Exception, SystemExit) as error:
+            raise Mistake(f"network {_called(network)}: {one_line(error)}") from None
+
+
+def _tried(module: nn.Module, network: Network, device: torch.device) -> nn.Module:
+    """A network of somebody's own after it has given logits of the right shape for two examples. Raises ValueError."""
+    if "." in network.build.name:
+        with torch.no_grad():
+            given = module.eval()(torch.zeros(2, *network.shape, device=device))
+        if given.shape != (2, network.classes):
+            raise ValueError(f"for 2 examples it gives {list(given.shape)}: return logits, [2, {network.classes}]")
+        module.train()
+    return module

@@ -13,13 +13,27 @@ from lt_sweeps.registry import nearest
 
 Mask = dict[str, Tensor]
 State = dict[str, Tensor]
-PRUNABLE = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
+WEIGHT = ("weight",)
+LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)  # that initialisers draw
+PRUNABLE: dict[type[nn.Module], tuple[str, ...]] = {  # kinds of layers, and patterns of their weights
+    nn.Linear: WEIGHT,
+    nn.Conv1d: WEIGHT,
+    nn.Conv2d: WEIGHT,
+    nn.Conv3d: WEIGHT,
+    nn.ConvTranspose1d: WEIGHT,
+    nn.ConvTranspose2d: WEIGHT,
+    nn.ConvTranspose3d: WEIGHT,
+    nn.RNNBase: ("weight_*",),
+    nn.RNNCellBase: ("weight_*",),
+    nn.MultiheadAttention: ("in_proj_weight", "?_proj_weight"),  # its output projection is a linear layer
+}
 
 
 def dense(network: nn.Module, exclude: tuple[str, ...] = ()) -> tuple[Mask, int]:
     """The full mask over a network's prunable tensors, and how many weights the patterns exclude.
 
-    Prunable are the weights of linear and convolution layers; never biases or normalisation.
+    Prunable are the weights of linear and convolution layers, transposed ones too, and those of recurrent layers and of
+    attention's projections; never biases or normalisation.
     Raises ValueError for a pattern that matches no weight, or where nothing is left to prune.
 
     >>> mask, excluded = dense(nn.Sequential(nn.Linear(3, 2), nn.Linear(2, 1)), ("1.weight",))
@@ -33,7 +47,7 @@ def dense(network: nn.Module, exclude: tuple[str, ...] = ()) -> tuple[Mask, int]
 
 
 def prunable(network: nn.Module) -> dict[str, Tensor]:
-    """The weights of linear and convolution layers, by name.
+    """The weights of layers that can be pruned, by name; one without elements cannot.
 
     A weight that the network holds under several names is left out: what is done to one name would not be done to
     the others.
@@ -43,10 +57,16 @@ def prunable(network: nn.Module) -> dict[str, Tensor]:
     """
     names = Counter(id(parameter) for _, parameter in network.named_parameters(remove_duplicate=False))
     return {
-        f"{name}.weight" if name else "weight": module.weight
-        for name, module in network.named_modules()
-        if isinstance(module, PRUNABLE) and names[id(module.weight)] == 1
+        f"{module_name}.{name}" if module_name else name: weight
+        for module_name, module in network.named_modules()
+        for name, weight in module.named_parameters(recurse=False)
+        if names[id(weight)] == 1 and weight.numel() and _is_weight(module, name)
     }
+
+
+def _is_weight(module: nn.Module, name: str) -> bool:
+    patterns = (pattern for kind, them in PRUNABLE.items() if isinstance(module, kind) for pattern in them)
+    return any(fnmatch(name, pattern) for pattern in patterns)
 
 
 def not_excluded(weights: Mapping[str, Tensor], exclude: Iterable[str]) -> dict[str, Tensor]:

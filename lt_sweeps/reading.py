@@ -33,7 +33,10 @@ CHOICES = {
     "logger.mode": ("auto", "online", "offline"),
     "logger.artifacts": ("none", "masks", "tickets"),
 }
+SEED = (-(2**63), 2**64 - 1)  # what torch takes
 RANGES: dict[str, tuple[float, float]] = {
+    "seed": SEED,
+    **dict.fromkeys((f"seeds.{name}" for name in ("init", "order", "augment", "score", "treat", "ties")), SEED),
     "recipe.batch_size": (1, math.inf),
     "recipe.validation": (0, math.inf),
     "recipe.batchnorm_groups": (1, math.inf),
@@ -84,6 +87,9 @@ def checked(plain: Mapping[str, Any]) -> Config:
     for pattern, factor in config.prune.factors.items():
         if not 0 <= factor * config.prune.rate < 1:
             raise Mistake(f"prune.factors[{pattern}]={factor}: times prune.rate it must lie in [0, 1)")
+    schedule = config.recipe.schedule._target_ if config.recipe.schedule else None
+    if schedule and schedule.endswith("ReduceLROnPlateau") and not config.recipe.validation:
+        raise Mistake("recipe.schedule=ReduceLROnPlateau follows the validation loss: set recipe.validation=5000")
     if len(config.recipe.mean) != len(config.recipe.std) or not all(config.recipe.std):
         raise Mistake("recipe.mean and recipe.std: give one number per channel in both, std not 0")
     return config

@@ -15,6 +15,7 @@ import importlib
 import importlib.metadata
 import importlib.util
 import re
+import sys
 import sysconfig
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -183,6 +184,8 @@ def provenance(path: str, what: str, known: tuple[str, ...] = ()) -> int | str:
     Raises ValueError, naming `what` and the nearest of `known`, where there is nothing of that name.
     """
     top, *inner = path.split(".")
+    if inner and top in sys.stdlib_module_names:
+        raise ValueError(f"there is no {what}: {path} is Python's own")
     spec = importlib.util.find_spec(top) if inner and top else None
     roots = list(spec.submodule_search_locations or ()) if spec else []
     if spec is None or (spec.origin is None and not roots):

@@ -47,6 +47,7 @@ class Network(Spec):
     shape: tuple[int, ...]
     classes: int
     initialiser: Part | None = None  # None: the layers' own
+    prunable: int = 1  # which layers are: 2 adds recurrent, transposed and attention's, which no network of ours has
 
 
 @dataclass(frozen=True, eq=False)

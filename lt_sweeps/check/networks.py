@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from lt_sweeps.check.candidate import Candidate
 from lt_sweeps.check.laws import Broken, Doubt, surroundings, told
-from lt_sweeps.masks import PRUNABLE, dense, prunable
+from lt_sweeps.masks import LAYERS, dense, prunable
 from lt_sweeps.networks.build import build, initial
 from lt_sweeps.specs import Network
 
@@ -58,7 +58,7 @@ def every_layer_can_be_pruned(candidate: Candidate) -> str:
     """A weight that several names share, or that is made of others, is not: two masks on one memory undo each other."""
     module = candidate.module()
     pruned, layers = prunable(module), dict(module.named_modules())
-    left = [f"{name}.weight" for name, layer in layers.items() if isinstance(layer, PRUNABLE)]
+    left = [f"{name}.weight" for name, layer in layers.items() if isinstance(layer, LAYERS)]
     left = [name for name in left if name not in pruned]
     if not left:
         return ""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 from lt_sweeps.config import Mistake
 from lt_sweeps.execution.plan import Job
-from lt_sweeps.foreign.reach import is_foreign
+from lt_sweeps.foreign.reach import one_line
 from lt_sweeps.store.disk import is_full, no_room
 from lt_sweeps.store.store import Missing
 
@@ -54,18 +54,8 @@ def attempt(worker: Worker, job: Job, on_step: Tell) -> Outcome:
         if is_full(error):
             return Outcome("refused", no_room(error))
         trace = "".join(traceback.format_exception(error))
-        return Outcome("failed", _line(error), memory=_is_memory(error), trace=trace)
+        return Outcome("failed", one_line(error), memory=_is_memory(error), trace=trace)
     return Outcome("done", seconds=time.monotonic() - began)
-
-
-def _line(error: BaseException) -> str:
-    """What went wrong in one line; where it did, if that is in foreign code."""
-    what = f"{type(error).__name__}: {error}".splitlines()[0]
-    frames = traceback.extract_tb(error.__traceback__)
-    where = next(
-        (f" ({frame.filename}:{frame.lineno})" for frame in reversed(frames) if is_foreign(frame.filename)), ""
-    )
-    return what + where
 
 
 def _is_memory(error: BaseException) -> bool:

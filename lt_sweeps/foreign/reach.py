@@ -11,6 +11,7 @@ import importlib.util
 import os
 import site
 import sysconfig
+import traceback
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -130,3 +131,13 @@ def _text(file: Path) -> str:
         return ast.dump(ast.parse(content)).replace(", type_params=[]", "")  # which Python 3.12 adds
     except (SyntaxError, ValueError):
         return content.hex()
+
+
+def one_line(error: BaseException) -> str:
+    """What went wrong in one line; where it did, if that is in foreign code."""
+    what = f"{type(error).__name__}: {error}".splitlines()[0]
+    frames = traceback.extract_tb(error.__traceback__)
+    where = next(
+        (f" ({frame.filename}:{frame.lineno})" for frame in reversed(frames) if is_foreign(frame.filename)), ""
+    )
+    return what + where

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Mapping
+from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from lt_sweeps.masks import State
 from lt_sweeps.randomness import seeded
@@ -36,7 +38,32 @@ def _constructed(network: Network) -> nn.Module:
     module = constructor(**{**given, **network.build.args})
     if not isinstance(module, nn.Module):
         raise ValueError(f"{network.build.name} made a {type(module).__name__}, not a torch.nn.Module")
+    if any(nn.parameter.is_lazy(value) for value in (*module.parameters(), *module.buffers())):
+        _materialise(module, network.shape)
+    if "." in network.build.name:
+        module.register_forward_hook(lambda _, args, output: logits(output))
     return module
+
+
+def _materialise(module: nn.Module, shape: tuple[int, ...]) -> None:
+    """Give lazy layers their sizes by one forward pass."""
+    training = module.training
+    with torch.no_grad():
+        module.eval()(torch.zeros(2, *shape))
+    module.train(training)
+
+
+def logits(output: Any) -> Tensor:
+    """What a network returns, if that is a tensor, or its `logits`. Raises ValueError.
+
+    >>> logits({"logits": torch.ones(2), "loss": None})
+    tensor([1., 1.])
+    """
+    found = output.get("logits") if isinstance(output, Mapping) else getattr(output, "logits", output)
+    if not isinstance(found, Tensor):
+        kind = type(output).__name__
+        raise ValueError(f"the network returns a {kind}: return the logits alone, or something that has `logits`")
+    return found
 
 
 def holding(module: nn.Module, state: State) -> nn.Module:

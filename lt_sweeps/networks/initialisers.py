@@ -12,7 +12,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from lt_sweeps.masks import PRUNABLE
+from lt_sweeps.masks import LAYERS
 from lt_sweeps.registry import register
 
 NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
@@ -23,7 +23,7 @@ def _refill(network: nn.Module, draw: Callable[[Tensor], object], batchnorm: str
     if batchnorm not in ("ones", "uniform"):
         raise ValueError(f"model.initialiser_args.batchnorm={batchnorm}: choose one of ones, uniform")
     for module in network.modules():
-        if isinstance(module, PRUNABLE):
+        if isinstance(module, LAYERS):
             draw(module.weight)
             if module.bias is not None:
                 nn.init.zeros_(module.bias)

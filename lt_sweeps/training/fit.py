@@ -148,7 +148,9 @@ def _go_on(
     """Take the steps from the recorder's progress to the last one. Raises Diverged, or Left where asked to."""
     recipe, ranks, begun, masked = run.recipe, hardware.ranks, recorder.progress, MaskedOptimizer(mask, fill)
     replay = _replay(run, recorder.examples, hardware, last - begun.step)
-    module = TicketModule(network, run, begun.step, begun.optimizer, masked, recorder.on_step, ranks, leaving, replay)
+    module = TicketModule(
+        network, run, begun.step, begun.optimizer, masked, recorder.on_step, ranks, leaving, replay, begun.history
+    )
     source = recorder.examples.batches if replay is None else replay.examples.chosen
     batches = source(begun.step, recipe.batch_size, recipe.last_batch, run.order, run.augment, run.level, ranks.share)
     trainer = _trainer(recipe.precision, hardware, [masked, leaving])

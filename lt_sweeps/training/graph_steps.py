@@ -101,6 +101,8 @@ class GraphSteps:
         optimizer = self._step.optimizer
         if not all(isinstance(group["lr"], Tensor) for group in optimizer.param_groups):
             return f"{type(optimizer).__name__} is not fused"
+        if self._rates.follows_loss:
+            return "the schedule follows the validation loss"
         if self._draws():
             return "the network draws random numbers as it trains"
         if len(chosen) <= COMPARED or not all(self._is_whole(one) for one in chosen):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from threading import Lock
 from typing import Any
@@ -45,6 +45,7 @@ class TicketModule(pl.LightningModule):
         ranks: Ranks,
         leave: Callable[[], bool],
         replay: Replay | None = None,
+        history: Sequence[Mapping[str, Any]] = (),
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
@@ -54,7 +55,7 @@ class TicketModule(pl.LightningModule):
         self.network = network
         self.run = run
         self.step = self._begun = step
-        self._optimizer_state, self._replay = optimizer_state, replay
+        self._optimizer_state, self._replay, self._history = optimizer_state, replay, history
         self._steps: Steps | None = None
         # A network's own draws (dropout) are made a function of the step. A foreign one may draw at some steps only;
         # a registered one that drew nothing in its first step needs no more seeding, which takes time.
@@ -70,7 +71,8 @@ class TicketModule(pl.LightningModule):
     def _begin(self, optimizer: Optimizer) -> Steps:
         clip = self.run.recipe.clip_norm
         self._step = Step(self.network, optimizer, self._masked, clip, self._loss, self._add_gradients)
-        rates = optim.Rates(self.run.recipe.optimizer, self.run.recipe.schedule, self._begun)
+        recipe = self.run.recipe
+        rates = optim.Rates(recipe.optimizer, recipe.schedule, self._begun, self._history)
         if self._replay is None:
             return EagerSteps(self._step, rates)
         return GraphSteps(

@@ -5,13 +5,13 @@ from __future__ import annotations
 import inspect
 import warnings
 from bisect import bisect_right
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import nn
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LambdaLR, LRScheduler
+from torch.optim.lr_scheduler import LambdaLR, LRScheduler, ReduceLROnPlateau
 
 from lt_sweeps.registry import load, register
 from lt_sweeps.specs import Part
@@ -41,18 +41,32 @@ def optimizer(described: Part, network: nn.Module) -> Optimizer:
 class Rates:
     """What a schedule makes of an optimizer's settings, step by step.
 
-    It is followed on the CPU, on an optimizer of nothing, so that a GPU is neither asked nor waited for.
+    It is followed on the CPU, on an optimizer of nothing, so that a GPU is neither asked nor waited for. A plateau
+    hears of the validation loss of each row of `history`, of those before a resumption too.
     """
 
-    def __init__(self, described: Part, scheduled: Part | None, step: int) -> None:
+    def __init__(
+        self, described: Part, scheduled: Part | None, step: int, history: Sequence[Mapping[str, Any]] = ()
+    ) -> None:
         nothing = torch.zeros((1, 1), requires_grad=True)
         self._twin: Optimizer = load("optimizer", described.name)([nothing], **described.args)
         self._schedule = schedule(scheduled, self._twin, step) if scheduled else None
+        self._history, self._heard = history, 0  # evaluations, which grow, and of how many a plateau has heard
+
+    @property
+    def follows_loss(self) -> bool:
+        """Whether settings depend on evaluations, not on the step alone."""
+        return isinstance(self._schedule, ReduceLROnPlateau)
 
     def next(self) -> dict[str, Any]:
         """The settings of the next step."""
         if self._schedule is None:
             return {}
+        if isinstance(self._schedule, ReduceLROnPlateau):
+            for row in self._history[self._heard :]:
+                self._schedule.step(row["val_loss"])
+            self._heard = len(self._history)
+            return {name: value for name, value in self._twin.param_groups[0].items() if name != "params"}
         settings = {name: value for name, value in self._twin.param_groups[0].items() if name != "params"}
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # that the optimizer of nothing has taken no step
@@ -74,6 +88,8 @@ def apply(settings: Mapping[str, Any], over: Optimizer) -> None:
 def schedule(described: Part, over: Optimizer, step: int) -> LRScheduler:
     """Any torch schedule, as it stands after `step` iterations."""
     made: LRScheduler = load("schedule", described.name)(over, **described.args)
+    if isinstance(made, ReduceLROnPlateau):
+        return made  # it hears of evaluations, not of steps
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that no optimizer step has been taken, and others that speak of order
         for _ in range(step):

@@ -66,7 +66,10 @@ FILES = {
         "import torch\nfrom plain import Net as Plain\n\nclass Net(Plain):\n    def forward(self, x):\n"
         "        torch.set_default_dtype(torch.float64)\n        return super().forward(x)\n"
     ),
-    "exits.py": "import sys\nfrom plain import Net as P\n\nclass Net(P):\n    def forward(self, x):\n        sys.exit()\n",
+    "exits.py": (
+        "import sys\nfrom plain import Net as Plain\n\nclass Net(Plain):\n    def forward(self, x):\n"
+        "        if self.training: sys.exit()\n        return super().forward(x)\n"
+    ),
 }
 
 
