@@ -11,6 +11,7 @@ USAGE = """usage: lt-sweeps plan OVERRIDES...    what a sweep would train and pr
                                       (with --calibrate it measures how fast this machine is, for some seconds)
        lt-sweeps run OVERRIDES...     the same as python -m lt_sweeps.main -m OVERRIDES...
        lt-sweeps status [FOLDER] [--watch] [--json]    how far a sweep is, while it runs and after
+       lt-sweeps report FOLDER        results and report of what is done of a sweep that is not
        lt-sweeps best FOLDER          the best density of each setting, chosen on validation examples, over seeds
        lt-sweeps compare FOLDER... NAME=VALUE...    each setting against the one with these values, paired by seed
        lt-sweeps list [GROUP [OPTION]]    what can be chosen; recipes say their source and what it leaves open; --json
@@ -22,6 +23,7 @@ USAGE = """usage: lt-sweeps plan OVERRIDES...    what a sweep would train and pr
   lt-sweeps check my.pkg.Net --shape 3 32 32 --classes 10"""
 COMMANDS = {  # verb -> where its `main` is
     "status": "status",
+    "report": "results",
     "best": "report.best",
     "compare": "report.compare",
     "list": "listing",
@@ -55,3 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     known = ", ".join(["plan", "run", *COMMANDS])
     print(f"lt-sweeps: unknown command {verb!r}; there is {known}" if verb else USAGE, file=sys.stderr)
     return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

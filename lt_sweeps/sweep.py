@@ -8,9 +8,9 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from lt_sweeps import datafiles, origins
+from lt_sweeps import datafiles, origins, results
 from lt_sweeps.alike import mention_equal, refuse_mixed, refuse_replicas
-from lt_sweeps.cells import Cell, budgets, described, distinct, kept_as, level_names, title
+from lt_sweeps.cells import Cell, budgets, described, distinct, kept_as, level_names
 from lt_sweeps.config import Mistake
 from lt_sweeps.engines.engine import Engine
 from lt_sweeps.execution import agent, failures
@@ -52,6 +52,7 @@ def run(
     output = Path(first.paths.output_dir).expanduser()
     folder = output / _name(cells)
     store = Store(output / "store", {"data": Path(first.paths.data_dir).expanduser()})
+    earlier = [] if only_plan else results.earlier(folder, cells)
     plan = planning.make(experiments, store)
     if plan.jobs and (calibrate or not only_plan):
         for c in cells:
@@ -72,15 +73,23 @@ def run(
         print(*forecast.lines(cells, plan, store, calibrate=calibrate), sep="\n")
         print(*tables, sep="\n\n")
         return
-    _begin(cells, folder, command)
+    if earlier:
+        print(f"{folder}: {len(earlier)} cells of before stay in it")
+    _begin(cells, earlier, folder, command)
     failed: dict[Node, str] = {}
     with _journal(cells, folder, plan, store) as journal:
         if plan.jobs:
-            failed = _execute(cells, store, journal, folder, engine)
+            try:
+                failed = _execute(cells, store, journal, folder, engine)
+            except (KeyboardInterrupt, SystemExit):
+                results.write_done([*earlier, *cells], folder, command, store)
+                raise
             plan = planning.make(experiments, store)
-        rows = _write(cells, folder, command, store, plan, failed)
+        rows = table.rows(experiments, plan.records, plan.blocked, failed)
+        shown = [*earlier, *cells]
+        whole = planning.make([c.experiment for c in shown], store) if earlier else plan
+        _say_outcome(results.write_all(shown, folder, command, store, whole, failed), folder, failed)
         journal.close(rows, plan, failed, folder / "report.html")
-    _say_outcome(rows, folder, failed)
     _refuse_empty(cells, rows)
     if failed:
         kinds = Counter("measures" if isinstance(node, Measure) else "trainings" for node in failed)
@@ -104,15 +113,15 @@ def _journal(cells: Sequence[Cell], folder: Path, plan: Plan, store: Store) -> J
     return Journal(choose.make(cells[0].config.logger, folder, store), told, plan, store, print)
 
 
-def _begin(cells: Sequence[Cell], folder: Path, command: str) -> None:
+def _begin(cells: Sequence[Cell], earlier: Sequence[Cell], folder: Path, command: str) -> None:
     """Write down what is to be done, so that others can see it, and help."""
     folder.mkdir(parents=True, exist_ok=True)
-    for c in cells:
+    for c in (*earlier, *cells):
         for card in origins.folders(c.config).values():
             card.copy(folder / kept_as(card))
     config = cells[0].config
     agent.launch(folder, command, Path(config.paths.data_dir).expanduser(), config.trainer)
-    write(folder / "cells.json", json.dumps([described(c) for c in cells], indent=1).encode())
+    write(folder / "cells.json", json.dumps([described(c) for c in (*earlier, *cells)], indent=1).encode())
     failures.clear(folder)
 
 
@@ -162,37 +171,6 @@ def _require_devices(cells: Sequence[Cell]) -> None:
         if first != c.config.trainer.devices:
             print(f"note: trainer.devices makes no other trainings: what several cells ask for is done on {first}")
             break
-
-
-def _write(
-    cells: Sequence[Cell], folder: Path, command: str, store: Store, plan: Plan, failed: Mapping[Node, str]
-) -> list[table.Row]:
-    from lt_sweeps.report.markdown import summary
-    from lt_sweeps.report.page import render
-
-    experiments = [c.experiment for c in cells]
-    rows = table.rows(experiments, plan.records, plan.blocked, failed)
-    timed = {run: store.load_timing(run.key) for run in plan.records}
-    seconds = {run: timing["seconds"] for run, timing in timed.items() if "seconds" in timing}
-    told = budgets(cells)
-    layers = table.layers(experiments, plan.records)
-    page = render(rows, layers, title=title(experiments), sweep=folder.name, budgets=told, command=command)
-    write(folder / "results.csv", table.as_csv(rows).encode())
-    write(folder / "layers.csv", table.as_csv(layers).encode())
-    if plan.measures:
-        write(folder / "measures.csv", table.as_csv(table.measured(experiments, plan.records)).encode())
-    else:
-        (folder / "measures.csv").unlink(missing_ok=True)  # of a command that asked for some
-    write(folder / "timings.csv", table.timings(experiments, seconds).encode())
-    write(folder / "report.html", page.encode())
-    write(folder / "summary.md", summary(rows, told, command, _machines(plan)).encode())
-    return rows
-
-
-def _machines(plan: Plan) -> list[str]:
-    """The fingerprints of all results."""
-    prints = [record["fingerprint"] for record in plan.records.values()]
-    return sorted({", ".join(f"{name} {value}" for name, value in sorted(one.items())) for one in prints})
 
 
 def _say_outcome(rows: list[table.Row], folder: Path, failed: Mapping[Node, str]) -> None:

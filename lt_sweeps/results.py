@@ -1,0 +1,102 @@
+"""What a sweep's folder shows: results.csv, report.html and the rest, made from what is stored."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from lt_sweeps import archive
+from lt_sweeps.cells import Cell, budgets, cell, described, title
+from lt_sweeps.config import Mistake
+from lt_sweeps.execution import plan as planning
+from lt_sweeps.execution.plan import Plan
+from lt_sweeps.keys import Node
+from lt_sweeps.report import table
+from lt_sweeps.store.store import Store, write
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Write results and report of what is done of a sweep that was interrupted, or is under way."""
+    parser = argparse.ArgumentParser("lt-sweeps report", description=main.__doc__)
+    parser.add_argument("folder", type=Path, help="of a sweep")
+    folder: Path = parser.parse_args(arguments).folder
+    past = archive.cells(folder)
+    cells = [as_planned(folder, one) for one in past]
+    store = Store(folder.absolute().parent / "store")
+    rows = write_all(cells, folder, f"lt-sweeps report {folder}", store, _plan(cells, store), {})
+    done = sum(row["status"] == "done" for row in rows)
+    print(f"{done} of {len(rows)} levels are done")
+    print(f"results: {folder / archive.RESULTS}")
+    print(f"report:  {folder / 'report.html'}")
+    return 0
+
+
+def as_planned(folder: Path, past: archive.Past) -> Cell:
+    """A cell of before. Raises Mistake where it was planned by other code than is here."""
+    with suppress(Mistake):
+        found = cell(past.config, past.swept)
+        if tuple(run.key for run in found.experiment.levels) == past.keys:
+            return found
+    what = "shows cells that were planned by other code than is here now"
+    raise Mistake(f"sweep={folder.name}: {what}: choose another name, or remove {folder}")
+
+
+def earlier(folder: Path, cells: Sequence[Cell]) -> list[Cell]:
+    """The cells that a folder of this name shows already, but those that are asked for again. Raises Mistake."""
+    if not (folder / archive.CELLS).exists():
+        return []
+    keys, configs = {tuple(run.key for run in c.experiment.levels) for c in cells}, [described(c) for c in cells]
+    plain = json.loads(json.dumps([c["config"] for c in configs]))
+    found = []
+    for past in archive.cells(folder):
+        if past.keys in keys or past.told in plain:  # the same cell, whatever its code is now
+            continue
+        found.append(as_planned(folder, past))
+    return found
+
+
+def write_all(
+    cells: Sequence[Cell], folder: Path, command: str, store: Store, plan: Plan, failed: Mapping[Node, str]
+) -> list[table.Row]:
+    """Write all that a sweep's folder shows; returns the rows of results.csv."""
+    from lt_sweeps.report.markdown import summary
+    from lt_sweeps.report.page import render
+
+    experiments = [c.experiment for c in cells]
+    rows = table.rows(experiments, plan.records, plan.blocked, failed)
+    timed = {run: store.load_timing(run.key) for run in plan.records}
+    seconds = {run: timing["seconds"] for run, timing in timed.items() if "seconds" in timing}
+    told = budgets(cells)
+    layers = table.layers(experiments, plan.records)
+    page = render(rows, layers, title=title(experiments), sweep=folder.name, budgets=told, command=command)
+    write(folder / "results.csv", table.as_csv(rows).encode())
+    write(folder / "layers.csv", table.as_csv(layers).encode())
+    if plan.measures:
+        write(folder / "measures.csv", table.as_csv(table.measured(experiments, plan.records)).encode())
+    else:
+        (folder / "measures.csv").unlink(missing_ok=True)  # of a command that asked for some
+    write(folder / "timings.csv", table.timings(experiments, seconds).encode())
+    write(folder / "report.html", page.encode())
+    write(folder / "summary.md", summary(rows, told, command, _machines(plan)).encode())
+    return rows
+
+
+def _machines(plan: Plan) -> list[str]:
+    """The fingerprints of all results."""
+    prints = [record["fingerprint"] for record in plan.records.values()]
+    return sorted({", ".join(f"{name} {value}" for name, value in sorted(one.items())) for one in prints})
+
+
+def write_done(cells: Sequence[Cell], folder: Path, command: str, store: Store) -> None:
+    """Write what is done of a sweep that is interrupted, if anything is."""
+    plan = _plan(cells, store)
+    if plan.records:
+        with suppress(Exception):  # it is on its way out
+            write_all(cells, folder, command, store, plan, {})
+
+
+def _plan(cells: Sequence[Cell], store: Store) -> Plan:
+    return planning.make([c.experiment for c in cells], store)
