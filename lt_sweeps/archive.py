@@ -13,6 +13,7 @@ from typing import Any
 
 from lt_sweeps.config import Config, Mistake
 from lt_sweeps.reading import restored
+from lt_sweeps.store.disk import read
 
 CELLS = "cells.json"
 RESULTS = "results.csv"
@@ -41,11 +42,11 @@ class Past:
 def cells(folder: Path) -> list[Past]:
     """The cells of a sweep's folder. Raises Mistake."""
     try:
-        told = json.loads((folder / CELLS).read_text())
+        told = json.loads(read(folder / CELLS))
         return [Past(folder, cell["swept"], tuple(cell["levels"]), cell["config"]) for cell in told]
     except FileNotFoundError:
         raise Mistake(f"{folder}: is not the folder of a sweep, there is no {CELLS} in it") from None
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise Mistake(f"{folder / CELLS}: cannot be read ({type(error).__name__})") from None
 
 

@@ -9,6 +9,7 @@ import shlex
 import signal
 import sys
 import threading
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from importlib.util import find_spec
 from typing import Any, NoReturn
@@ -19,6 +20,7 @@ from lt_sweeps.config import CONF, Config, Mistake
 from lt_sweeps.output import Unbreakable
 from lt_sweeps.reading import read
 from lt_sweeps.store.disk import is_full, no_room
+from lt_sweeps.store.store import Damaged
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -30,7 +32,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def answered(run: Callable[[], int]) -> int:
     """Whatever a command comes to, as an exit code and, where it is a mistake, one line."""
     try:
-        with contextlib.redirect_stdout(Unbreakable(sys.stdout)), _leaving_in_order():  # type: ignore[type-var]
+        with (
+            contextlib.redirect_stdout(Unbreakable(sys.stdout)),  # type: ignore[type-var]
+            _leaving_in_order(),
+            _damage_in_one_line(),
+        ):
             code = run()
             sys.stdout.flush()
         return code
@@ -73,6 +79,23 @@ def _leaving_in_order() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def _damage_in_one_line() -> Iterator[None]:
+    """Formats a warning about the store as one note, without the line of source that Python adds."""
+    before = warnings.formatwarning
+
+    def formatted(
+        message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
+    ) -> str:
+        return f"note: {message}\n" if category is Damaged else before(message, category, filename, lineno, line)
+
+    warnings.formatwarning = formatted
+    try:
+        yield
+    finally:
+        warnings.formatwarning = before
 
 
 def _refuse(line: str) -> int:

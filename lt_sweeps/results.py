@@ -38,24 +38,33 @@ def as_planned(folder: Path, past: archive.Past) -> Cell:
     """A cell of before. Raises Mistake where it was planned by other code than is here."""
     with suppress(Mistake):
         found = cell(past.config, past.swept)
-        if tuple(run.key for run in found.experiment.levels) == past.keys:
+        if _keys(found) == past.keys:
             return found
     what = "shows cells that were planned by other code than is here now"
     raise Mistake(f"sweep={folder.name}: {what}: choose another name, or remove {folder}")
 
 
-def earlier(folder: Path, cells: Sequence[Cell]) -> list[Cell]:
-    """The cells that a folder of this name shows already, but those that are asked for again. Raises Mistake."""
+def joined(folder: Path, cells: Sequence[Cell]) -> list[Cell]:
+    """These cells, and those that a folder of this name shows already: a sweep grows. Raises Mistake.
+
+    A cell with more levels takes the place of the same one with fewer, and one whose code has changed of what it was.
+    """
     if not (folder / archive.CELLS).exists():
-        return []
-    keys, configs = {tuple(run.key for run in c.experiment.levels) for c in cells}, [described(c) for c in cells]
-    plain = json.loads(json.dumps([c["config"] for c in configs]))
-    found = []
-    for past in archive.cells(folder):
-        if past.keys in keys or past.told in plain:  # the same cell, whatever its code is now
-            continue
-        found.append(as_planned(folder, past))
-    return found
+        return list(cells)
+    now = [_keys(c) for c in cells]
+    configs = json.loads(json.dumps([described(c)["config"] for c in cells]))
+    past = [one for one in archive.cells(folder) if one.told not in configs]
+    earlier = [as_planned(folder, one) for one in past if not any(_begins(one.keys, keys) for keys in now)]
+    longer = [_keys(c) for c in earlier]
+    return [*earlier, *(c for c in cells if not any(_begins(_keys(c), keys) for keys in longer))]
+
+
+def _keys(c: Cell) -> tuple[str, ...]:
+    return tuple(run.key for run in c.experiment.levels)
+
+
+def _begins(keys: tuple[str, ...], longer: tuple[str, ...]) -> bool:
+    return longer[: len(keys)] == keys
 
 
 def write_all(

@@ -11,7 +11,7 @@ from pathlib import Path
 from lt_sweeps import datafiles, origins, results
 from lt_sweeps.alike import mention_equal, refuse_mixed, refuse_replicas
 from lt_sweeps.cells import Cell, budgets, described, distinct, kept_as, level_names
-from lt_sweeps.config import Mistake
+from lt_sweeps.config import Config, Mistake
 from lt_sweeps.engines.engine import Engine
 from lt_sweeps.execution import agent, failures
 from lt_sweeps.execution import plan as planning
@@ -52,7 +52,7 @@ def run(
     output = Path(first.paths.output_dir).expanduser()
     folder = output / _name(cells)
     store = Store(output / "store", {"data": Path(first.paths.data_dir).expanduser()})
-    earlier = [] if only_plan else results.earlier(folder, cells)
+    shown = cells if only_plan else results.joined(folder, cells)
     plan = planning.make(experiments, store)
     if plan.jobs and (calibrate or not only_plan):
         for c in cells:
@@ -73,21 +73,20 @@ def run(
         print(*forecast.lines(cells, plan, store, calibrate=calibrate), sep="\n")
         print(*tables, sep="\n\n")
         return
-    if earlier:
-        print(f"{folder}: {len(earlier)} cells of before stay in it")
-    _begin(cells, earlier, folder, command)
+    if earlier := len([c for c in shown if c not in cells]):
+        print(f"{folder}: {earlier} cell{'s' if earlier > 1 else ''} of before stay{'s' if earlier == 1 else ''} in it")
+    _begin(shown, folder, command, first)
     failed: dict[Node, str] = {}
     with _journal(cells, folder, plan, store) as journal:
         if plan.jobs:
             try:
                 failed = _execute(cells, store, journal, folder, engine)
             except (KeyboardInterrupt, SystemExit):
-                results.write_done([*earlier, *cells], folder, command, store)
+                results.write_done(shown, folder, command, store)
                 raise
             plan = planning.make(experiments, store)
         rows = table.rows(experiments, plan.records, plan.blocked, failed)
-        shown = [*earlier, *cells]
-        whole = planning.make([c.experiment for c in shown], store) if earlier else plan
+        whole = planning.make([c.experiment for c in shown], store) if shown != cells else plan
         _say_outcome(results.write_all(shown, folder, command, store, whole, failed), folder, failed)
         journal.close(rows, plan, failed, folder / "report.html")
     _refuse_empty(cells, rows)
@@ -113,15 +112,14 @@ def _journal(cells: Sequence[Cell], folder: Path, plan: Plan, store: Store) -> J
     return Journal(choose.make(cells[0].config.logger, folder, store), told, plan, store, print)
 
 
-def _begin(cells: Sequence[Cell], earlier: Sequence[Cell], folder: Path, command: str) -> None:
+def _begin(shown: Sequence[Cell], folder: Path, command: str, config: Config) -> None:
     """Write down what is to be done, so that others can see it, and help."""
     folder.mkdir(parents=True, exist_ok=True)
-    for c in (*earlier, *cells):
+    for c in shown:
         for card in origins.folders(c.config).values():
             card.copy(folder / kept_as(card))
-    config = cells[0].config
     agent.launch(folder, command, Path(config.paths.data_dir).expanduser(), config.trainer)
-    write(folder / "cells.json", json.dumps([described(c) for c in (*earlier, *cells)], indent=1).encode())
+    write(folder / "cells.json", json.dumps([described(c) for c in shown], indent=1).encode())
     failures.clear(folder)
 
 

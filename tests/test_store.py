@@ -36,7 +36,7 @@ BLOBS = {key: {"end": key.encode() * 200, "mask": b"shared by all levels"} for k
 def keep(store, key):
     if key not in store:
         store.save_work(key, b"half way")
-        store.commit(key, {"node": "Train"}, KEYS[: KEYS.index(key)][-1:], {"kept": 1}, BLOBS[key], {"threads": 1})
+        store.commit(key, {"node": "Item"}, KEYS[: KEYS.index(key)][-1:], {"kept": 1}, BLOBS[key], {"threads": 1})
         store.save_timing(key, {"seconds": 1.0})
     store.drop_work(key)
 
@@ -77,7 +77,7 @@ def script(code: str, *arguments: object, timeout: float = 120) -> Any:
 def commit(store: Store, name: str, *sources: str, **blobs: bytes) -> Record:
     """A small record."""
     result = {"status": "done", "kept": 3, "history": [{"step": 1, "loss": 0.25}]}
-    node = {"node": "Train", "version": 1, "of": name}
+    node = {"node": "Item", "version": 1, "of": name}
     return store.commit(KEYS[name], node, [KEYS[s] for s in sources], result, blobs, {"threads": 1})
 
 
@@ -102,7 +102,7 @@ def test_what_is_committed_is_what_is_read(tmp_path: Path) -> None:
 def test_what_json_cannot_say_is_returned_as_it_will_be_read(tmp_path: Path) -> None:
     store = Store(tmp_path)
     result = {"shape": (1, 28, 28), "at_step": {2: 0.5, 10: 0.75}}
-    record = store.commit(KEYS["a"], {"node": "Train"}, [], result, {}, {})
+    record = store.commit(KEYS["a"], {"node": "Item"}, [], result, {}, {})
     assert store.get(KEYS["a"]) == record
     assert record["result"] == {"shape": [1, 28, 28], "at_step": {"2": 0.5, "10": 0.75}}
 
@@ -112,7 +112,7 @@ def test_equal_work_is_equal_bytes_whatever_the_order_it_is_told_in(tmp_path: Pa
         result = dict([("kept", 3), ("status", "done")][::turn])
         blobs = dict([("end", b"weights"), ("mask", b"bits")][::turn])
         sources = [KEYS["b"], KEYS["c"]][::turn]
-        Store(tmp_path / place).commit(KEYS["a"], {"node": "Train"}, sources, result, blobs, {"threads": 1})
+        Store(tmp_path / place).commit(KEYS["a"], {"node": "Item"}, sources, result, blobs, {"threads": 1})
     assert files(tmp_path / "one") == files(tmp_path / "other") != {}
 
 
@@ -193,9 +193,9 @@ def test_staleness_of_a_long_chain_is_found_at_once(tmp_path: Path) -> None:
     store = Store(tmp_path)
     keys = [hashlib.sha256(str(number).encode()).hexdigest() for number in range(40)]
     for number, key in enumerate(keys):
-        store.commit(key, {"node": "Prune"}, keys[max(0, number - 2) : number], {}, {"mask": bytes([number])}, {})
+        store.commit(key, {"node": "Item"}, keys[max(0, number - 2) : number], {}, {"mask": bytes([number])}, {})
     assert keys[-1] in store
-    store.commit(keys[0], {"node": "Prune"}, [], {}, {"mask": b"another"}, {})
+    store.commit(keys[0], {"node": "Item"}, [], {}, {"mask": b"another"}, {})
     assert keys[-1] not in store
 
 
@@ -219,7 +219,7 @@ def test_a_commit_writes_blobs_first_and_the_record_last(tmp_path: Path) -> None
         """
         root, log = Path(sys.argv[1]), []
         watch(root, lambda event, args: log.append([event, *map(str, args[:2])]))
-        Store(root).commit(KEYS[0], {"node": "Train"}, [], {}, BLOBS[KEYS[0]], {})
+        Store(root).commit(KEYS[0], {"node": "Item"}, [], {}, BLOBS[KEYS[0]], {})
         print(json.dumps(log))
         """,
         tmp_path,
@@ -360,7 +360,7 @@ def test_eight_processes_that_keep_the_same_work_agree(tmp_path: Path) -> None:
                     for turn in range(10):
                         store = Store(home / str(turn))
                         for key in KEYS:
-                            store.commit(key, {"node": "Train"}, [], {"kept": 1}, BLOBS[key], {})
+                            store.commit(key, {"node": "Item"}, [], {"kept": 1}, BLOBS[key], {})
                             record = store.get(key)
                             assert {n: store.content(b) for n, b in record["blobs"].items()} == BLOBS[key]
                             store.save_work(key, b"half way")

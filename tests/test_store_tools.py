@@ -105,7 +105,7 @@ def test_a_blob_that_is_gone_and_what_is_stale_are_found(store: Path, capsys: py
     (store / "blob" / prune["blobs"]["mask"][:2] / prune["blobs"]["mask"]).unlink()
     told = asked(capsys, "verify", store, code=1)
     assert f"record {prune['key'][:12]}: Prune: its mask is gone" in told
-    there.commit(dense["key"], dense["node"], [], dense["result"], {"end": b"another"}, {})
+    there.commit(dense["key"], dense["node"], [], dense["result"], {"end": b"another", "mask": b"another"}, {})
     plain = json.loads(asked(capsys, "verify", store, "--json", code=1))
     stale = {finding["name"] for finding in plain["findings"] if "another content" in finding["reason"]}
     assert below <= stale, "whatever was made from it, in any generation"
@@ -121,7 +121,7 @@ def test_a_source_that_is_gone_is_no_damage(store: Path, capsys: pytest.CaptureF
 def test_a_record_that_describes_something_else_is_found(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
     record = Store(store).get(key_of(store, "Train", 1))
     node = {**record["node"], "level": 7}
-    Store(store).commit(record["key"], node, [], record["result"], {}, record["fingerprint"])
+    Store(store).commit(record["key"], node, [], record["result"], {"end": b"", "mask": b""}, record["fingerprint"])
     assert "what it describes has another key" in asked(capsys, "verify", store, code=1)
 
 

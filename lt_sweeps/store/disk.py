@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 from pathlib import Path
 from typing import TypeGuard
 from uuid import uuid4
@@ -20,6 +21,24 @@ def no_room(error: OSError) -> str:
     """What to tell a user of it."""
     where = f"{error.filename}: " if error.filename else ""
     return f"{where}{error.strerror}; make room, and the same command continues where this one was"
+
+
+def read(path: Path, limit: int | None = None) -> bytes:
+    """Read a regular file of at most `limit` bytes. Raises FileNotFoundError, and ValueError for anything else there.
+
+    A fifo or a device would block, or never end: it is opened without waiting, and not read.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise ValueError("it is not a regular file")
+        if limit is not None and status.st_size > limit:
+            raise ValueError(f"it has {status.st_size:,} bytes, more than {limit:,}")
+        with os.fdopen(descriptor, "rb", closefd=False) as file:
+            return file.read()
+    finally:
+        os.close(descriptor)
 
 
 def write(path: Path, content: bytes, mode: int = 0o644) -> None:

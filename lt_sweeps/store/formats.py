@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
 from collections.abc import Mapping
 from typing import Any
 
+from lt_sweeps.store import schema
+
 Record = dict[str, Any]
+MOST_RECORD = 64 << 20  # bytes; the history of a million evaluations is larger than any there was
 
 
 def signed(told: Mapping[str, Any]) -> dict[str, Any]:
@@ -36,10 +40,11 @@ def foretold(blobs: Mapping[str, bytes]) -> str:
 
 
 def read_record(content: bytes, key: str) -> Record:
-    """The record in a file. Raises ValueError unless it is whole, and this key's."""
+    """The record in a file. Raises ValueError unless it is whole, this key's, and says what it may."""
     record: Record = _read_signed(content)
     if record.get("key") != key:
         raise ValueError("it is of another key")
+    schema.require(record)
     return record
 
 
@@ -51,7 +56,11 @@ def read_timing(content: bytes) -> dict[str, float]:
     """
     if re.fullmatch(rb'{"seconds": [-+.e\d]+}', content):
         return dict(json.loads(content))
-    return _read_signed(content)
+    timing = _read_signed(content)
+    for name, value in timing.items():
+        if type(value) not in (int, float) or not math.isfinite(value) or value < 0:
+            raise ValueError(f"its {name} is {repr(value)[:40]}")
+    return timing
 
 
 def read_work(content: bytes) -> bytes:
@@ -68,7 +77,10 @@ def write_work(content: bytes) -> bytes:
 
 
 def _read_signed(content: bytes) -> dict[str, Any]:
-    told = json.loads(content)
-    if not isinstance(told, dict) or told.pop("checksum", None) != checksum(told):
-        raise ValueError("checksum differs")
+    try:
+        told = json.loads(content)
+        if not isinstance(told, dict) or told.pop("checksum", None) != checksum(told):
+            raise ValueError("checksum differs")
+    except RecursionError:
+        raise ValueError("it is nested too deep") from None
     return told

@@ -19,6 +19,8 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+from lt_sweeps.store.disk import read
+
 BEAT = 5.0  # seconds between two signs of life
 PATIENCE = 60.0  # seconds without one after which a holder counts as gone
 SIZE = 512  # bytes of a lease, always: whoever reads while it is written sees one or the other
@@ -168,8 +170,8 @@ def _write(descriptor: int, holder: Holder) -> None:
 
 def _read(path: Path) -> Holder | None:
     try:
-        return Holder(**json.loads(path.read_bytes()), seen=path.stat().st_mtime)
-    except (OSError, ValueError, TypeError):  # it is being made, or is gone
+        return Holder(**json.loads(read(path, SIZE)), seen=path.stat().st_mtime)
+    except (OSError, ValueError, TypeError, RecursionError):  # it is being made, or is gone
         return None
 
 

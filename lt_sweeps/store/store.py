@@ -24,9 +24,14 @@ from typing import Any
 from uuid import uuid4
 
 from lt_sweeps.foreign.files import digest, located
+from lt_sweeps.store.disk import read
 from lt_sweeps.store.disk import write as write
+from lt_sweeps.store.formats import MOST_RECORD, identity, read_record, read_timing, read_work, signed, write_work
 from lt_sweeps.store.formats import Record as Record
-from lt_sweeps.store.formats import identity, read_record, read_timing, read_work, signed, write_work
+
+
+class Damaged(UserWarning):
+    """A file of the store was set aside."""
 
 
 class Missing(KeyError):
@@ -93,7 +98,7 @@ class Store:
             when, known = self._verified.get(key, (None, {}))
             if when == (found.st_mtime_ns, found.st_size, found.st_ino):
                 return known
-            record = read_record(path.read_bytes(), key)
+            record = read_record(read(path, MOST_RECORD), key)
         except FileNotFoundError:
             raise Missing(key) from None
         except ValueError as error:
@@ -156,7 +161,7 @@ class Store:
         name = hashlib.sha256(content).hexdigest()
         path = self._path("blob", name)
         try:
-            if path.exists() and path.read_bytes() == content:  # else damaged since
+            if path.is_file() and path.read_bytes() == content:  # else damaged since
                 with suppress(PermissionError):  # another user's
                     os.utime(path)
                 return name
@@ -169,8 +174,11 @@ class Store:
         """Content by name, verified. Raises Missing."""
         path = self._path("blob", name)
         try:
-            content = path.read_bytes()
+            content = read(path)
         except FileNotFoundError:
+            raise Missing(name) from None
+        except ValueError as error:
+            self._set_aside(path, str(error))
             raise Missing(name) from None
         if hashlib.sha256(content).hexdigest() != name:
             self._set_aside(path, "content differs from its name")
@@ -192,7 +200,7 @@ class Store:
         """The last saved progress, if it is whole."""
         path = self.root / "work" / key
         try:
-            return read_work(path.read_bytes())
+            return read_work(read(path))
         except FileNotFoundError:
             return None
         except ValueError as error:
@@ -210,7 +218,7 @@ class Store:
     def load_timing(self, key: str) -> dict[str, float]:
         """How long a node took, as far as it is known."""
         try:
-            return read_timing(self._path("timing", key).read_bytes())
+            return read_timing(read(self._path("timing", key), MOST_RECORD))
         except (FileNotFoundError, ValueError):
             return {}
 
@@ -228,4 +236,4 @@ class Store:
         except FileNotFoundError:
             return
         what = f"{path.name[:12]}... in the store is damaged ({reason})"
-        warnings.warn(f"{what}: set aside, to be computed again", stacklevel=2)
+        warnings.warn(f"{what}: set aside, to be computed again", Damaged, stacklevel=2)

@@ -10,7 +10,8 @@ from typing import Any
 
 from lt_sweeps.config import Mistake
 from lt_sweeps.keys import digest
-from lt_sweeps.store.formats import Record, identity, read_record, read_work
+from lt_sweeps.store.disk import read
+from lt_sweeps.store.formats import MOST_RECORD, Record, identity, read_record, read_work
 from lt_sweeps.ticket_files.header import header
 
 SHARDED = ("record", "blob", "timing")  # kinds that lie in folders of two hex digits
@@ -74,6 +75,12 @@ def files(root: Path, kind: str) -> list[File]:
     return list(_files(path for path in sorted(found) if not path.name.startswith(".")))
 
 
+def irregular(root: Path, kind: str) -> list[Path]:
+    """Fifos, devices, sockets and folders in the place of files of a kind."""
+    found = (root / kind).glob("??/*" if kind in SHARDED else "*")
+    return [path for path in sorted(found) if not path.name.startswith(".") and path.exists() and not path.is_file()]
+
+
 def partial(root: Path) -> list[File]:
     """What writers have begun and not yet, or never, named."""
     places = [place for kind in KINDS for place in (f"{kind}/.*", f"{kind}/??/.*")]
@@ -95,12 +102,12 @@ def survey(root: Path, records: list[File]) -> Survey:
     found = Survey()
     for file in records:
         try:
-            record = read_record(file.path.read_bytes(), file.name)
+            record = read_record(read(file.path, MOST_RECORD), file.name)
             if digest(record["node"]) != file.name:
                 raise ValueError("what it describes has another key")
         except FileNotFoundError:
             continue
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, TypeError) as error:
             found.damaged[file.name] = str(error)
             continue
         found.records[file.name] = record
@@ -132,7 +139,7 @@ def _spread(found: Survey) -> None:
 
 def checkpoint(file: File) -> Checkpoint:
     """What a file of work in progress says of itself. Raises ValueError unless it is whole."""
-    _, note = header(read_work(file.path.read_bytes()))
+    _, note = header(read_work(read(file.path)))
     try:
         told = json.loads(note)
         return Checkpoint(told["step"], told["fingerprint"], told["snapshots"])

@@ -9,8 +9,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from lt_sweeps.store.formats import read_timing
-from lt_sweeps.store_tools.survey import SHARDED, File, Survey, checkpoint, files, partial, size, survey
+from lt_sweeps.store.disk import read as read_file
+from lt_sweeps.store.formats import MOST_RECORD, read_timing
+from lt_sweeps.store_tools.survey import SHARDED, File, Survey, checkpoint, files, irregular, partial, size, survey
 
 AGAIN = "a sweep that needs it computes it again"
 Progress = Callable[[int, int], None]  # bytes read so far, and bytes in all
@@ -73,6 +74,9 @@ def verify(root: Path, progress: Progress = lambda done, total: None) -> Verifie
         found.bytes += file.size
         progress(found.bytes, total)
 
+    for kind in there:
+        for path in irregular(root, kind):
+            found.findings.append(Finding(kind, path.name.removesuffix(".json"), "it is not a regular file", AGAIN))
     known = survey(root, there["record"])
     for file in there["record"]:
         read(file)
@@ -85,7 +89,7 @@ def verify(root: Path, progress: Progress = lambda done, total: None) -> Verifie
         _blob(file, naming.get(file.name, []), found)
         read(file)
     for file in there["timing"]:
-        _whole(file, lambda whole: read_timing(whole.path.read_bytes()), "timing", "only a duration is lost", found)
+        _whole(file, _timing, "timing", "only a duration is lost", found)
         read(file)
     for file in there["work"]:
         _whole(file, checkpoint, "checkpoint", "its training begins from its start", found)
@@ -126,6 +130,10 @@ def _whole(file: File, check: Callable[[File], object], kind: str, rerun: str, f
         return
     except ValueError as error:
         found.findings.append(Finding(kind, file.name, str(error), rerun))
+
+
+def _timing(file: File) -> dict[str, float]:
+    return read_timing(read_file(file.path, MOST_RECORD))
 
 
 def _notes(root: Path, known: Survey, found: Verified) -> None:

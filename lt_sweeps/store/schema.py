@@ -1,0 +1,165 @@
+"""What a record may say: the types and bounds of its fields, so that nobody downstream meets anything else.
+
+A checksum shows that a file is as it was written, not that what was written makes sense. The names of the results are
+all that the store knows of them.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+HASH = re.compile(r"[0-9a-f]{64}")
+STATUSES = ("done", "diverged", "collapsed")
+MOST = 1 << 53  # steps and weights: beyond it a count is no exact float
+DEEPEST = 32  # levels of nesting; a description of a node has about six
+
+Check = Callable[[Any], bool]
+
+
+def _is_count(value: Any) -> bool:
+    return type(value) is int and 0 <= value <= MOST
+
+
+def _is_number(value: Any) -> bool:
+    return type(value) in (int, float)
+
+
+def _is_percent(value: Any) -> bool:
+    return _is_number(value) and 0 <= value <= 100
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _is_layers(value: Any) -> bool:
+    return isinstance(value, list) and all(
+        isinstance(row, list)
+        and len(row) == 3
+        and _is_text(row[0])
+        and _is_count(row[1])
+        and _is_count(row[2])
+        and row[1] <= row[2]
+        for row in value
+    )
+
+
+def _is_names(value: Any) -> bool:
+    return isinstance(value, list) and all(map(_is_text, value))
+
+
+def _is_finite(value: Any) -> bool:
+    return _is_number(value) and math.isfinite(value)
+
+
+def _is_evaluation(value: Any) -> bool:
+    """A row of evaluation: losses may be infinite, since a network may well get there; accuracies are percent."""
+    return isinstance(value, dict) and all(EVALUATION.get(name, lambda _: True)(one) for name, one in value.items())
+
+
+def _is_history(value: Any) -> bool:
+    return isinstance(value, list) and all(_is_evaluation(row) and "step" in row for row in value)
+
+
+EVALUATION: dict[str, Check] = {
+    "step": _is_count,
+    "digest": _is_text,
+    "train_loss": _is_number,
+    "val_loss": _is_number,
+    "test_loss": _is_number,
+    "val_accuracy": _is_percent,
+    "test_accuracy": _is_percent,
+}
+TRAINING: dict[str, Check] = {
+    "status": STATUSES.__contains__,
+    "kept": _is_count,
+    "total": _is_count,
+    "excluded": _is_count,
+    "layers": _is_layers,
+    "eligible": _is_count,
+    "emptied": _is_names,
+    "steps": _is_count,
+    "history": _is_history,
+    "diverged_at": _is_count,
+    "end": lambda value: _is_evaluation(value) and "test_accuracy" in value,
+    "early_stop": lambda value: _is_evaluation(value) and {"step", "test_accuracy"} <= value.keys(),
+}
+PRUNING: dict[str, Check] = {name: TRAINING[name] for name in ("kept", "total", "eligible", "emptied")}
+SNAPSHOT: dict[str, Check] = {"step": _is_count}
+
+
+def require(record: Mapping[str, Any]) -> None:
+    """Raise ValueError, naming the field, unless a record has the fields, types and bounds of its kind of node."""
+    _require_shallow(record)
+    for name in ("node", "result", "sources", "blobs", "fingerprint"):
+        if not isinstance(record.get(name), dict):
+            raise ValueError(f"its {name} is not a mapping" if name in record else f"it has no {name}")
+    if not all(isinstance(blob, str) and HASH.fullmatch(blob) for blob in record["blobs"].values()):
+        raise ValueError("its blobs are not hashes")
+    files = record.get("files", {})
+    if not isinstance(files, dict) or not all(isinstance(one, str) and HASH.fullmatch(one) for one in files.values()):
+        raise ValueError("its files are not hashes")
+    for source, identity in record["sources"].items():
+        if not HASH.fullmatch(source) or not (identity is None or isinstance(identity, str)):
+            raise ValueError("its sources are not keys and identities")
+    result, blobs = record["result"], record["blobs"]
+    match record["node"].get("node"):
+        case "Train":
+            _require_training(result, blobs)
+        case "Prune":
+            _require(result, PRUNING, ("kept", "total", "eligible"))
+            _require_blobs(blobs, "mask")
+        case "At":
+            _require(result, SNAPSHOT, ())
+            _require_blobs(blobs, "state")
+        case "Measure":
+            _require_measure(result)
+
+
+def _require_training(result: Mapping[str, Any], blobs: Mapping[str, str]) -> None:
+    _require(result, TRAINING, ("status", "kept", "total"))
+    if result["total"] == 0:
+        raise ValueError("its result has no weights: total=0")
+    if result["status"] == "done":
+        _require(result, {}, ("end", "history", "steps"))
+        _require_blobs(blobs, "end", "mask")
+
+
+def _require_measure(result: Mapping[str, Any]) -> None:
+    _require(result, {"status": STATUSES.__contains__}, ("status",))
+    for name, value in result.items():
+        values = value if isinstance(value, list) else [value]
+        if name != "status" and not all(map(_is_finite, values)):
+            raise ValueError(f"its result's {name} is not finite numbers")
+    if len({len(value) for value in result.values() if isinstance(value, list)}) > 1:
+        raise ValueError("its result's columns differ in length")
+
+
+def _require(result: Mapping[str, Any], checks: Mapping[str, Check], names: tuple[str, ...]) -> None:
+    for name in names:
+        if name not in result:
+            raise ValueError(f"its result has no {name}")
+    for name, is_right in checks.items():
+        if name in result and not is_right(result[name]):
+            raise ValueError(f"its result's {name} is {repr(result[name])[:40]}")
+    if "kept" in checks and result["kept"] > result["total"]:
+        raise ValueError(f"its result keeps {result['kept']} of {result['total']} weights")
+
+
+def _require_blobs(blobs: Mapping[str, str], *names: str) -> None:
+    for name in names:
+        if name not in blobs:
+            raise ValueError(f"its blobs have no {name}")
+
+
+def _require_shallow(record: Mapping[str, Any]) -> None:
+    layer: list[Any] = [record]
+    for _ in range(DEEPEST):
+        layer = [inner for one in layer for inner in (one.values() if isinstance(one, dict) else one)]
+        layer = [one for one in layer if isinstance(one, (dict, list))]
+        if not layer:
+            return
+    raise ValueError(f"it is nested deeper than {DEEPEST} levels")
