@@ -17,6 +17,7 @@ from typing import Any
 from lt_sweeps.foreign.files import Seen, digest, seen
 from lt_sweeps.foreign.reach import HERE, INSTALLED, is_foreign, package_files, reachable
 
+OURS = f"{HERE}{os.sep}"
 DEEP = 200  # frames looked at for the code that opens a file
 _opened: dict[str, dict[str, Seen]] = defaultdict(dict)  # by the foreign source file that did: what, and as it was
 _written: set[str] = set()  # by this process: no file that a result was made from
@@ -56,8 +57,8 @@ def _opener() -> str | None:
     for _ in range(DEEP):
         if is_foreign(frame.f_code.co_filename):
             return str(Path(frame.f_code.co_filename).resolve())
-        # What an installed package opens when it is imported is its own affair, whoever imports it.
-        if frame.f_back is None or frame.f_code.co_name == "<module>":
+        # Neither what an installed package opens as it is imported, nor what we open for a script that calls us.
+        if frame.f_back is None or frame.f_code.co_name == "<module>" or frame.f_code.co_filename.startswith(OURS):
             return None
         frame = frame.f_back
     return None

@@ -1,0 +1,174 @@
+"""Networks that are not as ours are: what simply works, and what is refused before anything trains."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from lt_sweeps.main import main
+from lt_sweeps.masks import dense
+from lt_sweeps.networks.build import build, initial
+from lt_sweeps.registry import part
+from lt_sweeps.specs import Network
+
+WORDS = ["model=custom", "dataset=digits", "recipe.validation=237", "budget=smoke", "prune.levels=1", "sweep=s"]
+
+
+class Plain(nn.Module):
+    def __init__(self, shape: tuple[int, ...], classes: int) -> None:
+        super().__init__()
+        self.fc = nn.Linear(64, classes)
+
+    def forward(self, x: Tensor) -> Any:
+        return self.fc(x.flatten(1))
+
+
+@dataclasses.dataclass
+class Output:
+    logits: Tensor
+    loss: None = None
+
+
+class GivesDict(Plain):
+    def forward(self, x: Tensor) -> Any:
+        return {"logits": super().forward(x), "aux": 1}
+
+
+class GivesDataclass(Plain):
+    def forward(self, x: Tensor) -> Any:
+        return Output(super().forward(x))
+
+
+class Lazy(nn.Sequential):
+    def __init__(self, shape: tuple[int, ...], classes: int) -> None:
+        super().__init__(nn.LazyConv2d(4, 3), nn.LazyBatchNorm2d(), nn.Flatten(), nn.LazyLinear(classes))
+
+
+class WithoutElements(Plain):
+    def __init__(self, shape: tuple[int, ...], classes: int) -> None:
+        super().__init__(shape, classes)
+        self.empty, self.nothing = nn.Parameter(torch.zeros(0)), nn.Conv2d(1, 0, 1, bias=False)
+
+
+class ReadsValues(Plain):
+    """Cannot be tried without values."""
+
+    def forward(self, x: Tensor) -> Any:
+        return super().forward(x if x.sum().item() < 1e9 else -x)
+
+
+class Attends(nn.Module):
+    def __init__(self, shape: tuple[int, ...], classes: int) -> None:
+        super().__init__()
+        self.attend = nn.MultiheadAttention(8, 2, batch_first=True)
+        self.cross = nn.MultiheadAttention(8, 2, kdim=4, vdim=4)
+        self.recur = nn.LSTM(8, 16, batch_first=True)
+        self.up = nn.ConvTranspose1d(16, 8, 1)
+        self.norm = nn.LayerNorm(8)
+        self.fc = nn.Linear(8, classes)
+
+    def forward(self, x: Tensor) -> Any:
+        x = x.flatten(1).view(len(x), 8, 8)
+        x = self.recur(self.attend(x, x, x)[0])[0]
+        return self.fc(self.norm(self.up(x[:, -1:].transpose(1, 2)).flatten(1)))
+
+
+class GivesTuple(Plain):
+    def forward(self, x: Tensor) -> Any:
+        return super().forward(x), x
+
+
+class GivesNothing(Plain):
+    def forward(self, x: Tensor) -> Any:
+        super().forward(x)
+
+
+class TooManyClasses(Plain):
+    def __init__(self, shape: tuple[int, ...], classes: int) -> None:
+        super().__init__(shape, classes + 1)
+
+
+class OnePerBatch(Plain):
+    def forward(self, x: Tensor) -> Any:
+        return super().forward(x).mean(0)
+
+
+class Raises(Plain):
+    def forward(self, x: Tensor) -> Any:
+        raise KeyError("no such thing")
+
+
+class Exits(Plain):
+    def forward(self, x: Tensor) -> Any:
+        raise SystemExit(0)
+
+
+class TooLarge(Plain):
+    def __init__(self, shape: tuple[int, ...], classes: int) -> None:
+        super().__init__(shape, classes)
+        self.fc = nn.Linear(65, classes)
+
+
+def run(folder: Path, name: str, *words: str) -> int:
+    return main([*WORDS, f"model._target_=test_strange.{name}", f"paths.output_dir={folder}", *words])
+
+
+@pytest.mark.filterwarnings("ignore:Lazy modules", "ignore:Initializing zero-element")
+@pytest.mark.parametrize("name", ["GivesDict", "GivesDataclass", "Lazy", "WithoutElements", "ReadsValues", "Attends"])
+def test_it_simply_works(name: str, tmp_path: Path) -> None:
+    assert run(tmp_path, name) == 0
+    rows = list(csv.DictReader((tmp_path / "s" / "results.csv").read_text().splitlines()))
+    assert [row["status"] for row in rows] == ["done", "done"]
+    assert 0.75 < float(rows[1]["density"]) < 0.85
+
+
+REFUSED = {
+    "GivesTuple": "the network returns a tuple: return the logits alone, or something that has `logits`",
+    "GivesNothing": "the network returns a NoneType",
+    "TooManyClasses": "for 2 examples it gives [2, 11]: return logits, [2, 10]",
+    "OnePerBatch": "for 2 examples it gives [10]: return logits, [2, 10]",
+    "Raises": "KeyError: 'no such thing' (",
+    "Exits": "SystemExit: 0 (",
+    "TooLarge": "mat1 and mat2 shapes cannot be multiplied",
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_it_is_refused_before_anything_trains(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(tmp_path, name) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"lt_sweeps: network test_strange.{name}: ")
+    assert error.count("\n") == 1
+    assert REFUSED[name] in error
+    assert not (tmp_path / "store").exists()
+
+
+@pytest.mark.filterwarnings("ignore:Lazy modules")
+def test_lazy_layers_are_drawn_by_the_seed() -> None:
+    described = Network(part("network", "test_strange.Lazy"), (1, 8, 8), 10)
+    one, again, other = (initial(described, seed) for seed in (0, 0, 1))
+    assert all(torch.equal(one[name], again[name]) for name in one)
+    assert not torch.equal(one["0.weight"], other["0.weight"])
+    build(described).load_state_dict(one)
+
+
+def test_projections_of_attention_and_recurrent_and_transposed_layers_are_prunable() -> None:
+    mask, _ = dense(Attends((1, 8, 8), 10))
+    assert sorted(mask) == [
+        "attend.in_proj_weight",
+        "attend.out_proj.weight",
+        "cross.k_proj_weight",
+        "cross.out_proj.weight",
+        "cross.q_proj_weight",
+        "cross.v_proj_weight",
+        "fc.weight",
+        "recur.weight_hh_l0",
+        "recur.weight_ih_l0",
+        "up.weight",
+    ]
