@@ -1,0 +1,153 @@
+"""Files that results are made from: known by their content, wherever they lie, and noticed when they change."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from lt_sweeps.datasets import arrays
+from lt_sweeps.execution.made_from import files
+from lt_sweeps.foreign import files as contents
+from lt_sweeps.foreign.files import digest, located, named
+from lt_sweeps.graph import Dense, Init, Ticket, Train
+from lt_sweeps.registry import part
+from lt_sweeps.specs import Data, Network, Part, Recipe
+from lt_sweeps.store.store import Missing, Store
+
+KEY = hashlib.sha256(b"a").hexdigest()
+LATER = hashlib.sha256(b"b").hexdigest()
+
+
+def kept(store: Store, key: str, sources: list[str], read: dict[str, str]) -> None:
+    store.commit(key, {"node": "Other"}, sources, {}, {}, {}, files=read)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    (tmp_path / "data" / "raw").mkdir(parents=True)
+    (tmp_path / "data" / "raw" / "images").write_bytes(b"0123")
+    return Store(tmp_path / "store", {"data": tmp_path / "data"})
+
+
+def image_of(store: Store) -> Path:
+    return store.places["data"] / "raw" / "images"
+
+
+def test_a_record_is_stale_where_a_file_has_another_content_of_the_same_size(store: Store) -> None:
+    path = image_of(store)
+    kept(store, KEY, [], {"data:raw/images": digest(path)})
+    kept(store, LATER, [KEY], {})
+    assert KEY in store
+    path.write_bytes(b"3210")
+    for key in (KEY, LATER):
+        with pytest.raises(Missing):
+            store.get(key)
+    path.write_bytes(b"0123")
+    assert KEY in store
+    assert LATER in store
+
+
+def test_a_touched_a_moved_and_a_missing_file_say_nothing_against_a_record(store: Store, tmp_path: Path) -> None:
+    path = image_of(store)
+    kept(store, KEY, [], {"data:raw/images": digest(path), "elsewhere:x": KEY, "code:nowhere/x.json": KEY})
+    os.utime(path, (1, 1))
+    assert KEY in store
+    (tmp_path / "data").rename(tmp_path / "moved")
+    assert KEY in store
+    assert KEY in Store(tmp_path / "store", {"data": tmp_path / "moved"})
+    assert KEY in Store(tmp_path / "store")
+
+
+def test_a_record_without_files_is_as_it_was(store: Store) -> None:
+    kept(store, KEY, [], {})
+    record = json.loads((store.root / "record" / KEY[:2] / f"{KEY}.json").read_bytes())
+    assert "files" not in record
+
+
+def test_a_folder_is_what_its_files_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(contents, "FOLDER_SECONDS", -1.0)
+    for name in ("a/1.png", "b/2.png"):
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).write_bytes(b"1234")
+    states = [digest(tmp_path)]
+    (tmp_path / "b/3.png").write_bytes(b"1234")
+    states.append(digest(tmp_path))
+    (tmp_path / "b/3.png").write_bytes(b"4321")
+    states.append(digest(tmp_path))
+    (tmp_path / "b/3.png").rename(tmp_path / "a/3.png")
+    states.append(digest(tmp_path))
+    assert len(set(states)) == 4
+    (tmp_path / "a/3.png").unlink()
+    assert digest(tmp_path) == states[0]
+    monkeypatch.setattr(contents, "LARGE", 4)
+    large = digest(tmp_path)
+    os.utime(tmp_path / "a/1.png", (1, 1))
+    assert digest(tmp_path) != large
+
+
+@pytest.mark.parametrize("name", ["data:raw/images", "code:mine/net.json", "/somewhere/else"])
+def test_a_file_is_found_where_a_record_says(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(tmp_path / "code")
+    places = {"data": tmp_path / "data"}
+    (tmp_path / "code/mine").mkdir(parents=True)
+    (tmp_path / "code/mine/net.json").write_text("{}")
+    path = located(name, places)
+    assert path is not None
+    assert named(path, [*places.items(), ("code", tmp_path / "code")]) == name
+
+
+def reads(data_dir: Path) -> arrays.Arrays:
+    """A data set of one's own: one file below its folder, one beside its code."""
+    x = torch.from_numpy(np.load(data_dir / "x.npy"))
+    y = torch.tensor(json.loads((Path(__file__).parent / "golden" / "labels.json").read_text()))
+    return arrays.Arrays(x, y, x, y)
+
+
+def test_a_training_names_what_its_data_were_read_from(tmp_path: Path) -> None:
+    np.save(tmp_path / "x.npy", np.zeros((4, 1, 2, 2), dtype=np.uint8))
+    labels = Path(__file__).parent / "golden" / "labels.json"
+    labels.write_text("[0, 1, 0, 1]")
+    try:
+        source = part("dataset", "test_files.reads")
+        arrays.read(source, tmp_path)
+        network = Network(part("network", "lenet_300_100"), (1, 2, 2), 2)
+        ticket = Ticket(network, Init(network, 0), Dense(network))
+        recipe = Recipe(1, 1, Part("torch.optim.SGD", args={"lr": 0.1}))
+        found = files(Train(ticket, Data(source, 2, (1, 2, 2)), recipe), tmp_path)
+        assert found.pop("data:x.npy") == digest(tmp_path / "x.npy")
+        assert list(found.values()) == [digest(labels)]
+    finally:
+        labels.unlink()
+
+
+SCRIPT = """
+import sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[1])
+from lt_sweeps.foreign.watch import read_by, watch
+watch()
+import mine
+mine.read()
+found = read_by([Path(mine.__file__)])
+print(sorted(path.name for path in found))
+"""
+
+
+def test_what_foreign_code_writes_or_libraries_open_is_not_what_it_was_made_from(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(
+        "import json, sklearn.datasets\nfrom pathlib import Path\nHERE = Path(__file__).parent\n"
+        "def read():\n    (HERE / 'log.txt').write_text('x')\n    (HERE / 'log.txt').read_text()\n"
+        "    sklearn.datasets.load_digits()\n    return (HERE / 'net.json').read_text()\n"
+    )
+    (tmp_path / "net.json").write_text("{}")
+    command = [sys.executable, "-c", SCRIPT, str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env={**os.environ, "PYTHONPATH": "."})
+    assert done.stdout.strip() == "['net.json']"
