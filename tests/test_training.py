@@ -315,3 +315,21 @@ def test_every_torch_schedule_stands_where_stepping_would_have_put_it() -> None:
             fresh = torch.optim.SGD([torch.zeros(1)], lr=0.1, momentum=0.9)
             optim.schedule(Part(path, args=args), fresh, step)
             assert fresh.param_groups[0]["lr"] == pytest.approx(sgd.param_groups[0]["lr"], rel=1e-12)
+
+
+def test_a_plateau_is_followed_and_resumed_to_the_same_bits(digits: Examples) -> None:
+    """Its evaluations are part of what a checkpoint holds."""
+    plateau = Part("torch.optim.lr_scheduler.ReduceLROnPlateau", args={"patience": 0, "factor": 0.01, "threshold": 0.5})
+    run, mask, saved = run_of("sgd", schedule=plateau), half_mask(), list[bytes]()
+
+    def save(progress: Progress) -> None:
+        saved.append(encode_progress(progress, {}))
+
+    whole = fit(run, weights(), mask, None, digits, CPU, checkpoint=save, wait=lambda cost: 0.0)
+    assert len(saved) == 3
+    for content in saved:
+        resumed = fit(run, weights(), mask, None, digits, CPU, progress=decode_progress(content)[0])
+        assert state_digest(trained_state(resumed)) == state_digest(trained_state(whole))
+    constant = fit(run_of("sgd"), weights(), mask, None, digits, CPU)
+    same = [a["digest"] == b["digest"] for a, b in zip(whole.progress.history, constant.progress.history, strict=True)]
+    assert same == [True, True, False, False, False]  # at 20 it is not better by half, so from then on 0.01 of the rate
