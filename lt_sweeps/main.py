@@ -168,6 +168,9 @@ def _check_flags(arguments: Sequence[str]) -> None:
         if re.fullmatch(r"[\w./]+=\{\}", word):
             raise Mistake(f"{word} changes nothing, because mappings are merged: give each entry its value")
         group, _, options = word.partition("=")
+        added = group.removeprefix("+")
+        if group == f"+{added}" and (CONF / added).is_dir() and not options.startswith("{"):
+            raise Mistake(f"{word}: {added} is chosen already, by default; write {added}={options}")
         if options.startswith("[") and (CONF / group).is_dir():  # Hydra would merge them, and the last would win
             raise Mistake(f"{word}: choose one option of {group}; to sweep over several, write -m {group}=a,b")
 

@@ -112,6 +112,12 @@ MISTAKES: list[tuple[str, tuple[str, ...]]] = [
     ("recipe.batch_size=2000", ("recipe.batch_size=2000", "not one batch", "1437")),
     ("sweep=../elsewhere", ("sweep=../elsewhere", "folder's name")),
     ("sweep=store", ("sweep=store",)),
+    (f"sweep={'x' * 300}", ("sweep=xxxx", "at most 200 bytes")),
+    (f"sweep={'ü' * 101}", ("sweep=ü", "at most 200 bytes")),
+    # habits from other templates
+    ("+experiment=demo", ("+experiment=demo", "write experiment=demo")),
+    ("-m +experiment=demo seed=0,1", ("+experiment=demo", "write experiment=demo")),
+    ("+model=vgg16", ("+model=vgg16", "write model=vgg16")),
     # one bad cell among good ones
     ("-m prune.rate=0.2,0.5,1.5", ("prune.rate=1.5", BETWEEN)),
     ("-m seed=0,1 model=lenet_digits,vgg166", ("model=vgg166", "did you mean 'vgg16'?")),

@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import json
 import re
+import subprocess
+import sys
 from collections.abc import Collection, Mapping
 from functools import cache
 from pathlib import Path
@@ -288,3 +290,13 @@ def test_a_mistake_in_what_to_list_is_one_line(words: list[str], told: str, caps
 def test_the_list_helps(capsys: pytest.CaptureFixture[str]) -> None:
     assert command(["list", "--help"]) == 0
     assert capsys.readouterr().out == "usage: lt-sweeps list [GROUP [OPTION]] [--json]\n"
+
+
+@pytest.mark.parametrize(
+    "verb", ["plan", "run", "status", "report", "best", "compare", "list", "ticket", "store", "check"]
+)
+def test_every_command_has_help_also_as_a_module(verb: str) -> None:
+    command = [sys.executable, "-m", "lt_sweeps.cli", verb, "--help"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "lt_sweeps" in done.stdout or f"lt-sweeps {verb}" in done.stdout
