@@ -9,7 +9,6 @@ run.history, run.module(), run.mask, run.export("tickets/mine")
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
@@ -21,8 +20,9 @@ import pandas as pd
 from lt_sweeps import archive
 from lt_sweeps.config import Mistake
 from lt_sweeps.experiment import Experiment, build
+from lt_sweeps.frames import described, normalized
 from lt_sweeps.graph import END, Measure, Train, at, end
-from lt_sweeps.registry import part
+from lt_sweeps.registry import nearest, part
 from lt_sweeps.report import curves
 from lt_sweeps.store.store import Missing, Record, Store
 
@@ -32,6 +32,9 @@ if TYPE_CHECKING:
     from lt_sweeps.execution.values import Values
     from lt_sweeps.masks import Mask, State
     from lt_sweeps.measures.accuracy import Evaluation
+
+
+MOST_VALUES = 12  # of a column, in a message
 
 
 def open(folder: str | Path) -> Sweep:
@@ -71,7 +74,7 @@ class Sweep:
             raise Mistake(f"{self.folder.name} has no column {unknown[0]!r}, it has {', '.join(self.results)}")
         chosen = self.results
         for name, value in where.items():
-            chosen = chosen[[_meant(found) == _meant(value) for found in chosen[name]]]
+            chosen = chosen[[normalized(found) == normalized(value) for found in chosen[name]]]
         told = chosen.astype(object).where(chosen.notna(), None)
         return [
             Run(self, self._places[index], row) for index, row in zip(told.index, told.to_dict("records"), strict=True)
@@ -84,19 +87,37 @@ class Sweep:
 
     def ticket(self, level: int | None = None, **where: Any) -> Run:
         """The one training whose row has these values. Raises Mistake where none has, or several have."""
-        found = self.runs(**(where if level is None else {**where, "level": level}))
+        where = where if level is None else {**where, "level": level}
+        found = self.runs(**where)
         if not found:
-            raise Mistake(f"{self.folder.name}: no row has " + ", ".join(f"{k}={v}" for k, v in where.items()))
+            raise self._no_row(where)
         if len({run.key for run in found}) > 1:
             names = [n for n in found[0].row if n != "key" and len({str(run.row[n]) for run in found}) > 1]
             which = [n for n in names if n in ("seed", "level") or n in curves.labels_of(found[0].row)]
             raise Mistake(f"{self.folder.name}: {len(found)} rows match; say which {', '.join(which)}")
         return found[0]
 
+    def _no_row(self, where: Mapping[str, Any]) -> Mistake:
+        """What was asked for, and what there is of the first column that has no such value."""
+        asked = ", ".join(f"{name}={value}" for name, value in where.items())
+        for name, value in where.items():
+            values = [str(normalized(one)) if pd.isna(one) else str(one) for one in dict.fromkeys(self.results[name])]
+            if not self.runs(**{name: value}):
+                known = ", ".join(values[:MOST_VALUES]) + (", ..." if len(values) > MOST_VALUES else "")
+                return Mistake(
+                    f"{self.folder.name}: no row has {asked}; {name} is {known}{nearest(str(value), values)}"
+                )
+        return Mistake(f"{self.folder.name}: no row has all of {asked}")
+
     def curve(self, **where: Any) -> pd.DataFrame:
-        """Accuracy over weights remaining: mean, deviation, 95 % t-interval and n over seeds, paired with dense."""
+        """Accuracy over weights remaining: mean, deviation, 95 % t-interval and n over seeds, paired with dense.
+
+        Raises Mistake where no row has these values.
+        """
         rows = [run.row for run in self.runs(**where)]
-        return pd.DataFrame([_point(curve, point) for curve in curves.curves(rows) for point in curve.points])
+        if not rows:
+            raise self._no_row(where)
+        return pd.DataFrame([described(curve, point) for curve in curves.curves(rows) for point in curve.points])
 
     def barrier(
         self,
@@ -216,35 +237,3 @@ class Run:
         device = torch.device("cpu")
         where = data_dir if data_dir is not None else self._sweep.cells[0].config.paths.data_dir
         return Values(self._sweep._store, Path(where).expanduser(), device, fingerprint(device, True))
-
-
-def _meant(value: Any) -> Any:
-    """What a column says, however it is written: as text on a command line, or as pandas reads it.
-
-    >>> _meant(30) == _meant("30") == _meant(30.0), _meant(None) == _meant(float("nan")) == _meant("null")
-    (True, True)
-    """
-    text = str(value).lower()
-    try:
-        number = float(text)
-    except ValueError:
-        number = math.nan
-    return number if math.isfinite(number) else "null" if text in ("none", "nan") else text
-
-
-def _point(curve: curves.Curve, point: curves.Point) -> dict[str, Any]:
-    over, against = curves.over_seeds(point.accuracy), point.to_dense
-    return {
-        **curve.labels,
-        "level": point.level,
-        "weights_remaining": point.remaining,
-        "n": over.n if over else 0,
-        "accuracy": over.mean if over else None,
-        "deviation": pd.Series(list(point.accuracy.values()), dtype=float).std(),
-        "low": over.low if over else None,
-        "high": over.high if over else None,
-        "minus_dense": against.mean if against else None,
-        "minus_dense_low": against.low if against else None,
-        "minus_dense_high": against.high if against else None,
-        "at": "early stop" if curve.at_early_stop else "end",
-    }

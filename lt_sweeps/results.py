@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
 from lt_sweeps import archive
-from lt_sweeps.cells import Cell, budgets, cell, described, title
+from lt_sweeps.cells import Cell, budgets, cell, title
 from lt_sweeps.config import Mistake
 from lt_sweeps.execution import plan as planning
 from lt_sweeps.execution.plan import Plan
@@ -38,33 +37,10 @@ def as_planned(folder: Path, past: archive.Past) -> Cell:
     """A cell of before. Raises Mistake where it was planned by other code than is here."""
     with suppress(Mistake):
         found = cell(past.config, past.swept)
-        if _keys(found) == past.keys:
+        if tuple(run.key for run in found.experiment.levels) == past.keys:
             return found
     what = "shows cells that were planned by other code than is here now"
     raise Mistake(f"sweep={folder.name}: {what}: choose another name, or remove {folder}")
-
-
-def joined(folder: Path, cells: Sequence[Cell]) -> list[Cell]:
-    """These cells, and those that a folder of this name shows already: a sweep grows. Raises Mistake.
-
-    A cell with more levels takes the place of the same one with fewer, and one whose code has changed of what it was.
-    """
-    if not (folder / archive.CELLS).exists():
-        return list(cells)
-    now = [_keys(c) for c in cells]
-    configs = json.loads(json.dumps([described(c)["config"] for c in cells]))
-    past = [one for one in archive.cells(folder) if one.told not in configs]
-    earlier = [as_planned(folder, one) for one in past if not any(_begins(one.keys, keys) for keys in now)]
-    longer = [_keys(c) for c in earlier]
-    return [*earlier, *(c for c in cells if not any(_begins(_keys(c), keys) for keys in longer))]
-
-
-def _keys(c: Cell) -> tuple[str, ...]:
-    return tuple(run.key for run in c.experiment.levels)
-
-
-def _begins(keys: tuple[str, ...], longer: tuple[str, ...]) -> bool:
-    return longer[: len(keys)] == keys
 
 
 def write_all(

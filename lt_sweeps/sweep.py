@@ -11,18 +11,21 @@ from pathlib import Path
 from lt_sweeps import datafiles, origins, results
 from lt_sweeps.alike import mention_equal, refuse_mixed, refuse_replicas
 from lt_sweeps.cells import Cell, budgets, described, distinct, kept_as, level_names
-from lt_sweeps.config import Config, Mistake
+from lt_sweeps.config import Mistake
 from lt_sweeps.engines.engine import Engine
 from lt_sweeps.execution import agent, failures
 from lt_sweeps.execution import plan as planning
 from lt_sweeps.execution.plan import Plan
 from lt_sweeps.execution.slots import gpus, slots
 from lt_sweeps.graph import Measure
+from lt_sweeps.join import with_earlier
 from lt_sweeps.keys import Node, digest
 from lt_sweeps.loggers import choose, entries
 from lt_sweeps.loggers.journal import Journal
 from lt_sweeps.report import table
 from lt_sweeps.store.store import Store, write
+
+LONGEST_NAME = 200  # bytes; file systems allow 255, and temporary files beside it have longer names
 
 
 class Failed(Exception):
@@ -47,12 +50,14 @@ def run(
     first = cells[0].config
     refuse_mixed(cells)
     choose.check(first.logger)
-    experiments = [c.experiment for c in cells]
-    refuse_replicas(cells)
     output = Path(first.paths.output_dir).expanduser()
     folder = output / _name(cells)
+    if first.sweep is not None:  # a name that is made of the cells is of no others
+        cells = distinct(with_earlier(cells, folder))
+        first = cells[-1].config
+    experiments = [c.experiment for c in cells]
+    refuse_replicas(cells)
     store = Store(output / "store", {"data": Path(first.paths.data_dir).expanduser()})
-    shown = cells if only_plan else results.joined(folder, cells)
     plan = planning.make(experiments, store)
     if plan.jobs and (calibrate or not only_plan):
         for c in cells:
@@ -73,22 +78,19 @@ def run(
         print(*forecast.lines(cells, plan, store, calibrate=calibrate), sep="\n")
         print(*tables, sep="\n\n")
         return
-    if earlier := len([c for c in shown if c not in cells]):
-        print(f"{folder}: {earlier} cell{'s' if earlier > 1 else ''} of before stay{'s' if earlier == 1 else ''} in it")
-    _begin(shown, folder, command, first)
+    _begin(cells, folder, command)
     failed: dict[Node, str] = {}
     with _journal(cells, folder, plan, store) as journal:
         if plan.jobs:
             try:
                 failed = _execute(cells, store, journal, folder, engine)
             except (KeyboardInterrupt, SystemExit):
-                results.write_done(shown, folder, command, store)
+                results.write_done(cells, folder, command, store)
                 raise
             plan = planning.make(experiments, store)
-        rows = table.rows(experiments, plan.records, plan.blocked, failed)
-        whole = planning.make([c.experiment for c in shown], store) if shown != cells else plan
-        _say_outcome(results.write_all(shown, folder, command, store, whole, failed), folder, failed)
+        rows = results.write_all(cells, folder, command, store, plan, failed)
         journal.close(rows, plan, failed, folder / "report.html")
+    _say_outcome(rows, folder, failed)
     _refuse_empty(cells, rows)
     if failed:
         kinds = Counter("measures" if isinstance(node, Measure) else "trainings" for node in failed)
@@ -112,14 +114,15 @@ def _journal(cells: Sequence[Cell], folder: Path, plan: Plan, store: Store) -> J
     return Journal(choose.make(cells[0].config.logger, folder, store), told, plan, store, print)
 
 
-def _begin(shown: Sequence[Cell], folder: Path, command: str, config: Config) -> None:
+def _begin(cells: Sequence[Cell], folder: Path, command: str) -> None:
     """Write down what is to be done, so that others can see it, and help."""
     folder.mkdir(parents=True, exist_ok=True)
-    for c in shown:
+    for c in cells:
         for card in origins.folders(c.config).values():
             card.copy(folder / kept_as(card))
+    config = cells[0].config
     agent.launch(folder, command, Path(config.paths.data_dir).expanduser(), config.trainer)
-    write(folder / "cells.json", json.dumps([described(c) for c in shown], indent=1).encode())
+    write(folder / "cells.json", json.dumps([described(c) for c in cells], indent=1).encode())
     failures.clear(folder)
 
 
@@ -147,6 +150,8 @@ def _name(cells: Sequence[Cell]) -> str:
     if given is not None:
         if not re.fullmatch(r"[\w.+=,-]+", given) or given.startswith(".") or given == "store":
             raise Mistake(f"sweep={given}: letters, digits and _ . + = , - make a folder's name (and not 'store')")
+        if len(given.encode()) > LONGEST_NAME:
+            raise Mistake(f"sweep={given[:20]}...: a folder's name has at most {LONGEST_NAME} bytes")
         return given
     models = "-".join(dict.fromkeys(str(c.experiment.labels["model"]) for c in cells))
     models = re.sub(r"[^\w.+=,-]", "_", models)  # timm has names with slashes

@@ -20,6 +20,7 @@ from lt_sweeps.foreign.files import digest, located, named
 from lt_sweeps.graph import Dense, Init, Ticket, Train
 from lt_sweeps.registry import part
 from lt_sweeps.specs import Data, Network, Part, Recipe
+from lt_sweeps.store import store as stores
 from lt_sweeps.store.store import Missing, Store
 
 KEY = hashlib.sha256(b"a").hexdigest()
@@ -31,7 +32,8 @@ def kept(store: Store, key: str, sources: list[str], read: dict[str, str]) -> No
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Store:
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
+    monkeypatch.setattr(stores, "LOOK_AGAIN", -1.0)
     (tmp_path / "data" / "raw").mkdir(parents=True)
     (tmp_path / "data" / "raw" / "images").write_bytes(b"0123")
     return Store(tmp_path / "store", {"data": tmp_path / "data"})

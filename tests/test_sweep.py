@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import csv
+import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,9 +16,13 @@ from pathlib import Path
 import pytest
 import torch
 
+import lt_sweeps as lt
+from lt_sweeps import archive
 from lt_sweeps.cells import Cell, budgets, cell
 from lt_sweeps.cli import main as cli
+from lt_sweeps.config import Mistake
 from lt_sweeps.execution import worker as running
+from lt_sweeps.execution.plan import Job
 from lt_sweeps.execution.values import Values
 from lt_sweeps.graph import END, At, Train
 from lt_sweeps.main import main
@@ -25,6 +31,7 @@ from lt_sweeps.randomness import rng
 from lt_sweeps.reading import read
 from lt_sweeps.store.store import Store
 from lt_sweeps.store.tensors import decode_mask, encode_mask
+from lt_sweeps.training.recorder import Tell
 
 SMALL = ["recipe.steps=60it", "recipe.eval_every=20it", "prune.levels=2", "sweep=s"]
 Rows = list[dict[str, str]]
@@ -98,13 +105,42 @@ def test_a_finished_sweep_is_reported_without_torch(tmp_path: Path) -> None:
     assert "0 to train" in done.stdout
 
 
+def test_a_sweep_folder_grows(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = sweep(tmp_path, "seed=0,1", "trainer.processes=1")
+    rows = sweep(tmp_path, "seed=3")
+    assert "note: 2 cells of before" in capsys.readouterr().out
+    assert [row["seed"] for row in rows] == ["0"] * 3 + ["1"] * 3 + ["3"] * 3
+    assert rows[:6] == before, "the same columns, the same values"
+    assert len(archive.cells(tmp_path / "s")) == 3
+    assert sweep(tmp_path, "seed=3") == rows
+    assert "to train" in capsys.readouterr().out
+    assert sweep(tmp_path, "seed=0,1,3") == rows
+    assert "of before" not in capsys.readouterr().out
+    mixed = sweep(tmp_path, "seed=3", "control=reinit", "prune.rate=0.4")
+    assert mixed[-1]["prune.rate"] == "0.4"
+    assert [{name: row[name] for name in rows[0]} for row in mixed[:9]] == rows
+
+
+def test_what_is_replaced_under_a_name_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for rate in ("0.2", "0.4"):
+        assert main([*SMALL, "prune.levels=1", f"prune.rate={rate}", f"paths.output_dir={tmp_path}"]) == 0
+    assert "note: 1 cell of before" in (out := capsys.readouterr().out)
+    assert "replaced: the same labels, other settings or code" in out
+    told = json.loads((tmp_path / "s" / "cells.json").read_text())
+    told[0]["levels"][1], told[0]["swept"] = "0" * 64, {"prune.rate": "0.1"}
+    (tmp_path / "s" / "cells.json").write_text(json.dumps(told))
+    assert main([*SMALL, f"paths.output_dir={tmp_path}"]) == 2
+    assert "give sweep= another name, or repeat its overrides" in capsys.readouterr().err
+    assert len(json.loads((tmp_path / "s" / "cells.json").read_text())) == 1
+
+
 def test_adding_a_seed_or_a_level_trains_only_what_is_new(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     few = sweep(tmp_path, "seed=0")
     more = sweep(tmp_path, "seed=0,1")
     assert told(capsys)[3:] == (3, 3)
     assert more[:3] == few
     sweep(tmp_path, "seed=0", "prune.levels=4")
-    assert told(capsys)[3:] == (3, 2)
+    assert told(capsys)[3:] == (6, 2)  # seed 1 stays in the folder
 
 
 @pytest.mark.parametrize("model", [(), ("model=custom", "model._target_=small.Net")], ids=["lenet", "batchnorm"])
@@ -145,6 +181,7 @@ def test_a_rewind_point_asked_for_later_is_replayed_to_the_same_bytes(
     words = ("rewind=step", "rewind.step=13it")
     fresh = sweep(tmp_path / "fresh", *words)
     sweep(tmp_path / "later")
+    shutil.rmtree(tmp_path / "later" / "s")  # the store stays
     capsys.readouterr()
     later = sweep(tmp_path / "later", *words)
     out = capsys.readouterr().out
@@ -159,6 +196,7 @@ def test_a_replay_on_another_machine_computes_the_run_and_what_follows_again(
     sweep(tmp_path, "control=none,reinit")
     real = running.fingerprint
     monkeypatch.setattr(running, "fingerprint", lambda *args: real(*args) | {"machine": "another"})
+    shutil.rmtree(tmp_path / "s")
     capsys.readouterr()
     rows = sweep(tmp_path, "control=none,reinit", "rewind=step", "rewind.step=13it")
     out = capsys.readouterr().out
@@ -167,6 +205,7 @@ def test_a_replay_on_another_machine_computes_the_run_and_what_follows_again(
     assert {row["status"] for row in rows} == {"done"}
     made_by = {Store(tmp_path / "store").get(row["key"])["fingerprint"]["machine"] for row in rows}
     assert made_by == {"another"}
+    shutil.rmtree(tmp_path / "s")
     sweep(tmp_path, "control=none,reinit")  # made from the forgotten run: stale, unless it comes out the same
     assert told(capsys)[3] >= 1
 
@@ -244,7 +283,9 @@ class Net(torch.nn.Module):
         self.output = torch.nn.Linear(64, classes)
 
     def forward(self, x):
-        raise RuntimeError("no such luck")
+        if self.training:
+            raise RuntimeError("no such luck")
+        return self.output(x.flatten(1))
 """
 
 
@@ -400,6 +441,40 @@ def test_interrupting_says_how_to_go_on(tmp_path: Path) -> None:
     assert "the same command continues" in errors
     assert "Traceback" not in errors
     assert "budget=paper" in out
+
+
+def test_an_interrupted_sweep_can_be_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train, done = running.Worker.do, list[Job]()
+
+    def interrupted(self: running.Worker, job: Job, on_step: Tell) -> None:
+        if len(done) == 2:
+            raise KeyboardInterrupt
+        done.append(job)
+        train(self, job, on_step)
+
+    monkeypatch.setattr(running.Worker, "do", interrupted)
+    rows = sweep(tmp_path, "seed=0,1", "trainer.processes=0", code=130)
+    assert [row["status"] for row in rows].count("done") == 2
+    assert [row["status"] for row in rows].count("missing") == 4
+    assert (tmp_path / "s" / "report.html").exists()
+    table = (tmp_path / "s" / "results.csv").read_bytes()
+    for name in ("results.csv", "report.html"):
+        (tmp_path / "s" / name).unlink()
+    assert cli(["report", str(tmp_path / "s")]) == 0
+    assert "2 of 6 levels are done" in capsys.readouterr().out
+    assert (tmp_path / "s" / "results.csv").read_bytes() == table
+    assert (tmp_path / "s" / "report.html").exists()
+    opened = lt.open(tmp_path / "s")
+    assert list(opened.results["status"]).count("done") == 2
+    assert len(opened.runs(status="done")) == 2
+    with pytest.raises(Mistake, match="s: no row has level=99; level is 0, 1, 2"):
+        opened.ticket(level=99)
+    with pytest.raises(Mistake, match="no row has control=nothing; control is none"):
+        opened.curve(control="nothing")
+    assert opened.runs(control="nothing") == []
+    assert opened.runs(status="done")[0].history["step"].iloc[-1] == 60
 
 
 def test_a_sweep_takes_over_what_another_process_has_committed_meanwhile(tmp_path: Path) -> None:

@@ -15,7 +15,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
+import time
 import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -28,6 +30,8 @@ from lt_sweeps.store.disk import read
 from lt_sweeps.store.disk import write as write
 from lt_sweeps.store.formats import MOST_RECORD, identity, read_record, read_timing, read_work, signed, write_work
 from lt_sweeps.store.formats import Record as Record
+
+LOOK_AGAIN = 1.0  # seconds for which a file is believed to be as it was
 
 
 class Damaged(UserWarning):
@@ -44,6 +48,7 @@ class Store:
     def __init__(self, root: Path, places: Mapping[str, Path] | None = None) -> None:
         self.root = root
         self.places = dict(places or {})  # where the files lie that records name below a place, "data:MNIST/..."
+        self._looked: dict[tuple[str, str], tuple[float, bool]] = {}  # of files and contents: when, and what was found
         self._verified: dict[str, tuple[tuple[int, int, int], Record]] = {}  # what was read, and as which file
 
     # ------------------------------------------------------------------------------- records
@@ -85,11 +90,15 @@ class Store:
 
     def _differs(self, name: str, content: str) -> bool:
         """Whether a file has another content now; one that is nowhere says nothing, as a source that is gone."""
-        path = located(name, self.places)
-        try:
-            return path is not None and digest(path) != content
-        except OSError:
-            return False
+        when, differs = self._looked.get((name, content), (-math.inf, False))
+        if time.monotonic() - when > LOOK_AGAIN:  # a plan asks of the same few files for each of its records
+            path = located(name, self.places)
+            try:
+                differs = path is not None and digest(path) != content
+            except OSError:
+                differs = False
+            self._looked[name, content] = time.monotonic(), differs
+        return differs
 
     def _read(self, key: str) -> Record:
         path = self._path("record", key)

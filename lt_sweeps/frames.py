@@ -1,0 +1,45 @@
+"""Values and curves as the tables of a notebook hold them."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pandas as pd
+
+from lt_sweeps.report import curves
+
+
+def normalized(value: Any) -> Any:
+    """What a column says, however it is written: as text on a command line, or as pandas reads it.
+
+    >>> normalized(30) == normalized("30") == normalized(30.0)
+    True
+    >>> normalized(None) == normalized(float("nan")) == normalized("null")
+    True
+    """
+    text = str(value).lower()
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    return number if math.isfinite(number) else "null" if text in ("none", "nan") else text
+
+
+def described(curve: curves.Curve, point: curves.Point) -> dict[str, Any]:
+    """A level of a curve as a row: statistics over seeds, and against the dense network."""
+    over, against = curves.over_seeds(point.accuracy), point.to_dense
+    return {
+        **curve.labels,
+        "level": point.level,
+        "weights_remaining": point.remaining,
+        "n": over.n if over else 0,
+        "accuracy": over.mean if over else None,
+        "deviation": pd.Series(list(point.accuracy.values()), dtype=float).std(),
+        "low": over.low if over else None,
+        "high": over.high if over else None,
+        "minus_dense": against.mean if against else None,
+        "minus_dense_low": against.low if against else None,
+        "minus_dense_high": against.high if against else None,
+        "at": "early stop" if curve.at_early_stop else "end",
+    }
