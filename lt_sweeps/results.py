@@ -76,11 +76,9 @@ def _machines(plan: Plan) -> list[str]:
 
 
 def write_done(cells: Sequence[Cell], folder: Path, command: str, store: Store) -> None:
-    """Write what is done of a sweep that is interrupted, if anything is."""
-    plan = _plan(cells, store)
-    if plan.records:
-        with suppress(Exception):  # it is on its way out
-            write_all(cells, folder, command, store, plan, {})
+    """Write what is done of a sweep that ends before its end."""
+    with suppress(Exception):  # why it ends is what the user is to hear
+        write_all(cells, folder, command, store, _plan(cells, store), {})
 
 
 def _plan(cells: Sequence[Cell], store: Store) -> Plan:

@@ -84,7 +84,7 @@ def run(
         if plan.jobs:
             try:
                 failed = _execute(cells, store, journal, folder, engine)
-            except (KeyboardInterrupt, SystemExit):
+            except BaseException:  # interrupted, or refused by a worker: what is done can be read all the same
                 results.write_done(cells, folder, command, store)
                 raise
             plan = planning.make(experiments, store)

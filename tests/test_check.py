@@ -62,7 +62,7 @@ BREAKS = [
     ("NeedsWidth", "it can be built and pruned", "'width': give what it needs by --args"),
     ("NothingToPrune", "it can be built and pruned", "nothing to prune"),
     ("Views", "no prunable memory is shared", "fc.weight and output.weight lie in one memory"),
-    ("TwoOutputs", "it gives a logit for each class", "in training it returns a tuple"),
+    ("TwoOutputs", "it gives a logit for each class", "the network returns a tuple: return the logits alone"),
     ("Big", "it gives a logit for each class", "it takes 40x40"),
     ("DrawsElsewhere", "a draw is a function of the seed", "fc.weight differs for the same seed"),
     ("SeedsItself", "a draw is a function of the seed", "the same for every seed"),

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from lt_sweeps import registry
-from lt_sweeps.masks import PRUNABLE
+from lt_sweeps.masks import LAYERS
 from lt_sweeps.networks.build import build, initial
 from lt_sweeps.specs import Network
 
@@ -69,7 +69,7 @@ def layers(described: Network, state: dict[str, Tensor]) -> list[tuple[str, Tens
     """Each prunable layer's name and weights, and how many places feed an output and are fed by an input."""
     found = []
     for name, module in build(described).named_modules():
-        if isinstance(module, PRUNABLE):
+        if isinstance(module, LAYERS):
             drawn = state[f"{name}.weight"].double()
             field = math.prod(drawn.shape[2:])
             found.append((name, drawn, (drawn.shape[1] * field, drawn.shape[0] * field)))

@@ -17,7 +17,7 @@ from test_sweep import cells_of
 from torch import nn
 
 from lt_sweeps import registry, sweep
-from lt_sweeps.masks import PRUNABLE, dense, prunable, total
+from lt_sweeps.masks import LAYERS, dense, prunable, total
 from lt_sweeps.networks.build import build, drawn, initial
 from lt_sweeps.specs import Network, Part
 
@@ -46,7 +46,7 @@ def skeleton(name: str, shape: tuple[int, ...] = (), classes: int = 10, **args: 
 
 def weights(module: nn.Module) -> dict[str, nn.Module]:
     """The layers with prunable weights."""
-    return {name: layer for name, layer in module.named_modules() if isinstance(layer, PRUNABLE)}
+    return {name: layer for name, layer in module.named_modules() if isinstance(layer, LAYERS)}
 
 
 def size(module: nn.Module) -> int:
@@ -385,8 +385,8 @@ def test_a_weight_that_two_layers_share_is_not_prunable() -> None:
     assert list(prunable(nn.Sequential(twice, nn.ReLU(), twice, nn.Linear(3, 2)))) == ["3.weight"]
 
 
-def test_of_torchs_attention_the_output_is_prunable_and_the_joint_input_is_not() -> None:
-    assert list(prunable(nn.MultiheadAttention(4, 2))) == ["out_proj.weight"]
+def test_of_torchs_attention_all_projections_are_prunable_and_no_bias() -> None:
+    assert sorted(prunable(nn.MultiheadAttention(4, 2, add_bias_kv=True))) == ["in_proj_weight", "out_proj.weight"]
 
 
 def test_a_network_without_any_prunable_weight_is_refused() -> None:
