@@ -17,12 +17,12 @@ def with_earlier(cells: Sequence[Cell], folder: Path) -> list[Cell]:
     """The cells of a folder that these do not replace, then these.
 
     A cell is replaced, without a word, by one that has all of its levels; and with a note by one with the same
-    labels, whose settings or code have changed. Raises Mistake where another cannot be built again.
+    labels or configuration, whose settings or code have changed. Raises Mistake where another cannot be built again.
     """
     if not (folder / archive.CELLS).exists():
         return list(cells)
     levels = [{run.key for run in c.experiment.levels} for c in cells]
-    names = [_name(c) for c in cells]
+    names, configs = [_name(c) for c in cells], [c.config for c in cells]
     kept, replaced = [], 0
     for past in archive.cells(folder):
         if any(keys.issuperset(past.keys) for keys in levels):
@@ -32,7 +32,7 @@ def with_earlier(cells: Sequence[Cell], folder: Path) -> list[Cell]:
             changed = tuple(run.key for run in earlier.experiment.levels) != past.keys
         except Mistake as error:
             raise _refused(folder, str(error)) from None
-        if _name(earlier) in names:
+        if _name(earlier) in names or earlier.config in configs:
             replaced += 1
         elif changed:
             raise _refused(folder, "it was computed by other code than is here now")
