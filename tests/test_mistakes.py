@@ -93,7 +93,10 @@ MISTAKES: list[tuple[str, tuple[str, ...]]] = [
     ("model=custom model._target_=os.system", ("os.system is Python's own", "returns a torch.nn.Module")),
     ("model=custom model._target_=subprocess.run", ("subprocess.run is Python's own",)),
     ("criterion.name=os.system", ("os.system is Python's own",)),
-    ("recipe.schedule._target_=torch.optim.lr_scheduler.ReduceLROnPlateau", ("follows the validation loss",)),
+    (
+        "recipe.validation=0 recipe.schedule._target_=torch.optim.lr_scheduler.ReduceLROnPlateau",
+        ("follows the validation loss",),
+    ),
     ("model=custom model._target_=no_such.Net", ("'no_such.Net'", "no module 'no_such'")),
     ("model=custom model._target_=torchvision.models.resnet81", ("'torchvision.models.resnet81'", "'resnet18'")),
     ("recipe.optimizer._target_=torch.optim.Adm", ("optimizer", "'torch.optim.Adm'", "did you mean 'Adam'?")),
@@ -120,7 +123,6 @@ MISTAKES: list[tuple[str, tuple[str, ...]]] = [
     ("sweep=../elsewhere", ("sweep=../elsewhere", "folder's name")),
     ("sweep=store", ("sweep=store",)),
     (f"sweep={'x' * 300}", ("sweep=xxxx", "at most 200 bytes")),
-    (f"sweep={'ü' * 101}", ("sweep=ü", "at most 200 bytes")),
     # habits from other templates
     ("+experiment=demo", ("+experiment=demo", "write experiment=demo")),
     ("-m +experiment=demo seed=0,1", ("+experiment=demo", "write experiment=demo")),

@@ -93,9 +93,9 @@ def read_by(modules: Iterable[Path]) -> dict[Path, str]:
                 continue
             known.add(source)
             for opened, state in list(_opened.get(str(source), {}).items()):
-                path = _source(Path(opened))
-                if path not in found and path.is_file() and str(path) not in _written and not _is_installed(path):
-                    if path == Path(opened) and state != seen(opened):
+                path = _source(Path(opened).resolve())
+                if path not in found and path.is_file() and opened not in _written and not _is_installed(path):
+                    if path.suffix != ".py" and state != seen(opened):
                         raise ValueError(f"{path} has changed since it was read: the same command computes anew")
                     found[path] = digest(path)
                     if path.suffix == ".py":  # imported by a name that the code does not show
@@ -117,6 +117,6 @@ def _is_installed(path: Path) -> bool:
 
 
 def kept(paths: Iterable[str], folder: Path) -> list[Path]:
-    """Of some opened files those in a folder that were not written here."""
-    found = {Path(path).resolve() for path in paths if path not in _written}
+    """Of some opened files those in a folder."""
+    found = {Path(path).resolve() for path in paths}
     return sorted(path for path in found if path.is_file() and path.is_relative_to(folder.resolve()))
