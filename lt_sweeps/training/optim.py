@@ -48,9 +48,11 @@ class Rates:
     def __init__(
         self, described: Part, scheduled: Part | None, step: int, history: Sequence[Mapping[str, Any]] = ()
     ) -> None:
-        nothing = torch.zeros((1, 1), requires_grad=True)
-        self._twin: Optimizer = load("optimizer", described.name)([nothing], **described.args)
-        self._schedule = schedule(scheduled, self._twin, step) if scheduled else None
+        self._schedule: LRScheduler | None = None
+        if scheduled is not None:
+            nothing = torch.zeros((1, 1), requires_grad=True)
+            self._twin: Optimizer = load("optimizer", described.name)([nothing], **described.args)
+            self._schedule = schedule(scheduled, self._twin, step)
         self._history, self._heard = history, 0  # evaluations, which grow, and of how many a plateau has heard
 
     @property
