@@ -116,7 +116,7 @@ def test_sweeps_that_overlap_share_every_training(tmp_path: Path) -> None:
 WAYS = {
     "segfault": "SIGSEGV: Fatal Python error: Segmentation fault",
     "os._exit": "left with code 9",
-    "sys.exit": "left with code 3",
+    "sys.exit": "SystemExit: 3",
     "kill": "ended by SIGKILL, as a system does that is out of memory",
     "memory": "MemoryError: no more of it",
     "raise": "RuntimeError: no more of this",
