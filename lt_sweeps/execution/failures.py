@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from lt_sweeps.store import disk
 from lt_sweeps.store.store import write
+
+LARGEST = 2**20  # bytes of a note
 
 
 def leave(folder: Path, key: str, reason: str, trace: str = "") -> str:
@@ -26,8 +29,8 @@ def read(folder: Path) -> dict[str, str]:
     found = {}
     for path in sorted((folder / "failed").glob("*.json")):
         try:
-            found[path.stem] = str(json.loads(path.read_bytes())["reason"])
-        except (FileNotFoundError, ValueError, KeyError, TypeError):  # cleared meanwhile, or damaged
+            found[path.stem] = str(json.loads(disk.read(path, LARGEST))["reason"])
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):  # cleared meanwhile, or damaged
             continue
     return found
 
@@ -35,4 +38,5 @@ def read(folder: Path) -> dict[str, str]:
 def clear(folder: Path) -> None:
     """The command is given again: everything may be tried."""
     for path in (*(folder / "failed").glob("*.json"), *(folder / "failed").glob("*.txt")):
-        path.unlink(missing_ok=True)
+        if not path.is_dir() or path.is_symlink():  # a folder is none of ours
+            path.unlink(missing_ok=True)
