@@ -147,7 +147,15 @@ def test_what_is_measured_changes_no_training() -> None:
     ("words", "said"),
     [
         (("measure.sibling.name=barier",), "there is no measure 'barier'; did you mean 'barrier'?"),
-        (("measure=barrier", "measure.sibling.args.points=1"), "args.points=1 args.batchnorm=average: give 2 points"),
+        (
+            ("measure=barrier", "measure.sibling.args.points=1"),
+            "args.points=1 args.batchnorm=average: give 2 to 10,000",
+        ),
+        (
+            ("measure=barrier", "measure.sibling.args.points=1000000000"),
+            "args.points=1000000000 args.batchnorm=average",
+        ),
+        (("measure=barrier", "measure.sibling.args.points=10001"), "give 2 to 10,000 points"),
         (("measure=barrier", "measure.sibling.args.batchnorm=none"), "and average or recompute"),
         (("measure=barrier_parent", "prune=at_init"), "no mask here was pruned from a training"),
     ],

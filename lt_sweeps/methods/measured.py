@@ -11,6 +11,8 @@ from lt_sweeps.specs import Part
 
 Measures = tuple[Measure | None, ...]  # one for each level that has somebody to be compared with
 
+MOST = 10_000  # points of a line: each is an evaluation of all test examples
+
 
 def sibling(run: Train) -> Train:
     """The same ticket trained with other data order and augmentation: "SGD noise" (Frankle et al. 2020)."""
@@ -46,8 +48,8 @@ def with_parents(what: Part, levels: Sequence[Train], onward: Train) -> Measures
 
 def _measure(what: Part, one: Train, run: Train) -> Measure:
     points, batchnorm = what.args.get("points", 2), what.args.get("batchnorm", "average")
-    wrong = not isinstance(points, int) or points < 2 or batchnorm not in ("average", "recompute")
+    wrong = not isinstance(points, int) or not 2 <= points <= MOST or batchnorm not in ("average", "recompute")
     if what.name == "barrier" and wrong:
         told = f"args.points={points} args.batchnorm={batchnorm}"
-        raise ValueError(f"measure of {what.name}: {told}: give 2 points or more, and average or recompute")
+        raise ValueError(f"measure of {what.name}: {told}: give 2 to {MOST:,} points, and average or recompute")
     return Measure(what, (end(one), end(run)), run.data)
