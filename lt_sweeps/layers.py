@@ -18,6 +18,7 @@ from torch.overrides import TorchFunctionMode
 from lt_sweeps.allocation import factor_of, require_ends
 from lt_sweeps.config import Config, Mistake
 from lt_sweeps.config_methods import PruneConfig
+from lt_sweeps.foreign.imports import noticed
 from lt_sweeps.foreign.reach import one_line
 from lt_sweeps.masks import not_excluded, prunable, require_matches
 from lt_sweeps.networks.build import drawn
@@ -184,7 +185,7 @@ def skeleton(network: Network) -> nn.Module:
 def _tried(module: nn.Module, network: Network, device: torch.device) -> nn.Module:
     """A network of somebody's own after it has given logits of the right shape for two examples. Raises ValueError."""
     if "." in network.build.name:
-        with torch.no_grad():
+        with torch.no_grad(), noticed(network.build.name.rpartition(".")[0]):
             given = module.eval()(torch.zeros(2, *network.shape, device=device))
         if given.shape != (2, network.classes):
             raise ValueError(f"for 2 examples it gives {list(given.shape)}: return logits, [2, {network.classes}]")

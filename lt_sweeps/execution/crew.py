@@ -69,7 +69,7 @@ class Here:
         for module, changed in changed_by.items():
             if not any(entry.startswith(f"{module}.") for entry in owner(job.run)):
                 raise Mistake(
-                    f"{module} changes {changed[0]} when it is imported, which other networks would see: "
+                    f"{module} changes {changed[0]}, which other networks would see: "
                     "train it in a sweep of its own, or leave out trainer.processes=0"
                 )
         before = GlobalState()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from functools import cache
 
@@ -27,6 +27,22 @@ def import_own(run: Work) -> None:
 
         with suppress(Exception):  # the job itself will say
             imported(entry.partition(" ")[0].rpartition(".")[0])
+
+
+def require_one(runs: Iterable[Work]) -> None:
+    """Raise Mistake where jobs that are to share a process run different foreign code.
+
+    Code that only some of them have beside the others' is let pass, as a criterion of one's own is: it is held against
+    what it changes. Two networks of one's own are not: they may share a module, whose variables nobody watches.
+    """
+    owners = sorted({owner(run) for run in runs}, key=len)
+    for one in owners[:-1]:
+        if not set(one) <= set(owners[-1]):
+            names = " and ".join(", ".join(entry.partition(" ")[0] for entry in code) for code in (one, owners[-1]))
+            raise Mistake(
+                f"{names} could change each other in one process: train them in sweeps of their own, "
+                "or leave out trainer.processes=0"
+            )
 
 
 def changes(run: Work, changed: Sequence[str]) -> str:

@@ -18,6 +18,7 @@ from lt_sweeps.execution import plan as planning
 from lt_sweeps.execution.chains import chains
 from lt_sweeps.execution.crew import Crew, Here
 from lt_sweeps.execution.outcome import Outcome
+from lt_sweeps.execution.ownership import require_one
 from lt_sweeps.execution.plan import Job
 from lt_sweeps.execution.pool import Pool
 from lt_sweeps.execution.reporter import Reporter
@@ -56,6 +57,7 @@ def execute(
         leases = stack.enter_context(Leases(store.root))  # held until the crew has left, and saved what it was at
         crew: Crew
         if trainer.processes == 0 or folder is None:
+            require_one(job.run for job in plan.jobs)
             crew = stack.enter_context(Here(store, data_dir, trainer, reporter.say))
         else:
             most = max(job.devices for job in plan.jobs)

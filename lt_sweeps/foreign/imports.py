@@ -1,23 +1,34 @@
-"""Foreign modules, imported so that what they change of their process as they are imported is known."""
+"""Foreign modules, imported and tried so that what they change of their process is known."""
 
 from __future__ import annotations
 
 import importlib
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import ModuleType
 
 from lt_sweeps.foreign.state import GlobalState
 from lt_sweeps.foreign.watch import watch
 
-changed_by: dict[str, list[str]] = {}  # what of the process each module, with all that it imports, has changed
+changed_by: dict[str, list[str]] = {}  # what of this process each module has changed, imported or tried
 
 
 def imported(name: str) -> ModuleType:
     """The module of this name, imported if it is not."""
     if name not in sys.modules:
         watch()
-        before = GlobalState()
-        importlib.import_module(name)
-        if changed := before.changed():
-            changed_by[name] = changed
+        with noticed(name):
+            importlib.import_module(name)
     return sys.modules[name]
+
+
+@contextmanager
+def noticed(name: str) -> Iterator[None]:
+    """What code of this module changes of the process meanwhile is known afterwards."""
+    before = GlobalState()
+    try:
+        yield
+    finally:
+        if changed := before.changed():
+            changed_by.setdefault(name, []).extend(changed)

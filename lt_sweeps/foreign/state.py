@@ -4,19 +4,26 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from types import FunctionType
 from typing import Any
 
 import torch
-from torch import nn
+from torch.optim.optimizer import __file__ as OPTIMIZER
 
 OURS = ("CUBLAS_", "PL_", "KMP_", "OMP_", "MKL_", "TORCH", "NCCL_", "CUDA_", "PYTORCH_")  # set by torch and Lightning
-PATCHED: tuple[Any, ...] = (torch, torch.nn, nn.functional, nn.init, torch.optim, torch.Tensor, nn.Module)
+# Packages whose functions, classes and methods take part in a training.
+PACKAGES = ("torch", "lt_sweeps", "pytorch_lightning", "lightning_fabric", "torchmetrics", "random", "numpy.random")
+COMPILER = ("torch._dynamo", "torch._inductor", "torch._refs", "torch._decomp", "torch.fx", "torch.onnx")
+CODE = (FunctionType, classmethod, staticmethod, property)  # of a class: not the counters that it keeps
 READ: dict[str, Callable[[], Any]] = {
     "torch's default dtype": torch.get_default_dtype,
     "torch's default device": torch.get_default_device,
     "torch's threads": torch.get_num_threads,
     "torch's gradient mode": torch.is_grad_enabled,
+    "torch's precision of matrix products": torch.get_float32_matmul_precision,
+    "torch's autocast on the CPU": lambda: (torch.is_autocast_enabled("cpu"), torch.get_autocast_dtype("cpu")),
+    "how torch treats denormal numbers": lambda: bool((torch.tensor([1e-310], dtype=torch.float64) * 1).item()),
     "the current folder": os.getcwd,
     "sys.path": lambda: tuple(sys.path),
     "the environment": lambda: {n: v for n, v in os.environ.items() if not n.startswith(OURS)},
@@ -24,16 +31,39 @@ READ: dict[str, Callable[[], Any]] = {
 
 
 class GlobalState:
-    """A process as it is now."""
+    """A process as it is now; it does not know of variables in somebody's own modules."""
 
     def __init__(self) -> None:
         self._values = {name: read() for name, read in READ.items()}
-        self._functions = [{name: value for name, value in vars(place).items() if callable(value)} for place in PATCHED]
+        self._functions = dict(_functions())
 
     def changed(self) -> list[str]:
-        """What is other than it was, in words; of torch each function that is not the one it was."""
+        """What is other than it was, in words; each function, class and method that is not the one it was."""
         found = [name for name, read in READ.items() if read() != self._values[name]]
-        for place, functions in zip(PATCHED, self._functions, strict=True):
-            now = vars(place)
-            found += [f"{place.__name__}.{name}" for name, value in functions.items() if now.get(name) is not value]
-        return found
+        now = dict(_functions())
+        return found + [name for name, value in self._functions.items() if now.get(name) is not value]
+
+
+def _functions() -> Iterator[tuple[str, Any]]:
+    """The functions and classes of these packages' modules, and what the classes hold, by their names."""
+    for name, module in list(sys.modules.items()):
+        if module is None or not _is_within(name, PACKAGES) or _is_within(name, COMPILER):
+            continue
+        for word, value in list(vars(module).items()):
+            if not callable(value):
+                continue
+            yield f"{name}.{word}", _bare(value)
+            if isinstance(value, type) and value.__module__ == name:
+                code = ((inner, held) for inner, held in list(vars(value).items()) if isinstance(held, CODE))
+                yield from ((f"{name}.{word}.{inner}", _bare(held)) for inner, held in code)
+
+
+def _is_within(name: str, packages: tuple[str, ...]) -> bool:
+    return any(name == package or name.startswith(f"{package}.") for package in packages)
+
+
+def _bare(value: Any) -> Any:
+    """A function without what torch itself wraps around an optimizer's step, once more when it first makes one."""
+    while isinstance(value, FunctionType) and value.__code__.co_filename == OPTIMIZER and hasattr(value, "__wrapped__"):
+        value = value.__wrapped__
+    return value

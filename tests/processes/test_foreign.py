@@ -54,14 +54,27 @@ FILES = {
     "helper.py": "WIDTH = 32\n",
     "dynamic.py": "def f(x):\n    return x.relu()\n",
     "plain.py": (
-        "import torch\n\nclass Net(torch.nn.Sequential):\n    def __init__(self, shape, classes):\n"
-        "        super().__init__(torch.nn.Flatten(), torch.nn.Linear(64, 16), torch.nn.ReLU(), "
-        "torch.nn.Linear(16, classes))\n"
+        "import torch\n\nclass Net(torch.nn.Module):\n    def __init__(self, shape, classes):\n"
+        "        super().__init__()\n        self.fc = torch.nn.Linear(64, 16)\n"
+        "        self.output = torch.nn.Linear(16, classes)\n\n"
+        "    def forward(self, x):\n        return self.output(torch.nn.functional.relu(self.fc(x.flatten(1))))\n"
     ),
     "patching.py": (
         "import torch\ntorch.nn.functional.relu = lambda x, inplace=False: x.clamp(min=0) * 2\n"
         "from plain import Net as Plain\n\nclass Net(Plain): ...\n"
     ),
+    "layer.py": (
+        "import torch\nbefore = torch.nn.Linear.forward\n"
+        "torch.nn.Linear.forward = lambda self, x: before(self, x) * 2\n"
+        "from plain import Net as Plain\n\nclass Net(Plain): ...\n"
+    ),
+    "late.py": (
+        "import torch\nfrom plain import Net as Plain\nbefore = torch.optim.Adam.step\n\nclass Net(Plain):\n"
+        "    def forward(self, x):\n"
+        "        torch.optim.Adam.step = lambda self, closure=None: before(self, closure)\n"
+        "        return super().forward(x)\n"
+    ),
+    "shares.py": "import helper\nfrom plain import Net as Plain\nhelper.WIDTH = 7\n\nclass Net(Plain): ...\n",
     "dirty.py": (
         "import torch\nfrom plain import Net as Plain\n\nclass Net(Plain):\n    def forward(self, x):\n"
         "        torch.set_default_dtype(torch.float64)\n        return super().forward(x)\n"
@@ -137,19 +150,36 @@ def test_what_a_result_was_made_from_is_noticed(home: Path) -> None:
     assert train(home, "mine.net.Net") == first  # whatever its weights and its noise are drawn with
 
 
-def test_a_network_that_patches_torch_changes_no_other(home: Path) -> None:
+PATCHES = ["patching", "layer", "late"]  # a function, a layer's method, and an optimizer's as late as in forward
+
+
+@pytest.mark.parametrize("patch", PATCHES)
+def test_a_network_that_patches_torch_changes_no_other(home: Path, patch: str) -> None:
     alone = [*train(home, "plain.Net")]
-    for order in ("plain.Net,patching.Net", "patching.Net,plain.Net"):
+    for order in (f"plain.Net,{patch}.Net", f"{patch}.Net,plain.Net"):
         subprocess.run(["rm", "-r", str(home / "runs")], check=True)
         rows = train(home, order, "trainer.processes=1")
         assert [row.split()[-2:] for row in rows if row.startswith("plain")] == [row.split()[-2:] for row in alone]
 
 
-def test_in_one_process_it_is_refused(home: Path) -> None:
-    done = run(home, "-m", *WORDS, "model._target_=patching.Net,plain.Net", "trainer.processes=0")
+@pytest.mark.parametrize("order", ["patching.Net,plain.Net", "plain.Net,layer.Net", "plain.Net,shares.Net"])
+def test_networks_of_ones_own_are_not_trained_in_one_process(home: Path, order: str) -> None:
+    """Whatever they change: a variable of a module that both import is watched by nobody."""
+    done = run(home, "-m", *WORDS, f"model._target_={order}", "trainer.processes=0")
     assert done.returncode == 2
-    assert "patching changes torch.nn.functional.relu when it is imported" in done.stderr
+    assert "could change each other in one process" in done.stderr
     assert "Traceback" not in done.stderr
+    assert not list((home / "runs").rglob("record/*/*.json"))
+
+
+@pytest.mark.parametrize("patch", PATCHES)
+@pytest.mark.parametrize("order", ["{},null", "null,{}"])
+def test_beside_ours_in_one_process_it_is_refused(home: Path, order: str, patch: str) -> None:
+    words = ["model=lenet_digits", *WORDS[2:], f"model._target_={order.format(f'{patch}.Net')}"]
+    done = run(home, "-m", *words, "trainer.processes=0")
+    assert done.returncode == 2
+    assert re.search(rf"{patch}(\.Net)? changes torch\.", done.stderr)
+    assert "would see" in done.stderr
 
 
 def test_a_training_that_changes_its_process_gets_one_of_its_own(home: Path) -> None:
