@@ -11,15 +11,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
-from lt_sweeps.datasets import arrays
-from lt_sweeps.execution.made_from import files
 from lt_sweeps.foreign import files as contents
 from lt_sweeps.foreign.files import digest, located, named
-from lt_sweeps.graph import Dense, Init, Ticket, Train
-from lt_sweeps.registry import part
-from lt_sweeps.specs import Data, Network, Part, Recipe
 from lt_sweeps.store import store as stores
 from lt_sweeps.store.store import Missing, Store
 
@@ -106,28 +100,41 @@ def test_a_file_is_found_where_a_record_says(name: str, tmp_path: Path, monkeypa
     assert named(path, [*places.items(), ("code", tmp_path / "code")]) == name
 
 
-def reads(data_dir: Path) -> arrays.Arrays:
-    """A data set of one's own: one file below its folder, one beside its code."""
-    x = torch.from_numpy(np.load(data_dir / "x.npy"))
-    y = torch.tensor(json.loads((Path(__file__).parent / "golden" / "labels.json").read_text()))
-    return arrays.Arrays(x, y, x, y)
+DATA_SCRIPT = """
+import json, sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[1])
+from lt_sweeps.datasets import arrays
+from lt_sweeps.execution.made_from import files
+from lt_sweeps.foreign.watch import watch
+from lt_sweeps.graph import Dense, Init, Ticket, Train
+from lt_sweeps.registry import part
+from lt_sweeps.specs import Data, Network, Part, Recipe
+watch()
+folder, source = Path(sys.argv[1]) / "data", part("dataset", "mine.reads")
+arrays.read(source, folder)
+network = Network(part("network", "lenet_300_100"), (1, 2, 2), 2)
+ticket = Ticket(network, Init(network, 0), Dense(network))
+recipe = Recipe(1, 1, Part("torch.optim.SGD", args={"lr": 0.1}))
+print(json.dumps(files(Train(ticket, Data(source, 2, (1, 2, 2)), recipe), folder)))
+"""
 
 
 def test_a_training_names_what_its_data_were_read_from(tmp_path: Path) -> None:
-    np.save(tmp_path / "x.npy", np.zeros((4, 1, 2, 2), dtype=np.uint8))
-    labels = Path(__file__).parent / "golden" / "labels.json"
-    labels.write_text("[0, 1, 0, 1]")
-    try:
-        source = part("dataset", "test_files.reads")
-        arrays.read(source, tmp_path)
-        network = Network(part("network", "lenet_300_100"), (1, 2, 2), 2)
-        ticket = Ticket(network, Init(network, 0), Dense(network))
-        recipe = Recipe(1, 1, Part("torch.optim.SGD", args={"lr": 0.1}))
-        found = files(Train(ticket, Data(source, 2, (1, 2, 2)), recipe), tmp_path)
-        assert found.pop("data:x.npy") == digest(tmp_path / "x.npy")
-        assert list(found.values()) == [digest(labels)]
-    finally:
-        labels.unlink()
+    """A file below the data's folder, and one beside the code."""
+    (tmp_path / "data").mkdir()
+    np.save(tmp_path / "data" / "x.npy", np.zeros((4, 1, 2, 2), dtype=np.uint8))
+    (tmp_path / "labels.json").write_text("[0, 1, 0, 1]")
+    (tmp_path / "mine.py").write_text(
+        "import json\nfrom pathlib import Path\nimport numpy as np\n\ndef reads(data_dir):\n"
+        "    x = np.load(data_dir / 'x.npy')\n"
+        "    y = np.array(json.loads((Path(__file__).parent / 'labels.json').read_text()))\n"
+        "    return x, y, x, y\n"
+    )
+    command = [sys.executable, "-c", DATA_SCRIPT, str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env={**os.environ, "PYTHONPATH": "."})
+    names = {"data:x.npy": "data/x.npy", "code:labels.json": "labels.json"}
+    assert json.loads(done.stdout) == {name: digest(tmp_path / path) for name, path in names.items()}
 
 
 SCRIPT = """
