@@ -13,18 +13,17 @@ import difflib
 import hashlib
 import importlib
 import importlib.metadata
-import importlib.util
 import re
 import sys
-import sysconfig
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, reduce
 from pathlib import Path
 from typing import Any, TypeVar
 
-from lt_sweeps.foreign.reach import code_hash as foreign_code
-from lt_sweeps.foreign.reach import is_foreign
+from lt_sweeps.foreign.reach import code_hash as reachable_hash
+from lt_sweeps.foreign.reach import inner as within
+from lt_sweeps.foreign.reach import is_foreign, is_installed, outermost
 from lt_sweeps.specs import Part
 
 HERE = Path(__file__).parent
@@ -186,43 +185,36 @@ def provenance(path: str, what: str, known: tuple[str, ...] = ()) -> int | str:
     top, *inner = path.split(".")
     if inner and top in sys.stdlib_module_names:
         raise ValueError(f"there is no {what}: {path} is Python's own")
-    spec = importlib.util.find_spec(top) if inner and top else None
-    roots = list(spec.submodule_search_locations or ()) if spec else []
-    if spec is None or (spec.origin is None and not roots):
+    found = outermost(top) if inner and top else None
+    if found is None:
         reason = f": no module {top!r} can be found" if inner else nearest(path, known)
         raise ValueError(f"there is no {what}{reason}")
-    file = Path(spec.origin) if spec.origin is not None else Path(roots[0]) / "__init__.py"  # a folder may have none
-    while len(inner) > 1:
-        package, module = file.parent / inner[0] / "__init__.py", file.parent / f"{inner[0]}.py"
-        file = package if package.exists() else module
+    file, (*names, word) = found.file, inner
+    for name in names:
+        folder, file = file.parent.name, within(file, name)
         if not file.exists():
-            raise ValueError(f"there is no {what}: no module {inner[0]!r} beside {file.parent.name}")
-        inner = inner[1:]
+            raise ValueError(f"there is no {what}: no module {name!r} beside {folder}")
     if not file.exists():
         raise ValueError(f"there is no {what}: {file.parent.name} is a folder of modules")
     words, dynamic = _words(file)
-    if inner[0] not in words and not dynamic:
-        raise ValueError(f"there is no {what}: {inner[0]!r} is not in {file.name}{nearest(inner[0], words)}")
+    if word not in words and not dynamic:
+        raise ValueError(f"there is no {what}: {word!r} is not in {file.name}{nearest(word, words)}")
     if top in ("torch", "torchvision"):
         return 0
-    if any(file.is_relative_to(sysconfig.get_paths()[place]) for place in ("purelib", "platlib")):
-        return importlib.metadata.version(importlib.metadata.packages_distributions()[top][0])
-    if (version := _own_version(file, inner[0])) is not None:
+    if is_installed(file) and (distributions := importlib.metadata.packages_distributions().get(top)):
+        return importlib.metadata.version(distributions[0])
+    if (version := _own_version(file, word)) is not None:
         return f"version {version}"
-    return foreign_code(file, Path(roots[0]).parent if roots else file.parent)
+    return reachable_hash(file, found.root)
 
 
 def source_of(path: str) -> Path | None:
-    """The source file behind an import path, if it is somebody's own; found without importing it."""
+    """The source file behind an import path, if it is a user's own; found without importing it."""
     top, *inner = path.split(".")
-    spec = importlib.util.find_spec(top) if inner and top else None
-    if spec is None:
+    found = outermost(top) if inner and top else None
+    if found is None:
         return None
-    roots = list(spec.submodule_search_locations or ())
-    file = Path(spec.origin) if spec.origin is not None else Path(roots[0]) / "__init__.py"
-    for name in inner[:-1]:
-        package = file.parent / name / "__init__.py"
-        file = package if package.exists() else file.parent / f"{name}.py"
+    file = reduce(within, inner[:-1], found.file)
     return file if file.is_file() and is_foreign(str(file)) else None
 
 

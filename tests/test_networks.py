@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.metadata
 import sys
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ from test_sweep import cells_of
 from torch import nn
 
 from lt_sweeps import registry, sweep
+from lt_sweeps.foreign import reach
 from lt_sweeps.masks import LAYERS, dense, prunable, total
 from lt_sweeps.networks.build import build, drawn, initial
 from lt_sweeps.specs import Network, Part
@@ -544,6 +546,28 @@ def test_files_of_one_name_that_change_places_change_the_version(mine: Path) -> 
     one.write_text("")
     two.write_text("A = 1\n")
     assert version("of_a_user_package.nets.small.tiny") != before
+
+
+def test_a_module_of_the_users_site_folder_is_known_by_its_code(mine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It belongs to no distribution that would say its version."""
+    monkeypatch.setattr(reach, "INSTALLED", (*reach.INSTALLED, str(mine.resolve())))
+    reach.is_foreign.cache_clear()
+    seen = []
+    for width in (4, 5):
+        (mine / "of_a_user.py").write_text(TINY.replace("width=4", f"width={width}"))
+        seen.append(version("of_a_user.tiny"))
+    (mine / "of_a_user_package").mkdir()
+    for text in ("", "A = 1\n"):
+        (mine / "of_a_user_package" / "__init__.py").write_text(TINY)
+        (mine / "of_a_user_package" / "more.py").write_text(text)
+        seen.append(version("of_a_user_package.tiny"))
+    reach.is_foreign.cache_clear()
+    assert len(set(seen)) == 4
+
+
+def test_a_function_of_ours_that_is_not_registered_is_known_by_our_code() -> None:
+    nothing = hashlib.sha256(b"").hexdigest()[:16]
+    assert version("lt_sweeps.networks.width.scaled") != nothing
 
 
 def test_a_version_of_ones_own_stands_for_the_code(mine: Path) -> None:

@@ -15,6 +15,7 @@ import traceback
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 HERE = Path(__file__).parent.parent
 INSTALLED = tuple(
@@ -28,29 +29,57 @@ INSTALLED = tuple(
 )
 
 
+def is_installed(file: Path) -> bool:
+    """Whether a file belongs to Python or to an installed package."""
+    return any(file.resolve().is_relative_to(place) for place in INSTALLED)
+
+
 @cache
 def is_foreign(file: str) -> bool:
-    """Whether a source file is somebody's own: neither Python's, nor of an installed package, nor ours.
+    """Whether a source file is a user's own: neither Python's, nor of an installed package, nor ours.
 
     >>> is_foreign(__file__), is_foreign(ast.__file__), is_foreign("<frozen importlib._bootstrap>")
     (False, False, False)
     """
-    if file.startswith("<"):
-        return False
-    path = Path(file).resolve()
-    return not path.is_relative_to(HERE) and not any(path.is_relative_to(place) for place in INSTALLED)
+    return not file.startswith("<") and not Path(file).resolve().is_relative_to(HERE) and not is_installed(Path(file))
+
+
+class Outermost(NamedTuple):
+    """The module or package that an import path begins with."""
+
+    file: Path  # its source; a package that is a folder alone has none, and this is where it would be
+    root: Path  # the folder in which it is found
+
+
+def outermost(top: str) -> Outermost | None:
+    """What a name at the top of an import path is, found without importing it; None where there is no such source."""
+    try:
+        spec = importlib.util.find_spec(top)
+    except (ImportError, ValueError, AttributeError):
+        return None
+    if spec is None:
+        return None
+    if places := list(spec.submodule_search_locations or ()):
+        return Outermost(Path(spec.origin or Path(places[0]) / "__init__.py"), Path(places[0]).parent)
+    return Outermost(Path(spec.origin), Path(spec.origin).parent) if spec.origin else None
+
+
+def inner(file: Path, name: str) -> Path:
+    """The source of a package or module of this name in a package; it need not exist."""
+    package = file.parent / name / "__init__.py"
+    return package if package.exists() else file.parent / f"{name}.py"
 
 
 def reachable(file: Path) -> set[Path]:
     """A source file, and every foreign one that it imports, in turn, wherever in it, packages' own files among them."""
-    found: set[Path] = set()
+    sources: set[Path] = set()
     frontier = [file.resolve()]
     while frontier:
         path = frontier.pop()
-        if path not in found and is_foreign(str(path)):
-            found.add(path)
+        if path not in sources and is_foreign(str(path)):
+            sources.add(path)
             frontier += _imported(path)
-    return found
+    return sources
 
 
 def _imported(file: Path) -> Iterator[Path]:
@@ -73,23 +102,8 @@ def _imported(file: Path) -> Iterator[Path]:
 
 def _files(names: list[str]) -> Iterator[Path]:
     """The source files that are run when a module of this name is imported."""
-    root = _root(names[0])
-    if root is not None:
-        yield from _below(root, names)
-
-
-def _root(top: str) -> Path | None:
-    """The folder in which a module or package of this name is found, if its source is foreign."""
-    try:
-        spec = importlib.util.find_spec(top)
-    except (ImportError, ValueError, AttributeError):
-        return None
-    if spec is None:
-        return None
-    places = list(spec.submodule_search_locations or ())
-    if places:
-        return Path(places[0]).parent
-    return Path(spec.origin).parent if spec.origin and spec.has_location else None
+    if (found := outermost(names[0])) is not None:
+        yield from _below(found.root, names)
 
 
 def _below(folder: Path, names: list[str]) -> Iterator[Path]:
@@ -107,20 +121,26 @@ def _below(folder: Path, names: list[str]) -> Iterator[Path]:
 
 def package_files(file: Path) -> set[Path]:
     """The packages that a module lies in: importing it runs them first."""
-    found, folder = set[Path](), file.resolve().parent
+    packages, folder = set[Path](), file.resolve().parent
     while (folder / "__init__.py").is_file():
-        found.add(folder / "__init__.py")
+        packages.add(folder / "__init__.py")
         folder = folder.parent
-    return found
+    return packages
 
 
 def code_hash(file: Path, root: Path) -> str:
     """16 hex digits for all the code that a module can reach; comments and layout do not matter.
 
-    Nor does it where `root` lies, the folder in which the module, or its outermost package, is found.
+    Nor does it where `root` lies, the folder in which the module, or its outermost package, is found. Of what is not
+    foreign, and has no version that would say what it is, this is all of the outermost package.
     """
-    sources = set[Path]().union(*(reachable(start) for start in {file.resolve(), *package_files(file)}))
-    texts = sorted(f"{os.path.relpath(source, root.resolve())} {_text(source)}" for source in sources)
+    file, root = file.resolve(), root.resolve()
+    if is_foreign(str(file)):
+        sources = set[Path]().union(*(reachable(start) for start in {file, *package_files(file)}))
+    else:
+        top = root / file.relative_to(root).parts[0]
+        sources = set(top.rglob("*.py")) if top.is_dir() else {file}
+    texts = sorted(f"{os.path.relpath(source, root)} {_text(source)}" for source in sources)
     return hashlib.sha256("\0".join(texts).encode()).hexdigest()[:16]
 
 

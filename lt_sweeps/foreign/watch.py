@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from lt_sweeps.foreign.files import Seen, digest, seen
-from lt_sweeps.foreign.reach import HERE, INSTALLED, is_foreign, package_files, reachable
+from lt_sweeps.foreign.reach import HERE, is_foreign, is_installed, package_files, reachable
 
 OURS = f"{HERE}{os.sep}"
 DEEP = 200  # frames looked at for the code that opens a file
@@ -94,7 +94,7 @@ def read_by(modules: Iterable[Path]) -> dict[Path, str]:
             known.add(source)
             for opened, state in list(_opened.get(str(source), {}).items()):
                 path = _source(Path(opened).resolve())
-                if path not in found and path.is_file() and opened not in _written and not _is_installed(path):
+                if path not in found and path.is_file() and opened not in _written and not _is_no_input(path):
                     if path.suffix != ".py" and state != seen(opened):
                         raise ValueError(f"{path} has changed since it was read: the same command computes anew")
                     found[path] = digest(path)
@@ -110,10 +110,9 @@ def _source(path: Path) -> Path:
     return path
 
 
-def _is_installed(path: Path) -> bool:
-    return path.parts[1:2] in [("proc",), ("sys",), ("dev",)] or any(
-        path.is_relative_to(place) for place in (*INSTALLED, str(HERE))
-    )
+def _is_no_input(path: Path) -> bool:
+    """Whether a file is the system's, an installed package's or ours."""
+    return path.parts[1:2] in [("proc",), ("sys",), ("dev",)] or is_installed(path) or path.is_relative_to(HERE)
 
 
 def kept(paths: Iterable[str], folder: Path) -> list[Path]:
