@@ -19,6 +19,7 @@ from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import torch
 from hydra import compose, initialize_config_dir
@@ -61,8 +62,8 @@ def examples(data: Data, device: torch.device = CUDA) -> Examples:
     try:
         return Examples(data, folder, device)
     except (OSError, RuntimeError):
-        arrays.load = lambda _, name: lambda data_dir: noise(name)  # type: ignore[assignment]
-        return Examples(data, folder, device)
+        with patch.object(arrays, "load", lambda _, name: lambda data_dir: noise(name)):
+            return Examples(data, folder, device)
 
 
 def noise(dataset: str) -> arrays.Arrays:

@@ -123,7 +123,7 @@ def _network(config: Config) -> Network:
         if str(error).endswith("Python's own"):
             raise Mistake(f"{error}: name a callable that returns a torch.nn.Module") from None
         raise
-    return Network(build, shape, config.dataset.classes, initialiser, prunable=2 if "." in build.name else 1)
+    return Network(build, shape, config.dataset.classes, initialiser, prunable=1 if build.is_registered else 2)
 
 
 def _model_label(model: ModelConfig) -> str:

@@ -183,8 +183,8 @@ def skeleton(network: Network) -> nn.Module:
 
 
 def _tried(module: nn.Module, network: Network, device: torch.device) -> nn.Module:
-    """A network of somebody's own after it has given logits of the right shape for two examples. Raises ValueError."""
-    if "." in network.build.name:
+    """A foreign network after it has given logits of the right shape for two examples. Raises ValueError."""
+    if not network.build.is_registered:
         with torch.no_grad(), noticed(network.build.name.rpartition(".")[0]):
             given = module.eval()(torch.zeros(2, *network.shape, device=device))
         if given.shape != (2, network.classes):

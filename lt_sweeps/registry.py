@@ -185,11 +185,11 @@ def provenance(path: str, what: str, known: tuple[str, ...] = ()) -> int | str:
     top, *inner = path.split(".")
     if inner and top in sys.stdlib_module_names:
         raise ValueError(f"there is no {what}: {path} is Python's own")
-    found = outermost(top) if inner and top else None
-    if found is None:
+    start = outermost(top) if inner and top else None
+    if start is None:
         reason = f": no module {top!r} can be found" if inner else nearest(path, known)
         raise ValueError(f"there is no {what}{reason}")
-    file, (*names, word) = found.file, inner
+    file, (*names, word) = start.file, inner
     for name in names:
         folder, file = file.parent.name, within(file, name)
         if not file.exists():
@@ -205,16 +205,16 @@ def provenance(path: str, what: str, known: tuple[str, ...] = ()) -> int | str:
         return importlib.metadata.version(distributions[0])
     if (version := _own_version(file, word)) is not None:
         return f"version {version}"
-    return reachable_hash(file, found.root)
+    return reachable_hash(file, start.root)
 
 
 def source_of(path: str) -> Path | None:
     """The source file behind an import path, if it is a user's own; found without importing it."""
     top, *inner = path.split(".")
-    found = outermost(top) if inner and top else None
-    if found is None:
+    start = outermost(top) if inner and top else None
+    if start is None:
         return None
-    file = reduce(within, inner[:-1], found.file)
+    file = reduce(within, inner[:-1], start.file)
     return file if file.is_file() and is_foreign(str(file)) else None
 
 

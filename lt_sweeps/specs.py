@@ -18,6 +18,11 @@ class Part(Spec):
     args: Mapping[str, Any] = field(default_factory=dict)
 
     @property
+    def is_registered(self) -> bool:
+        """Whether it is one of ours: what is named by import path has a dot."""
+        return "." not in self.name
+
+    @property
     def word(self) -> str:
         """The name of the function itself: of a measure also that of the number that sums it up.
 

@@ -51,7 +51,7 @@ class Candidate:
         return half(dense(self.module())[0])
 
     def module(self, seed: int = 0) -> nn.Module:
-        """The network as somebody else would build it, after `seed` was set for all that draws."""
+        """The network as built without this project, after `seed` was set for all that draws."""
         with surroundings(seed):
             return drawn(self.network)
 

@@ -18,10 +18,8 @@ from lt_sweeps.specs import Data
 
 Batch = tuple[Tensor, Tensor]
 
-
-Chosen = tuple[
-    Tensor, ...
-]  # what a batch is made of: places of examples (B,), and source rows (B, H) and columns (B, W)
+# What a batch is made of: places of examples, (B,), and, where pixels move, source rows, (B, H), and columns, (B, W).
+Chosen = tuple[Tensor, ...]
 
 
 def sent(chosen: Chosen, device: torch.device) -> Chosen:
@@ -52,7 +50,7 @@ class Examples:
         self.validation = self._to_device(*held_out(data, arrays.train_x[held], arrays.train_y[held]))
         limit = data.eval_limit
         self.test = self._to_device(*held_out(data, arrays.test_x[:limit], arrays.test_y[:limit]))
-        self._digest = self._held_out_digest()
+        self._checksums = self._held_out_checksums()
         self._view = View(data, device)
         self.seen = self._view.seen
         if self._view.moves:
@@ -61,13 +59,12 @@ class Examples:
     def _to_device(self, x: Tensor, y: Tensor) -> Batch:
         return x.to(self.device), y.to(self.device)
 
-    def _held_out_digest(self) -> int:
-        """What changes if any validation or test example does: a sum of bytes, each by its place."""
-        return hash(tuple(_checksum(values) for values in (*self.validation, *self.test)))
+    def _held_out_checksums(self) -> list[int]:
+        return [_checksum(values) for values in (*self.validation, *self.test)]
 
     def require_unchanged(self) -> None:
         """Raise RuntimeError where validation or test examples are not as they were read: a network wrote into them."""
-        if self._held_out_digest() != self._digest:
+        if self._held_out_checksums() != self._checksums:
             raise RuntimeError(
                 "validation or test examples were changed in place during training: the result is refused"
             )
@@ -122,7 +119,7 @@ class Examples:
 
 
 def _checksum(values: Tensor) -> int:
-    """CRC-32 of the bytes of a tensor, on the CPU."""
-    return (
-        zlib.crc32(values.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data) if values.numel() else 0
-    )
+    """CRC-32 of the bytes of a tensor."""
+    if not values.numel():
+        return 0
+    return zlib.crc32(values.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)

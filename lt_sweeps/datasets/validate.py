@@ -1,4 +1,4 @@
-"""What a data set's function may return, and what is made of it; what it may not is told with how to mend it."""
+"""What a data set's function may return; anything else is an error that says how to mend it."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ INTEGERS = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
 NAMES = ("train_x", "train_y", "test_x", "test_y")
 
 
-def validated(found: Any) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def validated(returned: Any) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Examples and labels to train on and to test, as tensors: labels int64 (N,), examples (N, ...) as they are.
 
     Numpy arrays become tensors, and labels of any integer type int64. Raises ValueError, in one line that says how to
     mend it, for labels that are negative, one-hot or floats, for examples that are not finite, and for unequal numbers.
     """
-    if not isinstance(found, tuple) or len(found) != 4:
-        raise ValueError(f"it returns a {type(found).__name__}: return Arrays(train_x, train_y, test_x, test_y)")
-    train_x, train_y, test_x, test_y = (_tensor(name, value) for name, value in zip(NAMES, found, strict=True))
+    if not isinstance(returned, tuple) or len(returned) != 4:
+        raise ValueError(f"it returns a {type(returned).__name__}: return Arrays(train_x, train_y, test_x, test_y)")
+    train_x, train_y, test_x, test_y = (_tensor(name, value) for name, value in zip(NAMES, returned, strict=True))
     for part, x, y in (("train", train_x, train_y), ("test", test_x, test_y)):
         _require_examples(f"{part}_x", x)
         _require_labels(f"{part}_y", y)

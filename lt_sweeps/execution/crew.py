@@ -72,10 +72,10 @@ class Here:
                     f"{module} changes {changed[0]}, which other networks would see: "
                     "train it in a sweep of its own, or leave out trainer.processes=0"
                 )
-        before = GlobalState()
+        before = GlobalState() if owner(job.run) else None
         outcome = attempt(self._worker, job, lambda step, history: on_step(job, step, history))
         self._given.clear()
-        if owner(job.run) and (changed := before.changed()) and outcome.kind == "done":
+        if before and (changed := before.changed()) and outcome.kind == "done":
             raise Mistake(f"{changes(job.run, changed)}: with trainer.processes=0 what comes after would see it")
         return [(job, outcome)]
 

@@ -14,8 +14,8 @@ from lt_sweeps.specs import Data, Part, parts
 
 
 def own_parts(node: Node) -> set[Part]:
-    """The functions in an expression whose code is somebody's own, found without importing it."""
-    named = {part for value in _specs(topological([node])) for part in parts(value) if "." in part.name}
+    """The functions in an expression whose code is a user's own, found without importing it."""
+    named = {part for value in _specs(topological([node])) for part in parts(value) if not part.is_registered}
     return {part for part in named if source_of(part.name) is not None}
 
 

@@ -50,7 +50,7 @@ def attempt(worker: Worker, job: Job, on_step: Tell) -> Outcome:
         return Outcome("refused", str(mistake))
     except Left:
         raise
-    except (Exception, SystemExit) as error:  # somebody's network may call sys.exit
+    except (Exception, SystemExit) as error:  # a user's network may call sys.exit
         if is_full(error):
             return Outcome("refused", no_room(error))
         trace = "".join(traceback.format_exception(error))

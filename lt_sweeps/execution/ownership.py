@@ -1,4 +1,4 @@
-"""Whose code a job runs: a process that has imported somebody's own does only jobs with the very same."""
+"""Whose code a job runs: a process that has imported foreign code does only jobs with the very same."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from lt_sweeps.execution.made_from import own_parts
 from lt_sweeps.graph import Work
 from lt_sweeps.registry import provenance
 
+_known: set[str] = set()  # import paths whose code is as planned, and imported here
 Owner = tuple[str, ...]  # the import paths of foreign functions, and which code is behind each
 
 
@@ -22,9 +23,9 @@ def owner(run: Work) -> Owner:
 
 def import_own(run: Work) -> None:
     """Import the foreign code of a job, so far as it can be: what an import does is done once in each process."""
-    for entry in owner(run):
-        from lt_sweeps.foreign.imports import imported  # and torch
+    from lt_sweeps.foreign.imports import imported
 
+    for entry in owner(run):
         with suppress(Exception):  # the job itself will say
             imported(entry.partition(" ")[0].rpartition(".")[0])
 
@@ -60,6 +61,3 @@ def require_as_planned(run: Work) -> None:
             if now != part.version:
                 raise Mistake(f"{part.name}: its code has changed since the sweep was planned: repeat the command")
             _known.add(part.name)  # and imported from now on: later changes do not reach this process
-
-
-_known: set[str] = set()

@@ -71,9 +71,9 @@ def main() -> None:
     while (message := channel.next()) is not None:
         job = understood(message)
         import_own(job.run)
-        before = GlobalState()
+        before = GlobalState() if owner(job.run) else None
         outcome = attempt(worker, job, peer.on_step())
-        changed = before.changed() if owner(job.run) else []
+        changed = before.changed() if before else []
         if changed:
             peer.say(f"{changes(job.run, changed)}: each of its trainings gets a process of its own")
         worker.rest()

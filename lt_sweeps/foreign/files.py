@@ -13,8 +13,8 @@ Seen = tuple[int, int, int]  # time of change, size, inode
 
 def seen(path: str) -> Seen:
     """What tells one state of a file from another without reading it."""
-    found = Path(path).stat()
-    return found.st_mtime_ns, found.st_size, found.st_ino
+    status = Path(path).stat()
+    return status.st_mtime_ns, status.st_size, status.st_ino
 
 
 def named(path: Path, places: Sequence[tuple[str, Path]]) -> str:

@@ -102,8 +102,8 @@ def _imported(file: Path) -> Iterator[Path]:
 
 def _files(names: list[str]) -> Iterator[Path]:
     """The source files that are run when a module of this name is imported."""
-    if (found := outermost(names[0])) is not None:
-        yield from _below(found.root, names)
+    if (start := outermost(names[0])) is not None:
+        yield from _below(start.root, names)
 
 
 def _below(folder: Path, names: list[str]) -> Iterator[Path]:

@@ -31,7 +31,7 @@ READ: dict[str, Callable[[], Any]] = {
 
 
 class GlobalState:
-    """A process as it is now; it does not know of variables in somebody's own modules."""
+    """A process as it is now; it does not know of variables in users' own modules."""
 
     def __init__(self) -> None:
         self._values = {name: read() for name, read in READ.items()}
@@ -39,9 +39,9 @@ class GlobalState:
 
     def changed(self) -> list[str]:
         """What is other than it was, in words; each function, class and method that is not the one it was."""
-        found = [name for name, read in READ.items() if read() != self._values[name]]
+        changes = [name for name, read in READ.items() if read() != self._values[name]]
         now = dict(_functions())
-        return found + [name for name, value in self._functions.items() if now.get(name) is not value]
+        return changes + [name for name, value in self._functions.items() if now.get(name) is not value]
 
 
 def _functions() -> Iterator[tuple[str, Any]]:

@@ -83,7 +83,7 @@ def read_by(modules: Iterable[Path]) -> dict[Path, str]:
     not any more what it was when it was opened.
     """
     known, code = set[Path](), set[Path]()
-    found = dict[Path, str]()
+    files = dict[Path, str]()
     for module in modules:
         code |= reachable(module) | package_files(module)
     frontier = [*code]
@@ -94,13 +94,13 @@ def read_by(modules: Iterable[Path]) -> dict[Path, str]:
             known.add(source)
             for opened, state in list(_opened.get(str(source), {}).items()):
                 path = _source(Path(opened).resolve())
-                if path not in found and path.is_file() and opened not in _written and not _is_no_input(path):
+                if path not in files and path.is_file() and opened not in _written and not _is_no_input(path):
                     if path.suffix != ".py" and state != seen(opened):
                         raise ValueError(f"{path} has changed since it was read: the same command computes anew")
-                    found[path] = digest(path)
+                    files[path] = digest(path)
                     if path.suffix == ".py":  # imported by a name that the code does not show
                         frontier.append(path)
-    return {path: content for path, content in found.items() if path not in code}
+    return {path: content for path, content in files.items() if path not in code}
 
 
 def _source(path: Path) -> Path:
@@ -117,5 +117,5 @@ def _is_no_input(path: Path) -> bool:
 
 def kept(paths: Iterable[str], folder: Path) -> list[Path]:
     """Of some opened files those in a folder."""
-    found = {Path(path).resolve() for path in paths}
-    return sorted(path for path in found if path.is_file() and path.is_relative_to(folder.resolve()))
+    files = {Path(path).resolve() for path in paths}
+    return sorted(path for path in files if path.is_file() and path.is_relative_to(folder.resolve()))

@@ -40,7 +40,7 @@ def _constructed(network: Network) -> nn.Module:
         raise ValueError(f"{network.build.name} made a {type(module).__name__}, not a torch.nn.Module")
     if any(nn.parameter.is_lazy(value) for value in (*module.parameters(), *module.buffers())):
         _materialise(module, network.shape)
-    if "." in network.build.name:
+    if not network.build.is_registered:
         module.register_forward_hook(lambda _, args, output: logits(output))
     return module
 

@@ -26,7 +26,7 @@ from lt_sweeps.training import graph_steps
 from lt_sweeps.training.graph_steps import Replay
 from lt_sweeps.training.leaving import Leaving
 from lt_sweeps.training.masking import MaskedOptimizer, check_masked
-from lt_sweeps.training.module import TicketModule, is_foreign
+from lt_sweeps.training.module import TicketModule
 from lt_sweeps.training.progress import Progress
 from lt_sweeps.training.ranks import ALONE, Ranks
 from lt_sweeps.training.recorder import Recorder, Tell, checkpoint_wait, copy_state, state_digest
@@ -220,7 +220,7 @@ def _replay(run: Train, examples: Loader, hardware: Hardware, steps: int) -> Rep
         why = "several devices train together"
     elif not isinstance(examples, Examples):
         why = "examples are decoded from files"
-    elif is_foreign(run):
+    elif not run.ticket.network.build.is_registered:
         why = "a network of one's own may do something else at each step"
     elif steps < graph_steps.WORTH:
         why = f"{steps} steps are too few for it to pay"

@@ -14,7 +14,6 @@ from torch.optim import Optimizer
 
 from lt_sweeps.graph import Train
 from lt_sweeps.randomness import derive, seed_all
-from lt_sweeps.registry import catalogue
 from lt_sweeps.training import optim
 from lt_sweeps.training.batchnorm import WholeBatch
 from lt_sweeps.training.graph_steps import GraphSteps, Replay
@@ -59,7 +58,7 @@ class TicketModule(pl.LightningModule):
         self._steps: Steps | None = None
         # A network's own draws (dropout) are made a function of the step. A foreign one may draw at some steps only;
         # a registered one that drew nothing in its first step needs no more seeding, which takes time.
-        self._foreign = is_foreign(run)
+        self._foreign = not run.ticket.network.build.is_registered
         self._draws: bool | None = None  # not yet known
 
     def training_step(self, stretch: Iterable[Any], _: int) -> None:
@@ -147,8 +146,3 @@ def _random_states(device: torch.device) -> list[Tensor]:
     if device.type in ("cuda", "mps"):
         states.append(getattr(torch, device.type).get_rng_state())
     return states
-
-
-def is_foreign(run: Train) -> bool:
-    """Whether the network is not one of ours."""
-    return run.ticket.network.build.name not in catalogue("network")

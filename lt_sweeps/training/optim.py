@@ -68,11 +68,11 @@ class Rates:
             for row in self._history[self._heard :]:
                 self._schedule.step(row["val_loss"])
             self._heard = len(self._history)
-            return {name: value for name, value in self._twin.param_groups[0].items() if name != "params"}
         settings = {name: value for name, value in self._twin.param_groups[0].items() if name != "params"}
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # that the optimizer of nothing has taken no step
-            self._schedule.step()
+        if not self.follows_loss:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # that the optimizer of nothing has taken no step
+                self._schedule.step()
         return settings
 
 
