@@ -43,8 +43,8 @@ from lt_sweeps.training.progress import Progress, decode_progress, encode_progre
 from lt_sweeps.training.recorder import state_digest
 
 CUDA = torch.device("cuda")
-MODELS = ("lenet_300_100", "conv2", "conv4", "conv6", "resnet20", "resnet110", "vgg11", "vgg16", "vgg19", "wrn_22_2")
-STEPS, TIMED = 240, (300, 1300)  # of a comparison of bits; of two trainings whose difference is timed
+MODELS = ("lenet_300_100", "resnet20", "conv2", "conv4", "conv6", "resnet110", "vgg11", "vgg16", "vgg19", "wrn_22_2")
+STEPS, TIMED = 240, (300, 2300)  # of a comparison of bits; of two trainings whose difference is timed
 
 
 @cache
@@ -225,7 +225,7 @@ def sections() -> dict[str, Callable[[], dict[str, Any]]]:
         "bits resnet20 bf16": lambda: models_equal("resnet20", "recipe.precision=bf16-mixed"),
         "diverges": diverges,
         "cpu and gpu": against_cpu,
-        "ms lenet": lambda: timings("lenet_300_100", (4, 16), False),
+        "ms lenet": lambda: timings("lenet_300_100", (4, 16, 64), False),
         "ms resnet20": lambda: timings("resnet20", (2, 4, 8), True),
         "ms resnet20 bf16": lambda: timings("resnet20", (), False, "recipe.precision=bf16-mixed"),
         "ms vgg16": lambda: timings("vgg16", (2,), True),
@@ -233,24 +233,30 @@ def sections() -> dict[str, Callable[[], dict[str, Any]]]:
 
 
 def main() -> None:
-    """Run the sections until time is up."""
+    """Run the sections that OUT/gpu.json has not, until time is up."""
     out, limit = Path(sys.argv[1]), float(sys.argv[2]) if len(sys.argv) > 2 else 480.0
-    wanted = sys.argv[3] if len(sys.argv) > 3 else ""
-    begun = time.monotonic()
-    report: dict[str, Any] = {"torch": torch.__version__, "gpu": torch.cuda.get_device_name(), "sections": {}}
+    begun, written = time.monotonic(), out / "gpu.json"
+    about = {"torch": torch.__version__, "gpu": torch.cuda.get_device_name()}
+    report: dict[str, Any] = json.loads(written.read_text()) if written.exists() else {**about, "sections": {}}
+    if about.items() - report.items():
+        raise SystemExit(f"{written} was made by another GPU or torch; move it away")
     for name, work in sections().items():
-        if not name.startswith(wanted):
+        if name in report["sections"]:
             continue
-        if time.monotonic() - begun > limit:
-            report["sections"][name] = {"skipped": "time was up"}
+        left = limit - (time.monotonic() - begun)
+        if left < 0:
+            print(f"{name}: not begun, time was up", flush=True)
             continue
         try:
-            report["sections"][name] = work()
+            report["sections"][name], broken = work(), False
         except Exception as error:
-            traceback.print_exc()
+            traceback.print_exc(limit=-3)
             report["sections"][name] = {"error": f"{type(error).__name__}: {error}"[:300]}
-        print(f"{time.monotonic() - begun:6.1f} s  {name}: {report['sections'][name]}", flush=True)
-        (out / "gpu.json").write_text(json.dumps(report, indent=1) + "\n")
+            broken = isinstance(error, torch.AcceleratorError)
+        print(f"{limit - left:6.1f} s  {name}: {report['sections'][name]}", flush=True)
+        written.write_text(json.dumps(report, indent=1) + "\n")
+        if broken:  # nothing works on the GPU in this process any more
+            os.execv(sys.executable, [sys.executable, "-m", "benchmarks.gpu", str(out), str(left)])
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from lt_sweeps.graph import Train
 from lt_sweeps.masks import effective
 from lt_sweeps.networks.build import build
 from lt_sweeps.specs import Network, Part
-from lt_sweeps.training import module, optim, recorder
+from lt_sweeps.training import optim, recorder
 from lt_sweeps.training.fit import Hardware, Trained, fit
 from lt_sweeps.training.masking import ELEMENTWISE, MaskedOptimizer, check_masked
 from lt_sweeps.training.progress import Progress, decode_progress, encode_progress
@@ -161,7 +161,7 @@ class Functional(Net):
 
 
 def test_draws_inside_a_network_are_functions_of_the_step(digits: Examples, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "catalogue", lambda kind: {"test_training.Functional": None})  # as if registered
+    monkeypatch.setattr(Part, "is_registered", True)
     network = Network(Part("test_training.Functional", args={"dropout": 0.0}), (1, 8, 8), 10)
     ends = []
     for history in (1, 2):

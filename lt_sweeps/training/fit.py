@@ -13,6 +13,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.accelerators import CUDAAccelerator  # type: ignore[attr-defined]
 from pytorch_lightning.plugins.environments import LightningEnvironment  # type: ignore[attr-defined]
 from torch import Tensor, nn
 
@@ -171,12 +172,22 @@ def _go_on(
         raise
 
 
+class _Gpu(CUDAAccelerator):
+    """One that leaves the process's memory alone: to clear it would free what graphs of other trainings read."""
+
+    def setup(self, trainer: pl.Trainer) -> None:
+        """Nothing is prepared."""
+
+    def teardown(self) -> None:
+        """Nothing is cleared."""
+
+
 def _trainer(precision: str, hardware: Hardware, callbacks: list[pl.Callback]) -> pl.Trainer:
     """The lean trainer: everything that is done per step is ours, and what ranks do together too."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # advice about hardware and loggers that a user of this project cannot act on
         return pl.Trainer(
-            accelerator=hardware.accelerator,
+            accelerator=_Gpu() if hardware.accelerator == "gpu" else hardware.accelerator,
             devices=[torch.cuda.current_device()] if hardware.accelerator == "gpu" else 1,
             plugins=[LightningEnvironment()],  # whatever started this process: SLURM, or torch.distributed.run
             max_epochs=1,

@@ -136,7 +136,7 @@ class GraphSteps:
     def _capture(self, like: Chosen) -> None:
         device = self._examples.device
         self._inputs = tuple(part.new_zeros((STRETCH, *part.shape), device=device) for part in like)
-        self._lrs = torch.zeros(STRETCH, device=device)
+        self._lrs = torch.zeros(STRETCH, device=device, dtype=torch.float32)
         self._place = torch.zeros(1, dtype=torch.int64, device=device)
 
         def step() -> None:
@@ -154,7 +154,8 @@ class GraphSteps:
         for place, values in zip(self._inputs, sent(stacked, self._examples.device), strict=True):
             place[: len(chosen)].copy_(values)
         if self._settings:
-            (rates,) = sent((torch.tensor([wanted["lr"] for wanted in settings]),), self._examples.device)
+            rates = torch.tensor([wanted["lr"] for wanted in settings], dtype=torch.float32)
+            (rates,) = sent((rates,), self._examples.device)
             self._lrs[: len(chosen)].copy_(rates)
         self._place.zero_()
 

@@ -34,7 +34,7 @@ def optimizer(described: Part, network: nn.Module) -> Optimizer:
     made: Optimizer = constructor(parameters, **args)
     if args.get("fused") and device.type == "cuda":
         for group in made.param_groups:
-            group["lr"] = torch.tensor(group["lr"], device=device)
+            group["lr"] = torch.tensor(group["lr"], device=device, dtype=torch.float32)  # also of float64 weights
     return made
 
 

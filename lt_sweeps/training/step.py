@@ -49,7 +49,7 @@ class Step:
         self._parameters = list(network.parameters())
         device = self._parameters[0].device
         self.loss = torch.full((), math.nan, device=device)  # of the last step
-        self.halt = torch.zeros((), device=device)
+        self.halt = torch.zeros((), device=device, dtype=torch.float32)  # as fused optimizers want it
         self.taken = torch.zeros((), device=device, dtype=torch.float64)  # how many steps before it halted
         if device.type == "cuda" and any(group.get("fused") for group in optimizer.param_groups):
             optimizer.found_inf = self.halt  # type: ignore[attr-defined]
