@@ -67,11 +67,13 @@ def budgets(cells: Sequence[Cell]) -> list[str]:
 
 
 def title(experiments: Sequence[Experiment]) -> str:
-    """The networks and the data a sweep is about."""
+    """The networks and the data a sweep is about, and what is unusual of all its cells."""
     models, datasets = (
         ", ".join(dict.fromkeys(str(e.labels[name]) for e in experiments)) for name in ("model", "dataset")
     )
-    return f"{models} on {datasets}"
+    words = [[*table.unusual(e.labels), *(f"{name}={value}" for name, value in e.unusual.items())] for e in experiments]
+    shared = [word for word in words[0] if all(word in others for others in words)]
+    return ", ".join([f"{models} on {datasets}", *shared])
 
 
 def cell_names(experiments: Sequence[Experiment]) -> list[str]:
@@ -101,4 +103,4 @@ def level_names(experiments: Sequence[Experiment]) -> dict[Work, str]:
 def _named(e: Experiment, told: Sequence[str], *, dense: bool = False) -> str:
     words = [e.labels["model"], e.labels["dataset"], f"seed={e.labels['seed']}"]
     words += [] if dense else table.unusual(e.labels)
-    return " ".join([*words, *(f"{name}={e.swept[name]}" for name in told if name in e.swept)])
+    return " ".join([*words, *(f"{name}={e.value(name)}" for name in told if e.value(name) is not None)])

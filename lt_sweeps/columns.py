@@ -3,6 +3,15 @@
 from __future__ import annotations
 
 LABELS = ("model", "dataset", "prune", "rewind", "survivors", "control")
+USUAL = {"prune": "imp", "rewind": "init", "survivors": "rewind", "control": "none"}
+BESIDE = {  # groups that have a column where some cell has not the usual option
+    "corruption": "none",
+    "criterion": "magnitude",
+    "allocation": "scores",
+    "pruned": "zero",
+    "find": "same",
+    "train": "same",
+}
 FIGURES = (
     "seed",
     "level",

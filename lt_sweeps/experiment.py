@@ -8,9 +8,9 @@ from importlib import import_module
 from typing import Any
 
 from lt_sweeps import budget as budgets
-from lt_sweeps import origins
+from lt_sweeps import origins, usual
 from lt_sweeps.choosing import choices, finding, refuse_impossible
-from lt_sweeps.columns import TAKEN
+from lt_sweeps.columns import BESIDE, TAKEN
 from lt_sweeps.config import Config, Mistake, ModelConfig
 from lt_sweeps.config_methods import Otherwise
 from lt_sweeps.data import described
@@ -33,6 +33,7 @@ class Experiment:
     published: tuple[int, int]  # training and test examples, as the data set's configuration says
     count_excluded: bool
     on_empty: str
+    unusual: Mapping[str, str] = field(default_factory=dict)  # group beside the labels -> its option, where not usual
     devices: int = 1  # that each of its trainings takes: hardware, in no key
     measures: Mapping[str, Measures] = field(default_factory=dict)  # by column, for each level
 
@@ -40,6 +41,10 @@ class Experiment:
     def roots(self) -> tuple[Work, ...]:
         """All that is asked for; everything else is only on the way."""
         return *self.levels, *(one for column in self.measures.values() for one in column if one is not None)
+
+    def value(self, column: str) -> str | None:
+        """What a column beside the labels says of this cell: an override, or a group's option."""
+        return self.swept.get(column) or self.unusual.get(column) or BESIDE.get(column)
 
 
 def build(config: Config, swept: Mapping[str, str] | None = None) -> Experiment:
@@ -71,6 +76,7 @@ def _build(config: Config, swept: dict[str, str]) -> Experiment:
             "seed": config.seed,
         },
         swept=swept,
+        unusual=_unusual(config),
         budget=budgets.told(config, dense.data, dense.recipe),
         published=(config.dataset.train, config.dataset.test),
         count_excluded=config.prune.count_excluded,
@@ -78,6 +84,16 @@ def _build(config: Config, swept: dict[str, str]) -> Experiment:
         devices=config.trainer.devices,
         measures=_measures(config, levels, train.onward()),
     )
+
+
+def _unusual(config: Config) -> dict[str, str]:
+    found = {group: getattr(config, group).name for group in BESIDE}
+    found = {group: name for group, name in found.items() if name != BESIDE[group]}
+    if config.prune.name == "at_init" and found.get("allocation") == "global":
+        del found["allocation"]  # as that method chooses
+    if config.recipe.name not in usual.recipes().get(config.model.name, {config.recipe.name}):
+        found["recipe"] = config.recipe.name
+    return found
 
 
 def _level_of(config: Config, level: int) -> Train:

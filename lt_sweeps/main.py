@@ -106,6 +106,7 @@ def _refuse(line: str) -> int:
 def _run(arguments: list[str]) -> int:
     import hydra
     from hydra.core.config_store import ConfigStore
+    from hydra.core.hydra_config import HydraConfig
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
 
@@ -114,9 +115,14 @@ def _run(arguments: list[str]) -> int:
     _prefer_our_files()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises instead of printing a trace and leaving
     raised: list[Mistake | sweep.Failed] = []
+    is_sweep = False
 
     @hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")
     def task(composed: Any) -> None:
+        nonlocal is_sweep
+        is_sweep = bool(HydraConfig.get().sweeper.get("params"))  # an experiment brings it
+        if is_sweep:
+            return
         try:
             sweep.run([cell(read(composed), {})], command(arguments))
         except (Mistake, sweep.Failed) as error:  # Hydra would print lines of its own
@@ -126,6 +132,9 @@ def _run(arguments: list[str]) -> int:
     sys.argv = [sys.argv[0], *map(_with_keys_quoted, arguments)]
     try:
         task()
+        if is_sweep:
+            sys.argv.insert(1, "--multirun")
+            task()
     except (HydraException, OmegaConfBaseException) as error:
         from lt_sweeps import mistakes
 
@@ -170,7 +179,9 @@ def _check_flags(arguments: Sequence[str]) -> None:
         group, _, options = word.partition("=")
         added = group.removeprefix("+")
         if group == f"+{added}" and (CONF / added).is_dir() and not options.startswith("{"):
-            raise Mistake(f"{word}: {added} is chosen already, by default; write {added}={options}")
+            raise Mistake(f"{word}: {added} is in the defaults list already; write {added}={options}")
+        if "null" in options.split(",") and (CONF / group).is_dir():
+            raise Mistake(f"{word}: null is no option of {group}; leave it out, or write ~{group}")
         if options.startswith("[") and (CONF / group).is_dir():  # Hydra would merge them, and the last would win
             raise Mistake(f"{word}: choose one option of {group}; to sweep over several, write -m {group}=a,b")
 

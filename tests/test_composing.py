@@ -264,3 +264,22 @@ def test_any_sweeper_makes_the_same_plan(tmp_path: Path, capsys: pytest.CaptureF
     assert main(["-m", *words, "hydra.sweeper.max_batch_size=3", "experiment=demo"]) == 0
     plans = [line for line in capsys.readouterr().out.splitlines() if "trainings asked" in line]
     assert [line.partition(":")[0] for line in plans] == ["3 cells", "3 cells"]
+
+
+@pytest.mark.parametrize(
+    ("words", "plan"),
+    [
+        ("experiment=demo", "6 cells: 75 trainings asked, 51 distinct"),
+        ("-m experiment=demo", "6 cells: 75 trainings asked, 51 distinct"),
+        ("experiment=demo seed=7", "2 cells: 25 trainings asked, 17 distinct"),
+        ("-m experiment=demo,lenet_mnist_quick", "16 cells: 305 trainings asked, 206 distinct"),
+        ("-m seed=7 experiment=demo,lenet_mnist_quick", "4 cells: 71 trainings asked, 48 distinct"),
+        ("-m experiment=demo,open_lth_resnet20", "7 cells: "),
+    ],
+)
+def test_an_experiment_brings_its_own_sweep(
+    words: str, plan: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*words.split(), f"paths.output_dir={tmp_path}", "hydra.launcher.only_plan=true"]) == 0
+    assert plan in capsys.readouterr().out
+    assert [path.name for path in tmp_path.iterdir()] in ([".hydra"], [])

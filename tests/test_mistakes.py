@@ -125,6 +125,8 @@ MISTAKES: list[tuple[str, tuple[str, ...]]] = [
     (f"sweep={'x' * 300}", ("sweep=xxxx", "at most 200 bytes")),
     # habits from other templates
     ("+experiment=demo", ("+experiment=demo", "write experiment=demo")),
+    ("model=null", ("model=null", "~model")),
+    ("-m experiment=demo,null", ("experiment=demo,null", "leave it out")),
     ("-m +experiment=demo seed=0,1", ("+experiment=demo", "write experiment=demo")),
     ("+model=vgg16", ("+model=vgg16", "write model=vgg16")),
     # one bad cell among good ones

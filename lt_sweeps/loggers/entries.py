@@ -27,7 +27,7 @@ def about(described: Mapping[str, Any], experiment: Experiment, sweep: str, colu
     """
     labels = experiment.labels
     words = [str(value) for name, value in labels.items() if name != "seed"]
-    words += [f"{name}={experiment.swept[name]}" for name in columns if name in experiment.swept]
+    words += [f"{name}={experiment.value(name)}" for name in columns if experiment.value(name) is not None]
     identity: dict[str, Any] = copy.deepcopy(described["config"])
     del identity["trainer"], identity["budget"]["levels"]
     if "measure" not in columns:

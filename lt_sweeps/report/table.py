@@ -10,13 +10,12 @@ import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from lt_sweeps.columns import AT_RANDOM, EMPTIED, FIGURES, LABELS
+from lt_sweeps.columns import AT_RANDOM, EMPTIED, FIGURES, LABELS, USUAL
 from lt_sweeps.experiment import Experiment
 from lt_sweeps.graph import Measure, Train
 from lt_sweeps.keys import Node
 from lt_sweeps.store.store import Record
 
-USUAL = {"prune": "imp", "rewind": "init", "survivors": "rewind", "control": "none"}
 Row = dict[str, Any]
 
 
@@ -75,7 +74,7 @@ def layers(experiments: Sequence[Experiment], records: Mapping[Node, Record]) ->
 
 def _named(cell: Experiment, extra: Sequence[str]) -> Row:
     """The columns that label a cell, with those that this sweep needs beside the usual."""
-    return {name: cell.labels[name] for name in LABELS} | {name: cell.swept.get(name) for name in extra}
+    return {name: cell.labels[name] for name in LABELS} | {name: cell.value(name) for name in extra}
 
 
 def measured_columns(experiments: Sequence[Experiment]) -> list[str]:
@@ -98,10 +97,11 @@ def unusual(labels: Mapping[str, Any]) -> list[str]:
 
 
 def swept_columns(experiments: Sequence[Experiment]) -> list[str]:
-    """The overrides in which the cells differ and that no other column says."""
+    """The overrides in which the cells differ, and groups that are not as usual, where no other column says so."""
     names = dict.fromkeys(name for cell in experiments for name in cell.swept)
     differing = [name for name in names if len({cell.swept.get(name) for cell in experiments}) > 1]
-    return [name for name in differing if name != "seed" and (name not in LABELS or _hidden(experiments, name))]
+    found = [name for name in differing if name != "seed" and (name not in LABELS or _hidden(experiments, name))]
+    return list(dict.fromkeys([*found, *(name for cell in experiments for name in cell.unusual)]))
 
 
 def _hidden(experiments: Sequence[Experiment], name: str) -> bool:
