@@ -135,7 +135,9 @@ class TrainerConfig:
     threads: int = 1  # of each process
     workers: int | None = None  # processes that decode image files; None: as many as processor cores, 16 at most
     deterministic: bool = True
-    kernel: str = "masked"  # how steps are computed: masked, or graph (replayed on a GPU; not yet tried on one)
+    kernel: str = (
+        "auto"  # how steps are computed: masked; graph, replayed on a GPU to the same bits; auto: where it can be
+    )
 
 
 @dataclass

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +51,7 @@ class Worker:
         self.device = device(trainer.accelerator)
         accelerator = {"cuda": "gpu"}.get(self.device.type, self.device.type)
         self.ranks = join(self.device)
-        self.hardware = Hardware(accelerator, trainer.deterministic, self.ranks, trainer.kernel, tell)
+        self.hardware = Hardware(accelerator, trainer.deterministic, self.ranks, trainer.kernel, cache(tell))
         self.store, self.tell, self.leave = store, tell, leave
         self.fingerprint = fingerprint(self.device, trainer.deterministic, self.ranks.world)
         workers = max(1, min(16, cores()) // self.ranks.world) if trainer.workers is None else trainer.workers

@@ -7,7 +7,7 @@ import logging
 import signal
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, closing, nullcontext
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,7 +44,7 @@ class Hardware:
     accelerator: str = "cpu"
     deterministic: bool = True
     ranks: Ranks = ALONE
-    kernel: str = "masked"  # "masked": a step is one operation after another; "graph": replayed on a GPU
+    kernel: str = "masked"  # a step is one operation after another; "graph": replayed on a GPU; "auto": where it can be
     say: Callable[[str], None] = lambda line: None  # to the user
 
 
@@ -127,13 +127,26 @@ def fit(
         return Trained(begun, state, recorder.seconds, end=end, early_stop=early)
 
 
-def _stream(device: torch.device) -> AbstractContextManager[Any]:
-    """A stream of its own on a GPU: nothing can be captured on the default one."""
+_streams: dict[torch.device, list[torch.cuda.Stream]] = {}  # that no training uses now
+
+
+@contextmanager
+def _stream(device: torch.device) -> Iterator[None]:
+    """A stream of its own on a GPU: nothing can be captured on the default one, nor on one that others use."""
     if device.type != "cuda":
-        return nullcontext()
-    stream = torch.cuda.Stream(device)
+        yield
+        return
+    free = _streams.setdefault(device, [])
+    try:
+        stream = free.pop()
+    except IndexError:
+        stream = torch.cuda.Stream(device)
     stream.wait_stream(torch.cuda.current_stream(device))  # for what is put there for us
-    return torch.cuda.stream(stream)
+    try:
+        with torch.cuda.stream(stream):
+            yield
+    finally:
+        free.append(stream)
 
 
 def _go_on(
@@ -222,8 +235,8 @@ class _Stretches:
 
 
 def _replay(run: Train, examples: Loader, hardware: Hardware, steps: int) -> Replay | None:
-    """What replaying steps from a CUDA graph takes, where that is asked for; says why where it cannot be."""
-    if hardware.kernel != "graph":
+    """What replaying steps from a CUDA graph takes, where that is wanted; says why where it cannot be."""
+    if hardware.kernel == "masked" or (hardware.kernel == "auto" and examples.device.type != "cuda"):
         return None
     if examples.device.type != "cuda":
         why = "it takes a CUDA GPU"
