@@ -135,9 +135,7 @@ class TrainerConfig:
     threads: int = 1  # of each process
     workers: int | None = None  # processes that decode image files; None: as many as processor cores, 16 at most
     deterministic: bool = True
-    kernel: str = (
-        "auto"  # how steps are computed: masked; graph, replayed on a GPU to the same bits; auto: where it can be
-    )
+    kernel: str = "auto"  # of a step: masked; graph, replayed on a GPU to the same bits; auto: that where it can be
 
 
 @dataclass

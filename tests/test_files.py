@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from lt_sweeps.foreign import files as contents
-from lt_sweeps.foreign.files import digest, located, named
+from lt_sweeps.foreign.files import ABSENT, digest, listing, located, named, variable
 from lt_sweeps.store import store as stores
 from lt_sweeps.store.store import Missing, Store
 
@@ -146,7 +146,7 @@ watch()
 import mine
 mine.read()
 found = read_by([Path(mine.__file__)])
-print(sorted(path.name for path in found))
+print(sorted(path.name for path in found.files), sorted(path.name for path in found.folders), *found.variables)
 """
 
 
@@ -159,4 +159,65 @@ def test_what_foreign_code_writes_or_libraries_open_is_not_what_it_was_made_from
     (tmp_path / "net.json").write_text("{}")
     command = [sys.executable, "-c", SCRIPT, str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, check=True, env={**os.environ, "PYTHONPATH": "."})
-    assert done.stdout.strip() == "['net.json']"
+    assert done.stdout.strip() == "['net.json'] []"
+
+
+READS = """
+import importlib.metadata, os, tempfile
+from pathlib import Path
+import torch
+HERE = Path(__file__).parent
+def read():
+    torch.zeros(2), importlib.metadata.version("torch"), os.environ.get("HOME"), Path("~").expanduser()
+    with tempfile.TemporaryDirectory() as place:
+        (Path(place) / "x").write_text("x")
+        os.listdir(place)
+    try:
+        (HERE / "optional.json").read_text()
+    except FileNotFoundError:
+        pass
+    for path in (HERE / "parts").glob("*.txt"):
+        path.read_text()
+    return os.environ.get("WIDTH", "32"), "DEPTH" in os.environ
+"""
+
+
+def test_what_is_looked_for_listed_and_asked_of_the_environment_is_read_too(tmp_path: Path) -> None:
+    (tmp_path / "parts").mkdir()
+    (tmp_path / "parts/a.txt").write_text("a")
+    (tmp_path / "mine.py").write_text(READS)
+    environment = {**os.environ, "PYTHONPATH": ".", "WIDTH": "3"}
+    command = [sys.executable, "-c", SCRIPT, str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
+    assert done.stdout.strip() == "['a.txt', 'optional.json'] ['parts'] WIDTH DEPTH"
+
+
+def test_a_record_is_stale_where_a_file_appears_a_folder_gains_a_name_or_a_variable_changes(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("WIDTH", "3")
+    monkeypatch.delenv("DEPTH", raising=False)
+    (tmp_path / "mine/parts").mkdir(parents=True)
+    (tmp_path / "mine/net.json").write_text("{}")
+    read = {
+        "code:mine/optional.json": ABSENT,
+        "code:mine/net.json": digest(tmp_path / "mine/net.json"),
+        "code:mine/parts/": listing(tmp_path / "mine/parts"),
+        "env:WIDTH": variable("WIDTH"),
+        "env:DEPTH": ABSENT,
+    }
+    kept(store, KEY, [], read)
+    assert KEY in store
+    for change, back in (
+        (lambda: (tmp_path / "mine/optional.json").write_text(""), lambda: (tmp_path / "mine/optional.json").unlink()),
+        (lambda: (tmp_path / "mine/parts/a").write_text(""), lambda: (tmp_path / "mine/parts/a").unlink()),
+        (lambda: (tmp_path / "mine/net.json").unlink(), lambda: (tmp_path / "mine/net.json").write_text("{}")),
+        (lambda: monkeypatch.setenv("WIDTH", "4"), lambda: monkeypatch.setenv("WIDTH", "3")),
+        (lambda: monkeypatch.delenv("WIDTH"), lambda: monkeypatch.setenv("WIDTH", "3")),
+        (lambda: monkeypatch.setenv("DEPTH", "1"), lambda: monkeypatch.delenv("DEPTH")),
+    ):
+        change()
+        assert KEY not in store
+        back()
+        assert KEY in store

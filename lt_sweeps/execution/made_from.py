@@ -20,19 +20,23 @@ def own_parts(node: Node) -> set[Part]:
 
 
 def files(node: Node, data_dir: Path) -> dict[str, str]:
-    """The files that a value was made from in this process, by the names that a record gives them: their SHA-256.
+    """What a value was made from in this process beside code, by the names that a record gives it: hashes.
 
-    Raises ValueError where one has changed since it was read.
+    Raises ValueError where some of it has changed since it was read.
     """
     from lt_sweeps.datasets.arrays import files_of
     from lt_sweeps.foreign.files import named
     from lt_sweeps.foreign.watch import read_by
 
     sources = {value.source for value in _specs(topological([node])) if isinstance(value, Data)}
-    read = dict(entry for source in sources for entry in files_of(source, data_dir))
-    read |= read_by(file for part in own_parts(node) if (file := source_of(part.name)) is not None)
+    read = read_by(file for part in own_parts(node) if (file := source_of(part.name)) is not None)
+    files = dict(entry for source in sources for entry in files_of(source, data_dir)) | read.files
     places = [("data", data_dir.resolve()), *(("code", Path(entry).resolve()) for entry in sys.path)]
-    return {named(path, places): content for path, content in sorted(read.items())}
+    return {
+        **{named(path, places): content for path, content in sorted(files.items())},
+        **{f"{named(path, places)}/": content for path, content in sorted(read.folders.items())},
+        **{f"env:{name}": content for name, content in sorted(read.variables.items())},
+    }
 
 
 def _specs(nodes: Iterable[Node]) -> set[Spec]:

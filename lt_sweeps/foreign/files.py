@@ -1,13 +1,19 @@
-"""Files that results are made from: how a record names them, where they lie, and what they hold."""
+"""What results are made from beside code: files, folders that are listed, environment variables.
+
+A record names each, with a hash of what it held: a file by its path, a folder whose names were read by its path and a
+slash, a variable as `env:NAME`.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import os
 import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+ABSENT = "0" * 64  # in the place of a hash: a file that was looked for, a variable that was asked for, and not there
 Seen = tuple[int, int, int]  # time of change, size, inode
 
 
@@ -39,8 +45,38 @@ def located(name: str, places: Mapping[str, Path]) -> Path | None:
     if not separator:
         return Path(name)
     if place == "code":
-        return next((path for entry in sys.path if (path := Path(entry or ".") / rest).is_file()), None)
+        return next((path for entry in sys.path if (path := Path(entry or ".") / rest).exists()), None)
     return places[place] / rest if place in places else None
+
+
+def differs(name: str, content: str, places: Mapping[str, Path]) -> bool:
+    """Whether what a record names holds something else now. Raises OSError where it cannot be read.
+
+    A file that is gone says nothing, as data that lie on another machine; but one of code whose folder is there does.
+    """
+    if name.startswith("env:"):
+        return variable(name.removeprefix("env:")) != content
+    path = located(name, places)
+    if path is None or not path.exists():
+        folder, between, _ = name.rstrip("/").rpartition("/")
+        return content != ABSENT and name.startswith("code:") and bool(between) and located(folder, places) is not None
+    return (listing(path) if name.endswith("/") else digest(path)) != content
+
+
+def variable(name: str) -> str:
+    """The SHA-256 of an environment variable's value, or ABSENT."""
+    value = os.environ.get(name)
+    return ABSENT if value is None else hashlib.sha256(os.fsencode(value)).hexdigest()
+
+
+def names_in(folder: Path) -> frozenset[str]:
+    """What a folder contains."""
+    return frozenset(path.name for path in folder.iterdir()) - {"__pycache__"}
+
+
+def listing(folder: Path) -> str:
+    """The SHA-256 of the names in a folder."""
+    return hashlib.sha256("\n".join(sorted(names_in(folder))).encode(errors="surrogateescape")).hexdigest()
 
 
 def digest(path: Path) -> str:

@@ -1,67 +1,125 @@
-"""The files that foreign code reads while it is imported and called, and those that data sets are read from.
+"""What foreign code reads while it is imported and called, and the files that data sets are read from.
 
-An audit hook sees what Python opens. It does not see what a library opens by itself, in C.
+An audit hook sees what Python opens, also where nothing is there, and which folders it lists; `os.environ` tells of the
+variables that are asked for. What a library opens by itself, in C, and whether a file exists, is not seen.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import sys
 import threading
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from types import FrameType
+from typing import Any, NamedTuple
 
-from lt_sweeps.foreign.files import Seen, digest, seen
+from lt_sweeps.foreign.files import ABSENT, Seen, digest, listing, names_in, seen, variable
 from lt_sweeps.foreign.reach import HERE, is_foreign, is_installed, package_files, reachable
 
 OURS = f"{HERE}{os.sep}"
 DEEP = 200  # frames looked at for the code that opens a file
-_opened: dict[str, dict[str, Seen]] = defaultdict(dict)  # by the foreign source file that did: what, and as it was
+# Of a machine and of who uses it, not of what is computed.
+MACHINE = re.compile(
+    r"(CUDA|ROCR|HIP|NVIDIA|OMP|MKL|NCCL|SLURM|PBS|LSB|PYTHON|XDG|WANDB|LC|CONDA|VIRTUAL|MASTER|GROUP|LOCAL|ROLE|TORCHELASTIC)_"
+    r"|PYTHON|(HOME|USER|LOGNAME|PATH|PWD|TMPDIR|TEMP|TMP|HOSTNAME|SHELL|LANG|TERM|DISPLAY|RANK|WORLD_SIZE|CI)$"
+)
+# By the foreign source file that did: what it opened, as it was then; what folders it listed; what variables it read.
+_opened: dict[str, dict[str, Seen | None]] = defaultdict(dict)
+_listed: dict[str, dict[str, frozenset[str]]] = defaultdict(dict)
+_asked: dict[str, dict[str, str]] = defaultdict(dict)
 _written: set[str] = set()  # by this process: no file that a result was made from
 _reading: list[set[str]] = []  # the data sets being read, and their files
 _watching = False
 _lock = threading.Lock()
+_hearing = threading.local()  # so that what we look up is not heard
 
 
 def watch() -> None:
-    """Begin to see what is opened; once begun it goes on until the process ends."""
+    """Begin to see what is read; once begun it goes on until the process ends."""
     global _watching
     with _lock:
         if not _watching:
             sys.addaudithook(_hear)
+            _hear_variables()
             _watching = True
 
 
 def _hear(event: str, args: tuple[Any, ...]) -> None:
-    if event != "open" or not isinstance(args[0], (str, bytes)):
+    if event not in ("open", "os.listdir", "os.scandir") or getattr(_hearing, "now", False):
         return
+    _hearing.now = True
     try:
-        path, flags = str(Path(os.fsdecode(args[0])).absolute()), args[2]
-        if isinstance(flags, int) and flags & (os.O_WRONLY | os.O_RDWR):
-            _written.add(path)
-            return
-        for files in _reading:
-            files.add(path)
-        if (opener := _opener()) is not None:
-            _opened[opener].setdefault(path, seen(path))
-    except Exception:  # whatever is wrong with it: it must open as it would without us
+        frame = sys._getframe(1)
+        if event != "open":
+            _note_listing(args[0], frame)
+        elif isinstance(args[0], (str, bytes)):
+            _note_file(str(Path(os.fsdecode(args[0])).absolute()), args[2], frame)
+    except Exception:  # whatever is wrong with it: it must go on as it would without us
         return
+    finally:
+        _hearing.now = False
 
 
-def _opener() -> str | None:
+def _note_file(path: str, flags: Any, frame: FrameType) -> None:
+    if isinstance(flags, int) and flags & (os.O_WRONLY | os.O_RDWR):
+        _written.add(path)
+        return
+    if (there := Path(path)).is_dir():  # to list or remove what is in it
+        return
+    for files in _reading:
+        files.add(path)
+    if (reader := _reader(frame, through_imports=there.exists())) is not None:
+        _opened[reader].setdefault(path, seen(path) if there.exists() else None)
+
+
+def _note_listing(folder: Any, frame: FrameType) -> None:
+    if isinstance(folder, int) or (reader := _reader(frame, through_imports=False)) is None:
+        return
+    path = Path(os.fsdecode(folder or ".")).absolute()
+    _listed[reader].setdefault(str(path), names_in(path))
+
+
+def _reader(frame: FrameType | None, *, through_imports: bool = True) -> str | None:
     """The innermost foreign source file that is being executed."""
-    frame = sys._getframe(2)
     for _ in range(DEEP):
-        if is_foreign(frame.f_code.co_filename):
-            return str(Path(frame.f_code.co_filename).resolve())
-        # Neither what an installed package opens as it is imported, nor what we open for a script that calls us.
-        if frame.f_back is None or frame.f_code.co_name == "<module>" or frame.f_code.co_filename.startswith(OURS):
+        if frame is None:
+            return None
+        file = frame.f_code.co_filename
+        if is_foreign(file):
+            return str(Path(file).resolve())
+        # Neither what an installed package reads as it is imported, nor what we read for a script that calls us.
+        if frame.f_code.co_name == "<module>" or file.startswith(OURS):
+            return None
+        if not through_imports and "importlib" in file:  # which looks for modules, and for packages
             return None
         frame = frame.f_back
     return None
+
+
+def _hear_variables() -> None:
+    environment = type(os.environ)
+    asked = environment.__getitem__
+
+    def item(self: Any, name: Any) -> Any:
+        frame = sys._getframe(1)
+        while frame.f_back is not None and frame.f_code.co_filename.startswith("<frozen "):
+            frame = frame.f_back
+        if isinstance(name, str) and is_foreign(frame.f_code.co_filename) and not MACHINE.match(name):
+            _asked[str(Path(frame.f_code.co_filename).resolve())].setdefault(name, _value(self, name))
+        return asked(self, name)
+
+    def _value(self: Any, name: str) -> str:
+        try:
+            asked(self, name)
+        except KeyError:
+            return ABSENT
+        return variable(name)
+
+    environment.__getitem__ = item  # type: ignore[method-assign]
 
 
 @contextmanager
@@ -76,31 +134,64 @@ def reading() -> Iterator[set[str]]:
         _reading.remove(files)
 
 
-def read_by(modules: Iterable[Path]) -> dict[Path, str]:
-    """The files that these source files, and whatever they reach, have opened for reading, and what these hold.
+class Read(NamedTuple):
+    """What was read, and hashes of what it held."""
 
-    A module that is imported by a name which the code does not show is one of them. Raises ValueError where a file is
-    not any more what it was when it was opened.
+    files: dict[Path, str]
+    folders: dict[Path, str]
+    variables: dict[str, str]
+
+
+def read_by(modules: Iterable[Path]) -> Read:
+    """What these source files, and whatever they reach, have read.
+
+    A module that is imported by a name which the code does not show is one of them. Raises ValueError where something
+    is not any more what it was when it was read.
     """
     known, code = set[Path](), set[Path]()
-    files = dict[Path, str]()
+    read = Read({}, {}, {})
     for module in modules:
         code |= reachable(module) | package_files(module)
     frontier = [*code]
     while frontier:
         for source in reachable(start := frontier.pop()) | package_files(start):
-            if source in known:
-                continue
-            known.add(source)
-            for opened, state in list(_opened.get(str(source), {}).items()):
-                path = _source(Path(opened).resolve())
-                if path not in files and path.is_file() and opened not in _written and not _is_no_input(path):
-                    if path.suffix != ".py" and state != seen(opened):
-                        raise ValueError(f"{path} has changed since it was read: the same command computes anew")
-                    files[path] = digest(path)
-                    if path.suffix == ".py":  # imported by a name that the code does not show
-                        frontier.append(path)
-    return {path: content for path, content in files.items() if path not in code}
+            if source not in known:
+                known.add(source)
+                frontier += _add(str(source), read)
+    for path in code & read.files.keys():
+        del read.files[path]
+    return read
+
+
+def _add(source: str, read: Read) -> list[Path]:
+    """Add what one source file has read; returns the source files among it."""
+    read.variables.update(_asked.get(source, {}))
+    for folder, names in list(_listed.get(source, {}).items()):
+        path = Path(folder).resolve()
+        if path.is_dir() and not _is_no_input(path):
+            ours = {name for name in names ^ names_in(path) if str(Path(folder, name)) not in _written}
+            if ours:
+                raise _changed(path)
+            read.folders[path] = listing(path)
+    found = []
+    for opened, state in list(_opened.get(source, {}).items()):
+        path = _source(Path(opened).resolve())
+        if path in read.files or opened in _written or _is_no_input(path):
+            continue
+        if not path.exists():  # it was looked for, or has been removed
+            read.files[path] = ABSENT
+        if not path.is_file():
+            continue
+        if path.suffix != ".py" and state != seen(opened):
+            raise _changed(path)
+        read.files[path] = digest(path)
+        if path.suffix == ".py":  # imported by a name that the code does not show
+            found.append(path)
+    return found
+
+
+def _changed(path: Path) -> ValueError:
+    return ValueError(f"{path} has changed since it was read: the same command computes anew")
 
 
 def _source(path: Path) -> Path:

@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from lt_sweeps.foreign.files import digest, located
+from lt_sweeps.foreign import files
 from lt_sweeps.store.disk import read
 from lt_sweeps.store.disk import write as write
 from lt_sweeps.store.formats import MOST_RECORD, identity, read_record, read_timing, read_work, signed, write_work
@@ -89,12 +89,11 @@ class Store:
         return False
 
     def _differs(self, name: str, content: str) -> bool:
-        """Whether a file has another content now; one that is nowhere says nothing, as a source that is gone."""
+        """Whether what a record names holds something else now."""
         when, differs = self._looked.get((name, content), (-math.inf, False))
         if time.monotonic() - when > LOOK_AGAIN:  # a plan asks of the same few files for each of its records
-            path = located(name, self.places)
             try:
-                differs = path is not None and digest(path) != content
+                differs = files.differs(name, content, self.places)
             except OSError:
                 differs = False
             self._looked[name, content] = time.monotonic(), differs

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.processes
 CLI = "import sys; from lt_sweeps.cli import main; sys.exit(main())"
 WORDS = ["model=custom", "dataset=digits", "recipe.validation=237", "budget=smoke", "prune.levels=1", "sweep=s"]
 NET = '''
-import importlib, json, random
+import contextlib, importlib, json, os, random
 from pathlib import Path
 import numpy as np
 import torch
@@ -39,6 +39,9 @@ class Net(torch.nn.Module):
             self.a.weight.copy_(torch.from_numpy(np.random.randn(WIDTH, 64) * SCALE))
             self.b.weight.mul_(random.random())
         self.notes = (HERE / "notes.txt").read_text()
+        with contextlib.suppress(FileNotFoundError):
+            self.more = (HERE / "optional.txt").read_text()
+        self.parts = [path.name for path in (HERE / "parts").iterdir()], os.environ.get("NET_SCALE")
 
     def forward(self, x):
         noise = random.random() * 0.01 + np.random.rand() * 0.01 if self.training else 0
@@ -51,6 +54,7 @@ FILES = {
     "mine/plots.py": "print(1)\n",
     "mine/net.json": '{"scale": 0.1}',
     "mine/notes.txt": "hello\n",
+    "mine/parts/a.txt": "a\n",
     "helper.py": "WIDTH = 32\n",
     "dynamic.py": "def f(x):\n    return x.relu()\n",
     "plain.py": (
@@ -132,7 +136,14 @@ def test_what_a_result_was_made_from_is_noticed(home: Path) -> None:
     first = train(home, "mine.net.Net")
     records = [json.loads(path.read_bytes()) for path in (home / "runs/store/record").rglob("*.json")]
     assert {tuple(record["files"]) for record in records} == {
-        ("code:dynamic.py", "code:mine/net.json", "code:mine/notes.txt")
+        (
+            "code:dynamic.py",
+            "code:mine/net.json",
+            "code:mine/notes.txt",
+            "code:mine/optional.txt",
+            "code:mine/parts/",
+            "env:NET_SCALE",
+        )
     }
     assert to_train(home) == 0
     for what, (name, old, new) in EDITS.items():
@@ -141,6 +152,14 @@ def test_what_a_result_was_made_from_is_noticed(home: Path) -> None:
         assert to_train(home) == 2, what
         (home / name).write_text(text)
         assert to_train(home) == 0, what
+    for appears in ("mine/optional.txt", "mine/parts/b.txt"):
+        (home / appears).write_text("b\n")
+        assert to_train(home) == 2, appears
+        (home / appears).unlink()
+        assert to_train(home) == 0, appears
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("NET_SCALE", "2")
+        assert to_train(home) == 2
     (home / "mine/plots.py").write_text("print(2)\n")
     (home / "mine/net.py").write_text("# why\n" + NET)
     for name in FILES:
