@@ -43,7 +43,7 @@ CPU = torch.device("cpu")
 
 
 def network(name: str, **args: Any) -> Network:
-    return Network(Part(name, args=args), (1, 8, 8), 10)
+    return Network(part("network", name, args), (1, 8, 8), 10)
 
 
 class Remembering(nn.Module):
