@@ -6,7 +6,7 @@ import csv
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ class Past:
     swept: Mapping[str, str]
     keys: tuple[str, ...]
     told: Mapping[str, Any]
+    code: Mapping[str, int | str] = field(default_factory=dict)  # of foreign functions: their versions then
 
     @cached_property
     def config(self) -> Config:
@@ -43,7 +44,9 @@ def cells(folder: Path) -> list[Past]:
     """The cells of a sweep's folder. Raises Mistake."""
     try:
         told = json.loads(read(folder / CELLS))
-        return [Past(folder, cell["swept"], tuple(cell["levels"]), cell["config"]) for cell in told]
+        return [
+            Past(folder, cell["swept"], tuple(cell["levels"]), cell["config"], cell.get("code", {})) for cell in told
+        ]
     except FileNotFoundError:
         raise Mistake(f"{folder}: is not the folder of a sweep, there is no {CELLS} in it") from None
     except (ValueError, KeyError, TypeError, RecursionError) as error:

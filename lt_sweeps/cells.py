@@ -9,6 +9,7 @@ from typing import Any
 from lt_sweeps import origins
 from lt_sweeps.archive import GIVEN
 from lt_sweeps.config import Config
+from lt_sweeps.execution.made_from import foreign_parts
 from lt_sweeps.experiment import Experiment, build
 from lt_sweeps.graph import Work, parents
 from lt_sweeps.methods.measured import sibling
@@ -48,7 +49,9 @@ def described(c: Cell) -> dict[str, Any]:
     del config["paths"], config["logger"]
     config |= {name: kept_as(card) for name, card in origins.folders(c.config).items()}
     swept = {name: value for name, value in c.swept.items() if name.partition(".")[0] not in ("paths", "logger")}
-    return {"swept": swept, "config": config, "levels": [run.key for run in c.experiment.levels]}
+    own = {part.name: part.version for root in c.experiment.roots for part in foreign_parts(root)}
+    code = {"code": dict(sorted(own.items()))} if own else {}
+    return {"swept": swept, "config": config, "levels": [run.key for run in c.experiment.levels], **code}
 
 
 def kept_as(card: Card) -> str:

@@ -19,7 +19,8 @@ import pandas as pd
 
 from lt_sweeps import archive
 from lt_sweeps.config import Mistake
-from lt_sweeps.experiment import Experiment, build
+from lt_sweeps.execution import agent
+from lt_sweeps.experiment import Experiment
 from lt_sweeps.frames import described, normalized
 from lt_sweeps.graph import END, Measure, Train, at, end
 from lt_sweeps.registry import nearest, part
@@ -48,7 +49,7 @@ class Sweep:
     def __init__(self, folder: Path) -> None:
         self.folder = folder.expanduser().resolve()  # wherever a notebook goes from here
         self.cells = archive.cells(self.folder)
-        self._store = Store(self.folder.parent / "store")
+        self._store = Store(self.folder.parent / "store", as_stored=True)
 
     def __repr__(self) -> str:
         return f"<sweep {self.folder.name}: {len(self.cells)} cells, {len(self.results)} rows>"
@@ -144,8 +145,8 @@ class Sweep:
         return curve
 
     def experiment(self, cell: int) -> Experiment:
-        """The expressions of a cell, built again from its configuration."""
-        return build(self.cells[cell].config, self.cells[cell].swept)
+        """The expressions of a cell, built again from its configuration. Raises Mistake where they are others now."""
+        return agent.experiment(self.cells[cell])
 
 
 class Run:
@@ -161,12 +162,9 @@ class Run:
 
     @cached_property
     def expression(self) -> Train:
-        """What was computed. Raises Mistake where the code has changed since."""
+        """What was computed."""
         cell, level = self._place
-        run = self._sweep.experiment(cell).levels[level]
-        if run.key != self.key:
-            raise Mistake(f"{self.key[:8]} was computed by other code than is here now")
-        return run
+        return self._sweep.experiment(cell).levels[level]
 
     @property
     def record(self) -> Record:
@@ -185,7 +183,7 @@ class Run:
     def mask(self) -> Mask:
         """What is kept of each prunable tensor."""
         with self._stored("its mask") as values:
-            return values.mask(self.expression.ticket.mask)
+            return values.kept(self.expression)
 
     def state(self, step: int = END) -> State:
         """The effective weights after `step` iterations of the recipe's clock, by default at the end."""
@@ -194,14 +192,17 @@ class Run:
         run = self.expression
         what = "its end" if step == END else f"step {step}"
         with self._stored(what) as values:
-            return effective(values.weights(at(run, step)), values.mask(run.ticket.mask), values.fill(run.ticket))
+            return effective(values.weights(at(run, step)), values.kept(run), values.fill(run.ticket))
 
     def module(self, step: int = END) -> nn.Module:
-        """The network holding `state(step)`, in evaluation mode."""
+        """The network holding `state(step)`, in evaluation mode. Raises Mistake where the code of it has changed."""
+        from lt_sweeps.execution.ownership import require_current
         from lt_sweeps.networks.build import build as build_network
         from lt_sweeps.networks.build import holding
 
-        return holding(build_network(self.expression.ticket.network), self.state(step)).eval()
+        network = self.expression.ticket.network
+        require_current([network.build])
+        return holding(build_network(network), self.state(step)).eval()
 
     def evaluate(self, data_dir: str | Path | None = None) -> Evaluation:
         """Loss and accuracy of the trained network on the test examples, computed now."""

@@ -13,6 +13,7 @@ from lt_sweeps.archive import is_key
 from lt_sweeps.config import Config, Mistake
 from lt_sweeps.graph import Dense, Fit, Given, Mask, Pretrained, Ticket, Train, whole
 from lt_sweeps.keys import canonical
+from lt_sweeps.registry import recorded
 from lt_sweeps.specs import Network
 from lt_sweeps.ticket_files import card as cards
 from lt_sweeps.ticket_files.card import Card
@@ -84,7 +85,8 @@ def sha256(content: bytes) -> str:
 def _stored(what: str, config: Config, find: Find) -> Train:
     key = (config.ticket if what == "ticket" else config.mask_from) or ""
     past, level = archive.shown_as(Path(config.paths.output_dir).expanduser(), key)
-    run = find(past.config, level)
+    with recorded(past.code):
+        run = find(past.config, level)
     if run.key != past.keys[level]:
         raise Mistake(f"{what}={key}: was computed by other code than is here now; export it with that code")
     return run

@@ -15,7 +15,9 @@ import importlib
 import importlib.metadata
 import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cache, reduce
 from pathlib import Path
@@ -117,6 +119,22 @@ def _is_text(item: ast.stmt) -> bool:
     return isinstance(item, ast.Expr) and isinstance(item.value, ast.Constant) and isinstance(item.value.value, str)
 
 
+_recorded: ContextVar[Mapping[str, int | str]] = ContextVar("recorded")
+
+
+@contextmanager
+def recorded(code: Mapping[str, int | str]) -> Iterator[None]:
+    """Functions of these import paths have these versions meanwhile, whatever code is here now: to read what is stored.
+
+    What would compute with one of them asks `require_current` first.
+    """
+    before = _recorded.set(code)
+    try:
+        yield
+    finally:
+        _recorded.reset(before)
+
+
 def part(kind: str, name: str, args: Mapping[str, Any] | None = None) -> Part:
     """A registered name or an import path as it goes into keys.
 
@@ -129,7 +147,10 @@ def part(kind: str, name: str, args: Mapping[str, Any] | None = None) -> Part:
             if given not in taken:
                 raise ValueError(f"{kind} {name} takes no argument {given!r}{nearest(given, taken)}")
         return Part(name, known[name].version, dict(args or {}))
-    return Part(name, provenance(name, f"{kind} {name!r}", tuple(sorted(known))), dict(args or {}))
+    version = _recorded.get({}).get(name)
+    if version is None:
+        version = provenance(name, f"{kind} {name!r}", tuple(sorted(known)))
+    return Part(name, version, dict(args or {}))
 
 
 def needs(kind: str, name: str) -> tuple[str, ...]:

@@ -23,7 +23,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("folder", type=Path, help="of a sweep")
     folder: Path = parser.parse_args(arguments).folder
     cells = [Cell(past.config, past.swept, agent.experiment(past)) for past in archive.cells(folder)]
-    store = Store(folder.absolute().parent / "store")
+    store = Store(folder.absolute().parent / "store", as_stored=True)
     rows = write_all(cells, folder, f"lt-sweeps report {folder}", store, _plan(cells, store), {})
     done = sum(row["status"] == "done" for row in rows)
     print(f"{done} of {len(rows)} levels are done")

@@ -23,6 +23,11 @@ class Part(Spec):
         return "." not in self.name
 
     @property
+    def is_foreign(self) -> bool:
+        """Whether it is neither ours nor torch's own, whose version is in no key."""
+        return not self.is_registered and self.version != 0
+
+    @property
     def word(self) -> str:
         """The name of the function itself: of a measure also that of the number that sums it up.
 

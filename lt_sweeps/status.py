@@ -78,7 +78,7 @@ def status(folder: Path) -> Status:
     """Look at a sweep. Raises Mistake."""
     past = archive.cells(folder)
     experiments = [experiment(one) for one in past]
-    store = Store(folder.parent / "store")
+    store = Store(folder.parent / "store", as_stored=True)
     plan = planning.make(experiments, store)
     held = {key: holder for key, holder in Leases(store.root).holders().items() if holder.alive}
     reasons = failures.read(folder)

@@ -15,6 +15,7 @@ from lt_sweeps.config import Mistake, TrainerConfig
 from lt_sweeps.execution.reporter import Reporter
 from lt_sweeps.execution.run import execute
 from lt_sweeps.experiment import Experiment, build
+from lt_sweeps.registry import recorded
 from lt_sweeps.store.store import Store, write
 
 LAUNCH = "launch.json"  # in a sweep's folder: what is not in its cells, because it is this machine's
@@ -40,8 +41,9 @@ def work(folder: Path, processes: int | None = None, patience: float = PATIENCE)
 
 
 def experiment(past: archive.Past) -> Experiment:
-    """A cell as it was planned. Raises Mistake where the code has changed since."""
-    found = build(past.config, past.swept)
+    """A cell as it was planned, also where a user's own code has changed since. Raises Mistake where ours has."""
+    with recorded(past.code):
+        found = build(past.config, past.swept)
     if tuple(run.key for run in found.levels) != past.keys:
         raise Mistake(f"{past.folder}: was planned by other code than is here now; the same command plans it again")
     return found

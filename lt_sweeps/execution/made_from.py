@@ -13,10 +13,14 @@ from lt_sweeps.registry import source_of
 from lt_sweeps.specs import Data, Part, parts
 
 
+def foreign_parts(node: Node) -> set[Part]:
+    """The functions in an expression that are neither ours nor torch's: their version says what code is behind them."""
+    return {part for value in _specs(topological([node])) for part in parts(value) if part.is_foreign}
+
+
 def own_parts(node: Node) -> set[Part]:
-    """The functions in an expression whose code is a user's own, found without importing it."""
-    named = {part for value in _specs(topological([node])) for part in parts(value) if not part.is_registered}
-    return {part for part in named if source_of(part.name) is not None}
+    """Those whose code is a user's own, not of an installed package; found without importing it."""
+    return {part for part in foreign_parts(node) if source_of(part.name) is not None}
 
 
 def files(node: Node, data_dir: Path) -> dict[str, str]:

@@ -10,8 +10,9 @@ from lt_sweeps.config import Mistake
 from lt_sweeps.execution.made_from import own_parts
 from lt_sweeps.graph import Work
 from lt_sweeps.registry import provenance
+from lt_sweeps.specs import Part
 
-_known: set[str] = set()  # import paths whose code is as planned, and imported here
+_known: set[str] = set()  # functions and versions whose code is that of the version, and imported here
 Owner = tuple[str, ...]  # the import paths of foreign functions, and which code is behind each
 
 
@@ -53,11 +54,14 @@ def changes(run: Work, changed: Sequence[str]) -> str:
     return f"{names} changes {changed[0]}{several}"
 
 
-def require_as_planned(run: Work) -> None:
-    """Raise Mistake where the code behind an import path is other than when the sweep was planned."""
-    for part in own_parts(run):
-        if part.name not in _known:
-            now = provenance.__wrapped__(part.name, part.name)
+def require_current(parts: Iterable[Part]) -> None:
+    """Raise Mistake where the code behind a foreign function is not that of its version."""
+    for part in parts:
+        if part.is_foreign and f"{part.name} {part.version}" not in _known:
+            try:
+                now = provenance.__wrapped__(part.name, part.name)
+            except ValueError:
+                now = None
             if now != part.version:
-                raise Mistake(f"{part.name}: its code has changed since the sweep was planned: repeat the command")
-            _known.add(part.name)  # and imported from now on: later changes do not reach this process
+                raise Mistake(f"{part.name}: its code has changed since: the same command plans with the code of now")
+            _known.add(f"{part.name} {part.version}")  # and imported from now on: what changes later is not seen here

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from copy import deepcopy
-from functools import cache, lru_cache
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,8 @@ from lt_sweeps import allocation, masks
 from lt_sweeps.config import Mistake
 from lt_sweeps.datasets.loader import Shelf, loader
 from lt_sweeps.execution.made_from import files
+from lt_sweeps.execution.ownership import require_current
+from lt_sweeps.execution.scoring import scorer
 from lt_sweeps.graph import (
     END,
     At,
@@ -26,9 +27,9 @@ from lt_sweeps.graph import (
     Measure,
     Pretrained,
     Prune,
-    Score,
     Shuffle,
     Ticket,
+    Train,
     Treat,
     Weights,
     sources,
@@ -38,9 +39,8 @@ from lt_sweeps.keys import Node
 from lt_sweeps.masks import State
 from lt_sweeps.measures.ends import Ends, Table, require
 from lt_sweeps.networks.build import build, holding, initial
-from lt_sweeps.randomness import derive, rng, seeded
+from lt_sweeps.randomness import rng, seeded
 from lt_sweeps.registry import load
-from lt_sweeps.scores.probe import Probe, Scores, Source
 from lt_sweeps.specs import Data, Network
 from lt_sweeps.store.store import Missing, Record, Store
 from lt_sweeps.store.tensors import decode_mask, decode_masked, encode_mask
@@ -72,9 +72,11 @@ class Values:
                 raise Mistake(f"dataset.{name}={said}: {data.source.name} has {there} such examples")
 
     def _dense(self, network: Network, exclude: tuple[str, ...]) -> tuple[masks.Mask, int]:
+        require_current([network.build])
         return masks.dense(build(network), exclude)
 
     def _shapes(self, network: Network) -> dict[str, tuple[int, ...]]:
+        require_current([network.build])
         return {name: tuple(weight.shape) for name, weight in masks.prunable(build(network)).items()}
 
     def commit(
@@ -90,12 +92,14 @@ class Values:
         """A state dict on the CPU. Raises Missing, naming the record that must be computed again."""
         match node:
             case Init(network=network, seed=seed):
+                require_current([network.build])
                 return initial(network, seed)
             case At():
                 return self._at(node)
             case Pretrained(content=content, mask=mask):
                 return decode_masked(self.store.content(content), {} if mask is None else self.mask(mask), None)
             case Treat(treatment=treatment, mask=mask, ref=ref, end=end, seed=seed):
+                require_current([treatment])
                 treat = load("treatment", treatment.name)
                 generator = rng(seed, "treat")
                 treated: State = treat(
@@ -103,6 +107,7 @@ class Values:
                 )
                 return treated
             case Fill(fill=part, mask=mask, ref=ref, end=end, seed=seed):
+                require_current([part])
                 fill = load("fill", part.name)
                 filled: State = fill(
                     self.mask(mask), self.weights(ref), self.weights(end), rng(seed, "fill"), **part.args
@@ -114,7 +119,7 @@ class Values:
         record = self.store.get(holder.key)
         if name not in record["blobs"]:  # it diverged, or collapsed
             raise Missing(holder.key)
-        mask, fill = self.mask(node.run.ticket.mask), self.fill(node.run.ticket)
+        mask, fill = self.kept(node.run), self.fill(node.run.ticket)
         try:
             return decode_masked(self.store.content(record["blobs"][name]), mask, fill)
         except Missing:
@@ -126,6 +131,13 @@ class Values:
         return None if ticket.fill is None else self.weights(ticket.fill)
 
     # --------------------------------------------------------------------------------- masks
+
+    def kept(self, run: Train) -> masks.Mask:
+        """The mask of a training's ticket, as stored beside it where it is done."""
+        try:
+            return decode_mask(self.store.content(self.store.get(run.key)["blobs"]["mask"]))
+        except (Missing, KeyError):
+            return self.mask(run.ticket.mask)
 
     def mask(self, node: Mask) -> masks.Mask:
         """A mask on the CPU; a pruned one is kept in the store."""
@@ -146,7 +158,7 @@ class Values:
 
     def _prune(self, node: Prune) -> masks.Mask:
         parent, generator = self.mask(node.parent), rng(node.ties, "ties")
-        wanted, mask, score = self._wanted(node, parent), parent, self._scorer(node.scores)
+        wanted, mask, score = self._wanted(node, parent), parent, scorer(self, node.scores)
         for done in range(node.rounds):
             scores = score(mask, done)
             if node.invert:
@@ -190,39 +202,11 @@ class Values:
         except ValueError as error:
             raise Mistake(str(error)) from None
 
-    # -------------------------------------------------------------------------------- scores
-
-    def _scorer(self, node: Score) -> Callable[[masks.Mask, int], Scores]:
-        """What scores each prunable weight, higher = keep, under a mask and after so many rounds of pruning."""
-        ticket, criterion = node.at, load("criterion", node.criterion.name)
-        weights, fill = self.weights(ticket.weights), self.fill(ticket)
-        ref = None if node.ref is None else self.weights(node.ref)
-        network = cache(lambda: build(ticket.network))
-
-        def score(mask: masks.Mask, done: int) -> Scores:
-            probe = Probe(
-                weights=masks.effective(weights, mask, fill),
-                unmasked=weights,
-                mask=mask,
-                ref=ref,
-                generator=rng(node.seed, "score", *[done][:done]),
-                make_network=lambda: deepcopy(network()),
-                make_source=lambda: self._source(node.data),
-                shape=ticket.network.shape,
-            )
-            with seeded(derive(node.seed, "criterion", done)):
-                scores: Scores = criterion(probe, **node.criterion.args)
-            wrong = [name for name in mask if name not in scores or scores[name].shape != mask[name].shape]
-            if wrong:
-                raise ValueError(f"criterion {node.criterion.name} gave no score of the right shape for {wrong[0]}")
-            return scores
-
-        return score
-
     # ------------------------------------------------------------------------------ measures
 
     def table(self, node: Measure, tell: Callable[[int], None] = lambda point: None) -> Table:
         """What a measure finds; `tell` hears how many points are done."""
+        require_current([node.what, node.of[0].network.build])
         module = build(node.of[0].network).to(self.device)
         ends = Ends(
             weights=tuple(
@@ -241,8 +225,3 @@ class Values:
         except ValueError as error:
             raise ValueError(f"measure {node.what.name}: {error}") from None
         return found
-
-    def _source(self, data: Data | None) -> Source:
-        if data is None:
-            raise ValueError('the criterion looks at examples: register it with needs=("data",)')
-        return self.examples(data)

@@ -15,8 +15,9 @@ from lt_sweeps.config import TrainerConfig
 from lt_sweeps.execution import group
 from lt_sweeps.execution import plan as planning
 from lt_sweeps.execution.machine import device, fingerprint
+from lt_sweeps.execution.made_from import foreign_parts
 from lt_sweeps.execution.outcome import Disagreement
-from lt_sweeps.execution.ownership import require_as_planned
+from lt_sweeps.execution.ownership import require_current
 from lt_sweeps.execution.plan import Job
 from lt_sweeps.execution.slots import cores
 from lt_sweeps.execution.values import Values
@@ -75,7 +76,7 @@ class Worker:
             torch.cuda.empty_cache()
 
     def _do(self, job: Job, on_step: Tell) -> Record | None:
-        require_as_planned(job.run)
+        require_current(foreign_parts(job.run))
         if isinstance(job.run, Measure):
             return self._measure(job.run, on_step)
         self._mention_mixing(job.run)

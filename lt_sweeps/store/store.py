@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from lt_sweeps.foreign import files
+from lt_sweeps.foreign.files import differs
 from lt_sweeps.store.disk import read
 from lt_sweeps.store.disk import write as write
 from lt_sweeps.store.formats import MOST_RECORD, identity, read_record, read_timing, read_work, signed, write_work
@@ -45,8 +45,8 @@ class Missing(KeyError):
 class Store:
     """A folder of records and blobs. Any number of processes may use it at the same time."""
 
-    def __init__(self, root: Path, places: Mapping[str, Path] | None = None) -> None:
-        self.root = root
+    def __init__(self, root: Path, places: Mapping[str, Path] | None = None, *, as_stored: bool = False) -> None:
+        self.root, self._as_stored = root, as_stored  # whatever the files hold now that records name
         self.places = dict(places or {})  # where the files lie that records name below a place, "data:MNIST/..."
         self._looked: dict[tuple[str, str], tuple[float, bool]] = {}  # of files and contents: when, and what was found
         self._verified: dict[str, tuple[tuple[int, int, int], Record]] = {}  # what was read, and as which file
@@ -90,14 +90,16 @@ class Store:
 
     def _differs(self, name: str, content: str) -> bool:
         """Whether what a record names holds something else now."""
-        when, differs = self._looked.get((name, content), (-math.inf, False))
+        if self._as_stored:
+            return False
+        when, found = self._looked.get((name, content), (-math.inf, False))
         if time.monotonic() - when > LOOK_AGAIN:  # a plan asks of the same few files for each of its records
             try:
-                differs = files.differs(name, content, self.places)
+                found = differs(name, content, self.places)
             except OSError:
-                differs = False
-            self._looked[name, content] = time.monotonic(), differs
-        return differs
+                found = False
+            self._looked[name, content] = time.monotonic(), found
+        return found
 
     def _read(self, key: str) -> Record:
         path = self._path("record", key)

@@ -35,7 +35,7 @@ def export(
     Raises Missing where the store no longer has what the ticket is computed from.
     """
     ticket = end(run) if trained else run.ticket
-    mask, fill = values.mask(ticket.mask), values.fill(ticket)
+    mask, fill = values.kept(run), values.fill(ticket)
     state = masks.effective(values.weights(ticket.weights), mask, fill)
     weights = encode_masked(state, mask) if fill is None else encode(state)
     full = whole(ticket.mask)

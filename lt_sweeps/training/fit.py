@@ -7,13 +7,12 @@ import logging
 import signal
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.accelerators import CUDAAccelerator  # type: ignore[attr-defined]
 from pytorch_lightning.plugins.environments import LightningEnvironment  # type: ignore[attr-defined]
 from torch import Tensor, nn
 
@@ -24,6 +23,7 @@ from lt_sweeps.masks import State, effective
 from lt_sweeps.measures.accuracy import Evaluation, evaluate
 from lt_sweeps.networks.build import build
 from lt_sweeps.training import graph_steps
+from lt_sweeps.training.gpu import Gpu, own_stream
 from lt_sweeps.training.graph_steps import Replay
 from lt_sweeps.training.leaving import Leaving
 from lt_sweeps.training.masking import MaskedOptimizer, check_masked
@@ -100,7 +100,7 @@ def fit(
     network.load_state_dict(begun.state)
     recorder = Recorder(run, examples, mask, begun, snapshots, keep, checkpoint, tell, wait, ranks)
     last = recipe.steps if until is None else until
-    with Leaving(leave) as leaving, _stream(examples.device):
+    with Leaving(leave) as leaving, own_stream(examples.device):
         try:
             if begun.step < last:  # or it was left after its last step
                 _go_on(network, run, mask, fill, recorder, last, hardware, leaving)
@@ -125,28 +125,6 @@ def fit(
         if ranks.any(leaving()):
             recorder.leave(state, [])  # no step remains that would want the optimizer's state
         return Trained(begun, state, recorder.seconds, end=end, early_stop=early)
-
-
-_streams: dict[torch.device, list[torch.cuda.Stream]] = {}  # that no training uses now
-
-
-@contextmanager
-def _stream(device: torch.device) -> Iterator[None]:
-    """A stream of its own on a GPU: nothing can be captured on the default one, nor on one that others use."""
-    if device.type != "cuda":
-        yield
-        return
-    free = _streams.setdefault(device, [])
-    try:
-        stream = free.pop()
-    except IndexError:
-        stream = torch.cuda.Stream(device)
-    stream.wait_stream(torch.cuda.current_stream(device))  # for what is put there for us
-    try:
-        with torch.cuda.stream(stream):
-            yield
-    finally:
-        free.append(stream)
 
 
 def _go_on(
@@ -185,22 +163,12 @@ def _go_on(
         raise
 
 
-class _Gpu(CUDAAccelerator):
-    """One that leaves the process's memory alone: to clear it would free what graphs of other trainings read."""
-
-    def setup(self, trainer: pl.Trainer) -> None:
-        """Nothing is prepared."""
-
-    def teardown(self) -> None:
-        """Nothing is cleared."""
-
-
 def _trainer(precision: str, hardware: Hardware, callbacks: list[pl.Callback]) -> pl.Trainer:
     """The lean trainer: everything that is done per step is ours, and what ranks do together too."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # advice about hardware and loggers that a user of this project cannot act on
         return pl.Trainer(
-            accelerator=_Gpu() if hardware.accelerator == "gpu" else hardware.accelerator,
+            accelerator=Gpu() if hardware.accelerator == "gpu" else hardware.accelerator,
             devices=[torch.cuda.current_device()] if hardware.accelerator == "gpu" else 1,
             plugins=[LightningEnvironment()],  # whatever started this process: SLURM, or torch.distributed.run
             max_epochs=1,

@@ -216,3 +216,50 @@ def test_a_network_that_exits_is_a_failed_training(home: Path, processes: str) -
     trace = home / failed.partition("traceback: ")[2]
     assert trace.read_text().startswith("Traceback")
     assert "sys.exit()" in trace.read_text()
+
+
+READ = """
+import lt_sweeps as lt
+from lt_sweeps.config import Mistake
+sweep = lt.open("runs/s")
+run = sweep.ticket(level=1)
+print(sum(int(ones.sum()) for ones in run.mask.values()), len(run.history), sorted(run.state()))
+print(run.export("tickets/it", trained=True).name)
+for asked in (run.module, run.evaluate, lambda: run.export("tickets/start")):
+    try:
+        print(type(asked()).__name__)
+    except Mistake as mistake:
+        print(mistake)
+"""
+
+
+def test_what_is_stored_can_be_read_when_the_code_is_another(home: Path) -> None:
+    """Masks, weights, exports, status and report; what would be computed with the code of now is refused."""
+    rows = train(home, "mine.net.Net")
+
+    def read(*words: str) -> str:
+        environment = {**os.environ, "PYTHONPATH": f"{Path(__file__).parents[2]}:{home}"}
+        command = [sys.executable, *words]
+        done = subprocess.run(
+            command, cwd=home, env=environment, capture_output=True, text=True, timeout=200, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        subprocess.run(["rm", "-rf", str(home / "tickets")], check=True)
+        return done.stdout
+
+    table = (home / "runs/s/results.csv").read_bytes()
+    before, status = read("-c", READ).splitlines(), read("-c", CLI, "status", "runs/s")
+    assert before[2:] == ["Net", "Evaluation", "PosixPath"]
+    for name, old, new in (("helper.py", "32", "48"), ("mine/net.json", "0.1", "0.2")):
+        (home / name).write_text((home / name).read_text().replace(old, new))
+    assert to_train(home) == 2
+    now = read("-c", READ).splitlines()
+    assert now[:2] == before[:2]
+    assert all("its code has changed" in line for line in now[2:])
+    assert len(now) == 5
+    assert read("-c", CLI, "status", "runs/s") == status
+    assert "2 of 2 levels are done" in read("-c", CLI, "report", "runs/s")
+    assert (home / "runs/s/results.csv").read_bytes() == table
+    (home / "mine/net.py").unlink()
+    assert read("-c", READ).splitlines()[:2] == before[:2]
+    assert rows
