@@ -182,11 +182,21 @@ def skeleton(network: Network) -> nn.Module:
             raise Mistake(f"network {_called(network)}: {one_line(error)}") from None
 
 
+def takes(module: nn.Module, examples: Tensor) -> tuple[Tensor, Tensor]:
+    """The examples, as integers where a network takes no floats, as one that begins with an embedding; its logits."""
+    try:
+        return examples, module(examples)
+    except Exception:
+        with suppress(Exception):
+            return examples.long(), module(examples.long())
+        raise
+
+
 def _tried(module: nn.Module, network: Network, device: torch.device) -> nn.Module:
     """A foreign network after it has given logits of the right shape for two examples. Raises ValueError."""
     if not network.build.is_registered:
         with torch.no_grad(), noticed(network.build.name.rpartition(".")[0]):
-            given = module.eval()(torch.zeros(2, *network.shape, device=device))
+            given = takes(module.eval(), torch.zeros(2, *network.shape, device=device))[1]
         if given.shape != (2, network.classes):
             raise ValueError(f"for 2 examples it gives {list(given.shape)}: return logits, [2, {network.classes}]")
         module.train()

@@ -17,7 +17,7 @@ from lt_sweeps.execution import agent, failures
 from lt_sweeps.execution import plan as planning
 from lt_sweeps.execution.plan import Plan
 from lt_sweeps.execution.slots import gpus, slots
-from lt_sweeps.graph import Measure
+from lt_sweeps.graph import Measure, Train
 from lt_sweeps.join import with_earlier
 from lt_sweeps.keys import Node, digest
 from lt_sweeps.loggers import choose, entries
@@ -68,6 +68,10 @@ def run(
         if engine is None or engine.here:
             _require_devices(cells)
     tables = _layers(cells) if plan.jobs or only_plan else []
+    if plan.jobs:
+        from lt_sweeps import trial
+
+        trial.require_trainable(job.run for job in plan.jobs if isinstance(job.run, Train))
     for line in budgets(cells):
         print(line)
     print(planning.told(plan))

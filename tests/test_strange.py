@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import os
 from pathlib import Path
 from typing import Any
 
@@ -109,6 +110,42 @@ class Exits(Plain):
         raise SystemExit(0)
 
 
+class DrawsAnew(Plain):
+    def __init__(self, shape: tuple[int, ...], classes: int) -> None:
+        super().__init__(shape, classes)
+        with torch.no_grad():
+            self.fc.weight.mul_(1 + os.urandom(1)[0] * 256 + os.urandom(1)[0])
+
+
+class Counts(Plain):
+    calls = 0
+
+    def forward(self, x: Tensor) -> Any:
+        Counts.calls += 1
+        return super().forward(x) * Counts.calls
+
+
+class TrainsInHalf(Plain):
+    def forward(self, x: Tensor) -> Any:
+        return super().forward(x.half() if self.training else x)
+
+
+class Embeds(nn.Module):
+    def __init__(self, shape: tuple[int, ...], classes: int) -> None:
+        super().__init__()
+        self.words, self.fc = nn.Embedding(300, 8), nn.Linear(8, classes)
+
+    def forward(self, x: Tensor) -> Any:
+        return self.fc(self.words(x).flatten(1, -2).mean(1))
+
+
+def numbers(data_dir: Path) -> Any:
+    """The digits as int16, which are no pixels."""
+    x = torch.randint(0, 17, (1797, 1, 8, 8), generator=torch.Generator().manual_seed(0)).short()
+    y = x.flatten(1)[:, 20].long() % 10
+    return x[:1437], y[:1437], x[1437:], y[1437:]
+
+
 class TooLarge(Plain):
     def __init__(self, shape: tuple[int, ...], classes: int) -> None:
         super().__init__(shape, classes)
@@ -172,3 +209,35 @@ def test_projections_of_attention_and_recurrent_and_transposed_layers_are_prunab
         "recur.weight_ih_l0",
         "up.weight",
     ]
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ("model._target_=test_strange.DrawsAnew", "fc.weight differs each time it is drawn with the same seed"),
+        ("model._target_=test_strange.Counts", "its output in training is another each time"),
+        ("model._target_=test_strange.TrainsInHalf", "a first step of test_strange.TrainsInHalf with Adam fails"),
+        ("model=lenet_digits recipe.optimizer._target_=torch.optim.Muon", "with Muon fails: ValueError: Muon only"),
+        ("model=lenet_digits recipe.optimizer._target_=torch.optim.SparseAdam", "with SparseAdam fails: RuntimeError"),
+        ("model=lenet_digits recipe.optimizer.args.lr=-1", "with Adam fails: ValueError: Invalid learning rate"),
+        ("model=lenet_digits +recipe.optimizer.args.betas=[2,3]", "with Adam fails: ValueError: Invalid beta"),
+        (
+            "model=lenet_digits recipe.schedule._target_=torch.optim.lr_scheduler.CyclicLR",
+            "CyclicLR.__init__() missing 2 required",
+        ),
+    ],
+)
+def test_what_would_fail_in_every_training_is_found_before_the_first(
+    words: str, told: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*WORDS, f"paths.output_dir={tmp_path}", *words.split()]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert told in line
+    assert not list(tmp_path.rglob("*.csv"))
+
+
+def test_integers_stay_integers(tmp_path: Path) -> None:
+    words = ["dataset.name=test_strange.numbers", "dataset.files=[]", "recipe.mean=[]", "recipe.std=[]"]
+    assert run(tmp_path, "Embeds", *words) == 0
+    rows = list(csv.DictReader((tmp_path / "s" / "results.csv").read_text().splitlines()))
+    assert [row["status"] for row in rows] == ["done", "done"]

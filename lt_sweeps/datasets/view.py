@@ -35,12 +35,12 @@ class View:
         return bool(self._moves)
 
     def seen(self, images: Tensor) -> Tensor:
-        """Images as normalised floats: uint8 pixels from [0, 1], floats from what they are. Other integers stay so."""
+        """Images as normalised floats: uint8 pixels from [0, 1], floats as they are. Other integers become int64."""
         if images.dtype == torch.uint8:
             return images.float().mul_(self._pixel_scale).add_(self._shift)  # in place: a third of the time of addcmul
         if images.is_floating_point():
             return images.float().mul(self._scale).add_(self._shift)  # never in place: float() may be what is stored
-        return images
+        return images.long()
 
     @staticmethod
     def padded(images: Tensor) -> Tensor:

@@ -32,7 +32,7 @@ def evaluate(network: nn.Module, batches: Iterable[tuple[Tensor, Tensor]], class
     # Whatever the precision of a training around it; and a network that draws even now draws the same each time.
     with torch.autocast(device.type, enabled=False), seeded(0):
         for x, y in batches:
-            logits = network(x.to(dtype)).float()
+            logits = network(x.to(dtype) if x.is_floating_point() else x).float()
             loss.update(nn.functional.cross_entropy(logits, y), len(y))
             hits.update(logits, y)
     network.train(mode)

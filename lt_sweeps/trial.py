@@ -1,0 +1,92 @@
+"""What would fail in every training of a sweep, tried once before the first: a step of each network and optimizer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from contextlib import nullcontext
+from functools import cache
+
+import torch
+from torch import Tensor, nn
+
+from lt_sweeps import masks
+from lt_sweeps.config import Mistake
+from lt_sweeps.foreign.imports import noticed
+from lt_sweeps.foreign.reach import one_line
+from lt_sweeps.graph import Train
+from lt_sweeps.layers import takes
+from lt_sweeps.networks.build import build, initial
+from lt_sweeps.randomness import seeded
+from lt_sweeps.specs import Network, Recipe
+from lt_sweeps.training import optim
+from lt_sweeps.training.masking import MaskedOptimizer
+from lt_sweeps.training.step import Batch, Step
+
+PLAIN = frozenset({"torch.optim.SGD", "torch.optim.Adam", "torch.optim.AdamW"})  # take any weights of ours
+EXAMPLES = 4
+
+
+def require_trainable(runs: Iterable[Train]) -> None:
+    """Take a step of each distinct network, optimizer, schedule and precision. Raises Mistake where one cannot be.
+
+    Of a network of ours with a plain optimizer only the optimizer is made: its steps are known to work.
+    """
+    for run in dict.fromkeys((run.ticket.network, run.recipe) for run in runs):
+        network, recipe = run
+        known = network.build.is_registered and recipe.optimizer.name in PLAIN
+        name = network.build.name
+        try:
+            with noticed(name.rpartition(".")[0]) if network.build.is_foreign else nullcontext():
+                if network.build.is_foreign:
+                    _require_same(network)
+                _step(nn.Linear(1, 2) if known else build(network), (1,) if known else network.shape, recipe)
+        except (Exception, SystemExit) as error:
+            optimizer = recipe.optimizer.name.rpartition(".")[2]
+            raise Mistake(f"a first step of {name} with {optimizer} fails: {one_line(error)}") from None
+
+
+def _step(module: nn.Module, shape: tuple[int, ...], recipe: Recipe) -> None:
+    double = recipe.precision == "64-true"
+    module = module.double() if double else module
+    optimizer = optim.optimizer(recipe.optimizer, module)
+    rates = optim.Rates(recipe.optimizer, recipe.schedule, 0, [{"val_loss": 1.0}])
+    masked = MaskedOptimizer(masks.dense(module, ())[0], None)
+    masked.attach(module, optimizer)
+
+    def loss(batch: Batch) -> tuple[Tensor, Tensor]:
+        x, y = batch
+        with torch.autocast("cpu", torch.bfloat16, enabled=recipe.precision == "bf16-mixed"):
+            found = nn.functional.cross_entropy(module(x), y)
+        return found, found.detach()
+
+    step = Step(module.train(), optimizer, masked, recipe.clip_norm, loss)
+    with seeded(0):
+        with torch.no_grad():
+            x, _ = takes(module, torch.rand(EXAMPLES, *shape, dtype=torch.float64 if double else None))
+        batch = x, torch.arange(EXAMPLES) % 2
+        for _ in range(2):  # the first makes an optimizer's state
+            optim.apply(rates.next(), optimizer)
+            step(batch)
+
+
+@cache
+def _require_same(network: Network) -> None:
+    """Raise ValueError for a network whose weights or outputs are not functions of the seed."""
+    one, two = initial(network, 0), initial(network, 0)
+    for name in one:
+        if not torch.equal(one[name], two[name]):
+            raise ValueError(
+                f"{name} differs each time it is drawn with the same seed, so tickets would not begin where the dense "
+                "network did: draw from torch's, numpy's or Python's global generator"
+            )
+    outputs = []
+    for _ in range(2):
+        module = build(network)
+        module.load_state_dict(one)
+        with seeded(1), torch.no_grad():
+            outputs.append(takes(module.train(), torch.rand(EXAMPLES, *network.shape))[1])
+    if not torch.equal(*outputs):
+        raise ValueError(
+            "its output in training is another each time with the same weights, input and seed, so no training could "
+            "be resumed: draw from torch's, numpy's or Python's global generator"
+        )
