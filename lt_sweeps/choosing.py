@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from lt_sweeps.budget import Clock, last_learning_rate
-from lt_sweeps.config import Config, Mistake, RecipeConfig
+from lt_sweeps.config import Config, Corner, Mistake, RecipeConfig
 from lt_sweeps.config_methods import FindConfig, Otherwise, Slot
 from lt_sweeps.graph import Train
 from lt_sweeps.methods.choices import Choices
@@ -60,12 +60,12 @@ def _rewind_step(config: Config, time: Clock, dense: Train) -> int:
     rewind, begin, end = config.rewind, dense.ticket.start, dense.recipe.steps
     step = time.at(rewind.step, "rewind.step")
     if step and rewind.name == "init":
-        raise Mistake(f"rewind.step={rewind.step}: rewind=init goes back to 0; choose rewind=step, or rewind.step=0it")
+        raise Corner(f"rewind.step={rewind.step}: rewind=init goes back to 0; choose rewind=step, or rewind.step=0it")
     step = max(begin, step)
     if begin >= end:
         raise Mistake(f"ticket={config.ticket}: begins at step {begin} of a training that ends at {end}")
     if step >= end:
-        raise Mistake(
+        raise Corner(
             f"rewind.step={rewind.step}: is at iteration {step} of a training that ends at {end}"
             + (f" (budget={config.budget.name})" if time.factor < 1 else "")
         )
@@ -125,7 +125,7 @@ def _first(other: int | None, usual: int) -> int:
 
 
 def refuse_impossible(config: Config) -> None:
-    """Raise Mistake for choices that do not go together, or that would say nothing."""
+    """Raise Corner for choices that do not go together, or that would say nothing."""
     found = finding(config)
     _refuse_impossible(config)
     _refuse_idle(config, found)
@@ -133,52 +133,52 @@ def refuse_impossible(config: Config) -> None:
         try:
             _refuse_impossible(found)
         except Mistake as mistake:
-            raise Mistake(f"find={config.find.name}: {mistake}") from None
+            raise Corner(f"find={config.find.name}: {mistake}") from None
 
 
 def _refuse_idle(config: Config, found: Config) -> None:
-    """Raise Mistake for what would be read and change nothing, or come to the ticket again."""
+    """Raise Corner for what would be read and change nothing, or come to the ticket again."""
     find, method, survivors, control = config.find, config.prune.name, config.survivors.name, config.control.name
     if survivors == control or (survivors, control) == ("reinit", "reinit_signed"):
-        raise Mistake(f"control={control}: with survivors={survivors} the ticket is that already, or comes undone")
+        raise Corner(f"control={control}: with survivors={survivors} the ticket is that already, or comes undone")
     if config.rewind.name == "learning_rate" and survivors != "keep":
-        raise Mistake(f"rewind=learning_rate goes on from trained weights: survivors={survivors} must be keep")
+        raise Corner(f"rewind=learning_rate goes on from trained weights: survivors={survivors} must be keep")
     if config.mask_from is not None and found != config:
-        raise Mistake(f"mask_from= and find={find.name}: no mask has to be found; give one of the two")
+        raise Corner(f"mask_from= and find={find.name}: no mask has to be found; give one of the two")
     if method in ("at_init", "one_shot") and find.survivors.name is not None:
-        raise Mistake(f"find={find.name}: prune={method} trains nothing anew while it finds masks")
+        raise Corner(f"find={find.name}: prune={method} trains nothing anew while it finds masks")
     trained = (find.steps, find.lr, find.seeds.order, find.seeds.augment)
     if method == "at_init" and any(value is not None for value in trained):
-        raise Mistake("find.steps, find.lr, find.seeds.order: prune=at_init finds masks without training")
+        raise Corner("find.steps, find.lr, find.seeds.order: prune=at_init finds masks without training")
     criterion = config.criterion
     known = catalogue("criterion").get(criterion.name)  # somebody's own may look at everything, and need nothing
     if method == "at_init" and known is not None and "ref" in known.needs:
-        raise Mistake(f"criterion={criterion.name}: compares trained weights with initial ones; prune=at_init has none")
+        raise Corner(f"criterion={criterion.name}: compares trained weights with initial ones; prune=at_init has none")
     if criterion.revive and criterion.invert:
-        raise Mistake("criterion.invert=true: criterion.revive would take back what was pruned; set it to false")
+        raise Corner("criterion.invert=true: criterion.revive would take back what was pruned; set it to false")
 
 
 def _refuse_impossible(config: Config) -> None:
     rewind, survivors = config.rewind, config.survivors.name
     if rewind.finetune is not None and survivors != "keep":
-        raise Mistake(f"rewind=finetune continues from the end weights: survivors={survivors} must be keep")
+        raise Corner(f"rewind=finetune continues from the end weights: survivors={survivors} must be keep")
     if config.prune.name == "at_init" and survivors == "keep":
-        raise Mistake("prune=at_init prunes before training: survivors=keep has no trained values to keep")
+        raise Corner("prune=at_init prunes before training: survivors=keep has no trained values to keep")
     if rewind.batchnorm == "keep" and survivors != "rewind":
-        raise Mistake(f"rewind.batchnorm=keep: only survivors=rewind rewinds anything, not {survivors}")
+        raise Corner(f"rewind.batchnorm=keep: only survivors=rewind rewinds anything, not {survivors}")
     if rewind.batchnorm == "keep" and config.control.name == "reinit":
-        raise Mistake("control=reinit: with rewind.batchnorm=keep it would change batch normalisation too")
+        raise Corner("control=reinit: with rewind.batchnorm=keep it would change batch normalisation too")
     if survivors == "keep" and config.control.name in ("mask_shuffle", "random"):
-        raise Mistake(f"control={config.control.name}: survivors=keep has trained weights under its own mask only")
+        raise Corner(f"control={config.control.name}: survivors=keep has trained weights under its own mask only")
     if config.ticket is not None and config.mask_from is not None:
-        raise Mistake("ticket= and mask_from=: a ticket has a mask already; give one of the two")
+        raise Corner("ticket= and mask_from=: a ticket has a mask already; give one of the two")
     if config.ticket is not None and config.control.name in ("mask_shuffle", "random"):
-        raise Mistake(f"control={config.control.name}: ticket= has weights under its own mask only")
+        raise Corner(f"control={config.control.name}: ticket= has weights under its own mask only")
     groups, devices = config.recipe.batchnorm_groups, config.trainer.devices
     if groups not in (1, devices):
-        raise Mistake(f"recipe.batchnorm_groups={groups}: give 1, or as many as trainer.devices={devices}")
+        raise Corner(f"recipe.batchnorm_groups={groups}: give 1, or as many as trainer.devices={devices}")
     if config.recipe.validation >= config.dataset.train:
-        raise Mistake(
+        raise Corner(
             f"recipe.validation={config.recipe.validation}: dataset {config.dataset.name} has only "
             f"{config.dataset.train} training examples"
         )

@@ -30,6 +30,10 @@ class Mistake(Exception):
         return printable(super().__str__())
 
 
+class Corner(Mistake):
+    """Choices that do not go together: in a grid of many, a cell that is left out."""
+
+
 @dataclass
 class DatasetConfig:
     """What a data set is, and where its files lie."""

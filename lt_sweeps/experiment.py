@@ -11,7 +11,7 @@ from lt_sweeps import budget as budgets
 from lt_sweeps import origins, usual
 from lt_sweeps.choosing import choices, finding, refuse_impossible
 from lt_sweeps.columns import BESIDE, TAKEN
-from lt_sweeps.config import Config, Mistake, ModelConfig
+from lt_sweeps.config import Config, Corner, Mistake, ModelConfig
 from lt_sweeps.config_methods import Otherwise
 from lt_sweeps.data import described
 from lt_sweeps.graph import Dense, Init, Ticket, Train, Work
@@ -128,7 +128,7 @@ def _network(config: Config) -> Network:
     initialiser = part("initialiser", model.initialiser, model.initialiser_args) if model.initialiser else None
     shape = tuple(config.dataset.shape)
     if len(shape) == 3 and min(shape[1:]) < model.min_side:
-        raise Mistake(
+        raise Corner(
             f"model={model.name} needs images of {model.min_side}x{model.min_side} or more, "
             f"dataset={config.dataset.name} has {shape[1]}x{shape[2]}"
         )
@@ -159,6 +159,9 @@ def _measures(config: Config, levels: list[Train], onward: Train) -> dict[str, M
             if name in TAKEN or name in found or what.word.endswith("_parent"):
                 raise Mistake(f"measure.{other}.name={asked.name}: {name} is the name of another column: choose one")
             if levels[-1].recipe.steps == levels[-1].ticket.start:
-                raise Mistake("train=untrained: tickets that are not trained have no siblings or parents to measure")
-            found[name] = pairs(what, levels, onward)
+                raise Corner("train=untrained: tickets that are not trained have no siblings or parents to measure")
+            try:
+                found[name] = pairs(what, levels, onward)
+            except ValueError as error:
+                raise Corner(str(error)) from None
     return found

@@ -21,6 +21,7 @@ from lt_sweeps.output import Unbreakable
 from lt_sweeps.reading import read
 from lt_sweeps.store.disk import is_full, no_room
 from lt_sweeps.store.store import Damaged
+from lt_sweeps.words import as_ours
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -129,7 +130,7 @@ def _run(arguments: list[str]) -> int:
             raised.append(error)
 
     before = sys.argv
-    sys.argv = [sys.argv[0], *map(_with_keys_quoted, arguments)]
+    sys.argv = [sys.argv[0], *map(as_ours, arguments)]
     try:
         task()
         if is_sweep:
@@ -184,17 +185,6 @@ def _check_flags(arguments: Sequence[str]) -> None:
             raise Mistake(f"{word}: null is no option of {group}; leave it out, or write ~{group}")
         if options.startswith("[") and (CONF / group).is_dir():  # Hydra would merge them, and the last would win
             raise Mistake(f"{word}: choose one option of {group}; to sweep over several, write -m {group}=a,b")
-
-
-def _with_keys_quoted(word: str) -> str:
-    """A key that begins with digits around an e would be a number, and most likely infinite.
-
-    >>> _with_keys_quoted("mask_from=1e234567,66ec2123")
-    "mask_from='1e234567',66ec2123"
-    """
-    if not word.startswith(("ticket=", "mask_from=")):
-        return word
-    return re.sub(r"(?<=[=,])\d+e\d+(?=,|$)", r"'\g<0>'", word)
 
 
 def command(arguments: Sequence[str]) -> str:

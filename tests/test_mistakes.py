@@ -43,8 +43,6 @@ MISTAKES: list[tuple[str, tuple[str, ...]]] = [
     ("prune.rat=0.5", ("unknown key 'prune.rat'", "did you mean 'prune.rate'?")),
     ("+prune.rat=0.5", ("unknown key 'prune.rat'", "did you mean 'prune.rate'?")),
     ("++seeds.oder=1", ("unknown key 'seeds.oder'", "did you mean 'seeds.order'?")),
-    ("recipe.optimizer.lr=0.1", ("unknown key 'recipe.optimizer.lr'", "given as 'recipe.optimizer.args.lr'")),
-    ("prune.factors={fc1.weight:0.5}", ("unknown key 'prune.factors.fc1.weight'", "to add it, put + before")),
     ("~prune", ("prune.name",)),
     ("--foo", ("--foo",)),
     ("prune.rate", ("prune.rate",)),

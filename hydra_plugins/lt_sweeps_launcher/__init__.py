@@ -15,11 +15,15 @@ from hydra.plugins.launcher import Launcher
 
 @dataclass
 class LtSweepsLauncherConf:
-    """`hydra.launcher.only_plan=true` stops after the plan is printed; with `calibrate=true` it measures for that."""
+    """`hydra.launcher.only_plan=true` stops after the plan is printed; with `calibrate=true` it measures for that.
+
+    With `strict=true` a cell whose choices do not go together is a mistake; without it is left out, and named.
+    """
 
     _target_: str = "hydra_plugins.lt_sweeps_launcher.LtSweepsLauncher"
     only_plan: bool = False
     calibrate: bool = False
+    strict: bool = False
 
 
 ConfigStore.instance().store(group="hydra/launcher", name="lt_sweeps", node=LtSweepsLauncherConf, provider="lt_sweeps")
@@ -31,9 +35,15 @@ class LtSweepsLauncher(Launcher):
     checks_cells = True  # so that a sweeper need not compose them all before
 
     def __init__(
-        self, only_plan: bool = False, calibrate: bool = False, engine: str | None = None, **options: Any
+        self,
+        only_plan: bool = False,
+        calibrate: bool = False,
+        strict: bool = False,
+        engine: str | None = None,
+        **options: Any,
     ) -> None:
-        self.only_plan, self.calibrate, self.engine, self.options = only_plan, calibrate, engine, options
+        self.only_plan, self.calibrate, self.strict = only_plan, calibrate, strict
+        self.engine, self.options = engine, options
 
     def setup(self, *, hydra_context: Any, task_function: Any, config: Any) -> None:
         """Hydra hands over how to compose a job."""
@@ -47,26 +57,21 @@ class LtSweepsLauncher(Launcher):
         """All cells are checked before the first is trained. Raises Mistake, and Failed at the very end."""
         import sys
 
-        from lt_sweeps import sweep
-        from lt_sweeps.cells import cell
+        from lt_sweeps import grid, sweep
         from lt_sweeps.config import Mistake
         from lt_sweeps.engines import choose
         from lt_sweeps.main import command
-        from lt_sweeps.reading import checked
 
         if self.search is not None and self.only_plan:
             raise Mistake("a search chooses its cells by what came of others: there is no plan of it")
-        composed = [self.composer.values(words) for words in job_overrides]
-        cells = [
-            cell(checked(values), dict(word.lstrip("+~").split("=", 1) for word in words if "=" in word))
-            for values, words in zip(composed, job_overrides, strict=True)
-        ]
+        composed = [(self.composer.values(words), words) for words in job_overrides]
+        cells = grid.cells(composed, strict=self.strict or self.search is not None)
         engine = None
         if self.engine is not None and not self.only_plan:
             engine = choose.make(self.engine, self.options, [c.config.trainer for c in cells])
         every = cells if self.search is None else self.search.with_earlier(cells)
         sweep.run(every, command(sys.argv[1:]), only_plan=self.only_plan, calibrate=self.calibrate, engine=engine)
-        values = [None] * len(cells) if self.search is None else self.search.values(cells)
+        values = [None] * len(composed) if self.search is None else self.search.values(cells)
         done = JobStatus.COMPLETED
         return [
             JobReturn(overrides=list(words), status=done, _return_value=value)

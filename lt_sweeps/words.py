@@ -1,0 +1,30 @@
+"""What users of Hydra write, as our configuration has it: arguments are open, and lie in `args`."""
+
+from __future__ import annotations
+
+import re
+
+TARGETS = re.compile(r"(\+{0,2}|~)(recipe\.(?:optimizer|schedule))\.(?!_target_\b|args\b)([\w.]+(?:=.*|$))", re.DOTALL)
+OPEN = re.compile(r"(?!hydra\b)(?:[\w.]+\.args\.[\w.]+=|prune\.factors=\{)")
+KEYS = ("ticket=", "mask_from=")
+
+
+def as_ours(word: str) -> str:
+    """A word of a command line, as Hydra is to read it.
+
+    >>> as_ours("recipe.optimizer.lr=0.1,0.2"), as_ours("recipe.schedule.milestones=[1,2]")
+    ('++recipe.optimizer.args.lr=0.1,0.2', '++recipe.schedule.args.milestones=[1,2]')
+    >>> as_ours("model.args.width=2"), as_ours("prune.factors={fc1.weight:0.5}"), as_ours("seed=1")
+    ('++model.args.width=2', '++prune.factors={fc1.weight:0.5}', 'seed=1')
+
+    A key that begins with digits around an e would be a number, and most likely infinite.
+
+    >>> as_ours("mask_from=1e234567,66ec2123")
+    "mask_from='1e234567',66ec2123"
+    """
+    if word.startswith(KEYS):
+        return re.sub(r"(?<=[=,])\d+e\d+(?=,|$)", r"'\g<0>'", word)
+    if match := TARGETS.match(word):
+        prefix, target, rest = match.groups()
+        return f"{'~' if prefix == '~' else '++'}{target}.args.{rest}"
+    return f"++{word}" if OPEN.match(word) else word
