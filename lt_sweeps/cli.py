@@ -21,6 +21,21 @@ USAGE = """usage: lt-sweeps plan OVERRIDES...    what a sweep would train and pr
 
   lt-sweeps plan model=vgg16,resnet20 prune.rate=0.2,0.5 seed=0,1,2
   lt-sweeps check my.pkg.Net --shape 3 32 32 --classes 10"""
+HELP = {
+    "plan": """usage: lt-sweeps plan [--calibrate] [OVERRIDE...]
+
+What a sweep would train and prune, its hours and its disk. It trains nothing.
+
+  --calibrate  measure for some seconds how fast this machine is, where no training has told yet
+  OVERRIDE     group=option, key=value, or several values with commas: model=vgg16,resnet20 prune.rate=0.2,0.5;
+               lt-sweeps list shows the groups, and python -m lt_sweeps.main --help every key""",
+    "run": """usage: lt-sweeps run [OVERRIDE...]
+
+Train a sweep: the same as python -m lt_sweeps.main -m OVERRIDE...
+
+  OVERRIDE     group=option, key=value, or several values with commas: model=vgg16,resnet20 prune.rate=0.2,0.5;
+               lt-sweeps list shows the groups, and python -m lt_sweeps.main --help every key""",
+}
 COMMANDS = {  # verb -> where its `main` is
     "status": "status",
     "report": "results",
@@ -44,6 +59,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if verb in COMMANDS:
         return answered(lambda: import_module(f"lt_sweeps.{COMMANDS[verb]}").main(rest))
     words = [word for word in rest if word not in ("-m", "--multirun")]
+    if verb in HELP and {"-h", "--help"} & {*rest}:
+        print(HELP[verb])
+        return 0
     match verb:
         case "plan":
             measured = ["hydra.launcher.calibrate=true"] if "--calibrate" in words else []

@@ -18,6 +18,7 @@ from torch.overrides import TorchFunctionMode
 from lt_sweeps.allocation import factor_of, require_ends
 from lt_sweeps.config import Config, Mistake
 from lt_sweeps.config_methods import PruneConfig
+from lt_sweeps.execution.slots import memory
 from lt_sweeps.foreign.imports import noticed
 from lt_sweeps.foreign.reach import one_line
 from lt_sweeps.masks import not_excluded, prunable, require_matches
@@ -87,6 +88,7 @@ def _allocate(network: Network, allocation: Part, exclude: tuple[str, ...], dens
 
 def _table(network: Network, prune: PruneConfig, rates: list[float]) -> str:
     module = skeleton(network)
+    _require_memory(module, network)
     weights = prunable(module)
     try:
         left = not_excluded(weights, prune.exclude)
@@ -107,6 +109,16 @@ def _table(network: Network, prune: PruneConfig, rates: list[float]) -> str:
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     body = [f"  {a:<{widths[0]}}  {b:<{widths[1]}}  {c:>{widths[2]}}  {d}" for a, b, c, d in lines]
     return "\n".join([title, *body])
+
+
+def _require_memory(module: nn.Module, network: Network) -> None:
+    """Raise Mistake where weights, gradients and one number more for each weight do not fit into memory."""
+    needed, there = 3 * sum(p.numel() * p.element_size() for p in module.parameters()), memory()
+    if needed > there:
+        raise Mistake(
+            f"network {_called(network)}: a training needs {needed / 1e9:,.0f} GB of memory or more, "
+            f"this machine has {there / 1e9:,.0f} GB"
+        )
 
 
 def _rows(module: nn.Module, pruned: Mapping[str, str]) -> list[Row]:

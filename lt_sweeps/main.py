@@ -23,10 +23,19 @@ from lt_sweeps.store.disk import is_full, no_room
 from lt_sweeps.store.store import Damaged
 from lt_sweeps.words import as_ours
 
+MULTIRUN = ("-m", "--multirun")
+ELSEWHERE = {  # settings of Hydra's that are ours otherwise
+    "hydra.job.chdir": "paths are relative to where the command is given",
+    "hydra.run.dir": "a sweep's folder is paths.output_dir/sweep: set these two",
+    "hydra.sweep.dir": "a sweep's folder is paths.output_dir/sweep: set these two",
+    "hydra.sweep.subdir": "a sweep has one folder for all its cells, paths.output_dir/sweep",
+}
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command line; returns the exit code: 0, 1 if a training failed, 2 for a mistake, 130 if interrupted."""
     given = list(sys.argv[1:] if arguments is None else arguments)
+    given.sort(key=lambda word: word not in MULTIRUN)  # which may stand anywhere
     return answered(lambda: _run(given))
 
 
@@ -172,7 +181,12 @@ def _check_flags(arguments: Sequence[str]) -> None:
         chosen = [word for word in arguments if word.startswith(("hydra/launcher=", "hydra/sweeper="))]
         if chosen and not flags.multirun and not flags.cfg:
             raise Mistake(f"{chosen[0]}: is for sweeps; put -m before it")
+    if {"-sc", "--shell-completion"} & {*arguments}:
+        raise Mistake("--shell-completion: Hydra completes scripts, not modules; lt-sweeps list shows what there is")
     for word in arguments:
+        setting, _, value = word.lstrip("+").partition("=")
+        if setting in ELSEWHERE and value.lower() != "false":
+            raise Mistake(f"{word}: {ELSEWHERE[setting]}")
         if word == "hydra/sweeper=optuna" and find_spec("hydra_plugins.hydra_optuna_sweeper") is None:
             raise Mistake(f"{word}: it is not installed: pip install 'lt_sweeps[optuna]'")
         if re.fullmatch(r"[\w./]+=\{\}", word):

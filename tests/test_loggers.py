@@ -18,7 +18,7 @@ import wandb
 from test_sweep import BROKEN
 from wandb_files import OfflineRun, runs
 
-from lt_sweeps.config import LoggerConfig
+from lt_sweeps.config import LoggerConfig, Mistake
 from lt_sweeps.loggers import choose
 from lt_sweeps.loggers.runs import About, Blobs, Row
 from lt_sweeps.loggers.wandb import WandbRun
@@ -546,3 +546,21 @@ def test_auto_is_online_exactly_when_logged_in(
     logger.close()
     assert logger.before == f"logger=wandb: {mode} ({why}), project lt_sweeps"
     assert (logger.after is None) == (mode == "online")
+
+
+@pytest.mark.parametrize(("given", "refused"), [("disabled", False), ("", False), ("offlin", True), ("dryrun", False)])
+def test_wandb_mode_is_what_it_is_to_wandb(
+    tmp_path: Path, given: str, refused: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("WANDB_MODE", given)
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    if refused:
+        with pytest.raises(Mistake, match="WANDB_MODE=offlin: choose one of online, run, offline"):
+            choose.check(LoggerConfig("wandb"))
+        return
+    choose.check(LoggerConfig("wandb"))
+    logger = choose.make(LoggerConfig("wandb"), tmp_path, Store(tmp_path / "store"))
+    assert (logger is None) == (given == "disabled")
+    assert ("off (WANDB_MODE=disabled)" in capsys.readouterr().out) == (given == "disabled")
+    if logger is not None:
+        logger.close()

@@ -123,6 +123,11 @@ MISTAKES: list[tuple[str, tuple[str, ...]]] = [
     (f"sweep={'x' * 300}", ("sweep=xxxx", "at most 200 bytes")),
     # habits from other templates
     ("+experiment=demo", ("+experiment=demo", "write experiment=demo")),
+    ("hydra.job.chdir=true", ("hydra.job.chdir", "relative to where")),
+    ("hydra.run.dir=there", ("hydra.run.dir", "paths.output_dir")),
+    ("-m hydra.sweep.dir=there seed=0", ("hydra.sweep.dir", "paths.output_dir")),
+    ("-m seed=0 hydra.sweep.subdir=x", ("hydra.sweep.subdir", "one folder")),
+    ("--shell-completion install=bash", ("--shell-completion", "lt-sweeps list")),
     ("model=null", ("model=null", "~model")),
     ("-m experiment=demo,null", ("experiment=demo,null", "leave it out")),
     ("-m +experiment=demo seed=0,1", ("+experiment=demo", "write experiment=demo")),

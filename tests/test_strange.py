@@ -220,6 +220,7 @@ def test_projections_of_attention_and_recurrent_and_transposed_layers_are_prunab
         ("model=lenet_digits recipe.optimizer._target_=torch.optim.Muon", "with Muon fails: ValueError: Muon only"),
         ("model=lenet_digits recipe.optimizer._target_=torch.optim.SparseAdam", "with SparseAdam fails: RuntimeError"),
         ("model=lenet_digits recipe.optimizer.args.lr=-1", "with Adam fails: ValueError: Invalid learning rate"),
+        ("model=lenet_digits model.width=1000000", "needs 360,000,247 GB of memory or more, this machine has"),
         ("model=lenet_digits recipe.optimizer.momentun=1", "unexpected keyword argument 'momentun'"),
         ("model=lenet_digits +recipe.optimizer.args.betas=[2,3]", "with Adam fails: ValueError: Invalid beta"),
         (

@@ -280,10 +280,11 @@ import torch
 class Net(torch.nn.Module):
     def __init__(self, shape, classes):
         super().__init__()
-        self.output = torch.nn.Linear(64, classes)
+        self.output, self.steps = torch.nn.Linear(64, classes), 0
 
     def forward(self, x):
-        if self.training:
+        self.steps += self.training
+        if self.steps == 7:
             raise RuntimeError("no such luck")
         return self.output(x.flatten(1))
 """

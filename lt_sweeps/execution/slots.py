@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import os
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 
@@ -36,6 +38,16 @@ def gpus() -> list[str]:
     if chosen is not None:
         return [name.strip() for name in chosen.split(",") if name.strip() not in ("", "-1")]
     return [str(n) for n, _ in enumerate(Path("/dev").glob("nvidia[0-9]*"))]
+
+
+def memory() -> float:
+    """How many bytes of memory this process may use; infinite where nobody says."""
+    limits = [math.inf]
+    with suppress(OSError, ValueError):
+        limits.append(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+    with suppress(OSError, ValueError):  # no control group, or no limit
+        limits.append(int(Path("/sys/fs/cgroup/memory.max").read_text()))
+    return min(limits)
 
 
 def cores() -> int:

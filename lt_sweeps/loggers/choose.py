@@ -14,6 +14,7 @@ from lt_sweeps.config import LoggerConfig, Mistake
 from lt_sweeps.loggers.runs import Logger
 from lt_sweeps.store.store import Store
 
+MODES = ("online", "run", "offline", "dryrun", "disabled", "")  # of WANDB_MODE; "run" and "dryrun" are its old words
 SAAS = "https://api.wandb.ai"
 
 
@@ -23,6 +24,8 @@ def check(config: LoggerConfig) -> None:
         raise Mistake("logger=tensorboard: it is not installed: pip install tensorboard")
     if config.name != "wandb":
         return
+    if (given := os.environ.get("WANDB_MODE", "")) not in MODES:
+        raise Mistake(f"WANDB_MODE={given}: choose one of {', '.join(filter(None, MODES))}")
     if config.mode == "online" and not _logged_in():
         raise Mistake(f"logger.mode=online: not logged in to {_host()}: `wandb login`, or logger.mode=offline")
     if not re.fullmatch(r"[^/\\#?%:]{1,128}", config.project):
@@ -35,6 +38,9 @@ def check(config: LoggerConfig) -> None:
 def make(config: LoggerConfig, folder: Path, store: Store) -> Logger | None:
     """The chosen logger, writing below `folder`; None for none."""
     if config.name == "none":
+        return None
+    if config.name == "wandb" and config.mode == "auto" and os.environ.get("WANDB_MODE") == "disabled":
+        print("logger=wandb: off (WANDB_MODE=disabled)")
         return None
     if config.name == "wandb":
         from lt_sweeps.loggers.wandb import Wandb
@@ -51,7 +57,7 @@ def _mode(config: LoggerConfig) -> tuple[Literal["online", "offline"], str]:
         return "offline", "as asked"
     if config.mode == "online":
         return "online", "as asked"
-    if os.environ.get("WANDB_MODE", "online") != "online":
+    if os.environ.get("WANDB_MODE") in ("offline", "dryrun"):
         return "offline", f"WANDB_MODE={os.environ['WANDB_MODE']}"
     return ("online", f"logged in to {_host()}") if _logged_in() else ("offline", f"not logged in to {_host()}")
 
