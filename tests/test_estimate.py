@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -16,7 +18,7 @@ from test_sweep import SMALL, cells_of, sweep
 
 from lt_sweeps.cells import Cell
 from lt_sweeps.cli import main as lt_sweeps
-from lt_sweeps.execution import disk, estimate, rates
+from lt_sweeps.execution import disk, estimate, rates, reporter
 from lt_sweeps.execution import plan as planning
 from lt_sweeps.execution.chains import chains
 from lt_sweeps.execution.machine import fingerprint
@@ -254,3 +256,38 @@ def test_missing_data_is_told_before_anything_is_measured(tmp_path: Path, capsys
     words = ["model=resnet50", "dataset=imagenet", "recipe=resnet50_imagenet", f"paths.data_dir={tmp_path}"]
     assert lt_sweeps(["plan", "--calibrate", *words, f"paths.output_dir={tmp_path}"]) == 2
     assert "is not under paths.data_dir" in capsys.readouterr().err
+
+
+# ------------------------------------------------------------------------------- while it runs
+
+
+def test_a_long_sweep_is_announced_once_and_its_pace_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """10,000 steps at 0.5 a second are five and a half hours, known within three messages."""
+    now, out = [0.0], io.StringIO()
+    monkeypatch.setattr(reporter, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    dense = run_of(steps=10_000)
+    told = reporter.Reporter({dense: "it"}, out)
+    told.expect([job(dense)])
+    told.begin(job(dense))
+    for step, at in ((1, 2.0), (8, 16.0), (16, 32.0)):
+        now[0] = at
+        told.step(job(dense), step, ())
+    note, first, second = out.getvalue().splitlines()
+    assert note.startswith("note: this takes about 5 h 33 min; it can be interrupted at any time")
+    assert first == "[1/1] it  step 8/10,000 (0.5 steps/s)  5 h 33 min left"
+    assert second == "[1/1] it  step 16/10,000 (0.5 steps/s)  5 h 32 min left"
+
+
+def test_what_is_left_is_taken_from_the_usual_pace_not_from_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first training of a sweep took ten times as long as those after it."""
+    now, out = [0.0], io.StringIO()
+    monkeypatch.setattr(reporter, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    runs = [run_of(steps=100, batch_size=60 + number) for number in range(5)]
+    told = reporter.Reporter({}, out)
+    told.expect([job(run) for run in runs])
+    record = {"result": {"status": "done", "end": {"test_accuracy": 1.0}, "kept": 1, "total": 1}}
+    for run, seconds in zip(runs[:3], (100.0, 10.0, 10.0), strict=True):
+        told.begin(job(run))
+        told.finish(job(run), record, seconds)
+    told.begin(job(runs[3]))
+    assert out.getvalue().splitlines()[-1].endswith("10.0 s  20 s left")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Collection, Mapping
+from statistics import median
 from typing import TextIO
 
 from lt_sweeps.execution.chains import chains
@@ -17,6 +18,7 @@ from lt_sweeps.store.store import Record
 PLAIN_EVERY = 15.0  # seconds between two lines of trainings under way where there is no terminal
 LIVE_EVERY = 0.2
 ESTIMATE_EVERY = 2.0
+LONG = 3 * 3600.0  # seconds from which a sweep is announced to be long
 
 
 class Reporter:
@@ -29,9 +31,10 @@ class Reporter:
         self._jobs: dict[Work, Job] = {}  # not done yet
         self._done = 0
         self._running: dict[Work, tuple[float, int | None, int]] = {}  # since when, from which step, at which
-        self._rates: dict[str, list[float]] = {}  # per pace: iterations, seconds
+        self._rates: dict[str, list[float]] = {}  # per pace: seconds per iteration of each that is done
         self._shown = 0.0
         self._estimate = -ESTIMATE_EVERY, ""
+        self._warned = False
 
     def name(self, run: Work) -> str:
         """The cell and level that show a training or a measure, or what it is."""
@@ -66,7 +69,9 @@ class Reporter:
         told = "" if accuracy is None else f"  validation {accuracy:.2f} %"
         beside = f"  and {len(self._running) - 1} more" if len(self._running) > 1 else ""
         unit = "point" if isinstance(job.run, Measure) else "step"
-        line = f"{self._head(job, 1)}  {unit} {step:,}/{job.last:,}{told}{beside}{self._left()}"
+        since, first, _ = self._running[job.run]
+        pace = f" ({(step - first) / (now - since):.3g} {unit}s/s)" if first is not None and step > first else ""
+        line = f"{self._head(job, 1)}  {unit} {step:,}/{job.last:,}{pace}{told}{beside}{self._left()}"
         if self._live:
             self._out.write("\r\x1b[2K" + line[:160])
             self._out.flush()
@@ -84,9 +89,7 @@ class Reporter:
         self._jobs.pop(job.run, None)
         self._done += 1
         if seconds is not None:
-            rate = self._rates.setdefault(_pace(job.run), [0.0, 0.0])
-            rate[0] += job.iterations
-            rate[1] += seconds
+            self._rates.setdefault(_pace(job.run), []).append(seconds / max(1, job.iterations))
         self._estimate = -ESTIMATE_EVERY, ""
         took = "by another process" if seconds is None else f"{seconds:6.1f} s"
         if record is None:
@@ -116,12 +119,18 @@ class Reporter:
         when, told = self._estimate
         if now - when < ESTIMATE_EVERY:
             return told
-        known = {name: seconds / max(1.0, steps) for name, (steps, seconds) in self._rates.items()}
+        known = {name: median(rates) for name, rates in self._rates.items()}  # the first are slower
         for run, (since, first, step) in self._running.items():
             if first is not None and step > first:
                 known.setdefault(_pace(run), (now - since) / (step - first))
         seconds = self._seconds(known) if known else 0.0
         self._estimate = now, f"  {duration(seconds)} left" if seconds >= 1 else ""
+        if seconds > LONG and not self._warned:
+            self._warned = True
+            self.say(
+                f"note: this takes about {duration(seconds)}; it can be interrupted at any time, "
+                "and the same command goes on where it was"
+            )
         return self._estimate[1]
 
     def _seconds(self, known: Mapping[str, float]) -> float:

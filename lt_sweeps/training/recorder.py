@@ -22,7 +22,8 @@ from lt_sweeps.training.progress import EarlyStop, Progress, optimizer_state
 from lt_sweeps.training.ranks import Ranks
 
 Tell = Callable[[int, Sequence[Mapping[str, Any]]], None]  # the step, and every evaluation so far
-LOOK_EVERY = 16  # steps: how often the caller is told of one, and the clock is looked at for a checkpoint
+LOOK_EVERY = 16  # steps: how often the clock is looked at for a checkpoint, and the caller is told of one
+TELL_EVERY = 1.0  # seconds after which it is told of one all the same
 
 
 def checkpoint_wait(cost: float) -> float:
@@ -53,7 +54,7 @@ class Recorder:
         self.run, self.examples, self.mask, self.progress = run, examples, mask, progress
         self._snapshots, self._keep, self._checkpoint, self._tell = snapshots, keep, checkpoint, tell
         self._wait, self._ranks = wait, ranks
-        self._begun = time.monotonic()
+        self._begun = self._told = time.monotonic()
         self._due = self._begun + wait(0.0)
         self._seconds_before = progress.seconds
 
@@ -65,7 +66,8 @@ class Recorder:
             self.progress.snapshots[step] = self._keep(encode_masked(module.network.state_dict(), self.mask))
         if step % self.run.recipe.eval_every == 0 or step == self.run.recipe.steps:
             self.evaluate(module.network, module.look())
-        elif step % LOOK_EVERY == 0:
+        elif step % LOOK_EVERY == 0 or time.monotonic() - self._told > TELL_EVERY:
+            self._told = time.monotonic()
             self._tell(step, self.progress.history)
         if module.leaving:
             module.look()
