@@ -43,14 +43,26 @@ class Past:
 def cells(folder: Path) -> list[Past]:
     """The cells of a sweep's folder. Raises Mistake."""
     try:
-        told = json.loads(read(folder / CELLS))
-        return [
-            Past(folder, cell["swept"], tuple(cell["levels"]), cell["config"], cell.get("code", {})) for cell in told
-        ]
+        found = json.loads(read(folder / CELLS))
+        if not isinstance(found, list) or not found:
+            raise ValueError("no cells")
+        return [_past(folder, cell) for cell in found]
     except FileNotFoundError:
         raise Mistake(f"{folder}: is not the folder of a sweep, there is no {CELLS} in it") from None
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise Mistake(f"{folder / CELLS}: cannot be read ({type(error).__name__})") from None
+
+
+def _past(folder: Path, cell: Any) -> Past:
+    """A cell of a file that may hold anything. Raises ValueError, TypeError, KeyError or AttributeError."""
+    swept, keys, told, code = cell["swept"], cell["levels"], cell["config"], cell.get("code", {})
+    if not isinstance(keys, list) or not all(re.fullmatch("[0-9a-f]{64}", key) for key in keys):
+        raise ValueError("levels are not keys")
+    if not (isinstance(told, dict) and all(isinstance(one, str) for one in (*swept, *swept.values()))):
+        raise ValueError("swept or config is not a mapping")
+    if not all(isinstance(name, str) and type(version) in (int, str) for name, version in code.items()):
+        raise ValueError("code is no mapping of versions")
+    return Past(folder, swept, tuple(keys), told, code)
 
 
 def shown_as(output_dir: Path, key: str) -> tuple[Past, int]:

@@ -8,6 +8,7 @@ A rate is in no key and decides nothing; it may be deleted at any time.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,8 +18,10 @@ from typing import Any
 from lt_sweeps.execution.plan import Job, Plan
 from lt_sweeps.graph import Measure, Work
 from lt_sweeps.keys import canonical, digest
+from lt_sweeps.store.disk import read
 from lt_sweeps.store.store import Store, write
 
+MOST = 1 << 20  # bytes of a calibration's file
 NOT_SPEED = ("split_seed", "corruption", "train_limit")  # of data: which examples, not how large or how many at once
 
 
@@ -123,8 +126,10 @@ def keep(store: Store, run: Work, machine: Mapping[str, Any], rate: Rate) -> Non
 
 def _calibrated(store: Store, kind: str, machine: Mapping[str, Any]) -> Rate | None:
     try:
-        return Rate(**json.loads(_path(store, kind, machine).read_bytes())["seconds"])
-    except (FileNotFoundError, ValueError, TypeError, KeyError):
+        told = json.loads(read(_path(store, kind, machine), MOST))["seconds"]
+        numbers = all(type(one) in (int, float) and math.isfinite(one) and one >= 0 for one in told.values())
+        return Rate(**told) if numbers else None
+    except (OSError, ValueError, TypeError, LookupError, AttributeError, RecursionError):
         return None
 
 

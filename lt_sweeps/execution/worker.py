@@ -197,7 +197,11 @@ class Worker:
         content = self.store.load_work(run.key)
         if content is None:
             return None
-        progress, made_by = decode_progress(content)
+        try:
+            progress, made_by = decode_progress(content)
+        except ValueError as error:
+            self.tell(f"{run}: its checkpoint is damaged ({error}); training starts over")
+            return None
         if made_by != made_from:
             why = "another machine, library or parent"
             self.tell(f"{run}: a checkpoint from {why} is not continued; training starts over")

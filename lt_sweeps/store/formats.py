@@ -54,9 +54,8 @@ def read_timing(content: bytes) -> dict[str, float]:
     >>> read_timing(b'{"seconds": 1.5}')
     {'seconds': 1.5}
     """
-    if re.fullmatch(rb'{"seconds": [-+.e\d]+}', content):
-        return dict(json.loads(content))
-    timing = _read_signed(content)
+    first = re.fullmatch(rb'{"seconds": [-+.e\d]+}', content)
+    timing = dict(json.loads(content)) if first else _read_signed(content)
     for name, value in timing.items():
         if type(value) not in (int, float) or not math.isfinite(value) or value < 0:
             raise ValueError(f"its {name} is {repr(value)[:40]}")

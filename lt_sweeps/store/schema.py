@@ -91,6 +91,32 @@ PRUNING: dict[str, Check] = {name: TRAINING[name] for name in ("kept", "total", 
 SNAPSHOT: dict[str, Check] = {"step": _is_count}
 
 
+NOTE: dict[str, Check] = {  # of a checkpoint
+    "step": _is_count,
+    "history": _is_history,
+    "snapshots": lambda value: isinstance(value, dict) and all(map(_is_snapshot, value.items())),
+    "best": lambda value: value is None or (_is_evaluation(value) and {*value} == {"step", "val_loss", "val_accuracy"}),
+    "seconds": lambda value: _is_number(value) and value >= 0,
+    "optimizer": lambda value: isinstance(value, list) and all(isinstance(entry, dict) for entry in value),
+    "fingerprint": lambda value: isinstance(value, dict),
+}
+
+
+def _is_snapshot(entry: tuple[str, Any]) -> bool:
+    return entry[0].isdecimal() and isinstance(entry[1], str) and bool(HASH.fullmatch(entry[1]))
+
+
+def require_note(note: Any) -> None:
+    """Raise ValueError, naming the field, unless the note of a checkpoint says what it may."""
+    if not isinstance(note, dict):
+        raise ValueError("its note is not a mapping")
+    for name, check in NOTE.items():
+        if name not in note:
+            raise ValueError(f"its note lacks {name!r}")
+        if not check(note[name]):
+            raise ValueError(f"its {name} is {repr(note[name])[:40]}")
+
+
 def require(record: Mapping[str, Any]) -> None:
     """Raise ValueError, naming the field, unless a record has the fields, types and bounds of its kind of node."""
     _require_shallow(record)

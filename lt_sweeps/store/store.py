@@ -94,10 +94,9 @@ class Store:
             return False
         when, found = self._looked.get((name, content), (-math.inf, False))
         if time.monotonic() - when > LOOK_AGAIN:  # a plan asks of the same few files for each of its records
-            try:
+            found = False
+            with suppress(OSError):
                 found = differs(name, content, self.places)
-            except OSError:
-                found = False
             self._looked[name, content] = time.monotonic(), found
         return found
 
@@ -170,6 +169,8 @@ class Store:
         """Keep content; its name is its SHA-256. What is kept again is young again: nobody clears it away meanwhile."""
         name = hashlib.sha256(content).hexdigest()
         path = self._path("blob", name)
+        if path.is_dir():
+            self._set_aside(path, "a folder is in its place")
         try:
             if path.is_file() and path.read_bytes() == content:  # else damaged since
                 with suppress(PermissionError):  # another user's

@@ -12,6 +12,7 @@ from lt_sweeps.config import Mistake
 from lt_sweeps.keys import digest
 from lt_sweeps.store.disk import read
 from lt_sweeps.store.formats import MOST_RECORD, Record, identity, read_record, read_work
+from lt_sweeps.store.schema import require_note
 from lt_sweeps.ticket_files.header import header
 
 SHARDED = ("record", "blob", "timing")  # kinds that lie in folders of two hex digits
@@ -142,9 +143,10 @@ def checkpoint(file: File) -> Checkpoint:
     _, note = header(read_work(read(file.path)))
     try:
         told = json.loads(note)
-        return Checkpoint(told["step"], told["fingerprint"], told["snapshots"])
-    except (KeyError, TypeError) as error:
-        raise ValueError(f"its note lacks {error}") from None
+    except RecursionError:
+        raise ValueError("its note is nested too deep") from None
+    require_note(told)
+    return Checkpoint(told["step"], told["fingerprint"], told["snapshots"])
 
 
 def size(count: float) -> str:

@@ -10,6 +10,7 @@ import torch
 from torch.optim import Optimizer
 
 from lt_sweeps.masks import State
+from lt_sweeps.store.schema import require_note
 from lt_sweeps.store.tensors import decode, encode
 
 
@@ -57,9 +58,17 @@ def encode_progress(progress: Progress, fingerprint: dict[str, Any]) -> bytes:
 
 
 def decode_progress(content: bytes) -> tuple[Progress, dict[str, Any]]:
-    """The progress, and the fingerprint of the machine that made it."""
+    """The progress, and the fingerprint of the machine that made it. Raises ValueError for anything else."""
+    try:
+        return _decoded(content)
+    except (LookupError, TypeError, AttributeError, RecursionError) as error:
+        raise ValueError(f"its note is not that of a checkpoint ({type(error).__name__})") from None
+
+
+def _decoded(content: bytes) -> tuple[Progress, dict[str, Any]]:
     tensors, text = decode(content)
     note = json.loads(text)
+    require_note(note)
     optimizer = note["optimizer"]
     progress = Progress(
         note["step"],
