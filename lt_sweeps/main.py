@@ -184,6 +184,8 @@ def _check_flags(arguments: Sequence[str]) -> None:
     if {"-sc", "--shell-completion"} & {*arguments}:
         raise Mistake("--shell-completion: Hydra completes scripts, not modules; lt-sweeps list shows what there is")
     for word in arguments:
+        if not word.isascii() and re.search("[\udc80-\udcff]", word):
+            raise Mistake(f"{word}: this locale has no such letters; set LC_ALL=C.UTF-8")
         setting, _, value = word.lstrip("+").partition("=")
         if setting in ELSEWHERE and value.lower() != "false":
             raise Mistake(f"{word}: {ELSEWHERE[setting]}")

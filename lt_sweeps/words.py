@@ -6,6 +6,7 @@ import re
 
 TARGETS = re.compile(r"(\+{0,2}|~)(recipe\.(?:optimizer|schedule))\.(?!_target_\b|args\b)([\w.]+(?:=.*|$))", re.DOTALL)
 OPEN = re.compile(r"(?!hydra\b)(?:[\w.]+\.args\.[\w.]+=|prune\.factors=\{)")
+FOREIGN = re.compile(r"([\w.+]+)=(?=[^\0-\x7f]|.*[^\0-\x7f])([^'\"\\{}\[\](),=]*)", re.DOTALL)  # than ASCII
 KEYS = ("ticket=", "mask_from=")
 
 
@@ -17,6 +18,11 @@ def as_ours(word: str) -> str:
     >>> as_ours("model.args.width=2"), as_ours("prune.factors={fc1.weight:0.5}"), as_ours("seed=1")
     ('++model.args.width=2', '++prune.factors={fc1.weight:0.5}', 'seed=1')
 
+    Hydra takes letters beyond ASCII only in quotes.
+
+    >>> as_ours("paths.output_dir=Übung/läufe"), as_ours("sweep='é'")
+    ("paths.output_dir='Übung/läufe'", "sweep='é'")
+
     A key that begins with digits around an e would be a number, and most likely infinite.
 
     >>> as_ours("mask_from=1e234567,66ec2123")
@@ -27,4 +33,7 @@ def as_ours(word: str) -> str:
     if match := TARGETS.match(word):
         prefix, target, rest = match.groups()
         return f"{'~' if prefix == '~' else '++'}{target}.args.{rest}"
+    if match := FOREIGN.fullmatch(word):
+        key, value = match.groups()
+        return f"{key}='{value}'"
     return f"++{word}" if OPEN.match(word) else word
