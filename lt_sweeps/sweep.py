@@ -71,7 +71,9 @@ def run(
     if plan.jobs:
         from lt_sweeps import trial
 
-        trial.require_trainable(job.run for job in plan.jobs if isinstance(job.run, Train))
+        runs = [job.run for job in plan.jobs if isinstance(job.run, Train)]
+        trial.require_trainable(runs)
+        trial.require_scorable(runs)
     for line in budgets(cells):
         print(line)
     print(planning.told(plan))

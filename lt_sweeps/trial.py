@@ -13,17 +13,19 @@ from lt_sweeps import masks
 from lt_sweeps.config import Mistake
 from lt_sweeps.foreign.imports import noticed
 from lt_sweeps.foreign.reach import one_line
-from lt_sweeps.graph import Train
+from lt_sweeps.graph import Score, Train, topological
 from lt_sweeps.layers import takes
 from lt_sweeps.networks.build import build, initial
 from lt_sweeps.randomness import seeded
-from lt_sweeps.specs import Network, Recipe
+from lt_sweeps.registry import load
+from lt_sweeps.scores.probe import Held, Probe, require_scores
+from lt_sweeps.specs import Network, Part, Recipe
 from lt_sweeps.training import optim
 from lt_sweeps.training.masking import MaskedOptimizer
 from lt_sweeps.training.step import Batch, Step
 
 PLAIN = frozenset({"torch.optim.SGD", "torch.optim.Adam", "torch.optim.AdamW"})  # take any weights of ours
-EXAMPLES = 4
+EXAMPLES, SCORED = 4, 64
 
 
 def require_trainable(runs: Iterable[Train]) -> None:
@@ -43,6 +45,38 @@ def require_trainable(runs: Iterable[Train]) -> None:
         except (Exception, SystemExit) as error:
             optimizer = recipe.optimizer.name.rpartition(".")[2]
             raise Mistake(f"a first step of {name} with {optimizer} fails: {one_line(error)}") from None
+
+
+def require_scorable(runs: Iterable[Train]) -> None:
+    """Ask each foreign criterion for the scores of each network once, on weights drawn anew and examples of noise.
+
+    Raises Mistake where it fails, or gives no score of the right shape.
+    """
+    scores = [node for node in topological(runs) if isinstance(node, Score) and node.criterion.is_foreign]
+    for criterion, network in dict.fromkeys((node.criterion, node.at.network) for node in scores):
+        try:
+            with noticed(criterion.name.rpartition(".")[0]):
+                _score(criterion, network)
+        except (Exception, SystemExit) as error:
+            raise Mistake(f"criterion {criterion.name} fails on {network.build.name}: {one_line(error)}") from None
+
+
+def _score(criterion: Part, network: Network) -> None:
+    weights, mask = initial(network, 0), masks.dense(build(network), ())[0]
+    with seeded(0), torch.no_grad():
+        x, _ = takes(build(network), torch.rand(SCORED, *network.shape))
+    probe = Probe(
+        weights=weights,
+        unmasked=weights,
+        mask=mask,
+        ref=initial(network, 1),
+        generator=torch.Generator().manual_seed(0),
+        make_network=lambda: build(network),
+        make_source=lambda: Held(x, torch.arange(SCORED) % network.classes),
+        shape=network.shape,
+    )
+    with seeded(0):
+        require_scores(load("criterion", criterion.name)(probe, **criterion.args), mask, criterion.name)
 
 
 def _step(module: nn.Module, shape: tuple[int, ...], recipe: Recipe) -> None:

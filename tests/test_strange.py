@@ -146,6 +146,10 @@ def numbers(data_dir: Path) -> Any:
     return x[:1437], y[:1437], x[1437:], y[1437:]
 
 
+def no_scores(probe: Any) -> Any:
+    assert probe.examples[0].shape[1:] == probe.shape
+
+
 class TooLarge(Plain):
     def __init__(self, shape: tuple[int, ...], classes: int) -> None:
         super().__init__(shape, classes)
@@ -221,6 +225,8 @@ def test_projections_of_attention_and_recurrent_and_transposed_layers_are_prunab
         ("model=lenet_digits recipe.optimizer._target_=torch.optim.SparseAdam", "with SparseAdam fails: RuntimeError"),
         ("model=lenet_digits recipe.optimizer.args.lr=-1", "with Adam fails: ValueError: Invalid learning rate"),
         ("model=lenet_digits model.width=1000000", "needs 360,000,247 GB of memory or more, this machine has"),
+        ("model=lenet_digits criterion.name=numpy.abs", "criterion numpy.abs fails on lenet_300_100: TypeError"),
+        ("model=lenet_digits criterion.name=test_strange.no_scores", "gave a NoneType, not a score for each weight"),
         ("model=lenet_digits recipe.optimizer.momentun=1", "unexpected keyword argument 'momentun'"),
         ("model=lenet_digits +recipe.optimizer.args.betas=[2,3]", "with Adam fails: ValueError: Invalid beta"),
         (

@@ -61,11 +61,13 @@ class Here:
 
     def wait(self, on_step: OnStep, seconds: float) -> list[tuple[Job, Outcome]]:
         """Do the job. Raises Mistake where foreign code has changed what another's training would see."""
-        from lt_sweeps.foreign.imports import changed_by
+        from lt_sweeps.foreign.imports import changed_by, changed_late
         from lt_sweeps.foreign.state import GlobalState
 
         job = self._given[0]
         import_own(job.run)
+        for module, changed in changed_late.items():
+            raise Mistake(f"{module} changes {changed[0]}: with trainer.processes=0 all that comes after would see it")
         for module, changed in changed_by.items():
             if not any(entry.startswith(f"{module}.") for entry in owner(job.run)):
                 raise Mistake(

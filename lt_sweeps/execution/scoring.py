@@ -13,7 +13,7 @@ from lt_sweeps.graph import Score
 from lt_sweeps.networks.build import build
 from lt_sweeps.randomness import derive, rng, seeded
 from lt_sweeps.registry import load
-from lt_sweeps.scores.probe import Probe, Scores, Source
+from lt_sweeps.scores.probe import Probe, Scores, Source, require_scores
 from lt_sweeps.specs import Data
 
 if TYPE_CHECKING:
@@ -41,9 +41,7 @@ def scorer(values: Values, node: Score) -> Callable[[masks.Mask, int], Scores]:
         )
         with seeded(derive(node.seed, "criterion", done)):
             scores: Scores = criterion(probe, **node.criterion.args)
-        wrong = [name for name in mask if name not in scores or scores[name].shape != mask[name].shape]
-        if wrong:
-            raise ValueError(f"criterion {node.criterion.name} gave no score of the right shape for {wrong[0]}")
+        require_scores(scores, mask, node.criterion.name)
         return scores
 
     return score

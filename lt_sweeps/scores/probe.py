@@ -28,6 +28,15 @@ class Source(Protocol):
         """Some of them, by number, as a network sees them, (n, C, H, W), and their classes, (n,)."""
 
 
+def require_scores(scores: Scores, mask: Mask, name: str) -> None:
+    """Raise ValueError unless there is a score for each weight of each prunable tensor."""
+    if not isinstance(scores, dict):
+        raise ValueError(f"criterion {name} gave a {type(scores).__name__}, not a score for each weight by name")
+    for tensor, ones in mask.items():
+        if tensor not in scores or getattr(scores[tensor], "shape", None) != ones.shape:
+            raise ValueError(f"criterion {name} gave no score of the right shape for {tensor}")
+
+
 @dataclass(frozen=True)
 class Held:
     """Examples that are in memory."""

@@ -84,8 +84,9 @@ FILES = {
         "        torch.set_default_dtype(torch.float64)\n        return super().forward(x)\n"
     ),
     "exits.py": (
-        "import sys\nfrom plain import Net as Plain\n\nclass Net(Plain):\n    def forward(self, x):\n"
-        "        if self.training: sys.exit()\n        return super().forward(x)\n"
+        "import sys\nfrom plain import Net as Plain\n\nclass Net(Plain):\n    steps = 0\n    def forward(self, x):\n"
+        "        self.steps += self.training\n"
+        "        if self.steps == 7: sys.exit()\n        return super().forward(x)\n"
     ),
 }
 
@@ -207,12 +208,19 @@ def test_a_training_that_changes_its_process_gets_one_of_its_own(home: Path) -> 
     assert train(home, "dirty.Net", "trainer.processes=1") == plain
 
 
+def test_in_one_process_what_a_training_would_change_is_refused(home: Path) -> None:
+    done = run(home, *WORDS, "model._target_=dirty.Net", "trainer.processes=0")
+    assert done.returncode == 2
+    assert "dirty changes torch's default dtype" in done.stderr
+    assert not list((home / "runs").rglob("record/*/*.json"))
+
+
 @pytest.mark.parametrize("processes", ["0", "1"])
 def test_a_network_that_exits_is_a_failed_training(home: Path, processes: str) -> None:
     done = run(home, *WORDS, "model._target_=exits.Net", f"trainer.processes={processes}")
     assert done.returncode == 1
     failed = next(line for line in done.stdout.splitlines() if line.startswith("failed: Net digits"))
-    assert f"SystemExit:  ({home / 'exits.py'}:6)" in failed
+    assert f"SystemExit:  ({home / 'exits.py'}:8)" in failed
     trace = home / failed.partition("traceback: ")[2]
     assert trace.read_text().startswith("Traceback")
     assert "sys.exit()" in trace.read_text()
