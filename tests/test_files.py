@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from lt_sweeps.cli import main
 from lt_sweeps.foreign import files as contents
 from lt_sweeps.foreign.files import ABSENT, digest, listing, located, named, variable
 from lt_sweeps.store import store as stores
@@ -221,3 +222,26 @@ def test_a_record_is_stale_where_a_file_appears_a_folder_gains_a_name_or_a_varia
         assert KEY not in store
         back()
         assert KEY in store
+
+
+def test_show_and_verify_say_what_a_record_was_made_from(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("WIDTH", "3")
+    (tmp_path / "net.json").write_text("{}")
+    node = {"node": "Other", "version": 1}
+    key, path = hashlib.sha256(json.dumps(node, separators=(",", ":")).encode()).hexdigest(), str(tmp_path / "net.json")
+    read = {path: digest(tmp_path / "net.json"), "env:WIDTH": variable("WIDTH"), str(tmp_path / "more.json"): ABSENT}
+    Store(tmp_path / "store").commit(key, node, [], {}, {}, {}, files=read)
+
+    def told(*words: str) -> str:
+        assert main(["store", *words, str(tmp_path / "store")]) == 0
+        return " ".join(capsys.readouterr().out.split())  # however it is wrapped
+
+    shown = told("show", key)
+    assert "env:WIDTH (4e07408562be)" in shown
+    assert f"{tmp_path}/more.json (was not there)" in shown
+    assert "holds something else" not in shown + told("verify")
+    (tmp_path / "net.json").write_text("[]")
+    assert "net.json (44136fa355b3), holds something else now" in told("show", key)
+    assert f"1 of what records were made from holds something else now: {path}" in told("verify")

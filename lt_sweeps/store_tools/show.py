@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 import textwrap
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from lt_sweeps import archive
 from lt_sweeps.config import Mistake
+from lt_sweeps.foreign.files import ABSENT, differs
 from lt_sweeps.report.table import unusual
 from lt_sweeps.store.lease import Leases
 from lt_sweeps.store.store import Store
@@ -52,6 +54,7 @@ def _record(root: Path, key: str, known: Survey) -> dict[str, Any]:
         "result": {name: value for name, value in record["result"].items() if name != "history"},
         "evaluations": len(record["result"].get("history", [])),
         "made_from": [_in_short(link, known) for link in chain(key, known)],
+        "read": record.get("files", {}),
         "blobs": blobs,
         "snapshots": sorted(steps),
         "fingerprint": record["fingerprint"],
@@ -167,6 +170,14 @@ def _blob(path: Path, known: Survey) -> dict[str, Any]:
     return {"blob": path.name, "bytes": len(content), "valid": valid, "tensors": tensors, "named_by": users}
 
 
+def _read(name: str, content: str) -> str:
+    """A file, a folder that was listed, or a variable, and whether it is what it was, as far as can be seen here."""
+    what = f"{name} (was not there)" if content == ABSENT else f"{name} ({content[:12]})"
+    with suppress(OSError):
+        what += ", holds something else now" if differs(name, content, {}) else ""
+    return what
+
+
 def lines(told: Mapping[str, Any]) -> list[str]:
     """What was found, for a person."""
     if "blob" in told:
@@ -188,6 +199,7 @@ def lines(told: Mapping[str, Any]) -> list[str]:
         "node": _plain(told["node"]),
         "result": [_outcome(told["result"]), *([f"{told['evaluations']} evaluations"] if told["evaluations"] else [])],
         "made from": links,
+        "read": [_read(name, content) for name, content in told["read"].items()],
         "keeps": kept,
         "snapshots": [f"step {step:,}" for step in told["snapshots"]],
         "computed": [*_plain(told["fingerprint"]), *seconds],

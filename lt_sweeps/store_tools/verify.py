@@ -9,10 +9,12 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from lt_sweeps.foreign.files import differs
 from lt_sweeps.store.disk import read as read_file
-from lt_sweeps.store.formats import MOST_RECORD, read_timing
+from lt_sweeps.store.formats import MOST_RECORD, Record, read_timing
 from lt_sweeps.store_tools.survey import SHARDED, File, Survey, checkpoint, files, irregular, partial, size, survey
 
+MOST = 5  # names in a note
 AGAIN = "a sweep that needs it computes it again"
 Progress = Callable[[int, int], None]  # bytes read so far, and bytes in all
 
@@ -139,7 +141,27 @@ def _timing(file: File) -> dict[str, float]:
 def _notes(root: Path, known: Survey, found: Verified) -> None:
     if known.orphans:
         found.notes.append(f"{len(known.orphans)} records outlived what they were made from, and hold all the same")
+    read = [record["files"] for record in known.records.values() if record.get("files")]
+    changed = {name for files_of in read for name, content in files_of.items() if _differs(name, content)}
+    if changed:
+        told = ", ".join(sorted(changed)[:MOST])
+        found.notes.append(f"{len(changed)} of what records were made from holds something else now: {told}")
+    if silent := sum(_reads_in_silence(record) for record in known.records.values()):
+        found.notes.append(f"{silent} records do not say what files their data were read from, and are believed")
     if begun := partial(root):
         found.notes.append(f"{len(begun)} partial files of writers that were killed, or are at work")
     if aside := files(root, "quarantine"):
         found.notes.append(f"{len(aside)} damaged files in {root / 'quarantine'}, set aside by sweeps before")
+
+
+def _differs(name: str, content: str) -> bool:
+    try:
+        return differs(name, content, {})
+    except OSError:
+        return False
+
+
+def _reads_in_silence(record: Record) -> bool:
+    """Whether it is a training on a data set that lies in files, of which it names none: an old one."""
+    source = record["node"].get("data", {}).get("source", {}).get("name")
+    return record["node"].get("node") == "Train" and not record.get("files") and source not in (None, "digits")
