@@ -150,6 +150,27 @@ def no_scores(probe: Any) -> Any:
     assert probe.examples[0].shape[1:] == probe.shape
 
 
+def whole_numbers(data_dir: Path) -> Any:
+    x, y, *held = numbers(data_dir)
+    return x.long(), y, held[0].long(), held[1]
+
+
+class Writes(Embeds):
+    def forward(self, x: Tensor) -> Any:
+        return super().forward(x if self.training else x.add_(1))
+
+
+def pixels(data_dir: Path) -> Any:
+    x = torch.randint(0, 256, (1797, 1, 8, 8), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+    y = (x.flatten(1)[:, :32].float().mean(1) > 128).long() + 2 * (x.flatten(1)[:, 32:].float().mean(1) > 128).long()
+    return x[:1437], y[:1437], x[1437:], y[1437:]
+
+
+def floats(data_dir: Path) -> Any:
+    x, y, *held = pixels(data_dir)
+    return x.numpy().astype("float32") / 255, y.numpy().astype("int32"), held[0].float() / 255, held[1].short()
+
+
 class TooLarge(Plain):
     def __init__(self, shape: tuple[int, ...], classes: int) -> None:
         super().__init__(shape, classes)
@@ -249,3 +270,27 @@ def test_integers_stay_integers(tmp_path: Path) -> None:
     assert run(tmp_path, "Embeds", *words) == 0
     rows = list(csv.DictReader((tmp_path / "s" / "results.csv").read_text().splitlines()))
     assert [row["status"] for row in rows] == ["done", "done"]
+
+
+def of_data(folder: Path, name: str, *words: str) -> list[dict[str, str]]:
+    words = (f"dataset.name=test_strange.{name}", "dataset.files=[]", "sweep=s", *words)
+    assert run(folder, "Plain", "recipe.steps=200it", "budget=paper", *words) == 0
+    return list(csv.DictReader((folder / "s" / "results.csv").read_text().splitlines()))
+
+
+def test_floats_are_the_same_pixels_and_nothing_is_scaled_twice(tmp_path: Path) -> None:
+    """The same images as bytes and as floats, in numpy and in tensors, with many evaluations on the way."""
+    words = ("dataset.classes=4", "recipe.mean=[0.5]", "recipe.std=[0.25]", "recipe.eval_every=10it")
+    bytes_, floats_ = (of_data(tmp_path / name, name, *words) for name in ("pixels", "floats"))
+    for one, two in zip(bytes_, floats_, strict=True):
+        assert float(one["test_accuracy"]) > 60
+        assert abs(float(one["test_accuracy"]) - float(two["test_accuracy"])) < 1
+
+
+def test_a_network_that_writes_into_held_out_examples_gives_no_result(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["dataset.name=test_strange.whole_numbers", "dataset.files=[]", "recipe.mean=[]", "recipe.std=[]"]
+    assert run(tmp_path, "Writes", *words) == 1
+    assert "validation or test examples were changed in place" in capsys.readouterr().out
+    assert not list((tmp_path / "store/record").rglob("*.json"))

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import itertools
+import random
 from dataclasses import replace
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import pytorch_lightning as pl
 import torch
@@ -169,6 +171,34 @@ def test_draws_inside_a_network_are_functions_of_the_step(digits: Examples, monk
         trained = fit(run_of(network=network), weights(), half_mask(), None, digits, CPU)
         ends.append(state_digest(trained_state(trained)))
     assert ends[0] == ends[1]
+
+
+class Noisy(Net):
+    """Draws noise from numpy and random, at some steps only."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if self.training and random.random() < 0.7:
+            x = x + 0.1 * torch.from_numpy(np.random.randn(*x.shape)).to(x)
+        return super().forward(x)
+
+
+def test_a_network_that_draws_from_numpy_and_random_resumes_to_the_same_bits(digits: Examples) -> None:
+    network = Network(Part("test_training.Noisy", args={"dropout": 0.2}), (1, 8, 8), 10)
+    run, mask, saved = run_of(network=network), half_mask(), list[bytes]()
+
+    def save(progress: Progress) -> None:
+        saved.append(encode_progress(progress, {}))
+
+    whole = fit(run, weights(), mask, None, digits, CPU, checkpoint=save, wait=lambda cost: 0.0)
+    assert len(saved) == 3
+    quiet = fit(replace(run, augment=run.augment + 1), weights(), mask, None, digits, CPU)
+    assert state_digest(trained_state(quiet)) != state_digest(trained_state(whole)), "the noise is there, and seeded"
+    for content in saved:
+        random.seed(content)
+        np.random.seed(len(content) % 1000)
+        resumed = fit(run, weights(), mask, None, digits, CPU, progress=decode_progress(content)[0])
+        assert state_digest(trained_state(resumed)) == state_digest(trained_state(whole))
+        assert resumed.progress.history == whole.progress.history
 
 
 @pytest.mark.parametrize("precision", ["32-true", "bf16-mixed", "64-true"])
