@@ -39,6 +39,7 @@ class DatasetConfig:
     """What a data set is, and where its files lie."""
 
     name: str = MISSING
+    _target_: str | None = None  # any callable that returns data, in the place of a name: what follows is counted
     args: dict[str, Any] = field(default_factory=dict)
     shape: list[int] = MISSING  # of one example: C, H, W
     classes: int = MISSING

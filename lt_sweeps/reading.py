@@ -72,6 +72,10 @@ def read(composed: Any) -> Config:
 
 def checked(plain: Mapping[str, Any]) -> Config:
     """The config that plain, resolved values make. Raises Mistake."""
+    if isinstance(dataset := plain.get("dataset"), Mapping) and dataset.get("_target_"):
+        from lt_sweeps.counting import counted
+
+        plain = {**plain, "dataset": counted(dataset, plain["paths"]["data_dir"])}
     config: Config = _build(Config, plain, "")
     for where, allowed in CHOICES.items():
         value = _get(config, where)

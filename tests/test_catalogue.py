@@ -93,6 +93,8 @@ def test_every_option_composes_to_a_checked_experiment(option: str) -> None:
     # a recipe belongs to a data set with as many channels
     if option.startswith("recipe="):
         words = [f"dataset={data}" for data in ("mnist", "cifar10", "imagenet") if f"_{data}" in option] + words
+    if option == "dataset=custom":
+        words += ["dataset._target_=lt_sweeps.datasets.digits.digits"]
     if option == "dataset=image_folder":
         words += ["dataset.args.folder=f", "dataset.classes=2", "dataset.train=900", "dataset.test=9"]
     if option in ("rewind=step", "recipe=vgg16_cifar10"):

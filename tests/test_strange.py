@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import json
 import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor, nn
 
+from lt_sweeps.cli import main as cli
 from lt_sweeps.main import main
 from lt_sweeps.masks import dense
 from lt_sweeps.networks.build import build, initial
@@ -171,6 +174,32 @@ def floats(data_dir: Path) -> Any:
     return x.numpy().astype("float32") / 255, y.numpy().astype("int32"), held[0].float() / 255, held[1].short()
 
 
+class Pairs(torch.utils.data.Dataset[Any]):
+    """As torchvision's: images of PIL, one part at a time."""
+
+    def __init__(self, root: str, train: bool = True, transform: None = None) -> None:
+        x, y, *held = pixels(Path(root))
+        self.x, self.y = (x[:, 0].numpy(), y) if train else (held[0][:, 0].numpy(), held[1])
+
+    def __len__(self) -> int:
+        return len(self.y)
+
+    def __getitem__(self, number: int) -> Any:
+        return Image.fromarray(self.x[number]), int(self.y[number])
+
+
+def two(data_dir: Path, size: int = 1797) -> Any:
+    return Pairs(str(data_dir)), Pairs(str(data_dir), train=False)
+
+
+def uneven(data_dir: Path) -> Any:
+    return [(torch.zeros(1, 8, 8), 0), (torch.zeros(1, 9, 9), 1)], [(torch.zeros(1, 8, 8), 0)]
+
+
+def unpaired(data_dir: Path) -> Any:
+    return [3, 4], [5]
+
+
 class TooLarge(Plain):
     def __init__(self, shape: tuple[int, ...], classes: int) -> None:
         super().__init__(shape, classes)
@@ -294,3 +323,34 @@ def test_a_network_that_writes_into_held_out_examples_gives_no_result(
     assert run(tmp_path, "Writes", *words) == 1
     assert "validation or test examples were changed in place" in capsys.readouterr().out
     assert not list((tmp_path / "store/record").rglob("*.json"))
+
+
+@pytest.mark.parametrize("name", ["pixels", "Pairs", "two"])
+def test_data_of_ones_own_are_counted(name: str, tmp_path: Path) -> None:
+    words = ["model=mlp", "dataset=custom", f"dataset._target_=test_strange.{name}", "recipe=lenet_digits", "sweep=s"]
+    assert main([*words, "budget=smoke", "prune.levels=1", f"paths.output_dir={tmp_path}"]) == 0
+    (cell,) = json.loads((tmp_path / "s/cells.json").read_text())
+    told = {key: cell["config"]["dataset"][key] for key in ("shape", "classes", "train", "test")}
+    assert told == {"shape": [1, 8, 8], "classes": 4, "train": 1437, "test": 360}
+    rows = list(csv.DictReader((tmp_path / "s/results.csv").read_text().splitlines()))
+    assert [(row["status"], row["dataset"]) for row in rows] == [("done", f"test_strange.{name}")] * 2
+    assert cli(["status", str(tmp_path / "s")]) == 0
+    assert cli(["report", str(tmp_path / "s")]) == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("uneven", "the training Dataset has images of [1, 8, 8] and of [1, 9, 9]: give all one size"),
+        ("unpaired", "the training Dataset gives a int: give pairs of an image and a label"),
+        ("nothing_of_the_kind", "test_strange has no 'nothing_of_the_kind'"),
+        ("Plain", "TypeError"),
+    ],
+)
+def test_data_that_cannot_be_counted_are_refused_in_one_line(
+    name: str, told: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["model=mlp", "dataset=custom", f"dataset._target_=test_strange.{name}", "recipe=lenet_digits"]
+    assert main([*words, f"paths.output_dir={tmp_path}"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert told in line

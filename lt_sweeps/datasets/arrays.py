@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 import os
+from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,7 +49,7 @@ _files: dict[tuple[Part, Path], list[tuple[Path, str]]] = {}  # that were read, 
 def read(source: Part, data_dir: Path) -> Arrays | Files:
     """What a registered data set, or a user's own, finds below `data_dir`."""
     with watch.reading() as opened:
-        returned = load("dataset", source.name)(data_dir, **source.args)
+        returned = _returned(load("dataset", source.name), data_dir, source.args)
         found = returned if isinstance(returned, Files) else Arrays(*validated(returned))
     paths = watch.kept(opened, data_dir)
     if isinstance(found, Files):
@@ -55,6 +57,13 @@ def read(source: Part, data_dir: Path) -> Arrays | Files:
         paths.append(Path(os.path.commonpath(images)).resolve())
     _files[source, data_dir] = [(path.resolve(), digest(path)) for path in paths]
     return found
+
+
+def _returned(function: Any, data_dir: Path, args: Mapping[str, Any]) -> Any:
+    """What a function gives for a folder; the class of a torch Dataset, as torchvision's, gives one part at a time."""
+    if isinstance(function, type) and "train" in inspect.signature(function).parameters and "train" not in args:
+        return tuple(function(str(data_dir), train=train, **args) for train in (True, False))
+    return function(data_dir, **args)
 
 
 def files_of(source: Part, data_dir: Path) -> list[tuple[Path, str]]:

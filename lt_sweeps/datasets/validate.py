@@ -18,6 +18,8 @@ def validated(returned: Any) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     Numpy arrays become tensors, and labels of any integer type int64. Raises ValueError, in one line that says how to
     mend it, for labels that are negative, one-hot or floats, for examples that are not finite, and for unequal numbers.
     """
+    if isinstance(returned, tuple) and len(returned) == 2 and all(map(_is_dataset, returned)):
+        returned = (*_stacked("the training Dataset", returned[0]), *_stacked("the test Dataset", returned[1]))
     if not isinstance(returned, tuple) or len(returned) != 4:
         raise ValueError(f"it returns a {type(returned).__name__}: return Arrays(train_x, train_y, test_x, test_y)")
     train_x, train_y, test_x, test_y = (_tensor(name, value) for name, value in zip(NAMES, returned, strict=True))
@@ -31,6 +33,27 @@ def validated(returned: Any) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     if train_x.dtype != test_x.dtype:
         raise ValueError(f"train_x is {_word(train_x)}, test_x {_word(test_x)}: return both of one type")
     return train_x, train_y.long(), test_x, test_y.long()
+
+
+def _is_dataset(value: Any) -> bool:
+    return not isinstance(value, (Tensor, np.ndarray)) and hasattr(value, "__getitem__") and hasattr(value, "__len__")
+
+
+def _stacked(what: str, dataset: Any) -> tuple[Tensor, Tensor]:
+    """All examples of a torch Dataset of pairs, images of PIL as uint8 (C, H, W), and their labels."""
+    images, labels = [], []
+    for number in range(len(dataset)):
+        item = dataset[number]
+        if not isinstance(item, (tuple, list)) or len(item) != 2:
+            raise ValueError(f"{what} gives a {type(item).__name__}: give pairs of an image and a label")
+        image = item[0]
+        if hasattr(image, "getbands"):  # of PIL
+            image = np.atleast_3d(np.asarray(image)).transpose(2, 0, 1)
+        images.append(image if isinstance(image, Tensor) else torch.from_numpy(np.array(image)))
+        labels.append(int(item[1]))
+    if shapes := {tuple(image.shape) for image in images[1:]} - {tuple(image.shape) for image in images[:1]}:
+        raise ValueError(f"{what} has images of {list(images[0].shape)} and of {list(shapes.pop())}: give all one size")
+    return torch.stack(images), torch.tensor(labels)
 
 
 def _tensor(name: str, value: Any) -> Tensor:

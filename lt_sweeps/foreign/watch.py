@@ -90,7 +90,7 @@ def _reader(frame: FrameType | None, *, through_imports: bool = True) -> str | N
             return None
         file = frame.f_code.co_filename
         if is_foreign(file):
-            return str(Path(file).resolve())
+            return str(Path(file).resolve()) if _is_ours_to_watch(frame) else None
         # Neither what an installed package reads as it is imported, nor what we read for a script that calls us.
         if frame.f_code.co_name == "<module>" or file.startswith(OURS):
             return None
@@ -98,6 +98,20 @@ def _reader(frame: FrameType | None, *, through_imports: bool = True) -> str | N
             return None
         frame = frame.f_back
     return None
+
+
+def _is_ours_to_watch(frame: FrameType | None) -> bool:
+    """Whether we have called this code, or it is a module's that is being imported: not a script's that calls us."""
+    for _ in range(DEEP):
+        if frame is None:
+            return False
+        code, name = frame.f_code, frame.f_globals.get("__name__")
+        if code.co_filename.startswith(OURS):
+            return True
+        if code.co_name == "<module>" and name != "__main__" and is_foreign(code.co_filename):
+            return True
+        frame = frame.f_back
+    return False
 
 
 def _hear_variables() -> None:
@@ -108,7 +122,8 @@ def _hear_variables() -> None:
         frame = sys._getframe(1)
         while frame.f_back is not None and frame.f_code.co_filename.startswith("<frozen "):
             frame = frame.f_back
-        if isinstance(name, str) and is_foreign(frame.f_code.co_filename) and not MACHINE.match(name):
+        is_input = isinstance(name, str) and is_foreign(frame.f_code.co_filename) and not MACHINE.match(name)
+        if is_input and _is_ours_to_watch(frame):
             _asked[str(Path(frame.f_code.co_filename).resolve())].setdefault(name, _value(self, name))
         return asked(self, name)
 
