@@ -105,7 +105,8 @@ def _table(network: Network, prune: PruneConfig, rates: list[float]) -> str:
     title = f"{_called(network)}, {_shape(network.shape)}, {network.classes} classes: "
     title += ", ".join(f"{n:,} {what}" for what, n in count.items())
     heads = ("weights of", "shape", "number", f"pruned per level ({prune.groups})")
-    lines = [heads, *map(_line, _folded(_rows(module, pruned)))]
+    why = {name: f"{NEVER} (prune.exclude)" for name in weights if name not in left}
+    lines = [heads, *map(_line, _folded(_rows(module, why | pruned)))]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     body = [f"  {a:<{widths[0]}}  {b:<{widths[1]}}  {c:>{widths[2]}}  {d}" for a, b, c, d in lines]
     return "\n".join([title, *body])
@@ -124,10 +125,21 @@ def _require_memory(module: nn.Module, network: Network) -> None:
 def _rows(module: nn.Module, pruned: Mapping[str, str]) -> list[Row]:
     """Every parameter with two dimensions or more, in the network's order; biases and normalisation have one."""
     return [
-        Row(name, tuple(p.shape), p.numel(), pruned.get(name, NEVER))
+        Row(name, tuple(p.shape), p.numel(), pruned[name] if name in pruned else f"{NEVER} ({_why(module, name)})")
         for name, p in module.named_parameters()
         if p.dim() > 1
     ]
+
+
+def _why(module: nn.Module, name: str) -> str:
+    """Why a tensor cannot be pruned: what its layer is, or that it is not one layer's alone."""
+    holders = [other for other, p in module.named_parameters(remove_duplicate=False) if p is module.get_parameter(name)]
+    if len(holders) > 1:
+        return f"shared with {holders[1]}"
+    owner = name.rpartition(".")[0]
+    if ".parametrizations." in f".{owner}":
+        return "made of others by a parametrization"
+    return type(module.get_submodule(owner)).__name__
 
 
 def _folded(rows: list[Row]) -> list[list[Row]]:
@@ -162,7 +174,7 @@ def _line(alike: list[Row]) -> tuple[str, str, str, str]:
 
 
 def _told(factor: float, rates: list[float]) -> str:
-    return " or ".join(f"{100 * rate * factor:.4g} %" for rate in rates) if factor else NEVER
+    return " or ".join(f"{100 * rate * factor:.4g} %" for rate in rates) if factor else f"{NEVER} (prune.factors)"
 
 
 def _shape(shape: tuple[int, ...]) -> str:

@@ -33,13 +33,13 @@ resnet20, 3x32x32, 10 classes: 272,474 parameters, 267,696 prunable, 3,200 exclu
   blocks.0.conv1.weight ... blocks.2.conv2.weight  6 of 16x16x3x3   13,824  20 %
   blocks.3.conv1.weight                            32x16x3x3         4,608  20 %
   blocks.3.conv2.weight                            32x32x3x3         9,216  20 %
-  blocks.3.shortcut.0.weight                       32x16x1x1           512  never
+  blocks.3.shortcut.0.weight                       32x16x1x1           512  never (prune.exclude)
   blocks.4.conv1.weight ... blocks.5.conv2.weight  4 of 32x32x3x3   36,864  20 %
   blocks.6.conv1.weight                            64x32x3x3        18,432  20 %
   blocks.6.conv2.weight                            64x64x3x3        36,864  20 %
-  blocks.6.shortcut.0.weight                       64x32x1x1         2,048  never
+  blocks.6.shortcut.0.weight                       64x32x1x1         2,048  never (prune.exclude)
   blocks.7.conv1.weight ... blocks.8.conv2.weight  4 of 64x64x3x3  147,456  20 %
-  output.weight                                    10x64               640  never"""
+  output.weight                                    10x64               640  never (prune.exclude)"""
 
 
 def network(name: str, shape: tuple[int, ...] = (3, 32, 32), **args: object) -> Network:
@@ -76,7 +76,11 @@ def test_cells_that_differ_in_the_rate_share_a_table_and_others_have_their_own()
     factors = {"fc1.weight": 0.75, "output.weight": 0.0}
     asked = [(net, prune(rate, factors=factors)) for rate in (0.2, 0.5, 0.2)]
     (table,) = tables(asked)
-    assert re.findall(r"\S+ {2}(?=\S+ %|never)(.*)", table) == ["15 % or 37.5 %", "20 % or 50 %", "never"]
+    assert re.findall(r"\S+ {2}(?=\S+ %|never)(.*)", table) == [
+        "15 % or 37.5 %",
+        "20 % or 50 %",
+        "never (prune.factors)",
+    ]
     assert len(tables([*asked, (net, prune()), (network("mlp"), prune()), (net, prune(groups="layerwise"))])) == 4
 
 
@@ -96,10 +100,35 @@ def test_what_no_layer_holds_alone_is_never_pruned_and_is_shown() -> None:
     assert [(name, told) for name, *_, told in rows] == [
         ("attention.in_proj_weight", "20 %"),
         ("attention.out_proj.weight", "20 %"),
-        ("tied.weight", "never"),
+        ("tied.weight", "never (shared with again.weight)"),
         ("output.weight", "20 %"),
     ]
     assert "76 prunable, 0 excluded, 43 others" in table
+
+
+class Rest(nn.Module):
+    """Layers that stay whole, each for a reason of its own."""
+
+    def __init__(self, shape: tuple[int, ...], classes: int) -> None:
+        super().__init__()
+        self.words, self.norm = nn.Embedding(4, 6), nn.LayerNorm((6, 6), bias=False)
+        self.normal = nn.utils.parametrizations.weight_norm(nn.Linear(6, 6))
+        self.output = nn.Linear(6, classes)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.output(self.normal(self.words(x.long()).mean(1)))
+
+
+def test_a_table_says_why_something_stays_whole() -> None:
+    (table,) = tables([(Network(Part("test_layers.Rest"), (4,), 3), prune())])
+    told = {line.split()[0]: line.rpartition("  ")[2] for line in table.splitlines()[2:]}
+    assert told == {
+        "words.weight": "never (Embedding)",
+        "norm.weight": "never (LayerNorm)",
+        "normal.parametrizations.weight.original0": "never (made of others by a parametrization)",
+        "normal.parametrizations.weight.original1": "never (made of others by a parametrization)",
+        "output.weight": "20 %",
+    }
 
 
 def test_a_large_network_takes_no_memory(monkeypatch: pytest.MonkeyPatch) -> None:
