@@ -63,7 +63,7 @@ def options(group: str) -> dict[str, Any]:
 
 
 MODELS = {name: said for name, said in options("model").items() if name != "custom"}
-DATASETS = options("dataset")
+DATASETS = {name: said for name, said in options("dataset").items() if name != "custom"}
 FILES = tuple(name for name, said in DATASETS.items() if "workers" in needs("dataset", said.name))
 OWN = {name: said.defaults[0]["override /dataset"] for name, said in MODELS.items()}
 
