@@ -54,6 +54,11 @@ def _cell(values: Mapping[str, Any], words: Sequence[str]) -> Cell:
 
 def _given_where_taken(composed: Composed) -> Composed:
     """The cells without arguments that their options do not take, where the options of other cells do."""
+    for group in ("model", "dataset"):  # an import path is that of the option that wants one
+        if 0 < sum(f"{group}=custom" in words for _, words in composed) < len(composed):
+            if any(word.startswith(f"{group}._target_=") for _, words in composed for word in words):
+                print(f"note: {group}._target_ is given to {group}=custom")
+            composed = [one if f"{group}=custom" in one[1] else _without_target(one, group) for one in composed]
     asked = {(match[1], match[2]) for _, words in composed for word in words if (match := ARGUMENT.match(word))}
     for group, name in sorted(asked):
         lacking = [_lacks(values[group], KINDS[group], name) for values, _ in composed]
@@ -72,6 +77,12 @@ def _lacks(chosen: Mapping[str, Any], kind: str, argument: str) -> bool:
         return False
     entry = catalogue(kind).get(chosen["name"])
     return entry is None or argument not in entry.parameters
+
+
+def _without_target(one: One, group: str) -> One:
+    values, words = copy.deepcopy(dict(one[0])), one[1]
+    values[group]["_target_"] = None
+    return values, [word for word in words if not word.lstrip("+").startswith(f"{group}._target_=")]
 
 
 def _without(one: One, group: str, name: str) -> One:

@@ -35,7 +35,9 @@ ELSEWHERE = {  # settings of Hydra's that are ours otherwise
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command line; returns the exit code: 0, 1 if a training failed, 2 for a mistake, 130 if interrupted."""
     given = list(sys.argv[1:] if arguments is None else arguments)
-    given.sort(key=lambda word: word not in MULTIRUN)  # which may stand anywhere
+    if any(word.lstrip("+").startswith("hydra.launcher.") for word in given) and "--cfg" not in given:
+        given.append("-m")  # only sweeps have a launcher
+    given = [*MULTIRUN[:1], *(word for word in given if word not in MULTIRUN)] if {*MULTIRUN} & {*given} else given
     return answered(lambda: _run(given))
 
 
@@ -183,6 +185,12 @@ def _check_flags(arguments: Sequence[str]) -> None:
             raise Mistake(f"{chosen[0]}: is for sweeps; put -m before it")
     if {"-sc", "--shell-completion"} & {*arguments}:
         raise Mistake("--shell-completion: Hydra completes scripts, not modules; lt-sweeps list shows what there is")
+    keys = [
+        as_ours(word).lstrip("+").partition("=")[0] for word in arguments if re.fullmatch(r"[^={\[]+=[^{\[(]*,.*", word)
+    ]
+    for key in keys:
+        if keys.count(key) > 1:
+            raise Mistake(f"{key}: its values are given twice, and the last would count; give them all in one word")
     for word in arguments:
         if not word.isascii() and re.search("[\udc80-\udcff]", word):
             raise Mistake(f"{word}: this locale has no such letters; set LC_ALL=C.UTF-8")

@@ -16,7 +16,8 @@ def explain(error: BaseException) -> str:
     while error.__cause__ is not None:
         error = error.__cause__
     text = str(error).strip()
-    first = text.splitlines()[0] if text else type(error).__name__
+    lines = [line for line in text.splitlines() if not line.endswith("raised while composing config:")]
+    first = lines[0] if lines else type(error).__name__
     if first.startswith("Ambiguous value"):
         return f"{first}; to sweep over its values, put -m before it"
     where = re.search(r"full_key: (\S+)", text)

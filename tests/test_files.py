@@ -54,7 +54,7 @@ def test_a_record_is_stale_where_a_file_has_another_content_of_the_same_size(sto
 
 def test_a_touched_a_moved_and_a_missing_file_say_nothing_against_a_record(store: Store, tmp_path: Path) -> None:
     path = image_of(store)
-    kept(store, KEY, [], {"data:raw/images": digest(path), "elsewhere:x": KEY, "code:nowhere/x.json": KEY})
+    kept(store, KEY, [], {"data:raw/images": digest(path), "elsewhere:x": KEY, "/nowhere/x.json": KEY})
     os.utime(path, (1, 1))
     assert KEY in store
     (tmp_path / "data").rename(tmp_path / "moved")
@@ -196,6 +196,42 @@ def test_what_is_looked_for_listed_and_asked_of_the_environment_is_read_too(tmp_
     assert done.stdout.strip() == "['a.txt', 'optional.json'] ['parts'] WIDTH DEPTH"
 
 
+MANY = """
+import threading, os
+from pathlib import Path
+import numpy as np
+import torch
+HERE = Path(__file__).parent
+def deep(n):
+    return deep(n - 1) if n else (HERE / "deep.txt").read_text()
+def read():
+    worker = threading.Thread(target=lambda: (HERE / "thread.txt").read_text())
+    worker.start(), worker.join()
+    np.memmap(HERE / "memmap.bin", dtype="u1")[0]
+    (HERE / "link.txt").read_text()
+    deep(300)
+    try:
+        torch.load(HERE / "cache.pt")
+    except FileNotFoundError:
+        torch.save(1, HERE / "cache.pt")
+    return os.environ.get("GROUP_NORM"), os.environ.get("LOCAL_RANK")
+"""
+
+
+def test_what_is_read_in_odd_ways_is_read_too(tmp_path: Path) -> None:
+    for name in ("thread.txt", "memmap.bin", "a.txt", "deep.txt"):
+        (tmp_path / name).write_text("x")
+    (tmp_path / "link.txt").symlink_to(tmp_path / "a.txt")
+    (tmp_path / "mine.py").write_text(MANY)
+    script = SCRIPT.replace(
+        'mine.read()\nassert not any(read_by([Path(mine.__file__)])), "a script', 'assert "a script'
+    )
+    command = [sys.executable, "-c", script, str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env={**os.environ, "PYTHONPATH": "."})
+    files = ["a.txt", "cache.pt", "deep.txt", "link.txt", "memmap.bin", "thread.txt"]
+    assert done.stdout.strip() == f"{files} [] GROUP_NORM"
+
+
 def test_a_record_is_stale_where_a_file_appears_a_folder_gains_a_name_or_a_variable_changes(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -203,10 +239,12 @@ def test_a_record_is_stale_where_a_file_appears_a_folder_gains_a_name_or_a_varia
     monkeypatch.setenv("WIDTH", "3")
     monkeypatch.delenv("DEPTH", raising=False)
     (tmp_path / "mine/parts").mkdir(parents=True)
-    (tmp_path / "mine/net.json").write_text("{}")
+    for name in ("mine/net.json", "top.json"):
+        (tmp_path / name).write_text("{}")
     read = {
         "code:mine/optional.json": ABSENT,
         "code:mine/net.json": digest(tmp_path / "mine/net.json"),
+        "code:top.json": digest(tmp_path / "mine/net.json"),
         "code:mine/parts/": listing(tmp_path / "mine/parts"),
         "env:WIDTH": variable("WIDTH"),
         "env:DEPTH": ABSENT,
@@ -216,6 +254,7 @@ def test_a_record_is_stale_where_a_file_appears_a_folder_gains_a_name_or_a_varia
     for change, back in (
         (lambda: (tmp_path / "mine/optional.json").write_text(""), lambda: (tmp_path / "mine/optional.json").unlink()),
         (lambda: (tmp_path / "mine/parts/a").write_text(""), lambda: (tmp_path / "mine/parts/a").unlink()),
+        (lambda: (tmp_path / "top.json").unlink(), lambda: (tmp_path / "top.json").write_text("{}")),
         (lambda: (tmp_path / "mine/net.json").unlink(), lambda: (tmp_path / "mine/net.json").write_text("{}")),
         (lambda: monkeypatch.setenv("WIDTH", "4"), lambda: monkeypatch.setenv("WIDTH", "3")),
         (lambda: monkeypatch.delenv("WIDTH"), lambda: monkeypatch.setenv("WIDTH", "3")),

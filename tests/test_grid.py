@@ -59,6 +59,19 @@ def test_what_holds_for_every_cell_or_is_asked_for_strictly_is_a_mistake(
     assert told in line
 
 
+def test_an_import_path_is_given_to_the_option_that_wants_one(tmp_path: Path) -> None:
+    words = "dataset=digits,custom dataset._target_=lt_sweeps.datasets.digits.digits seed=0,1"
+    assert main([*PLAN[:3], "sweep=s", f"paths.output_dir={tmp_path}", *words.split()]) == 0
+    header, *rows = [line.split(",") for line in (tmp_path / "s/results.csv").read_text().splitlines()]
+    assert {row[header.index("dataset")] for row in rows} == {"digits", "lt_sweeps.datasets.digits.digits"}
+
+
+def test_settings_of_a_launcher_make_a_sweep(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["budget=smoke", "hydra.launcher.only_plan=true", f"paths.output_dir={tmp_path}"]) == 0
+    assert "3 to train" in capsys.readouterr().out
+    assert not list(tmp_path.glob("*/results.csv"))
+
+
 def test_rows_say_what_each_cell_was_given(tmp_path: Path) -> None:
     words = "prune=at_init criterion=snip,random criterion.args.examples=50,60 recipe.optimizer.lr=0.01"
     assert (

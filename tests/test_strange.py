@@ -196,6 +196,42 @@ def uneven(data_dir: Path) -> Any:
     return [(torch.zeros(1, 8, 8), 0), (torch.zeros(1, 9, 9), 1)], [(torch.zeros(1, 8, 8), 0)]
 
 
+def labelled(label: Any) -> Any:
+    return [(torch.zeros(1, 8, 8), label)] * 5, [(torch.zeros(1, 8, 8), 0)]
+
+
+def half_labels(data_dir: Path) -> Any:
+    return labelled(0.9)
+
+
+def texts(data_dir: Path) -> Any:
+    return labelled("3")
+
+
+def one_hot(data_dir: Path) -> Any:
+    return labelled(torch.tensor([0, 1]))
+
+
+def far(data_dir: Path) -> Any:
+    return labelled(2**40)
+
+
+def none_at_all(data_dir: Path) -> Any:
+    return [], []
+
+
+def mixed(data_dir: Path) -> Any:
+    return [(torch.zeros(1, 8, 8), 0), (torch.zeros(1, 8, 8, dtype=torch.uint8), 1)], [(torch.zeros(1, 8, 8), 0)]
+
+
+def flat(data_dir: Path) -> Any:
+    return torch.zeros(4, 1, 0, 8), torch.zeros(4).long(), torch.zeros(4, 1, 0, 8), torch.zeros(4).long()
+
+
+def leaves(data_dir: Path) -> Any:
+    raise SystemExit(3)
+
+
 def unpaired(data_dir: Path) -> Any:
     return [3, 4], [5]
 
@@ -345,6 +381,14 @@ def test_data_of_ones_own_are_counted(name: str, tmp_path: Path) -> None:
         ("unpaired", "the training Dataset gives a int: give pairs of an image and a label"),
         ("nothing_of_the_kind", "test_strange has no 'nothing_of_the_kind'"),
         ("Plain", "TypeError"),
+        ("half_labels", "the training Dataset gives the label '0.9': give an integer"),
+        ("texts", "gives the label '3': give an integer"),
+        ("one_hot", "gives the label 'tensor([0, 1])': give an integer"),
+        ("far", "its labels go up to 1,099,511,627,776, with 5 examples"),
+        ("none_at_all", "the training Dataset is empty"),
+        ("mixed", "has images of float32 and of uint8: give all one type"),
+        ("flat", "its examples hold nothing"),
+        ("leaves", "SystemExit: 3"),
     ],
 )
 def test_data_that_cannot_be_counted_are_refused_in_one_line(

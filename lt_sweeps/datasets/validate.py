@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import index
 from typing import Any
 
 import numpy as np
@@ -41,19 +42,30 @@ def _is_dataset(value: Any) -> bool:
 
 def _stacked(what: str, dataset: Any) -> tuple[Tensor, Tensor]:
     """All examples of a torch Dataset of pairs, images of PIL as uint8 (C, H, W), and their labels."""
+    if not len(dataset):
+        raise ValueError(f"{what} is empty: give one example at least")
     images, labels = [], []
     for number in range(len(dataset)):
         item = dataset[number]
         if not isinstance(item, (tuple, list)) or len(item) != 2:
             raise ValueError(f"{what} gives a {type(item).__name__}: give pairs of an image and a label")
-        image = item[0]
+        image, label = item
         if hasattr(image, "getbands"):  # of PIL
             image = np.atleast_3d(np.asarray(image)).transpose(2, 0, 1)
         images.append(image if isinstance(image, Tensor) else torch.from_numpy(np.array(image)))
-        labels.append(int(item[1]))
-    if shapes := {tuple(image.shape) for image in images[1:]} - {tuple(image.shape) for image in images[:1]}:
-        raise ValueError(f"{what} has images of {list(images[0].shape)} and of {list(shapes.pop())}: give all one size")
+        labels.append(_label(what, label))
+    for kind, of in (("size", lambda image: list(image.shape)), ("type", lambda image: _word(image))):
+        others = [of(image) for image in images if of(image) != of(images[0])]
+        if others:
+            raise ValueError(f"{what} has images of {of(images[0])} and of {others[0]}: give all one {kind}")
     return torch.stack(images), torch.tensor(labels)
+
+
+def _label(what: str, label: Any) -> int:
+    try:
+        return index(label)  # an integer's, also of a tensor or an array of one
+    except (TypeError, ValueError):
+        raise ValueError(f"{what} gives the label {str(label)[:40]!r}: give an integer") from None
 
 
 def _tensor(name: str, value: Any) -> Tensor:
@@ -70,6 +82,8 @@ def _tensor(name: str, value: Any) -> Tensor:
 def _require_examples(name: str, x: Tensor) -> None:
     if x.ndim < 2:
         raise ValueError(f"{name} is {list(x.shape)}: return (N, ...), an example in each row")
+    if len(x) and not x[0].numel():
+        raise ValueError(f"{name} is {list(x.shape)}: its examples hold nothing")
     if x.is_complex() or not (x.is_floating_point() or x.dtype in INTEGERS):
         raise ValueError(f"{name} is {_word(x)}: return uint8 pixels, floats or integers")
     if x.is_floating_point() and not bool(x.isfinite().all()):

@@ -36,6 +36,7 @@ def files(node: Node, data_dir: Path) -> dict[str, str]:
     read = read_by(file for part in own_parts(node) if (file := source_of(part.name)) is not None)
     files = dict(entry for source in sources for entry in files_of(source, data_dir)) | read.files
     places = [("data", data_dir.resolve()), *(("code", Path(entry).resolve()) for entry in sys.path)]
+    places += [("code", Path(entry).absolute()) for entry in sys.path]  # of links
     return {
         **{named(path, places): content for path, content in sorted(files.items())},
         **{f"{named(path, places)}/": content for path, content in sorted(read.folders.items())},

@@ -65,7 +65,7 @@ class Values:
         """Read a data set. Raises Mistake where it is not what its configuration says, sizes included."""
         try:
             found = self.examples(data).published
-        except Exception as error:  # whatever a reader of files, or a user's own, may raise
+        except (Exception, SystemExit) as error:  # whatever a reader of files, or a user's own, may raise
             raise Mistake(f"dataset={data.source.name}: {str(error) or type(error).__name__}".splitlines()[0]) from None
         for name, said, there in zip(("train", "test"), published, found, strict=True):
             if said != there:

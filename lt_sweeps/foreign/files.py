@@ -52,14 +52,15 @@ def located(name: str, places: Mapping[str, Path]) -> Path | None:
 def differs(name: str, content: str, places: Mapping[str, Path]) -> bool:
     """Whether what a record names holds something else now. Raises OSError where it cannot be read.
 
-    A file that is gone says nothing, as data that lie on another machine; but one of code whose folder is there does.
+    Data that are gone say nothing, as those that lie on another machine; but a file of code, or one whose folder is
+    there, is missed.
     """
     if name.startswith("env:"):
         return variable(name.removeprefix("env:")) != content
     path = located(name, places)
     if path is None or not path.exists():
-        folder, between, _ = name.rstrip("/").rpartition("/")
-        return content != ABSENT and name.startswith("code:") and bool(between) and located(folder, places) is not None
+        is_missed = name.startswith("code:") or (path is not None and ":" not in name and path.parent.is_dir())
+        return content != ABSENT and is_missed
     return (listing(path) if name.endswith("/") else digest(path)) != content
 
 

@@ -21,17 +21,19 @@ from lt_sweeps.foreign.files import ABSENT, Seen, digest, listing, names_in, see
 from lt_sweeps.foreign.reach import HERE, is_foreign, is_installed, package_files, reachable
 
 OURS = f"{HERE}{os.sep}"
-DEEP = 200  # frames looked at for the code that opens a file
+DEEP = 5000  # frames looked at for the code that opens a file
 # Of a machine and of who uses it, not of what is computed.
 MACHINE = re.compile(
-    r"(CUDA|ROCR|HIP|NVIDIA|OMP|MKL|NCCL|SLURM|PBS|LSB|PYTHON|XDG|WANDB|LC|CONDA|VIRTUAL|MASTER|GROUP|LOCAL|ROLE|TORCHELASTIC)_"
-    r"|PYTHON|(HOME|USER|LOGNAME|PATH|PWD|TMPDIR|TEMP|TMP|HOSTNAME|SHELL|LANG|TERM|DISPLAY|RANK|WORLD_SIZE|CI)$"
+    r"((CUDA|ROCR|HIP|NVIDIA|OMP|MKL|NCCL|SLURM|PBS|LSB|XDG|WANDB|CONDA|TORCHELASTIC)_.*"
+    r"|HOME|USER|LOGNAME|PATH|PWD|TMPDIR|TEMP|TMP|HOSTNAME|SHELL|LANG|LC_[A-Z]+|TERM|DISPLAY|CI|VIRTUAL_ENV|PYTHON[A-Z]*"
+    r"|RANK|WORLD_SIZE|(LOCAL|GROUP|ROLE)_(RANK|WORLD_SIZE)|ROLE_NAME|MASTER_(ADDR|PORT))$"
 )
 # By the foreign source file that did: what it opened, as it was then; what folders it listed; what variables it read.
 _opened: dict[str, dict[str, Seen | None]] = defaultdict(dict)
 _listed: dict[str, dict[str, frozenset[str]]] = defaultdict(dict)
 _asked: dict[str, dict[str, str]] = defaultdict(dict)
 _written: set[str] = set()  # by this process: no file that a result was made from
+_updated: set[str] = set()  # opened to be read and written: one of both, as it turns out
 _reading: list[set[str]] = []  # the data sets being read, and their files
 _watching = False
 _lock = threading.Lock()
@@ -65,10 +67,13 @@ def _hear(event: str, args: tuple[Any, ...]) -> None:
 
 
 def _note_file(path: str, flags: Any, frame: FrameType) -> None:
+    there = Path(path)
     if isinstance(flags, int) and flags & (os.O_WRONLY | os.O_RDWR):
-        _written.add(path)
-        return
-    if (there := Path(path)).is_dir():  # to list or remove what is in it
+        if flags & (os.O_WRONLY | os.O_TRUNC) or not there.exists():
+            _written.add(path)
+            return
+        _updated.add(path)
+    if there.is_dir():  # to list or remove what is in it
         return
     for files in _reading:
         files.add(path)
@@ -104,14 +109,14 @@ def _is_ours_to_watch(frame: FrameType | None) -> bool:
     """Whether we have called this code, or it is a module's that is being imported: not a script's that calls us."""
     for _ in range(DEEP):
         if frame is None:
-            return False
+            break
         code, name = frame.f_code, frame.f_globals.get("__name__")
         if code.co_filename.startswith(OURS):
             return True
         if code.co_name == "<module>" and name != "__main__" and is_foreign(code.co_filename):
             return True
         frame = frame.f_back
-    return False
+    return threading.current_thread() is not threading.main_thread()  # whoever has started it
 
 
 def _hear_variables() -> None:
@@ -198,10 +203,17 @@ def _add(source: str, read: Read) -> list[Path]:
         if not path.is_file():
             continue
         if path.suffix != ".py" and state != seen(opened):
-            raise _changed(path)
+            if opened in _updated:
+                continue
+            if state is not None:
+                raise _changed(path)
+            read.files[path] = ABSENT  # as it was; whoever has made it since
+            continue
         read.files[path] = digest(path)
         if path.suffix == ".py":  # imported by a name that the code does not show
             found.append(path)
+        else:
+            read.files[Path(opened)] = read.files[path]  # a link may lead elsewhere later
     return found
 
 
@@ -218,7 +230,8 @@ def _source(path: Path) -> Path:
 
 def _is_no_input(path: Path) -> bool:
     """Whether a file is the system's, an installed package's or ours."""
-    return path.parts[1:2] in [("proc",), ("sys",), ("dev",)] or is_installed(path) or path.is_relative_to(HERE)
+    system = path.parts[1:2] in [("proc",), ("sys",), ("dev",)] and path.parts[1:3] != ("dev", "shm")
+    return system or is_installed(path) or path.is_relative_to(HERE)
 
 
 def kept(paths: Iterable[str], folder: Path) -> list[Path]:
