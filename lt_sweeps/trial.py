@@ -93,10 +93,11 @@ def _step(module: nn.Module, shape: tuple[int, ...], recipe: Recipe) -> None:
             found = nn.functional.cross_entropy(module(x), y)
         return found, found.detach()
 
-    step = Step(module.train(), optimizer, masked, recipe.clip_norm, loss)
+    step = Step(module, optimizer, masked, recipe.clip_norm, loss)
     with seeded(0):
         with torch.no_grad():
-            x, _ = takes(module, torch.rand(EXAMPLES, *shape, dtype=torch.float64 if double else None))
+            x, _ = takes(module.eval(), torch.rand(EXAMPLES, *shape, dtype=torch.float64 if double else None))
+        module.train()
         batch = x, torch.arange(EXAMPLES) % 2
         for _ in range(2):  # the first makes an optimizer's state
             optim.apply(rates.next(), optimizer)

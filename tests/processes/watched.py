@@ -14,12 +14,18 @@ from torch import Tensor, nn
 
 
 class Counted(torch.optim.SGD):
-    """An optimizer that writes a line to a file for each training that begins: one is made for each."""
+    """An optimizer that writes a line to a file at the third step of each training: two are tried before any begins."""
 
     def __init__(self, params: Any, lr: float, file: str) -> None:
         super().__init__(params, lr=lr, momentum=0.9)
-        with Path(file).open("a") as lines:
-            lines.write(f"{os.getpid()}\n")
+        self._file, self._steps = file, 0
+
+    def step(self, closure: Any = None) -> Any:
+        self._steps += 1
+        if self._steps == 3:
+            with Path(self._file).open("a") as lines:
+                lines.write(f"{os.getpid()}\n")
+        return super().step(closure)
 
 
 class Mortal(nn.Module):
