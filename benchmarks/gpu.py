@@ -16,7 +16,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -170,35 +170,33 @@ def against_cpu() -> dict[str, Any]:
 # ------------------------------------------------------------------------------------------------------------ fast
 
 
-def per_step(run: Train, kernel: str) -> float:
-    """Milliseconds of a step: of two lengths of a training, the difference."""
+def per_step(work: Callable[[int], object]) -> float:
+    """Milliseconds of a step of work that takes so many: of two lengths, the difference."""
 
     def seconds(steps: int) -> float:
         begun = time.perf_counter()
-        trained(shortened(run, steps, eval_every=10 * steps), kernel, until=steps - 1)
+        work(steps)
         return time.perf_counter() - begun
 
     less, more = TIMED
     return (seconds(more) - seconds(less)) / (more - less) * 1e3
 
 
+def unevaluated(run: Train, kernel: str, steps: int) -> Trained:
+    """A training of so many steps, but for the last, and nothing beside them."""
+    return trained(shortened(run, steps, eval_every=10 * steps), kernel, until=steps - 1)
+
+
 def together(model: str, *counts: int) -> dict[str, Any]:
     """Milliseconds per step where so many trainings, each a thread with a graph, share the GPU."""
     run = composed(f"model={model}")
 
-    def seconds(steps: int, count: int) -> float:
-        short = shortened(run, steps, eval_every=10 * steps)
-        begun = time.perf_counter()
+    def at_once(count: int, steps: int) -> None:
         with ThreadPoolExecutor(count) as pool:
-            for result in [pool.submit(trained, short, "graph", until=steps - 1) for _ in range(count)]:
+            for result in [pool.submit(unevaluated, run, "graph", steps) for _ in range(count)]:
                 result.result()
-        return time.perf_counter() - begun
 
-    less, more = TIMED
-    return {
-        f"graph x{count}": round((seconds(more, count) - seconds(less, count)) / (more - less) / count * 1e3, 4)
-        for count in counts
-    }
+    return {f"graph x{count}": round(per_step(partial(at_once, count)) / count, 4) for count in counts}
 
 
 def plain(run: Train, compiled: bool) -> float:
@@ -227,7 +225,7 @@ def plain(run: Train, compiled: bool) -> float:
 def timings(model: str, *words: str) -> dict[str, Any]:
     """Milliseconds per step of one training after another."""
     run = composed(f"model={model}", *words)
-    found = {"plain": plain(run, False), **{kernel: per_step(run, kernel) for kernel in ("masked", "graph")}}
+    found = {"plain": plain(run, False), **{k: per_step(partial(unevaluated, run, k)) for k in ("masked", "graph")}}
     return {name: round(value, 4) for name, value in found.items()}
 
 

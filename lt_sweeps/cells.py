@@ -49,7 +49,7 @@ def described(c: Cell) -> dict[str, Any]:
     del config["paths"], config["logger"]
     config |= {name: kept_as(card) for name, card in origins.folders(c.config).items()}
     swept = {name: value for name, value in c.swept.items() if name.partition(".")[0] not in ("paths", "logger")}
-    own = {part.name: part.version for root in c.experiment.roots for part in foreign_parts(root)}
+    own = {part.name: part.version for part in foreign_parts(*c.experiment.roots)}
     code = {"code": dict(sorted(own.items()))} if own else {}
     return {"swept": swept, "config": config, "levels": [run.key for run in c.experiment.levels], **code}
 

@@ -58,17 +58,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     verb, *rest = list(sys.argv[1:] if arguments is None else arguments) or [""]
     if verb in COMMANDS:
         return answered(lambda: import_module(f"lt_sweeps.{COMMANDS[verb]}").main(rest))
-    words = [word for word in rest if word not in ("-m", "--multirun")]
     if verb in HELP and {"-h", "--help"} & {*rest}:
         print(HELP[verb])
         return 0
     match verb:
         case "plan":
-            measured = ["hydra.launcher.calibrate=true"] if "--calibrate" in words else []
-            words = [word for word in words if word != "--calibrate"]
+            measured = ["hydra.launcher.calibrate=true"] if "--calibrate" in rest else []
+            words = [word for word in rest if word != "--calibrate"]
             return run(["-m", *words, "hydra.launcher.only_plan=true", *measured])
         case "run":
-            return run(["-m", *words])
+            return run(["-m", *rest])
         case "-h" | "--help" | "help":
             print(USAGE)
             return 0

@@ -9,19 +9,12 @@ from typing import Any
 
 from lt_sweeps.cells import Cell, cell
 from lt_sweeps.config import Corner, Mistake
+from lt_sweeps.listing import KINDS
 from lt_sweeps.reading import checked
 from lt_sweeps.registry import catalogue
 
-KINDS = {  # a group -> the kind of function that it chooses
-    "criterion": "criterion",
-    "allocation": "allocation",
-    "survivors": "treatment",
-    "control": "treatment",
-    "pruned": "fill",
-    "corruption": "corruption",
-    "model": "network",
-}
-ARGUMENT = re.compile(rf"\+*({'|'.join(KINDS)})\.args\.(\w+)=")
+GROUPS = ("criterion", "allocation", "survivors", "control", "pruned", "corruption", "model")  # whose options have args
+ARGUMENT = re.compile(rf"\+*({'|'.join(GROUPS)})\.args\.(\w+)=")
 One = tuple[Mapping[str, Any], Sequence[str]]  # the plain values of a cell, and its words
 Composed = Sequence[One]
 
@@ -58,16 +51,18 @@ def _given_where_taken(composed: Composed) -> Composed:
         if 0 < sum(f"{group}=custom" in words for _, words in composed) < len(composed):
             if any(word.startswith(f"{group}._target_=") for _, words in composed for word in words):
                 print(f"note: {group}._target_ is given to {group}=custom")
-            composed = [one if f"{group}=custom" in one[1] else _without_target(one, group) for one in composed]
+            composed = [one if f"{group}=custom" in one[1] else _without(one, group, "_target_") for one in composed]
     asked = {(match[1], match[2]) for _, words in composed for word in words if (match := ARGUMENT.match(word))}
     for group, name in sorted(asked):
-        lacking = [_lacks(values[group], KINDS[group], name) for values, _ in composed]
+        lacking = [_lacks(values[group], KINDS.get(group, group), name) for values, _ in composed]
         if not any(lacking) or all(lacking):
             continue
         options = {str(values[group]["name"]): lacks for (values, _), lacks in zip(composed, lacking, strict=True)}
         takes, other = (", ".join(o for o, lacks in options.items() if lacks is which) for which in (False, True))
         print(f"note: {group}.args.{name} is given to {takes}; {other} has no such argument")
-        composed = [_without(one, group, name) if lacks else one for one, lacks in zip(composed, lacking, strict=True)]
+        composed = [
+            _without(one, group, f"args.{name}") if lacks else one for one, lacks in zip(composed, lacking, strict=True)
+        ]
     return composed
 
 
@@ -79,13 +74,11 @@ def _lacks(chosen: Mapping[str, Any], kind: str, argument: str) -> bool:
     return entry is None or argument not in entry.parameters
 
 
-def _without_target(one: One, group: str) -> One:
+def _without(one: One, group: str, setting: str) -> One:
+    """A cell as if its words did not set this of a group: an import path, or an argument."""
     values, words = copy.deepcopy(dict(one[0])), one[1]
-    values[group]["_target_"] = None
-    return values, [word for word in words if not word.lstrip("+").startswith(f"{group}._target_=")]
-
-
-def _without(one: One, group: str, name: str) -> One:
-    values, words = copy.deepcopy(dict(one[0])), one[1]
-    values[group]["args"].pop(name, None)
-    return values, [word for word in words if not word.lstrip("+").startswith(f"{group}.args.{name}=")]
+    if setting == "_target_":
+        values[group][setting] = None
+    else:
+        values[group]["args"].pop(setting.removeprefix("args."), None)
+    return values, [word for word in words if not word.lstrip("+").startswith(f"{group}.{setting}=")]

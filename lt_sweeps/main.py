@@ -35,10 +35,11 @@ ELSEWHERE = {  # settings of Hydra's that are ours otherwise
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command line; returns the exit code: 0, 1 if a training failed, 2 for a mistake, 130 if interrupted."""
     given = list(sys.argv[1:] if arguments is None else arguments)
-    if any(word.lstrip("+").startswith("hydra.launcher.") for word in given) and "--cfg" not in given:
-        given.append("-m")  # only sweeps have a launcher
-    given = [*MULTIRUN[:1], *(word for word in given if word not in MULTIRUN)] if {*MULTIRUN} & {*given} else given
-    return answered(lambda: _run(given))
+    words = [word for word in given if word not in MULTIRUN]
+    launched = any(word.lstrip("+").startswith("hydra.launcher.") for word in words) and "--cfg" not in words
+    if launched or len(words) < len(given):  # only sweeps have a launcher; -m may stand anywhere
+        words.insert(0, "-m")
+    return answered(lambda: _run(words))
 
 
 def answered(run: Callable[[], int]) -> int:

@@ -33,8 +33,7 @@ def require_trainable(runs: Iterable[Train]) -> None:
 
     Of a network of ours with a plain optimizer only the optimizer is made: its steps are known to work.
     """
-    for run in dict.fromkeys((run.ticket.network, run.recipe) for run in runs):
-        network, recipe = run
+    for network, recipe in dict.fromkeys((run.ticket.network, run.recipe) for run in runs):
         known = network.build.is_registered and recipe.optimizer.name in PLAIN
         name = network.build.name
         try:

@@ -6,7 +6,7 @@ import re
 
 TARGETS = re.compile(r"(\+{0,2}|~)(recipe\.(?:optimizer|schedule))\.(?!_target_\b|args\b)([\w.]+(?:=.*|$))", re.DOTALL)
 OPEN = re.compile(r"(?!hydra\b)(?:[\w.]+\.args\.[\w.]+=|[\w.]+\.args=\{|prune\.factors=\{)")
-FOREIGN = re.compile(r"([\w.+]+)=(?=[^\0-\x7f]|.*[^\0-\x7f])([^'\"\\{}\[\](),=]*)", re.DOTALL)  # than ASCII
+FOREIGN = re.compile(r"([\w.+]+)=(?=.*[^\0-\x7f])([^'\"\\{}\[\](),=]*)", re.DOTALL)  # than ASCII
 KEYS = ("ticket=", "mask_from=")
 
 

@@ -5,7 +5,6 @@ No `from __future__ import annotations` here, as in the launcher.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Optional
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper, BasicSweeperConf
 from hydra.core.config_store import ConfigStore
@@ -33,9 +32,7 @@ class LtSweepsSweeper(BasicSweeper):
             super().validate_batch_is_legal(batch)
 
     def split_arguments(  # type: ignore[override]
-        self,
-        overrides: list[Override],
-        max_batch_size: Optional[int],  # noqa: UP045
+        self, overrides: list[Override], max_batch_size: int | None
     ) -> list[list[list[str]]]:
         """The cells, in batches. Hydra reads `hydra.sweeper.params` of one experiment, and of several none."""
         split = BasicSweeper.split_arguments

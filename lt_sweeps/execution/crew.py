@@ -66,7 +66,8 @@ class Here:
 
         job = self._given[0]
         import_own(job.run)
-        for module, changed in changed_late.items():
+        if changed_late:
+            module, changed = next(iter(changed_late.items()))
             raise Mistake(f"{module} changes {changed[0]}: with trainer.processes=0 all that comes after would see it")
         for module, changed in changed_by.items():
             if not any(entry.startswith(f"{module}.") for entry in owner(job.run)):

@@ -13,9 +13,9 @@ from lt_sweeps.registry import source_of
 from lt_sweeps.specs import Data, Part, parts
 
 
-def foreign_parts(node: Node) -> set[Part]:
-    """The functions in an expression that are neither ours nor torch's: their version says what code is behind them."""
-    return {part for value in _specs(topological([node])) for part in parts(value) if part.is_foreign}
+def foreign_parts(*nodes: Node) -> set[Part]:
+    """The functions in expressions that are neither ours nor torch's: their version says what code is behind them."""
+    return {part for value in _specs(topological(nodes)) for part in parts(value) if part.is_foreign}
 
 
 def own_parts(node: Node) -> set[Part]:

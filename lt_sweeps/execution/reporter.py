@@ -69,7 +69,6 @@ class Reporter:
         told = "" if accuracy is None else f"  validation {accuracy:.2f} %"
         beside = f"  and {len(self._running) - 1} more" if len(self._running) > 1 else ""
         unit = "point" if isinstance(job.run, Measure) else "step"
-        since, first, _ = self._running[job.run]
         pace = f" ({(step - first) / (now - since):.3g} {unit}s/s)" if first is not None and step > first else ""
         line = f"{self._head(job, 1)}  {unit} {step:,}/{job.last:,}{pace}{told}{beside}{self._left()}"
         if self._live:

@@ -50,10 +50,10 @@ def located(name: str, places: Mapping[str, Path]) -> Path | None:
 
 
 def differs(name: str, content: str, places: Mapping[str, Path]) -> bool:
-    """Whether what a record names holds something else now. Raises OSError where it cannot be read.
+    """Whether what a record names holds something else now; what cannot be read says nothing.
 
-    Data that are gone say nothing, as those that lie on another machine; but a file of code, or one whose folder is
-    there, is missed.
+    Nor do data that are gone, as those that lie on another machine; but a file of code, or one whose folder is there,
+    is missed.
     """
     if name.startswith("env:"):
         return variable(name.removeprefix("env:")) != content
@@ -61,7 +61,10 @@ def differs(name: str, content: str, places: Mapping[str, Path]) -> bool:
     if path is None or not path.exists():
         is_missed = name.startswith("code:") or (path is not None and ":" not in name and path.parent.is_dir())
         return content != ABSENT and is_missed
-    return (listing(path) if name.endswith("/") else digest(path)) != content
+    try:
+        return (listing(path) if name.endswith("/") else digest(path)) != content
+    except OSError:
+        return False
 
 
 def variable(name: str) -> str:

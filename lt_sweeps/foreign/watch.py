@@ -68,8 +68,9 @@ def _hear(event: str, args: tuple[Any, ...]) -> None:
 
 def _note_file(path: str, flags: Any, frame: FrameType) -> None:
     there = Path(path)
+    exists = there.exists()
     if isinstance(flags, int) and flags & (os.O_WRONLY | os.O_RDWR):
-        if flags & (os.O_WRONLY | os.O_TRUNC) or not there.exists():
+        if flags & (os.O_WRONLY | os.O_TRUNC) or not exists:
             _written.add(path)
             return
         _updated.add(path)
@@ -77,8 +78,8 @@ def _note_file(path: str, flags: Any, frame: FrameType) -> None:
         return
     for files in _reading:
         files.add(path)
-    if (reader := _reader(frame, through_imports=there.exists())) is not None:
-        _opened[reader].setdefault(path, seen(path) if there.exists() else None)
+    if (reader := _reader(frame, through_imports=exists)) is not None:
+        _opened[reader].setdefault(path, seen(path) if exists else None)
 
 
 def _note_listing(folder: Any, frame: FrameType) -> None:
@@ -129,15 +130,8 @@ def _hear_variables() -> None:
             frame = frame.f_back
         is_input = isinstance(name, str) and is_foreign(frame.f_code.co_filename) and not MACHINE.match(name)
         if is_input and _is_ours_to_watch(frame):
-            _asked[str(Path(frame.f_code.co_filename).resolve())].setdefault(name, _value(self, name))
+            _asked[str(Path(frame.f_code.co_filename).resolve())].setdefault(name, variable(name))
         return asked(self, name)
-
-    def _value(self: Any, name: str) -> str:
-        try:
-            asked(self, name)
-        except KeyError:
-            return ABSENT
-        return variable(name)
 
     environment.__getitem__ = item  # type: ignore[method-assign]
 

@@ -94,9 +94,7 @@ class Store:
             return False
         when, found = self._looked.get((name, content), (-math.inf, False))
         if time.monotonic() - when > LOOK_AGAIN:  # a plan asks of the same few files for each of its records
-            found = False
-            with suppress(OSError):
-                found = differs(name, content, self.places)
+            found = differs(name, content, self.places)
             self._looked[name, content] = time.monotonic(), found
         return found
 

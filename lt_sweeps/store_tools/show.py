@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import textwrap
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -173,9 +172,7 @@ def _blob(path: Path, known: Survey) -> dict[str, Any]:
 def _read(name: str, content: str) -> str:
     """A file, a folder that was listed, or a variable, and whether it is what it was, as far as can be seen here."""
     what = f"{name} (was not there)" if content == ABSENT else f"{name} ({content[:12]})"
-    with suppress(OSError):
-        what += ", holds something else now" if differs(name, content, {}) else ""
-    return what
+    return f"{what}, holds something else now" if differs(name, content, {}) else what
 
 
 def lines(told: Mapping[str, Any]) -> list[str]:

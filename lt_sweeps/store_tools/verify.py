@@ -142,7 +142,7 @@ def _notes(root: Path, known: Survey, found: Verified) -> None:
     if known.orphans:
         found.notes.append(f"{len(known.orphans)} records outlived what they were made from, and hold all the same")
     read = [record["files"] for record in known.records.values() if record.get("files")]
-    changed = {name for files_of in read for name, content in files_of.items() if _differs(name, content)}
+    changed = {name for files_of in read for name, content in files_of.items() if differs(name, content, {})}
     if changed:
         told = ", ".join(sorted(changed)[:MOST])
         found.notes.append(f"{len(changed)} of what records were made from holds something else now: {told}")
@@ -152,13 +152,6 @@ def _notes(root: Path, known: Survey, found: Verified) -> None:
         found.notes.append(f"{len(begun)} partial files of writers that were killed, or are at work")
     if aside := files(root, "quarantine"):
         found.notes.append(f"{len(aside)} damaged files in {root / 'quarantine'}, set aside by sweeps before")
-
-
-def _differs(name: str, content: str) -> bool:
-    try:
-        return differs(name, content, {})
-    except OSError:
-        return False
 
 
 def _reads_in_silence(record: Record) -> bool:
