@@ -43,6 +43,7 @@ class PruneConfig:
     groups: str = "global"
     factors: dict[str, float] = field(default_factory=dict)  # name pattern -> factor of the rate
     exclude: list[str] = field(default_factory=list)  # name patterns never pruned
+    include: list[str] = field(default_factory=list)  # pruned though they usually are not: embeddings, shared weights
     count_excluded: bool = False  # whether weights_remaining counts the excluded, as Frankle & Carbin do
     fresh_order: bool = True  # draw the data order anew at each level
     on_empty: str = "collapse"  # what an emptied layer is: a result, or an error

@@ -60,7 +60,7 @@ def _build(config: Config, swept: dict[str, str]) -> Experiment:
     train = _chain(config)
     dense = train.dense
     if config.mask_from is not None:
-        whole = Dense(dense.ticket.network, tuple(config.prune.exclude))
+        whole = _whole(config, dense.ticket.network)
         levels = given(train, origins.mask(config, whole, _level_of))
     else:
         levels = _method(config.prune.name)(_chain(finding(config)), train)
@@ -104,13 +104,16 @@ def _chain(config: Config) -> Choices:
     """What a method is told, and the training that it begins with: of the dense network, or of a given ticket."""
     time = budgets.clock(config)
     network, seeds = _network(config), config.seeds
-    whole = Dense(network, tuple(config.prune.exclude))
-    ticket, level = Ticket(network, Init(network, seeds.init), whole), 0
+    ticket, level = Ticket(network, Init(network, seeds.init), _whole(config, network)), 0
     if config.ticket is not None:
         ticket, level = origins.ticket(config, ticket, _level_of)
     recipe = budgets.scaled_recipe(config, time)
     dense = Train(ticket, described(config), recipe, order=seeds.order, augment=seeds.augment, level=level)
     return choices(config, time, dense)
+
+
+def _whole(config: Config, network: Network) -> Dense:
+    return Dense(network, tuple(config.prune.exclude), tuple(config.prune.include))
 
 
 def _method(name: str) -> Callable[[Choices, Choices], list[Train]]:

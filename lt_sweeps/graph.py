@@ -73,10 +73,11 @@ class Pretrained(Node):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Dense(Node):
-    """The full mask over the prunable tensors: weights of linear and convolution layers not excluded."""
+    """The full mask over the prunable tensors: weights of layers not excluded, and others that are included."""
 
     network: Network
     exclude: tuple[str, ...] = ()  # name patterns, as of fnmatch
+    include: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -202,6 +203,13 @@ def whole(mask: Mask) -> Dense | None:
     while not isinstance(mask, (Dense, Given)):
         mask = mask.parent if isinstance(mask, Prune) else mask.to if isinstance(mask, Fit) else mask.mask
     return mask if isinstance(mask, Dense) else None
+
+
+def full(mask: Mask) -> Dense:
+    """The full mask over the network that a mask is on: every ticket's has one."""
+    found = whole(mask)
+    assert found is not None
+    return found
 
 
 def topological(roots: Iterable[Node], stop: Any = lambda node: False) -> Iterator[Node]:

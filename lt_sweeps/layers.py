@@ -47,7 +47,8 @@ def tables(asked: Iterable[tuple[Network, PruneConfig]]) -> list[str]:
     """
     found: dict[tuple[object, ...], tuple[Network, PruneConfig, list[float]]] = {}
     for network, prune in asked:
-        settings = (network, tuple(prune.exclude), tuple(sorted(prune.factors.items())), prune.groups)
+        patterns = tuple(prune.exclude), tuple(prune.include), tuple(sorted(prune.factors.items()))
+        settings = (network, patterns, prune.groups)
         rates = found.setdefault(settings, (network, prune, []))[2]
         if prune.rate not in rates:
             rates.append(prune.rate)
@@ -68,7 +69,8 @@ def require_possible(network: Network, config: Config) -> None:
     name = config.allocation.name
     if name in ("scores", "global"):
         return
-    _allocate(network, part("allocation", name, config.allocation.args), tuple(config.prune.exclude), _last(config))
+    allocation, prune = part("allocation", name, config.allocation.args), config.prune
+    _allocate(network, allocation, tuple(prune.exclude), tuple(prune.include), _last(config))
 
 
 def _last(config: Config) -> float:
@@ -76,10 +78,12 @@ def _last(config: Config) -> float:
 
 
 @cache
-def _allocate(network: Network, allocation: Part, exclude: tuple[str, ...], density: float) -> None:
-    weights = prunable(skeleton(network))
-    left = not_excluded(weights, exclude)
+def _allocate(
+    network: Network, allocation: Part, exclude: tuple[str, ...], include: tuple[str, ...], density: float
+) -> None:
     try:
+        weights = prunable(skeleton(network), include)
+        left = not_excluded(weights, exclude)
         require_ends(weights, left, allocation)
         load("allocation", allocation.name)({n: tuple(w.shape) for n, w in left.items()}, density, **allocation.args)
     except ValueError as error:
@@ -89,8 +93,8 @@ def _allocate(network: Network, allocation: Part, exclude: tuple[str, ...], dens
 def _table(network: Network, prune: PruneConfig, rates: list[float]) -> str:
     module = skeleton(network)
     _require_memory(module, network)
-    weights = prunable(module)
     try:
+        weights = prunable(module, tuple(prune.include))
         left = not_excluded(weights, prune.exclude)
         require_matches("prune.factors", prune.factors, left)
     except ValueError as error:

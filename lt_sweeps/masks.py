@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from fnmatch import fnmatch
 
@@ -29,39 +28,66 @@ PRUNABLE: dict[type[nn.Module], tuple[str, ...]] = {  # kinds of layers, and pat
 }
 
 
-def dense(network: nn.Module, exclude: tuple[str, ...] = ()) -> tuple[Mask, int]:
+def dense(network: nn.Module, exclude: tuple[str, ...] = (), include: tuple[str, ...] = ()) -> tuple[Mask, int]:
     """The full mask over a network's prunable tensors, and how many weights the patterns exclude.
 
     Prunable are the weights of linear and convolution layers, transposed ones too, and those of recurrent layers and of
-    attention's projections; never biases or normalisation.
+    attention's projections; never biases or normalisation. `include` adds others, see `prunable`.
     Raises ValueError for a pattern that matches no weight, or where nothing is left to prune.
 
     >>> mask, excluded = dense(nn.Sequential(nn.Linear(3, 2), nn.Linear(2, 1)), ("1.weight",))
     >>> list(mask), kept(mask), excluded
     (['0.weight'], 6, 2)
     """
-    weights = prunable(network)
+    weights = prunable(network, include)
     left = not_excluded(weights, exclude)
     excluded = sum(weight.numel() for name, weight in weights.items() if name not in left)
     return {name: torch.ones(weight.shape, dtype=torch.bool) for name, weight in left.items()}, excluded
 
 
-def prunable(network: nn.Module) -> dict[str, Tensor]:
+def prunable(network: nn.Module, include: tuple[str, ...] = ()) -> dict[str, Tensor]:
     """The weights of layers that can be pruned, by name; one without elements cannot.
 
-    A weight that the network holds under several names is left out: what is done to one name would not be done to
-    the others.
+    `include` adds other weights of two or more dimensions by name pattern: embeddings, parameters of the network's own,
+    and weights that it holds under several names, of which the first stands for all. Raises ValueError for a
+    pattern that adds nothing, and for an embedding with sparse gradients, which cannot be masked.
 
-    >>> list(prunable(nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.Flatten(), nn.Linear(2, 1))))
-    ['0.weight', '3.weight']
+    >>> network = nn.Sequential(nn.Embedding(3, 2), nn.Conv1d(1, 2, 3), nn.BatchNorm1d(2), nn.Linear(2, 1))
+    >>> list(prunable(network)), list(prunable(network, ("0.*",)))
+    (['1.weight', '3.weight'], ['0.weight', '1.weight', '3.weight'])
     """
-    names = Counter(id(parameter) for _, parameter in network.named_parameters(remove_duplicate=False))
-    return {
-        f"{module_name}.{name}" if module_name else name: weight
-        for module_name, module in network.named_modules()
-        for name, weight in module.named_parameters(recurse=False)
-        if names[id(weight)] == 1 and weight.numel() and _is_weight(module, name)
-    }
+    shared = aliases(network)
+    weights = {name: weight for name, weight in network.named_parameters() if weight.numel()}
+    usual = {name for name in weights if name not in shared.values() and _is_weight(*_owner(network, name))}
+    others = {name: name for name, weight in weights.items() if name not in usual and weight.dim() > 1}
+    others |= {alias: name for alias, name in shared.items() if name in others}
+    if include and not others:
+        raise ValueError("prune.include: every weight of two or more dimensions is prunable without it")
+    require_matches("prune.include", include, others)
+    added = {name for alias, name in others.items() if any(fnmatch(alias, pattern) for pattern in include)}
+    for name in added:
+        if getattr(_owner(network, name)[0], "sparse", False):
+            raise ValueError(f"prune.include: {name} has sparse gradients, which cannot be masked: sparse=False")
+    return {name: weight for name, weight in weights.items() if name in added or name in usual}
+
+
+def aliases(network: nn.Module) -> dict[str, str]:
+    """Each further name of a weight that a network holds under several, and the first.
+
+    >>> two = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))
+    >>> two[1].weight = two[0].weight
+    >>> aliases(two)
+    {'1.weight': '0.weight'}
+    """
+    first = {id(weight): name for name, weight in network.named_parameters()}
+    every = network.named_parameters(remove_duplicate=False)
+    return {name: first[id(weight)] for name, weight in every if name != first[id(weight)]}
+
+
+def _owner(network: nn.Module, name: str) -> tuple[nn.Module, str]:
+    """The module that a parameter belongs to, and its name there."""
+    owner, _, last = name.rpartition(".")
+    return network.get_submodule(owner), last
 
 
 def _is_weight(module: nn.Module, name: str) -> bool:
@@ -104,16 +130,26 @@ def emptied(mask: Mapping[str, Tensor]) -> list[str]:
     return sorted(name for name, ones in mask.items() if not bool(ones.any()))
 
 
-def effective(state: State, mask: Mapping[str, Tensor], fill: Mapping[str, Tensor] | None = None) -> State:
+def effective(
+    state: State,
+    mask: Mapping[str, Tensor],
+    fill: Mapping[str, Tensor] | None = None,
+    also: Mapping[str, str] | None = None,
+) -> State:
     """`mask * state + (1 - mask) * fill`, exactly; `fill` None is zero. Other tensors pass through, copied.
+
+    `also` are a network's `aliases`: what is pruned under a weight's first name is pruned under the others.
 
     >>> effective({"w": torch.tensor([1.0, -2.0])}, {"w": torch.tensor([True, False])})["w"].tolist()
     [1.0, 0.0]
     """
-    return {
+    also = {alias: name for alias, name in (also or {}).items() if name in mask}
+    found = {
         name: torch.where(mask[name], value, fill[name] if fill else torch.zeros(())) if name in mask else value.clone()
         for name, value in state.items()
+        if name not in also
     }
+    return {name: found[also.get(name, name)] for name in state}
 
 
 def fitted(mask: Mapping[str, Tensor], full: Mapping[str, Tensor], named: Collection[str]) -> Mask:

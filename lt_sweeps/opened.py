@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -187,12 +188,10 @@ class Run:
 
     def state(self, step: int = END) -> State:
         """The effective weights after `step` iterations of the recipe's clock, by default at the end."""
-        from lt_sweeps.masks import effective
-
         run = self.expression
         what = "its end" if step == END else f"step {step}"
         with self._stored(what) as values:
-            return effective(values.weights(at(run, step)), values.kept(run), values.fill(run.ticket))
+            return values.effective(replace(run.ticket, weights=at(run, step)), values.kept(run))
 
     def module(self, step: int = END) -> nn.Module:
         """The network holding `state(step)`, in evaluation mode. Raises Mistake where the code of it has changed."""

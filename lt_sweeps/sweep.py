@@ -73,7 +73,7 @@ def run(
 
         runs = [job.run for job in plan.jobs if isinstance(job.run, Train)]
         trial.require_trainable(runs)
-        trial.require_scorable(runs)
+        trial.require_lawful(runs)
     for line in budgets(cells):
         print(line)
     print(planning.told(plan))

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import nullcontext
 from functools import cache
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from lt_sweeps import masks
+from lt_sweeps.check import augmentations, fills, treatments
 from lt_sweeps.config import Mistake
 from lt_sweeps.foreign.imports import noticed
 from lt_sweeps.foreign.reach import one_line
-from lt_sweeps.graph import Score, Train, topological
+from lt_sweeps.graph import Dense, Fill, Score, Train, Treat, full, topological
 from lt_sweeps.layers import takes
 from lt_sweeps.networks.build import build, initial
 from lt_sweeps.randomness import seeded
 from lt_sweeps.registry import load
-from lt_sweeps.scores.probe import Held, Probe, require_scores
+from lt_sweeps.scores.probe import Held, Probe, Scores, require_scores
 from lt_sweeps.specs import Network, Part, Recipe
 from lt_sweeps.training import optim
 from lt_sweeps.training.masking import MaskedOptimizer
@@ -46,44 +48,81 @@ def require_trainable(runs: Iterable[Train]) -> None:
             raise Mistake(f"a first step of {name} with {optimizer} fails: {one_line(error)}") from None
 
 
-def require_scorable(runs: Iterable[Train]) -> None:
-    """Ask each foreign criterion for the scores of each network once, on weights drawn anew and examples of noise.
+def require_lawful(runs: Iterable[Train]) -> None:
+    """Ask each foreign criterion, treatment, fill and augmentation once, on the networks and images of these runs.
 
-    Raises Mistake where it fails, or gives no score of the right shape.
+    Raises Mistake where one fails, gives what is of another shape, or is no function of what it is given.
     """
-    scores = [node for node in topological(runs) if isinstance(node, Score) and node.criterion.is_foreign]
-    for criterion, network in dict.fromkeys((node.criterion, node.at.network) for node in scores):
+    for kind, part, on in dict.fromkeys(_foreign(runs)):
         try:
-            with noticed(criterion.name.rpartition(".")[0]):
-                _score(criterion, network)
+            with noticed(part.name.rpartition(".")[0]):
+                _score(part, on) if isinstance(on, Dense) and kind == "criterion" else _hold(kind, part, on)
         except (Exception, SystemExit) as error:
-            raise Mistake(f"criterion {criterion.name} fails on {network.build.name}: {one_line(error)}") from None
+            where = f" on {on.network.build.name}" if isinstance(on, Dense) else ""
+            raise Mistake(f"{kind} {part.name} fails{where}: {one_line(error)}") from None
 
 
-def _score(criterion: Part, network: Network) -> None:
-    weights, mask = initial(network, 0), masks.dense(build(network), ())[0]
+def _foreign(runs: Iterable[Train]) -> Iterator[tuple[str, Part, Dense | tuple[int, ...]]]:
+    """Each function that is not ours: its kind, and what it is to be tried on."""
+    for node in topological(runs):
+        match node:
+            case Score(criterion=Part(is_foreign=True) as part):
+                yield "criterion", part, full(node.at.mask)
+            case Treat(treatment=Part(is_foreign=True) as part, mask=mask):
+                yield "treatment", part, full(mask)
+            case Fill(fill=Part(is_foreign=True) as part, mask=mask):
+                yield "fill", part, full(mask)
+            case Train(data=data):
+                for entry in data.augment:
+                    if isinstance(entry, Part) and entry.is_foreign:
+                        yield "augmentation", entry, data.shape[-2:]
+
+
+def _hold(kind: str, part: Part, on: Dense | tuple[int, ...]) -> None:
+    """What it gives has the right shape, and is the same when it is asked again. Raises Broken, and what it raises."""
+    kinds: dict[str, tuple[Any, Any]] = {
+        "treatment": (treatments.Treatment, treatments.STAGES),
+        "fill": (treatments.Treatment, fills.STAGES),
+        "augmentation": (augmentations.Augmentation, augmentations.STAGES),
+    }
+    make, stages = kinds[kind]
+    subject = make(load(kind, part.name), part.args, on)
+    for law in (*stages[0], *stages[1]):
+        law(subject)
+
+
+def _score(criterion: Part, on: Dense) -> None:
+    network, mask = on.network, masks.dense(build(on.network), on.exclude, on.include)[0]
+    weights = initial(network, 0)
     with seeded(0), torch.no_grad():
         x, _ = takes(build(network), torch.rand(SCORED, *network.shape))
-    probe = Probe(
-        weights=weights,
-        unmasked=weights,
-        mask=mask,
-        ref=initial(network, 1),
-        generator=torch.Generator().manual_seed(0),
-        make_network=lambda: build(network),
-        make_source=lambda: Held(x, torch.arange(SCORED) % network.classes),
-        shape=network.shape,
-    )
-    with seeded(0):
-        require_scores(load("criterion", criterion.name)(probe, **criterion.args), mask, criterion.name)
+    given: list[Scores] = []
+    for _ in range(2):
+        probe = Probe(
+            weights=weights,
+            unmasked=weights,
+            mask=mask,
+            ref=initial(network, 1),
+            generator=torch.Generator().manual_seed(0),
+            make_network=lambda: build(network),
+            make_source=lambda: Held(x, torch.arange(SCORED) % network.classes),
+            shape=network.shape,
+        )
+        with seeded(0):
+            given.append(load("criterion", criterion.name)(probe, **criterion.args))
+        require_scores(given[-1], mask, criterion.name)
+    for name in mask:
+        if not torch.equal(given[0][name], given[1][name]):
+            raise ValueError(f"{name} is scored otherwise when it is asked again with the same seed")
 
 
 def _step(module: nn.Module, shape: tuple[int, ...], recipe: Recipe) -> None:
     double = recipe.precision == "64-true"
     module = module.double() if double else module
     optimizer = optim.optimizer(recipe.optimizer, module)
-    rates = optim.Rates(recipe.optimizer, recipe.schedule, 0, [{"val_loss": 1.0}])
-    masked = MaskedOptimizer(masks.dense(module, ())[0], None)
+    names = [name for name, p in module.named_parameters() if p.requires_grad]
+    rates = optim.Rates(recipe.optimizer, recipe.schedule, 0, [{"val_loss": 1.0}], names)
+    masked = MaskedOptimizer({}, None)
     masked.attach(module, optimizer)
 
     def loss(batch: Batch) -> tuple[Tensor, Tensor]:

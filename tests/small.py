@@ -16,12 +16,18 @@ from lt_sweeps.networks.build import build, initial
 from lt_sweeps.registry import part
 from lt_sweeps.specs import Data, Network, Part, Recipe
 
+GROUPS = {
+    "fc.weight": {"_target_": "torch.optim.Muon"},
+    "*.bias": {"_target_": "torch.optim.SGD", "momentum": 0.9},
+    "*": {"_target_": "torch.optim.AdamW", "lr": 5e-3},
+}
 OPTIMIZERS = {
     "sgd": Part("torch.optim.SGD", args={"lr": 0.05, "momentum": 0.9, "weight_decay": 5e-3}),
     "nesterov": Part("torch.optim.SGD", args={"lr": 0.05, "momentum": 0.9, "nesterov": True}),
     "adam": Part("torch.optim.Adam", args={"lr": 5e-3, "weight_decay": 1e-2}),
     "adamw": Part("torch.optim.AdamW", args={"lr": 5e-3, "weight_decay": 0.1}),
     "mixing": Part("small.Mixing", args={"lr": 0.05}),
+    "grouped": part("optimizer", "by_pattern", {"groups": GROUPS, "lr": 0.05}),
 }
 
 

@@ -133,7 +133,7 @@ def test_a_table_says_why_something_stays_whole() -> None:
 
 def test_a_large_network_takes_no_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     built = []
-    monkeypatch.setattr("lt_sweeps.layers.prunable", lambda module: built.append(module) or {"w": module.fc.weight})
+    monkeypatch.setattr("lt_sweeps.layers.prunable", lambda module, _: built.append(module) or {"w": module.fc.weight})
     tables([(network("resnet50", (3, 224, 224)), prune())])
     assert {p.device.type for p in built[0].parameters()} == {"meta"}
 

@@ -21,6 +21,8 @@ from lt_sweeps.networks.build import build, initial
 from lt_sweeps.registry import part
 from lt_sweeps.specs import Network
 
+SGD = "{_target_:torch.optim.SGD}"
+BY_PATTERN = "model=lenet_digits recipe.optimizer._target_=by_pattern"
 WORDS = ["model=custom", "dataset=digits", "recipe.validation=237", "budget=smoke", "prune.levels=1", "sweep=s"]
 
 
@@ -147,6 +149,22 @@ def numbers(data_dir: Path) -> Any:
     x = torch.randint(0, 17, (1797, 1, 8, 8), generator=torch.Generator().manual_seed(0)).short()
     y = x.flatten(1)[:, 20].long() % 10
     return x[:1437], y[:1437], x[1437:], y[1437:]
+
+
+def scores_anew(probe: Any) -> Any:
+    return {name: torch.full(ones.shape, float(os.urandom(1)[0])) for name, ones in probe.mask.items()}
+
+
+def draws_anew(mask: Any, ref: Any, end: Any, generator: Any) -> Any:
+    return {name: torch.rand(value.shape) for name, value in ref.items()}
+
+
+def forgets(mask: Any, ref: Any, end: Any, generator: Any) -> Any:
+    return {name: ref[name] for name in mask}
+
+
+def one_row(rows: Tensor, cols: Tensor, generator: Any) -> Any:
+    return rows[:, :1], cols
 
 
 def no_scores(probe: Any) -> Any:
@@ -315,6 +333,20 @@ def test_projections_of_attention_and_recurrent_and_transposed_layers_are_prunab
         ("model=lenet_digits criterion.name=test_strange.no_scores", "gave a NoneType, not a score for each weight"),
         ("model=lenet_digits recipe.optimizer.momentun=1", "unexpected keyword argument 'momentun'"),
         ("model=lenet_digits +recipe.optimizer.args.betas=[2,3]", "with Adam fails: ValueError: Invalid beta"),
+        ("model=lenet_digits criterion.name=test_strange.scores_anew", "is scored otherwise when it is asked again"),
+        ("model=lenet_digits survivors.name=test_strange.draws_anew", "is another when asked again: draw with the gen"),
+        ("model=lenet_digits survivors.name=test_strange.forgets", "return all names of ref"),
+        ("model=lenet_digits pruned.name=test_strange.forgets", "fill test_strange.forgets fails on lenet_300_100"),
+        (
+            "model=lenet_digits recipe.augment=[test_strange.one_row]",
+            "rows are not int64 of [64, 8] after it: keep both",
+        ),
+        (f"{BY_PATTERN}", "give recipe.optimizer.groups={PATTERN: {_target_: torch.optim.X, lr: 0.1}}"),
+        (f"{BY_PATTERN} recipe.optimizer.groups={{x*:{SGD},*:{SGD}}}", "no parameter is in group 'x*'"),
+        (f"{BY_PATTERN} recipe.optimizer.groups={{fc*:{SGD}}}", "output.weight is in no group; call the rest '*'"),
+        (f"{BY_PATTERN} recipe.optimizer.groups={{*.weight:{SGD},f*:{SGD}}}", "is in the groups '*.weight' and 'f*'"),
+        (f"{BY_PATTERN} recipe.optimizer.groups={{*:{{_target_:os.system}}}}", "a _target_ of torch.optim.*, this one"),
+        (f"{BY_PATTERN} recipe.optimizer.groups={{*:1}}", "each group is a mapping with a _target_, this one is 1"),
         (
             "model=lenet_digits recipe.schedule._target_=torch.optim.lr_scheduler.CyclicLR",
             "CyclicLR.__init__() missing 2 required",

@@ -15,20 +15,26 @@ from lt_sweeps.config import Mistake
 from lt_sweeps.datasets.augment import MARGIN
 from lt_sweeps.randomness import rng
 
-BATCH, HEIGHT, WIDTH = 64, 6, 9
+BATCH = 64
 
 
 @dataclass(frozen=True)
 class Augmentation:
-    """Somebody's augmentation and its arguments."""
+    """Somebody's augmentation, its arguments, and height and width of the images that it is tried on."""
 
     move: Callable[..., tuple[Tensor, Tensor]]
     args: Mapping[str, Any] = field(default_factory=dict)
+    size: tuple[int, int] = (6, 9)
 
     def __call__(self, rows: Tensor, cols: Tensor, seed: int = 0) -> tuple[Tensor, Tensor]:
         """Where pixels come from after it, with global generators that are seeded with `seed`."""
         with surroundings(seed):
             return self.move(rows, cols, rng(5, "augment"), **self.args)
+
+    def given(self) -> tuple[Tensor, Tensor]:
+        """Rows and columns of a batch of images that are where they were."""
+        height, width = self.size
+        return torch.arange(height).repeat(BATCH, 1), torch.arange(width).repeat(BATCH, 1)
 
 
 def augmentation(name: str, args: Mapping[str, Any] | None = None) -> Augmentation:
@@ -39,16 +45,12 @@ def augmentation(name: str, args: Mapping[str, Any] | None = None) -> Augmentati
     return Augmentation(registry.load("augmentation", name), args or {})
 
 
-def _given() -> tuple[Tensor, Tensor]:
-    return torch.arange(HEIGHT).repeat(BATCH, 1), torch.arange(WIDTH).repeat(BATCH, 1)
-
-
 def every_pixel_has_a_source(augmentation: Augmentation) -> str:
     """Rows (B, H) and columns (B, W) of whole numbers."""
-    moved = augmentation(*_given())
+    moved = augmentation(*augmentation.given())
     if not isinstance(moved, tuple) or len(moved) != 2:
         raise Broken(f"it returns a {type(moved).__name__}: return the pair (rows, cols)")
-    for what, before, after in zip(("rows", "cols"), _given(), moved, strict=True):
+    for what, before, after in zip(("rows", "cols"), augmentation.given(), moved, strict=True):
         if not isinstance(after, Tensor) or after.shape != before.shape or after.dtype != before.dtype:
             raise Broken(f"{what} are not int64 of {list(before.shape)} after it: keep both")
     return ""
@@ -56,7 +58,7 @@ def every_pixel_has_a_source(augmentation: Augmentation) -> str:
 
 def the_same_generator_gives_the_same_moves(augmentation: Augmentation) -> str:
     """Whatever was drawn before from anybody's global generator: a resumed training sees the same images."""
-    one, two = augmentation(*_given(), seed=1), augmentation(*_given(), seed=2)
+    one, two = augmentation(*augmentation.given(), seed=1), augmentation(*augmentation.given(), seed=2)
     if not all(torch.equal(a, b) for a, b in zip(one, two, strict=True)):
         raise Broken("it moves pixels elsewhere when asked again: draw with the generator it is given")
     return ""
@@ -64,7 +66,7 @@ def the_same_generator_gives_the_same_moves(augmentation: Augmentation) -> str:
 
 def sources_lie_within_the_margin(augmentation: Augmentation) -> str:
     """At most `MARGIN` outside the image, where zeros are; further out is another image's memory."""
-    for what, after, side in zip(("rows", "cols"), augmentation(*_given()), (HEIGHT, WIDTH), strict=True):
+    for what, after, side in zip(("rows", "cols"), augmentation(*augmentation.given()), augmentation.size, strict=True):
         low, high = int(after.min()), int(after.max())
         if low < -MARGIN or high >= side + MARGIN:
             raise Broken(f"{what} come from {low} to {high}: clamp them to {-MARGIN} and {side + MARGIN - 1}")
@@ -73,15 +75,17 @@ def sources_lie_within_the_margin(augmentation: Augmentation) -> str:
 
 def what_it_is_given_stays_as_it_was(augmentation: Augmentation) -> str:
     """The coordinates are one tensor for all images of a batch."""
-    rows, cols = _given()
+    rows, cols = augmentation.given()
     augmentation(rows, cols)
-    refuse_changes("its arguments", dict(zip(("rows", "cols"), _given(), strict=True)), {"rows": rows, "cols": cols})
+    refuse_changes(
+        "its arguments", dict(zip(("rows", "cols"), augmentation.given(), strict=True)), {"rows": rows, "cols": cols}
+    )
     return ""
 
 
 def global_state_stays_as_it_was(augmentation: Augmentation) -> str:
     """Generators, grad mode, default dtype: one that seeds a generator changes what comes after it."""
-    refuse_global_changes(lambda: augmentation.move(*_given(), rng(5, "augment"), **augmentation.args))
+    refuse_global_changes(lambda: augmentation.move(*augmentation.given(), rng(5, "augment"), **augmentation.args))
     return ""
 
 

@@ -10,7 +10,6 @@ from lt_sweeps.check.laws import Broken, Stages
 from lt_sweeps.check.treatments import (
     Treatment,
     every_tensor_keeps_its_shape,
-    given,
     global_state_stays_as_it_was,
     the_same_generator_gives_the_same_weights,
     what_it_is_given_stays_as_it_was,
@@ -24,7 +23,7 @@ def fill(name: str, args: Mapping[str, Any] | None = None) -> Treatment:
 
 def pruned_places_hold_zero_or_what_they_began_with(fill: Treatment) -> str:
     """So that they are frozen, and nothing that training found is kept."""
-    mask, ref, end = given()
+    mask, ref, end = fill.given()
     after, zeros = fill(mask, ref, end), 0
     for name, ones in mask.items():
         found, began = after[name][~ones], ref[name][~ones]

@@ -12,22 +12,33 @@ from torch import Tensor
 from lt_sweeps import registry
 from lt_sweeps.check.example import NETWORK, half
 from lt_sweeps.check.laws import Broken, Stages, refuse_changes, refuse_global_changes, surroundings
+from lt_sweeps.graph import Dense
 from lt_sweeps.masks import Mask, State, dense
 from lt_sweeps.networks.build import build, initial
 from lt_sweeps.randomness import rng
 
+SMALL = Dense(NETWORK)
+
 
 @dataclass(frozen=True)
 class Treatment:
-    """Somebody's treatment and its arguments."""
+    """Somebody's treatment, its arguments, and the full mask over the network that it is tried on."""
 
     treat: Callable[..., State]
     args: Mapping[str, Any] = field(default_factory=dict)
+    on: Dense = SMALL
 
     def __call__(self, mask: Mask, ref: State, end: State, seed: int = 0) -> State:
         """What it makes of the weights, with global generators that are seeded with `seed`."""
         with surroundings(seed):
             return self.treat(mask, ref, end, rng(5, "treat"), **self.args)
+
+    def given(self) -> tuple[Mask, State, State]:
+        """A mask, the weights rewound to, and the weights at the end, of which each has moved."""
+        network = self.on.network
+        with surroundings(0):
+            mask = half(dense(build(network), self.on.exclude, self.on.include)[0])
+        return mask, initial(network, 0), {name: value + 1 for name, value in initial(network, 1).items()}
 
 
 def treatment(name: str, args: Mapping[str, Any] | None = None) -> Treatment:
@@ -35,16 +46,9 @@ def treatment(name: str, args: Mapping[str, Any] | None = None) -> Treatment:
     return Treatment(registry.load("treatment", name), args or {})
 
 
-def given() -> tuple[Mask, State, State]:
-    """A mask, the weights rewound to, and the weights at the end, of which each has moved."""
-    with surroundings(0):
-        mask = half(dense(build(NETWORK))[0])
-    return mask, initial(NETWORK, 0), {name: value + 1 for name, value in initial(NETWORK, 1).items()}
-
-
 def every_tensor_keeps_its_shape(treatment: Treatment) -> str:
     """The names, shapes and types of the weights rewound to, and only numbers in them."""
-    mask, ref, end = given()
+    mask, ref, end = treatment.given()
     after = treatment(mask, ref, end)
     if not isinstance(after, Mapping):
         raise Broken(f"it returns a {type(after).__name__}: return a dict, a tensor for each name of ref")
@@ -60,7 +64,7 @@ def every_tensor_keeps_its_shape(treatment: Treatment) -> str:
 
 def the_same_generator_gives_the_same_weights(treatment: Treatment) -> str:
     """Whatever was drawn before from anybody's global generator."""
-    one, two = treatment(*given(), seed=1), treatment(*given(), seed=2)
+    one, two = treatment(*treatment.given(), seed=1), treatment(*treatment.given(), seed=2)
     for name in one:
         if not torch.equal(one[name], two[name]):
             raise Broken(f"{name} is another when asked again: draw with the generator it is given")
@@ -69,7 +73,7 @@ def the_same_generator_gives_the_same_weights(treatment: Treatment) -> str:
 
 def what_it_is_given_stays_as_it_was(treatment: Treatment) -> str:
     """Mask and weights are read by others after it, and what it returns is nobody else's memory."""
-    ours, before = given(), given()
+    ours, before = treatment.given(), treatment.given()
     after = treatment(*ours)
     for value in after.values():
         value.add_(1) if value.dtype != torch.bool else value.logical_not_()  # as a training does
@@ -80,14 +84,14 @@ def what_it_is_given_stays_as_it_was(treatment: Treatment) -> str:
 
 def global_state_stays_as_it_was(treatment: Treatment) -> str:
     """Generators, grad mode, default dtype: a treatment that seeds one changes what comes after it."""
-    ours = given()
+    ours = treatment.given()
     refuse_global_changes(lambda: treatment.treat(*ours, rng(5, "treat"), **treatment.args))
     return ""
 
 
 def only_kept_weights_are_treated(treatment: Treatment) -> str:
     """Pruned places, biases and normalisation are as they were at the point rewound to, or at the end."""
-    mask, ref, end = given()
+    mask, ref, end = treatment.given()
     after, touched = treatment(mask, ref, end), 0
     for name, value in after.items():
         others = ~mask[name] if name in mask else torch.ones_like(value, dtype=torch.bool)

@@ -26,11 +26,11 @@ def scorer(values: Values, node: Score) -> Callable[[masks.Mask, int], Scores]:
     ticket, criterion = node.at, load("criterion", node.criterion.name)
     weights, fill = values.weights(ticket.weights), values.fill(ticket)
     ref = None if node.ref is None else values.weights(node.ref)
-    network = cache(lambda: build(ticket.network))
+    network, aliases = cache(lambda: build(ticket.network)), values.aliases(ticket)
 
     def score(mask: masks.Mask, done: int) -> Scores:
         probe = Probe(
-            weights=masks.effective(weights, mask, fill),
+            weights=masks.effective(weights, mask, fill, aliases),
             unmasked=weights,
             mask=mask,
             ref=ref,

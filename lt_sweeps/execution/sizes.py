@@ -10,7 +10,7 @@ from torch import Tensor
 
 from lt_sweeps.allocation import allotted, counts
 from lt_sweeps.execution.disk import WIDTH, Layout
-from lt_sweeps.graph import Dense, Fit, Given, Mask, Prune, Shuffle, Train, topological
+from lt_sweeps.graph import Dense, Fit, Given, Mask, Prune, Shuffle, Train, full, topological
 from lt_sweeps.layers import skeleton
 from lt_sweeps.masks import dense, prunable
 from lt_sweeps.specs import Network, Part
@@ -61,8 +61,8 @@ class Sizes:
 
     def _count(self, mask: Mask) -> Counts:
         match mask:
-            case Dense(network=network, exclude=exclude):
-                return self._whole(network, exclude)
+            case Dense():
+                return self._whole(mask)
             case Shuffle(mask=other):
                 return self._kept[other]
             case Given(content=content):
@@ -70,7 +70,7 @@ class Sizes:
             case Fit(mask=other, to=to):
                 return {name: self._kept[other].get(name, n) for name, n in self._kept[to].items()}
             case Prune(parent=parent, fraction=fraction, times=times, allocation=Part() as allocation):
-                return self._allotted(mask.scores.at.network, self._before(parent), fraction, times, allocation)
+                return self._allotted(full(parent), self._before(parent), fraction, times, allocation)
             case Prune(parent=parent, fraction=fraction, groups=groups, factors=factors, times=times):
                 return self._pruned(self._before(parent), fraction, groups, tuple(factors.items()), times)
 
@@ -78,8 +78,9 @@ class Sizes:
         return tuple(sorted(self._kept[parent].items()))
 
 
-def _whole(network: Network, exclude: tuple[str, ...]) -> Counts:
-    return {name: ones.numel() for name, ones in dense(skeleton(network), exclude)[0].items()}
+def _whole(every: Dense) -> Counts:
+    mask, _ = dense(skeleton(every.network), every.exclude, every.include)
+    return {name: ones.numel() for name, ones in mask.items()}
 
 
 def _pruned(before: Parent, fraction: float, groups: str, factors: tuple[tuple[str, float], ...], times: int) -> Counts:
@@ -96,10 +97,10 @@ def _pruned(before: Parent, fraction: float, groups: str, factors: tuple[tuple[s
     return after
 
 
-def _allotted(network: Network, before: Parent, fraction: float, times: int, allocation: Part) -> Counts:
+def _allotted(every: Dense, before: Parent, fraction: float, times: int, allocation: Part) -> Counts:
     there = dict(before)
     ((_, keep),) = counts({name: torch.tensor(n) for name, n in before}, fraction, "global", {}, times)
-    shapes = {name: tuple(weight.shape) for name, weight in prunable(skeleton(network)).items()}
+    shapes = {name: tuple(weight.shape) for name, weight in prunable(skeleton(every.network), every.include).items()}
     return {name: n for (name,), n in allotted(shapes, there, keep, allocation)}
 
 
@@ -108,18 +109,19 @@ def _layout(network: Network, optimizer: Part, double: bool) -> Layout:
     if double:
         module = module.double()
     tensors = {name: (tuple(value.shape), TYPES[value.dtype]) for name, value in module.state_dict().items()}
-    trained = [p for p in module.parameters() if p.requires_grad]
-    return Layout(tensors, sum(_optimizer_bytes(optimizer, p.numel(), p.dtype) for p in trained))
+    named = optim.groups_by_name(optimizer)
+    trained = [(name if named else "", p) for name, p in module.named_parameters() if p.requires_grad]
+    return Layout(tensors, sum(_optimizer_bytes(optimizer, name, p.numel(), p.dtype) for name, p in trained))
 
 
 @lru_cache(maxsize=256)
-def _optimizer_bytes(described: Part, numel: int, dtype: torch.dtype) -> int:
+def _optimizer_bytes(described: Part, name: str, numel: int, dtype: torch.dtype) -> int:
     """What an optimizer remembers of a parameter, by letting it take a step on a small one."""
-    module = torch.nn.Linear(3, 2, bias=False, dtype=dtype)
-    taking = optim.optimizer(described, module)
-    module.weight.grad = torch.ones_like(module.weight)
+    weight = torch.zeros((2, 3), dtype=dtype, requires_grad=True)
+    weight.grad = torch.ones_like(weight)
+    taking = optim.over(described, [(name, weight)])
     taking.step(lambda: 0.0)
     held: list[Tensor] = [value for value in optimizer_state(taking)[0].values() if torch.is_tensor(value)]
-    like = sum(WIDTH[TYPES[value.dtype]] for value in held if value.shape == module.weight.shape)
-    other = sum(value.numel() * WIDTH[TYPES[value.dtype]] for value in held if value.shape != module.weight.shape)
+    like = sum(WIDTH[TYPES[value.dtype]] for value in held if value.shape == weight.shape)
+    other = sum(value.numel() * WIDTH[TYPES[value.dtype]] for value in held if value.shape != weight.shape)
     return like * numel + other

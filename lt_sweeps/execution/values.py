@@ -32,6 +32,7 @@ from lt_sweeps.graph import (
     Train,
     Treat,
     Weights,
+    full,
     sources,
     whole,
 )
@@ -57,6 +58,7 @@ class Values:
         self.examples = lru_cache(maxsize=2)(self._examples)
         self.dense = lru_cache(maxsize=8)(self._dense)
         self.shapes = lru_cache(maxsize=8)(self._shapes)
+        self._also = lru_cache(maxsize=8)(self._aliases)
 
     def _examples(self, data: Data) -> Shelf:
         return loader(data, self.data_dir, self.device, self._workers)
@@ -71,13 +73,18 @@ class Values:
             if said != there:
                 raise Mistake(f"dataset.{name}={said}: {data.source.name} has {there} such examples")
 
-    def _dense(self, network: Network, exclude: tuple[str, ...]) -> tuple[masks.Mask, int]:
-        require_current([network.build])
-        return masks.dense(build(network), exclude)
+    def _dense(self, node: Dense) -> tuple[masks.Mask, int]:
+        require_current([node.network.build])
+        return masks.dense(build(node.network), node.exclude, node.include)
 
-    def _shapes(self, network: Network) -> dict[str, tuple[int, ...]]:
+    def _shapes(self, node: Dense) -> dict[str, tuple[int, ...]]:
+        require_current([node.network.build])
+        weights = masks.prunable(build(node.network), node.include)
+        return {name: tuple(weight.shape) for name, weight in weights.items()}
+
+    def _aliases(self, network: Network) -> dict[str, str]:
         require_current([network.build])
-        return {name: tuple(weight.shape) for name, weight in masks.prunable(build(network)).items()}
+        return masks.aliases(build(network))
 
     def commit(
         self, node: Node, result: Mapping[str, Any], blobs: Mapping[str, bytes], ahead: Mapping[str, str] | None = None
@@ -126,6 +133,15 @@ class Values:
             self.store.discard(holder.key)
             raise Missing(holder.key) from None
 
+    def effective(self, ticket: Ticket, mask: masks.Mask) -> State:
+        """What a ticket computes with, under every name that its network has for a weight."""
+        return masks.effective(self.weights(ticket.weights), mask, self.fill(ticket), self.aliases(ticket))
+
+    def aliases(self, ticket: Ticket) -> dict[str, str]:
+        """Further names of weights that are pruned under their first; where none can be, nobody's code is asked."""
+        came_so = isinstance(ticket.weights, At) and ticket.weights.run.ticket.mask == ticket.mask
+        return self._also(ticket.network) if full(ticket.mask).include and not came_so else {}
+
     def fill(self, ticket: Ticket) -> State | None:
         """What pruned places of a ticket hold; None is zero."""
         return None if ticket.fill is None else self.weights(ticket.fill)
@@ -142,14 +158,14 @@ class Values:
     def mask(self, node: Mask) -> masks.Mask:
         """A mask on the CPU; a pruned one is kept in the store."""
         match node:
-            case Dense(network=network, exclude=exclude):
-                return dict(self.dense(network, exclude)[0])
+            case Dense():
+                return dict(self.dense(node)[0])
             case Shuffle(mask=mask, seed=seed, scope=scope):
                 return masks.shuffled(self.mask(mask), scope, rng(seed, "shuffle"))
             case Given(content=content):
                 return decode_mask(self.store.content(content))
             case Fit(mask=mask, to=to):
-                return masks.fitted(self.mask(mask), self.mask(to), self.shapes(to.network))
+                return masks.fitted(self.mask(mask), self.mask(to), self.shapes(to))
             case Prune():
                 try:
                     return decode_mask(self.store.content(self.store.get(node.key)["blobs"]["mask"]))
@@ -181,13 +197,11 @@ class Values:
             return allocation.counts(parent, node.fraction, node.groups, node.factors, node.times)
         ((_, keep),) = allocation.counts(parent, node.fraction, "global", {}, node.times)
         there = {name: int(ones.sum()) for name, ones in parent.items()}
-        return allocation.allotted(self.shapes(node.scores.at.network), there, keep, node.allocation)
+        return allocation.allotted(self.shapes(full(node.parent)), there, keep, node.allocation)
 
     def excluded(self, node: Mask) -> int:
-        """How many weights of linear and convolution layers are never pruned."""
-        dense = whole(node)
-        assert dense is not None
-        return int(self.dense(dense.network, dense.exclude)[1])
+        """How many weights that could be pruned never are."""
+        return int(self.dense(full(node))[1])
 
     def check(self, node: Node) -> None:
         """Raise Mistake where what a cell was given is gone, and nothing computes it again, or does not fit."""
@@ -195,7 +209,7 @@ class Values:
             if isinstance(node, Given | Pretrained):
                 self.store.content(node.content)
             if isinstance(node, Fit):
-                masks.fitted(self.mask(whole(node.mask) or node.mask), self.mask(node.to), self.shapes(node.to.network))
+                masks.fitted(self.mask(whole(node.mask) or node.mask), self.mask(node.to), self.shapes(node.to))
         except Missing:
             what = "the files of ticket= or mask_from= have changed since: the same command reads them again"
             raise Mistake(what) from None
@@ -209,9 +223,7 @@ class Values:
         require_current([node.what, node.of[0].network.build])
         module = build(node.of[0].network).to(self.device)
         ends = Ends(
-            weights=tuple(
-                masks.effective(self.weights(one.weights), self.mask(one.mask), self.fill(one)) for one in node.of
-            ),
+            weights=tuple(self.effective(one, self.mask(one.mask)) for one in node.of),
             masks=tuple(self.mask(one.mask) for one in node.of),
             classes=node.data.classes,
             network=lambda state: holding(module, state),

@@ -22,7 +22,7 @@ from lt_sweeps.execution.plan import Job
 from lt_sweeps.execution.slots import cores
 from lt_sweeps.execution.values import Values
 from lt_sweeps.foreign import watch
-from lt_sweeps.graph import At, Measure, Prune, Train, Work, sources, topological
+from lt_sweeps.graph import At, Measure, Prune, Train, Work, full, sources, topological
 from lt_sweeps.store.formats import foretold
 from lt_sweeps.store.store import Missing, Record, Store
 from lt_sweeps.store.tensors import encode_mask, encode_masked
@@ -93,7 +93,7 @@ class Worker:
             "excluded": self.values.excluded(ticket.mask),
             "layers": [
                 [name, int(mask[name].sum()), mask[name].numel()]
-                for name in self.values.shapes(ticket.network)
+                for name in self.values.shapes(full(ticket.mask))
                 if name in mask
             ],
         }

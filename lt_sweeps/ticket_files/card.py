@@ -122,8 +122,9 @@ def _checked(told: dict[str, Any]) -> dict[str, Any]:
             raise BadFile(f"{CARD} does not say {name!r} as it should")
     if told["kind"] not in ("start", "trained") or told["pruned"] not in ("zero", "freeze") or told["start"] < 0:
         raise BadFile(f"{CARD} says something of 'kind', 'pruned' or 'start' that cannot be")
-    if not all(isinstance(pattern, str) for pattern in told["exclude"]):
-        raise BadFile(f"{CARD} excludes something that is not a name")
+    for patterns in ("exclude", "include"):
+        if not _are_names(told.get(patterns, [])):
+            raise BadFile(f"{CARD} does not say {patterns!r} as it should")
     if len(told["examples"]) != 2:
         raise BadFile(f"{CARD} does not say how many training and test examples there are")
     if not all(value is None or isinstance(value, (int, float, str)) for value in told["expected"].values()):
@@ -135,6 +136,10 @@ def _checked(told: dict[str, Any]) -> dict[str, Any]:
     if not same:
         raise BadFile(f"{CARD} was changed after it was written")
     return told
+
+
+def _are_names(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(pattern, str) for pattern in value)
 
 
 def mask_shapes(content: bytes) -> dict[str, tuple[int, ...]]:

@@ -10,7 +10,7 @@ from typing import Any
 from lt_sweeps import masks
 from lt_sweeps.config import Config
 from lt_sweeps.execution.values import Values
-from lt_sweeps.graph import Train, end, whole
+from lt_sweeps.graph import Train, end, full
 from lt_sweeps.store.store import Record
 from lt_sweeps.store.tensors import encode, encode_mask, encode_masked
 from lt_sweeps.ticket_files import card
@@ -35,17 +35,17 @@ def export(
     Raises Missing where the store no longer has what the ticket is computed from.
     """
     ticket = end(run) if trained else run.ticket
-    mask, fill = values.kept(run), values.fill(ticket)
-    state = masks.effective(values.weights(ticket.weights), mask, fill)
-    weights = encode_masked(state, mask) if fill is None else encode(state)
-    full = whole(ticket.mask)
+    mask, filled = values.kept(run), ticket.fill is not None
+    state = values.effective(ticket, mask)
+    weights = encode(state) if filled else encode_masked(state, mask)
+    every = full(ticket.mask)
     told = {
         "kind": "trained" if trained else "start",
         "title": title,
         "network": ticket.network.describe(),
         "start": ticket.start,
         "level": run.level,
-        "pruned": "zero" if fill is None else "freeze",
+        "pruned": "freeze" if filled else "zero",
         "weights": {
             "parameters": sum(value.numel() for value in state.values() if value.is_floating_point()),
             "prunable": masks.total(mask),
@@ -57,7 +57,8 @@ def export(
         "data": run.data.describe(),
         "examples": [config.dataset.train, config.dataset.test],
         "recipe": run.recipe.describe(),
-        "exclude": list(full.exclude) if full is not None else [],
+        "exclude": list(every.exclude),
+        **({"include": list(every.include)} if every.include else {}),
         "order": run.order,
         "augment": run.augment,
         "provenance": {
@@ -68,7 +69,7 @@ def export(
             "made by": record["fingerprint"],
         },
         "config": {name: value for name, value in asdict(config).items() if name not in PLACES},
-        "how to load without lt_sweeps": (LOAD if fill is None else LOAD_WHOLE).splitlines(),
+        "how to load without lt_sweeps": (LOAD_WHOLE if filled else LOAD).splitlines(),
     }
     card.write(folder, told, weights, encode_mask(mask))
     return folder

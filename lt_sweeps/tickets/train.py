@@ -24,7 +24,8 @@ def train(folder: Path, data_dir: Path | None, runs: Path, accelerator: str, *, 
     if card.told["kind"] != "start":
         raise BadTicket(f"{folder}: holds trained weights; export it without --trained to train it")
     network, data, where = network_of(card, trust=trust), data_of(card, trust=trust), data_folder(data_dir)
-    ticket = origins.of_card(card, network, Dense(network, tuple(card.told["exclude"])))
+    whole = Dense(network, tuple(card.told["exclude"]), tuple(card.told.get("include", ())))
+    ticket = origins.of_card(card, network, whole)
     check_shapes(card, network, trust=trust)
     recipe = recipe_of(card, trust=trust)
     if not (isinstance(recipe.steps, int) and ticket.start < recipe.steps):

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from lt_sweeps.datasets.examples import Examples
 from lt_sweeps.datasets.loader import Loader
 from lt_sweeps.graph import Train
-from lt_sweeps.masks import State, effective
+from lt_sweeps.masks import State, aliases, effective
 from lt_sweeps.measures.accuracy import Evaluation, evaluate
 from lt_sweeps.networks.build import build
 from lt_sweeps.training import graph_steps
@@ -90,11 +90,11 @@ def fit(
         raise ValueError(f"recipe.batchnorm_groups={recipe.batchnorm_groups} takes as many devices")
     if ranks.rank:  # rank 0 writes for all
         keep, checkpoint, tell = (lambda content: ""), (lambda progress: None), (lambda step, history: None)
-    begun = progress or Progress(run.ticket.start, effective(weights, mask, fill))
+    network = build(run.ticket.network)
+    begun = progress or Progress(run.ticket.start, effective(weights, mask, fill, aliases(network)))
     if ranks.world > 1:
         ranks.agree("the mask", state_digest(mask))
         ranks.agree("the start", f"{begun.step} {state_digest(begun.state)}")
-    network = build(run.ticket.network)
     if recipe.precision == "64-true":
         network.double()  # before weights are loaded, not after: a float32 network would round what it is given
     network.load_state_dict(begun.state)

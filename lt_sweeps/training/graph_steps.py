@@ -6,17 +6,16 @@ steps are taken eagerly, replayed beside, and compared; a graph that differs any
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from threading import Lock
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from lt_sweeps.datasets.examples import Chosen, Examples, sent
-from lt_sweeps.training.optim import Rates, apply
+from lt_sweeps.training.optim import Rates, Settings, apply
 from lt_sweeps.training.step import Step
 
 COMPARED = 8  # eager steps that a graph must repeat bit for bit before it is trusted
@@ -73,11 +72,16 @@ class GraphSteps:
     def _is_whole(self, chosen: Chosen) -> bool:
         return len(chosen[0]) == self._batch_size
 
-    def _fits(self, settings: Mapping[str, Any]) -> bool:
+    def _fits(self, settings: Settings) -> bool:
         """Whether nothing but the learning rate is other than it was when the graph was captured."""
-        return all(settings[name] == value for name, value in self._settings.items() if name != "lr")
+        return all(
+            now[name] == value
+            for now, then in zip(settings, self._settings, strict=True)
+            for name, value in then.items()
+            if name != "lr"
+        )
 
-    def _eager(self, chosen: Chosen, settings: Mapping[str, Any]) -> None:
+    def _eager(self, chosen: Chosen, settings: Settings) -> None:
         apply(settings, self._step.optimizer)
         self._step(self._examples.batch(sent(chosen, self._examples.device)))
 
@@ -101,6 +105,8 @@ class GraphSteps:
         optimizer = self._step.optimizer
         if not all(isinstance(group["lr"], Tensor) for group in optimizer.param_groups):
             return f"{type(optimizer).__name__} is not fused"
+        if len(optimizer.param_groups) > 1:
+            return "its optimizer has several groups"
         if self._rates.follows_loss:
             return "the schedule follows the validation loss"
         if self._draws():
@@ -109,9 +115,7 @@ class GraphSteps:
             return "the first batches are not all whole"
         return None
 
-    def _compare(
-        self, chosen: Sequence[Chosen], settings: Sequence[Mapping[str, Any]], before: Sequence[Tensor]
-    ) -> str | None:
+    def _compare(self, chosen: Sequence[Chosen], settings: Sequence[Settings], before: Sequence[Tensor]) -> str | None:
         """Replay these steps from the values `before` them; None if that ends in the very bits that are there now."""
         held = self._state()
         after = [value.clone() for value in held]
@@ -148,13 +152,13 @@ class GraphSteps:
 
         self._graph = captured(step)
 
-    def _load(self, chosen: Sequence[Chosen], settings: Sequence[Mapping[str, Any]]) -> None:
+    def _load(self, chosen: Sequence[Chosen], settings: Sequence[Settings]) -> None:
         """Put the batches of a stretch, and its learning rates, where the graph reads them."""
         stacked = tuple(torch.stack(parts) for parts in zip(*chosen, strict=True))
         for place, values in zip(self._inputs, sent(stacked, self._examples.device), strict=True):
             place[: len(chosen)].copy_(values)
         if self._settings:
-            rates = torch.tensor([wanted["lr"] for wanted in settings], dtype=torch.float32)
+            rates = torch.tensor([wanted[0]["lr"] for wanted in settings], dtype=torch.float32)
             (rates,) = sent((rates,), self._examples.device)
             self._lrs[: len(chosen)].copy_(rates)
         self._place.zero_()

@@ -71,7 +71,8 @@ class TicketModule(pl.LightningModule):
         clip = self.run.recipe.clip_norm
         self._step = Step(self.network, optimizer, self._masked, clip, self._loss, self._add_gradients)
         recipe = self.run.recipe
-        rates = optim.Rates(recipe.optimizer, recipe.schedule, self._begun, self._history)
+        names = [name for name, p in self.network.named_parameters() if p.requires_grad]
+        rates = optim.Rates(recipe.optimizer, recipe.schedule, self._begun, self._history, names)
         if self._replay is None:
             return EagerSteps(self._step, rates)
         return GraphSteps(
@@ -129,7 +130,8 @@ class TicketModule(pl.LightningModule):
         """The recipe's optimizer, fresh or as it was left."""
         recipe = self.run.recipe
         optimizer = optim.optimizer(recipe.optimizer, self.network)
-        for parameter, state in zip(optimizer.param_groups[0]["params"], self._optimizer_state or [], strict=False):
+        parameters = [p for group in optimizer.param_groups for p in group["params"]]
+        for parameter, state in zip(parameters, self._optimizer_state or [], strict=False):
             optimizer.state[parameter] = {
                 name: value.to(parameter.device) if torch.is_tensor(value) else value for name, value in state.items()
             }

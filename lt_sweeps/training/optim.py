@@ -9,12 +9,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler, ReduceLROnPlateau
 
-from lt_sweeps.registry import load, register
+from lt_sweeps.registry import load, needs, register
 from lt_sweeps.specs import Part
+from lt_sweeps.training.by_pattern import require_used
+
+Settings = Sequence[Mapping[str, Any]]  # of each group of an optimizer; none where nothing changes them
 
 
 def optimizer(described: Part, network: nn.Module) -> Optimizer:
@@ -23,35 +26,56 @@ def optimizer(described: Part, network: nn.Module) -> Optimizer:
     On a GPU a fused one reads its learning rate from the device and keeps its counters there, so that a step of it can
     be part of a graph.
     """
-    constructor = load("optimizer", described.name)
-    args, known = dict(described.args), inspect.signature(constructor).parameters
-    parameters = [p for p in network.parameters() if p.requires_grad]
-    device = parameters[0].device
-    if "fused" in known and not {"fused", "foreach"} & args.keys():
+    named = [(name, p) for name, p in network.named_parameters() if p.requires_grad]
+    if groups_by_name(described):
+        groups = described.args.get("groups")
+        if not isinstance(groups, Mapping):
+            raise ValueError("by_pattern: give recipe.optimizer.groups={PATTERN: {_target_: torch.optim.X, lr: 0.1}}")
+        require_used([name for name, _ in named], groups)
+    device = named[0][1].device
+    args, known = {}, inspect.signature(load("optimizer", described.name)).parameters
+    if "fused" in known and not {"fused", "foreach"} & described.args.keys():
         args["fused"] = True
         if device.type == "cuda" and "capturable" in known:
             args["capturable"] = True
-    made: Optimizer = constructor(parameters, **args)
-    if args.get("fused") and device.type == "cuda":
+    made = over(described, named, **args)
+    if {**args, **described.args}.get("fused") and device.type == "cuda":
         for group in made.param_groups:
             group["lr"] = torch.tensor(group["lr"], device=device, dtype=torch.float32)  # also of float64 weights
     return made
+
+
+def over(described: Part, named: Sequence[tuple[str, Tensor]], **more: Any) -> Optimizer:
+    """The optimizer over these parameters, with their names where it groups them by name."""
+    given = named if groups_by_name(described) else [weight for _, weight in named]
+    made: Optimizer = load("optimizer", described.name)(given, **described.args, **more)
+    return made
+
+
+def groups_by_name(described: Part) -> bool:
+    """Whether what an optimizer does with a parameter depends on its name."""
+    return "names" in needs("optimizer", described.name)
 
 
 class Rates:
     """What a schedule makes of an optimizer's settings, step by step.
 
     It is followed on the CPU, on an optimizer of nothing, so that a GPU is neither asked nor waited for. A plateau
-    hears of the validation loss of each row of `history`, of those before a resumption too.
+    hears of the validation loss of each row of `history`, of those before a resumption too. `names` are those of the
+    parameters, for an optimizer that groups them.
     """
 
     def __init__(
-        self, described: Part, scheduled: Part | None, step: int, history: Sequence[Mapping[str, Any]] = ()
+        self,
+        described: Part,
+        scheduled: Part | None,
+        step: int,
+        history: Sequence[Mapping[str, Any]] = (),
+        names: Sequence[str] = ("nothing",),
     ) -> None:
         self._schedule: LRScheduler | None = None
         if scheduled is not None:
-            nothing = torch.zeros((1, 1), requires_grad=True)
-            self._twin: Optimizer = load("optimizer", described.name)([nothing], **described.args)
+            self._twin = over(described, [(name, torch.zeros((1, 1), requires_grad=True)) for name in names])
             self._schedule = schedule(scheduled, self._twin, step)
         self._history, self._heard = history, 0  # evaluations, which grow, and of how many a plateau has heard
 
@@ -60,15 +84,17 @@ class Rates:
         """Whether settings depend on evaluations, not on the step alone."""
         return isinstance(self._schedule, ReduceLROnPlateau)
 
-    def next(self) -> dict[str, Any]:
+    def next(self) -> Settings:
         """The settings of the next step."""
         if self._schedule is None:
-            return {}
+            return ()
         if isinstance(self._schedule, ReduceLROnPlateau):
             for row in self._history[self._heard :]:
                 self._schedule.step(row["val_loss"])
             self._heard = len(self._history)
-        settings = {name: value for name, value in self._twin.param_groups[0].items() if name != "params"}
+        settings = [
+            {name: value for name, value in group.items() if name != "params"} for group in self._twin.param_groups
+        ]
         if not self.follows_loss:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # that the optimizer of nothing has taken no step
@@ -76,10 +102,10 @@ class Rates:
         return settings
 
 
-def apply(settings: Mapping[str, Any], over: Optimizer) -> None:
-    """Give these settings to every group of an optimizer, on its device where one is there."""
-    for group in over.param_groups:
-        for name, value in settings.items():
+def apply(settings: Settings, to: Optimizer) -> None:
+    """Give these settings to the groups of an optimizer, on its device where one is there."""
+    for group, wanted in zip(to.param_groups, settings, strict=False):
+        for name, value in wanted.items():
             held = group.get(name)
             if isinstance(held, torch.Tensor):
                 held.fill_(value)
