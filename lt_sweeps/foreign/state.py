@@ -16,6 +16,14 @@ OURS = ("CUBLAS_", "PL_", "KMP_", "OMP_", "MKL_", "TORCH", "NCCL_", "CUDA_", "PY
 PACKAGES = ("torch", "lt_sweeps", "pytorch_lightning", "lightning_fabric", "torchmetrics", "random", "numpy.random")
 COMPILER = ("torch._dynamo", "torch._inductor", "torch._refs", "torch._decomp", "torch.fx", "torch.onnx")
 CODE = (FunctionType, classmethod, staticmethod, property)  # of a class: not the counters that it keeps
+BACKENDS: tuple[Callable[[], Any], ...] = (
+    lambda: torch.backends.mkldnn.enabled,
+    lambda: torch.backends.cudnn.enabled,
+    lambda: torch.backends.cudnn.allow_tf32,
+    torch.backends.cuda.flash_sdp_enabled,
+    torch.backends.cuda.mem_efficient_sdp_enabled,
+    torch.backends.cuda.math_sdp_enabled,
+)
 READ: dict[str, Callable[[], Any]] = {
     "torch's default dtype": torch.get_default_dtype,
     "torch's default device": torch.get_default_device,
@@ -23,6 +31,7 @@ READ: dict[str, Callable[[], Any]] = {
     "torch's gradient mode": torch.is_grad_enabled,
     "torch's precision of matrix products": torch.get_float32_matmul_precision,
     "torch's autocast on the CPU": lambda: (torch.is_autocast_enabled("cpu"), torch.get_autocast_dtype("cpu")),
+    "torch's backends": lambda: tuple(read() for read in BACKENDS),
     "how torch treats denormal numbers": lambda: bool((torch.tensor([1e-310], dtype=torch.float64) * 1).item()),
     "the current folder": os.getcwd,
     "sys.path": lambda: tuple(sys.path),

@@ -128,9 +128,10 @@ def _hear_variables() -> None:
         frame = sys._getframe(1)
         while frame.f_back is not None and frame.f_code.co_filename.startswith("<frozen "):
             frame = frame.f_back
-        is_input = isinstance(name, str) and is_foreign(frame.f_code.co_filename) and not MACHINE.match(name)
-        if is_input and _is_ours_to_watch(frame):
-            _asked[str(Path(frame.f_code.co_filename).resolve())].setdefault(name, variable(name))
+        if isinstance(name, (str, bytes)) and is_foreign(frame.f_code.co_filename):
+            word = os.fsdecode(name)  # of os.environb, bytes
+            if not MACHINE.match(word) and _is_ours_to_watch(frame):
+                _asked[str(Path(frame.f_code.co_filename).resolve())].setdefault(word, variable(word))
         return asked(self, name)
 
     environment.__getitem__ = item  # type: ignore[method-assign]
