@@ -9,7 +9,7 @@ from lt_sweeps.config import Config, Corner, Mistake, RecipeConfig
 from lt_sweeps.config_methods import FindConfig, Otherwise, Slot
 from lt_sweeps.graph import Train
 from lt_sweeps.methods.choices import Choices
-from lt_sweeps.registry import catalogue, nearest, part
+from lt_sweeps.registry import catalogue, nearest, needs, part
 from lt_sweeps.specs import Part, Recipe
 
 
@@ -37,11 +37,9 @@ def choices(config: Config, time: Clock, dense: Train) -> Choices:
         allocation=None if competing else part("allocation", config.allocation.name, config.allocation.args),
         groups=prune.groups if config.allocation.name == "scores" else "global",
         factors=prune.factors if config.allocation.name == "scores" else {},
-        survivors=_choice("treatment", "survivors", config.survivors, ("rewind", "keep", "reinit", "reinit_signed")),
-        control=_choice(
-            "treatment", "control", config.control, ("none", "reinit", "reinit_signed", "mask_shuffle", "random")
-        ),
-        pruned=_choice("fill", "pruned", config.pruned, ("zero", "freeze")),
+        survivors=_choice(config, "survivors"),
+        control=_choice(config, "control", "survivors"),
+        pruned=_choice(config, "pruned"),
         rewind=step,
         start=start,
         retrain=retrain,
@@ -83,16 +81,14 @@ def _shown_recipe(config: Config, time: Clock, retrain: Recipe, start: int) -> R
     return replace(retrain, steps=max(start, steps), optimizer=optimizer)
 
 
-def _choice(kind: str, where: str, slot: Slot, structural: tuple[str, ...]) -> Part:
-    """A tensor function of this kind, or one of a few words that the graph itself says, which take no arguments."""
-    if slot.name not in structural and ("." in slot.name or slot.name in catalogue(kind)):
-        return part(kind, slot.name, slot.args)
-    if slot.name not in structural:
-        known = (*structural, *catalogue(kind))
-        raise Mistake(f"{where}.name={slot.name}: choose one of {', '.join(known)}{nearest(slot.name, known)}")
-    if slot.args:
-        raise Mistake(f"{where}.args={slot.args}: {where}={slot.name} takes none")
-    return Part(slot.name, 1)
+def _choice(config: Config, *kinds: str) -> Part:
+    """The function that a slot names, of the first of these kinds that has it; the first is the slot's own."""
+    slot: Slot = getattr(config, kinds[0])
+    for kind in kinds:
+        if slot.name in catalogue(kind) or ("." in slot.name and kind == kinds[-1]):
+            return part(kind, slot.name, slot.args)
+    known = [name for kind in kinds for name in catalogue(kind)]
+    raise Mistake(f"{kinds[0]}.name={slot.name}: choose one of {', '.join(known)}{nearest(slot.name, known)}")
 
 
 def finding(config: Config) -> Config:
@@ -139,9 +135,9 @@ def refuse_impossible(config: Config) -> None:
 def _refuse_idle(config: Config, found: Config) -> None:
     """Raise Corner for what would be read and change nothing, or come to the ticket again."""
     find, method, survivors, control = config.find, config.prune.name, config.survivors.name, config.control.name
-    if survivors == control or (survivors, control) == ("reinit", "reinit_signed"):
+    if survivors == control:
         raise Corner(f"control={control}: with survivors={survivors} the ticket is that already, or comes undone")
-    if config.rewind.name == "learning_rate" and survivors != "keep":
+    if config.rewind.name == "learning_rate" and not _is(survivors, "trained"):
         raise Corner(f"rewind=learning_rate goes on from trained weights: survivors={survivors} must be keep")
     if config.mask_from is not None and found != config:
         raise Corner(f"mask_from= and find={find.name}: no mask has to be found; give one of the two")
@@ -158,22 +154,28 @@ def _refuse_idle(config: Config, found: Config) -> None:
         raise Corner("criterion.invert=true: criterion.revive would take back what was pruned; set it to false")
 
 
+def _is(name: str, what: str) -> bool:
+    """Whether a word of `survivors=` says this of the weights it gives: `rewound`, `trained` or `drawn`."""
+    return name in catalogue("survivors") and what in needs("survivors", name)
+
+
 def _refuse_impossible(config: Config) -> None:
-    rewind, survivors = config.rewind, config.survivors.name
-    if rewind.finetune is not None and survivors != "keep":
+    rewind, survivors, control = config.rewind, config.survivors.name, config.control.name
+    changes_mask = control in catalogue("control") and "mask" in needs("control", control)
+    if rewind.finetune is not None and not _is(survivors, "trained"):
         raise Corner(f"rewind=finetune continues from the end weights: survivors={survivors} must be keep")
-    if config.prune.name == "at_init" and survivors == "keep":
-        raise Corner("prune=at_init prunes before training: survivors=keep has no trained values to keep")
-    if rewind.batchnorm == "keep" and survivors != "rewind":
+    if config.prune.name == "at_init" and _is(survivors, "trained"):
+        raise Corner(f"prune=at_init prunes before training: survivors={survivors} has no trained values to keep")
+    if rewind.batchnorm == "keep" and not _is(survivors, "rewound"):
         raise Corner(f"rewind.batchnorm=keep: only survivors=rewind rewinds anything, not {survivors}")
-    if rewind.batchnorm == "keep" and config.control.name == "reinit":
-        raise Corner("control=reinit: with rewind.batchnorm=keep it would change batch normalisation too")
-    if survivors == "keep" and config.control.name in ("mask_shuffle", "random"):
-        raise Corner(f"control={config.control.name}: survivors=keep has trained weights under its own mask only")
+    if rewind.batchnorm == "keep" and _is(control, "drawn"):
+        raise Corner(f"control={control}: with rewind.batchnorm=keep it would change batch normalisation too")
+    if changes_mask and _is(survivors, "trained"):
+        raise Corner(f"control={control}: survivors={survivors} has trained weights under its own mask only")
     if config.ticket is not None and config.mask_from is not None:
         raise Corner("ticket= and mask_from=: a ticket has a mask already; give one of the two")
-    if config.ticket is not None and config.control.name in ("mask_shuffle", "random"):
-        raise Corner(f"control={config.control.name}: ticket= has weights under its own mask only")
+    if config.ticket is not None and changes_mask:
+        raise Corner(f"control={control}: ticket= has weights under its own mask only")
     groups, devices = config.recipe.batchnorm_groups, config.trainer.devices
     if groups not in (1, devices):
         raise Corner(f"recipe.batchnorm_groups={groups}: give 1, or as many as trainer.devices={devices}")

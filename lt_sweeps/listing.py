@@ -21,9 +21,6 @@ WIDTH = 100
 KINDS = {  # where a group is not called what it registers
     "model": "network",
     "prune": "method",
-    "survivors": "treatment",
-    "control": "treatment",
-    "pruned": "fill",
 }
 PROSE = ("name", "source", "open", "differs")  # of a recipe; its other keys are the fields that train
 
@@ -89,6 +86,8 @@ def entry_of(path: Path) -> Entry | None:
     group = path.parent.name
     kind = KINDS.get(group, group)
     name = own["name"] if "name" in own else own.get(group, {}).get("name")  # of a file that chooses in other groups
+    if kind == "control" and name not in catalogue(kind):
+        kind = "survivors"  # whose words are controls too
     return catalogue(kind).get(name) if kind in FOLDERS else None
 
 

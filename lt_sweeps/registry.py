@@ -30,10 +30,11 @@ from lt_sweeps.specs import Part
 
 HERE = Path(__file__).parent
 FOLDERS = {
-    "criterion": "scores",
+    "criterion": "criteria",
     "allocation": "allocations",
-    "treatment": "treatments",
-    "fill": "fills",
+    "survivors": "survivors",
+    "control": "controls",
+    "pruned": "pruned",
     "network": "networks",
     "initialiser": "networks",
     "dataset": "datasets",
@@ -44,12 +45,29 @@ FOLDERS = {
     "method": "methods",
     "measure": "measures",
 }
+# What functions of a kind are called with: no argument that anybody sets.
+GIVEN: dict[str, tuple[str, ...]] = {
+    "criterion": ("probe",),
+    "allocation": ("shapes", "density"),
+    "survivors": ("level", "mask", "ref", "end", "generator"),
+    "control": ("level",),
+    "pruned": ("level", "mask", "ref", "end", "generator"),
+    "network": ("shape", "classes"),
+    "initialiser": ("network",),
+    "dataset": ("data_dir",),
+    "augmentation": ("rows", "cols", "height", "width", "generator"),
+    "corruption": ("x", "y", "classes"),
+    "optimizer": ("parameters",),
+    "schedule": ("optimizer",),
+    "method": ("find", "train"),
+    "measure": ("ends",),
+}
 F = TypeVar("F", bound=Callable[..., Any])
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One registered function: where it is, its version, needs and parameters, and a hash of its file's code."""
+    """One registered function: where it is, its version, needs, what can be set, and a hash of its file's code."""
 
     name: str
     module: str
@@ -84,7 +102,7 @@ def catalogue(kind: str) -> dict[str, Entry]:
                     f"lt_sweeps.{FOLDERS[kind]}.{path.stem}",
                     facts["version"],
                     tuple(facts.get("needs", ())),
-                    tuple(given.arg for given in (*item.args.args, *item.args.kwonlyargs)),
+                    tuple(p.arg for p in (*item.args.args, *item.args.kwonlyargs) if p.arg not in GIVEN[kind]),
                     shared[:8] + code_hash([item])[:8],
                 )
     return found

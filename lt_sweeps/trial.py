@@ -11,8 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from lt_sweeps import masks
-from lt_sweeps.check import augmentations, fills, treatments
+from lt_sweeps.check import augmentations, pruned, survivors
 from lt_sweeps.config import Mistake
+from lt_sweeps.criteria.probe import Held, Probe, Scores, require_scores
 from lt_sweeps.foreign.imports import noticed
 from lt_sweeps.foreign.reach import one_line
 from lt_sweeps.graph import Dense, Fill, Score, Train, Treat, full, topological
@@ -20,7 +21,6 @@ from lt_sweeps.layers import takes
 from lt_sweeps.networks.build import build, initial
 from lt_sweeps.randomness import seeded
 from lt_sweeps.registry import load
-from lt_sweeps.scores.probe import Held, Probe, Scores, require_scores
 from lt_sweeps.specs import Network, Part, Recipe
 from lt_sweeps.training import optim
 from lt_sweeps.training.masking import MaskedOptimizer
@@ -49,7 +49,7 @@ def require_trainable(runs: Iterable[Train]) -> None:
 
 
 def require_lawful(runs: Iterable[Train]) -> None:
-    """Ask each foreign criterion, treatment, fill and augmentation once, on the networks and images of these runs.
+    """Ask each foreign function of criterion, survivors, pruned and augment twice, on the networks and images they get.
 
     Raises Mistake where one fails, gives what is of another shape, or is no function of what it is given.
     """
@@ -69,9 +69,9 @@ def _foreign(runs: Iterable[Train]) -> Iterator[tuple[str, Part, Dense | tuple[i
             case Score(criterion=Part(is_foreign=True) as part):
                 yield "criterion", part, full(node.at.mask)
             case Treat(treatment=Part(is_foreign=True) as part, mask=mask):
-                yield "treatment", part, full(mask)
+                yield "survivors", part, full(mask)
             case Fill(fill=Part(is_foreign=True) as part, mask=mask):
-                yield "fill", part, full(mask)
+                yield "pruned", part, full(mask)
             case Train(data=data):
                 for entry in data.augment:
                     if isinstance(entry, Part) and entry.is_foreign:
@@ -81,8 +81,8 @@ def _foreign(runs: Iterable[Train]) -> Iterator[tuple[str, Part, Dense | tuple[i
 def _hold(kind: str, part: Part, on: Dense | tuple[int, ...]) -> None:
     """What it gives has the right shape, and is the same when it is asked again. Raises Broken, and what it raises."""
     kinds: dict[str, tuple[Any, Any]] = {
-        "treatment": (treatments.Treatment, treatments.STAGES),
-        "fill": (treatments.Treatment, fills.STAGES),
+        "survivors": (survivors.Treatment, survivors.STAGES),
+        "pruned": (survivors.Treatment, pruned.STAGES),
         "augmentation": (augmentations.Augmentation, augmentations.STAGES),
     }
     make, stages = kinds[kind]

@@ -12,10 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from lt_sweeps.allocations.layerwise import Shapes
+from lt_sweeps.criteria.probe import Probe, Scores
 from lt_sweeps.datasets.arrays import Arrays
 from lt_sweeps.masks import Mask, State
 from lt_sweeps.measures.ends import Ends, Table
-from lt_sweeps.scores.probe import Probe, Scores
 
 # ------------------------------------------------------------------------------------------ criteria
 

@@ -30,7 +30,7 @@ LAYERS = (
     ("opened", "tickets", "sweep", "check", "status", "store_tools"),
     ("main", "cli"),
 )
-TENSOR_FUNCTIONS = ("masks", "allocation", "scores", "treatments")
+TENSOR_FUNCTIONS = ("masks", "allocation", "criteria", "survivors", "pruned")
 TENSOR_FUNCTIONS_NEVER_IMPORT = (
     "pytorch_lightning",
     *(

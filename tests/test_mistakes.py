@@ -29,8 +29,11 @@ MISTAKES: list[tuple[str, tuple[str, ...]]] = [
     ("survivors=reinit control=reinit", ("control=reinit", "the ticket is that already")),
     ("survivors=keep control=random", ("control=random", "its own mask only")),
     ("rewind.batchnorm=keep control=reinit", ("control=reinit", "batch normalisation too")),
-    ("+pruned.args.size=1", ("pruned.args", "pruned=zero takes none")),
-    ("pruned.name=shuffle", ("pruned.name=shuffle", "zero, freeze")),
+    ("+pruned.args.size=1", ("pruned zero takes no argument 'size'",)),
+    ("survivors.args.level=1", ("survivors rewind takes no argument 'level'",)),
+    ("criterion.args.probe=1", ("criterion magnitude takes no argument 'probe'",)),
+    ("model.args.shape=1", ("network lenet_300_100 takes no argument 'shape'",)),
+    ("pruned.name=shuffle", ("pruned.name=shuffle", "zero", "freeze")),
     ("-m --cfg job", ("--cfg", "leave out -m")),
     (
         "-m seed=0,1 seeds.init=0 seeds.order=0 seeds.augment=0 seeds.score=0 seeds.treat=0 seeds.ties=0",

@@ -336,7 +336,7 @@ def test_projections_of_attention_and_recurrent_and_transposed_layers_are_prunab
         ("model=lenet_digits criterion.name=test_strange.scores_anew", "is scored otherwise when it is asked again"),
         ("model=lenet_digits survivors.name=test_strange.draws_anew", "is another when asked again: draw with the gen"),
         ("model=lenet_digits survivors.name=test_strange.forgets", "return all names of ref"),
-        ("model=lenet_digits pruned.name=test_strange.forgets", "fill test_strange.forgets fails on lenet_300_100"),
+        ("model=lenet_digits pruned.name=test_strange.forgets", "pruned test_strange.forgets fails on lenet_300_100"),
         (
             "model=lenet_digits recipe.augment=[test_strange.one_row]",
             "rows are not int64 of [64, 8] after it: keep both",

@@ -13,10 +13,10 @@ from lt_sweeps import registry
 from lt_sweeps.allocation import select
 from lt_sweeps.check.example import NETWORK, half
 from lt_sweeps.check.laws import Broken, Stages, refuse_changes, refuse_global_changes, surroundings
+from lt_sweeps.criteria.probe import Held, Probe, Scores
 from lt_sweeps.masks import Mask, State, dense, effective, kept
 from lt_sweeps.networks.build import build, initial
 from lt_sweeps.randomness import rng
-from lt_sweeps.scores.probe import Held, Probe, Scores
 
 
 @dataclass(frozen=True)

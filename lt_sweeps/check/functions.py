@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from lt_sweeps.check import allocations, augmentations, criteria, fills, measures, treatments
+from lt_sweeps.check import allocations, augmentations, criteria, measures, pruned, survivors
 from lt_sweeps.check.laws import Outcome, Stages, go_through
 
 LAWS: dict[str, tuple[Stages[Any], Callable[[str, Mapping[str, Any] | None], Any]]] = {
     "criterion": (criteria.STAGES, criteria.criterion),
     "allocation": (allocations.STAGES, allocations.allocation),
-    "treatment": (treatments.STAGES, treatments.treatment),
-    "fill": (fills.STAGES, fills.fill),
+    "survivors": (survivors.STAGES, survivors.treatment),
+    "pruned": (pruned.STAGES, pruned.fill),
     "measure": (measures.STAGES, measures.measure),
     "augmentation": (augmentations.STAGES, augmentations.augmentation),
 }

@@ -14,8 +14,8 @@ SIGNS: dict[str, tuple[set[str], set[str]] | None] = {
     "network": ({"shape", "classes"}, {"Module"}),
     "criterion": ({"probe"}, {"Probe", "Scores"}),
     "allocation": ({"shapes", "density"}, set()),
-    "treatment": ({"mask", "ref", "end", "generator"}, set()),
-    "fill": None,  # a treatment by its looks: it has to be said
+    "survivors": ({"mask", "ref", "end", "generator"}, set()),
+    "pruned": None,  # as a function of survivors by its looks: it has to be said
     "measure": ({"ends"}, {"Ends"}),
     "augmentation": ({"rows", "cols", "generator"}, set()),
     "dataset": ({"data_dir"}, {"Arrays"}),
@@ -26,6 +26,8 @@ FLAGS = ", ".join(f"--{kind}" for kind in SIGNS)
 def find(name: str, flagged: str | None) -> str:
     """The kind of a registered name or an import path. Raises Mistake, in one line, where there is none."""
     kinds = [kind for kind in SIGNS if name in catalogue(kind)]
+    if kinds and all("graph" in catalogue(kind)[name].needs for kind in kinds):
+        raise Mistake(f"{name} is a word of the graph, which computes nothing: there are no laws to check")
     if flagged in kinds:
         return str(flagged)
     if len(kinds) > 1:

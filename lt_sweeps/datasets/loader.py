@@ -8,11 +8,11 @@ from typing import Protocol
 
 import torch
 
+from lt_sweeps.criteria.probe import Source
 from lt_sweeps.datasets.arrays import Files, read
 from lt_sweeps.datasets.examples import Batch, Examples
 from lt_sweeps.datasets.folder import Folder
 from lt_sweeps.datasets.order import WHOLE, Share
-from lt_sweeps.scores.probe import Source
 from lt_sweeps.specs import Data
 
 

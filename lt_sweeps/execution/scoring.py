@@ -8,12 +8,12 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from lt_sweeps import masks
+from lt_sweeps.criteria.probe import Probe, Scores, Source, require_scores
 from lt_sweeps.execution.ownership import require_current
 from lt_sweeps.graph import Score
 from lt_sweeps.networks.build import build
 from lt_sweeps.randomness import derive, rng, seeded
 from lt_sweeps.registry import load
-from lt_sweeps.scores.probe import Probe, Scores, Source, require_scores
 from lt_sweeps.specs import Data
 
 if TYPE_CHECKING:

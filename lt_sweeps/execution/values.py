@@ -107,7 +107,7 @@ class Values:
                 return decode_masked(self.store.content(content), {} if mask is None else self.mask(mask), None)
             case Treat(treatment=treatment, mask=mask, ref=ref, end=end, seed=seed):
                 require_current([treatment])
-                treat = load("treatment", treatment.name)
+                treat = load("survivors", treatment.name)
                 generator = rng(seed, "treat")
                 treated: State = treat(
                     self.mask(mask), self.weights(ref), self.weights(end), generator, **treatment.args
@@ -115,7 +115,7 @@ class Values:
                 return treated
             case Fill(fill=part, mask=mask, ref=ref, end=end, seed=seed):
                 require_current([part])
-                fill = load("fill", part.name)
+                fill = load("pruned", part.name)
                 filled: State = fill(
                     self.mask(mask), self.weights(ref), self.weights(end), rng(seed, "fill"), **part.args
                 )

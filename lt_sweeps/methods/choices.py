@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from lt_sweeps.graph import At, Fill, Init, Mask, Prune, Score, Shuffle, Ticket, Train, Treat, Weights, at, end
+from lt_sweeps.config import Corner
+from lt_sweeps.graph import At, Fill, Mask, Prune, Score, Ticket, Train, Treat, Weights, at
+from lt_sweeps.methods.level import Level
 from lt_sweeps.randomness import derive
-from lt_sweeps.registry import needs, part
+from lt_sweeps.registry import catalogue, load, needs
 from lt_sweeps.specs import Part, Recipe
 
 
@@ -69,21 +71,22 @@ class Choices:
 
     def ticket(self, last: Train, mask: Mask, level: int) -> Train:
         """The next training of the chain: what `survivors` and `pruned` make of the weights, trained again."""
-        return self._train(last, mask, self._weights(self.survivors, last, mask, level), level)
+        return self._train(self._level(last, mask, level), self.survivors)
 
     def shown(self, last: Train, ticket: Train, level: int) -> Train:
-        """What the level shows: the ticket, or the control that branches off it and changes one thing."""
-        mask = ticket.ticket.mask
-        match self.control.name:
-            case "none":
-                branch = ticket
-            case "mask_shuffle" | "random":
-                scope = "layer" if self.control.name == "mask_shuffle" else "global"
-                other = Shuffle(mask, derive(self.treat_seed, self.control.name, level), scope)
-                branch = self.ticket(last, other, level)
-            case _:
-                branch = self._train(
-                    last, mask, self._weights(self.control, last, mask, level, ticket.ticket.weights), level
+        """What the level shows: the ticket, or the control that branches off it and changes one thing.
+
+        Raises Corner for a control that comes to its ticket again.
+        """
+        here = self._level(last, ticket.ticket.mask, level)
+        if self.control.name in catalogue("control"):
+            branch = self.ticket(last, load("control", self.control.name)(here), level)
+        else:
+            branch = self._train(replace(here, start=ticket.ticket.weights), self.control)
+            weights = branch.ticket.weights
+            if branch == ticket or (isinstance(weights, Treat) and weights.ref == weights.end):
+                raise Corner(
+                    f"control={self.control.name}: the ticket is that already: survivors={self.survivors.name}"
                 )
         order, augment = self.shown_seeds
         return replace(branch, recipe=self.shown_recipe, order=order, augment=augment)
@@ -100,46 +103,31 @@ class Choices:
         weights = scored.weights
         return at(weights.run, weights.run.ticket.start) if isinstance(weights, At) else weights
 
-    def _train(self, last: Train, mask: Mask, weights: Weights, level: int) -> Train:
+    def _level(self, last: Train, mask: Mask, level: int) -> Level:
+        return Level(self.dense, last, mask, level, self.rewind, self.treat_seed, self.keep_batchnorm)
+
+    def _train(self, level: Level, survivors: Part) -> Train:
         dense = self.dense
+        weights, fill = _treated(survivors, level), _filled(self.pruned, level)
         return replace(
             dense,
-            ticket=Ticket(dense.ticket.network, weights, mask, self._fill(last, mask, level), self.start),
+            ticket=Ticket(dense.ticket.network, weights, level.mask, fill, self.start),
             recipe=self.retrain,
-            level=dense.level + level if self.fresh_order else dense.level,
+            level=dense.level + level.number if self.fresh_order else dense.level,
         )
 
-    def _fill(self, last: Train, mask: Mask, level: int) -> Weights | None:
-        """What pruned weights become."""
-        initial = self.dense.ticket.fill or at(self.dense, self.dense.ticket.start)
-        match self.pruned.name:
-            case "zero":
-                return None
-            case "freeze":
-                return initial
-            case name:
-                return Fill(self.pruned, mask, initial, end(last).weights, derive(self.treat_seed, name, level))
 
-    def _weights(self, treatment: Part, last: Train, mask: Mask, level: int, start: Weights | None = None) -> Weights:
-        """What a treatment makes of the rewound weights or, for a control, of the ticket's own `start`."""
-        dense = self.dense
-        rewound = at(dense, self.rewind)
-        ended = end(last).weights
-        match treatment.name:
-            case "rewind" if self.keep_batchnorm:
-                return Treat(part("treatment", "keep_batchnorm"), mask, rewound, ended, 0)
-            case "rewind":
-                return rewound
-            case "keep":
-                return ended
-            case "reinit":
-                return self._drawn(level)
-            case "reinit_signed":
-                ref = rewound if start is None else start
-                return Treat(part("treatment", "signs"), mask, ref, self._drawn(level), 0)
-            case name:
-                ref = rewound if start is None else start
-                return Treat(treatment, mask, ref, ended, derive(self.treat_seed, name, level))
+def _treated(word: Part, level: Level) -> Weights:
+    """What kept weights become: as a word builds it, or as a function of tensors computes it."""
+    if "graph" in needs("survivors", word.name):
+        weights: Weights = load("survivors", word.name)(level)
+        return weights
+    return Treat(word, level.mask, level.begun, level.ended, level.seed_of(word.name))
 
-    def _drawn(self, level: int) -> Init:
-        return Init(self.dense.ticket.network, derive(self.treat_seed, "reinit", level))
+
+def _filled(word: Part, level: Level) -> Weights | None:
+    """What pruned weights become; None is zero."""
+    if "graph" in needs("pruned", word.name):
+        weights: Weights | None = load("pruned", word.name)(level)
+        return weights
+    return Fill(word, level.mask, level.initial, level.ended, level.seed_of(word.name))

@@ -15,7 +15,7 @@ from lt_sweeps.masks import Mask, State
 from lt_sweeps.registry import register
 
 
-@register("treatment", version=1)
+@register("survivors", version=1)
 def signs(mask: Mask, ref: State, end: State, generator: torch.Generator) -> State:
     """The sizes of the end weights with the signs of the rewound ones; a fresh draw as end is *reinit, signed*.
 
@@ -27,7 +27,7 @@ def signs(mask: Mask, ref: State, end: State, generator: torch.Generator) -> Sta
     return _changed(mask, ref, lambda name: end[name].abs() * ref[name].sign())
 
 
-@register("treatment", version=1)
+@register("survivors", version=1)
 def trained_signs(mask: Mask, ref: State, end: State, generator: torch.Generator) -> State:
     """The rewound sizes with the signs that training gave them (Gadhikar & Burkholz 2024, sign transfer).
 
@@ -39,7 +39,7 @@ def trained_signs(mask: Mask, ref: State, end: State, generator: torch.Generator
     return _changed(mask, ref, lambda name: ref[name].abs() * end[name].sign())
 
 
-@register("treatment", version=1)
+@register("survivors", version=1)
 def sign_flip(mask: Mask, ref: State, end: State, generator: torch.Generator, fraction: float = 0.1) -> State:
     """The signs of this share of each layer's kept weights turned, at random (Gadhikar & Burkholz 2024).
 
@@ -56,7 +56,7 @@ def sign_flip(mask: Mask, ref: State, end: State, generator: torch.Generator, fr
     return state
 
 
-@register("treatment", version=1)
+@register("survivors", version=1)
 def shuffle_signed(mask: Mask, ref: State, end: State, generator: torch.Generator) -> State:
     """The rewound sizes, permuted among a layer's kept places; each place keeps its sign (Zhou et al. 2019).
 
@@ -72,7 +72,7 @@ def shuffle_signed(mask: Mask, ref: State, end: State, generator: torch.Generato
     return state
 
 
-@register("treatment", version=1)
+@register("survivors", version=1)
 def permute(mask: Mask, ref: State, end: State, generator: torch.Generator) -> State:
     """Values of the whole layer in another order (Zhou et al. 2019: *random reinit*, as their code has it).
 
@@ -84,7 +84,7 @@ def permute(mask: Mask, ref: State, end: State, generator: torch.Generator) -> S
     return _changed(mask, ref, lambda name: drawn[name])
 
 
-@register("treatment", version=1)
+@register("survivors", version=1)
 def permute_signed(mask: Mask, ref: State, end: State, generator: torch.Generator) -> State:
     """Sizes of the whole layer in another order; each place keeps its sign (Zhou et al. 2019, in their code).
 
@@ -97,7 +97,7 @@ def permute_signed(mask: Mask, ref: State, end: State, generator: torch.Generato
     return _changed(mask, ref, lambda name: drawn[name].abs() * ref[name].sign())
 
 
-@register("treatment", version=1)
+@register("survivors", version=1)
 def constant(mask: Mask, ref: State, end: State, generator: torch.Generator) -> State:
     """The deviation of the whole layer's rewound weights, with the layer's signs permuted (Zhou et al. 2019).
 
@@ -109,7 +109,7 @@ def constant(mask: Mask, ref: State, end: State, generator: torch.Generator) -> 
     return _changed(mask, ref, lambda name: _deviation(ref[name]) * drawn[name].sign())
 
 
-@register("treatment", version=1)
+@register("survivors", version=1)
 def constant_signed(mask: Mask, ref: State, end: State, generator: torch.Generator) -> State:
     """The deviation of the whole layer's rewound weights, each with its own sign (Zhou et al. 2019, *signed constant*).
 
@@ -120,7 +120,7 @@ def constant_signed(mask: Mask, ref: State, end: State, generator: torch.Generat
     return _changed(mask, ref, lambda name: _deviation(ref[name]) * ref[name].sign())
 
 
-@register("treatment", version=1)
+@register("survivors", version=1)
 def zero_if_shrunk(mask: Mask, ref: State, end: State, generator: torch.Generator) -> State:
     """The rewound values, but zero where training made one smaller (Zhou et al. 2019, *variant 2*).
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from lt_sweeps import registry
 from lt_sweeps.check.laws import Broken, Stages
-from lt_sweeps.check.treatments import (
+from lt_sweeps.check.survivors import (
     Treatment,
     every_tensor_keeps_its_shape,
     global_state_stays_as_it_was,
@@ -18,7 +18,7 @@ from lt_sweeps.check.treatments import (
 
 def fill(name: str, args: Mapping[str, Any] | None = None) -> Treatment:
     """The fill of a registered name or an import path."""
-    return Treatment(registry.load("fill", name), args or {})
+    return Treatment(registry.load("pruned", name), args or {})
 
 
 def pruned_places_hold_zero_or_what_they_began_with(fill: Treatment) -> str:

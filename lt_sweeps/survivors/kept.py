@@ -8,7 +8,7 @@ from lt_sweeps.masks import Mask, State
 from lt_sweeps.registry import register
 
 
-@register("treatment", version=1)
+@register("survivors", version=1)
 def shuffle(mask: Mask, ref: State, end: State, generator: torch.Generator) -> State:
     """The rewound values, permuted among the kept places of each layer (Zhou et al. 2019, *random reshuffle*).
 
@@ -24,7 +24,7 @@ def shuffle(mask: Mask, ref: State, end: State, generator: torch.Generator) -> S
     return state
 
 
-@register("treatment", version=1)
+@register("survivors", version=1)
 def keep_batchnorm(mask: Mask, ref: State, end: State, generator: torch.Generator) -> State:
     """The rewound values, but batch normalisation (scale, shift, running statistics) as training left it.
 

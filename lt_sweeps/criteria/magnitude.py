@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import torch
 
+from lt_sweeps.criteria.probe import Probe, Scores
 from lt_sweeps.registry import register
-from lt_sweeps.scores.probe import Probe, Scores
 
 
 @register("criterion", version=1)
 def magnitude(probe: Probe) -> Scores:
     """The size of the trained weight, |w_f| (Frankle & Carbin 2019; Zhou et al.'s *large final*).
 
-    >>> from lt_sweeps.scores.examples import tiny
+    >>> from lt_sweeps.criteria.examples import tiny
     >>> magnitude(tiny(weights=[[1.0, -3.0]]))["weight"].tolist()
     [[1.0, 3.0]]
     """
@@ -23,7 +23,7 @@ def magnitude(probe: Probe) -> Scores:
 def random(probe: Probe) -> Scores:
     """A uniform draw for each weight: the control of every criterion.
 
-    >>> from lt_sweeps.scores.examples import tiny
+    >>> from lt_sweeps.criteria.examples import tiny
     >>> random(tiny(weights=[[1.0, -3.0]]))["weight"].shape
     torch.Size([1, 2])
     """
@@ -34,7 +34,7 @@ def random(probe: Probe) -> Scores:
 def magnitude_increase(probe: Probe) -> Scores:
     """How much a weight grew, |w_f| - |w_i| (Zhou et al. 2019).
 
-    >>> from lt_sweeps.scores.examples import tiny
+    >>> from lt_sweeps.criteria.examples import tiny
     >>> magnitude_increase(tiny(weights=[[1.0, -3.0]], ref=[[-2.0, 1.0]]))["weight"].tolist()
     [[-1.0, 2.0]]
     """

@@ -9,15 +9,15 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from lt_sweeps.criteria.probe import Probe, Scores
 from lt_sweeps.registry import register
-from lt_sweeps.scores.probe import Probe, Scores
 
 
 @register("criterion", version=1)
 def small_final(probe: Probe) -> Scores:
     """The smallest trained weights, -|w_f| (Zhou et al. 2019): the control of `magnitude`.
 
-    >>> from lt_sweeps.scores.examples import tiny
+    >>> from lt_sweeps.criteria.examples import tiny
     >>> small_final(tiny(weights=[[1.0, -3.0]]))["weight"].tolist()
     [[-1.0, -3.0]]
     """
@@ -28,7 +28,7 @@ def small_final(probe: Probe) -> Scores:
 def large_init(probe: Probe) -> Scores:
     """The largest initial weights, |w_i| (Zhou et al. 2019).
 
-    >>> from lt_sweeps.scores.examples import tiny
+    >>> from lt_sweeps.criteria.examples import tiny
     >>> large_init(tiny(weights=[[1.0, -3.0]], ref=[[-2.0, 1.0]]))["weight"].tolist()
     [[2.0, 1.0]]
     """
@@ -39,7 +39,7 @@ def large_init(probe: Probe) -> Scores:
 def small_init(probe: Probe) -> Scores:
     """The smallest initial weights, -|w_i| (Zhou et al. 2019): a control.
 
-    >>> from lt_sweeps.scores.examples import tiny
+    >>> from lt_sweeps.criteria.examples import tiny
     >>> small_init(tiny(weights=[[1.0, -3.0]], ref=[[-2.0, 1.0]]))["weight"].tolist()
     [[-2.0, -1.0]]
     """
@@ -53,7 +53,7 @@ def large_init_large_final(probe: Probe) -> Scores:
     Keeping the best k is to cut both distributions at the one quantile that leaves k in common, as their code does by
     bisection; ranks are shares of the layer's kept weights.
 
-    >>> from lt_sweeps.scores.examples import tiny
+    >>> from lt_sweeps.criteria.examples import tiny
     >>> large_init_large_final(tiny(weights=[[1.0, -3.0, 2.0, 4.0]], ref=[[4.0, 3.0, 2.0, 1.0]]))["weight"].tolist()
     [[0.0, 0.5, 0.25, 0.0]]
     """
@@ -69,7 +69,7 @@ def large_init_large_final(probe: Probe) -> Scores:
 def small_init_small_final(probe: Probe) -> Scores:
     """Small at both ends, by ranks in the layer as `large_init_large_final` (Zhou et al. 2019): its control.
 
-    >>> from lt_sweeps.scores.examples import tiny
+    >>> from lt_sweeps.criteria.examples import tiny
     >>> small_init_small_final(tiny(weights=[[1.0, -3.0, 2.0, 4.0]], ref=[[4.0, 3.0, 2.0, 1.0]]))["weight"].tolist()
     [[0.0, 0.25, 0.5, 0.0]]
     """
@@ -85,7 +85,7 @@ def small_init_small_final(probe: Probe) -> Scores:
 def movement(probe: Probe) -> Scores:
     """How far a weight moved, |w_f - w_i| (Zhou et al. 2019).
 
-    >>> from lt_sweeps.scores.examples import tiny
+    >>> from lt_sweeps.criteria.examples import tiny
     >>> movement(tiny(weights=[[1.0, -3.0]], ref=[[-2.0, 1.0]]))["weight"].tolist()
     [[3.0, 4.0]]
     """
@@ -96,7 +96,7 @@ def movement(probe: Probe) -> Scores:
 def large_final_same_sign(probe: Probe) -> Scores:
     """|w_f| of weights that kept their sign, the others excluded (Zhou et al. 2019, the criterion of supermasks).
 
-    >>> from lt_sweeps.scores.examples import tiny
+    >>> from lt_sweeps.criteria.examples import tiny
     >>> large_final_same_sign(tiny(weights=[[1.0, -3.0]], ref=[[-2.0, -1.0]]))["weight"].tolist()
     [[-inf, 3.0]]
     """
@@ -107,7 +107,7 @@ def large_final_same_sign(probe: Probe) -> Scores:
 def large_final_diff_sign(probe: Probe) -> Scores:
     """|w_f| of weights that changed their sign, the others excluded (Zhou et al. 2019): a control.
 
-    >>> from lt_sweeps.scores.examples import tiny
+    >>> from lt_sweeps.criteria.examples import tiny
     >>> large_final_diff_sign(tiny(weights=[[1.0, -3.0]], ref=[[-2.0, -1.0]]))["weight"].tolist()
     [[1.0, -inf]]
     """
@@ -118,7 +118,7 @@ def large_final_diff_sign(probe: Probe) -> Scores:
 def magnitude_increase_same_sign(probe: Probe) -> Scores:
     """|w_f| - |w_i| of weights that kept their sign, the others excluded (Zhou et al. 2019).
 
-    >>> from lt_sweeps.scores.examples import tiny
+    >>> from lt_sweeps.criteria.examples import tiny
     >>> magnitude_increase_same_sign(tiny(weights=[[1.0, -3.0]], ref=[[-2.0, -1.0]]))["weight"].tolist()
     [[-inf, 2.0]]
     """
@@ -129,7 +129,7 @@ def magnitude_increase_same_sign(probe: Probe) -> Scores:
 def magnitude_increase_diff_sign(probe: Probe) -> Scores:
     """|w_f| - |w_i| of weights that changed their sign, the others excluded (Zhou et al. 2019): a control.
 
-    >>> from lt_sweeps.scores.examples import tiny
+    >>> from lt_sweeps.criteria.examples import tiny
     >>> magnitude_increase_diff_sign(tiny(weights=[[1.0, -3.0]], ref=[[-2.0, -1.0]]))["weight"].tolist()
     [[-1.0, -inf]]
     """

@@ -12,7 +12,7 @@ from lt_sweeps.masks import Mask, State
 from lt_sweeps.registry import register
 
 
-@register("fill", version=1)
+@register("pruned", version=1)
 def zero_if_shrunk(mask: Mask, ref: State, end: State, generator: torch.Generator) -> State:
     """Zero where training made the weight smaller, else its initial value (Zhou et al. 2019, *variant 1*).
 
@@ -23,7 +23,7 @@ def zero_if_shrunk(mask: Mask, ref: State, end: State, generator: torch.Generato
     return _zeroed(ref, {name: end[name].abs() < ref[name].abs() for name in mask})
 
 
-@register("fill", version=1)
+@register("pruned", version=1)
 def zero_if_grown(mask: Mask, ref: State, end: State, generator: torch.Generator) -> State:
     """The opposite of `zero_if_shrunk` (Zhou et al. 2019): zero where training made the weight larger.
 
@@ -38,7 +38,7 @@ def zero_if_grown(mask: Mask, ref: State, end: State, generator: torch.Generator
     return _zeroed(ref, {name: grown[name] | (end[name] == 0) for name in mask})
 
 
-@register("fill", version=1)
+@register("pruned", version=1)
 def zero_at_random(mask: Mask, ref: State, end: State, generator: torch.Generator) -> State:
     """As many zeros in each layer as `zero_if_shrunk` gives, at random places; else the initial value.
 

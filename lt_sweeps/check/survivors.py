@@ -43,7 +43,7 @@ class Treatment:
 
 def treatment(name: str, args: Mapping[str, Any] | None = None) -> Treatment:
     """The treatment of a registered name or an import path."""
-    return Treatment(registry.load("treatment", name), args or {})
+    return Treatment(registry.load("survivors", name), args or {})
 
 
 def every_tensor_keeps_its_shape(treatment: Treatment) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from lt_sweeps.scores.probe import Held, Probe
+from lt_sweeps.criteria.probe import Held, Probe
 
 
 def tiny(weights: list[list[float]], ref: list[list[float]] | None = None) -> Probe:

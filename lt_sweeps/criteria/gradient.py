@@ -8,9 +8,9 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
+from lt_sweeps.criteria.probe import Probe, Scores
 from lt_sweeps.masks import State
 from lt_sweeps.registry import register
-from lt_sweeps.scores.probe import Probe, Scores
 
 
 @register("criterion", version=1, needs=("data", "seed"))
@@ -20,7 +20,7 @@ def snip(probe: Probe, examples: int = 100, training: bool = False) -> Scores:
     On one batch of so many examples, drawn at random; by default in evaluation mode, as their code. Differs: they
     prune biases too, and train a network that is drawn anew under the mask (`survivors=reinit`).
 
-    >>> from lt_sweeps.scores.examples import tiny
+    >>> from lt_sweeps.criteria.examples import tiny
     >>> snip(tiny(weights=[[0.0], [0.0]]), examples=1)["weight"].tolist()
     [[0.0], [0.0]]
     """
@@ -34,7 +34,7 @@ def force(probe: Probe, examples: int = 100, training: bool = True) -> Scores:
 
     What one round pruned, a later one can so take back: `criterion.rounds`, `criterion.revive`.
 
-    >>> from lt_sweeps.scores.examples import tiny
+    >>> from lt_sweeps.criteria.examples import tiny
     >>> force(tiny(weights=[[0.0], [0.0]]), examples=1)["weight"].tolist()
     [[0.0], [0.0]]
     """
@@ -46,7 +46,7 @@ def force(probe: Probe, examples: int = 100, training: bool = True) -> Scores:
 def gradient(probe: Probe, examples: int = 100, training: bool = False) -> Scores:
     """The size of the loss's gradient, |dL/dw| (a criterion of Zhou et al.'s code; squared, GraSP-It's).
 
-    >>> from lt_sweeps.scores.examples import tiny
+    >>> from lt_sweeps.criteria.examples import tiny
     >>> gradient(tiny(weights=[[0.0], [0.0]]), examples=1)["weight"].tolist()  # softmax is a half each
     [[0.5], [0.5]]
     """
@@ -60,7 +60,7 @@ def grasp(probe: Probe, per_class: int = 10, temperature: float = 200.0, trainin
     They call -w (H g) the score, and prune the highest. The loss is of logits over `temperature`, on as many
     examples of each class. Differs from their code, which draws linear layers anew before it scores.
 
-    >>> from lt_sweeps.scores.examples import tiny
+    >>> from lt_sweeps.criteria.examples import tiny
     >>> import math
     >>> p = 1 / (1 + math.e)  # of class 0 at weights 0 and 1: g is (p - 1, 1 - p), H g is 2 p (1 - p) times g
     >>> found = grasp(tiny(weights=[[0.0], [1.0]]), per_class=1, temperature=1.0)["weight"][1].item()
@@ -74,7 +74,7 @@ def grasp(probe: Probe, per_class: int = 10, temperature: float = 200.0, trainin
 def grasp_magnitude(probe: Probe, per_class: int = 10, temperature: float = 200.0, training: bool = True) -> Scores:
     """The size of GraSP's score, |w (H g)| (Frankle et al. 2021, *GraSP with absolute values*).
 
-    >>> from lt_sweeps.scores.examples import tiny
+    >>> from lt_sweeps.criteria.examples import tiny
     >>> import math
     >>> p = 1 / (1 + math.e)  # of class 0 at weights 0 and 1: g is (p - 1, 1 - p), H g is 2 p (1 - p) times g
     >>> found = grasp_magnitude(tiny(weights=[[0.0], [1.0]]), per_class=1, temperature=1.0)["weight"][1].item()

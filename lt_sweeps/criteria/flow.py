@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 
+from lt_sweeps.criteria.probe import Probe, Scores
 from lt_sweeps.registry import register
-from lt_sweeps.scores.probe import Probe, Scores
 
 
 @register("criterion", version=1)
@@ -16,7 +16,7 @@ def synflow(probe: Probe) -> Scores:
     others must. In double precision and evaluation mode: single overflows from ResNet-44 on, and batch statistics
     cancel what is to be measured. Raises ValueError where R is not finite.
 
-    >>> from lt_sweeps.scores.examples import tiny
+    >>> from lt_sweeps.criteria.examples import tiny
     >>> synflow(tiny(weights=[[1.0, -3.0]]))["weight"].tolist()
     [[1.0, 3.0]]
     """

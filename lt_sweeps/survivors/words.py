@@ -1,0 +1,56 @@
+"""What kept weights become, where the graph itself can say it: these build expressions, the others compute tensors."""
+
+from __future__ import annotations
+
+from lt_sweeps.graph import Init, Treat, Weights
+from lt_sweeps.methods.level import Level
+from lt_sweeps.registry import part, register
+
+
+@register("survivors", version=1, needs=("graph", "rewound"))
+def rewind(level: Level) -> Weights:
+    """Back to their values at the rewind point (the ticket of Frankle & Carbin 2019).
+
+    >>> from lt_sweeps.methods.level import example
+    >>> rewind(example(step=0)) == example().dense.ticket.weights, rewind(example(step=5)).step
+    (True, 5)
+    """
+    if level.keep_batchnorm:
+        return Treat(part("survivors", "keep_batchnorm"), level.mask, level.rewound, level.ended, 0)
+    return level.rewound
+
+
+@register("survivors", version=1, needs=("graph", "trained"))
+def keep(level: Level) -> Weights:
+    """Their trained values stay (learning-rate rewinding of Renda et al. 2020, fine-tuning).
+
+    >>> from lt_sweeps.graph import END
+    >>> from lt_sweeps.methods.level import example
+    >>> keep(example()).step == END
+    True
+    """
+    return level.ended
+
+
+@register("survivors", version=1, needs=("graph", "drawn"))
+def reinit(level: Level) -> Init:
+    """A fresh draw from the layers' own initialiser (Frankle & Carbin 2019), biases and batch normalisation too.
+
+    >>> from lt_sweeps.methods.level import example
+    >>> level = example()
+    >>> reinit(level).network == level.dense.ticket.network, reinit(level) == level.rewound
+    (True, False)
+    """
+    return level.drawn
+
+
+@register("survivors", version=1, needs=("graph",))
+def reinit_signed(level: Level) -> Treat:
+    """The sizes of a fresh draw, with the signs they had (Zhou et al. 2019); what is not prunable stays.
+
+    >>> from lt_sweeps.methods.level import example
+    >>> level = example()
+    >>> reinit_signed(level).ref == level.rewound, reinit_signed(level).end == reinit(level)
+    (True, True)
+    """
+    return Treat(part("survivors", "signs"), level.mask, level.begun, level.drawn, 0)
