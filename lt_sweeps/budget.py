@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -87,14 +88,19 @@ def scaled_recipe(config: Config, time: Clock) -> Recipe:
 def _schedule(schedule: ScheduleConfig | None, time: Clock) -> Part | None:
     if schedule is None or schedule._target_ is None:
         return None
-    args = dict(schedule.args)
-    for name in [name for name in args if name in ON_THE_CLOCK]:
-        where = f"recipe.schedule.args.{name}"
-        if isinstance(args[name], (list, tuple)):
-            args[name] = [time.at(point, where) for point in args[name]]
-        else:
-            args[name] = time.at(args[name], where)
+    args = {name: _timed(name, value, time, f"recipe.schedule.args.{name}") for name, value in schedule.args.items()}
     return part("schedule", schedule._target_, args)
+
+
+def _timed(name: str, value: Any, time: Clock, where: str) -> Any:
+    """An argument of a schedule, or of one within it, with its times in iterations of the budget."""
+    if name in ON_THE_CLOCK:
+        return [time.at(point, where) for point in value] if isinstance(value, (list, tuple)) else time.at(value, where)
+    if isinstance(value, (list, tuple)):
+        return [_timed("", one, time, where) for one in value]
+    if isinstance(value, Mapping):
+        return {inner: _timed(inner, one, time, f"{where}.{inner}") for inner, one in value.items()}
+    return value
 
 
 def last_learning_rate(config: Config) -> float:
@@ -102,7 +108,8 @@ def last_learning_rate(config: Config) -> float:
     lr: Any = config.recipe.optimizer.args.get("lr")
     given = config.recipe.schedule
     schedule = given if given is not None and given._target_ is not None else None
-    drops = schedule.args.get("milestones") if schedule else []
+    known = schedule is None or (schedule._target_ or "").rpartition(".")[2] in ("MultiStepLR", "warmup_multistep")
+    drops = (schedule.args.get("milestones") if schedule else []) if known else None
     if lr is None or drops is None:
         raise Mistake("rewind.finetune_lr: give it, it cannot be read off this recipe")
     gamma = schedule.args.get("gamma", 0.1) if schedule else 1.0

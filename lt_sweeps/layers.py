@@ -146,6 +146,20 @@ def _why(module: nn.Module, name: str) -> str:
     return type(module.get_submodule(owner)).__name__
 
 
+def whole(network: Network, include: tuple[str, ...]) -> str | None:
+    """A note for a network of a user's own of which something stays whole that could be pruned."""
+    if network.build.is_registered:
+        return None
+    module = skeleton(network)
+    pruned = prunable(module, include)
+    left = {name: _why(module, name) for name, p in module.named_parameters() if p.dim() > 1 and name not in pruned}
+    if not left:
+        return None
+    told = ", ".join(f"{name} ({why})" for name, why in list(left.items())[:4])
+    more = f" and {len(left) - 4} more" if len(left) > 4 else ""
+    return f"note: {_called(network)} keeps whole {told}{more}; prune.include adds by name"
+
+
 def _folded(rows: list[Row]) -> list[list[Row]]:
     """What repeats itself together: one line each for the 36 convolutions of a stage, or the 4 layers of 12 blocks."""
     kinds = [(row.shape, row.pruned) for row in rows]

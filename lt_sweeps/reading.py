@@ -86,7 +86,6 @@ def checked(plain: Mapping[str, Any]) -> Config:
         if value is not None and not low <= value <= high:
             limit = f"between {low:g} and {high:g}" if math.isfinite(high) else f"at least {low:g}"
             limit = "between 0 and 1, both excluded" if where == "prune.rate" else limit
-            limit = "more than 0" if 0 < low < 1 and math.isinf(high) else limit
             raise Mistake(f"{where}={value}: must be {limit}")
     for pattern, factor in config.prune.factors.items():
         if not 0 <= factor * config.prune.rate < 1:

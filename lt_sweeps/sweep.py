@@ -74,7 +74,7 @@ def run(
         runs = [job.run for job in plan.jobs if isinstance(job.run, Train)]
         trial.require_trainable(runs)
         trial.require_lawful(runs)
-    for line in budgets(cells):
+    for line in [*budgets(cells), *(_kept_whole(cells) if plan.jobs and not only_plan else [])]:
         print(line)
     print(planning.told(plan))
     mention_equal(cells)
@@ -112,6 +112,13 @@ def _layers(cells: Sequence[Cell]) -> list[str]:
     for network, config in zip(networks, pruned, strict=True):
         layers.require_possible(network, config)
     return layers.tables(zip(networks, map(layers.as_pruned, pruned), strict=True))
+
+
+def _kept_whole(cells: Sequence[Cell]) -> list[str]:
+    from lt_sweeps import layers
+
+    asked = dict.fromkeys((c.experiment.levels[0].ticket.network, tuple(c.config.prune.include)) for c in cells)
+    return [line for network, include in asked if (line := layers.whole(network, include)) is not None]
 
 
 def _journal(cells: Sequence[Cell], folder: Path, plan: Plan, store: Store) -> Journal:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import nullcontext
-from functools import cache
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
-from lt_sweeps import masks
+from lt_sweeps import faithful, masks
 from lt_sweeps.check import augmentations, pruned, survivors
 from lt_sweeps.config import Mistake
 from lt_sweeps.criteria.probe import Held, Probe, Scores, require_scores
@@ -21,9 +21,10 @@ from lt_sweeps.layers import takes
 from lt_sweeps.networks.build import build, initial
 from lt_sweeps.randomness import seeded
 from lt_sweeps.registry import load
-from lt_sweeps.specs import Network, Part, Recipe
+from lt_sweeps.specs import Part, Recipe
 from lt_sweeps.training import optim
 from lt_sweeps.training.masking import MaskedOptimizer
+from lt_sweeps.training.progress import Progress, encode_progress, optimizer_state
 from lt_sweeps.training.step import Batch, Step
 
 PLAIN = frozenset({"torch.optim.SGD", "torch.optim.Adam", "torch.optim.AdamW"})  # take any weights of ours
@@ -35,17 +36,20 @@ def require_trainable(runs: Iterable[Train]) -> None:
 
     Of a network of ours with a plain optimizer only the optimizer is made: its steps are known to work.
     """
-    for network, recipe in dict.fromkeys((run.ticket.network, run.recipe) for run in runs):
+    for on, recipe in dict.fromkeys((full(run.ticket.mask), run.recipe) for run in runs):
+        network, name = on.network, on.network.build.name
         known = network.build.is_registered and recipe.optimizer.name in PLAIN
-        name = network.build.name
         try:
             with noticed(name.rpartition(".")[0]) if network.build.is_foreign else nullcontext():
-                if network.build.is_foreign:
-                    _require_same(network)
+                if not network.build.is_registered:
+                    faithful.require(on)
                 _step(nn.Linear(1, 2) if known else build(network), (1,) if known else network.shape, recipe)
         except (Exception, SystemExit) as error:
             optimizer = recipe.optimizer.name.rpartition(".")[2]
-            raise Mistake(f"a first step of {name} with {optimizer} fails: {one_line(error)}") from None
+            hint = (
+                "; recipe.optimizer._target_=by_pattern gives it to some weights alone" if optimizer == "Muon" else ""
+            )
+            raise Mistake(f"a first step of {name} with {optimizer} fails: {one_line(error)}{hint}") from None
 
 
 def require_lawful(runs: Iterable[Train]) -> None:
@@ -140,26 +144,15 @@ def _step(module: nn.Module, shape: tuple[int, ...], recipe: Recipe) -> None:
         for _ in range(2):  # the first makes an optimizer's state
             optim.apply(rates.next(), optimizer)
             step(batch)
+    _require_saved(optimizer)
+    if recipe.schedule is not None and "total_steps" in recipe.schedule.args:
+        for _ in range(recipe.steps - 2):  # it may end before the training does
+            rates.next()
 
 
-@cache
-def _require_same(network: Network) -> None:
-    """Raise ValueError for a network whose weights or outputs are not functions of the seed."""
-    one, two = initial(network, 0), initial(network, 0)
-    for name in one:
-        if not torch.equal(one[name], two[name]):
-            raise ValueError(
-                f"{name} differs each time it is drawn with the same seed, so tickets would not begin where the dense "
-                "network did: draw from torch's, numpy's or Python's global generator"
-            )
-    outputs = []
-    for _ in range(2):
-        module = build(network)
-        module.load_state_dict(one)
-        with seeded(1), torch.no_grad():
-            outputs.append(takes(module.train(), torch.rand(EXAMPLES, *network.shape))[1])
-    if not torch.equal(*outputs):
-        raise ValueError(
-            "its output in training is another each time with the same weights, input and seed, so no training could "
-            "be resumed: draw from torch's, numpy's or Python's global generator"
-        )
+def _require_saved(optimizer: Optimizer) -> None:
+    """Raise ValueError for an optimizer whose state a checkpoint cannot hold."""
+    try:
+        encode_progress(Progress(0, optimizer=optimizer_state(optimizer)), {})
+    except TypeError:
+        raise ValueError("its state holds more than tensors and numbers, which no checkpoint could hold") from None

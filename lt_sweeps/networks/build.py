@@ -38,6 +38,8 @@ def _constructed(network: Network) -> nn.Module:
     module = constructor(**{**given, **network.build.args})
     if not isinstance(module, nn.Module):
         raise ValueError(f"{network.build.name} made a {type(module).__name__}, not a torch.nn.Module")
+    if isinstance(module, torch.jit.ScriptModule):
+        raise ValueError(f"{network.build.name} is scripted or traced: give the torch.nn.Module that it was made from")
     if any(nn.parameter.is_lazy(value) for value in (*module.parameters(), *module.buffers())):
         _materialise(module, network.shape)
     if not network.build.is_registered:
@@ -86,4 +88,7 @@ def initial(network: Network, seed: int) -> State:
     """A draw of all parameters and buffers: the same for the same seed, whatever was drawn before."""
     with seeded(seed):
         module = drawn(network)
+    for name, value in module.state_dict().items():
+        if not isinstance(value, Tensor):
+            raise ValueError(f"its state dict holds {name}, a {type(value).__name__}: only tensors can be stored")
     return {name: value.detach().clone() for name, value in module.state_dict().items()}

@@ -18,7 +18,12 @@ State = dict[str, Tensor]
 
 def encode(tensors: Mapping[str, Tensor], note: str = "") -> bytes:
     """Tensors by name, and a note."""
-    plain = {name: tensors[name].detach().cpu().contiguous() for name in sorted(tensors)}
+    plain, held = dict[str, Tensor](), set[int]()
+    for name in sorted(tensors):
+        value = tensors[name].detach().cpu().contiguous()
+        memory = value.untyped_storage().data_ptr()
+        plain[name] = value.clone() if memory in held else value  # a weight that a network has under several names
+        held.add(memory)
     return save(plain, metadata={"note": note} if note else None)
 
 

@@ -27,6 +27,8 @@ def optimizer(described: Part, network: nn.Module) -> Optimizer:
     be part of a graph.
     """
     named = [(name, p) for name, p in network.named_parameters() if p.requires_grad]
+    if not named:
+        raise ValueError("no parameter of the network requires a gradient: there is nothing to train")
     if groups_by_name(described):
         groups = described.args.get("groups")
         if not isinstance(groups, Mapping):
@@ -115,7 +117,7 @@ def apply(settings: Settings, to: Optimizer) -> None:
 
 def schedule(described: Part, over: Optimizer, step: int) -> LRScheduler:
     """Any torch schedule, as it stands after `step` iterations."""
-    made: LRScheduler = load("schedule", described.name)(over, **described.args)
+    made = _scheduled(described.name, described.args, over)
     if isinstance(made, ReduceLROnPlateau):
         return made  # it hears of evaluations, not of steps
     with warnings.catch_warnings():
@@ -123,6 +125,26 @@ def schedule(described: Part, over: Optimizer, step: int) -> LRScheduler:
         for _ in range(step):
             made.step()
     return made
+
+
+def _scheduled(name: str, args: Mapping[str, Any], over: Optimizer) -> LRScheduler:
+    """A schedule, and those that its arguments name, as SequentialLR's do. Raises ValueError."""
+    built = {key: _inner(value, over) for key, value in args.items()}
+    constructor = load("schedule", name)
+    by_name = "optimizer" in inspect.signature(constructor).parameters  # of ChainedScheduler it is not the first
+    made: LRScheduler = constructor(optimizer=over, **built) if by_name else constructor(over, **built)
+    return made
+
+
+def _inner(value: Any, over: Optimizer) -> Any:
+    if isinstance(value, (list, tuple)):
+        return [_inner(one, over) for one in value]
+    if not isinstance(value, Mapping) or "_target_" not in value:
+        return value
+    target = str(value["_target_"])
+    if not target.startswith("torch.optim.lr_scheduler."):
+        raise ValueError(f"a schedule within a schedule must be of torch.optim.lr_scheduler, not {target}")
+    return _scheduled(target, {key: one for key, one in value.items() if key != "_target_"}, over)
 
 
 @register("schedule", version=2)
