@@ -47,7 +47,7 @@ def cells(folder: Path) -> list[Past]:
         if not isinstance(found, list) or not found:
             raise ValueError("no cells")
         return [_past(folder, cell) for cell in found]
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         raise Mistake(f"{folder}: is not the folder of a sweep, there is no {CELLS} in it") from None
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise Mistake(f"{folder / CELLS}: cannot be read ({type(error).__name__})") from None
@@ -89,7 +89,8 @@ def table(folder: Path) -> Path:
     """The results.csv of a sweep. Raises Mistake where it has none yet."""
     if not (folder / RESULTS).exists():
         cells(folder)
-        raise Mistake(f"{folder}: has no results yet, there is no {RESULTS} in it")
+        told = f"lt-sweeps report {folder} shows what is done"
+        raise Mistake(f"{folder}: has no results yet, there is no {RESULTS} in it; {told}")
     return folder / RESULTS
 
 

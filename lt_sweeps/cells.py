@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from lt_sweeps import origins
@@ -27,20 +27,40 @@ class Cell:
 
 
 def cell(config: Config, swept: Mapping[str, str]) -> Cell:
-    """A cell from its config. Raises Mistake."""
+    """A cell from its config. Raises Mistake.
+
+    How many levels it has tells it apart from no other: more of them are the same ones, and others after them.
+    """
+    swept = {name: value for name, value in swept.items() if name != "prune.levels"}
     return Cell(config, swept, build(config, swept))
 
 
 def distinct(cells: Sequence[Cell]) -> list[Cell]:
-    """Every cell once: `prune.rate=0.2,0.20` asks for one."""
+    """Every cell once: `prune.rate=0.2,0.20` asks for one, and so does `prune.levels=2,3` or `measure=none,barrier`."""
     seen: dict[tuple[str, ...], list[Config]] = {}
+    named: dict[object, list[tuple[set[str], Config]]] = {}
     found = []
     for c in cells:
         alike = seen.setdefault(tuple(run.key for run in c.experiment.levels), [])
         if c.config not in alike:
             alike.append(c.config)
             found.append(c)
-    return found
+            named.setdefault(c.experiment.levels[0].key, []).append((_roots(c), c.config))
+    return [c for c in found if not _is_part(c, named[c.experiment.levels[0].key])]
+
+
+def _is_part(c: Cell, others: Sequence[tuple[set[str], Config]]) -> bool:
+    """Whether another cell differs only in that it has more levels or measures."""
+    mine = _roots(c)
+    return any(
+        mine < roots and replace(config, prune=c.config.prune, measure=c.config.measure) == c.config
+        for roots, config in others
+        if replace(config.prune, levels=c.config.prune.levels) == c.config.prune
+    )
+
+
+def _roots(c: Cell) -> set[str]:
+    return {node.key for node in c.experiment.roots}
 
 
 def described(c: Cell) -> dict[str, Any]:

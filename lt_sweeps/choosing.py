@@ -61,7 +61,10 @@ def _rewind_step(config: Config, time: Clock, dense: Train) -> int:
         raise Corner(f"rewind.step={rewind.step}: rewind=init goes back to 0; choose rewind=step, or rewind.step=0it")
     step = max(begin, step)
     if begin >= end:
-        raise Mistake(f"ticket={config.ticket}: begins at step {begin} of a training that ends at {end}")
+        raise Mistake(
+            f"ticket={config.ticket}: begins at step {begin} of a training that ends at {end}: "
+            "it holds trained weights? Export it without --trained to train it"
+        )
     if step >= end:
         raise Corner(
             f"rewind.step={rewind.step}: is at iteration {step} of a training that ends at {end}"
@@ -140,7 +143,7 @@ def _refuse_idle(config: Config, found: Config) -> None:
     if config.rewind.name == "learning_rate" and not _is(survivors, "trained"):
         raise Corner(f"rewind=learning_rate goes on from trained weights: survivors={survivors} must be keep")
     if config.mask_from is not None and found != config:
-        raise Corner(f"mask_from= and find={find.name}: no mask has to be found; give one of the two")
+        raise Corner(f"mask_from= and find={find.name} or find.*: no mask has to be found; give one of the two")
     if method in ("at_init", "one_shot") and find.survivors.name is not None:
         raise Corner(f"find={find.name}: prune={method} trains nothing anew while it finds masks")
     trained = (find.steps, find.lr, find.seeds.order, find.seeds.augment)

@@ -57,8 +57,19 @@ class Sweep:
 
     @cached_property
     def results(self) -> pd.DataFrame:
-        """results.csv: a row per cell and level; accuracies in percent."""
-        return pd.read_csv(archive.table(self.folder), dtype={"key": str, "ticket": str, "mask_from": str})
+        """results.csv: a row per cell and level; accuracies in percent. Raises Mistake where it cannot be read."""
+        try:
+            found = pd.read_csv(archive.table(self.folder), dtype={"key": str, "ticket": str, "mask_from": str})
+        except (ValueError, pd.errors.ParserError) as error:
+            raise self._damaged(f"{type(error).__name__}") from None
+        if missing := [name for name in ("key", "level", "status") if name not in found]:
+            raise self._damaged(f"it has no column {missing[0]!r}")
+        self.cells = archive.cells(self.folder)  # which may have grown since it was opened
+        return found
+
+    def _damaged(self, why: str) -> Mistake:
+        told = f"lt-sweeps report {self.folder} writes it again"
+        return Mistake(f"{self.folder / archive.RESULTS}: cannot be read ({why}); {told}")
 
     @cached_property
     def layers(self) -> pd.DataFrame:
@@ -76,15 +87,30 @@ class Sweep:
             raise Mistake(f"{self.folder.name} has no column {unknown[0]!r}, it has {', '.join(self.results)}")
         chosen = self.results
         for name, value in where.items():
-            chosen = chosen[[normalized(found) == normalized(value) for found in chosen[name]]]
+            chosen = chosen[[_is(name, found, value) for found in chosen[name]]]
         told = chosen.astype(object).where(chosen.notna(), None)
         return [
-            Run(self, self._places[index], row) for index, row in zip(told.index, told.to_dict("records"), strict=True)
+            Run(self, self._place(index, row["key"]), row)
+            for index, row in zip(told.index, told.to_dict("records"), strict=True)
         ]
+
+    def _place(self, index: int, key: str | None) -> tuple[int, int]:
+        """The cell and level of a row: by its place in the table as it was written, else by its key."""
+        places = self._places
+        if index < len(places) and self._key(places[index]) == key:
+            return places[index]
+        found = next((place for place in places if self._key(place) == key), None)
+        if found is None:
+            raise self._damaged(f"row {index} is of no training of this sweep")
+        return found
+
+    def _key(self, place: tuple[int, int]) -> str:
+        cell, level = place
+        return self.cells[cell].keys[level]
 
     @cached_property
     def _places(self) -> list[tuple[int, int]]:
-        """The cell and level of each row."""
+        """The cell and level of each row, as they are written."""
         return [(cell, level) for cell, past in enumerate(self.cells) for level in range(len(past.keys))]
 
     def ticket(self, level: int | None = None, **where: Any) -> Run:
@@ -104,6 +130,7 @@ class Sweep:
         asked = ", ".join(f"{name}={value}" for name, value in where.items())
         for name, value in where.items():
             values = [str(normalized(one)) if pd.isna(one) else str(one) for one in dict.fromkeys(self.results[name])]
+            values = [one[:8] for one in values] if name == "key" else values
             if not self.runs(**{name: value}):
                 known = ", ".join(values[:MOST_VALUES]) + (", ..." if len(values) > MOST_VALUES else "")
                 return Mistake(
@@ -150,6 +177,13 @@ class Sweep:
         return agent.experiment(self.cells[cell])
 
 
+def _is(column: str, found: Any, value: Any) -> bool:
+    """Whether a column says this; of a key its beginning is enough."""
+    if column == "key" and isinstance(value, str) and archive.is_key(value):
+        return str(found).startswith(value)
+    return bool(normalized(found) == normalized(value))
+
+
 class Run:
     """One training of a sweep: the ticket that it began with, and what became of it."""
 
@@ -189,9 +223,15 @@ class Run:
     def state(self, step: int = END) -> State:
         """The effective weights after `step` iterations of the recipe's clock, by default at the end."""
         run = self.expression
-        what = "its end" if step == END else f"step {step}"
+        if isinstance(step, bool) or not isinstance(step, int):
+            raise Mistake(f"step={step!r}: give a whole number of iterations, from {run.ticket.start} to the end")
+        try:
+            weights = at(run, step)
+        except ValueError as error:
+            raise Mistake(f"step={step}: {error}") from None
+        what = "its end" if step == END else f"step {step} (a sweep keeps the steps that it rewinds to, and the ends)"
         with self._stored(what) as values:
-            return values.effective(replace(run.ticket, weights=at(run, step)), values.kept(run))
+            return values.effective(replace(run.ticket, weights=weights), values.kept(run))
 
     def module(self, step: int = END) -> nn.Module:
         """The network holding `state(step)`, in evaluation mode. Raises Mistake where the code of it has changed."""
@@ -218,7 +258,10 @@ class Run:
         title = f"{row['model']} on {row['dataset']}, {row['prune']} level {row['level']}, seed {row['seed']}"
         config, where = self._sweep.cells[self._place[0]].config, Path(folder).expanduser()
         with self._stored("what it is computed from") as values:
-            return export(self.expression, self.record, config, values, where, title=title, trained=trained)
+            try:
+                return export(self.expression, self.record, config, values, where, title=title, trained=trained)
+            except OSError as error:
+                raise Mistake(f"{where}: cannot be written ({error.strerror})") from None
 
     @contextmanager
     def _stored(self, what: str, data_dir: str | Path | None = None) -> Iterator[Values]:

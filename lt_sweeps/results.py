@@ -9,6 +9,7 @@ from pathlib import Path
 
 from lt_sweeps import archive
 from lt_sweeps.cells import Cell, budgets, title
+from lt_sweeps.config import Mistake
 from lt_sweeps.execution import agent
 from lt_sweeps.execution import plan as planning
 from lt_sweeps.execution.plan import Plan
@@ -24,12 +25,28 @@ def main(arguments: Sequence[str]) -> int:
     folder: Path = parser.parse_args(arguments).folder
     cells = [Cell(past.config, past.swept, agent.experiment(past)) for past in archive.cells(folder)]
     store = Store(folder.absolute().parent / "store", as_stored=True)
-    rows = write_all(cells, folder, f"lt-sweeps report {folder}", store, _plan(cells, store), {})
+    plan = _plan(cells, store)
+    _require_known(folder, {run.key for run in plan.records})
+    rows = write_all(cells, folder, f"lt-sweeps report {folder}", store, plan, {})
     done = sum(row["status"] == "done" for row in rows)
     print(f"{done} of {len(rows)} levels are done")
     print(f"results: {folder / archive.RESULTS}")
     print(f"report:  {folder / 'report.html'}")
     return 0
+
+
+def _require_known(folder: Path, stored: set[str]) -> None:
+    """Raise Mistake where the folder shows results that the store beside it does not have: they would be lost."""
+    try:
+        rows = archive.results(folder)
+    except Mistake:
+        return
+    lost = {row["key"] for row in rows if row.get("status") == "done" and row.get("key") not in stored}
+    if lost:
+        where = folder.absolute().parent / "store"
+        raise Mistake(
+            f"{folder}: {len(lost)} results in its table are not in {where}: move the folder and its store as one"
+        )
 
 
 def write_all(

@@ -107,7 +107,7 @@ MISTAKES: list[tuple[str, tuple[str, ...]]] = [
     ("model=conv2 +model.args.widht=2", ("network conv2", "'widht'", "did you mean 'width'?")),
     ("model=resnet20 +model.args.hidden=2", ("network resnet20", "takes no argument 'hidden'")),
     ("+model.initialiser_args.width=2", ("initialiser glorot_normal", "takes no argument 'width'")),
-    ("model=vgg11 model.width=0", ("model.width=0", "must be more than 0")),
+    ("model=vgg11 model.width=0", ("model.width=0", "must be at least 1e-06")),
     # what does not go together
     (NO_DATA, ("dataset=mnist", "train-images-idx3-ubyte", "paths.data_dir=nowhere", "LT_SWEEPS_DATA")),
     ("dataset=imagenet paths.data_dir=nowhere", ("dataset=imagenet", "imagenet/train", "LT_SWEEPS_DATA")),

@@ -15,6 +15,7 @@ from lt_sweeps.execution.channel import Channel, Message
 from lt_sweeps.execution.ownership import Owner
 from lt_sweeps.execution.plan import Job
 from lt_sweeps.execution.slots import CPU
+from lt_sweeps.foreign import files
 
 MEMORY = (-signal.SIGKILL, 128 + signal.SIGKILL)  # what the system does when memory is short
 RANK_KILLED = re.compile(rf"exitcode\s*: -{signal.SIGKILL:d}\b")  # as torch.distributed.run tells of one of a group
@@ -36,7 +37,7 @@ class Hand:
         if len(slots) > 1:
             group = f"--nproc-per-node={len(slots)} --max-restarts=0 --rdzv-backend=c10d --rdzv-endpoint=127.0.0.1:0"
             words = ["-m", "torch.distributed.run", *group.split(), *words]
-        environment = {**os.environ, **dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS"), str(threads))}
+        environment = {**files.environment(), **dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS"), str(threads))}
         if slots[0] != CPU:
             environment["CUDA_VISIBLE_DEVICES"] = ",".join(slots)
         log.parent.mkdir(parents=True, exist_ok=True)

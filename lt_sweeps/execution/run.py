@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -31,6 +32,7 @@ from lt_sweeps.store.lease import Leases
 from lt_sweeps.store.store import Record, Store
 
 LOYALTY = 2.0  # how much more another training must hold up, before it takes the place of an idle worker
+VAIN = 3  # times that work is done before it is called failed, because what it was made from is another here
 LOOK_EVERY = 1.0  # seconds between two looks at what other processes are doing
 
 
@@ -92,6 +94,7 @@ class _Work:
         self._failed: dict[Node, str] = {}
         self._jobs: dict[Work, Job] = {}  # all that is not done
         self._running: dict[Work, Job] = {}
+        self._vain: Counter[Work] = Counter()  # what was done, and is not what this process wants
         self._alone: set[Work] = set()  # what had too little memory beside others
 
     def done(self) -> dict[Node, str]:
@@ -207,6 +210,10 @@ class _Work:
         if job.replay_to is None:
             record = planning.stored(self._store, job.run)
             if record is None:
+                self._vain[job.run] += 1
+                if self._vain[job.run] >= VAIN:
+                    told = f"lt-sweeps store show {job.run.key[:8]} says what"
+                    self._fail(job, f"its worker read something else than is here now: {told}")
                 return False
         self._jobs.pop(job.run, None)
         for watcher in self._watchers:

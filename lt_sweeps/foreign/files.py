@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 ABSENT = "0" * 64  # in the place of a hash: a file that was looked for, a variable that was asked for, and not there
+set_here: dict[str, str | None] = {}  # environment variables that foreign code has set: what they were before
 Seen = tuple[int, int, int]  # time of change, size, inode
 
 
@@ -67,9 +68,15 @@ def differs(name: str, content: str, places: Mapping[str, Path]) -> bool:
         return False
 
 
+def environment() -> dict[str, str]:
+    """The environment as it would be, had no foreign code set a variable in this process."""
+    before = {name: value for name, value in set_here.items() if value is not None}
+    return {**{name: value for name, value in os.environ.items() if name not in set_here}, **before}
+
+
 def variable(name: str) -> str:
-    """The SHA-256 of an environment variable's value, or ABSENT."""
-    value = os.environ.get(name)
+    """The SHA-256 of an environment variable's value, or ABSENT; of one that foreign code has set, as it was before."""
+    value = set_here[name] if name in set_here else os.environ.get(name)
     return ABSENT if value is None else hashlib.sha256(os.fsencode(value)).hexdigest()
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, NamedTuple
 
-from lt_sweeps.foreign.files import ABSENT, Seen, digest, listing, names_in, seen, variable
+from lt_sweeps.foreign.files import ABSENT, Seen, digest, listing, names_in, seen, set_here, variable
 from lt_sweeps.foreign.reach import HERE, is_foreign, is_installed, package_files, reachable
 
 OURS = f"{HERE}{os.sep}"
@@ -121,20 +121,58 @@ def _is_ours_to_watch(frame: FrameType | None) -> bool:
 
 
 def _hear_variables() -> None:
+    """Note which variables foreign code asks for by name, and which it sets: those are no inputs.
+
+    Going through all of them, or copying them, asks for none.
+    """
     environment = type(os.environ)
-    asked = environment.__getitem__
+    asked, put, each = environment.__getitem__, environment.__setitem__, environment.__iter__
 
     def item(self: Any, name: Any) -> Any:
-        frame = sys._getframe(1)
-        while frame.f_back is not None and frame.f_code.co_filename.startswith("<frozen "):
-            frame = frame.f_back
-        if isinstance(name, (str, bytes)) and is_foreign(frame.f_code.co_filename):
-            word = os.fsdecode(name)  # of os.environb, bytes
-            if not MACHINE.match(word) and _is_ours_to_watch(frame):
-                _asked[str(Path(frame.f_code.co_filename).resolve())].setdefault(word, variable(word))
+        word, expected = _word(name), getattr(_hearing, "expected", [])
+        if expected and expected[-1] == word:
+            expected.pop()
+        elif word is not None and word not in set_here and not MACHINE.match(word):
+            _note_variable(word, _foreign_caller())
         return asked(self, name)
 
+    def set_item(self: Any, name: Any, value: Any) -> None:
+        word = _word(name)
+        if word is not None and word not in set_here and _foreign_caller() is not None:
+            set_here[word] = _as_it_is(word)
+        put(self, name, value)
+
+    def names(self: Any) -> Iterator[Any]:
+        found = list(each(self))
+        _hearing.expected = [_word(name) for name in reversed(found)]  # which are asked for next, by a copy
+        yield from found
+
+    def _as_it_is(word: str) -> str | None:
+        try:
+            return str(asked(os.environ, word))
+        except KeyError:
+            return None
+
     environment.__getitem__ = item  # type: ignore[method-assign]
+    environment.__setitem__ = set_item  # type: ignore[method-assign]
+    environment.__iter__ = names  # type: ignore[method-assign]
+
+
+def _note_variable(name: str, frame: FrameType | None) -> None:
+    if frame is not None and _is_ours_to_watch(frame):
+        _asked[str(Path(frame.f_code.co_filename).resolve())].setdefault(name, variable(name))
+
+
+def _word(name: Any) -> str | None:
+    return os.fsdecode(name) if isinstance(name, (str, bytes)) else None  # of os.environb, bytes
+
+
+def _foreign_caller() -> FrameType | None:
+    """Who asks the environment, if that is foreign code."""
+    frame = sys._getframe(2)
+    while frame.f_back is not None and frame.f_code.co_filename.startswith("<frozen "):
+        frame = frame.f_back
+    return frame if is_foreign(frame.f_code.co_filename) else None
 
 
 @contextmanager

@@ -83,8 +83,7 @@ class Choices:
             branch = self.ticket(last, load("control", self.control.name)(here), level)
         else:
             branch = self._train(replace(here, start=ticket.ticket.weights), self.control)
-            weights = branch.ticket.weights
-            if branch == ticket or (isinstance(weights, Treat) and weights.ref == weights.end):
+            if branch == ticket:
                 raise Corner(
                     f"control={self.control.name}: the ticket is that already: survivors={self.survivors.name}"
                 )

@@ -45,7 +45,7 @@ def reinit(level: Level) -> Init:
 
 
 @register("survivors", version=1, needs=("graph",))
-def reinit_signed(level: Level) -> Treat:
+def reinit_signed(level: Level) -> Weights:
     """The sizes of a fresh draw, with the signs they had (Zhou et al. 2019); what is not prunable stays.
 
     >>> from lt_sweeps.methods.level import example
@@ -53,4 +53,6 @@ def reinit_signed(level: Level) -> Treat:
     >>> reinit_signed(level).ref == level.rewound, reinit_signed(level).end == reinit(level)
     (True, True)
     """
+    if level.begun == level.drawn:
+        return level.drawn  # which has its own signs
     return Treat(part("survivors", "signs"), level.mask, level.begun, level.drawn, 0)

@@ -175,6 +175,19 @@ def _check_weights(weights: bytes, mask: bytes, shapes: Mapping[str, tuple[int, 
             raise BadFile(f"{name[:80]!r} has not the values that its mask keeps")
 
 
+def _key(told: Mapping[str, Any]) -> str:
+    """Which ticket a card is of, start or trained."""
+    return f"{told['kind']} of {told['provenance']['run'][:8]}"
+
+
+def _key_in(folder: Path) -> str | None:
+    """The same of a card that is there; None where that cannot be read."""
+    try:
+        return _key(json.loads((folder / CARD).read_bytes()))
+    except (ValueError, LookupError, TypeError, OSError):
+        return None
+
+
 def write(folder: Path, told: dict[str, Any], weights: bytes, mask: bytes) -> None:
     """Lay a ticket down. Raises Mistake where a folder of that name has something else in it."""
     from lt_sweeps.store.store import write as write_file
@@ -182,6 +195,8 @@ def write(folder: Path, told: dict[str, Any], weights: bytes, mask: bytes) -> No
     beside = {path.name for path in folder.iterdir()} - {CARD, WEIGHTS, MASK} if folder.exists() else set()
     if beside and not (folder / CARD).exists():  # what a killed export left behind is not beside
         raise Mistake(f"{folder}: is not empty, and no ticket: choose another folder")
+    if (folder / CARD).exists() and (held := _key_in(folder)) not in (None, _key(told)):
+        raise Mistake(f"{folder}: holds another ticket ({held}): choose another folder, or remove it first")
     contents = {WEIGHTS: weights, MASK: mask}
     files = {n: {"sha256": hashlib.sha256(c).hexdigest(), "bytes": len(c)} for n, c in contents.items()}
     told = {"format": FORMAT, **told, "files": files}
