@@ -192,10 +192,15 @@ def at(run: Train, step: int) -> Weights:
     return At(run, step)
 
 
+def seen(run: Train, step: int) -> Ticket:
+    """A run at `step` of the recipe's clock, as a ticket: its weights and its mask. Raises ValueError as `at` does."""
+    old = run.ticket
+    return Ticket(old.network, at(run, step), old.mask, old.fill, run.recipe.steps if step == END else step)
+
+
 def end(run: Train) -> Ticket:
     """What training made of a ticket, again a ticket."""
-    old = run.ticket
-    return Ticket(old.network, At(run, END), old.mask, old.fill, run.recipe.steps)
+    return seen(run, END)
 
 
 def whole(mask: Mask) -> Dense | None:
@@ -205,9 +210,9 @@ def whole(mask: Mask) -> Dense | None:
     return mask if isinstance(mask, Dense) else None
 
 
-def full(mask: Mask) -> Dense:
-    """The full mask over the network that a mask is on: every ticket's has one."""
-    found = whole(mask)
+def full(on: Mask | Ticket) -> Dense:
+    """The full mask over the network that a mask or a ticket is on: every ticket's has one."""
+    found = whole(on.mask if isinstance(on, Ticket) else on)
     assert found is not None
     return found
 

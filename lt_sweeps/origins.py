@@ -11,7 +11,7 @@ from typing import Any
 from lt_sweeps import archive
 from lt_sweeps.archive import is_key
 from lt_sweeps.config import Config, Mistake
-from lt_sweeps.graph import Dense, Fit, Given, Mask, Pretrained, Ticket, Train, whole
+from lt_sweeps.graph import Dense, Fit, Given, Mask, Pretrained, Ticket, Train, end, whole
 from lt_sweeps.keys import canonical
 from lt_sweeps.registry import recorded
 from lt_sweeps.specs import Network
@@ -25,7 +25,7 @@ def mask(config: Config, to: Dense, find: Find) -> Mask:
     """The mask that `mask_from` names, on this network. Raises Mistake."""
     where = config.mask_from or ""
     if is_key(where):
-        found = _stored("mask_from", config, find).ticket.mask
+        found = end(_stored("mask_from", config, find)).mask
         return found if whole(found) == to else Fit(found, to)
     return Fit(Given(sha256(_card(where).mask)), to)
 

@@ -36,7 +36,7 @@ def require_trainable(runs: Iterable[Train]) -> None:
 
     Of a network of ours with a plain optimizer only the optimizer is made: its steps are known to work.
     """
-    for on, recipe in dict.fromkeys((full(run.ticket.mask), run.recipe) for run in runs):
+    for on, recipe in dict.fromkeys((full(run.ticket), run.recipe) for run in runs):
         network, name = on.network, on.network.build.name
         known = network.build.is_registered and recipe.optimizer.name in PLAIN
         try:
@@ -71,7 +71,7 @@ def _foreign(runs: Iterable[Train]) -> Iterator[tuple[str, Part, Dense | tuple[i
     for node in topological(runs):
         match node:
             case Score(criterion=Part(is_foreign=True) as part):
-                yield "criterion", part, full(node.at.mask)
+                yield "criterion", part, full(node.at)
             case Treat(treatment=Part(is_foreign=True) as part, mask=mask):
                 yield "survivors", part, full(mask)
             case Fill(fill=Part(is_foreign=True) as part, mask=mask):

@@ -170,6 +170,17 @@ def test_networks_and_data_know_nothing_of_what_runs_them() -> None:
             assert not within(other, *TENSOR_FUNCTIONS_NEVER_IMPORT), f"{path.relative_to(ROOT)} imports {other}"
 
 
+def test_nobody_reads_the_mask_of_a_run_off_its_ticket() -> None:
+    """A run whose mask moves has another one at each step: it is asked with `seen(run, step)` or `end(run)`."""
+    for path in FILES:
+        if part_of(module_name(path)) not in ("graph", "methods"):
+            for item in ast.walk(tree(path)):
+                chained = (
+                    isinstance(item, ast.Attribute) and item.attr == "mask" and isinstance(item.value, ast.Attribute)
+                )
+                assert not (chained and item.value.attr == "ticket"), f"{path.relative_to(ROOT)}:{item.lineno}"
+
+
 def test_nobody_imports_main_but_the_other_entrances() -> None:
     for path in FILES:
         if part_of(module_name(path)) not in ("cli", "main") and not within(module_name(path), "hydra_plugins"):

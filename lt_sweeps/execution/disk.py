@@ -11,7 +11,7 @@ from typing import Any
 
 from lt_sweeps.execution.plan import Plan
 from lt_sweeps.execution.rates import evaluations
-from lt_sweeps.graph import At, Mask, Measure, Prune, Train, sources, topological
+from lt_sweeps.graph import At, Mask, Measure, Prune, Train, end, sources, topological
 from lt_sweeps.keys import Node
 from lt_sweeps.store.store import Store
 
@@ -92,14 +92,14 @@ def written(
 ) -> Disk:
     """What the jobs of a plan will leave in the store; `kept` says how many weights of each tensor a mask keeps."""
     disk = Disk()
-    there = {run.ticket.mask for run in plan.records if isinstance(run, Train)}
+    there = {end(run).mask for run in plan.records if isinstance(run, Train)}
     running: list[int] = []
     for job in plan.jobs:
         run = job.run
         if isinstance(run, Measure):
             disk.records += _measured(run, machine)
             continue
-        form, live = layout(run), kept(run.ticket.mask)
+        form, live = layout(run), kept(end(run).mask)
         state = form.state(live)
         disk.snapshots += state * len(job.snapshots)
         if job.snapshots:  # whose records differ in the digits of a step
@@ -109,8 +109,8 @@ def written(
             disk.weights += state
             layers = [[name, n, math.prod(form.tensors[name][0])] for name, n in live.items()]
             disk.records += _trained(run, layers, evaluations(job), machine)
-            if run.ticket.mask not in there and not isinstance(run.ticket.mask, Prune):
-                there.add(run.ticket.mask)
+            if end(run).mask not in there and not isinstance(end(run).mask, Prune):
+                there.add(end(run).mask)
                 disk.masks += form.mask(live)
             best = form.whole if run.data.validation else 0
             running.append(form.whole + best + form.optimizer + 250 * len(form.tensors) + 150 * evaluations(job))
@@ -121,7 +121,7 @@ def written(
             counts = {"kept": 10**6, "total": 10**6, "eligible": 10**6, "emptied": []}
             disk.records += _record(node, counts, ["mask"], machine)
     disk.checkpoints = sum(heapq.nlargest(slots, running))
-    disk.tickets = sum(_ticket(run, layout(run), kept(run.ticket.mask)) for run in plan.shown)
+    disk.tickets = sum(_ticket(run, layout(run), kept(end(run).mask)) for run in plan.shown)
     return disk
 
 
@@ -130,7 +130,7 @@ def _prunings(plan: Plan) -> dict[Prune, Train]:
     found: dict[Prune, Train] = {}
     for run in (job.run for job in plan.jobs):
         if isinstance(run, Train):
-            for node in topological([run.ticket.mask], stop=lambda node: isinstance(node, Train) or node in found):
+            for node in topological([end(run).mask], stop=lambda node: isinstance(node, Train) or node in found):
                 if isinstance(node, Prune) and node not in found:
                     found[node] = run
     return found

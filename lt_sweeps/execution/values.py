@@ -32,6 +32,7 @@ from lt_sweeps.graph import (
     Train,
     Treat,
     Weights,
+    end,
     full,
     sources,
     whole,
@@ -139,8 +140,8 @@ class Values:
 
     def aliases(self, ticket: Ticket) -> dict[str, str]:
         """Further names of weights that are pruned under their first; where none can be, nobody's code is asked."""
-        came_so = isinstance(ticket.weights, At) and ticket.weights.run.ticket.mask == ticket.mask
-        return self._also(ticket.network) if full(ticket.mask).include and not came_so else {}
+        came_so = isinstance(ticket.weights, At) and end(ticket.weights.run).mask == ticket.mask
+        return self._also(ticket.network) if full(ticket).include and not came_so else {}
 
     def fill(self, ticket: Ticket) -> State | None:
         """What pruned places of a ticket hold; None is zero."""
@@ -153,7 +154,11 @@ class Values:
         try:
             return decode_mask(self.store.content(self.store.get(run.key)["blobs"]["mask"]))
         except (Missing, KeyError):
-            return self.mask(run.ticket.mask)
+            return self.mask(end(run).mask)
+
+    def begun(self, ticket: Ticket) -> masks.Mask:
+        """The mask that a training of a ticket begins with."""
+        return self.mask(ticket.mask)
 
     def mask(self, node: Mask) -> masks.Mask:
         """A mask on the CPU; a pruned one is kept in the store."""

@@ -84,7 +84,7 @@ class Worker:
             self._replay(job, job.run, on_step)
             return None
         run, ticket = job.run, job.run.ticket
-        mask = self.values.mask(ticket.mask)
+        mask = self.values.begun(ticket)
         made_from = self._made_from(run)
         emptied = masks.emptied(mask)
         counts: dict[str, Any] = {
@@ -93,7 +93,7 @@ class Worker:
             "excluded": self.values.excluded(ticket.mask),
             "layers": [
                 [name, int(mask[name].sum()), mask[name].numel()]
-                for name in self.values.shapes(full(ticket.mask))
+                for name in self.values.shapes(full(ticket))
                 if name in mask
             ],
         }
@@ -223,7 +223,7 @@ class Worker:
         record = self.store.get(run.key)
         if record["fingerprint"] != self.fingerprint:
             raise Disagreement("it was computed on another machine or library")
-        trained = self._fit(job, self.values.mask(run.ticket.mask), on_step)
+        trained = self._fit(job, self.values.begun(run.ticket), on_step)
         known = {row["step"]: row["digest"] for row in record["result"]["history"]}
         for row in trained.progress.history:
             if row["step"] in known and known[row["step"]] != row["digest"]:

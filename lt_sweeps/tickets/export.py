@@ -38,7 +38,7 @@ def export(
     mask, filled = values.kept(run), ticket.fill is not None
     state = values.effective(ticket, mask)
     weights = encode(state) if filled else encode_masked(state, mask)
-    every = full(ticket.mask)
+    every = full(ticket)
     told = {
         "kind": "trained" if trained else "start",
         "title": title,
