@@ -78,3 +78,18 @@ def test_the_yaml_files_of_one_s_own_work(tmp_path: Path) -> None:
         )
         assert done.returncode == 0, done.stderr
         assert ("0 to train" in done.stdout) == (number == 1), done.stdout
+
+
+TROUBLE = (ROOT / "docs" / "troubleshooting.md").read_text()
+ANSWERS = re.findall(r"`(python -m lt_sweeps\.main [^`]+)`\n\n    (lt_sweeps: .+)", TROUBLE)
+
+
+@pytest.mark.parametrize(("command", "answer"), ANSWERS, ids=[command.split("main ")[1] for command, _ in ANSWERS])
+def test_a_mistake_is_answered_as_the_page_says(command: str, answer: str, tmp_path: Path) -> None:
+    program, *words = shlex.split(command)
+    assert program == "python"
+    bare = {name: value for name, value in os.environ.items() if name != "LT_SWEEPS_DATA"}
+    there = {**bare, "PYTHONPATH": str(ROOT), "CUDA_VISIBLE_DEVICES": ""}
+    done = subprocess.run([sys.executable, *words], cwd=tmp_path, env=there, capture_output=True, text=True)
+    assert done.returncode != 0
+    assert done.stderr.strip() == answer
