@@ -38,7 +38,7 @@ bench: $(READY)
 gpu: $(READY)
 	$(BIN)/python -m benchmarks.gpu benchmarks
 
-# The slow numbers of the README, each from its own command in multirun/: six hours of one core.
+# The slow numbers of RESULTS.md, each from its own command in multirun/: six hours of one core.
 MEASURED = lenet_mnist_quick zhou2019_supermasks barriers_lenet at_init_lenet imp_shuffle_lenet snip_lenet snip_lenet_long \
 	zhou2019_signs zhou2019_pruned
 reproduce: $(READY)
