@@ -8,23 +8,29 @@
 PYTHON ?= $(shell for p in python3 python3.12 python3.11 python; do \
 	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null && echo $$p && break; done)
 BIN = .venv/bin
+PARALLEL = -n auto --dist worksteal  # as many test processes as cores
 READY = .venv/.ready
 
-.PHONY: demo test pairs engines lint bench gpu reproduce clean
+.PHONY: catalogue demo test pairs engines lint bench gpu reproduce clean
 .DELETE_ON_ERROR:
 
 demo: $(READY)
 	$(BIN)/python -m lt_sweeps.main -m experiment=demo
 
 test: lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(PARALLEL)
 
 pairs: $(READY)
 	$(BIN)/python -m pytest tests/test_pairs.py -m "slow or not slow" --durations=10
 
 engines: $(READY)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,slurm,ray,joblib,optuna]'
-	$(BIN)/python -m pytest tests -m "processes or engines" --durations=10
+	$(BIN)/python -m pytest tests -m "processes or engines" $(PARALLEL) --durations=10
+
+# Every page that is made from the code, and the record of keys and versions that a test compares it with.
+catalogue: $(READY)
+	$(BIN)/python -m lt_sweeps.catalogue.methods_table > METHODS.md
+	$(BIN)/python tests/golden/record.py
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -27,14 +27,14 @@ from hydra.core.config_store import ConfigStore
 from torch import Tensor, nn
 
 from lt_sweeps import masks
-from lt_sweeps.config import CONF, Config
-from lt_sweeps.datafiles import declared
+from lt_sweeps.config.datafiles import declared
+from lt_sweeps.config.reading import read
+from lt_sweeps.config.schema import CONF, Config
 from lt_sweeps.datasets import arrays
 from lt_sweeps.datasets.examples import Examples
 from lt_sweeps.experiment import build as experiment
 from lt_sweeps.graph import Train
 from lt_sweeps.networks.build import build, initial
-from lt_sweeps.reading import read
 from lt_sweeps.specs import Data, Recipe
 from lt_sweeps.training.fit import Hardware, Trained, fit
 from lt_sweeps.training.leaving import Left

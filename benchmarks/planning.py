@@ -18,9 +18,9 @@ from hydra.types import RunMode
 
 from benchmarks.rounds import Contender, race
 from benchmarks.table import Row
-from lt_sweeps.composing import Composer
-from lt_sweeps.config import CONF, Config
-from lt_sweeps.reading import checked, read
+from lt_sweeps.config.composing import Composer
+from lt_sweeps.config.reading import checked, read
+from lt_sweeps.config.schema import CONF, Config
 
 GOAL = 10.0
 SEEDS = ",".join(map(str, range(50)))

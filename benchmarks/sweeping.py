@@ -15,7 +15,7 @@ from pathlib import Path
 from statistics import median
 
 from benchmarks.table import Row
-from lt_sweeps.config import CONF
+from lt_sweeps.config.schema import CONF
 from lt_sweeps.execution.slots import cores
 
 GRID = {

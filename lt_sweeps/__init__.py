@@ -8,11 +8,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from lt_sweeps.opened import open
+    from lt_sweeps.sweeps.notebook import open
     from lt_sweeps.tickets.load import load_ticket
 
 __all__ = ["load_ticket", "open"]
-PLACES = {"open": "lt_sweeps.opened", "load_ticket": "lt_sweeps.tickets.load"}
+PLACES = {"open": "lt_sweeps.sweeps.notebook", "load_ticket": "lt_sweeps.tickets.load"}
 
 
 def __getattr__(name: str) -> Any:

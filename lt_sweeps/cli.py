@@ -37,13 +37,13 @@ Train a sweep: the same as python -m lt_sweeps.main -m OVERRIDE...
                lt-sweeps list shows the groups, and python -m lt_sweeps.main --help every key""",
 }
 COMMANDS = {  # verb -> where its `main` is
-    "status": "status",
-    "report": "results",
+    "status": "sweeps.status",
+    "report": "sweeps.results",
     "best": "report.best",
     "compare": "report.compare",
-    "list": "listing",
+    "list": "catalogue.listing",
     "ticket": "tickets.commands",
-    "store": "store_tools.commands",
+    "store": "store.tools.commands",
     "check": "check.command",
 }
 

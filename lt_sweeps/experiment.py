@@ -7,19 +7,20 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any
 
-from lt_sweeps import budget as budgets
-from lt_sweeps import origins, usual
-from lt_sweeps.choosing import choices, finding, refuse_impossible
+from lt_sweeps.catalogue.registry import catalogue, nearest, part
 from lt_sweeps.columns import BESIDE, TAKEN
-from lt_sweeps.config import Config, Corner, Mistake, ModelConfig
-from lt_sweeps.config_methods import Otherwise
-from lt_sweeps.data import described
+from lt_sweeps.config import budget as budgets
+from lt_sweeps.config import usual
+from lt_sweeps.config.choosing import choices, finding, refuse_impossible
+from lt_sweeps.config.data import described
+from lt_sweeps.config.methods import Otherwise
+from lt_sweeps.config.schema import Config, Corner, Mistake, ModelConfig
 from lt_sweeps.graph import Dense, Init, Ticket, Train, Work
 from lt_sweeps.methods.choices import Choices
 from lt_sweeps.methods.given import given
 from lt_sweeps.methods.measured import Measures, with_parents, with_siblings
-from lt_sweeps.registry import catalogue, nearest, part
 from lt_sweeps.specs import Network
+from lt_sweeps.tickets import origins
 
 
 @dataclass(frozen=True)

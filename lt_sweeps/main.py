@@ -14,14 +14,14 @@ from collections.abc import Callable, Iterator, Sequence
 from importlib.util import find_spec
 from typing import Any, NoReturn
 
-from lt_sweeps import sweep
-from lt_sweeps.cells import cell
-from lt_sweeps.config import CONF, Config, Mistake
+from lt_sweeps.config.reading import read
+from lt_sweeps.config.schema import CONF, Config, Mistake
+from lt_sweeps.config.words import as_ours
 from lt_sweeps.output import Unbreakable
-from lt_sweeps.reading import read
 from lt_sweeps.store.disk import is_full, no_room
 from lt_sweeps.store.store import Damaged
-from lt_sweeps.words import as_ours
+from lt_sweeps.sweeps import run as sweep
+from lt_sweeps.sweeps.cells import cell
 
 MULTIRUN = ("-m", "--multirun")
 ELSEWHERE = {  # settings of Hydra's that are ours otherwise
@@ -149,7 +149,7 @@ def _run(arguments: list[str]) -> int:
             sys.argv.insert(1, "--multirun")
             task()
     except (HydraException, OmegaConfBaseException) as error:
-        from lt_sweeps import mistakes
+        from lt_sweeps.config import mistakes
 
         raise Mistake(mistakes.explain(error)) from None
     finally:

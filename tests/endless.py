@@ -13,7 +13,7 @@ from typing import Any
 from small import run_of
 from together import LENET, Watched
 
-from lt_sweeps.config import TrainerConfig
+from lt_sweeps.config.schema import TrainerConfig
 from lt_sweeps.execution.plan import Job
 from lt_sweeps.execution.worker import Worker
 from lt_sweeps.store.store import Store

@@ -226,7 +226,7 @@ def test_a_flag_says_what_no_signature_does(capsys: pytest.CaptureFixture[str]) 
 def test_a_mistake_is_one_line(
     words: str, line: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("lt_sweeps.datafiles._reachable", lambda host: False)
+    monkeypatch.setattr("lt_sweeps.config.datafiles._reachable", lambda host: False)
     assert main(["check", *words.split()]) == 2
     out, err = capsys.readouterr()
     assert out == ""

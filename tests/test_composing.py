@@ -18,11 +18,11 @@ from hydra.types import RunMode
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from lt_sweeps.composing import Composer
-from lt_sweeps.config import CONF, Config, Mistake
+from lt_sweeps.config.composing import Composer
+from lt_sweeps.config.mistakes import explain
+from lt_sweeps.config.reading import checked, read
+from lt_sweeps.config.schema import CONF, Config, Mistake
 from lt_sweeps.main import main
-from lt_sweeps.mistakes import explain
-from lt_sweeps.reading import checked, read
 
 # Cells, as words of a command line. One composer sees them all, so what one leaves behind is seen by the next.
 CELLS = [

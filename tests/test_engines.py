@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from lt_sweeps.config import TrainerConfig
+from lt_sweeps.config.schema import TrainerConfig
 from lt_sweeps.engines import attend as attending
 from lt_sweeps.engines.attend import Attend, Died
 from lt_sweeps.engines.engine import last_lines, new_log, processes

@@ -11,16 +11,16 @@ import torch
 from test_sweep import cells_of
 
 import lt_sweeps as lt
-from lt_sweeps import methods_table
-from lt_sweeps.config import CONF, TrainerConfig
+from lt_sweeps.catalogue import methods_table
+from lt_sweeps.config.schema import CONF, TrainerConfig
 from lt_sweeps.execution import run as running
 from lt_sweeps.execution import worker
 from lt_sweeps.execution.reporter import Reporter
-from lt_sweeps.execution.values import Values
 from lt_sweeps.experiment import Experiment
 from lt_sweeps.graph import At, Init, Prune, Train, Treat, end, topological
 from lt_sweeps.keys import Node
 from lt_sweeps.main import main
+from lt_sweeps.realise import Values
 from lt_sweeps.store.store import Store
 from lt_sweeps.training import recorder
 
@@ -194,7 +194,7 @@ def test_pruned_weights_of_a_chain_stay_what_they_became(store: Store, tmp_path:
 
 def test_the_page_of_methods_is_made_from_the_code() -> None:
     page = (CONF.parent / "METHODS.md").read_text()
-    assert page == methods_table.text(), "python -m lt_sweeps.methods_table > METHODS.md"
+    assert page == methods_table.text(), "make catalogue writes it"
 
 
 @pytest.mark.parametrize("control", ["mask_shuffle", "random"])

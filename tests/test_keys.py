@@ -38,10 +38,8 @@ def test_code_changes_only_with_its_version() -> None:
     record = golden()
     known, now = json.loads(record.GOLDEN.read_text())["code"], record.current()["code"]
     changed = [name for name in now if name in known and known[name] != now[name]]
-    assert not changed, (
-        f"{changed}: raise the version, or see that results are the same bits; then run golden/record.py"
-    )
-    assert known.keys() == now.keys(), "new or raised versions: run tests/golden/record.py"
+    assert not changed, f"{changed}: raise the version, or see that results are the same bits; then make catalogue"
+    assert known.keys() == now.keys(), "new or raised versions: make catalogue"
 
 
 def test_equal_numbers_are_equal_texts() -> None:

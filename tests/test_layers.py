@@ -11,14 +11,14 @@ import torch
 from torch import Tensor, nn
 
 import lt_sweeps as lt
-from lt_sweeps import registry
+from lt_sweeps.catalogue import registry
 from lt_sweeps.cli import main as lt_sweeps
-from lt_sweeps.config import Mistake
-from lt_sweeps.config_methods import PruneConfig
-from lt_sweeps.layers import tables
+from lt_sweeps.config.methods import PruneConfig
+from lt_sweeps.config.schema import Mistake
+from lt_sweeps.forecast.layers import tables
 from lt_sweeps.main import main
 from lt_sweeps.specs import Network, Part
-from lt_sweeps.ticket_files.card import BadTicket
+from lt_sweeps.tickets.card import BadTicket
 
 LENET = """\
 lenet_300_100, 1x8x8, 10 classes: 50,610 parameters, 50,200 prunable, 0 excluded, 410 others
@@ -133,7 +133,8 @@ def test_a_table_says_why_something_stays_whole() -> None:
 
 def test_a_large_network_takes_no_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     built = []
-    monkeypatch.setattr("lt_sweeps.layers.prunable", lambda module, _: built.append(module) or {"w": module.fc.weight})
+    seen = "lt_sweeps.forecast.layers.prunable"
+    monkeypatch.setattr(seen, lambda module, _: built.append(module) or {"w": module.fc.weight})
     tables([(network("resnet50", (3, 224, 224)), prune())])
     assert {p.device.type for p in built[0].parameters()} == {"meta"}
 

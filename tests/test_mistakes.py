@@ -211,7 +211,7 @@ def test_a_mistake_is_answered_in_one_line(
         assert fragment in line
     assert answer.code == 2
     assert answer.out == ""
-    assert "lt_sweeps.config" in answer.imported, "the log of imports is there"
+    assert "lt_sweeps.config.schema" in answer.imported, "the log of imports is there"
     assert "torch" not in answer.imported
     assert [name for name in answer.written if not name.startswith("runs/.hydra") and name != "runs"] == []
 

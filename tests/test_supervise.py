@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from test_sweep import cells_of
 
-from lt_sweeps import sweep
 from lt_sweeps.execution import agent, failures, supervise
 from lt_sweeps.store.lease import Leases
 from lt_sweeps.store.store import Store
+from lt_sweeps.sweeps import run as sweep
 
 Work = Callable[[Path], str | None]
 

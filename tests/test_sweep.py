@@ -17,20 +17,20 @@ import pytest
 import torch
 
 import lt_sweeps as lt
-from lt_sweeps import archive
-from lt_sweeps.cells import Cell, budgets, cell
 from lt_sweeps.cli import main as cli
-from lt_sweeps.config import Mistake
+from lt_sweeps.config.reading import read
+from lt_sweeps.config.schema import Mistake
 from lt_sweeps.execution import worker as running
 from lt_sweeps.execution.plan import Job
-from lt_sweeps.execution.values import Values
 from lt_sweeps.graph import END, At, Train
 from lt_sweeps.main import main
 from lt_sweeps.masks import effective, kept, shuffled
 from lt_sweeps.randomness import rng
-from lt_sweeps.reading import read
+from lt_sweeps.realise import Values
 from lt_sweeps.store.store import Store
 from lt_sweeps.store.tensors import decode_mask, encode_mask
+from lt_sweeps.sweeps import archive
+from lt_sweeps.sweeps.cells import Cell, budgets, cell
 from lt_sweeps.training.recorder import Tell
 
 SMALL = ["recipe.steps=60it", "recipe.eval_every=20it", "prune.levels=2", "sweep=s"]
@@ -54,7 +54,7 @@ def cells_of(*words: str) -> list[Cell]:
     from hydra import compose, initialize_config_dir
     from hydra.core.config_store import ConfigStore
 
-    from lt_sweeps.config import Config
+    from lt_sweeps.config.schema import Config
     from lt_sweeps.main import CONF
 
     ConfigStore.instance().store(name="schema", node=Config)

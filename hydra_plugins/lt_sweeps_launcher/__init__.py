@@ -47,8 +47,8 @@ class LtSweepsLauncher(Launcher):
 
     def setup(self, *, hydra_context: Any, task_function: Any, config: Any) -> None:
         """Hydra hands over how to compose a job."""
-        from lt_sweeps.composing import Composer
-        from lt_sweeps.search import sought
+        from lt_sweeps.config.composing import Composer
+        from lt_sweeps.sweeps.search import sought
 
         self.composer = Composer(hydra_context.config_loader, config)
         self.search = sought(config.hydra)
@@ -57,10 +57,11 @@ class LtSweepsLauncher(Launcher):
         """All cells are checked before the first is trained. Raises Mistake, and Failed at the very end."""
         import sys
 
-        from lt_sweeps import grid, sweep
-        from lt_sweeps.config import Mistake
+        from lt_sweeps.config.schema import Mistake
         from lt_sweeps.engines import choose
         from lt_sweeps.main import command
+        from lt_sweeps.sweeps import grid
+        from lt_sweeps.sweeps import run as sweep
 
         if self.search is not None and self.only_plan:
             raise Mistake("a search chooses its cells by what came of others: there is no plan of it")

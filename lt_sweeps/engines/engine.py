@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Protocol
 from uuid import uuid4
 
-from lt_sweeps.config import TrainerConfig
+from lt_sweeps.config.schema import TrainerConfig
 
 
 class Running(Protocol):

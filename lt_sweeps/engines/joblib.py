@@ -7,7 +7,7 @@ from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from lt_sweeps.config import Mistake, TrainerConfig
+from lt_sweeps.config.schema import Mistake, TrainerConfig
 from lt_sweeps.engines import attend
 from lt_sweeps.engines.attend import Attend
 from lt_sweeps.engines.engine import last_lines, new_log, processes

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from lt_sweeps.config import Mistake, TrainerConfig
+from lt_sweeps.config.schema import Mistake, TrainerConfig
 from lt_sweeps.engines.attend import Attend
 from lt_sweeps.engines.engine import last_lines, new_log, processes
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import torch
 
-from lt_sweeps.execution.values import Values
 from lt_sweeps.experiment import Experiment
 from lt_sweeps.graph import Work, topological
+from lt_sweeps.realise import Values
 from lt_sweeps.specs import Data
 from lt_sweeps.store.store import Store
 

@@ -19,14 +19,14 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Self
 
-from lt_sweeps.config import TrainerConfig
+from lt_sweeps.config.schema import TrainerConfig
 from lt_sweeps.execution.channel import Channel, Message
 from lt_sweeps.execution.crew import OnStep
 from lt_sweeps.execution.hand import Hand
 from lt_sweeps.execution.outcome import Kind, Outcome
-from lt_sweeps.execution.ownership import owner
 from lt_sweeps.execution.plan import Job
 from lt_sweeps.execution.process import asked
+from lt_sweeps.foreign.ownership import owner
 from lt_sweeps.store.store import Store
 
 LONGEST = 80  # bytes of a folder's path in which there can be a socket: 104 in all on a Mac, 108 on Linux

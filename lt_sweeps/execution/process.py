@@ -17,13 +17,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from lt_sweeps.config import TrainerConfig
+from lt_sweeps.config.schema import TrainerConfig
 from lt_sweeps.execution.channel import Channel, Message
 from lt_sweeps.execution.outcome import attempt
-from lt_sweeps.execution.ownership import changes, import_own, owner
 from lt_sweeps.execution.plan import Job
+from lt_sweeps.execution.wire import decoded, encoded
+from lt_sweeps.foreign.ownership import changes, import_own, owner
 from lt_sweeps.graph import Work
-from lt_sweeps.wire import decoded, encoded
 
 TELL_EVERY = 0.2  # seconds between two words about one training, if nothing but its step is new
 

@@ -13,19 +13,19 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from lt_sweeps.config import Mistake, TrainerConfig
+from lt_sweeps.config.schema import Mistake, TrainerConfig
 from lt_sweeps.execution import failures
 from lt_sweeps.execution import plan as planning
 from lt_sweeps.execution.chains import chains
 from lt_sweeps.execution.crew import Crew, Here
 from lt_sweeps.execution.outcome import Outcome
-from lt_sweeps.execution.ownership import require_one
 from lt_sweeps.execution.plan import Job
 from lt_sweeps.execution.pool import Pool
 from lt_sweeps.execution.reporter import Reporter
 from lt_sweeps.execution.slots import slots
 from lt_sweeps.execution.watcher import History, Watcher
 from lt_sweeps.experiment import Experiment
+from lt_sweeps.foreign.ownership import require_one
 from lt_sweeps.graph import Work, topological
 from lt_sweeps.keys import Node
 from lt_sweeps.store.lease import Leases

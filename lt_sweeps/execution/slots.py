@@ -8,7 +8,7 @@ from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 
-from lt_sweeps.config import Mistake, TrainerConfig
+from lt_sweeps.config.schema import Mistake, TrainerConfig
 
 CPU = ""  # the name of a slot that has no GPU
 

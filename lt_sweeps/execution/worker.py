@@ -11,18 +11,18 @@ from typing import Any
 import torch
 
 from lt_sweeps import masks
-from lt_sweeps.config import TrainerConfig
+from lt_sweeps.config.schema import TrainerConfig
 from lt_sweeps.execution import group
 from lt_sweeps.execution import plan as planning
 from lt_sweeps.execution.machine import device, fingerprint
-from lt_sweeps.execution.made_from import foreign_parts
 from lt_sweeps.execution.outcome import Disagreement
-from lt_sweeps.execution.ownership import require_current
 from lt_sweeps.execution.plan import Job
 from lt_sweeps.execution.slots import cores
-from lt_sweeps.execution.values import Values
 from lt_sweeps.foreign import watch
+from lt_sweeps.foreign.made_from import foreign_parts
+from lt_sweeps.foreign.ownership import require_current
 from lt_sweeps.graph import At, Measure, Prune, Train, Work, full, sources, topological
+from lt_sweeps.realise import Values
 from lt_sweeps.store.formats import foretold
 from lt_sweeps.store.store import Missing, Record, Store
 from lt_sweeps.store.tensors import encode_mask, encode_masked

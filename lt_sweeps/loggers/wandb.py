@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import wandb
 
-from lt_sweeps.config import LoggerConfig
+from lt_sweeps.config.schema import LoggerConfig
 from lt_sweeps.loggers.runs import About, Blobs, Row
 from lt_sweeps.store.store import Store
 

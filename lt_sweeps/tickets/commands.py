@@ -8,15 +8,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from lt_sweeps import archive
-from lt_sweeps.archive import is_key
 from lt_sweeps.columns import FIGURES, LABELS
-from lt_sweeps.config import Mistake
+from lt_sweeps.config.schema import Mistake
 from lt_sweeps.output import printable
 from lt_sweeps.report.table import unusual
-from lt_sweeps.ticket_files import card as cards
-from lt_sweeps.ticket_files.card import Card
-from lt_sweeps.ticket_files.header import header
+from lt_sweeps.sweeps import archive
+from lt_sweeps.sweeps.archive import is_key
+from lt_sweeps.tickets import card as cards
+from lt_sweeps.tickets.card import Card
+from lt_sweeps.tickets.header import header
 
 USAGE = """lt-sweeps ticket list [FOLDER]                      the tickets of a sweep, or those laid down below a folder
        lt-sweeps ticket export SWEEP level=3 seed=0 [--to FOLDER] [--trained]
@@ -73,7 +73,7 @@ def _export(given: argparse.Namespace) -> int:
     where = dict(word.split("=", 1) for word in given.where if "=" in word)
     if len(where) < len(given.where):
         raise Mistake("ticket export: write column=value, as in level=3 seed=0")
-    from lt_sweeps.opened import Sweep
+    from lt_sweeps.sweeps.notebook import Sweep
 
     if is_key(given.what):
         if where:

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from lt_sweeps import masks
-from lt_sweeps.config import Config
-from lt_sweeps.execution.values import Values
+from lt_sweeps.config.schema import Config
 from lt_sweeps.graph import Train, end, full
+from lt_sweeps.realise import Values
 from lt_sweeps.store.store import Record
 from lt_sweeps.store.tensors import encode, encode_mask, encode_masked
-from lt_sweeps.ticket_files import card
+from lt_sweeps.tickets import card
 
 PLACES = ("paths", "ticket", "mask_from")  # where things lie on one machine
 LOAD = """import json, math, numpy, torch, safetensors.torch as st

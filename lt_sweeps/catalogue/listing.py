@@ -1,0 +1,176 @@
+"""`lt-sweeps list`: what there is to choose, read from `conf/` and docstrings; it composes nothing and is quick."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+
+from lt_sweeps.catalogue.registry import FOLDERS, HERE, Entry, catalogue, nearest
+from lt_sweeps.config.schema import CONF, Mistake, RecipeConfig
+
+USAGE = "lt-sweeps list [GROUP [OPTION]] [--json]"
+WIDTH = 100
+KINDS = {  # where a group is not called what it registers
+    "model": "network",
+    "prune": "method",
+}
+PROSE = ("name", "source", "open", "differs")  # of a recipe; its other keys are the fields that train
+
+
+def main(words: Sequence[str]) -> int:
+    """Print `[group [option]] [--json]` of what `conf/` offers; returns the exit code. Raises Mistake."""
+    if {"-h", "--help"} & {*words}:
+        print(f"usage: {USAGE}")
+        return 0
+    asked = [word for word in words if word != "--json"]
+    found = options(*asked)
+    print(json.dumps(found, indent=1) if "--json" in words else "\n".join(_told(found, len(asked))))
+    return 0
+
+
+def options(group: str | None = None, name: str | None = None, *more: str) -> dict[str, dict[str, Any]]:
+    """Group -> option -> what it is; of a recipe also `source`, `fields`, `open` and `differs`. Raises Mistake."""
+    if more or any(word.startswith("-") for word in (group, name) if word):
+        raise Mistake(f"list: write {USAGE}")
+    there: dict[str, dict[str, Path]] = {}
+    for path in [*sorted(CONF.glob("*/*.yaml")), *sorted(CONF.glob("hydra/*/*.yaml"))]:
+        there.setdefault(path.parent.relative_to(CONF).as_posix(), {})[path.stem] = path
+    groups = [_one_of(there, group, "group")] if group else list(there)
+    return {
+        g: {n: _described(there[g][n]) for n in ([_one_of(there[g], name, g)] if name else there[g])} for g in groups
+    }
+
+
+def _one_of(there: Mapping[str, Any], word: str, what: str) -> str:
+    if word not in there:
+        raise Mistake(f"there is no {what} {word!r}{nearest(word, there) or '; there is ' + ', '.join(there)}")
+    return word
+
+
+def _described(path: Path) -> dict[str, Any]:
+    found: dict[str, Any] = {"about": _comment(path) or _docstring(path)}
+    if path.parent.name == "recipe":
+        recipe = _inherited(path)
+        found |= {"source": recipe["source"], "fields": flat(recipe)}
+        found |= {notes: recipe.get(notes, {}) for notes in ("open", "differs")}
+    return found
+
+
+def _comment(path: Path) -> str:
+    """The first sentence of a file's first comment."""
+    lines = []
+    for line in path.read_text().splitlines():
+        if not line.startswith("# ") or line.startswith("#   "):  # no comment, or a command
+            break
+        if not line.startswith("# @package"):
+            lines.append(line[2:])
+    return re.split(r"(?<=\.)\s+(?=[A-Z])", " ".join(lines))[0].rstrip(":")
+
+
+def _docstring(path: Path) -> str:
+    """The first line of the docstring of the registered function that an option names."""
+    return docstring(entry_of(path)).partition("\n")[0]
+
+
+def entry_of(path: Path) -> Entry | None:
+    """The registered function that an option names, if it names one."""
+    own: Any = OmegaConf.load(path)
+    group = path.parent.name
+    kind = KINDS.get(group, group)
+    name = own["name"] if "name" in own else own.get(group, {}).get("name")  # of a file that chooses in other groups
+    if kind == "control" and name not in catalogue(kind):
+        kind = "survivors"  # whose words are controls too
+    return catalogue(kind).get(name) if kind in FOLDERS else None
+
+
+def docstring(entry: Entry | None) -> str:
+    """What a registered function says of itself, read without importing it."""
+    if entry is None:
+        return ""
+    file = (HERE.parent / entry.module.replace(".", "/")).with_suffix(".py")
+    for item in ast.parse(file.read_text()).body:
+        if isinstance(item, ast.FunctionDef) and item.name == entry.name:
+            return ast.get_docstring(item) or ""
+    return ""
+
+
+def _inherited(path: Path) -> dict[str, Any]:
+    """A recipe's file over those beside it that its defaults list names."""
+    own: Any = OmegaConf.load(path)
+    parents = [word for word in own.pop("defaults", []) if word != "_self_"]
+    merged = OmegaConf.merge(*(_inherited(path.with_stem(parent)) for parent in parents), own)
+    plain: Any = OmegaConf.to_container(merged)
+    return plain
+
+
+def flat(recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """Every field of a recipe that says how it trains, with the schema's default where the recipe is silent.
+
+    >>> nine = {"steps": "9it", "optimizer": {"_target_": "torch.optim.SGD", "args": {"lr": 0.1}}}
+    >>> flat(nine)["steps"], flat(nine)["optimizer.lr"], flat(nine)["last_batch"]
+    ('9it', 0.1, 'drop')
+    """
+    found: dict[str, Any] = {}
+    for name, silent in asdict(RecipeConfig()).items():
+        value = recipe.get(name, silent)
+        if name in ("optimizer", "schedule"):
+            found[name] = value["_target_"]
+            found |= {f"{name}.{argument}": given for argument, given in value.get("args", {}).items()}
+        elif name not in PROSE:
+            found[name] = value
+    return found
+
+
+def _told(found: Mapping[str, Mapping[str, Any]], depth: int) -> Iterator[str]:
+    """The answer for people: all groups or one, an option after the other, or one option in full."""
+    for group, described in found.items():
+        if depth == 2:
+            for name, option in described.items():
+                yield from _wrapped(f"{group}={name}: {option['about']}", "", 0)
+                yield from _fields(option) if "fields" in option else ["", (CONF / group / f"{name}.yaml").read_text()]
+            continue
+        yield group
+        for name, option in described.items():
+            yield from _wrapped(option["about"], f"  {name:<24}", 26)
+            if depth == 1 and "fields" in option:
+                told = [_in_one_line(option["fields"]), option["source"]]
+                told += [f"{notes}: {', '.join(option[notes])}" for notes in ("open", "differs") if option[notes]]
+                yield from (line for text in told for line in _wrapped(text, " " * 26, 26))
+        yield ""
+
+
+def _fields(option: Mapping[str, Any]) -> Iterator[str]:
+    """A recipe in full: each field, and below it what its source leaves open or does otherwise."""
+    yield from _wrapped(option["source"], "source: ", 8)
+    yield ""
+    for field, value in option["fields"].items():
+        if value is None:
+            continue
+        told = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+        yield f"  {field:<24}{told or 'none'}"
+        for notes in ("open", "differs"):
+            if field in option[notes]:
+                yield from _wrapped(f"{notes}: {option[notes][field]}", " " * 28, 28)
+
+
+def _in_one_line(values: Mapping[str, Any]) -> str:
+    """`30000it of batch 128, SGD lr 0.1, MultiStepLR 20000it 25000it`."""
+    words = [f"{values['steps']} of batch {values['batch_size']}"]
+    words.append(f"{values['optimizer'].rpartition('.')[2]} lr {values['optimizer.lr']}")
+    if values["schedule"]:
+        points = values.get("schedule.milestones", [])
+        words.append(" ".join([values["schedule"].rpartition(".")[2], *points]))
+    return ", ".join(words)
+
+
+def _wrapped(text: str, first: str, indent: int) -> list[str]:
+    filled = textwrap.wrap(text, WIDTH, initial_indent=first, subsequent_indent=" " * indent, break_on_hyphens=False)
+    return filled or [first.rstrip()]

@@ -1,0 +1,265 @@
+"""What can be chosen by name, known without importing torch.
+
+A function becomes choosable by `@register(version=..., needs=...)` in the folder of its kind. The table is read
+from the source text, so command lines are checked and keys are computed before torch is imported.
+Anything else can be named by import path (`my.pkg.score`); its key then holds a hash of the code that it can reach, or
+of an installed package the distribution's version, found without importing either.
+"""
+
+from __future__ import annotations
+
+import ast
+import difflib
+import hashlib
+import importlib
+import importlib.metadata
+import re
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from functools import cache, reduce
+from pathlib import Path
+from typing import Any, TypeVar
+
+from lt_sweeps.foreign.reach import code_hash as reachable_hash
+from lt_sweeps.foreign.reach import inner as within
+from lt_sweeps.foreign.reach import is_foreign, is_installed, outermost
+from lt_sweeps.specs import Part
+
+HERE = Path(__file__).parent.parent
+FOLDERS = {
+    "criterion": "criteria",
+    "allocation": "allocations",
+    "survivors": "survivors",
+    "control": "controls",
+    "pruned": "pruned",
+    "network": "networks",
+    "initialiser": "networks",
+    "dataset": "datasets",
+    "augmentation": "datasets",
+    "corruption": "datasets",
+    "optimizer": "training",
+    "schedule": "training",
+    "method": "methods",
+    "measure": "measures",
+}
+# What functions of a kind are called with: no argument that anybody sets.
+GIVEN: dict[str, tuple[str, ...]] = {
+    "criterion": ("probe",),
+    "allocation": ("shapes", "density"),
+    "survivors": ("level", "mask", "ref", "end", "generator"),
+    "control": ("level",),
+    "pruned": ("level", "mask", "ref", "end", "generator"),
+    "network": ("shape", "classes"),
+    "initialiser": ("network",),
+    "dataset": ("data_dir",),
+    "augmentation": ("rows", "cols", "height", "width", "generator"),
+    "corruption": ("x", "y", "classes"),
+    "optimizer": ("parameters",),
+    "schedule": ("optimizer",),
+    "method": ("find", "train"),
+    "measure": ("ends",),
+}
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One registered function: where it is, its version, needs, what can be set, and a hash of its file's code."""
+
+    name: str
+    module: str
+    version: int
+    needs: tuple[str, ...]
+    parameters: tuple[str, ...]
+    code: str
+
+
+def register(kind: str, *, version: int, needs: tuple[str, ...] = ()) -> Callable[[F], F]:
+    """Mark a function as choosable; raise `version` whenever its results change."""
+    if kind not in FOLDERS:
+        raise ValueError(f"unknown kind {kind!r}; there are {', '.join(FOLDERS)}")
+    return lambda function: function
+
+
+@cache
+def catalogue(kind: str) -> dict[str, Entry]:
+    """Every registered function of a kind, by name."""
+    found = {}
+    for path in sorted((HERE / FOLDERS[kind]).glob("*.py")):
+        body = ast.parse(path.read_text()).body
+        marks = {id(item): mark for item in body if (mark := _mark(item)) is not None}
+        shared = code_hash([item for item in body if id(item) not in marks])
+        for item in body:
+            mark = marks.get(id(item))
+            if mark is not None and ast.literal_eval(mark.args[0]) == kind:
+                assert isinstance(item, ast.FunctionDef)
+                facts = {k.arg: ast.literal_eval(k.value) for k in mark.keywords}
+                found[item.name] = Entry(
+                    item.name,
+                    f"lt_sweeps.{FOLDERS[kind]}.{path.stem}",
+                    facts["version"],
+                    tuple(facts.get("needs", ())),
+                    tuple(p.arg for p in (*item.args.args, *item.args.kwonlyargs) if p.arg not in GIVEN[kind]),
+                    shared[:8] + code_hash([item])[:8],
+                )
+    return found
+
+
+def _mark(item: ast.stmt) -> ast.Call | None:
+    """The `@register(...)` above a function, if there is one."""
+    for mark in getattr(item, "decorator_list", []):
+        if isinstance(mark, ast.Call) and getattr(mark.func, "id", "") == "register":
+            return mark
+    return None
+
+
+def code_hash(body: list[ast.stmt]) -> str:
+    """A hash of statements that comments, docstrings, layout, imports and `register` do not change."""
+    kept = []
+    for item in body:
+        if isinstance(item, (ast.Import, ast.ImportFrom)):
+            continue
+        for node in ast.walk(item):
+            inner = getattr(node, "body", None)
+            if isinstance(inner, list) and inner and _is_text(inner[0]):
+                del inner[0]
+            if isinstance(node, ast.FunctionDef):
+                node.decorator_list = [d for d in node.decorator_list if "register" not in ast.dump(d)]
+        if not _is_text(item):
+            kept.append(ast.dump(item).replace(", type_params=[]", ""))  # which Python 3.12 adds
+    return hashlib.sha256("\n".join(kept).encode()).hexdigest()
+
+
+def _is_text(item: ast.stmt) -> bool:
+    return isinstance(item, ast.Expr) and isinstance(item.value, ast.Constant) and isinstance(item.value.value, str)
+
+
+_recorded: ContextVar[Mapping[str, int | str]] = ContextVar("recorded")
+
+
+@contextmanager
+def recorded(code: Mapping[str, int | str]) -> Iterator[None]:
+    """Functions of these import paths have these versions meanwhile, whatever code is here now: to read what is stored.
+
+    What would compute with one of them asks `require_current` first.
+    """
+    before = _recorded.set(code)
+    try:
+        yield
+    finally:
+        _recorded.reset(before)
+
+
+def part(kind: str, name: str, args: Mapping[str, Any] | None = None) -> Part:
+    """A registered name or an import path as it goes into keys.
+
+    Raises ValueError where there is none, or for an argument that a registered function does not take.
+    """
+    known = catalogue(kind)
+    if name in known:
+        taken = known[name].parameters
+        for given in args or ():
+            if given not in taken:
+                raise ValueError(f"{kind} {name} takes no argument {given!r}{nearest(given, taken)}")
+        return Part(name, known[name].version, dict(args or {}))
+    version = _recorded.get({}).get(name)
+    if version is None:
+        version = provenance(name, f"{kind} {name!r}", tuple(sorted(known)))
+    return Part(name, version, dict(args or {}))
+
+
+def needs(kind: str, name: str) -> tuple[str, ...]:
+    """What a function asks for beside the ticket; a user's own may ask for everything."""
+    known = catalogue(kind)
+    return known[name].needs if name in known else ("ref", "data", "seed")
+
+
+def load(kind: str, name: str) -> Any:
+    """The function itself."""
+    known = catalogue(kind)
+    module, _, attribute = (f"{known[name].module}.{name}" if name in known else name).rpartition(".")
+    if name in known or source_of(name) is None:
+        found = importlib.import_module(module)
+    else:
+        from lt_sweeps.foreign.imports import imported
+
+        found = imported(module)
+    if not hasattr(found, attribute):
+        raise ValueError(f"{module} has no {attribute!r}{nearest(attribute, dir(found))}")
+    return getattr(found, attribute)
+
+
+def nearest(word: str, choices: Any) -> str:
+    """`; did you mean 'x'?`, or nothing."""
+    close = difflib.get_close_matches(word, list(choices), 1, 0.6)
+    return f"; did you mean {close[0]!r}?" if close else ""
+
+
+def _words(file: Path) -> tuple[set[str], bool]:
+    """The words of a module and of the neighbours it star-imports, and whether it may hold names that are neither."""
+    text = file.read_text()
+    words, dynamic = set(re.findall(r"\w+", text)), "__getattr__" in text
+    for source in re.findall(r"^\s*from (\S+) import \*", text, re.MULTILINE):
+        neighbour = file.parent / f"{source[1:]}.py"
+        if source.startswith(".") and neighbour.exists() and neighbour != file:
+            inner = _words(neighbour)
+            words, dynamic = words | inner[0], dynamic or inner[1]
+        else:
+            dynamic = True
+    return words, dynamic
+
+
+@cache
+def provenance(path: str, what: str, known: tuple[str, ...] = ()) -> int | str:
+    """Which code stands behind an import path, found without importing it.
+
+    0 for torch's own (its version is part of a result's fingerprint, not of its key), the distribution's
+    version for an installed package, the version that `@register` above it gives, else a hash of its module's code and
+    of all that this can reach through imports outside installed packages.
+    Raises ValueError, naming `what` and the nearest of `known`, where there is nothing of that name.
+    """
+    top, *inner = path.split(".")
+    if inner and top in sys.stdlib_module_names:
+        raise ValueError(f"there is no {what}: {path} is Python's own")
+    start = outermost(top) if inner and top else None
+    if start is None:
+        reason = f": no module {top!r} can be found" if inner else nearest(path, known)
+        raise ValueError(f"there is no {what}{reason}")
+    file, (*names, word) = start.file, inner
+    for name in names:
+        folder, file = file.parent.name, within(file, name)
+        if not file.exists():
+            raise ValueError(f"there is no {what}: no module {name!r} beside {folder}")
+    if not file.exists():
+        raise ValueError(f"there is no {what}: {file.parent.name} is a folder of modules")
+    words, dynamic = _words(file)
+    if word not in words and not dynamic:
+        raise ValueError(f"there is no {what}: {word!r} is not in {file.name}{nearest(word, words)}")
+    if top in ("torch", "torchvision"):
+        return 0
+    if is_installed(file) and (distributions := importlib.metadata.packages_distributions().get(top)):
+        return importlib.metadata.version(distributions[0])
+    if (version := _own_version(file, word)) is not None:
+        return f"version {version}"
+    return reachable_hash(file, start.root)
+
+
+def source_of(path: str) -> Path | None:
+    """The source file behind an import path, if it is a user's own; found without importing it."""
+    top, *inner = path.split(".")
+    start = outermost(top) if inner and top else None
+    if start is None:
+        return None
+    file = reduce(within, inner[:-1], start.file)
+    return file if file.is_file() and is_foreign(str(file)) else None
+
+
+def _own_version(file: Path, name: str) -> int | None:
+    """The `version` of a user's own `@register(kind, version=...)`: from there on they say what changes results."""
+    for item in ast.parse(file.read_bytes()).body:
+        if getattr(item, "name", None) == name and (mark := _mark(item)) is not None:
+            return next((ast.literal_eval(word.value) for word in mark.keywords if word.arg == "version"), None)
+    return None

@@ -1,0 +1,158 @@
+"""What would fail in every training of a sweep, tried once before the first: a step of each network and optimizer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import nullcontext
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from lt_sweeps import masks
+from lt_sweeps.catalogue.registry import load
+from lt_sweeps.check import augmentations, faithful, pruned, survivors
+from lt_sweeps.config.schema import Mistake
+from lt_sweeps.criteria.probe import Held, Probe, Scores, require_scores
+from lt_sweeps.forecast.layers import takes
+from lt_sweeps.foreign.imports import noticed
+from lt_sweeps.foreign.reach import one_line
+from lt_sweeps.graph import Dense, Fill, Score, Train, Treat, full, topological
+from lt_sweeps.networks.build import build, initial
+from lt_sweeps.randomness import seeded
+from lt_sweeps.specs import Part, Recipe
+from lt_sweeps.training import optim
+from lt_sweeps.training.masking import MaskedOptimizer
+from lt_sweeps.training.progress import Progress, encode_progress, optimizer_state
+from lt_sweeps.training.step import Batch, Step
+
+PLAIN = frozenset({"torch.optim.SGD", "torch.optim.Adam", "torch.optim.AdamW"})  # take any weights of ours
+EXAMPLES, SCORED = 4, 64
+
+
+def require_trainable(runs: Iterable[Train]) -> None:
+    """Take a step of each distinct network, optimizer, schedule and precision. Raises Mistake where one cannot be.
+
+    Of a network of ours with a plain optimizer only the optimizer is made: its steps are known to work.
+    """
+    for on, recipe in dict.fromkeys((full(run.ticket), run.recipe) for run in runs):
+        network, name = on.network, on.network.build.name
+        known = network.build.is_registered and recipe.optimizer.name in PLAIN
+        try:
+            with noticed(name.rpartition(".")[0]) if network.build.is_foreign else nullcontext():
+                if not network.build.is_registered:
+                    faithful.require(on)
+                _step(nn.Linear(1, 2) if known else build(network), (1,) if known else network.shape, recipe)
+        except (Exception, SystemExit) as error:
+            optimizer = recipe.optimizer.name.rpartition(".")[2]
+            hint = (
+                "; recipe.optimizer._target_=by_pattern gives it to some weights alone" if optimizer == "Muon" else ""
+            )
+            raise Mistake(f"a first step of {name} with {optimizer} fails: {one_line(error)}{hint}") from None
+
+
+def require_lawful(runs: Iterable[Train]) -> None:
+    """Ask each foreign function of criterion, survivors, pruned and augment twice, on the networks and images they get.
+
+    Raises Mistake where one fails, gives what is of another shape, or is no function of what it is given.
+    """
+    for kind, part, on in dict.fromkeys(_foreign(runs)):
+        try:
+            with noticed(part.name.rpartition(".")[0]):
+                _score(part, on) if isinstance(on, Dense) and kind == "criterion" else _hold(kind, part, on)
+        except (Exception, SystemExit) as error:
+            where = f" on {on.network.build.name}" if isinstance(on, Dense) else ""
+            raise Mistake(f"{kind} {part.name} fails{where}: {one_line(error)}") from None
+
+
+def _foreign(runs: Iterable[Train]) -> Iterator[tuple[str, Part, Dense | tuple[int, ...]]]:
+    """Each function that is not ours: its kind, and what it is to be tried on."""
+    for node in topological(runs):
+        match node:
+            case Score(criterion=Part(is_foreign=True) as part):
+                yield "criterion", part, full(node.at)
+            case Treat(treatment=Part(is_foreign=True) as part, mask=mask):
+                yield "survivors", part, full(mask)
+            case Fill(fill=Part(is_foreign=True) as part, mask=mask):
+                yield "pruned", part, full(mask)
+            case Train(data=data):
+                for entry in data.augment:
+                    if isinstance(entry, Part) and entry.is_foreign:
+                        yield "augmentation", entry, data.shape[-2:]
+
+
+def _hold(kind: str, part: Part, on: Dense | tuple[int, ...]) -> None:
+    """What it gives has the right shape, and is the same when it is asked again. Raises Broken, and what it raises."""
+    kinds: dict[str, tuple[Any, Any]] = {
+        "survivors": (survivors.Treatment, survivors.STAGES),
+        "pruned": (survivors.Treatment, pruned.STAGES),
+        "augmentation": (augmentations.Augmentation, augmentations.STAGES),
+    }
+    make, stages = kinds[kind]
+    subject = make(load(kind, part.name), part.args, on)
+    for law in (*stages[0], *stages[1]):
+        law(subject)
+
+
+def _score(criterion: Part, on: Dense) -> None:
+    network, mask = on.network, masks.dense(build(on.network), on.exclude, on.include)[0]
+    weights = initial(network, 0)
+    with seeded(0), torch.no_grad():
+        x, _ = takes(build(network), torch.rand(SCORED, *network.shape))
+    given: list[Scores] = []
+    for _ in range(2):
+        probe = Probe(
+            weights=weights,
+            unmasked=weights,
+            mask=mask,
+            ref=initial(network, 1),
+            generator=torch.Generator().manual_seed(0),
+            make_network=lambda: build(network),
+            make_source=lambda: Held(x, torch.arange(SCORED) % network.classes),
+            shape=network.shape,
+        )
+        with seeded(0):
+            given.append(load("criterion", criterion.name)(probe, **criterion.args))
+        require_scores(given[-1], mask, criterion.name)
+    for name in mask:
+        if not torch.equal(given[0][name], given[1][name]):
+            raise ValueError(f"{name} is scored otherwise when it is asked again with the same seed")
+
+
+def _step(module: nn.Module, shape: tuple[int, ...], recipe: Recipe) -> None:
+    double = recipe.precision == "64-true"
+    module = module.double() if double else module
+    optimizer = optim.optimizer(recipe.optimizer, module)
+    names = [name for name, p in module.named_parameters() if p.requires_grad]
+    rates = optim.Rates(recipe.optimizer, recipe.schedule, 0, [{"val_loss": 1.0}], names)
+    masked = MaskedOptimizer({}, None)
+    masked.attach(module, optimizer)
+
+    def loss(batch: Batch) -> tuple[Tensor, Tensor]:
+        x, y = batch
+        with torch.autocast("cpu", torch.bfloat16, enabled=recipe.precision == "bf16-mixed"):
+            found = nn.functional.cross_entropy(module(x), y)
+        return found, found.detach()
+
+    step = Step(module, optimizer, masked, recipe.clip_norm, loss)
+    with seeded(0):
+        with torch.no_grad():
+            x, _ = takes(module.eval(), torch.rand(EXAMPLES, *shape, dtype=torch.float64 if double else None))
+        module.train()
+        batch = x, torch.arange(EXAMPLES) % 2
+        for _ in range(2):  # the first makes an optimizer's state
+            optim.apply(rates.next(), optimizer)
+            step(batch)
+    _require_saved(optimizer)
+    if recipe.schedule is not None and "total_steps" in recipe.schedule.args:
+        for _ in range(recipe.steps - 2):  # it may end before the training does
+            rates.next()
+
+
+def _require_saved(optimizer: Optimizer) -> None:
+    """Raise ValueError for an optimizer whose state a checkpoint cannot hold."""
+    try:
+        encode_progress(Progress(0, optimizer=optimizer_state(optimizer)), {})
+    except TypeError:
+        raise ValueError("its state holds more than tensors and numbers, which no checkpoint could hold") from None

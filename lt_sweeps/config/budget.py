@@ -1,0 +1,146 @@
+"""A budget turns a published recipe into what is really run: iterations of one clock, and examples.
+
+`paper` changes nothing. A smaller budget multiplies the steps, and with them every point on the recipe's
+clock (milestones, warm-up, rewind point), sets how many evaluations there are, and may cut the data.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from lt_sweeps.catalogue.registry import part
+from lt_sweeps.config.schema import Config, Mistake, ScheduleConfig
+from lt_sweeps.specs import Data, Part, Recipe
+
+# Arguments of schedules that are points or lengths on the training clock.
+ON_THE_CLOCK = (
+    "milestones",
+    "warmup",
+    "step_size",
+    "T_max",
+    "total_steps",
+    "total_iters",
+    "T_0",
+    "step_size_up",
+    "step_size_down",
+)
+
+
+@dataclass(frozen=True)
+class Clock:
+    """Converts a recipe's published times to the iterations of this budget."""
+
+    per_epoch: int  # iterations of a published epoch
+    total: int  # published iterations
+    factor: float
+
+    def at(self, text: str | int, where: str) -> int:
+        """A time on the published clock, in this budget's iterations; only 0 becomes 0."""
+        published = steps(text, self.per_epoch, where)
+        return max(1, round(self.factor * published)) if published else 0
+
+
+def clock(config: Config) -> Clock:
+    """The clock of a cell. Raises Mistake where the data leaves nothing to train on."""
+    recipe, budget = config.recipe, config.budget
+    examples = config.dataset.train - recipe.validation
+    per_epoch = math.floor(examples / recipe.batch_size)
+    if recipe.last_batch == "keep":
+        per_epoch = math.ceil(examples / recipe.batch_size)
+    if per_epoch < 1:
+        raise Mistake(
+            f"recipe.validation={recipe.validation}, recipe.batch_size={recipe.batch_size}: "
+            f"not one batch is left of {config.dataset.train} training examples"
+        )
+    total = steps(recipe.steps, per_epoch, "recipe.steps")
+    if total < 1:
+        raise Mistake(f"recipe.steps={recipe.steps}: must be at least one iteration")
+    return Clock(per_epoch, total, min(budget.steps, (budget.max_steps or total) / total))
+
+
+def scaled_recipe(config: Config, time: Clock) -> Recipe:
+    """The recipe of a cell, within its budget."""
+    recipe, budget = config.recipe, config.budget
+    total = time.at(time.total, "recipe.steps")
+    cadence = steps(recipe.eval_every, time.per_epoch, "recipe.eval_every")
+    if budget.evaluations is not None:
+        cadence = max(1, total // budget.evaluations)
+    if cadence < 1:
+        raise Mistake(f"recipe.eval_every={recipe.eval_every}: must be at least one iteration")
+    batch = min(recipe.batch_size, budget.batch_size or recipe.batch_size)
+    return Recipe(
+        steps=total,
+        batch_size=min(batch, budget.train_examples or batch),
+        optimizer=part("optimizer", recipe.optimizer._target_, recipe.optimizer.args),
+        schedule=_schedule(recipe.schedule, time),
+        clip_norm=recipe.clip_norm,
+        precision=recipe.precision,
+        last_batch=recipe.last_batch,
+        eval_every=min(cadence, total),
+        batchnorm_groups=recipe.batchnorm_groups,
+    )
+
+
+def _schedule(schedule: ScheduleConfig | None, time: Clock) -> Part | None:
+    if schedule is None or schedule._target_ is None:
+        return None
+    args = {name: _timed(name, value, time, f"recipe.schedule.args.{name}") for name, value in schedule.args.items()}
+    return part("schedule", schedule._target_, args)
+
+
+def _timed(name: str, value: Any, time: Clock, where: str) -> Any:
+    """An argument of a schedule, or of one within it, with its times in iterations of the budget."""
+    if name in ON_THE_CLOCK:
+        return [time.at(point, where) for point in value] if isinstance(value, (list, tuple)) else time.at(value, where)
+    if isinstance(value, (list, tuple)):
+        return [_timed("", one, time, where) for one in value]
+    if isinstance(value, Mapping):
+        return {inner: _timed(inner, one, time, f"{where}.{inner}") for inner, one in value.items()}
+    return value
+
+
+def last_learning_rate(config: Config) -> float:
+    """The learning rate a recipe ends with. Raises Mistake where only running its schedule could tell."""
+    lr: Any = config.recipe.optimizer.args.get("lr")
+    given = config.recipe.schedule
+    schedule = given if given is not None and given._target_ is not None else None
+    known = schedule is None or (schedule._target_ or "").rpartition(".")[2] in ("MultiStepLR", "warmup_multistep")
+    drops = (schedule.args.get("milestones") if schedule else []) if known else None
+    if lr is None or drops is None:
+        raise Mistake("rewind.finetune_lr: give it, it cannot be read off this recipe")
+    gamma = schedule.args.get("gamma", 0.1) if schedule else 1.0
+    return float(lr) * float(gamma) ** len(drops)
+
+
+def told(config: Config, data: Data, recipe: Recipe) -> str:
+    """What a budget makes of a recipe, and of which data, in a few words, for every output."""
+    budget = config.budget
+    limits = (budget.max_steps, budget.train_examples, budget.eval_examples, budget.batch_size, budget.evaluations)
+    cut = budget.name == "paper" and (budget.steps < 1 or any(limit is not None for limit in limits))
+    words = f"budget={budget.name}{', cut' if cut else ''}: {recipe.steps:,} iterations of batch {recipe.batch_size}"
+    words += f", evaluated every {recipe.eval_every}"
+    if data.train_limit is not None:
+        words += f", {data.train_limit:,} training examples"
+    if data.eval_limit is not None:
+        words += f", {data.eval_limit:,} evaluation examples"
+    if data.corruption is not None:
+        args = ", ".join(f"{name}={value}" for name, value in data.corruption.args.items())
+        words += f", corruption={data.corruption.name}({args})"
+    return words
+
+
+def steps(text: str | int, per_epoch: int, where: str) -> int:
+    """Iterations in "500it", "2ep", "1ep50it" or "500".
+
+    >>> steps("2ep50it", 916, "rewind.step")
+    1882
+    """
+    match = re.fullmatch(r"(?:(\d+(?:\.\d+)?)ep)?(?:(\d+)(?:it)?)?", str(text).strip())
+    if not match or not any(match.groups()):
+        raise Mistake(f"{where}={text}: write iterations as '500it' or epochs as '2ep'")
+    epochs, iterations = match.groups()
+    return round(float(epochs or 0) * per_epoch) + int(iterations or 0)

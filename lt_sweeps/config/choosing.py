@@ -1,0 +1,189 @@
+"""Config -> what a method is told to choose; and which choices do not go together. No torch here."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from lt_sweeps.catalogue.registry import catalogue, nearest, needs, part
+from lt_sweeps.config.budget import Clock, last_learning_rate
+from lt_sweeps.config.methods import FindConfig, Otherwise, Slot
+from lt_sweeps.config.schema import Config, Corner, Mistake, RecipeConfig
+from lt_sweeps.graph import Train
+from lt_sweeps.methods.choices import Choices
+from lt_sweeps.specs import Part, Recipe
+
+
+def choices(config: Config, time: Clock, dense: Train) -> Choices:
+    """The slots of a method that begins with this training. Raises Mistake."""
+    prune, rewind, seeds, criterion = config.prune, config.rewind, config.seeds, config.criterion
+    recipe = dense.recipe
+    step = _rewind_step(config, time, dense)
+    start, retrain = (step if rewind.retrain == "remaining" else 0), recipe
+    if rewind.finetune is not None:
+        lr = rewind.finetune_lr if rewind.finetune_lr is not None else last_learning_rate(config)
+        optimizer = replace(recipe.optimizer, args={**recipe.optimizer.args, "lr": lr})
+        length = max(1, time.at(rewind.finetune, "rewind.finetune"))
+        retrain = replace(recipe, steps=length, optimizer=optimizer, schedule=None)
+        start = 0
+    train, competing = config.train, config.allocation.name in ("scores", "global")
+    return Choices(
+        dense=dense,
+        levels=prune.levels,
+        rate=prune.rate,
+        criterion=part("criterion", criterion.name, criterion.args),
+        rounds=criterion.rounds,
+        revive=criterion.revive and criterion.rounds > 1,  # there is no later round to take anything back
+        invert=criterion.invert,
+        allocation=None if competing else part("allocation", config.allocation.name, config.allocation.args),
+        groups=prune.groups if config.allocation.name == "scores" else "global",
+        factors=prune.factors if config.allocation.name == "scores" else {},
+        survivors=_choice(config, "survivors"),
+        control=_choice(config, "control", "survivors"),
+        pruned=_choice(config, "pruned"),
+        rewind=step,
+        start=start,
+        retrain=retrain,
+        shown_recipe=_shown_recipe(config, time, retrain, start),
+        shown_seeds=(_first(train.seeds.order, seeds.order), _first(train.seeds.augment, seeds.augment)),
+        keep_batchnorm=rewind.batchnorm == "keep",
+        fresh_order=prune.fresh_order,
+        score_seed=seeds.score,
+        treat_seed=seeds.treat,
+        ties_seed=seeds.ties,
+    )
+
+
+def _rewind_step(config: Config, time: Clock, dense: Train) -> int:
+    """The step survivors go back to: not before a given ticket begins, nor after all training has ended."""
+    rewind, begin, end = config.rewind, dense.ticket.start, dense.recipe.steps
+    step = time.at(rewind.step, "rewind.step")
+    if step and rewind.name == "init":
+        raise Corner(f"rewind.step={rewind.step}: rewind=init goes back to 0; choose rewind=step, or rewind.step=0it")
+    step = max(begin, step)
+    if begin >= end:
+        raise Mistake(
+            f"ticket={config.ticket}: begins at step {begin} of a training that ends at {end}: "
+            "it holds trained weights? Export it without --trained to train it"
+        )
+    if step >= end:
+        raise Corner(
+            f"rewind.step={rewind.step}: is at iteration {step} of a training that ends at {end}"
+            + (f" (budget={config.budget.name})" if time.factor < 1 else "")
+        )
+    return step
+
+
+def _shown_recipe(config: Config, time: Clock, retrain: Recipe, start: int) -> Recipe:
+    """How what is shown is trained: `train.*` over everything; not at all where `train.steps` is zero."""
+    train, optimizer = config.train, retrain.optimizer
+    if train.lr is not None:
+        optimizer = replace(optimizer, args={**optimizer.args, "lr": train.lr})
+    steps = retrain.steps if train.steps is None else time.at(train.steps, "train.steps")
+    if 0 < steps <= start:
+        raise Mistake(f"train.steps={train.steps}: is at iteration {steps} of a training that begins at {start}")
+    return replace(retrain, steps=max(start, steps), optimizer=optimizer)
+
+
+def _choice(config: Config, *kinds: str) -> Part:
+    """The function that a slot names, of the first of these kinds that has it; the first is the slot's own."""
+    slot: Slot = getattr(config, kinds[0])
+    for kind in kinds:
+        if slot.name in catalogue(kind) or ("." in slot.name and kind == kinds[-1]):
+            return part(kind, slot.name, slot.args)
+    known = [name for kind in kinds for name in catalogue(kind)]
+    raise Mistake(f"{kinds[0]}.name={slot.name}: choose one of {', '.join(known)}{nearest(slot.name, known)}")
+
+
+def finding(config: Config) -> Config:
+    """The configuration that masks are found with: `find.*` over everything."""
+    find = config.find
+    seeds = {name: _first(other, getattr(config.seeds, name)) for name, other in vars(find.seeds).items()}
+    return replace(
+        config,
+        corruption=_over(config.corruption, find.corruption),
+        survivors=_over(config.survivors, find.survivors),
+        recipe=_otherwise(config.recipe, find),
+        seeds=replace(config.seeds, **seeds),
+    )
+
+
+def _over(slot: Slot, other: Otherwise) -> Slot:
+    return slot if other.name is None else Slot(other.name, other.args)
+
+
+def _otherwise(recipe: RecipeConfig, other: FindConfig) -> RecipeConfig:
+    """A recipe of another length or learning rate."""
+    optimizer = recipe.optimizer
+    if other.lr is not None:
+        optimizer = replace(optimizer, args={**optimizer.args, "lr": other.lr})
+    return replace(recipe, steps=recipe.steps if other.steps is None else other.steps, optimizer=optimizer)
+
+
+def _first(other: int | None, usual: int) -> int:
+    return usual if other is None else other
+
+
+def refuse_impossible(config: Config) -> None:
+    """Raise Corner for choices that do not go together, or that would say nothing."""
+    found = finding(config)
+    _refuse_impossible(config)
+    _refuse_idle(config, found)
+    if found != config:
+        try:
+            _refuse_impossible(found)
+        except Mistake as mistake:
+            raise Corner(f"find={config.find.name}: {mistake}") from None
+
+
+def _refuse_idle(config: Config, found: Config) -> None:
+    """Raise Corner for what would be read and change nothing, or come to the ticket again."""
+    find, method, survivors, control = config.find, config.prune.name, config.survivors.name, config.control.name
+    if survivors == control:
+        raise Corner(f"control={control}: with survivors={survivors} the ticket is that already, or comes undone")
+    if config.rewind.name == "learning_rate" and not _is(survivors, "trained"):
+        raise Corner(f"rewind=learning_rate goes on from trained weights: survivors={survivors} must be keep")
+    if config.mask_from is not None and found != config:
+        raise Corner(f"mask_from= and find={find.name} or find.*: no mask has to be found; give one of the two")
+    if method in ("at_init", "one_shot") and find.survivors.name is not None:
+        raise Corner(f"find={find.name}: prune={method} trains nothing anew while it finds masks")
+    trained = (find.steps, find.lr, find.seeds.order, find.seeds.augment)
+    if method == "at_init" and any(value is not None for value in trained):
+        raise Corner("find.steps, find.lr, find.seeds.order: prune=at_init finds masks without training")
+    criterion = config.criterion
+    known = catalogue("criterion").get(criterion.name)  # somebody's own may look at everything, and need nothing
+    if method == "at_init" and known is not None and "ref" in known.needs:
+        raise Corner(f"criterion={criterion.name}: compares trained weights with initial ones; prune=at_init has none")
+    if criterion.revive and criterion.invert:
+        raise Corner("criterion.invert=true: criterion.revive would take back what was pruned; set it to false")
+
+
+def _is(name: str, what: str) -> bool:
+    """Whether a word of `survivors=` says this of the weights it gives: `rewound`, `trained` or `drawn`."""
+    return name in catalogue("survivors") and what in needs("survivors", name)
+
+
+def _refuse_impossible(config: Config) -> None:
+    rewind, survivors, control = config.rewind, config.survivors.name, config.control.name
+    changes_mask = control in catalogue("control") and "mask" in needs("control", control)
+    if rewind.finetune is not None and not _is(survivors, "trained"):
+        raise Corner(f"rewind=finetune continues from the end weights: survivors={survivors} must be keep")
+    if config.prune.name == "at_init" and _is(survivors, "trained"):
+        raise Corner(f"prune=at_init prunes before training: survivors={survivors} has no trained values to keep")
+    if rewind.batchnorm == "keep" and not _is(survivors, "rewound"):
+        raise Corner(f"rewind.batchnorm=keep: only survivors=rewind rewinds anything, not {survivors}")
+    if rewind.batchnorm == "keep" and _is(control, "drawn"):
+        raise Corner(f"control={control}: with rewind.batchnorm=keep it would change batch normalisation too")
+    if changes_mask and _is(survivors, "trained"):
+        raise Corner(f"control={control}: survivors={survivors} has trained weights under its own mask only")
+    if config.ticket is not None and config.mask_from is not None:
+        raise Corner("ticket= and mask_from=: a ticket has a mask already; give one of the two")
+    if config.ticket is not None and changes_mask:
+        raise Corner(f"control={control}: ticket= has weights under its own mask only")
+    groups, devices = config.recipe.batchnorm_groups, config.trainer.devices
+    if groups not in (1, devices):
+        raise Corner(f"recipe.batchnorm_groups={groups}: give 1, or as many as trainer.devices={devices}")
+    if config.recipe.validation >= config.dataset.train:
+        raise Corner(
+            f"recipe.validation={config.recipe.validation}: dataset {config.dataset.name} has only "
+            f"{config.dataset.train} training examples"
+        )

@@ -1,0 +1,42 @@
+"""What a user's own data set is, found by reading it: nobody is asked for what can be counted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from lt_sweeps.catalogue.registry import part
+from lt_sweeps.config.schema import Mistake
+from lt_sweeps.specs import Part
+
+
+def counted(told: Mapping[str, Any], data_dir: str) -> dict[str, Any]:
+    """The configuration of the data that `_target_` returns, under that name. Raises Mistake."""
+    from lt_sweeps.foreign.reach import one_line
+
+    name = told["_target_"]
+    try:
+        shape, classes, train, test = _sizes(part("dataset", name, told["args"]), Path(data_dir).expanduser())
+    except (Exception, SystemExit) as error:  # whatever a user's own code raises
+        raise Mistake(f"dataset._target_={name}: {one_line(error)}") from None
+    if classes > train:
+        raise Mistake(
+            f"dataset._target_={name}: its labels go up to {classes - 1:,}, with {train:,} examples to train on: "
+            "count classes from 0, without gaps"
+        )
+    counts = {"shape": list(shape), "classes": classes, "train": train, "test": test}
+    return {**told, "name": name, "_target_": None, **counts}
+
+
+@cache  # cells of a sweep share their data
+def _sizes(source: Part, data_dir: Path) -> tuple[tuple[int, ...], int, int, int]:
+    """The shape of an example, the number of classes, and of examples to train and to test on."""
+    from lt_sweeps.datasets.arrays import Arrays, read
+
+    found = read(source, data_dir)
+    if not isinstance(found, Arrays):
+        raise ValueError("it names files; images are returned as arrays")
+    classes = max(int(found.train_y.max()), int(found.test_y.max())) + 1
+    return tuple(found.train_x.shape[1:]), classes, len(found.train_x), len(found.test_x)

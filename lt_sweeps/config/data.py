@@ -1,0 +1,71 @@
+"""What a cell's data is: a named source, its split, its corruption, and what a network sees of it. No torch here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from lt_sweeps.catalogue.registry import catalogue, needs, part
+from lt_sweeps.config.schema import Config, Mistake
+from lt_sweeps.specs import Data, Part
+
+
+def described(config: Config) -> Data:
+    """The data of a cell, within its budget. Raises Mistake for what does not go together."""
+    dataset, recipe, budget = config.dataset, config.recipe, config.budget
+    held = recipe.validation
+    if recipe.mean and len(recipe.mean) != dataset.shape[0]:
+        raise Mistake(
+            f"recipe.mean={recipe.mean}: recipe={recipe.name} is for {len(recipe.mean)} channels, dataset="
+            f"{dataset.name} has {dataset.shape[0]}; choose another recipe, or give recipe.mean and recipe.std"
+        )
+    source = part("dataset", dataset.name, dataset.args)
+    known = dataset.name in catalogue("dataset")  # what a user's own returns is seen when it is read
+    from_files = "workers" in needs("dataset", dataset.name) if known else None
+    return Data(
+        source=source,
+        classes=dataset.classes,
+        shape=tuple(dataset.shape),
+        validation=held,
+        split_seed=recipe.split_seed,
+        mean=tuple(recipe.mean),
+        std=tuple(recipe.std),
+        augment=tuple(_augmentation(entry, config, from_files) for entry in recipe.augment),
+        train_limit=_cut(budget.train_examples, dataset.train - held),
+        eval_limit=_cut(budget.eval_examples, max(dataset.test, held)),
+        corruption=_corruption(config, from_files),
+    )
+
+
+def _cut(limit: int | None, available: int) -> int | None:
+    return limit if limit is not None and limit < available else None
+
+
+def _augmentation(entry: Any, config: Config, from_files: bool | None) -> str | Part:
+    """By its name alone where that says everything, as in the keys of what is stored."""
+    given: Any = {"name": entry} if isinstance(entry, str) else entry
+    if not isinstance(given, Mapping) or "name" not in given or given.keys() - {"name", "args"}:
+        raise Mistake(f"recipe.augment: {entry} is neither a name nor {{name: ..., args: {{...}}}}")
+    whole = part("augmentation", given["name"], given.get("args"))
+    if "files" in needs("augmentation", whole.name) and from_files is False:
+        raise Mistake(
+            f"recipe.augment: {whole.name} cuts windows out of image files, and dataset={config.dataset.name} lies in "
+            "memory; there are flip and crop"
+        )
+    return whole.name if whole == Part(whole.name, 1) else whole
+
+
+def _corruption(config: Config, from_files: bool | None) -> Part | None:
+    name, args = config.corruption.name, config.corruption.args
+    if name == "none":
+        return None
+    change = part("corruption", name, args)
+    fraction = args.get("fraction")
+    if fraction is not None and (not isinstance(fraction, (int, float)) or not 0 <= fraction <= 1):
+        raise Mistake(f"corruption.args.fraction={fraction}: must be between 0 and 1")
+    if from_files and "pixels" in needs("corruption", name):
+        raise Mistake(
+            f"corruption={name} changes images in memory, and dataset={config.dataset.name} is decoded from files as "
+            "training goes; label_flip, label_uniform and half work with it"
+        )
+    return change

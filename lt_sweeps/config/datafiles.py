@@ -1,0 +1,57 @@
+"""Whether a data set is there, or can be fetched: known without torch, before anything starts."""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+
+from lt_sweeps.config.schema import CONF, DatasetConfig, Mistake
+
+
+def declared(name: str) -> DatasetConfig | None:
+    """What `conf/dataset` says of a registered data set, where it says everything."""
+    for path in sorted((CONF / "dataset").glob("*.yaml")):
+        told = OmegaConf.merge(OmegaConf.structured(DatasetConfig), OmegaConf.load(path))
+        if told.name == name and not any(OmegaConf.is_missing(told, field) for field in told):
+            found: Any = OmegaConf.to_object(told)
+            return found
+    return None
+
+
+def usual_folder() -> Path:
+    """Where data sets lie when nobody says: the `paths.data_dir` of conf/config.yaml."""
+    return Path(os.environ.get("LT_SWEEPS_DATA", "data"))
+
+
+def require(dataset: DatasetConfig, data_dir: str | Path) -> None:
+    """Raise Mistake unless the files are under `data_dir`, or torchvision can download them there."""
+    folder = Path(data_dir).expanduser()
+    missing = [f for f in dataset.files if not any((folder / name).exists() for name in f.split("|"))]
+    if missing and not (dataset.host and _reachable(dataset.host)):
+        raise Mistake(
+            f"dataset={dataset.name}: {missing[0].split('|')[0]} is not under paths.data_dir={data_dir} "
+            f"and cannot be downloaded here: set paths.data_dir or LT_SWEEPS_DATA to where the data lies"
+        )
+
+
+def _reachable(host: str, seconds: float = 0.5) -> bool:
+    """Whether a host can be connected to, within a bounded time."""
+    found = threading.Event()
+
+    def connect() -> None:
+        try:
+            name, _, port = host.partition(":")
+            with socket.create_connection((name, int(port or 443)), timeout=seconds):
+                found.set()
+        except OSError:
+            pass
+
+    attempt = threading.Thread(target=connect, daemon=True)
+    attempt.start()
+    attempt.join(2 * seconds)
+    return found.is_set()

@@ -1,0 +1,58 @@
+"""Hydra's and OmegaConf's errors as one line: what, where, the nearest valid."""
+
+from __future__ import annotations
+
+import re
+
+from hydra.errors import OverrideParseException
+
+from lt_sweeps.catalogue.registry import nearest
+
+
+def explain(error: BaseException) -> str:
+    """The cause that a user can mend."""
+    if isinstance(error, OverrideParseException):
+        return f"{error.override}: cannot be read; write key=value, and quotes around brackets and spaces"
+    while error.__cause__ is not None:
+        error = error.__cause__
+    text = str(error).strip()
+    lines = [line for line in text.splitlines() if not line.endswith("raised while composing config:")]
+    first = lines[0] if lines else type(error).__name__
+    if first.startswith("Ambiguous value"):
+        return f"{first}; to sweep over its values, put -m before it"
+    where = re.search(r"full_key: (\S+)", text)
+    if match := re.match(r"In '([^']*)': Could not find '([^']*)'", first):
+        group, _, option = match[2].rpartition("/")
+        options = re.findall(r"^\t(\S+)$", text, re.MULTILINE)
+        return f"{group}={option}: there is {', '.join(options)}{nearest(option, options)}"
+    if match := re.match(r"Could not override '([^']+)'", first):
+        return f"unknown key {match[1]!r}{nearest_key(match[1])}"
+    if match := re.match(r"Key '([^']+)' (?:is )?not in '\w+'", first):
+        key = where[1] if where else match[1]
+        return f"unknown key {key!r}{nearest_key(key)}"
+    if where and first.endswith("is not in struct"):
+        return f"unknown key {where[1]!r}; to add it, put + before what you wrote"
+    if where and first.startswith("Missing mandatory value"):
+        return f"{where[1]}: it has no value until you give it one"
+    if where and where[1] not in first:
+        return f"{where[1]}: {first}"
+    return first
+
+
+def nearest_key(key: str) -> str:
+    """The key that may have been meant, or where arguments are given, or nothing."""
+    from dataclasses import fields, is_dataclass
+
+    from lt_sweeps.config.schema import Config
+
+    schema = Config
+    *parents, last = key.split(".")
+    for parent in parents:
+        inner = {f.name: f.default_factory for f in fields(schema)}.get(parent)
+        if not is_dataclass(inner):
+            return ""
+        schema = inner  # type: ignore[assignment]
+    known = [f.name for f in fields(schema)]
+    if not nearest(last, known) and "args" in known:
+        return f"; its arguments are given as '{'.'.join([*parents, 'args', last])}'"
+    return nearest(key, [".".join([*parents, name]) for name in known])

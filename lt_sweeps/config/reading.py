@@ -1,0 +1,151 @@
+"""From a composed config to a plain, checked `Config`. Nothing below this file sees a DictConfig.
+
+What Hydra lets pass is refused here, in one line: keys added with `+`, numbers that are not finite, values out
+of range.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from lt_sweeps.catalogue.registry import nearest
+from lt_sweeps.config.datafiles import usual_folder
+from lt_sweeps.config.mistakes import explain, nearest_key
+from lt_sweeps.config.schema import CONF, Config, Mistake, PathsConfig
+
+CHOICES = {
+    "recipe.last_batch": ("drop", "keep"),
+    "recipe.precision": ("32-true", "bf16-mixed", "64-true"),
+    "prune.groups": ("global", "layerwise"),
+    "prune.on_empty": ("collapse", "error"),
+    "rewind.retrain": ("remaining", "full"),
+    "rewind.batchnorm": ("rewind", "keep"),
+    "trainer.accelerator": ("auto", "cpu", "gpu", "mps"),
+    "trainer.kernel": ("auto", "masked", "graph"),
+    "logger.name": ("none", "wandb", "tensorboard", "csv"),
+    "logger.mode": ("auto", "online", "offline"),
+    "logger.artifacts": ("none", "masks", "tickets"),
+}
+SEED = (-(2**63), 2**64 - 1)  # what torch takes
+RANGES: dict[str, tuple[float, float]] = {
+    "seed": SEED,
+    **dict.fromkeys((f"seeds.{name}" for name in ("init", "order", "augment", "score", "treat", "ties")), SEED),
+    "recipe.batch_size": (1, math.inf),
+    "recipe.validation": (0, math.inf),
+    "recipe.batchnorm_groups": (1, math.inf),
+    "recipe.clip_norm": (1e-12, math.inf),
+    "criterion.rounds": (1, 10_000),
+    "prune.rate": (1e-6, 1 - 1e-6),
+    "prune.levels": (0, 1000),
+    "budget.steps": (1e-6, 1),
+    "budget.max_steps": (1, math.inf),
+    "budget.train_examples": (1, math.inf),
+    "budget.eval_examples": (1, math.inf),
+    "budget.batch_size": (1, math.inf),
+    "budget.evaluations": (1, math.inf),
+    "trainer.devices": (1, 1024),
+    "trainer.processes": (0, 1024),
+    "trainer.workers_per_device": (1, 64),
+    "trainer.threads": (1, 1024),
+    "trainer.workers": (0, 1024),
+    "dataset.classes": (2, math.inf),
+    "model.width": (1e-6, math.inf),
+}
+
+
+def read(composed: Any) -> Config:
+    """The plain config of one cell. Raises Mistake."""
+    ours = OmegaConf.masked_copy(composed, [name for name in composed if name != "hydra"])
+    try:
+        plain: Any = OmegaConf.to_container(ours, resolve=True, throw_on_missing=True)
+    except OmegaConfBaseException as error:
+        raise Mistake(explain(error)) from None
+    return checked(plain)
+
+
+def checked(plain: Mapping[str, Any]) -> Config:
+    """The config that plain, resolved values make. Raises Mistake."""
+    if isinstance(dataset := plain.get("dataset"), Mapping) and dataset.get("_target_"):
+        from lt_sweeps.config.counting import counted
+
+        plain = {**plain, "dataset": counted(dataset, plain["paths"]["data_dir"])}
+    config: Config = _build(Config, plain, "")
+    for where, allowed in CHOICES.items():
+        value = _get(config, where)
+        if value not in allowed:
+            raise Mistake(f"{where}={value}: choose one of {', '.join(allowed)}{nearest(str(value), allowed)}")
+    for where, (low, high) in RANGES.items():
+        value = _get(config, where)
+        if value is not None and not low <= value <= high:
+            limit = f"between {low:g} and {high:g}" if math.isfinite(high) else f"at least {low:g}"
+            limit = "between 0 and 1, both excluded" if where == "prune.rate" else limit
+            raise Mistake(f"{where}={value}: must be {limit}")
+    for pattern, factor in config.prune.factors.items():
+        if not 0 <= factor * config.prune.rate < 1:
+            raise Mistake(f"prune.factors[{pattern}]={factor}: times prune.rate it must lie in [0, 1)")
+    schedule = config.recipe.schedule._target_ if config.recipe.schedule else None
+    if schedule and schedule.endswith("ReduceLROnPlateau") and not config.recipe.validation:
+        raise Mistake("recipe.schedule=ReduceLROnPlateau follows the validation loss: set recipe.validation=5000")
+    if len(config.recipe.mean) != len(config.recipe.std) or not all(config.recipe.std):
+        raise Mistake("recipe.mean and recipe.std: give one number per channel in both, std not 0")
+    return config
+
+
+def restored(told: Mapping[str, Any], output_dir: Path) -> Config:
+    """A config that was written down, whatever fields and groups the schema has gained since. Raises Mistake."""
+    try:
+        config = read(OmegaConf.merge(OmegaConf.structured(Config), _defaults_beside(told), told))
+    except OmegaConfBaseException as error:
+        raise Mistake(explain(error)) from None
+    return replace(config, paths=PathsConfig(str(usual_folder()), str(output_dir)))
+
+
+def _defaults_beside(told: Mapping[str, Any]) -> dict[str, Any]:
+    """The default options of the groups that a config does not speak of."""
+    composed: Any = OmegaConf.load(CONF / "config.yaml")
+    entries = composed.defaults
+    chosen = {group: option for entry in entries if isinstance(entry, Mapping) for group, option in entry.items()}
+    absent = {f.name for f in fields(Config)} - told.keys()
+    return {group: OmegaConf.load(CONF / group / f"{chosen[group]}.yaml") for group in absent & chosen.keys()}
+
+
+def _get(config: Any, where: str) -> Any:
+    for name in where.split("."):
+        config = getattr(config, name)
+    return config
+
+
+def _build(schema: Any, given: Mapping[str, Any], where: str) -> Any:
+    """`given` as the dataclass `schema`; types were checked by OmegaConf, names and numbers are here."""
+    known = {f.name: f for f in fields(schema)}
+    for name in given:
+        if name not in known:
+            raise Mistake(f"unknown key {where + name!r}{nearest_key(where + name)}")
+    built = {}
+    for name, f in known.items():
+        value = given[name]
+        inner = f.default_factory
+        if value is not None and is_dataclass(inner):
+            value = _build(inner, value, f"{where}{name}.")
+        else:
+            _check_numbers(value, where + name)
+        built[name] = value
+    return schema(**built)
+
+
+def _check_numbers(value: Any, where: str) -> None:
+    if isinstance(value, float) and not math.isfinite(value):
+        raise Mistake(f"{where}={value}: must be a finite number")
+    if isinstance(value, Mapping):
+        for name, item in value.items():
+            _check_numbers(item, f"{where}.{name}")
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            _check_numbers(item, where)

@@ -1,0 +1,192 @@
+"""The schema of a command line: Hydra composes the groups of `conf/` onto these dataclasses. No torch here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from omegaconf import MISSING
+
+from lt_sweeps.config.methods import (
+    CriterionConfig,
+    FindConfig,
+    MeasureConfig,
+    PruneConfig,
+    RewindConfig,
+    Slot,
+    TrainConfig,
+)
+from lt_sweeps.output import printable
+
+HERE = Path(__file__).parent.parent
+CONF = next(folder for folder in (HERE / "conf", HERE.parent / "conf") if folder.is_dir())
+
+
+class Mistake(Exception):
+    """A user's mistake, told in one line: what, where, the nearest valid."""
+
+    def __str__(self) -> str:
+        return printable(super().__str__())
+
+
+class Corner(Mistake):
+    """Choices that do not go together: in a grid of many, a cell that is left out."""
+
+
+@dataclass
+class DatasetConfig:
+    """What a data set is, and where its files lie."""
+
+    name: str = MISSING
+    _target_: str | None = None  # any callable that returns data, in the place of a name: what follows is counted
+    args: dict[str, Any] = field(default_factory=dict)
+    shape: list[int] = MISSING  # of one example: C, H, W
+    classes: int = MISSING
+    train: int = MISSING  # how many examples there are
+    test: int = MISSING
+    files: list[str] = field(default_factory=list)  # under paths.data_dir; a list of alternatives is "a|b"
+    host: str | None = None  # where torchvision downloads them from; "host:port" where that is not 443
+
+
+@dataclass
+class Target:
+    """An optimizer by import path, and its arguments."""
+
+    _target_: str = MISSING
+    args: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class ScheduleConfig:
+    """A schedule by registered name or import path, and its arguments; None: a constant learning rate."""
+
+    _target_: str | None = None
+    args: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class RecipeConfig:
+    """How a paper trains: times in published iterations or epochs."""
+
+    name: str = MISSING
+    source: str = MISSING  # where it is published
+    open: dict[str, str] = field(default_factory=dict)  # what that leaves open: field -> what is chosen here, and why
+    differs: dict[str, str] = field(default_factory=dict)  # field -> what they do there and cannot be had here
+    steps: str = MISSING  # "50000it" or "160ep"
+    batch_size: int = MISSING
+    optimizer: Target = field(default_factory=Target)
+    schedule: ScheduleConfig | None = field(default_factory=ScheduleConfig)  # None takes no overrides
+    clip_norm: float | None = None
+    precision: str = "32-true"
+    validation: int = 0  # examples held out of the training set
+    split_seed: int = 0
+    last_batch: str = "drop"
+    mean: list[float] = field(default_factory=list)
+    std: list[float] = field(default_factory=list)
+    augment: list[Any] = field(default_factory=list)  # names, or {name: ..., args: {...}}
+    eval_every: str = MISSING
+    # How many equal parts of a batch have their own batch statistics; per-device batch normalisation of N devices is N.
+    batchnorm_groups: int = 1
+
+
+@dataclass
+class ModelConfig:
+    """A network, and how its weights are drawn."""
+
+    name: str = MISSING
+    _target_: str | None = None  # any callable that returns a torch.nn.Module
+    args: dict[str, Any] = field(default_factory=dict)
+    width: float = 1.0  # a factor of all channels and hidden units, for networks that take it
+    initialiser: str | None = None  # None: the layers' own
+    initialiser_args: dict[str, Any] = field(default_factory=dict)
+    min_side: int = 1  # the smallest image the network can take
+
+
+@dataclass
+class BudgetConfig:
+    """Scales steps, rewind points, evaluation and data together; see `lt_sweeps.config.budget`."""
+
+    name: str = MISSING
+    steps: float = 1.0  # share of the recipe's steps
+    max_steps: int | None = None
+    train_examples: int | None = None
+    eval_examples: int | None = None
+    batch_size: int | None = None  # at most
+    evaluations: int | None = None  # per training; None: the recipe's cadence
+    levels: int = MISSING  # the default of prune.levels
+
+
+@dataclass
+class SeedsConfig:
+    """Every kind of randomness by its name."""
+
+    init: int = 0
+    order: int = 0
+    augment: int = 0
+    score: int = 0
+    treat: int = 0
+    ties: int = 0
+
+
+@dataclass
+class TrainerConfig:
+    """The hardware: nothing here changes what a result means."""
+
+    accelerator: str = "auto"
+    devices: int = 1  # that one training takes; of all trainer settings the only one that cells may differ in
+    processes: int | None = None  # trainings at a time; None: what cores or GPUs allow; 0: one, in this very process
+    workers_per_device: int = 1  # processes that share a GPU
+    threads: int = 1  # of each process
+    workers: int | None = None  # processes that decode image files; None: as many as processor cores, 16 at most
+    deterministic: bool = True
+    kernel: str = "auto"  # of a step: masked; graph, replayed on a GPU to the same bits; auto: that where it can be
+
+
+@dataclass
+class LoggerConfig:
+    """Who is told of a sweep as it happens: nothing here changes a key or a result."""
+
+    name: str = "none"
+    project: str = "lt_sweeps"  # this and what follows is W&B's
+    entity: str | None = None
+    tags: list[str] = field(default_factory=list)
+    mode: str = "auto"  # online if logged in
+    artifacts: str = "masks"
+
+
+@dataclass
+class PathsConfig:
+    """Where data lies, and where sweeps and the store go."""
+
+    data_dir: str = "data"
+    output_dir: str = "runs"
+
+
+@dataclass
+class Config:
+    """One cell of a sweep."""
+
+    seed: int = 0
+    sweep: str | None = None  # the folder's name; None: made from the cells
+    ticket: str | None = None  # begin with this instead of the dense network: a ticket's folder, or a stored key
+    mask_from: str | None = None  # one level with this mask instead of pruning: a ticket's folder, or a stored key
+    seeds: SeedsConfig = field(default_factory=SeedsConfig)
+    dataset: DatasetConfig = field(default_factory=DatasetConfig)
+    corruption: Slot = field(default_factory=Slot)
+    recipe: RecipeConfig = field(default_factory=RecipeConfig)
+    budget: BudgetConfig = field(default_factory=BudgetConfig)
+    criterion: CriterionConfig = field(default_factory=CriterionConfig)
+    allocation: Slot = field(default_factory=Slot)
+    prune: PruneConfig = field(default_factory=PruneConfig)
+    survivors: Slot = field(default_factory=Slot)
+    pruned: Slot = field(default_factory=Slot)
+    control: Slot = field(default_factory=Slot)
+    rewind: RewindConfig = field(default_factory=RewindConfig)
+    find: FindConfig = field(default_factory=FindConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
+    measure: MeasureConfig = field(default_factory=MeasureConfig)
+    trainer: TrainerConfig = field(default_factory=TrainerConfig)
+    logger: LoggerConfig = field(default_factory=LoggerConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    paths: PathsConfig = field(default_factory=PathsConfig)

@@ -1,0 +1,245 @@
+"""What of each network is pruned, and how fast: a table for `lt-sweeps plan`, and a check before the first training.
+
+The only planning that needs torch. Networks are built on the meta device, where weights take no memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+from lt_sweeps.allocation import factor_of, require_ends
+from lt_sweeps.catalogue.registry import load, part
+from lt_sweeps.config.methods import PruneConfig
+from lt_sweeps.config.schema import Config, Mistake
+from lt_sweeps.execution.slots import memory
+from lt_sweeps.foreign.imports import noticed
+from lt_sweeps.foreign.reach import one_line
+from lt_sweeps.masks import not_excluded, prunable, require_matches
+from lt_sweeps.networks.build import drawn
+from lt_sweeps.randomness import seeded
+from lt_sweeps.specs import Network, Part
+
+NEVER = "never"
+
+
+@dataclass(frozen=True)
+class Row:
+    """A tensor of weights, its shape, and what a level prunes of it, in words."""
+
+    name: str
+    shape: tuple[int, ...]
+    weights: int
+    pruned: str
+
+
+def tables(asked: Iterable[tuple[Network, PruneConfig]]) -> list[str]:
+    """A table of layers for each distinct network, exclusion, factors and grouping, in the order they are asked for.
+
+    Raises Mistake for a network that cannot be built, and for a pattern that matches none of its weights.
+    """
+    found: dict[tuple[object, ...], tuple[Network, PruneConfig, list[float]]] = {}
+    for network, prune in asked:
+        patterns = tuple(prune.exclude), tuple(prune.include), tuple(sorted(prune.factors.items()))
+        settings = (network, patterns, prune.groups)
+        rates = found.setdefault(settings, (network, prune, []))[2]
+        if prune.rate not in rates:
+            rates.append(prune.rate)
+    return list(dict.fromkeys(_table(*one) for one in found.values()))
+
+
+def as_pruned(config: Config) -> PruneConfig:
+    """What a cell prunes: where an allocation says how much of each layer, all layers together lose the rate."""
+    allocation = config.allocation.name
+    if allocation == "scores":
+        return config.prune
+    told = "global" if allocation == "global" else f"of all layers, shared out by allocation={allocation}"
+    return replace(config.prune, groups=told, factors={})
+
+
+def require_possible(network: Network, config: Config) -> None:
+    """Raise Mistake where an allocation cannot be had at the density of the last level."""
+    name = config.allocation.name
+    if name in ("scores", "global"):
+        return
+    allocation, prune = part("allocation", name, config.allocation.args), config.prune
+    _allocate(network, allocation, tuple(prune.exclude), tuple(prune.include), _last(config))
+
+
+def _last(config: Config) -> float:
+    return float((1 - config.prune.rate) ** config.prune.levels)
+
+
+@cache
+def _allocate(
+    network: Network, allocation: Part, exclude: tuple[str, ...], include: tuple[str, ...], density: float
+) -> None:
+    try:
+        weights = prunable(skeleton(network), include)
+        left = not_excluded(weights, exclude)
+        require_ends(weights, left, allocation)
+        load("allocation", allocation.name)({n: tuple(w.shape) for n, w in left.items()}, density, **allocation.args)
+    except ValueError as error:
+        raise Mistake(f"allocation={allocation.name}: {error} (network {_called(network)})") from None
+
+
+def _table(network: Network, prune: PruneConfig, rates: list[float]) -> str:
+    module = skeleton(network)
+    _require_memory(module, network)
+    try:
+        weights = prunable(module, tuple(prune.include))
+        left = not_excluded(weights, prune.exclude)
+        require_matches("prune.factors", prune.factors, left)
+    except ValueError as error:
+        raise Mistake(f"{error} (network {_called(network)})") from None
+    pruned = {name: _told(factor_of(name, prune.factors), rates) for name in left}
+    count = {
+        "parameters": sum(p.numel() for p in module.parameters()),
+        "prunable": sum(w.numel() for w in left.values()),
+        "excluded": sum(w.numel() for name, w in weights.items() if name not in left),
+    }
+    count["others"] = count["parameters"] - count["prunable"] - count["excluded"]
+    title = f"{_called(network)}, {_shape(network.shape)}, {network.classes} classes: "
+    title += ", ".join(f"{n:,} {what}" for what, n in count.items())
+    heads = ("weights of", "shape", "number", f"pruned per level ({prune.groups})")
+    why = {name: f"{NEVER} (prune.exclude)" for name in weights if name not in left}
+    lines = [heads, *map(_line, _folded(_rows(module, why | pruned)))]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    body = [f"  {a:<{widths[0]}}  {b:<{widths[1]}}  {c:>{widths[2]}}  {d}" for a, b, c, d in lines]
+    return "\n".join([title, *body])
+
+
+def _require_memory(module: nn.Module, network: Network) -> None:
+    """Raise Mistake where weights, gradients and one number more for each weight do not fit into memory."""
+    needed, there = 3 * sum(p.numel() * p.element_size() for p in module.parameters()), memory()
+    if needed > there:
+        raise Mistake(
+            f"network {_called(network)}: a training needs {needed / 1e9:,.0f} GB of memory or more, "
+            f"this machine has {there / 1e9:,.0f} GB"
+        )
+
+
+def _rows(module: nn.Module, pruned: Mapping[str, str]) -> list[Row]:
+    """Every parameter with two dimensions or more, in the network's order; biases and normalisation have one."""
+    return [
+        Row(name, tuple(p.shape), p.numel(), pruned[name] if name in pruned else f"{NEVER} ({_why(module, name)})")
+        for name, p in module.named_parameters()
+        if p.dim() > 1
+    ]
+
+
+def _why(module: nn.Module, name: str) -> str:
+    """Why a tensor cannot be pruned: what its layer is, or that it is not one layer's alone."""
+    holders = [other for other, p in module.named_parameters(remove_duplicate=False) if p is module.get_parameter(name)]
+    if len(holders) > 1:
+        return f"shared with {holders[1]}"
+    owner = name.rpartition(".")[0]
+    if ".parametrizations." in f".{owner}":
+        return "made of others by a parametrization"
+    return type(module.get_submodule(owner)).__name__
+
+
+def whole(network: Network, include: tuple[str, ...]) -> str | None:
+    """A note for a network of a user's own of which something stays whole that could be pruned."""
+    if network.build.is_registered:
+        return None
+    module = skeleton(network)
+    pruned = prunable(module, include)
+    left = {name: _why(module, name) for name, p in module.named_parameters() if p.dim() > 1 and name not in pruned}
+    if not left:
+        return None
+    told = ", ".join(f"{name} ({why})" for name, why in list(left.items())[:4])
+    more = f" and {len(left) - 4} more" if len(left) > 4 else ""
+    return f"note: {_called(network)} keeps whole {told}{more}; prune.include adds by name"
+
+
+def _folded(rows: list[Row]) -> list[list[Row]]:
+    """What repeats itself together: one line each for the 36 convolutions of a stage, or the 4 layers of 12 blocks."""
+    kinds = [(row.shape, row.pruned) for row in rows]
+    folded, here = [], 0
+    while here < len(rows):
+        ends = {period: _end(kinds, here, period) for period in range(1, len(rows) - here + 1)}
+        repeated = [period for period, end in ends.items() if end > here + period]
+        period = max(repeated, key=ends.__getitem__, default=1)  # the shortest of those that reach farthest
+        folded += [rows[first : ends[period] : period] for first in range(here, here + period)]
+        here = ends[period]
+    return folded
+
+
+def _end(kinds: Sequence[object], here: int, period: int) -> int:
+    """Where the `period` neighbours that begin at `here` stop repeating themselves.
+
+    >>> _end(["x", "a", "b", "a", "b", "a", "c"], 1, 2)
+    5
+    """
+    end = here + period
+    while kinds[end : end + period] == kinds[here : here + period]:
+        end += period
+    return end
+
+
+def _line(alike: list[Row]) -> tuple[str, str, str, str]:
+    first, last, n = alike[0], alike[-1], len(alike)
+    name, times = (first.name, "") if n == 1 else (f"{first.name} ... {last.name}", f"{n} of ")
+    return name, times + _shape(first.shape), f"{n * first.weights:,}", first.pruned
+
+
+def _told(factor: float, rates: list[float]) -> str:
+    return " or ".join(f"{100 * rate * factor:.4g} %" for rate in rates) if factor else f"{NEVER} (prune.factors)"
+
+
+def _shape(shape: tuple[int, ...]) -> str:
+    return "x".join(map(str, shape))
+
+
+def _called(network: Network) -> str:
+    """A constructor and its arguments."""
+    args = ", ".join(f"{name}={value}" for name, value in network.build.args.items())
+    return f"{network.build.name}({args})" if args else network.build.name
+
+
+class _Undrawn(TorchFunctionMode):
+    """Leaves out draws from a normal, for which torch imports its compiler on the meta device: that takes a second."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        return args[0] if func is Tensor.normal_ else func(*args, **(kwargs or {}))
+
+
+def skeleton(network: Network) -> nn.Module:
+    """The network with its initialiser's arguments tried, without memory where its constructor allows that."""
+    with seeded(0):
+        # Not where a constructor looks at its own weights, or forward at values.
+        with suppress(Exception, SystemExit), torch.device("meta"), _Undrawn():
+            return _tried(drawn(network), network, torch.device("meta"))
+        try:
+            return _tried(drawn(network), network, torch.device("cpu"))
+        except (Exception, SystemExit) as error:
+            raise Mistake(f"network {_called(network)}: {one_line(error)}") from None
+
+
+def takes(module: nn.Module, examples: Tensor) -> tuple[Tensor, Tensor]:
+    """The examples, as integers where a network takes no floats, as one that begins with an embedding; its logits."""
+    try:
+        return examples, module(examples)
+    except Exception:
+        with suppress(Exception):
+            return examples.long(), module(examples.long())
+        raise
+
+
+def _tried(module: nn.Module, network: Network, device: torch.device) -> nn.Module:
+    """A foreign network after it has given logits of the right shape for two examples. Raises ValueError."""
+    if not network.build.is_registered:
+        with torch.no_grad(), noticed(network.build.name.rpartition(".")[0]):
+            given = takes(module.eval(), torch.zeros(2, *network.shape, device=device))[1]
+        if given.shape != (2, network.classes):
+            raise ValueError(f"for 2 examples it gives {list(given.shape)}: return logits, [2, {network.classes}]")
+        module.train()
+    return module

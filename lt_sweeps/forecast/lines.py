@@ -1,0 +1,61 @@
+"""What a sweep will take of time and of disk, in the words of `lt-sweeps plan`. Imports torch when it is asked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from lt_sweeps.execution import estimate, rates
+from lt_sweeps.execution.plan import Plan
+from lt_sweeps.execution.slots import slots as processes
+from lt_sweeps.forecast import disk
+from lt_sweeps.store.store import Store
+from lt_sweeps.sweeps.cells import Cell
+from lt_sweeps.tickets import card as cards
+from lt_sweeps.tickets import origins
+from lt_sweeps.tickets.header import header
+
+
+def lines(cells: Sequence[Cell], plan: Plan, store: Store, *, calibrate: bool) -> list[str]:
+    """An estimate of hours and one of disk; with `calibrate` rates that are missing are measured first.
+
+    Raises Mistake where a network cannot be built, or, with `calibrate`, where the data is not what it should be.
+    """
+    from lt_sweeps.execution import machine
+    from lt_sweeps.forecast.sizes import Sizes
+
+    trainer, kind = cells[0].config.trainer, rates.Kinds()
+    device = machine.device(trainer.accelerator)
+    if calibrate:
+        _calibrate(cells, plan, store, kind)
+    fingerprint = {**machine.fingerprint(device, trainer.deterministic), "threads": trainer.threads}
+    known = rates.known(plan, store, fingerprint, kind)
+    slots = len(processes(trainer, max(c.config.trainer.devices for c in cells)))
+    sizes = Sizes(_given(cells))
+    written = disk.written(plan, store, sizes.layout, sizes.kept, fingerprint, slots)
+    told = [disk.told(written)]
+    if plan.jobs:
+        worker = "core" if device.type == "cpu" else "GPU"
+        told.insert(0, estimate.told(estimate.estimate(plan, known, slots, kind), worker))
+    return told
+
+
+def _calibrate(cells: Sequence[Cell], plan: Plan, store: Store, kind: rates.Kinds) -> None:
+    from lt_sweeps.forecast.calibrate import Calibration
+
+    config = cells[0].config
+    calibration = Calibration(store, Path(config.paths.data_dir).expanduser(), config.trainer)
+    published = {kind(run): c.experiment.published for c in cells for run in c.experiment.roots}
+    known = rates.known(plan, store, calibration.machine, kind)
+    for run in rates.missing(plan, known, kind):
+        rates.keep(store, run, calibration.machine, calibration.rate(run, published[kind(run)]))
+
+
+def _given(cells: Sequence[Cell]) -> dict[str, dict[str, int]]:
+    """What the masks keep that came in files, by the SHA-256 of these."""
+    given = {}
+    for c in cells:
+        for card in origins.folders(c.config).values():
+            bits, _ = header(card.mask)
+            given[origins.sha256(card.mask)] = {name: cards.kept(card.mask, entry) for name, entry in bits.items()}
+    return given

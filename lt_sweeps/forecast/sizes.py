@@ -1,0 +1,127 @@
+"""What sizes a plan has, from networks on the meta device: the tensors of each, and what each mask keeps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+
+from lt_sweeps.allocation import allotted, counts
+from lt_sweeps.forecast.disk import WIDTH, Layout
+from lt_sweeps.forecast.layers import skeleton
+from lt_sweeps.graph import Dense, Fit, Given, Mask, Prune, Shuffle, Train, full, topological
+from lt_sweeps.masks import dense, prunable
+from lt_sweeps.specs import Network, Part
+from lt_sweeps.training import optim
+from lt_sweeps.training.progress import optimizer_state
+
+TYPES = {
+    torch.float64: "F64",
+    torch.int64: "I64",
+    torch.float32: "F32",
+    torch.int32: "I32",
+    torch.float16: "F16",
+    torch.bfloat16: "BF16",
+    torch.uint8: "U8",
+    torch.int8: "I8",
+    torch.bool: "BOOL",
+}
+Counts = Mapping[str, int]
+Parent = tuple[tuple[str, int], ...]  # the same, as a key
+
+
+class Sizes:
+    """Layouts and densities, each worked out once; `given` says what masks keep that came in files, by content."""
+
+    def __init__(self, given: Mapping[str, Counts]) -> None:
+        self._given = given
+        self._kept: dict[Mask, Counts] = {}
+        self._layouts: dict[tuple[int, ...], tuple[Train, Layout]] = {}
+        self._layout = lru_cache(maxsize=None)(_layout)
+        self._pruned = lru_cache(maxsize=None)(_pruned)  # seeds differ in their masks, never in their counts
+        self._allotted = lru_cache(maxsize=None)(_allotted)
+        self._whole = lru_cache(maxsize=None)(_whole)
+
+    def layout(self, run: Train) -> Layout:
+        """The tensors of a training's network and of its optimizer."""
+        near = id(run.ticket.network), id(run.recipe)  # as the trainings of a cell share them
+        if near not in self._layouts:
+            double = run.recipe.precision == "64-true"
+            self._layouts[near] = run, self._layout(run.ticket.network, run.recipe.optimizer, double)
+        return self._layouts[near][1]
+
+    def kept(self, mask: Mask) -> Counts:
+        """How many weights of each tensor a mask keeps; in a global group by their share, exact in the sum."""
+        for node in topological([mask], stop=lambda node: node in self._kept or not isinstance(node, Mask)):
+            if isinstance(node, Mask) and node not in self._kept:
+                self._kept[node] = self._count(node)
+        return self._kept[mask]
+
+    def _count(self, mask: Mask) -> Counts:
+        match mask:
+            case Dense():
+                return self._whole(mask)
+            case Shuffle(mask=other):
+                return self._kept[other]
+            case Given(content=content):
+                return self._given[content]
+            case Fit(mask=other, to=to):
+                return {name: self._kept[other].get(name, n) for name, n in self._kept[to].items()}
+            case Prune(parent=parent, fraction=fraction, times=times, allocation=Part() as allocation):
+                return self._allotted(full(parent), self._before(parent), fraction, times, allocation)
+            case Prune(parent=parent, fraction=fraction, groups=groups, factors=factors, times=times):
+                return self._pruned(self._before(parent), fraction, groups, tuple(factors.items()), times)
+
+    def _before(self, parent: Mask) -> Parent:
+        return tuple(sorted(self._kept[parent].items()))
+
+
+def _whole(every: Dense) -> Counts:
+    mask, _ = dense(skeleton(every.network), every.exclude, every.include)
+    return {name: ones.numel() for name, ones in mask.items()}
+
+
+def _pruned(before: Parent, fraction: float, groups: str, factors: tuple[tuple[str, float], ...], times: int) -> Counts:
+    left = dict(before)
+    # One number for each tensor is all that `counts` asks of a mask: the sum of its ones.
+    ones = {name: torch.tensor(n) for name, n in before}
+    after: dict[str, int] = {}
+    for names, keep in counts(ones, fraction, groups, dict(factors), times):
+        together, seen, given = sum(left[name] for name in names), 0, 0
+        for name in names:
+            seen += left[name]
+            after[name] = (seen * keep // together if together else 0) - given
+            given += after[name]
+    return after
+
+
+def _allotted(every: Dense, before: Parent, fraction: float, times: int, allocation: Part) -> Counts:
+    there = dict(before)
+    ((_, keep),) = counts({name: torch.tensor(n) for name, n in before}, fraction, "global", {}, times)
+    shapes = {name: tuple(weight.shape) for name, weight in prunable(skeleton(every.network), every.include).items()}
+    return {name: n for (name,), n in allotted(shapes, there, keep, allocation)}
+
+
+def _layout(network: Network, optimizer: Part, double: bool) -> Layout:
+    module = skeleton(network)
+    if double:
+        module = module.double()
+    tensors = {name: (tuple(value.shape), TYPES[value.dtype]) for name, value in module.state_dict().items()}
+    named = optim.groups_by_name(optimizer)
+    trained = [(name if named else "", p) for name, p in module.named_parameters() if p.requires_grad]
+    return Layout(tensors, sum(_optimizer_bytes(optimizer, name, p.numel(), p.dtype) for name, p in trained))
+
+
+@lru_cache(maxsize=256)
+def _optimizer_bytes(described: Part, name: str, numel: int, dtype: torch.dtype) -> int:
+    """What an optimizer remembers of a parameter, by letting it take a step on a small one."""
+    weight = torch.zeros((2, 3), dtype=dtype, requires_grad=True)
+    weight.grad = torch.ones_like(weight)
+    taking = optim.over(described, [(name, weight)])
+    taking.step(lambda: 0.0)
+    held: list[Tensor] = [value for value in optimizer_state(taking)[0].values() if torch.is_tensor(value)]
+    like = sum(WIDTH[TYPES[value.dtype]] for value in held if value.shape == weight.shape)
+    other = sum(value.numel() * WIDTH[TYPES[value.dtype]] for value in held if value.shape != weight.shape)
+    return like * numel + other

@@ -1,0 +1,49 @@
+"""What a value is made from beside other stored values: foreign functions, data sets, and the files that these read."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from dataclasses import fields
+from pathlib import Path
+
+from lt_sweeps.catalogue.registry import source_of
+from lt_sweeps.graph import topological
+from lt_sweeps.keys import Node, Spec
+from lt_sweeps.specs import Data, Part, parts
+
+
+def foreign_parts(*nodes: Node) -> set[Part]:
+    """The functions in expressions that are neither ours nor torch's: their version says what code is behind them."""
+    return {part for value in _specs(topological(nodes)) for part in parts(value) if part.is_foreign}
+
+
+def own_parts(node: Node) -> set[Part]:
+    """Those whose code is a user's own, not of an installed package; found without importing it."""
+    return {part for part in foreign_parts(node) if source_of(part.name) is not None}
+
+
+def files(node: Node, data_dir: Path) -> dict[str, str]:
+    """What a value was made from in this process beside code, by the names that a record gives it: hashes.
+
+    Raises ValueError where some of it has changed since it was read.
+    """
+    from lt_sweeps.datasets.arrays import files_of
+    from lt_sweeps.foreign.files import named
+    from lt_sweeps.foreign.watch import read_by
+
+    sources = {value.source for value in _specs(topological([node])) if isinstance(value, Data)}
+    read = read_by(file for part in own_parts(node) if (file := source_of(part.name)) is not None)
+    files = dict(entry for source in sources for entry in files_of(source, data_dir)) | read.files
+    places = [("data", data_dir.resolve()), *(("code", Path(entry).resolve()) for entry in sys.path)]
+    places += [("code", Path(entry).absolute()) for entry in sys.path]  # of links
+    return {
+        **{named(path, places): content for path, content in sorted(files.items())},
+        **{f"{named(path, places)}/": content for path, content in sorted(read.folders.items())},
+        **{f"env:{name}": content for name, content in sorted(read.variables.items())},
+    }
+
+
+def _specs(nodes: Iterable[Node]) -> set[Spec]:
+    given = (getattr(node, item.name) for node in nodes for item in fields(node))
+    return {value for value in given if isinstance(value, Spec)}

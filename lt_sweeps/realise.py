@@ -1,0 +1,279 @@
+"""Nodes realised: each as the pure functions of the project compute it, or as the store holds it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from copy import deepcopy
+from functools import cache, lru_cache
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from lt_sweeps import allocation, masks
+from lt_sweeps.catalogue.registry import load
+from lt_sweeps.config.schema import Mistake
+from lt_sweeps.criteria.probe import Probe, Scores, Source, require_scores
+from lt_sweeps.datasets.loader import Shelf, loader
+from lt_sweeps.foreign.made_from import files
+from lt_sweeps.foreign.ownership import require_current
+from lt_sweeps.graph import (
+    END,
+    At,
+    Dense,
+    Fill,
+    Fit,
+    Given,
+    Init,
+    Mask,
+    Measure,
+    Pretrained,
+    Prune,
+    Score,
+    Shuffle,
+    Ticket,
+    Train,
+    Treat,
+    Weights,
+    end,
+    full,
+    sources,
+    whole,
+)
+from lt_sweeps.keys import Node
+from lt_sweeps.masks import State
+from lt_sweeps.measures.ends import Ends, Table, require
+from lt_sweeps.networks.build import build, holding, initial
+from lt_sweeps.randomness import derive, rng, seeded
+from lt_sweeps.specs import Data, Network
+from lt_sweeps.store.store import Missing, Record, Store
+from lt_sweeps.store.tensors import decode_mask, decode_masked, encode_mask
+
+
+class Values:
+    """Realises nodes with one store, one device and one folder of data."""
+
+    def __init__(
+        self, store: Store, data_dir: Path, device: torch.device, fingerprint: dict[str, Any], workers: int = 0
+    ) -> None:
+        self.store, self.data_dir, self.device, self.fingerprint = store, data_dir, device, fingerprint
+        self._workers = workers
+        self.examples = lru_cache(maxsize=2)(self._examples)
+        self.dense = lru_cache(maxsize=8)(self._dense)
+        self.shapes = lru_cache(maxsize=8)(self._shapes)
+        self._also = lru_cache(maxsize=8)(self._aliases)
+
+    def _examples(self, data: Data) -> Shelf:
+        return loader(data, self.data_dir, self.device, self._workers)
+
+    def require(self, data: Data, published: tuple[int, int]) -> None:
+        """Read a data set. Raises Mistake where it is not what its configuration says, sizes included."""
+        try:
+            found = self.examples(data).published
+        except (Exception, SystemExit) as error:  # whatever a reader of files, or a user's own, may raise
+            raise Mistake(f"dataset={data.source.name}: {str(error) or type(error).__name__}".splitlines()[0]) from None
+        for name, said, there in zip(("train", "test"), published, found, strict=True):
+            if said != there:
+                raise Mistake(f"dataset.{name}={said}: {data.source.name} has {there} such examples")
+
+    def _dense(self, node: Dense) -> tuple[masks.Mask, int]:
+        require_current([node.network.build])
+        return masks.dense(build(node.network), node.exclude, node.include)
+
+    def _shapes(self, node: Dense) -> dict[str, tuple[int, ...]]:
+        require_current([node.network.build])
+        weights = masks.prunable(build(node.network), node.include)
+        return {name: tuple(weight.shape) for name, weight in weights.items()}
+
+    def _aliases(self, network: Network) -> dict[str, str]:
+        require_current([network.build])
+        return masks.aliases(build(network))
+
+    def commit(
+        self, node: Node, result: Mapping[str, Any], blobs: Mapping[str, bytes], ahead: Mapping[str, str] | None = None
+    ) -> Record:
+        """Store a node's value, with what it was computed from and the machine that did."""
+        told, made_from, read = node.describe(), sources(node), files(node, self.data_dir)
+        return self.store.commit(node.key, told, made_from, result, blobs, self.fingerprint, ahead, read)
+
+    # ------------------------------------------------------------------------------- weights
+
+    def weights(self, node: Weights) -> State:
+        """A state dict on the CPU. Raises Missing, naming the record that must be computed again."""
+        match node:
+            case Init(network=network, seed=seed):
+                require_current([network.build])
+                return initial(network, seed)
+            case At():
+                return self._at(node)
+            case Pretrained(content=content, mask=mask):
+                return decode_masked(self.store.content(content), {} if mask is None else self.mask(mask), None)
+            case Treat(treatment=treatment, mask=mask, ref=ref, end=end, seed=seed):
+                require_current([treatment])
+                treat = load("survivors", treatment.name)
+                generator = rng(seed, "treat")
+                treated: State = treat(
+                    self.mask(mask), self.weights(ref), self.weights(end), generator, **treatment.args
+                )
+                return treated
+            case Fill(fill=part, mask=mask, ref=ref, end=end, seed=seed):
+                require_current([part])
+                fill = load("pruned", part.name)
+                filled: State = fill(
+                    self.mask(mask), self.weights(ref), self.weights(end), rng(seed, "fill"), **part.args
+                )
+                return filled
+
+    def _at(self, node: At) -> State:
+        holder, name = (node.run, "end") if node.step == END else (node, "state")
+        record = self.store.get(holder.key)
+        if name not in record["blobs"]:  # it diverged, or collapsed
+            raise Missing(holder.key)
+        mask, fill = self.kept(node.run), self.fill(node.run.ticket)
+        try:
+            return decode_masked(self.store.content(record["blobs"][name]), mask, fill)
+        except Missing:
+            self.store.discard(holder.key)
+            raise Missing(holder.key) from None
+
+    def effective(self, ticket: Ticket, mask: masks.Mask) -> State:
+        """What a ticket computes with, under every name that its network has for a weight."""
+        return masks.effective(self.weights(ticket.weights), mask, self.fill(ticket), self.aliases(ticket))
+
+    def aliases(self, ticket: Ticket) -> dict[str, str]:
+        """Further names of weights that are pruned under their first; where none can be, nobody's code is asked."""
+        came_so = isinstance(ticket.weights, At) and end(ticket.weights.run).mask == ticket.mask
+        return self._also(ticket.network) if full(ticket).include and not came_so else {}
+
+    def fill(self, ticket: Ticket) -> State | None:
+        """What pruned places of a ticket hold; None is zero."""
+        return None if ticket.fill is None else self.weights(ticket.fill)
+
+    # --------------------------------------------------------------------------------- masks
+
+    def kept(self, run: Train) -> masks.Mask:
+        """The mask of a training's ticket, as stored beside it where it is done."""
+        try:
+            return decode_mask(self.store.content(self.store.get(run.key)["blobs"]["mask"]))
+        except (Missing, KeyError):
+            return self.mask(end(run).mask)
+
+    def begun(self, ticket: Ticket) -> masks.Mask:
+        """The mask that a training of a ticket begins with."""
+        return self.mask(ticket.mask)
+
+    def mask(self, node: Mask) -> masks.Mask:
+        """A mask on the CPU; a pruned one is kept in the store."""
+        match node:
+            case Dense():
+                return dict(self.dense(node)[0])
+            case Shuffle(mask=mask, seed=seed, scope=scope):
+                return masks.shuffled(self.mask(mask), scope, rng(seed, "shuffle"))
+            case Given(content=content):
+                return decode_mask(self.store.content(content))
+            case Fit(mask=mask, to=to):
+                return masks.fitted(self.mask(mask), self.mask(to), self.shapes(to))
+            case Prune():
+                try:
+                    return decode_mask(self.store.content(self.store.get(node.key)["blobs"]["mask"]))
+                except Missing:
+                    return self._prune(node)
+
+    def _prune(self, node: Prune) -> masks.Mask:
+        parent, generator = self.mask(node.parent), rng(node.ties, "ties")
+        wanted, mask, score = self._wanted(node, parent), parent, scorer(self, node.scores)
+        for done in range(node.rounds):
+            scores = score(mask, done)
+            if node.invert:
+                scores = allocation.inverted(scores)
+            before = parent if node.revive else mask
+            left = allocation.on_the_way(wanted, parent, done + 1, node.rounds)
+            mask = allocation.allocate(scores, before, left, generator)
+        result = {
+            "kept": masks.kept(mask),
+            "total": masks.total(mask),
+            "eligible": allocation.eligible(scores, before),
+            "emptied": masks.emptied(mask),
+        }
+        self.commit(node, result, {"mask": encode_mask(mask)})
+        return mask
+
+    def _wanted(self, node: Prune, parent: masks.Mask) -> allocation.Counts:
+        """How many weights each group keeps, or each layer, where an allocation says its share."""
+        if node.allocation is None:
+            return allocation.counts(parent, node.fraction, node.groups, node.factors, node.times)
+        ((_, keep),) = allocation.counts(parent, node.fraction, "global", {}, node.times)
+        there = {name: int(ones.sum()) for name, ones in parent.items()}
+        return allocation.allotted(self.shapes(full(node.parent)), there, keep, node.allocation)
+
+    def excluded(self, node: Mask) -> int:
+        """How many weights that could be pruned never are."""
+        return int(self.dense(full(node))[1])
+
+    def check(self, node: Node) -> None:
+        """Raise Mistake where what a cell was given is gone, and nothing computes it again, or does not fit."""
+        try:
+            if isinstance(node, Given | Pretrained):
+                self.store.content(node.content)
+            if isinstance(node, Fit):
+                masks.fitted(self.mask(whole(node.mask) or node.mask), self.mask(node.to), self.shapes(node.to))
+        except Missing:
+            what = "the files of ticket= or mask_from= have changed since: the same command reads them again"
+            raise Mistake(what) from None
+        except ValueError as error:
+            raise Mistake(str(error)) from None
+
+    # ------------------------------------------------------------------------------ measures
+
+    def table(self, node: Measure, tell: Callable[[int], None] = lambda point: None) -> Table:
+        """What a measure finds; `tell` hears how many points are done."""
+        require_current([node.what, node.of[0].network.build])
+        module = build(node.of[0].network).to(self.device)
+        ends = Ends(
+            weights=tuple(self.effective(one, self.mask(one.mask)) for one in node.of),
+            masks=tuple(self.mask(one.mask) for one in node.of),
+            classes=node.data.classes,
+            network=lambda state: holding(module, state),
+            examples=self.examples(node.data).chunks,
+            tell=tell,
+        )
+        with seeded(0):
+            found: Table = load("measure", node.what.name)(ends, **node.what.args)
+        try:
+            require(found, node.what.word)
+        except ValueError as error:
+            raise ValueError(f"measure {node.what.name}: {error}") from None
+        return found
+
+
+def scorer(values: Values, node: Score) -> Callable[[masks.Mask, int], Scores]:
+    """Scores each prunable weight, higher = keep, under a mask and after so many rounds of pruning."""
+    require_current([node.criterion, node.at.network.build])
+    ticket, criterion = node.at, load("criterion", node.criterion.name)
+    weights, fill = values.weights(ticket.weights), values.fill(ticket)
+    ref = None if node.ref is None else values.weights(node.ref)
+    network, aliases = cache(lambda: build(ticket.network)), values.aliases(ticket)
+
+    def score(mask: masks.Mask, done: int) -> Scores:
+        probe = Probe(
+            weights=masks.effective(weights, mask, fill, aliases),
+            unmasked=weights,
+            mask=mask,
+            ref=ref,
+            generator=rng(node.seed, "score", *[done][:done]),
+            make_network=lambda: deepcopy(network()),
+            make_source=lambda: _source(values, node.data),
+            shape=ticket.network.shape,
+        )
+        with seeded(derive(node.seed, "criterion", done)):
+            scores: Scores = criterion(probe, **node.criterion.args)
+        require_scores(scores, mask, node.criterion.name)
+        return scores
+
+    return score
+
+
+def _source(values: Values, data: Data | None) -> Source:
+    if data is None:
+        raise ValueError('the criterion looks at examples: register it with needs=("data",)')
+    return values.examples(data)

@@ -1,0 +1,86 @@
+"""`lt-sweeps store verify | gc | show`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from lt_sweeps.config.schema import Mistake
+from lt_sweeps.output import printable
+from lt_sweeps.store.tools.gc import collect
+from lt_sweeps.store.tools.show import lines, show
+from lt_sweeps.store.tools.survey import require, size
+from lt_sweeps.store.tools.verify import verify
+
+USAGE = """lt-sweeps store verify [STORE] [--json]             every checksum and every hash; changes nothing
+       lt-sweeps store gc [STORE] [--dry-run] [--json]     remove what nothing can use any more
+       lt-sweeps store show KEY [STORE] [--json]           what a record or a blob is, by the beginning of its name"""
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise Mistake(f"store: {message}; lt-sweeps store --help shows what there is")
+
+
+def parser() -> argparse.ArgumentParser:
+    """What can be asked of a store."""
+    top = _Parser("lt-sweeps store", usage=USAGE)
+    verbs = top.add_subparsers(dest="verb", prog="lt-sweeps store", required=True, parser_class=_Parser)
+    check = verbs.add_parser("verify", help="read everything: exit code 0 if it is right, 1 if something is not")
+    gc = verbs.add_parser("gc", help="remove what nothing can use any more, unless somebody is at work")
+    told = verbs.add_parser("show", help="what a record or a blob is, where it came from, and who shows it")
+    told.add_argument("key", metavar="KEY", help="the beginning of a record's key or of a blob's hash")
+    for verb in (check, gc, told):
+        verb.add_argument("store", type=Path, nargs="?", default=Path("runs/store"), help="(default: runs/store)")
+        verb.add_argument("--json", action="store_true", help="for a machine")
+    gc.add_argument("--dry-run", action="store_true", help="say what would be removed, and remove nothing")
+    gc.add_argument("--older-than", type=float, default=1.0, metavar="HOURS", help="spare what is younger (default: 1)")
+    gc.add_argument("--quarantine", action="store_true", help="damaged files that sweeps have set aside, too")
+    return top
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run a verb; returns the exit code. Raises Mistake."""
+    given = parser().parse_args(arguments)
+    root = require(given.store)
+    match given.verb:
+        case "verify":
+            checked = verify(root, _Progress())
+            _tell(checked.plain() if given.json else checked.lines())
+            return 1 if checked.findings else 0
+        case "gc":
+            removed = collect(root, dry=given.dry_run, older_than=given.older_than, quarantine=given.quarantine)
+            _tell(removed.plain() if given.json else removed.lines())
+            return 0
+    found = show(root, given.key)
+    _tell(found if given.json else lines(found))
+    return 0
+
+
+def _tell(found: object) -> None:
+    if isinstance(found, list):
+        for line in found:
+            print(printable(line))
+    else:
+        print(json.dumps(found, indent=1))
+
+
+class _Progress:
+    """A live line on a terminal, and nothing elsewhere."""
+
+    def __init__(self) -> None:
+        self._live, self._shown = sys.stderr.isatty(), 0.0
+
+    def __call__(self, done: int, total: int) -> None:
+        now = time.monotonic()
+        if not self._live or (now - self._shown < 0.2 and done < total):
+            return
+        self._shown = now
+        line = "" if done == total else f"{100 * done / max(1, total):3.0f} % of {size(total)}"
+        sys.stderr.write(f"\r\x1b[2K{line}")
+        sys.stderr.flush()

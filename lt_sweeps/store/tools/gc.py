@@ -1,0 +1,146 @@
+"""`lt-sweeps store gc`: removes what nothing can use any more, and never anything that somebody may be using.
+
+A blob is kept before the record that names it, and a snapshot long before. So nothing is touched while a lease is held,
+nor what is young; and what is kept again is young again (`Store.put`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from lt_sweeps.config.schema import Mistake
+from lt_sweeps.store.formats import identity
+from lt_sweeps.store.lease import Leases
+from lt_sweeps.store.tools.survey import Checkpoint, File, Survey, checkpoint, files, partial, size, survey
+from lt_sweeps.sweeps.archive import GIVEN
+
+PARTIAL = "partial files of writers that are gone"
+DONE = "checkpoints of trainings that are done"
+USELESS = "checkpoints that cannot be continued"
+UNNAMED = "blobs that nothing names"
+LEASES = "leases of holders that are gone"
+TIMINGS = "timings of nothing that is there"
+QUARANTINE = "damaged files that were set aside"
+
+
+@dataclass
+class Removed:
+    """What is removed, or would be, by kind."""
+
+    store: str
+    dry: bool
+    kinds: dict[str, list[File]] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+    def plain(self) -> dict[str, Any]:
+        """For a machine."""
+        counted = {kind: {"files": len(found), "bytes": _bytes(found)} for kind, found in self.kinds.items()}
+        return {"store": self.store, "dry_run": self.dry, "removed": counted, "notes": self.notes}
+
+    def lines(self) -> list[str]:
+        """For a person."""
+        told = [f"{len(found):8,} files {size(_bytes(found)):>9}  {kind}" for kind, found in self.kinds.items()]
+        everything = [file for found in self.kinds.values() for file in found]
+        total = f"{len(everything):,} files, {size(_bytes(everything))}"
+        does = "would be removed" if self.dry else "removed"
+        return [*told, *(f"note: {note}" for note in self.notes), f"{self.store}: {total} {does}"]
+
+
+def collect(root: Path, *, dry: bool, older_than: float, quarantine: bool) -> Removed:
+    """Remove what nothing can use and is older than so many hours. Raises Mistake while somebody is at work."""
+    _refuse_company(root)
+    before = time.time() - 3600 * older_than
+    result = Removed(str(root), dry)
+    # What can be removed is listed before what needs it: whatever is committed meanwhile is seen to need it.
+    candidates = {kind: files(root, kind) for kind in ("blob", "timing", "lease", "quarantine")}
+    begun, work = partial(root), files(root, "work")
+    known = survey(root, files(root, "record"))
+    checkpoints = _checkpoints(work)
+    kept_work = [file for file in work if _useful(file, checkpoints.get(file.name), known, root)]
+    named = known.named() | _given(root)
+    for file in kept_work:
+        named |= {*checkpoints[file.name].snapshots.values()}
+    holders = Leases(root).holders()
+    useless = [file for file in work if file not in kept_work]
+    found = {
+        PARTIAL: begun,
+        DONE: [file for file in useless if known.holds(file.name)],
+        USELESS: [file for file in useless if not known.holds(file.name)],
+        UNNAMED: [file for file in candidates["blob"] if file.name not in named],
+        LEASES: [f for f in candidates["lease"] if f.name not in holders or not holders[f.name].alive],
+        TIMINGS: [f for f in candidates["timing"] if f.name not in known.records and f.name not in known.damaged],
+    }
+    if quarantine:
+        found[QUARANTINE] = candidates["quarantine"]
+    elif candidates["quarantine"]:
+        result.notes.append(f"{len(candidates['quarantine'])} {QUARANTINE} are kept: --quarantine removes them")
+    if known.damaged and found[UNNAMED]:
+        found[UNNAMED] = []
+        result.notes.append(f"blobs are kept: {len(known.damaged)} records are damaged, and may have named them")
+    old = {kind: [file for file in of_kind if file.changed < before] for kind, of_kind in found.items()}
+    young = sum(len(of_kind) for of_kind in found.values()) - sum(len(of_kind) for of_kind in old.values())
+    if young:
+        result.notes.append(f"{young} more are younger than {older_than:g} h, and kept: --older-than says how young")
+    for kind, of_kind in old.items():
+        if not dry:
+            _refuse_company(root)
+        result.kinds[kind] = [file for file in of_kind if dry or _remove(file, before)]
+    return result
+
+
+def _bytes(found: list[File]) -> int:
+    return sum(file.size for file in found)
+
+
+def _refuse_company(root: Path) -> None:
+    for holder in Leases(root).holders().values():
+        if holder.alive:
+            who = f"{holder.host}, process {holder.pid}, is at work on {holder.name}"
+            raise Mistake(f"store gc: {who}; nothing more is removed until it is done")
+
+
+def _checkpoints(work: list[File]) -> dict[str, Checkpoint]:
+    found = {}
+    for file in work:
+        try:
+            found[file.name] = checkpoint(file)
+        except (FileNotFoundError, ValueError):
+            continue
+    return found
+
+
+def _useful(file: File, found: Checkpoint | None, known: Survey, root: Path) -> bool:
+    """Whether a training may go on from here: on whichever machine, if its sources can still be what they were."""
+    if found is None or known.holds(file.name):
+        return False
+    sources = found.made_from.get("sources", {})
+    now = {key: identity(known.records[key]) for key in sources if key in known.records}
+    if any(now.get(key, content) != content for key, content in sources.items()):
+        return False
+    return all((root / "blob" / blob[:2] / blob).exists() for blob in found.snapshots.values())
+
+
+def _given(root: Path) -> set[str]:
+    """The blobs that sweeps beside the store began with, from tickets' folders: no record names them."""
+    paths: Iterator[Path] = root.parent.glob(f"*/{GIVEN}/*/*.safetensors")
+    return {hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
+
+
+def _remove(file: File, before: float) -> bool:
+    """Put a file away under another name, look again, and remove it only if nobody has touched it since."""
+    aside = file.path.with_name(f".{file.path.name.lstrip('.')}.{uuid4().hex}")
+    try:
+        file.path.rename(aside)
+        if aside.stat().st_mtime >= before:
+            aside.rename(file.path)
+            return False
+        aside.unlink()
+    except FileNotFoundError:
+        return False
+    return True

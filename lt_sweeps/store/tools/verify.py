@@ -1,0 +1,160 @@
+"""`lt-sweeps store verify`: every byte of a store, read and held against what it should be; nothing is changed."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from lt_sweeps.foreign.files import differs
+from lt_sweeps.store.disk import read as read_file
+from lt_sweeps.store.formats import MOST_RECORD, Record, read_timing
+from lt_sweeps.store.tools.survey import SHARDED, File, Survey, checkpoint, files, irregular, partial, size, survey
+
+MOST = 5  # names in a note
+AGAIN = "a sweep that needs it computes it again"
+Progress = Callable[[int, int], None]  # bytes read so far, and bytes in all
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something that does not hold, and what the next sweep will do about it."""
+
+    kind: str
+    name: str
+    reason: str
+    rerun: str
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.name[:12]}: {self.reason}; {self.rerun}"
+
+
+@dataclass
+class Verified:
+    """What was read, how fast, and what was found."""
+
+    store: str
+    counts: dict[str, int] = field(default_factory=dict)
+    bytes: int = 0
+    seconds: float = 0.0
+    findings: list[Finding] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)  # worth knowing, and no damage
+
+    @property
+    def rate(self) -> float:
+        """Bytes per second."""
+        return self.bytes / max(self.seconds, 1e-9)
+
+    def plain(self) -> dict[str, Any]:
+        """For a machine."""
+        return {**asdict(self), "gigabytes_per_second": round(self.rate / 1e9, 3), "clean": not self.findings}
+
+    def lines(self) -> list[str]:
+        """For a person."""
+        counted = ", ".join(f"{count:,} {kind}s" for kind, count in self.counts.items())
+        speed = f"{size(self.bytes)} read in {self.seconds:.1f} s, {self.rate / 1e9:.2f} GB/s"
+        told = [f"{self.store}: {counted}; {speed}", *map(str, self.findings), *(f"note: {n}" for n in self.notes)]
+        broken = len(self.findings)
+        if not broken:
+            return [*told, "clean: every checksum and every hash is right"]
+        things = "1 thing does" if broken == 1 else f"{broken} things do"
+        return [*told, f"{things} not hold: nothing was changed, and what a sweep meets of it is set aside"]
+
+
+def verify(root: Path, progress: Progress = lambda done, total: None) -> Verified:
+    """Read everything in a store."""
+    began = time.monotonic()
+    found = Verified(str(root))
+    there = {kind: files(root, kind) for kind in (*SHARDED, "work")}  # records first: their blobs are there already
+    found.counts = {"checkpoint" if kind == "work" else kind: len(of_kind) for kind, of_kind in there.items()}
+    total = sum(file.size for of_kind in there.values() for file in of_kind)
+
+    def read(file: File) -> None:
+        found.bytes += file.size
+        progress(found.bytes, total)
+
+    for kind in there:
+        for path in irregular(root, kind):
+            found.findings.append(Finding(kind, path.name.removesuffix(".json"), "it is not a regular file", AGAIN))
+    known = survey(root, there["record"])
+    for file in there["record"]:
+        read(file)
+    _records(known, found)
+    naming: dict[str, list[str]] = {}
+    for key, record in known.records.items():
+        for blob in record["blobs"].values():
+            naming.setdefault(blob, []).append(key)
+    for file in there["blob"]:
+        _blob(file, naming.get(file.name, []), found)
+        read(file)
+    for file in there["timing"]:
+        _whole(file, _timing, "timing", "only a duration is lost", found)
+        read(file)
+    for file in there["work"]:
+        _whole(file, checkpoint, "checkpoint", "its training begins from its start", found)
+        read(file)
+    _notes(root, known, found)
+    found.seconds = time.monotonic() - began
+    return found
+
+
+def _records(known: Survey, found: Verified) -> None:
+    for key, reason in known.damaged.items():
+        found.findings.append(Finding("record", key, reason, AGAIN))
+    for key, blobs in known.gone.items():
+        names = ", ".join(name for name, blob in known.records[key]["blobs"].items() if blob in blobs)
+        kind = known.records[key]["node"].get("node", "?")
+        found.findings.append(Finding("record", key, f"{kind}: its {names} is gone", AGAIN))
+    for key in sorted(known.stale - known.gone.keys()):
+        kind = known.records[key]["node"].get("node", "?")
+        found.findings.append(Finding("record", key, f"{kind}: what it was made from has another content now", AGAIN))
+
+
+def _blob(file: File, naming: list[str], found: Verified) -> None:
+    try:
+        with file.path.open("rb") as content:
+            if hashlib.file_digest(content, "sha256").hexdigest() == file.name:
+                return
+    except FileNotFoundError:
+        return
+    users = ", ".join(key[:12] for key in naming) or "nothing"
+    again = AGAIN if naming else "lt-sweeps store gc removes it"
+    found.findings.append(Finding("blob", file.name, f"content differs from its name (named by {users})", again))
+
+
+def _whole(file: File, check: Callable[[File], object], kind: str, rerun: str, found: Verified) -> None:
+    try:
+        check(file)
+    except FileNotFoundError:
+        return
+    except ValueError as error:
+        found.findings.append(Finding(kind, file.name, str(error), rerun))
+
+
+def _timing(file: File) -> dict[str, float]:
+    return read_timing(read_file(file.path, MOST_RECORD))
+
+
+def _notes(root: Path, known: Survey, found: Verified) -> None:
+    if known.orphans:
+        found.notes.append(f"{len(known.orphans)} records outlived what they were made from, and hold all the same")
+    read = [record["files"] for record in known.records.values() if record.get("files")]
+    changed = {name for files_of in read for name, content in files_of.items() if differs(name, content, {})}
+    if changed:
+        told = ", ".join(sorted(changed)[:MOST])
+        found.notes.append(f"{len(changed)} of what records were made from holds something else now: {told}")
+    if silent := sum(_reads_in_silence(record) for record in known.records.values()):
+        found.notes.append(f"{silent} records do not say what files their data were read from, and are believed")
+    if begun := partial(root):
+        found.notes.append(f"{len(begun)} partial files of writers that were killed, or are at work")
+    if aside := files(root, "quarantine"):
+        found.notes.append(f"{len(aside)} damaged files in {root / 'quarantine'}, set aside by sweeps before")
+
+
+def _reads_in_silence(record: Record) -> bool:
+    """Whether it is a training on a data set that lies in files, of which it names none: an old one."""
+    source = record["node"].get("data", {}).get("source", {}).get("name")
+    return record["node"].get("node") == "Train" and not record.get("files") and source not in (None, "digits")

@@ -1,0 +1,44 @@
+"""What the cells of a sweep must have in common, and what must tell them apart. No torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from lt_sweeps.config.schema import Mistake
+from lt_sweeps.sweeps.cells import Cell
+
+
+def refuse_mixed(cells: Sequence[Cell]) -> None:
+    """One process plans and tells of all: of what is shared, only the devices of a training may differ."""
+    shared = [
+        {"paths": c.config.paths, "trainer": replace(c.config.trainer, devices=1), "logger": c.config.logger}
+        for c in cells
+    ]
+    for group, wanted in shared[0].items():
+        if any(one[group] != wanted for one in shared):
+            raise Mistake(f"{group} must be the same in all cells of a sweep")
+
+
+def refuse_replicas(cells: Sequence[Cell]) -> None:
+    """Seeds that change nothing would count one result several times, and an interval would have no width."""
+    seen: dict[tuple[str, ...], int] = {}
+    for c in cells:
+        first = seen.setdefault(tuple(run.key for run in c.experiment.levels), c.config.seed)
+        if first != c.config.seed:
+            raise Mistake(
+                f"seed={first} and seed={c.config.seed} are the same trainings, because seeds.* are set: "
+                "one result would count as two"
+            )
+
+
+def mention_equal(cells: Sequence[Cell]) -> None:
+    """What tells cells apart that are the same work changes nothing there, and may not be known to."""
+    seen: dict[tuple[str, ...], Mapping[str, str]] = {}
+    idle = set()
+    for c in cells:
+        swept = c.experiment.swept
+        first = seen.setdefault(tuple(node.key for node in c.experiment.roots), swept)
+        idle |= {name for name in {**first, **swept} if first.get(name) != swept.get(name)}
+    if words := sorted(name for name in idle if not name.startswith("trainer.")):
+        print(f"note: {', '.join(words)}: changes nothing in some cells, which are the same trainings as others")

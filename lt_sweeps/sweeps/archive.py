@@ -1,0 +1,100 @@
+"""What earlier sweeps left behind: their cells, as configurations that can be built again. No torch."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from lt_sweeps.config.reading import restored
+from lt_sweeps.config.schema import Config, Mistake
+from lt_sweeps.store.disk import read
+
+CELLS = "cells.json"
+RESULTS = "results.csv"
+GIVEN = "given"  # in a sweep's folder: the tickets that its cells began with, which may be gone from where they were
+
+
+@dataclass(frozen=True)
+class Past:
+    """One cell of an earlier sweep: what was swept, and the keys of its levels."""
+
+    folder: Path
+    swept: Mapping[str, str]
+    keys: tuple[str, ...]
+    told: Mapping[str, Any]
+    code: Mapping[str, int | str] = field(default_factory=dict)  # of foreign functions: their versions then
+
+    @cached_property
+    def config(self) -> Config:
+        """Its configuration; paths are where it lies now. Raises Mistake."""
+        found = restored(self.told, self.folder.parent)
+        return replace(found, ticket=self._kept(found.ticket), mask_from=self._kept(found.mask_from))
+
+    def _kept(self, where: str | None) -> str | None:
+        return str(self.folder / where) if where is not None and where.startswith(f"{GIVEN}/") else where
+
+
+def cells(folder: Path) -> list[Past]:
+    """The cells of a sweep's folder. Raises Mistake."""
+    try:
+        found = json.loads(read(folder / CELLS))
+        if not isinstance(found, list) or not found:
+            raise ValueError("no cells")
+        return [_past(folder, cell) for cell in found]
+    except (FileNotFoundError, NotADirectoryError):
+        raise Mistake(f"{folder}: is not the folder of a sweep, there is no {CELLS} in it") from None
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise Mistake(f"{folder / CELLS}: cannot be read ({type(error).__name__})") from None
+
+
+def _past(folder: Path, cell: Any) -> Past:
+    """A cell of a file that may hold anything. Raises ValueError, TypeError, KeyError or AttributeError."""
+    swept, keys, told, code = cell["swept"], cell["levels"], cell["config"], cell.get("code", {})
+    if not isinstance(keys, list) or not all(re.fullmatch("[0-9a-f]{64}", key) for key in keys):
+        raise ValueError("levels are not keys")
+    if not (isinstance(told, dict) and all(isinstance(one, str) for one in (*swept, *swept.values()))):
+        raise ValueError("swept or config is not a mapping")
+    if not all(isinstance(name, str) and type(version) in (int, str) for name, version in code.items()):
+        raise ValueError("code is no mapping of versions")
+    return Past(folder, swept, tuple(keys), told, code)
+
+
+def shown_as(output_dir: Path, key: str) -> tuple[Past, int]:
+    """The cell and level that show the training whose key begins with `key`. Raises Mistake."""
+    found: dict[str, tuple[Past, int]] = {}
+    for folder in sorted(path.parent for path in output_dir.glob(f"*/{CELLS}")):
+        for past in cells(folder):
+            for level, whole in enumerate(past.keys):
+                if whole.startswith(key) and not (level == 0 and is_key(past.told.get("ticket"))):
+                    found.setdefault(whole, (past, level))
+    if not found:
+        raise Mistake(f"no sweep under {output_dir} shows a training whose key begins with {key}")
+    if len(found) > 1:
+        raise Mistake(f"{len(found)} trainings under {output_dir} have keys that begin with {key}: give more of it")
+    return next(iter(found.values()))
+
+
+def is_key(where: str | None) -> bool:
+    """Whether this is the beginning of a key, and not a folder; a cell that begins with a key shows another's run."""
+    return where is not None and re.fullmatch(r"[0-9a-f]{6,64}", where) is not None and not Path(where).exists()
+
+
+def table(folder: Path) -> Path:
+    """The results.csv of a sweep. Raises Mistake where it has none yet."""
+    if not (folder / RESULTS).exists():
+        cells(folder)
+        told = f"lt-sweeps report {folder} shows what is done"
+        raise Mistake(f"{folder}: has no results yet, there is no {RESULTS} in it; {told}")
+    return folder / RESULTS
+
+
+def results(folder: Path) -> list[dict[str, Any]]:
+    """The rows of a sweep's results.csv, as text. Raises Mistake."""
+    with table(folder).open(newline="") as file:
+        return list(csv.DictReader(file))

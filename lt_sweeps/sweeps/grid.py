@@ -1,0 +1,84 @@
+"""The cells of a grid, less those that make no sense: what one option alone takes is given to it alone."""
+
+from __future__ import annotations
+
+import copy
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from lt_sweeps.catalogue.listing import KINDS
+from lt_sweeps.catalogue.registry import catalogue
+from lt_sweeps.config.reading import checked
+from lt_sweeps.config.schema import Corner, Mistake
+from lt_sweeps.sweeps.cells import Cell, cell
+
+GROUPS = ("criterion", "allocation", "survivors", "control", "pruned", "corruption", "model")  # whose options have args
+ARGUMENT = re.compile(rf"\+*({'|'.join(GROUPS)})\.args\.(\w+)=")
+One = tuple[Mapping[str, Any], Sequence[str]]  # the plain values of a cell, and its words
+Composed = Sequence[One]
+
+
+def cells(composed: Composed, *, strict: bool = False) -> list[Cell]:
+    """The cells that can be, with a line for what is left out. Raises Mistake for anything else that is wrong.
+
+    With `strict` nothing is left out.
+    """
+    if strict:
+        return [_cell(values, words) for values, words in composed]
+    found, corners = list[Cell](), dict[str, list[str]]()
+    shared = set(composed[0][1]).intersection(*(words for _, words in composed))
+    for values, words in _given_where_taken(composed):
+        try:
+            found.append(_cell(values, words))
+        except Corner as corner:
+            corners.setdefault(str(corner), []).append(" ".join(word for word in words if word not in shared))
+    if not found:
+        raise Mistake(next(iter(corners)))
+    for reason, left_out in corners.items():
+        which = left_out[0] if len(left_out) == 1 else f"{len(left_out)} cells, the first {left_out[0]}"
+        print(f"note: left out: {which}: {reason} (hydra.launcher.strict=true refuses)")
+    return found
+
+
+def _cell(values: Mapping[str, Any], words: Sequence[str]) -> Cell:
+    return cell(checked(values), dict(word.lstrip("+~").split("=", 1) for word in words if "=" in word))
+
+
+def _given_where_taken(composed: Composed) -> Composed:
+    """The cells without arguments that their options do not take, where the options of other cells do."""
+    for group in ("model", "dataset"):  # an import path is that of the option that wants one
+        if 0 < sum(f"{group}=custom" in words for _, words in composed) < len(composed):
+            if any(word.startswith(f"{group}._target_=") for _, words in composed for word in words):
+                print(f"note: {group}._target_ is given to {group}=custom")
+            composed = [one if f"{group}=custom" in one[1] else _without(one, group, "_target_") for one in composed]
+    asked = {(match[1], match[2]) for _, words in composed for word in words if (match := ARGUMENT.match(word))}
+    for group, name in sorted(asked):
+        lacking = [_lacks(values[group], KINDS.get(group, group), name) for values, _ in composed]
+        if not any(lacking) or all(lacking):
+            continue
+        options = {str(values[group]["name"]): lacks for (values, _), lacks in zip(composed, lacking, strict=True)}
+        takes, other = (", ".join(o for o, lacks in options.items() if lacks is which) for which in (False, True))
+        print(f"note: {group}.args.{name} is given to {takes}; {other} has no such argument")
+        composed = [
+            _without(one, group, f"args.{name}") if lacks else one for one, lacks in zip(composed, lacking, strict=True)
+        ]
+    return composed
+
+
+def _lacks(chosen: Mapping[str, Any], kind: str, argument: str) -> bool:
+    """Whether a group's option is a registered function, or a word of the graph, that takes no such argument."""
+    if chosen.get("_target_") or "." in str(chosen["name"]):
+        return False
+    entry = catalogue(kind).get(chosen["name"])
+    return entry is None or argument not in entry.parameters
+
+
+def _without(one: One, group: str, setting: str) -> One:
+    """A cell as if its words did not set this of a group: an import path, or an argument."""
+    values, words = copy.deepcopy(dict(one[0])), one[1]
+    if setting == "_target_":
+        values[group][setting] = None
+    else:
+        values[group]["args"].pop(setting.removeprefix("args."), None)
+    return values, [word for word in words if not word.lstrip("+").startswith(f"{group}.{setting}=")]

@@ -1,0 +1,98 @@
+"""A sweep's folder grows: what another command left there under the same name stays beside what is asked for now."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import is_dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from lt_sweeps.config.schema import Mistake
+from lt_sweeps.sweeps import archive
+from lt_sweeps.sweeps.cells import Cell, cell
+
+LOCAL = ("paths", "trainer", "logger", "sweep")  # of a command and a machine: they tell no cells apart
+
+
+def with_earlier(cells: Sequence[Cell], folder: Path) -> list[Cell]:
+    """The cells of a folder that these do not replace, then these.
+
+    A cell is replaced, without a word, by one that has all of its levels and measures; and with a note by one with the
+    same labels or configuration, whose settings or code have changed. Raises Mistake where another cannot be built
+    again.
+    """
+    if not (folder / archive.CELLS).exists():
+        return list(cells)
+    levels = [{run.key for run in c.experiment.levels} for c in cells]
+    names, configs = {_name(c): index for index, c in enumerate(cells)}, [c.config for c in cells]
+    kept, replaced = [], 0
+    for past in archive.cells(folder):
+        measured = past.config.measure
+        if any(
+            keys.issuperset(past.keys) and (c.config.measure == measured or measured.name == "none")
+            for keys, c in zip(levels, cells, strict=True)
+        ):
+            continue
+        try:
+            earlier = _on_this_machine(past, cells[0])
+            changed = tuple(run.key for run in earlier.experiment.levels) != past.keys
+        except Mistake as error:
+            raise _refused(folder, str(error)) from None
+        same = names.get(_name(earlier))
+        if earlier.config in configs or (same is not None and not levels[same] <= {*past.keys}):
+            replaced += 1
+        elif changed:
+            raise _refused(folder, "it was computed by other code than is here now")
+        else:
+            kept.append(earlier)
+    if replaced:
+        print(f"note: {_counted(replaced)} of before in {folder} replaced: the same labels, other settings or code")
+    if kept:
+        print(f"note: {_counted(len(kept))} of before in {folder} joined")
+    return _told_alike([*kept, *cells]) if kept else list(cells)
+
+
+def _told_alike(cells: Sequence[Cell]) -> list[Cell]:
+    """The cells with a value for each word that any of them was made with: what one command sets, another may leave."""
+    names = dict.fromkeys(word for c in cells for word in c.swept if word.partition(".")[0] not in LOCAL)
+    found = []
+    for c in cells:
+        values = {word: _value(c.config, word, c.swept.get(word)) for word in names}
+        swept = {word: value for word, value in values.items() if value is not None}
+        local = {word: value for word, value in c.swept.items() if word.partition(".")[0] in LOCAL}
+        found.append(replace(c, swept=swept | local, experiment=replace(c.experiment, swept=swept | local)))
+    return found
+
+
+def _value(config: Any, word: str, said: str | None) -> str | None:
+    """What a configuration says under a word, as it would be written; what was `said` where it says nothing there."""
+    for part in word.split("."):
+        config = config.get(part) if isinstance(config, Mapping) else getattr(config, part, None)
+    if is_dataclass(config):  # a group: its option may have another name than what it chooses
+        return said if said is not None else getattr(config, "name", None)
+    return said if config is None else str(config)
+
+
+def _on_this_machine(past: archive.Past, now: Cell) -> Cell:
+    """An earlier cell with the paths, the loggers and the hardware of the command that is given now."""
+    trainer = replace(now.config.trainer, devices=past.config.trainer.devices)
+    config = replace(past.config, paths=now.config.paths, logger=now.config.logger, trainer=trainer)
+    local = {word: value for word, value in now.swept.items() if word.partition(".")[0] in LOCAL}
+    swept = {word: value for word, value in past.swept.items() if word.partition(".")[0] not in LOCAL}
+    return cell(config, swept | local)
+
+
+def _name(c: Cell) -> tuple[object, ...]:
+    """What a row of results says of a cell."""
+    swept = {word: value for word, value in c.swept.items() if word.partition(".")[0] not in LOCAL}
+    return tuple(sorted(c.experiment.labels.items())), tuple(sorted(swept.items()))
+
+
+def _counted(count: int) -> str:
+    return "1 cell" if count == 1 else f"{count} cells"
+
+
+def _refused(folder: Path, reason: str) -> Mistake:
+    return Mistake(
+        f"{folder}: a cell of before cannot be joined ({reason}): give sweep= another name, or repeat its overrides"
+    )

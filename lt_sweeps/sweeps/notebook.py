@@ -1,0 +1,282 @@
+"""A finished sweep in a notebook: tables as DataFrames, tickets, modules and curves of what it stored.
+
+import lt_sweeps as lt
+sweep = lt.open("runs/demo")                 # sweep.results: a row per cell and level
+sweep.curve(control="none")                  # mean, deviation, interval and n per level
+run = sweep.ticket(level=3, seed=0)
+run.history, run.module(), run.mask, run.export("tickets/mine")
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from lt_sweeps.catalogue.registry import nearest, part
+from lt_sweeps.config.schema import Mistake
+from lt_sweeps.execution import agent
+from lt_sweeps.experiment import Experiment
+from lt_sweeps.graph import END, Measure, Train, at, end
+from lt_sweeps.report import curves
+from lt_sweeps.store.store import Missing, Record, Store
+from lt_sweeps.sweeps import archive
+from lt_sweeps.sweeps.frames import described, normalized
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from lt_sweeps.masks import Mask, State
+    from lt_sweeps.measures.accuracy import Evaluation
+    from lt_sweeps.realise import Values
+
+
+MOST_VALUES = 12  # of a column, in a message
+
+
+def open(folder: str | Path) -> Sweep:
+    """The sweep in a folder (`runs/<sweep>`). Raises Mistake where there is none."""
+    return Sweep(Path(folder))
+
+
+class Sweep:
+    """What a sweep left: its results, and every training behind them."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder.expanduser().resolve()  # wherever a notebook goes from here
+        self.cells = archive.cells(self.folder)
+        self._store = Store(self.folder.parent / "store", as_stored=True)
+
+    def __repr__(self) -> str:
+        return f"<sweep {self.folder.name}: {len(self.cells)} cells, {len(self.results)} rows>"
+
+    @cached_property
+    def results(self) -> pd.DataFrame:
+        """results.csv: a row per cell and level; accuracies in percent. Raises Mistake where it cannot be read."""
+        try:
+            found = pd.read_csv(archive.table(self.folder), dtype={"key": str, "ticket": str, "mask_from": str})
+        except (ValueError, pd.errors.ParserError) as error:
+            raise self._damaged(f"{type(error).__name__}") from None
+        if missing := [name for name in ("key", "level", "status") if name not in found]:
+            raise self._damaged(f"it has no column {missing[0]!r}")
+        self.cells = archive.cells(self.folder)  # which may have grown since it was opened
+        return found
+
+    def _damaged(self, why: str) -> Mistake:
+        told = f"lt-sweeps report {self.folder} writes it again"
+        return Mistake(f"{self.folder / archive.RESULTS}: cannot be read ({why}); {told}")
+
+    @cached_property
+    def layers(self) -> pd.DataFrame:
+        """layers.csv: a row per cell, level and layer; `kept` of its `total` weights."""
+        return pd.read_csv(self.folder / "layers.csv")
+
+    @cached_property
+    def timings(self) -> pd.DataFrame:
+        """timings.csv: the seconds that each distinct training took."""
+        return pd.read_csv(self.folder / "timings.csv", dtype={"key": str})
+
+    def runs(self, **where: Any) -> list[Run]:
+        """The trainings whose row of `results` has these values, in its order."""
+        if unknown := [name for name in where if name not in self.results]:
+            raise Mistake(f"{self.folder.name} has no column {unknown[0]!r}, it has {', '.join(self.results)}")
+        chosen = self.results
+        for name, value in where.items():
+            chosen = chosen[[_is(name, found, value) for found in chosen[name]]]
+        told = chosen.astype(object).where(chosen.notna(), None)
+        return [
+            Run(self, self._place(index, row["key"]), row)
+            for index, row in zip(told.index, told.to_dict("records"), strict=True)
+        ]
+
+    def _place(self, index: int, key: str | None) -> tuple[int, int]:
+        """The cell and level of a row: by its place in the table as it was written, else by its key."""
+        places = self._places
+        if index < len(places) and self._key(places[index]) == key:
+            return places[index]
+        found = next((place for place in places if self._key(place) == key), None)
+        if found is None:
+            raise self._damaged(f"row {index} is of no training of this sweep")
+        return found
+
+    def _key(self, place: tuple[int, int]) -> str:
+        cell, level = place
+        return self.cells[cell].keys[level]
+
+    @cached_property
+    def _places(self) -> list[tuple[int, int]]:
+        """The cell and level of each row, as they are written."""
+        return [(cell, level) for cell, past in enumerate(self.cells) for level in range(len(past.keys))]
+
+    def ticket(self, level: int | None = None, **where: Any) -> Run:
+        """The one training whose row has these values. Raises Mistake where none has, or several have."""
+        where = where if level is None else {**where, "level": level}
+        found = self.runs(**where)
+        if not found:
+            raise self._no_row(where)
+        if len({run.key for run in found}) > 1:
+            names = [n for n in found[0].row if n != "key" and len({str(run.row[n]) for run in found}) > 1]
+            which = [n for n in names if n in ("seed", "level") or n in curves.labels_of(found[0].row)]
+            raise Mistake(f"{self.folder.name}: {len(found)} rows match; say which {', '.join(which)}")
+        return found[0]
+
+    def _no_row(self, where: Mapping[str, Any]) -> Mistake:
+        """What was asked for, and what there is of the first column that has no such value."""
+        asked = ", ".join(f"{name}={value}" for name, value in where.items())
+        for name, value in where.items():
+            values = [str(normalized(one)) if pd.isna(one) else str(one) for one in dict.fromkeys(self.results[name])]
+            values = [one[:8] for one in values] if name == "key" else values
+            if not self.runs(**{name: value}):
+                known = ", ".join(values[:MOST_VALUES]) + (", ..." if len(values) > MOST_VALUES else "")
+                return Mistake(
+                    f"{self.folder.name}: no row has {asked}; {name} is {known}{nearest(str(value), values)}"
+                )
+        return Mistake(f"{self.folder.name}: no row has all of {asked}")
+
+    def curve(self, **where: Any) -> pd.DataFrame:
+        """Accuracy over weights remaining: mean, deviation, 95 % t-interval and n over seeds, paired with dense.
+
+        Raises Mistake where no row has these values.
+        """
+        rows = [run.row for run in self.runs(**where)]
+        if not rows:
+            raise self._no_row(where)
+        return pd.DataFrame([described(curve, point) for curve in curves.curves(rows) for point in curve.points])
+
+    def barrier(
+        self,
+        first: Run,
+        second: Run,
+        *,
+        points: int = 30,
+        batchnorm: str = "average",
+        data_dir: str | Path | None = None,
+    ) -> pd.DataFrame:
+        """Test error along the line between two trained networks; `attrs["barrier"]` is its height in points.
+
+        `second` is the sparser one. It is what `measure=barrier` measures, and is measured once: the store keeps it.
+        """
+        ends = end(first.expression), end(second.expression)
+        what = part("measure", "barrier", {"points": points, "batchnorm": batchnorm})
+        measure = Measure(what, ends, second.expression.data)
+        with second._stored("an end of the line", data_dir) as values:
+            if measure.key not in self._store:
+                values.commit(measure, {"status": "done", **values.table(measure)}, {})
+        found = self._store.get(measure.key)["result"]
+        curve = pd.DataFrame({name: found[name] for name in ("alpha", "test_error")})
+        curve.attrs["barrier"], curve.attrs["midpoint"] = found["barrier"], found["midpoint"]
+        return curve
+
+    def experiment(self, cell: int) -> Experiment:
+        """The expressions of a cell, built again from its configuration. Raises Mistake where they are others now."""
+        return agent.experiment(self.cells[cell])
+
+
+def _is(column: str, found: Any, value: Any) -> bool:
+    """Whether a column says this; of a key its beginning is enough."""
+    if column == "key" and isinstance(value, str) and archive.is_key(value):
+        return str(found).startswith(value)
+    return bool(normalized(found) == normalized(value))
+
+
+class Run:
+    """One training of a sweep: the ticket that it began with, and what became of it."""
+
+    def __init__(self, sweep: Sweep, place: tuple[int, int], row: Mapping[str, Any]) -> None:
+        self._sweep, self._place, self.row = sweep, place, dict(row)
+        self.key: str = row["key"]
+
+    def __repr__(self) -> str:
+        words = ("model", "dataset", "control", "seed", "level", "density", "test_accuracy")
+        return f"<run {self.key[:8]}: {', '.join(f'{name}={self.row[name]}' for name in words)}>"
+
+    @cached_property
+    def expression(self) -> Train:
+        """What was computed."""
+        cell, level = self._place
+        return self._sweep.experiment(cell).levels[level]
+
+    @property
+    def record(self) -> Record:
+        """The store's record: node, result, fingerprint. Raises Mistake where it is not stored."""
+        try:
+            return self._sweep._store.get(self.key)
+        except Missing:
+            raise Mistake(f"{self.key[:8]} is not in the store: the sweep's command computes it again") from None
+
+    @property
+    def history(self) -> pd.DataFrame:
+        """Every evaluation of the training: step, losses, validation accuracy."""
+        return pd.DataFrame(self.record["result"].get("history", [])).drop(columns="digest", errors="ignore")
+
+    @property
+    def mask(self) -> Mask:
+        """What is kept of each prunable tensor."""
+        with self._stored("its mask") as values:
+            return values.kept(self.expression)
+
+    def state(self, step: int = END) -> State:
+        """The effective weights after `step` iterations of the recipe's clock, by default at the end."""
+        run = self.expression
+        if isinstance(step, bool) or not isinstance(step, int):
+            raise Mistake(f"step={step!r}: give a whole number of iterations, from {run.ticket.start} to the end")
+        try:
+            weights = at(run, step)
+        except ValueError as error:
+            raise Mistake(f"step={step}: {error}") from None
+        what = "its end" if step == END else f"step {step} (a sweep keeps the steps that it rewinds to, and the ends)"
+        with self._stored(what) as values:
+            return values.effective(replace(run.ticket, weights=weights), values.kept(run))
+
+    def module(self, step: int = END) -> nn.Module:
+        """The network holding `state(step)`, in evaluation mode. Raises Mistake where the code of it has changed."""
+        from lt_sweeps.foreign.ownership import require_current
+        from lt_sweeps.networks.build import build as build_network
+        from lt_sweeps.networks.build import holding
+
+        network = self.expression.ticket.network
+        require_current([network.build])
+        return holding(build_network(network), self.state(step)).eval()
+
+    def evaluate(self, data_dir: str | Path | None = None) -> Evaluation:
+        """Loss and accuracy of the trained network on the test examples, computed now."""
+        from lt_sweeps.measures.accuracy import evaluate
+
+        data = self.expression.data
+        return evaluate(self.module(), self._values(data_dir).examples(data).chunks("test"), data.classes)
+
+    def export(self, folder: str | Path, *, trained: bool = False) -> Path:
+        """Lay the ticket (with `trained`: what it was trained to) down as a folder; `lt.load_ticket` opens it."""
+        from lt_sweeps.tickets.export import export
+
+        row = self.row
+        title = f"{row['model']} on {row['dataset']}, {row['prune']} level {row['level']}, seed {row['seed']}"
+        config, where = self._sweep.cells[self._place[0]].config, Path(folder).expanduser()
+        with self._stored("what it is computed from") as values:
+            try:
+                return export(self.expression, self.record, config, values, where, title=title, trained=trained)
+            except OSError as error:
+                raise Mistake(f"{where}: cannot be written ({error.strerror})") from None
+
+    @contextmanager
+    def _stored(self, what: str, data_dir: str | Path | None = None) -> Iterator[Values]:
+        """For computing with what is stored. Raises Mistake where that is gone, or never was."""
+        try:
+            yield self._values(data_dir)
+        except Missing:
+            raise Mistake(f"{self.key[:8]} ({self.row['status']}): {what} is not in the store") from None
+
+    def _values(self, data_dir: str | Path | None = None) -> Values:
+        import torch
+
+        from lt_sweeps.execution.machine import fingerprint
+        from lt_sweeps.realise import Values
+
+        device = torch.device("cpu")
+        where = data_dir if data_dir is not None else self._sweep.cells[0].config.paths.data_dir
+        return Values(self._sweep._store, Path(where).expanduser(), device, fingerprint(device, True))

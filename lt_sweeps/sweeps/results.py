@@ -1,0 +1,91 @@
+"""What a sweep's folder shows: results.csv, report.html and the rest, made from what is stored."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from lt_sweeps.config.schema import Mistake
+from lt_sweeps.execution import agent
+from lt_sweeps.execution import plan as planning
+from lt_sweeps.execution.plan import Plan
+from lt_sweeps.keys import Node
+from lt_sweeps.report import table
+from lt_sweeps.store.store import Store, write
+from lt_sweeps.sweeps import archive
+from lt_sweeps.sweeps.cells import Cell, budgets, title
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Write results and report of what is done of a sweep that was interrupted, or is under way."""
+    parser = argparse.ArgumentParser("lt-sweeps report", description=main.__doc__)
+    parser.add_argument("folder", type=Path, help="of a sweep")
+    folder: Path = parser.parse_args(arguments).folder
+    cells = [Cell(past.config, past.swept, agent.experiment(past)) for past in archive.cells(folder)]
+    store = Store(folder.absolute().parent / "store", as_stored=True)
+    plan = _plan(cells, store)
+    _require_known(folder, {run.key for run in plan.records})
+    rows = write_all(cells, folder, f"lt-sweeps report {folder}", store, plan, {})
+    done = sum(row["status"] == "done" for row in rows)
+    print(f"{done} of {len(rows)} levels are done")
+    print(f"results: {folder / archive.RESULTS}")
+    print(f"report:  {folder / 'report.html'}")
+    return 0
+
+
+def _require_known(folder: Path, stored: set[str]) -> None:
+    """Raise Mistake where the folder shows results that the store beside it does not have: they would be lost."""
+    try:
+        rows = archive.results(folder)
+    except Mistake:
+        return
+    lost = {row["key"] for row in rows if row.get("status") == "done" and row.get("key") not in stored}
+    if lost:
+        where = folder.absolute().parent / "store"
+        raise Mistake(
+            f"{folder}: {len(lost)} results in its table are not in {where}: move the folder and its store as one"
+        )
+
+
+def write_all(
+    cells: Sequence[Cell], folder: Path, command: str, store: Store, plan: Plan, failed: Mapping[Node, str]
+) -> list[table.Row]:
+    """Write all that a sweep's folder shows; returns the rows of results.csv."""
+    from lt_sweeps.report.markdown import summary
+    from lt_sweeps.report.page import render
+
+    experiments = [c.experiment for c in cells]
+    rows = table.rows(experiments, plan.records, plan.blocked, failed)
+    timed = {run: store.load_timing(run.key) for run in plan.records}
+    seconds = {run: timing["seconds"] for run, timing in timed.items() if "seconds" in timing}
+    told = budgets(cells)
+    layers = table.layers(experiments, plan.records)
+    page = render(rows, layers, title=title(experiments), sweep=folder.name, budgets=told, command=command)
+    write(folder / "results.csv", table.as_csv(rows).encode())
+    write(folder / "layers.csv", table.as_csv(layers).encode())
+    if plan.measures:
+        write(folder / "measures.csv", table.as_csv(table.measured(experiments, plan.records)).encode())
+    else:
+        (folder / "measures.csv").unlink(missing_ok=True)  # of a command that asked for some
+    write(folder / "timings.csv", table.timings(experiments, seconds).encode())
+    write(folder / "report.html", page.encode())
+    write(folder / "summary.md", summary(rows, told, command, _machines(plan)).encode())
+    return rows
+
+
+def _machines(plan: Plan) -> list[str]:
+    """The fingerprints of all results."""
+    prints = [record["fingerprint"] for record in plan.records.values()]
+    return sorted({", ".join(f"{name} {value}" for name, value in sorted(one.items())) for one in prints})
+
+
+def write_done(cells: Sequence[Cell], folder: Path, command: str, store: Store) -> None:
+    """Write what is done of a sweep that ends before its end."""
+    with suppress(Exception):  # why it ends is what the user is to hear
+        write_all(cells, folder, command, store, _plan(cells, store), {})
+
+
+def _plan(cells: Sequence[Cell], store: Store) -> Plan:
+    return planning.make([c.experiment for c in cells], store)

@@ -1,0 +1,216 @@
+"""A sweep from checked cells to a report: plan, print, execute, write. Imports torch only if something is to train."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from lt_sweeps.config import datafiles
+from lt_sweeps.config.schema import Mistake
+from lt_sweeps.engines.engine import Engine
+from lt_sweeps.execution import agent, failures
+from lt_sweeps.execution import plan as planning
+from lt_sweeps.execution.plan import Plan
+from lt_sweeps.execution.slots import gpus, slots
+from lt_sweeps.graph import Measure, Train
+from lt_sweeps.keys import Node, digest
+from lt_sweeps.loggers import choose, entries
+from lt_sweeps.loggers.journal import Journal
+from lt_sweeps.report import table
+from lt_sweeps.store.store import Store, write
+from lt_sweeps.sweeps import results
+from lt_sweeps.sweeps.alike import mention_equal, refuse_mixed, refuse_replicas
+from lt_sweeps.sweeps.cells import Cell, budgets, described, distinct, kept_as, level_names
+from lt_sweeps.sweeps.join import with_earlier
+from lt_sweeps.tickets import origins
+
+LONGEST_NAME = 200  # bytes; file systems allow 255, and temporary files beside it have longer names
+
+
+class Failed(Exception):
+    """Trainings failed and were told; everything else is done and reported. The same command tries them again."""
+
+
+def run(
+    cells: Sequence[Cell],
+    command: str,
+    *,
+    only_plan: bool = False,
+    calibrate: bool = False,
+    engine: Engine | None = None,
+) -> None:
+    """Plan and print, then, unless `only_plan`, train what is missing, or have agents do it, and write what came of it.
+
+    With `calibrate` the plan measures rates that its estimate of hours lacks.
+
+    Everything that can be wrong is found before the first training. Raises Mistake, and Failed at the very end.
+    """
+    cells = distinct(cells)
+    first = cells[0].config
+    refuse_mixed(cells)
+    choose.check(first.logger)
+    output = Path(first.paths.output_dir).expanduser()
+    folder = output / _name(cells)
+    if first.sweep is not None:  # a name that is made of the cells is of no others
+        cells = distinct(with_earlier(cells, folder))
+        first = cells[-1].config
+    experiments = [c.experiment for c in cells]
+    refuse_replicas(cells)
+    store = Store(output / "store", {"data": Path(first.paths.data_dir).expanduser()})
+    plan = planning.make(experiments, store)
+    if plan.jobs and (calibrate or not only_plan):
+        for c in cells:
+            datafiles.require(c.config.dataset, c.config.paths.data_dir)
+            for card in origins.folders(c.config).values():
+                store.put(card.weights)
+                store.put(card.mask)
+        if engine is None or engine.here:
+            _require_devices(cells)
+    tables = _layers(cells) if plan.jobs or only_plan else []
+    if plan.jobs:
+        from lt_sweeps.check import trial
+
+        runs = [job.run for job in plan.jobs if isinstance(job.run, Train)]
+        trial.require_trainable(runs)
+        trial.require_lawful(runs)
+    for line in [*budgets(cells), *(_kept_whole(cells) if plan.jobs and not only_plan else [])]:
+        print(line)
+    print(planning.told(plan))
+    mention_equal(cells)
+    if only_plan:
+        from lt_sweeps.forecast.lines import lines
+
+        print(*lines(cells, plan, store, calibrate=calibrate), sep="\n")
+        print(*tables, sep="\n\n")
+        return
+    _begin(cells, folder, command)
+    failed: dict[Node, str] = {}
+    with _journal(cells, folder, plan, store) as journal:
+        if plan.jobs:
+            try:
+                failed = _execute(cells, store, journal, folder, engine)
+            except BaseException:  # interrupted, or refused by a worker: what is done can be read all the same
+                results.write_done(cells, folder, command, store)
+                raise
+            plan = planning.make(experiments, store)
+        rows = results.write_all(cells, folder, command, store, plan, failed)
+        journal.close(rows, plan, failed, folder / "report.html")
+    _say_outcome(rows, folder, failed)
+    _refuse_empty(cells, rows)
+    if failed:
+        kinds = Counter("measures" if isinstance(node, Measure) else "trainings" for node in failed)
+        raise Failed(", ".join(f"{n} {kind} failed" for kind, n in kinds.items()))
+
+
+def _layers(cells: Sequence[Cell]) -> list[str]:
+    """What of each network is pruned. Raises Mistake where a pattern names nothing: the first look at the modules."""
+    from lt_sweeps.forecast import layers
+
+    pruned = [c.config for c in cells if c.config.mask_from is None]
+    networks = [c.experiment.levels[0].ticket.network for c in cells if c.config.mask_from is None]
+    for network, config in zip(networks, pruned, strict=True):
+        layers.require_possible(network, config)
+    return layers.tables(zip(networks, map(layers.as_pruned, pruned), strict=True))
+
+
+def _kept_whole(cells: Sequence[Cell]) -> list[str]:
+    from lt_sweeps.forecast import layers
+
+    asked = dict.fromkeys((c.experiment.levels[0].ticket.network, tuple(c.config.prune.include)) for c in cells)
+    return [line for network, include in asked if (line := layers.whole(network, include)) is not None]
+
+
+def _journal(cells: Sequence[Cell], folder: Path, plan: Plan, store: Store) -> Journal:
+    columns = table.swept_columns([c.experiment for c in cells])
+    told = [(entries.about(described(c), c.experiment, folder.name, columns), c.experiment) for c in cells]
+    return Journal(choose.make(cells[0].config.logger, folder, store), told, plan, store, print)
+
+
+def _begin(cells: Sequence[Cell], folder: Path, command: str) -> None:
+    """Write down what is to be done, so that others can see it, and help."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for c in cells:
+        for card in origins.folders(c.config).values():
+            card.copy(folder / kept_as(card))
+    config = cells[0].config
+    agent.launch(folder, command, Path(config.paths.data_dir).expanduser(), config.trainer)
+    write(folder / "cells.json", json.dumps([described(c) for c in cells], indent=1).encode())
+    failures.clear(folder)
+
+
+def _execute(
+    cells: Sequence[Cell], store: Store, journal: Journal, folder: Path, engine: Engine | None
+) -> dict[Node, str]:
+    from lt_sweeps.execution.reporter import Reporter
+
+    experiments = [c.experiment for c in cells]
+    reporter = Reporter(level_names(experiments))
+    if engine is not None:
+        from lt_sweeps.execution.supervise import supervise
+
+        return supervise(engine, folder, experiments, store, reporter, journal)
+    from lt_sweeps.execution.run import execute
+
+    config = cells[0].config
+    data_dir = Path(config.paths.data_dir).expanduser()
+    return execute(experiments, store, data_dir, config.trainer, reporter, journal, folder=folder)
+
+
+def _name(cells: Sequence[Cell]) -> str:
+    """The configured name, or one made of the cells: the same command finds its folder again."""
+    given = cells[0].config.sweep
+    if given is not None:
+        if not re.fullmatch(r"[\w.+=,-]+", given) or given.startswith(".") or given == "store":
+            raise Mistake(f"sweep={given}: letters, digits and _ . + = , - make a folder's name (and not 'store')")
+        if len(given.encode()) > LONGEST_NAME:
+            raise Mistake(f"sweep={given[:20]}...: a folder's name has at most {LONGEST_NAME} bytes")
+        return given
+    models = "-".join(dict.fromkeys(str(c.experiment.labels["model"]) for c in cells))
+    models = re.sub(r"[^\w.+=,-]", "_", models)  # timm has names with slashes
+    budget = cells[0].config.budget.name
+    content = digest([[run.key for run in c.experiment.levels] for c in cells])[:6]
+    return f"{models[:60]}-{budget}-{content}"
+
+
+def _require_devices(cells: Sequence[Cell]) -> None:
+    """Whether the machine has what was asked for, as far as can be seen without torch."""
+    trainer, most = cells[0].config.trainer, max(c.config.trainer.devices for c in cells)
+    if trainer.accelerator == "gpu" and not gpus() and not Path("/dev/kfd").exists():
+        raise Mistake("trainer.accelerator=gpu: this machine shows no GPU; use trainer=auto or trainer=cpu")
+    if trainer.processes == 0 and most > 1:
+        raise Mistake(f"trainer.processes=0: trainer.devices={most} needs processes of its own")
+    slots(trainer, most)
+    asked: dict[tuple[str, ...], int] = {}
+    for c in cells:
+        first = asked.setdefault(tuple(run.key for run in c.experiment.levels), c.config.trainer.devices)
+        if first != c.config.trainer.devices:
+            print(f"note: trainer.devices makes no other trainings: what several cells ask for is done on {first}")
+            break
+
+
+def _say_outcome(rows: list[table.Row], folder: Path, failed: Mapping[Node, str]) -> None:
+    from lt_sweeps.report.curves import curves
+    from lt_sweeps.report.verdict import verdicts
+
+    counts: dict[str, int] = {}
+    for row in rows:
+        counts[row["status"]] = counts.get(row["status"], 0) + 1
+    told = ", ".join(f"{n} {status}" for status, n in counts.items() if status != "done")
+    if told:
+        print(f"levels that are not done: {told}")
+    for sentence in verdicts(curves(rows)):
+        print(sentence)
+    for reason in dict.fromkeys(failed.values()):
+        print(f"failed: {reason}")
+    print(f"results: {folder / 'results.csv'}")
+    print(f"report:  {folder / 'report.html'}")
+
+
+def _refuse_empty(cells: Sequence[Cell], rows: list[table.Row]) -> None:
+    if any(c.config.prune.on_empty == "error" for c in cells):
+        for row in rows:
+            if row["status"] == "collapsed":
+                raise Mistake(f"prune.on_empty=error: a layer is empty at level {row['level']} of {row['model']}")

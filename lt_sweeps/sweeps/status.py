@@ -1,0 +1,133 @@
+"""`lt-sweeps status`: how far a sweep is, while it runs and after, from its folder and store alone. No torch here."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from lt_sweeps.config.schema import Mistake
+from lt_sweeps.execution import failures
+from lt_sweeps.execution import plan as planning
+from lt_sweeps.execution.agent import experiment
+from lt_sweeps.execution.reporter import called, duration
+from lt_sweeps.graph import Measure, Work, topological, works
+from lt_sweeps.store.lease import Holder, Leases
+from lt_sweeps.store.store import Store
+from lt_sweeps.sweeps import archive
+from lt_sweeps.sweeps.cells import cell_names, level_names
+
+MARKS = {"done": "#", "running": ">", "waiting": ".", "failed": "!", "diverged": "x", "collapsed": "x", "blocked": "-"}
+
+
+@dataclass
+class Status:
+    """What became of every training and measure of a sweep so far."""
+
+    folder: Path
+    states: dict[Work, str]
+    names: dict[Work, str]
+    cells: list[tuple[str, list[Work]]]  # what each is called, and its levels
+    running: dict[Work, Holder] = field(default_factory=dict)
+    failed: dict[Work, str] = field(default_factory=dict)
+
+    def as_json(self) -> dict[str, Any]:
+        """For a machine."""
+        return {
+            "folder": str(self.folder),
+            "counts": dict(Counter(self.states.values())),
+            "trainings": {run.key: self._told(run) for run in self.states if not isinstance(run, Measure)},
+            "measures": {run.key: self._told(run) for run in self.states if isinstance(run, Measure)},
+            "cells": [{"name": name, "levels": [run.key for run in levels]} for name, levels in self.cells],
+        }
+
+    def _told(self, run: Work) -> dict[str, Any]:
+        return (
+            {"state": self.states[run], "name": self.names[run]}
+            | ({"reason": self.failed[run]} if run in self.failed else {})
+            | ({"holder": asdict(self.running[run])} if run in self.running else {})
+        )
+
+    def as_text(self) -> str:
+        """For a person."""
+        counts = Counter(self.states.values())
+        told = ", ".join(f"{counts[state]} {state}" for state in MARKS if counts[state])
+        measures = sum(isinstance(run, Measure) for run in self.states)
+        work = f"{len(self.states) - measures} trainings" + (f", {measures} measures" if measures else "")
+        lines = [f"{self.folder}: {len(self.cells)} cells, {work}: {told}"]
+        for run, holder in self.running.items():
+            unit = "point" if isinstance(run, Measure) else "step"
+            far = f"{unit} {holder.step:,}/{holder.steps:,}" if holder.step else "begun"
+            ago = duration(max(0.0, time.time() - holder.seen))
+            lines.append(f"  running  {self.names[run]}  {far}  on {holder.host}, process {holder.pid}, {ago} ago")
+        lines += [f"  failed   {self.names[run]}: {reason}" for run, reason in self.failed.items()]
+        width = max((len(name) for name, _ in self.cells), default=0)
+        lines += [
+            f"  {name:{width}}  {''.join(MARKS[self.states[run]] for run in levels)}" for name, levels in self.cells
+        ]
+        return "\n".join([*lines, "  " + "  ".join(f"{mark} {state}" for state, mark in MARKS.items())])
+
+
+def status(folder: Path) -> Status:
+    """Look at a sweep. Raises Mistake."""
+    past = archive.cells(folder)
+    experiments = [experiment(one) for one in past]
+    store = Store(folder.parent / "store", as_stored=True)
+    plan = planning.make(experiments, store)
+    held = {key: holder for key, holder in Leases(store.root).holders().items() if holder.alive}
+    reasons = failures.read(folder)
+    runs = dict.fromkeys(run for e in experiments for run in works(e.roots))
+    failed: dict[Work, str] = {}
+    states: dict[Work, str] = {}
+    for run in runs:
+        if run in plan.records:
+            states[run] = plan.records[run]["result"]["status"]
+        elif run.key in held:
+            states[run] = "running"
+        elif run.key in reasons:
+            states[run], failed[run] = "failed", reasons[run.key]
+        elif run in plan.blocked or any(node in failed for node in topological([run])):
+            states[run] = "blocked"
+        else:
+            states[run] = "waiting"
+    running = {run: held[run.key] for run, state in states.items() if state == "running"}
+    names = level_names(experiments)
+    return Status(
+        folder,
+        states,
+        {run: names.get(run) or called(run) for run in runs},
+        list(zip(cell_names(experiments), [list(e.levels) for e in experiments], strict=True)),
+        running,
+        failed,
+    )
+
+
+def main(arguments: Sequence[str]) -> int:
+    """`lt-sweeps status [FOLDER] [--watch] [--json]`; returns the exit code. Raises Mistake."""
+    parser = argparse.ArgumentParser("lt-sweeps status", description="How far a sweep is.")
+    parser.add_argument("folder", nargs="?", type=Path, help="of the sweep; the one last begun under runs/ if left out")
+    parser.add_argument("--watch", action="store_true", help="look again every few seconds until nothing is left to do")
+    parser.add_argument("--json", action="store_true", help="for a machine: every training by its key")
+    given = parser.parse_args(list(arguments))
+    folder = given.folder or _last(Path("runs"))
+    while True:
+        found = status(folder)
+        if given.watch and sys.stdout.isatty() and not given.json:
+            print("\x1b[H\x1b[2J", end="")
+        print(json.dumps(found.as_json()) if given.json else found.as_text(), flush=True)
+        if not given.watch or {"running", "waiting"}.isdisjoint(found.states.values()):
+            return 0
+        time.sleep(5)
+
+
+def _last(output: Path) -> Path:
+    begun = sorted(output.glob(f"*/{archive.CELLS}"), key=lambda path: path.stat().st_mtime)
+    if not begun:
+        raise Mistake(f"no sweep under {output}; name its folder")
+    return begun[-1].parent

@@ -1,0 +1,206 @@
+"""The folder that a ticket is handed over as: what lies in it, and whether it holds. No torch, nothing is executed.
+
+    card.json             what it is, what it was made from and by, what to expect of it; a checksum of itself
+    weights.safetensors   of prunable tensors the live values only (all, where pruned places are not zero)
+    mask.safetensors      eight places to the byte; the tensors' shapes are its note
+
+The two files are the bytes that the store keeps, so a ticket that comes back has the keys it left with.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import stat
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lt_sweeps.config.schema import Mistake
+from lt_sweeps.keys import digest
+from lt_sweeps.tickets.header import BadFile, Entry, header, is_shape, plain_json
+
+FORMAT = "lt_sweeps ticket 1"
+CARD, WEIGHTS, MASK = "card.json", "weights.safetensors", "mask.safetensors"
+MOST_CARD = 1 << 20  # bytes
+# What a card must say, and the type of each: everything else in it is for people.
+SAID: dict[str, type | tuple[type, ...]] = {
+    "format": str,
+    "kind": str,
+    "title": str,
+    "network": dict,
+    "data": dict,
+    "recipe": dict,
+    "start": int,
+    "level": int,
+    "order": int,
+    "augment": int,
+    "examples": list,
+    "exclude": list,
+    "pruned": str,
+    "layers": dict,
+    "files": dict,
+    "expected": dict,
+}
+
+
+class BadTicket(Mistake):
+    """A folder that is not a ticket, or no longer the one that was written: told in one line."""
+
+
+@dataclass(frozen=True)
+class Card:
+    """A ticket's folder that was read, and that holds."""
+
+    folder: Path
+    told: Mapping[str, Any]
+    weights: bytes
+    mask: bytes
+    shapes: Mapping[str, tuple[int, ...]]  # of the masked tensors
+
+    @property
+    def whole(self) -> bool:
+        """Whether pruned places hold values of their own, and the file all of them."""
+        return bool(self.told["pruned"] == "freeze")
+
+    def copy(self, folder: Path) -> None:
+        """Lay the same ticket down elsewhere."""
+        rest = {name: value for name, value in self.told.items() if name not in ("format", "files", "checksum")}
+        write(folder, rest, self.weights, self.mask)
+
+
+def checksum(told: Mapping[str, Any]) -> str:
+    """What a card says of itself: the SHA-256 of everything else in it."""
+    return digest({name: value for name, value in told.items() if name != "checksum"})
+
+
+def read(folder: Path) -> Card:
+    """The ticket in a folder, every byte of it accounted for. Raises BadTicket."""
+    try:
+        return _read(folder)
+    except FileNotFoundError as error:
+        raise BadTicket(f"{folder}: is no ticket, there is no {Path(error.filename).name} in it") from None
+    except OSError as error:
+        raise BadTicket(f"{folder}: {error.strerror}") from None
+    except BadFile as error:
+        raise BadTicket(f"{folder}: {error}") from None
+
+
+def _read(folder: Path) -> Card:
+    for name in (CARD, WEIGHTS, MASK):
+        if not stat.S_ISREG((folder / name).stat().st_mode):
+            raise BadFile(f"{name} is not a file")
+    if (folder / CARD).stat().st_size > MOST_CARD:
+        raise BadFile(f"{CARD} is larger than any card should be")
+    told = _checked(plain_json((folder / CARD).read_bytes()))
+    files = {}
+    for name in (WEIGHTS, MASK):
+        entry = told["files"].get(name)
+        if not isinstance(entry, dict) or (folder / name).stat().st_size != entry.get("bytes"):
+            raise BadFile(f"{name} has not the size that {CARD} says")
+        files[name] = (folder / name).read_bytes()
+        if hashlib.sha256(files[name]).hexdigest() != entry.get("sha256"):
+            raise BadFile(f"{name} differs from its SHA-256 in {CARD}")
+    try:
+        shapes = mask_shapes(files[MASK])
+    except BadFile as error:
+        raise BadFile(f"{MASK}: {error}") from None
+    try:
+        _check_weights(files[WEIGHTS], files[MASK], shapes, told["pruned"] == "freeze")
+    except BadFile as error:
+        raise BadFile(f"{WEIGHTS}: {error}") from None
+    return Card(folder, told, files[WEIGHTS], files[MASK], shapes)
+
+
+def _checked(told: dict[str, Any]) -> dict[str, Any]:
+    if told.get("format") != FORMAT:
+        raise BadFile(f"{CARD} is of another format than {FORMAT!r}")
+    for name, kind in SAID.items():
+        if not isinstance(told.get(name), kind) or isinstance(told[name], bool):
+            raise BadFile(f"{CARD} does not say {name!r} as it should")
+    if told["kind"] not in ("start", "trained") or told["pruned"] not in ("zero", "freeze") or told["start"] < 0:
+        raise BadFile(f"{CARD} says something of 'kind', 'pruned' or 'start' that cannot be")
+    for patterns in ("exclude", "include"):
+        if not _are_names(told.get(patterns, [])):
+            raise BadFile(f"{CARD} does not say {patterns!r} as it should")
+    if len(told["examples"]) != 2:
+        raise BadFile(f"{CARD} does not say how many training and test examples there are")
+    if not all(value is None or isinstance(value, (int, float, str)) for value in told["expected"].values()):
+        raise BadFile(f"{CARD} expects something that is neither a number nor a word")
+    try:
+        same = told.get("checksum") == checksum(told)
+    except (ValueError, TypeError, RecursionError, OverflowError):
+        same = False
+    if not same:
+        raise BadFile(f"{CARD} was changed after it was written")
+    return told
+
+
+def _are_names(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(pattern, str) for pattern in value)
+
+
+def mask_shapes(content: bytes) -> dict[str, tuple[int, ...]]:
+    """The shape of each masked tensor, with exactly as many bits in the file. Raises BadFile."""
+    bits, note = header(content)
+    shapes = plain_json(note.encode())
+    if shapes.keys() != bits.keys():
+        raise BadFile("its note does not speak of its tensors")
+    for name, shape in shapes.items():
+        if not is_shape(shape) or bits[name].dtype != "U8" or len(bits[name].shape) != 1:
+            raise BadFile(f"{name[:80]!r} is not a mask")
+        if bits[name].count != -(-math.prod(shape) // 8):
+            raise BadFile(f"{name[:80]!r} has not as many bits as its shape says")
+        spare = -math.prod(shape) % 8
+        if spare and content[bits[name].end - 1] & ((1 << spare) - 1):
+            raise BadFile(f"{name[:80]!r} has ones beyond its end")
+    return {name: tuple(shape) for name, shape in shapes.items()}
+
+
+def kept(content: bytes, entry: Entry) -> int:
+    """How many ones the bits of a masked tensor are."""
+    return int.from_bytes(content[entry.begin : entry.end], "little").bit_count()
+
+
+def _check_weights(weights: bytes, mask: bytes, shapes: Mapping[str, tuple[int, ...]], whole: bool) -> None:
+    values, _ = header(weights)
+    bits, _ = header(mask)
+    for name, shape in shapes.items():
+        if name not in values:
+            raise BadFile(f"{name[:80]!r} is masked, but not there")
+        wanted = shape if whole else (kept(mask, bits[name]),)
+        if values[name].shape != wanted:
+            raise BadFile(f"{name[:80]!r} has not the values that its mask keeps")
+
+
+def _key(told: Mapping[str, Any]) -> str:
+    """Which ticket a card is of, start or trained."""
+    return f"{told['kind']} of {told['provenance']['run'][:8]}"
+
+
+def _key_in(folder: Path) -> str | None:
+    """The same of a card that is there; None where that cannot be read."""
+    try:
+        return _key(json.loads((folder / CARD).read_bytes()))
+    except (ValueError, LookupError, TypeError, OSError):
+        return None
+
+
+def write(folder: Path, told: dict[str, Any], weights: bytes, mask: bytes) -> None:
+    """Lay a ticket down. Raises Mistake where a folder of that name has something else in it."""
+    from lt_sweeps.store.store import write as write_file
+
+    beside = {path.name for path in folder.iterdir()} - {CARD, WEIGHTS, MASK} if folder.exists() else set()
+    if beside and not (folder / CARD).exists():  # what a killed export left behind is not beside
+        raise Mistake(f"{folder}: is not empty, and no ticket: choose another folder")
+    if (folder / CARD).exists() and (held := _key_in(folder)) not in (None, _key(told)):
+        raise Mistake(f"{folder}: holds another ticket ({held}): choose another folder, or remove it first")
+    contents = {WEIGHTS: weights, MASK: mask}
+    files = {n: {"sha256": hashlib.sha256(c).hexdigest(), "bytes": len(c)} for n, c in contents.items()}
+    told = {"format": FORMAT, **told, "files": files}
+    signed = {**told, "checksum": checksum(told)}
+    for name, content in contents.items():
+        write_file(folder / name, content)
+    write_file(folder / CARD, json.dumps(signed, indent=1).encode())

@@ -1,0 +1,106 @@
+"""What `ticket=` and `mask_from=` stand for: a folder's files by their content, or a training of an earlier sweep."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from lt_sweeps.catalogue.registry import recorded
+from lt_sweeps.config.schema import Config, Mistake
+from lt_sweeps.graph import Dense, Fit, Given, Mask, Pretrained, Ticket, Train, end, whole
+from lt_sweeps.keys import canonical
+from lt_sweeps.specs import Network
+from lt_sweeps.sweeps import archive
+from lt_sweeps.sweeps.archive import is_key
+from lt_sweeps.tickets import card as cards
+from lt_sweeps.tickets.card import Card
+
+Find = Callable[[Config, int], Train]  # the training that a level of a configuration is
+
+
+def mask(config: Config, to: Dense, find: Find) -> Mask:
+    """The mask that `mask_from` names, on this network. Raises Mistake."""
+    where = config.mask_from or ""
+    if is_key(where):
+        found = end(_stored("mask_from", config, find)).mask
+        return found if whole(found) == to else Fit(found, to)
+    return Fit(Given(sha256(_card(where).mask)), to)
+
+
+def ticket(config: Config, dense: Ticket, find: Find) -> tuple[Ticket, int]:
+    """The ticket that `ticket` names, and the level it was trained at. Raises Mistake."""
+    where = config.ticket or ""
+    if is_key(where):
+        run = _stored("ticket", config, find)
+        _refuse_other_network(where, run.ticket.network.describe(), dense.network, run.ticket.network.build.name)
+        return run.ticket, run.level
+    card = _card(where)
+    network = card.told["network"]
+    _refuse_other_network(where, network, dense.network, str(network.get("build", {}).get("name", "?")))
+    assert isinstance(dense.mask, Dense)
+    return of_card(card, dense.network, dense.mask), card.told["level"]
+
+
+def of_card(card: Card, network: Network, to: Dense) -> Ticket:
+    """A folder's ticket as an expression, with what pruned places hold."""
+    ones = Fit(Given(sha256(card.mask)), to)
+    weights = Pretrained(sha256(card.weights), None if card.whole else ones)
+    return Ticket(network, weights, ones, weights if card.whole else None, card.told["start"])
+
+
+def folders(config: Config) -> dict[str, Card]:
+    """The folders that a cell was given, by the setting that names them. Raises BadTicket."""
+    given = {"ticket": config.ticket, "mask_from": config.mask_from}
+    return {name: _card(where) for name, where in given.items() if where is not None and not is_key(where)}
+
+
+def _card(where: str) -> Card:
+    """The ticket in a folder, verified once for as long as its files are those that were read. Raises BadTicket."""
+    folder = Path(where).expanduser()
+    return _verified(folder, tuple(_state(folder / name) for name in (cards.CARD, cards.WEIGHTS, cards.MASK)))
+
+
+@lru_cache(maxsize=4)
+def _verified(folder: Path, _: tuple[object, ...]) -> Card:
+    return cards.read(folder)
+
+
+def _state(path: Path) -> tuple[int, int, int] | None:
+    """Which file this is, as the store tells a file that it has read from another; None if it is not there."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size, found.st_ino
+
+
+def sha256(content: bytes) -> str:
+    """The name of content, as the store has it."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def _stored(what: str, config: Config, find: Find) -> Train:
+    key = (config.ticket if what == "ticket" else config.mask_from) or ""
+    past, level = archive.shown_as(Path(config.paths.output_dir).expanduser(), key)
+    with recorded(past.code):
+        run = find(past.config, level)
+    if run.key != past.keys[level]:
+        raise Mistake(f"{what}={key}: was computed by other code than is here now; export it with that code")
+    return run
+
+
+def _refuse_other_network(where: str, told: Mapping[str, Any], here: Network, name: str) -> None:
+    """The initialiser does not matter: the weights come with the ticket."""
+
+    def plain(network: Mapping[str, Any]) -> Any:
+        return canonical({key: value for key, value in network.items() if key != "initialiser"})
+
+    if plain(told) != plain(here.describe()):
+        shape, classes = told.get("shape"), told.get("classes")
+        raise Mistake(
+            f"ticket={where}: is of {name} for inputs of {shape} and {classes} classes; choose that model and dataset "
+            f"(here: {here.build.name}, {list(here.shape)}, {here.classes})"
+        )
