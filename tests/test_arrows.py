@@ -19,7 +19,7 @@ IDS = [str(path.relative_to(ROOT)) for path in FILES]
 # From the ground up: what a line names may import what is named above it, its own line too, never what is below. A room
 # is on the line of its name, a file of it that is named by itself on its own.
 LAYERS = (
-    ("keys", "specs", "randomness"),
+    ("keys", "specs", "randomness", "results"),
     ("graph",),
     ("methods", "tickets.card", "tickets.header", "sweeps.archive"),
     ("tickets.origins",),

@@ -286,7 +286,7 @@ def test_what_is_left_is_taken_from_the_usual_pace_not_from_the_first(monkeypatc
     runs = [run_of(steps=100, batch_size=60 + number) for number in range(5)]
     told = reporter.Reporter({}, out)
     told.expect([job(run) for run in runs])
-    record = {"result": {"status": "done", "end": {"test_accuracy": 1.0}, "kept": 1, "total": 1}}
+    record = {"result": {"status": "done", "end": {"test_accuracy": 1.0}, "kept": 1, "total": 1, "steps": 1}}
     for run, seconds in zip(runs[:3], (100.0, 10.0, 10.0), strict=True):
         told.begin(job(run))
         told.finish(job(run), record, seconds)

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from lt_sweeps import results
 from lt_sweeps.experiment import Experiment
 from lt_sweeps.graph import END, At, Measure, Train, Work, parents, topological, works
 from lt_sweeps.keys import Node
@@ -144,11 +145,11 @@ def _told_measures(plan: Plan) -> str:
 
 def _mark_blocked(plan: Plan, union: Iterable[Work]) -> None:
     """`union` is children first, so one pass is enough."""
-    if all(record["result"]["status"] == "done" for record in plan.records.values()):
+    if all(results.is_done(record) for record in plan.records.values()):
         return
     for run in union:
         for node in parents(run):
-            status = plan.records[node]["result"]["status"] if node in plan.records else "done"
+            status = results.status(plan.records[node]) if node in plan.records else "done"
             if node in plan.blocked:
                 plan.blocked[run] = plan.blocked[node]
             elif status != "done":

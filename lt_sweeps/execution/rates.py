@@ -15,6 +15,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from lt_sweeps import results
 from lt_sweeps.execution.plan import Job, Plan
 from lt_sweeps.graph import Measure, Work
 from lt_sweeps.keys import canonical, digest
@@ -101,7 +102,7 @@ def known(plan: Plan, store: Store, machine: Mapping[str, Any], kind: Kinds) -> 
     rates = {name: rate for name in kinds if (rate := _calibrated(store, name, machine)) is not None}
     took: dict[str, list[tuple[Job, float]]] = {}
     for run, record in plan.records.items():
-        if record["fingerprint"] == machine and record["result"]["status"] == "done" and isinstance(run, Work):
+        if record["fingerprint"] == machine and results.is_done(record) and isinstance(run, Work):
             seconds = store.load_timing(run.key).get("seconds")
             if seconds is not None:
                 took.setdefault(kind(run), []).append((Job(run), seconds))

@@ -8,11 +8,13 @@ from collections.abc import Collection, Mapping
 from statistics import median
 from typing import TextIO
 
+from lt_sweeps import results
 from lt_sweeps.execution.chains import chains
 from lt_sweeps.execution.plan import Job
 from lt_sweeps.execution.watcher import History
 from lt_sweeps.graph import Measure, Work
 from lt_sweeps.output import printable
+from lt_sweeps.results import Collapsed, Diverged, Finished
 from lt_sweeps.store.store import Record
 
 PLAIN_EVERY = 15.0  # seconds between two lines of trainings under way where there is no terminal
@@ -94,19 +96,18 @@ class Reporter:
         if record is None:
             self.say(f"{self._head(job)}  replayed to step {job.replay_to:,}  {took.strip()}")
             return
-        result = record["result"]
         if isinstance(job.run, Measure):
-            found = result[job.run.what.word]
+            found = results.measured(record)[job.run.what.word]
             self.say(f"{self._head(job)}  {found:6.2f}  {took}{self._left()}")
             return
-        if result["status"] != "done":
-            at, emptied = result.get("diverged_at"), ", ".join(result.get("emptied", []))
-            why = f"{emptied} empty" if at is None else f"at step {at:,}"
-            self.say(f"{self._head(job)}  {result['status']}: {why}{self._left()}")
-            return
-        shown = result.get("early_stop", result["end"])["test_accuracy"]
-        density = 100 * result["kept"] / result["total"]
-        self.say(f"{self._head(job)}  {density:6.2f} % of weights  test {shown:6.2f} %  {took}{self._left()}")
+        match results.outcome(record):
+            case Diverged(step=step) as outcome:
+                told = f"{outcome.status}: at step {step:,}"
+            case Collapsed(emptied=emptied) as outcome:
+                told = f"{outcome.status}: {', '.join(emptied)} empty"
+            case Finished(kept=kept, shown=shown):
+                told = f"{100 * kept.density:6.2f} % of weights  test {shown.test_accuracy:6.2f} %  {took}"
+        self.say(f"{self._head(job)}  {told}{self._left()}")
 
     def _head(self, job: Job, ahead: int = 0) -> str:
         total = self._done + len(self._jobs)

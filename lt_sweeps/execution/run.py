@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
+from lt_sweeps import results
 from lt_sweeps.config.schema import Mistake, TrainerConfig
 from lt_sweeps.execution import failures
 from lt_sweeps.execution import plan as planning
@@ -218,4 +219,4 @@ class _Work:
         self._jobs.pop(job.run, None)
         for watcher in self._watchers:
             watcher.finish(job, record, seconds)
-        return record is None or record["result"]["status"] == "done"
+        return record is None or results.is_done(record)

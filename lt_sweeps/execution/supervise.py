@@ -15,6 +15,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
+from lt_sweeps import results
 from lt_sweeps.engines.engine import Engine, Running
 from lt_sweeps.execution import failures
 from lt_sweeps.execution import plan as planning
@@ -83,7 +84,7 @@ class _Work:
 
     def _is_done(self, run: Work) -> bool:
         record = planning.stored(self._store, run)
-        return record is not None and record["result"]["status"] == "done"
+        return record is not None and results.is_done(record)
 
     def follow(self, held: Mapping[str, Holder]) -> None:
         """Tell the watchers what is under way, and how far it is."""
@@ -109,7 +110,7 @@ class _Work:
             done, record = self._outcome(job)
             if done:
                 self._tell_finished(job, record)
-                ends |= record is not None and record["result"]["status"] != "done"
+                ends |= record is not None and not results.is_done(record)
             elif job.run.key in failed:
                 self.failed[job.run] = failed[job.run.key]
                 for watcher in self._watchers:

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from lt_sweeps import masks
+from lt_sweeps import masks, results
 from lt_sweeps.config.schema import TrainerConfig
 from lt_sweeps.execution import group
 from lt_sweeps.execution import plan as planning
@@ -21,8 +21,9 @@ from lt_sweeps.execution.slots import cores
 from lt_sweeps.foreign import watch
 from lt_sweeps.foreign.made_from import foreign_parts
 from lt_sweeps.foreign.ownership import require_current
-from lt_sweeps.graph import At, Measure, Prune, Train, Work, full, sources, topological
+from lt_sweeps.graph import At, Measure, Prune, Ticket, Train, Work, full, sources, topological
 from lt_sweeps.realise import Values
+from lt_sweeps.results import Collapsed, Diverged, Evaluated, Finished, Kept, Layer
 from lt_sweeps.store.formats import foretold
 from lt_sweeps.store.store import Missing, Record, Store
 from lt_sweeps.store.tensors import encode_mask, encode_masked
@@ -86,22 +87,9 @@ class Worker:
         run, ticket = job.run, job.run.ticket
         mask = self.values.begun(ticket)
         made_from = self._made_from(run)
-        emptied = masks.emptied(mask)
-        counts: dict[str, Any] = {
-            "kept": masks.kept(mask),
-            "total": masks.total(mask),
-            "excluded": self.values.excluded(ticket.mask),
-            "layers": [
-                [name, int(mask[name].sum()), mask[name].numel()]
-                for name in self.values.shapes(full(ticket))
-                if name in mask
-            ],
-        }
-        if isinstance(ticket.mask, Prune):
-            eligible = self.store.get(ticket.mask.key)["result"]["eligible"]
-            counts |= {"eligible": eligible} if eligible < counts["kept"] else {}
-        if emptied:
-            return self.values.commit(run, {"status": "collapsed", "emptied": emptied, **counts}, {})
+        kept = self._kept(ticket, mask)
+        if emptied := masks.emptied(mask):
+            return self.values.commit(run, results.written(Collapsed(kept, tuple(emptied))), {})
         trained = self._fit(
             job,
             mask,
@@ -111,7 +99,7 @@ class Worker:
         )
         self._require_made_from(run, made_from)
         self.store.save_timing(run.key, {"seconds": round(trained.seconds, 3)})
-        record = self._commit_trained(run, trained, mask, counts)  # last: a kill before it loses nothing for good
+        record = self._commit_trained(run, trained, mask, kept)  # last: a kill before it loses nothing for good
         self.store.drop_work(run.key)
         return record
 
@@ -154,29 +142,32 @@ class Worker:
             lambda: fit(run, weights, mask, fill, self.values.examples(run.data), self.hardware, **given),
         )
 
-    def _commit_trained(self, run: Train, trained: Trained, mask: masks.Mask, counts: dict[str, Any]) -> Record:
+    def _kept(self, ticket: Ticket, mask: masks.Mask) -> Kept:
+        """What a mask keeps, and of what its criterion had not excluded, where that is less."""
+        shown = [name for name in self.values.shapes(full(ticket)) if name in mask]
+        kept, eligible = masks.kept(mask), None
+        if isinstance(ticket.mask, Prune):
+            found = results.kept_of(self.store.get(ticket.mask.key)).eligible
+            eligible = found if found is not None and found < kept else None
+        layers = tuple(Layer(name, int(mask[name].sum()), mask[name].numel()) for name in shown)
+        return Kept(kept, masks.total(mask), self.values.excluded(ticket.mask), layers, eligible)
+
+    def _commit_trained(self, run: Train, trained: Trained, mask: masks.Mask, kept: Kept) -> Record:
         progress = trained.progress
-        result: dict[str, Any] = {
-            "status": "done",
-            **counts,
-            "steps": progress.step,
-            "history": progress.history,
-        }
+        history = tuple(progress.history)
         if trained.state is None:
-            return self.values.commit(run, {**result, "status": "diverged", "diverged_at": trained.diverged_at}, {})
+            assert trained.diverged_at is not None
+            diverged = Diverged(kept, progress.step, history, trained.diverged_at)
+            return self.values.commit(run, results.written(diverged), {})
         assert trained.end is not None
-        result["end"] = {"test_loss": trained.end.loss, "test_accuracy": trained.end.accuracy}
+        early = None
         if progress.best is not None and trained.early_stop is not None:
-            result["early_stop"] = {
-                "step": progress.best.step,
-                "val_loss": progress.best.val_loss,
-                "val_accuracy": progress.best.val_accuracy,
-                "test_loss": trained.early_stop.loss,
-                "test_accuracy": trained.early_stop.accuracy,
-            }
+            best, tested = progress.best, trained.early_stop
+            early = Evaluated(tested.accuracy, tested.loss, best.step, best.val_loss, best.val_accuracy)
+        finished = Finished(kept, progress.step, history, Evaluated(trained.end.accuracy, trained.end.loss), early)
         blobs = {"end": encode_masked(trained.state, mask), "mask": encode_mask(mask)}
         self._commit_snapshots(run, progress, {run.key: foretold(blobs)})
-        return self.values.commit(run, result, blobs)
+        return self.values.commit(run, results.written(finished), blobs)
 
     def _commit_snapshots(self, run: Train, progress: Progress, ahead: dict[str, str] | None = None) -> None:
         """Before the run itself, which is done when all of it is; they name what it will hold as their source."""
@@ -224,7 +215,7 @@ class Worker:
         if record["fingerprint"] != self.fingerprint:
             raise Disagreement("it was computed on another machine or library")
         trained = self._fit(job, self.values.begun(run.ticket), on_step)
-        known = {row["step"]: row["digest"] for row in record["result"]["history"]}
+        known = {row["step"]: row["digest"] for row in results.outcome(record).history}
         for row in trained.progress.history:
             if row["step"] in known and known[row["step"]] != row["digest"]:
                 raise Disagreement(f"weights differ at step {row['step']}")

@@ -9,10 +9,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from lt_sweeps import results
 from lt_sweeps.execution.plan import Plan
 from lt_sweeps.execution.rates import evaluations
 from lt_sweeps.graph import At, Mask, Measure, Prune, Train, end, sources, topological
 from lt_sweeps.keys import Node
+from lt_sweeps.results import Evaluated, Finished, Kept, Layer
 from lt_sweeps.store.store import Store
 
 WIDTH = {"F64": 8, "I64": 8, "F32": 4, "I32": 4, "F16": 2, "BF16": 2, "U8": 1, "I8": 1, "BOOL": 1}  # bytes, as stored
@@ -107,7 +109,7 @@ def written(
             disk.records += len(job.snapshots) * _record(At(run, step), {"step": step}, ["state"], machine)
         if job.replay_to is None:
             disk.weights += state
-            layers = [[name, n, math.prod(form.tensors[name][0])] for name, n in live.items()]
+            layers = [Layer(name, n, math.prod(form.tensors[name][0])) for name, n in live.items()]
             disk.records += _trained(run, layers, evaluations(job), machine)
             if end(run).mask not in there and not isinstance(end(run).mask, Prune):
                 there.add(end(run).mask)
@@ -140,15 +142,15 @@ def _ticket(run: Train, form: Layout, live: Mapping[str, int]) -> int:
     return (form.state(live) if run.ticket.fill is None else form.whole) + form.mask(live) + CARD
 
 
-def _trained(run: Train, layers: Sequence[object], evaluated: int, machine: Mapping[str, Any]) -> int:
+def _trained(run: Train, layers: Sequence[Layer], evaluated: int, machine: Mapping[str, Any]) -> int:
     """Bytes of a training's record, with lines for every layer and evaluation, and of its timing."""
     row: dict[str, Any] = {"step": run.recipe.steps, "train_loss": 0.123456, "digest": SHORT}
-    ended = {"test_loss": 0.123456, "test_accuracy": 98.7654}
-    result: dict[str, Any] = {"status": "done", "kept": 10**5, "total": 10**5, "excluded": 0, "steps": row["step"]}
-    result |= {"layers": layers, "end": ended, "history": [row]}
+    early = None
     if run.data.validation:
         row |= {"val_loss": 0.123456, "val_accuracy": 98.7654}
-        result["early_stop"] = {"step": row["step"], "val_loss": 0.123456, "val_accuracy": 98.7654, **ended}
+        early = Evaluated(98.7654, 0.123456, row["step"], 0.123456, 98.7654)
+    kept = Kept(10**5, 10**5, layers=tuple(layers))
+    result = results.written(Finished(kept, row["step"], (row,), Evaluated(98.7654, 0.123456), early))
     per_row = len(json.dumps({"result": {"history": [row]}}, indent=1)) - len(json.dumps({"result": {}}, indent=1)) - 18
     timing = len(json.dumps({"seconds": 123.456}))
     return _record(run, result, ["end", "mask"], machine) + per_row * (evaluated - 1) + timing

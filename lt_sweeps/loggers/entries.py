@@ -6,6 +6,7 @@ import copy
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from lt_sweeps import results
 from lt_sweeps.experiment import Experiment
 from lt_sweeps.graph import Train
 from lt_sweeps.keys import Node
@@ -58,9 +59,10 @@ def entries(
     rows = table.rows([experiment], records, blocked, failed)
     found: list[list[Entry]] = []
     for level, (run, row) in enumerate(zip(experiment.levels, rows, strict=True)):
-        record = records.get(run, {"result": {}, "blobs": {}})
-        kept: list[Entry] = [*curve(experiment, level, record["result"].get("history", [])), _level(experiment, row)]
-        if record["blobs"]:
+        record = records.get(run)
+        history = () if record is None else results.outcome(record).history
+        kept: list[Entry] = [*curve(experiment, level, history), _level(experiment, row)]
+        if record is not None and record["blobs"]:
             told = {name: row[name] for name in ("key", "level", "density", "test_accuracy")}
             told["network"] = run.ticket.network.describe()
             kept.append(Blobs(run.key, level, record["blobs"], told))

@@ -15,6 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Concatenate, ParamSpec
 
+from lt_sweeps import results
 from lt_sweeps.execution import plan as planning
 from lt_sweeps.execution.plan import Job, Plan
 from lt_sweeps.execution.watcher import History
@@ -125,7 +126,7 @@ class Journal:
     def finish(self, job: Job, record: Record | None, seconds: float | None) -> None:
         """The live cell gets its level, and every cell that is complete now is logged."""
         if record is not None:
-            self._settle(job.run, ends=record["result"]["status"] != "done")
+            self._settle(job.run, ends=not results.is_done(record))
 
     @_losing_nothing
     def fail(self, job: Job, reason: str) -> None:

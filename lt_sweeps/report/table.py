@@ -10,10 +10,12 @@ import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from lt_sweeps import results
 from lt_sweeps.columns import AT_RANDOM, EMPTIED, FIGURES, LABELS, USUAL
 from lt_sweeps.experiment import Experiment
 from lt_sweeps.graph import Measure, Train
 from lt_sweeps.keys import Node
+from lt_sweeps.results import Collapsed, Finished, Outcome
 from lt_sweeps.store.store import Record
 
 Row = dict[str, Any]
@@ -27,15 +29,18 @@ def rows(
 ) -> list[Row]:
     """The results of a sweep, in the order of its cells."""
     extra, measured = swept_columns(experiments), measured_columns(experiments)
-    told = [record["result"] for run, record in records.items() if isinstance(run, Train)]
-    rare = {AT_RANDOM: "eligible", EMPTIED: "emptied"}
-    some = [name for name, what in rare.items() if any(what in result for result in told)]
+    outcomes = {run: results.outcome(record) for run, record in records.items() if isinstance(run, Train)}
+    rare = {
+        AT_RANDOM: any(one.kept.eligible is not None for one in outcomes.values()),
+        EMPTIED: any(isinstance(one, Collapsed) for one in outcomes.values()),
+    }
+    some = [name for name, is_there in rare.items() if is_there]
     table = []
     for cell in experiments:
         named = _named(cell, extra)
         for level, run in enumerate(cell.levels):
             status = "failed" if run in failed else "blocked" if run in blocked else "missing"
-            figures = _figures(records[run], cell) if run in records else {"status": status}
+            figures = _figures(outcomes[run], cell) if run in outcomes else {"status": status}
             row: Row = named | {"seed": cell.labels["seed"], "level": level} | figures | {"key": run.key}
             for name, measures in cell.measures.items():
                 if (measure := measures[level]) is not None:
@@ -66,8 +71,9 @@ def layers(experiments: Sequence[Experiment], records: Mapping[Node, Record]) ->
     for cell in experiments:
         named = _named(cell, extra)
         for level, run in enumerate(cell.levels):
-            for layer, kept, total in records[run]["result"].get("layers", []) if run in records else []:
-                there = {"layer": layer, "kept": kept, "total": total, "density": round(kept / total, 8)}
+            for layer in results.kept_of(records[run]).layers if run in records else ():
+                there = {"layer": layer.name, "kept": layer.kept, "total": layer.total}
+                there["density"] = round(layer.kept / layer.total, 8)
                 table.append(named | {"seed": cell.labels["seed"], "level": level} | there)
     return table
 
@@ -83,8 +89,7 @@ def measured_columns(experiments: Sequence[Experiment]) -> list[str]:
 
 
 def _table(measure: Measure, records: Mapping[Node, Record]) -> dict[str, Any]:
-    found: dict[str, Any] = records[measure]["result"] if measure in records else {}
-    return found
+    return results.measured(records[measure]) if measure in records else {}
 
 
 def unusual(labels: Mapping[str, Any]) -> list[str]:
@@ -110,23 +115,22 @@ def _hidden(experiments: Sequence[Experiment], name: str) -> bool:
     return len(options) > len({label for label, _ in options})
 
 
-def _figures(record: Record, cell: Experiment) -> Row:
-    result = record["result"]
-    kept, total = result["kept"], result["total"]
-    counted = result["excluded"] if cell.count_excluded else 0
-    early, history = result.get("early_stop", {}), result.get("history", [])
+def _figures(outcome: Outcome, cell: Experiment) -> Row:
+    kept, history = outcome.kept, outcome.history
+    end = outcome.at_end if isinstance(outcome, Finished) else None
+    early = outcome.at_early_stop if isinstance(outcome, Finished) else None
     return {
-        "density": round(kept / total, 8),
-        "weights_remaining": round(100 * (kept + counted) / (total + counted), 6),
-        "sparsity": round(1 - kept / total, 8),
-        "test_accuracy": result.get("end", {}).get("test_accuracy"),
+        "density": round(kept.density, 8),
+        "weights_remaining": round(kept.remaining(count_excluded=cell.count_excluded), 6),
+        "sparsity": round(1 - kept.density, 8),
+        "test_accuracy": end and end.test_accuracy,
         "val_accuracy": history[-1].get("val_accuracy") if history else None,
-        "early_stop_step": early.get("step"),
-        "early_stop_test_accuracy": early.get("test_accuracy"),
-        "steps": result.get("steps"),
-        "status": result["status"],
-        AT_RANDOM: round(100 - 100 * result["eligible"] / kept, 4) if "eligible" in result else None,
-        EMPTIED: " ".join(result.get("emptied", ())) or None,
+        "early_stop_step": early and early.step,
+        "early_stop_test_accuracy": early and early.test_accuracy,
+        "steps": None if isinstance(outcome, Collapsed) else outcome.steps,
+        "status": outcome.status,
+        AT_RANDOM: None if kept.eligible is None else round(100 - 100 * kept.eligible / kept.kept, 4),
+        EMPTIED: " ".join(outcome.emptied) or None if isinstance(outcome, Collapsed) else None,
     }
 
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from lt_sweeps import results
 from lt_sweeps.catalogue.registry import nearest, part
 from lt_sweeps.config.schema import Mistake
 from lt_sweeps.execution import agent
@@ -167,7 +168,7 @@ class Sweep:
         with second._stored("an end of the line", data_dir) as values:
             if measure.key not in self._store:
                 values.commit(measure, {"status": "done", **values.table(measure)}, {})
-        found = self._store.get(measure.key)["result"]
+        found = results.measured(self._store.get(measure.key))
         curve = pd.DataFrame({name: found[name] for name in ("alpha", "test_error")})
         curve.attrs["barrier"], curve.attrs["midpoint"] = found["barrier"], found["midpoint"]
         return curve
@@ -212,7 +213,7 @@ class Run:
     @property
     def history(self) -> pd.DataFrame:
         """Every evaluation of the training: step, losses, validation accuracy."""
-        return pd.DataFrame(self.record["result"].get("history", [])).drop(columns="digest", errors="ignore")
+        return pd.DataFrame(list(results.outcome(self.record).history)).drop(columns="digest", errors="ignore")
 
     @property
     def mask(self) -> Mask:

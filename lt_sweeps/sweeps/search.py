@@ -11,11 +11,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from lt_sweeps import results
 from lt_sweeps.config.schema import Mistake
 from lt_sweeps.execution import plan as planning
 from lt_sweeps.experiment import Experiment
 from lt_sweeps.keys import digest
 from lt_sweeps.report.table import swept_columns
+from lt_sweeps.results import Finished
 from lt_sweeps.store.store import Store
 from lt_sweeps.sweeps.cells import Cell
 
@@ -71,8 +73,10 @@ def _levels(experiment: Experiment) -> tuple[str, ...]:
 def value(experiment: Experiment, store: Store) -> float:
     """The validation accuracy of the last level, in percent."""
     record = planning.stored(store, experiment.levels[-1])
-    if record is None or record["result"]["status"] != "done":
+    outcome = None if record is None else results.outcome(record)
+    if not isinstance(outcome, Finished):
         return 0.0
-    result = record["result"]
-    shown = result.get("early_stop", result["history"][-1])
-    return float(shown["val_accuracy"])
+    early = outcome.at_early_stop
+    return float(
+        outcome.history[-1]["val_accuracy"] if early is None or early.val_accuracy is None else early.val_accuracy
+    )

@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from lt_sweeps import results
 from lt_sweeps.config.schema import Mistake
 from lt_sweeps.execution import failures
 from lt_sweeps.execution import plan as planning
@@ -87,7 +88,7 @@ def status(folder: Path) -> Status:
     states: dict[Work, str] = {}
     for run in runs:
         if run in plan.records:
-            states[run] = plan.records[run]["result"]["status"]
+            states[run] = results.status(plan.records[run])
         elif run.key in held:
             states[run] = "running"
         elif run.key in reasons:

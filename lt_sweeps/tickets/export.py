@@ -7,10 +7,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from lt_sweeps import masks
+from lt_sweeps import masks, results
 from lt_sweeps.config.schema import Config
 from lt_sweeps.graph import Train, end, full
 from lt_sweeps.realise import Values
+from lt_sweeps.results import Finished
 from lt_sweeps.store.store import Record
 from lt_sweeps.store.tensors import encode, encode_mask, encode_masked
 from lt_sweeps.tickets import card
@@ -77,11 +78,12 @@ def export(
 
 def outcome(record: Record) -> Mapping[str, Any]:
     """What training the ticket by its recipe came to."""
-    result = record["result"]
-    early = result.get("early_stop", {})
+    found = results.outcome(record)
+    end = found.at_end if isinstance(found, Finished) else None
+    early = found.at_early_stop if isinstance(found, Finished) else None
     return {
-        "status": result["status"],
-        "test_accuracy": result.get("end", {}).get("test_accuracy"),
-        "early_stop_step": early.get("step"),
-        "early_stop_test_accuracy": early.get("test_accuracy"),
+        "status": found.status,
+        "test_accuracy": end and end.test_accuracy,
+        "early_stop_step": early and early.step,
+        "early_stop_test_accuracy": early and early.test_accuracy,
     }

@@ -1,0 +1,169 @@
+"""What a training or a pruning came to: typed values, and how records write and read them. No torch.
+
+Nothing else looks into the `result` of a record by name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+DONE = "done"
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A prunable tensor: how many of its `total` weights are kept."""
+
+    name: str
+    kept: int
+    total: int
+
+
+@dataclass(frozen=True)
+class Kept:
+    """How many of the prunable weights a mask keeps."""
+
+    kept: int
+    total: int
+    excluded: int = 0  # weights that could be pruned, and never are
+    layers: tuple[Layer, ...] = ()
+    eligible: int | None = None  # of those kept, how many the criterion had not excluded; None: all
+
+    @property
+    def density(self) -> float:
+        """The kept share of the prunable weights."""
+        return self.kept / self.total
+
+    def remaining(self, *, count_excluded: bool) -> float:
+        """The same in percent, with or without the excluded in both counts."""
+        counted = self.excluded if count_excluded else 0
+        return 100 * (self.kept + counted) / (self.total + counted)
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """A network on the test examples, and at a step that validation chose, on those too. Accuracies in percent."""
+
+    test_accuracy: float
+    test_loss: float | None = None
+    step: int | None = None
+    val_loss: float | None = None
+    val_accuracy: float | None = None
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A training that came to its end."""
+
+    kept: Kept
+    steps: int
+    history: tuple[Mapping[str, Any], ...]  # a row per evaluation: step, digest, losses, validation accuracy
+    at_end: Evaluated
+    at_early_stop: Evaluated | None = None  # where validation examples are held out
+    status = DONE
+
+    @property
+    def shown(self) -> Evaluated:
+        """At the step of least validation loss, if there is one."""
+        return self.at_early_stop or self.at_end
+
+
+@dataclass(frozen=True)
+class Diverged:
+    """A training whose loss was not finite; `step` is the one that was not taken."""
+
+    kept: Kept
+    steps: int
+    history: tuple[Mapping[str, Any], ...]
+    step: int
+    status = "diverged"
+
+
+@dataclass(frozen=True)
+class Collapsed:
+    """A ticket of which whole layers are pruned: it is not trained."""
+
+    kept: Kept
+    emptied: tuple[str, ...]
+    history: tuple[Mapping[str, Any], ...] = ()
+    status = "collapsed"
+
+
+Outcome = Finished | Diverged | Collapsed
+
+
+def status(record: Mapping[str, Any]) -> str:
+    """`done`, `diverged` or `collapsed`; of a measure `done`."""
+    return str(record["result"]["status"])
+
+
+def is_done(record: Mapping[str, Any]) -> bool:
+    """Whether what depends on it can be computed."""
+    return status(record) == DONE
+
+
+def measured(record: Mapping[str, Any]) -> dict[str, Any]:
+    """The table of a measure: columns, and numbers that sum them up."""
+    return {name: value for name, value in record["result"].items() if name != "status"}
+
+
+def outcome(record: Mapping[str, Any]) -> Outcome:
+    """What the record of a training says."""
+    result = record["result"]
+    kept, history = kept_of(record), tuple(result.get("history", ()))
+    match result["status"]:
+        case "collapsed":
+            return Collapsed(kept, tuple(result.get("emptied", ())), history)
+        case "diverged":
+            return Diverged(kept, result.get("steps", 0), history, result.get("diverged_at", result.get("steps", 0)))
+    early = result.get("early_stop")
+    return Finished(
+        kept, result["steps"], history, _evaluated(result["end"]), None if early is None else _evaluated(early)
+    )
+
+
+def kept_of(record: Mapping[str, Any]) -> Kept:
+    """What the record of a training or of a pruning says of its mask."""
+    result = record["result"]
+    layers = tuple(Layer(*layer) for layer in result.get("layers", ()))
+    return Kept(result["kept"], result["total"], result.get("excluded", 0), layers, result.get("eligible"))
+
+
+def _evaluated(row: Mapping[str, Any]) -> Evaluated:
+    return Evaluated(
+        row["test_accuracy"], row.get("test_loss"), row.get("step"), row.get("val_loss"), row.get("val_accuracy")
+    )
+
+
+def written(value: Outcome) -> dict[str, Any]:
+    """The `result` of a training's record.
+
+    >>> kept = Kept(3, 4, layers=(Layer("fc.weight", 3, 4),))
+    >>> written(Collapsed(kept, ("fc.weight",)))["emptied"], written(Collapsed(kept, ()))["layers"]
+    (['fc.weight'], [['fc.weight', 3, 4]])
+    >>> outcome({"result": written(Collapsed(kept, ()))}) == Collapsed(kept, ())
+    True
+    """
+    found: dict[str, Any] = {"status": value.status, **counted(value.kept)}
+    match value:
+        case Collapsed(emptied=emptied):
+            found["emptied"] = list(emptied)
+        case Diverged(steps=steps, history=history, step=step):
+            found |= {"steps": steps, "history": list(history), "diverged_at": step}
+        case Finished(steps=steps, history=history, at_end=at_end, at_early_stop=early):
+            found |= {"steps": steps, "history": list(history), "end": _row(at_end)}
+            found |= {} if early is None else {"early_stop": _row(early)}
+    return found
+
+
+def counted(kept: Kept) -> dict[str, Any]:
+    """The same of a mask."""
+    layers = [[layer.name, layer.kept, layer.total] for layer in kept.layers]
+    found = {"kept": kept.kept, "total": kept.total, "excluded": kept.excluded, "layers": layers}
+    return found if kept.eligible is None else {**found, "eligible": kept.eligible}
+
+
+def _row(tested: Evaluated) -> dict[str, Any]:
+    return {name: value for name, value in vars(tested).items() if value is not None}
