@@ -13,7 +13,7 @@ from lt_sweeps.config import budget as budgets
 from lt_sweeps.config import usual
 from lt_sweeps.config.choosing import choices, finding, refuse_impossible
 from lt_sweeps.config.data import described
-from lt_sweeps.config.methods import Otherwise
+from lt_sweeps.config.methods import Override
 from lt_sweeps.config.schema import Config, Corner, Mistake, ModelConfig
 from lt_sweeps.graph import Dense, Init, Ticket, Train, Work
 from lt_sweeps.methods.choices import Choices
@@ -156,7 +156,7 @@ def _measures(config: Config, levels: list[Train], onward: Train) -> dict[str, M
     """The measures that are asked for, by their columns in results.csv."""
     found = dict[str, Measures]()
     for other, column, pairs in (("sibling", "{}", with_siblings), ("parent", "{}_parent", with_parents)):
-        asked: Otherwise = getattr(config.measure, other)
+        asked: Override = getattr(config.measure, other)
         if asked.name is not None:
             what = part("measure", asked.name, asked.args)
             name = column.format(what.word)

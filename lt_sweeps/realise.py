@@ -14,7 +14,7 @@ from lt_sweeps import allocation, masks
 from lt_sweeps.catalogue.registry import load
 from lt_sweeps.config.schema import Mistake
 from lt_sweeps.criteria.probe import Probe, Scores, Source, require_scores
-from lt_sweeps.datasets.loader import Shelf, loader
+from lt_sweeps.datasets.loader import LoadedData, loader
 from lt_sweeps.foreign.made_from import files
 from lt_sweeps.foreign.ownership import require_current
 from lt_sweeps.graph import (
@@ -63,7 +63,7 @@ class Values:
         self.shapes = lru_cache(maxsize=8)(self._shapes)
         self._also = lru_cache(maxsize=8)(self._aliases)
 
-    def _examples(self, data: Data) -> Shelf:
+    def _examples(self, data: Data) -> LoadedData:
         return loader(data, self.data_dir, self.device, self._workers)
 
     def require(self, data: Data, published: tuple[int, int]) -> None:

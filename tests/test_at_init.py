@@ -14,7 +14,7 @@ from lt_sweeps import masks
 from lt_sweeps.catalogue.registry import needs, part
 from lt_sweeps.criteria.flow import synflow
 from lt_sweeps.criteria.gradient import force, gradient, grasp, grasp_magnitude, snip
-from lt_sweeps.criteria.probe import Held, Probe
+from lt_sweeps.criteria.probe import HeldExamples, Probe
 from lt_sweeps.graph import Dense, Init, Prune, Score, Ticket
 from lt_sweeps.masks import Mask
 from lt_sweeps.networks.build import build, initial
@@ -40,7 +40,7 @@ def probe(network: Network = SMALL, seed: int = 0) -> Probe:
         ref=None,
         generator=rng(seed, "score"),
         make_network=lambda: build(network),
-        make_source=lambda: Held(x, y),
+        make_source=lambda: HeldExamples(x, y),
         shape=network.shape,
     )
 

@@ -15,10 +15,10 @@ import pytest
 from lt_sweeps.catalogue.registry import part
 from lt_sweeps.config.schema import TrainerConfig
 from lt_sweeps.execution import hand, process
-from lt_sweeps.execution.hand import Hand
 from lt_sweeps.execution.outcome import Outcome
 from lt_sweeps.execution.plan import Job
 from lt_sweeps.execution.pool import Pool
+from lt_sweeps.execution.worker_handle import WorkerHandle
 from lt_sweeps.graph import Dense, Init, Ticket, Train
 from lt_sweeps.specs import Data, Network, Part, Recipe
 from lt_sweeps.store.store import Store
@@ -173,7 +173,7 @@ def test_a_group_of_which_one_was_killed_for_memory_is_tried_again_alone(pool_of
     with pool_of(["", ""]) as pool:
         pool._able = True
         pool.give(job(devices=2))
-        group: Hand = next(iter(pool._hands.values()))
+        group: WorkerHandle = next(iter(pool._hands.values()))
         until = time.monotonic() + 120
         while not group.ready and time.monotonic() < until:
             pool.wait(lambda *_: None, 0.1)

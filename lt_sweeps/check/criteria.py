@@ -13,7 +13,7 @@ from lt_sweeps.allocation import select
 from lt_sweeps.catalogue import registry
 from lt_sweeps.check.example import NETWORK, half
 from lt_sweeps.check.laws import Broken, Stages, refuse_changes, refuse_global_changes, surroundings
-from lt_sweeps.criteria.probe import Held, Probe, Scores
+from lt_sweeps.criteria.probe import HeldExamples, Probe, Scores
 from lt_sweeps.masks import Mask, State, dense, effective, kept
 from lt_sweeps.networks.build import build, initial
 from lt_sweeps.randomness import rng
@@ -63,8 +63,10 @@ def _network() -> nn.Module:
         return build(NETWORK)
 
 
-def _source() -> Held:
-    return Held(torch.randn(20, *NETWORK.shape, generator=rng(0, "examples")), torch.arange(20) % NETWORK.classes)
+def _source() -> HeldExamples:
+    return HeldExamples(
+        torch.randn(20, *NETWORK.shape, generator=rng(0, "examples")), torch.arange(20) % NETWORK.classes
+    )
 
 
 def _differing(one: Scores, two: Scores) -> str:
@@ -177,7 +179,7 @@ def _without_ref() -> Probe:
 
 
 def _without_data() -> Probe:
-    def absent() -> Held:
+    def absent() -> HeldExamples:
         raise ValueError("the criterion looks at examples")
 
     return replace(_probe(), make_source=absent)

@@ -14,7 +14,7 @@ from lt_sweeps import masks
 from lt_sweeps.catalogue.registry import load
 from lt_sweeps.check import augmentations, faithful, pruned, survivors
 from lt_sweeps.config.schema import Mistake
-from lt_sweeps.criteria.probe import Held, Probe, Scores, require_scores
+from lt_sweeps.criteria.probe import HeldExamples, Probe, Scores, require_scores
 from lt_sweeps.forecast.layers import takes
 from lt_sweeps.foreign.imports import noticed
 from lt_sweeps.foreign.reach import one_line
@@ -109,7 +109,7 @@ def _score(criterion: Part, on: Dense) -> None:
             ref=initial(network, 1),
             generator=torch.Generator().manual_seed(0),
             make_network=lambda: build(network),
-            make_source=lambda: Held(x, torch.arange(SCORED) % network.classes),
+            make_source=lambda: HeldExamples(x, torch.arange(SCORED) % network.classes),
             shape=network.shape,
         )
         with seeded(0):

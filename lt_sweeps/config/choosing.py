@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from lt_sweeps.catalogue.registry import catalogue, nearest, needs, part
 from lt_sweeps.config.budget import Clock, last_learning_rate
-from lt_sweeps.config.methods import FindConfig, Otherwise, Slot
+from lt_sweeps.config.methods import FindConfig, Override, Slot
 from lt_sweeps.config.schema import Config, Corner, Mistake, RecipeConfig
 from lt_sweeps.graph import Train
 from lt_sweeps.methods.choices import Choices
@@ -107,7 +107,7 @@ def finding(config: Config) -> Config:
     )
 
 
-def _over(slot: Slot, other: Otherwise) -> Slot:
+def _over(slot: Slot, other: Override) -> Slot:
     return slot if other.name is None else Slot(other.name, other.args)
 
 

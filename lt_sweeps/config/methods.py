@@ -26,7 +26,7 @@ class CriterionConfig(Slot):
 
 
 @dataclass
-class Otherwise:
+class Override:
     """A choosable function, where it is another than everywhere."""
 
     name: str | None = None  # None: the same
@@ -81,8 +81,8 @@ class FindConfig:
     """How a mask is found, where that is otherwise than its ticket is trained."""
 
     name: str = MISSING
-    corruption: Otherwise = field(default_factory=Otherwise)
-    survivors: Otherwise = field(default_factory=Otherwise)
+    corruption: Override = field(default_factory=Override)
+    survivors: Override = field(default_factory=Override)
     steps: str | None = None  # of the recipe
     lr: float | None = None
     seeds: OtherSeedsConfig = field(default_factory=OtherSeedsConfig)
@@ -103,5 +103,5 @@ class MeasureConfig:
     """What is measured between two trained tickets, beside the accuracy of each."""
 
     name: str = MISSING
-    sibling: Otherwise = field(default_factory=Otherwise)  # of each level and one with other data order, if named
-    parent: Otherwise = field(default_factory=Otherwise)  # of each level and the training it was pruned from, if named
+    sibling: Override = field(default_factory=Override)  # of each level and one with other data order, if named
+    parent: Override = field(default_factory=Override)  # of each level and the training it was pruned from, if named

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from lt_sweeps.criteria.probe import Held, Probe
+from lt_sweeps.criteria.probe import HeldExamples, Probe
 
 
 def tiny(weights: list[list[float]], ref: list[list[float]] | None = None) -> Probe:
@@ -19,6 +19,6 @@ def tiny(weights: list[list[float]], ref: list[list[float]] | None = None) -> Pr
         ref=None if ref is None else {"weight": torch.tensor(ref)},
         generator=torch.Generator().manual_seed(0),
         make_network=lambda: nn.Linear(inputs, classes, bias=False),
-        make_source=lambda: Held(torch.eye(inputs), torch.zeros(inputs, dtype=torch.long)),
+        make_source=lambda: HeldExamples(torch.eye(inputs), torch.zeros(inputs, dtype=torch.long)),
         shape=(inputs,),
     )

@@ -38,7 +38,7 @@ def require_scores(scores: Scores, mask: Mask, name: str) -> None:
 
 
 @dataclass(frozen=True)
-class Held:
+class HeldExamples:
     """Examples that are in memory."""
 
     x: Tensor

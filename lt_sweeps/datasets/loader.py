@@ -46,11 +46,11 @@ class Loader(Protocol):
         """Raise RuntimeError where what is held in memory for evaluation has been written to."""
 
 
-class Shelf(Loader, Source, Protocol):
+class LoadedData(Loader, Source, Protocol):
     """A loader from which single training examples can be had, for criteria that look at a few."""
 
 
-def loader(data: Data, data_dir: Path, device: torch.device, workers: int = 0) -> Shelf:
+def loader(data: Data, data_dir: Path, device: torch.device, workers: int = 0) -> LoadedData:
     """What fits the data set: in memory where it is arrays, through `workers` processes where it is image files.
 
     Raises ValueError where the files are not what `data` says, OSError where they cannot be read.

@@ -21,11 +21,11 @@ from typing import Self
 
 from lt_sweeps.config.schema import TrainerConfig
 from lt_sweeps.execution.channel import Channel, Message
-from lt_sweeps.execution.crew import OnStep
-from lt_sweeps.execution.hand import Hand
+from lt_sweeps.execution.executor import OnStep
 from lt_sweeps.execution.outcome import Kind, Outcome
 from lt_sweeps.execution.plan import Job
 from lt_sweeps.execution.process import asked
+from lt_sweeps.execution.worker_handle import WorkerHandle
 from lt_sweeps.foreign.ownership import owner
 from lt_sweeps.store.store import Store
 
@@ -52,7 +52,7 @@ class Pool:
             "data_dir": str(data_dir.resolve()),
             "trainer": asdict(trainer),
         }
-        self._hands: dict[str, Hand] = {}
+        self._hands: dict[str, WorkerHandle] = {}
         self._started = 0
         self._said: set[str] = set()
         self._able = False  # whether any worker has ever got as far as to wait for a job
@@ -95,7 +95,7 @@ class Pool:
         if hand.ready:
             hand.send(asked(job))
 
-    def _idle(self, job: Job) -> Hand | None:
+    def _idle(self, job: Job) -> WorkerHandle | None:
         """A worker of as many devices that has imported the same foreign code, or has not imported any code yet."""
         mine = owner(job.run)
         idle = [hand for hand in self._hands.values() if hand.job is None and hand.devices == job.devices]
@@ -111,17 +111,17 @@ class Pool:
             free = list(dict.fromkeys(free))
         return free[:devices] if len(free) >= devices else None
 
-    def _start(self, slots: list[str]) -> Hand:
+    def _start(self, slots: list[str]) -> WorkerHandle:
         for slot in slots:
             self._free.remove(slot)
         name = str(self._started)
         self._started += 1
         log = self._logs / f"worker-{platform.node()}-{os.getpid()}-{name}.log"  # others work on the sweep too
-        hand = Hand(name, slots, str(self._folder / "s"), self._trainer.threads, log)
+        hand = WorkerHandle(name, slots, str(self._folder / "s"), self._trainer.threads, log)
         self._hands[name] = hand
         return hand
 
-    def _dismiss(self, hand: Hand, seconds: float = 5.0) -> int:
+    def _dismiss(self, hand: WorkerHandle, seconds: float = 5.0) -> int:
         """It ends, by itself if it is idle, and its slots are free."""
         for channel in hand.channels.values():
             self._selector.unregister(channel)
@@ -162,7 +162,7 @@ class Pool:
         if hand.ready and hand.job is not None:
             hand.send(asked(hand.job))
 
-    def _listen(self, hand: Hand, channel: Channel, on_step: OnStep) -> list[tuple[Job, Outcome]]:
+    def _listen(self, hand: WorkerHandle, channel: Channel, on_step: OnStep) -> list[tuple[Job, Outcome]]:
         try:
             messages = channel.receive()
         except EOFError:
@@ -184,7 +184,7 @@ class Pool:
                     break
         return found
 
-    def _buried(self, hand: Hand) -> list[tuple[Job, Outcome]]:
+    def _buried(self, hand: WorkerHandle) -> list[tuple[Job, Outcome]]:
         job, code = hand.job, self._dismiss(hand)
         if job is None:
             return []

@@ -1,4 +1,4 @@
-"""A plan executed: each missing training and measure once, after what it needs, by whatever crew there is.
+"""A plan executed: each missing training and measure once, after what it needs, by whatever executor there is.
 
 The order, the number of workers and other processes that share the store change nothing in what is stored. A
 training is begun under its lease; one that somebody else is at is waited for, and adopted.
@@ -18,7 +18,7 @@ from lt_sweeps.config.schema import Mistake, TrainerConfig
 from lt_sweeps.execution import failures
 from lt_sweeps.execution import plan as planning
 from lt_sweeps.execution.chains import chains
-from lt_sweeps.execution.crew import Crew, Here
+from lt_sweeps.execution.executor import Executor, InProcess
 from lt_sweeps.execution.outcome import Outcome
 from lt_sweeps.execution.plan import Job
 from lt_sweeps.execution.pool import Pool
@@ -57,18 +57,18 @@ def execute(
     if not plan.jobs:
         return {}
     with ExitStack() as stack:
-        leases = stack.enter_context(Leases(store.root))  # held until the crew has left, and saved what it was at
-        crew: Crew
+        leases = stack.enter_context(Leases(store.root))  # held until the executor has left, and saved what it was at
+        executor: Executor
         if trainer.processes == 0 or folder is None:
             require_one(job.run for job in plan.jobs)
-            crew = stack.enter_context(Here(store, data_dir, trainer, reporter.say))
+            executor = stack.enter_context(InProcess(store, data_dir, trainer, reporter.say))
         else:
             most = max(job.devices for job in plan.jobs)
             pool = Pool(slots(trainer, most), store, data_dir, trainer, folder / "logs", reporter.say)
-            crew = stack.enter_context(pool)
+            executor = stack.enter_context(pool)
             waits = planning.before(plan.jobs)
             pool.warm([job.devices for job in plan.jobs if not waits[job.run]])
-        work = _Work(experiments, store, data_dir, crew, leases, reporter, (reporter, *others), folder, patience)
+        work = _Work(experiments, store, data_dir, executor, leases, reporter, (reporter, *others), folder, patience)
         return work.done()
 
 
@@ -80,7 +80,7 @@ class _Work:
         experiments: Sequence[Experiment],
         store: Store,
         data_dir: Path,
-        crew: Crew,
+        executor: Executor,
         leases: Leases,
         reporter: Reporter,
         watchers: Sequence[Watcher],
@@ -89,7 +89,7 @@ class _Work:
     ) -> None:
         from lt_sweeps.execution.checks import Checks
 
-        self._experiments, self._store, self._crew, self._leases = experiments, store, crew, leases
+        self._experiments, self._store, self._executor, self._leases = experiments, store, executor, leases
         self._reporter, self._watchers, self._folder, self._patience = reporter, watchers, folder, patience
         self._checks = Checks(experiments, store, data_dir)
         self._failed: dict[Node, str] = {}
@@ -105,7 +105,7 @@ class _Work:
         while self._jobs and time.monotonic() - idle_since < self._patience:
             as_planned = self._begin()
             if self._running:
-                for job, outcome in self._crew.wait(self._on_step, LOOK_EVERY):
+                for job, outcome in self._executor.wait(self._on_step, LOOK_EVERY):
                     del self._running[job.run]
                     as_planned &= self._settle(job, outcome)
                     self._leases.release(job.run.key)
@@ -137,7 +137,7 @@ class _Work:
         return bool(self._failed) and any(node in self._failed for node in topological([job.run]))
 
     def _begin(self) -> bool:
-        """Give the crew what it has room for; False where there must be a new plan."""
+        """Give the executor what it has room for; False where there must be a new plan."""
         as_planned = True
         waiting = [run for run in self._jobs if run not in self._running]
         ready = [self._jobs[run] for run in waiting if self._jobs.keys().isdisjoint(self._before[run])]
@@ -145,7 +145,7 @@ class _Work:
             run = job.run
             if self._running and not self._alone.isdisjoint([run, *self._running]):
                 continue
-            if not self._crew.room(job):
+            if not self._executor.room(job):
                 break  # what holds up less would keep a training on several devices waiting for ever
             mine = self._leases.take(run.key, self._reporter.name(run), job.last)
             if self._is_done(job):
@@ -156,14 +156,14 @@ class _Work:
                 self._running[run] = job
                 for watcher in self._watchers:
                     watcher.begin(job)
-                self._crew.give(job)
+                self._executor.give(job)
                 continue
             self._leases.release(run.key)
         return as_planned
 
     def _urgency(self, job: Job) -> float:
         """What holds up most goes first, but not so that workers of different sizes take turns in being started."""
-        return self._weight[job.run] * (LOYALTY if self._crew.idle(job) else 1.0)
+        return self._weight[job.run] * (LOYALTY if self._executor.idle(job) else 1.0)
 
     def _on_step(self, job: Job, step: int, history: History) -> None:
         self._leases.tell(job.run.key, step)

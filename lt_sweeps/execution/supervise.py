@@ -42,23 +42,23 @@ def supervise(
 ) -> dict[Node, str]:
     """Have agents do everything that is missing; returns what failed, by node, as `execute` does."""
     work = _Work(folder, experiments, store, (reporter, *others))
-    crew = _Crew(engine, folder, reporter.say)
+    agents = _Agents(engine, folder, reporter.say)
     leases = Leases(store.root)
     reporter.expect(work.jobs)
-    with _cancelled_on_the_way_out(crew):
+    with _cancelled_on_the_way_out(agents):
         while work.jobs:
             began = time.monotonic()
             held = {key: holder for key, holder in leases.holders().items() if holder.alive}
             work.follow(held)
             waiting = [job.run.key for job in work.ready() if job.run.key not in held]
             looked = time.monotonic() - began
-            crew.tend(waiting, idle=not held)
-            if crew.given_up is not None:
-                return work.failed | dict.fromkeys((job.run for job in work.ready()), crew.given_up)
+            agents.tend(waiting, idle=not held)
+            if agents.given_up is not None:
+                return work.failed | dict.fromkeys((job.run for job in work.ready()), agents.given_up)
             time.sleep(min(max(PAUSE, 20 * looked), 30 * PAUSE))
             if work.look():
-                crew.encourage()
-        crew.see_off()
+                agents.encourage()
+        agents.see_off()
     return work.failed
 
 
@@ -137,7 +137,7 @@ class _Work:
             watcher.finish(job, record, None if record is None else seconds)
 
 
-class _Crew:
+class _Agents:
     """The agents: as many as there is work waiting, at most as many as the engine may start."""
 
     def __init__(self, engine: Engine, folder: Path, say: Callable[[str], None]) -> None:
@@ -195,14 +195,14 @@ class _Crew:
 
 
 @contextmanager
-def _cancelled_on_the_way_out(crew: _Crew) -> Iterator[None]:
+def _cancelled_on_the_way_out(agents: _Agents) -> Iterator[None]:
     """However it is left, no agent stays: to be terminated is an exception here, as to be interrupted is."""
     main = threading.current_thread() is threading.main_thread()
     before = signal.signal(signal.SIGTERM, _leave) if main else None
     try:
         yield
     finally:
-        crew.leave()
+        agents.leave()
         if main:
             signal.signal(signal.SIGTERM, before)
 

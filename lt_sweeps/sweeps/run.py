@@ -22,9 +22,9 @@ from lt_sweeps.loggers.journal import Journal
 from lt_sweeps.report import table
 from lt_sweeps.store.store import Store, write
 from lt_sweeps.sweeps import results
-from lt_sweeps.sweeps.alike import mention_equal, refuse_mixed, refuse_replicas
 from lt_sweeps.sweeps.cells import Cell, budgets, described, distinct, kept_as, level_names
 from lt_sweeps.sweeps.join import with_earlier
+from lt_sweeps.sweeps.validate import mention_equal, refuse_mixed, refuse_replicas
 from lt_sweeps.tickets import origins
 
 LONGEST_NAME = 200  # bytes; file systems allow 255, and temporary files beside it have longer names

@@ -22,7 +22,7 @@ RANK_KILLED = re.compile(rf"exitcode\s*: -{signal.SIGKILL:d}\b")  # as torch.dis
 FIRST_WORDS = re.compile(r"Fatal Python error|rank \d+ of \d+: ")  # what follows them is not why
 
 
-class Hand:
+class WorkerHandle:
     """A process per device of its slots: one by itself, or several as a group of `torch.distributed.run`."""
 
     def __init__(self, name: str, slots: Sequence[str], address: str, threads: int, log: Path) -> None:

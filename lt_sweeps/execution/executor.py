@@ -17,7 +17,7 @@ from lt_sweeps.store.store import Store
 OnStep = Callable[[Job, int, History], None]
 
 
-class Crew(Protocol):
+class Executor(Protocol):
     """Takes jobs whose sources are all there, and says what came of each."""
 
     def room(self, job: Job) -> bool:
@@ -38,7 +38,7 @@ class Crew(Protocol):
         """Trainings under way are checkpointed and left."""
 
 
-class Here:
+class InProcess:
     """One job at a time, in this very process."""
 
     def __init__(self, store: Store, data_dir: Path, trainer: TrainerConfig, say: Callable[[str], None]) -> None:
