@@ -14,7 +14,7 @@ import pytest
 
 from lt_sweeps.catalogue.registry import part
 from lt_sweeps.config.schema import TrainerConfig
-from lt_sweeps.execution import hand, process
+from lt_sweeps.execution import process, worker_handle
 from lt_sweeps.execution.outcome import Outcome
 from lt_sweeps.execution.plan import Job
 from lt_sweeps.execution.pool import Pool
@@ -54,7 +54,7 @@ def pool_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
             script = tmp_path / "worker"
             script.write_text(SPEAKS + lines)
             script.chmod(0o755)
-            monkeypatch.setattr(hand.sys, "executable", str(script))  # type: ignore[attr-defined]
+            monkeypatch.setattr(worker_handle.sys, "executable", str(script))  # type: ignore[attr-defined]
         return Pool(slots, Store(tmp_path / "store"), tmp_path, TrainerConfig(), tmp_path / "logs", print)
 
     return make

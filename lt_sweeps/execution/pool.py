@@ -52,7 +52,7 @@ class Pool:
             "data_dir": str(data_dir.resolve()),
             "trainer": asdict(trainer),
         }
-        self._hands: dict[str, WorkerHandle] = {}
+        self._handles: dict[str, WorkerHandle] = {}
         self._started = 0
         self._said: set[str] = set()
         self._able = False  # whether any worker has ever got as far as to wait for a job
@@ -81,32 +81,32 @@ class Pool:
 
     def give(self, job: Job) -> None:
         """To an idle worker, or a new one, which may take the place of idle ones of another size or owner."""
-        hand = self._idle(job)
-        if hand is None:
+        handle = self._idle(job)
+        if handle is None:
             slots = self._chosen(job.devices)
-            for other in [other for other in self._hands.values() if other.job is None]:
+            for other in [other for other in self._handles.values() if other.job is None]:
                 if slots is not None:
                     break
                 self._dismiss(other)
                 slots = self._chosen(job.devices)
             assert slots is not None
-            hand = self._start(slots)
-        hand.job, hand.owner, hand.history = job, owner(job.run), []
-        if hand.ready:
-            hand.send(asked(job))
+            handle = self._start(slots)
+        handle.job, handle.owner, handle.history = job, owner(job.run), []
+        if handle.ready:
+            handle.send(asked(job))
 
     def _idle(self, job: Job) -> WorkerHandle | None:
         """A worker of as many devices that has imported the same foreign code, or has not imported any code yet."""
         mine = owner(job.run)
-        idle = [hand for hand in self._hands.values() if hand.job is None and hand.devices == job.devices]
-        able = [hand for hand in idle if hand.owner in (None, mine)]
-        return min(able, key=lambda hand: (hand.owner is None, not hand.ready), default=None)
+        idle = [handle for handle in self._handles.values() if handle.job is None and handle.devices == job.devices]
+        able = [handle for handle in idle if handle.owner in (None, mine)]
+        return min(able, key=lambda handle: (handle.owner is None, not handle.ready), default=None)
 
     def _chosen(self, devices: int, *, idle: bool = False) -> list[str] | None:
         """Slots for one more worker: on as many different GPUs. `idle`: those of idle workers may be taken."""
         free = [*self._free]
         if idle:
-            free += [slot for hand in self._hands.values() if hand.job is None for slot in hand.slots]
+            free += [slot for handle in self._handles.values() if handle.job is None for slot in handle.slots]
         if any(free):  # GPUs
             free = list(dict.fromkeys(free))
         return free[:devices] if len(free) >= devices else None
@@ -117,18 +117,18 @@ class Pool:
         name = str(self._started)
         self._started += 1
         log = self._logs / f"worker-{platform.node()}-{os.getpid()}-{name}.log"  # others work on the sweep too
-        hand = WorkerHandle(name, slots, str(self._folder / "s"), self._trainer.threads, log)
-        self._hands[name] = hand
-        return hand
+        handle = WorkerHandle(name, slots, str(self._folder / "s"), self._trainer.threads, log)
+        self._handles[name] = handle
+        return handle
 
-    def _dismiss(self, hand: WorkerHandle, seconds: float = 5.0) -> int:
+    def _dismiss(self, handle: WorkerHandle, seconds: float = 5.0) -> int:
         """It ends, by itself if it is idle, and its slots are free."""
-        for channel in hand.channels.values():
+        for channel in handle.channels.values():
             self._selector.unregister(channel)
-        hand.hang_up()
-        code = hand.end(seconds)
-        del self._hands[hand.name]
-        self._free += hand.slots
+        handle.hang_up()
+        code = handle.end(seconds)
+        del self._handles[handle.name]
+        self._free += handle.slots
         return code
 
     # -------------------------------------------------------------------------------- waiting
@@ -137,61 +137,61 @@ class Pool:
         """Listen until something came of a job, or for some seconds."""
         until, found = time.monotonic() + seconds, list[tuple[Job, Outcome]]()
         while not found and (left := until - time.monotonic()) > 0:
-            ended = [hand.name for hand in self._hands.values() if hand.process.poll() is not None]
+            ended = [handle.name for handle in self._handles.values() if handle.process.poll() is not None]
             heard = set()
             for key, _ in self._selector.select(0.0 if ended else min(left, 1.0)):
                 heard.add(key.data)
                 if key.fileobj is self._listener:
                     self._greet()
-                elif key.data in self._hands:  # not one that has just died
-                    found += self._listen(self._hands[key.data], key.fileobj, on_step)  # type: ignore[arg-type]
+                elif key.data in self._handles:  # not one that has just died
+                    found += self._listen(self._handles[key.data], key.fileobj, on_step)  # type: ignore[arg-type]
             for name in ended:  # before it could speak, or its children keep its connection open
-                if name in self._hands and name not in heard:
-                    found += self._buried(self._hands[name])
+                if name in self._handles and name not in heard:
+                    found += self._buried(self._handles[name])
         return found
 
     def _greet(self) -> None:
         channel = Channel(self._listener.accept()[0])
         hello = channel.next()
-        if hello is None or hello["hand"] not in self._hands:
+        if hello is None or hello["hand"] not in self._handles:
             channel.close()
             return
-        hand = self._hands[hello["hand"]]
-        hand.greet(channel, hello, self._setup)
-        self._selector.register(channel, selectors.EVENT_READ, hand.name)
-        if hand.ready and hand.job is not None:
-            hand.send(asked(hand.job))
+        handle = self._handles[hello["hand"]]
+        handle.greet(channel, hello, self._setup)
+        self._selector.register(channel, selectors.EVENT_READ, handle.name)
+        if handle.ready and handle.job is not None:
+            handle.send(asked(handle.job))
 
-    def _listen(self, hand: WorkerHandle, channel: Channel, on_step: OnStep) -> list[tuple[Job, Outcome]]:
+    def _listen(self, handle: WorkerHandle, channel: Channel, on_step: OnStep) -> list[tuple[Job, Outcome]]:
         try:
             messages = channel.receive()
         except EOFError:
-            return self._buried(hand)
+            return self._buried(handle)
         found = []
         for message in messages:
             if "say" in message and message["say"] not in self._said:  # each worker says what holds for all
                 self._said.add(message["say"])
                 self._say(message["say"])
-            if "step" in message and hand.job is not None:
-                hand.history += message["history"]
-                on_step(hand.job, message["step"], hand.history)
+            if "step" in message and handle.job is not None:
+                handle.history += message["history"]
+                on_step(handle.job, message["step"], handle.history)
             self._able |= "able" in message
-            if "outcome" in message and channel is hand.channels[0] and hand.job is not None:
-                found.append((hand.job, Outcome(**message["outcome"])))
-                hand.job = None
+            if "outcome" in message and channel is handle.channels[0] and handle.job is not None:
+                found.append((handle.job, Outcome(**message["outcome"])))
+                handle.job = None
                 if message.get("last"):
-                    self._dismiss(hand)
+                    self._dismiss(handle)
                     break
         return found
 
-    def _buried(self, hand: WorkerHandle) -> list[tuple[Job, Outcome]]:
-        job, code = hand.job, self._dismiss(hand)
+    def _buried(self, handle: WorkerHandle) -> list[tuple[Job, Outcome]]:
+        job, code = handle.job, self._dismiss(handle)
         if job is None:
             return []
-        memory = hand.lacked_memory(code)
+        memory = handle.lacked_memory(code)
         # Where no worker can begin at all, no job would fare better; else it was this job.
         kind: Kind = "failed" if self._able or memory else "refused"
-        return [(job, Outcome(kind, hand.died_of(code), memory=memory))]
+        return [(job, Outcome(kind, handle.died_of(code), memory=memory))]
 
     # --------------------------------------------------------------------------------- ending
 
@@ -201,13 +201,13 @@ class Pool:
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         """Idle workers end at once; what trains is asked to checkpoint and leave."""
         self._selector.close()
-        for hand in self._hands.values():
-            if hand.job is not None or kind is not None:  # nobody who interrupts a sweep waits for idle imports
-                hand.leave()
-            hand.hang_up()
+        for handle in self._handles.values():
+            if handle.job is not None or kind is not None:  # nobody who interrupts a sweep waits for idle imports
+                handle.leave()
+            handle.hang_up()
         until = time.monotonic() + GRACE
-        for hand in self._hands.values():
-            hand.end(max(0.0, until - time.monotonic()))
+        for handle in self._handles.values():
+            handle.end(max(0.0, until - time.monotonic()))
         self._listener.close()
         shutil.rmtree(self._folder, ignore_errors=True)
 
