@@ -127,7 +127,7 @@ def test_a_sweep_that_is_interrupted_waits_for_no_worker_that_begins(pool_of: An
     pool = pool_of([""], "time.sleep(10)\n")
     pool.warm([1])
     until = time.monotonic() + 20
-    while not next(iter(pool._hands.values())).ready and time.monotonic() < until:
+    while not next(iter(pool._handles.values())).ready and time.monotonic() < until:
         pool.wait(lambda *_: None, 0.1)
     began = time.monotonic()
     pool.__exit__(KeyboardInterrupt, KeyboardInterrupt(), None)
@@ -173,7 +173,7 @@ def test_a_group_of_which_one_was_killed_for_memory_is_tried_again_alone(pool_of
     with pool_of(["", ""]) as pool:
         pool._able = True
         pool.give(job(devices=2))
-        group: WorkerHandle = next(iter(pool._hands.values()))
+        group: WorkerHandle = next(iter(pool._handles.values()))
         until = time.monotonic() + 120
         while not group.ready and time.monotonic() < until:
             pool.wait(lambda *_: None, 0.1)
