@@ -19,6 +19,10 @@ STORE, WORKER, FORMATS = "lt_sweeps/store/store.py", "lt_sweeps/execution/worker
 DISK, OUTCOME = "lt_sweeps/store/disk.py", "lt_sweeps/execution/outcome.py"
 GC, SURVEY = "lt_sweeps/store/tools/gc.py", "lt_sweeps/store/tools/survey.py"
 
+ALLOCATION, MASKS, KEYS = "lt_sweeps/allocation.py", "lt_sweeps/masks.py", "lt_sweeps/keys.py"
+STEP, FIT, MODULE = "lt_sweeps/training/step.py", "lt_sweeps/training/fit.py", "lt_sweeps/training/module.py"
+LEVEL, CHOICES = "lt_sweeps/methods/level.py", "lt_sweeps/methods/choices.py"
+
 # What is broken; the file; what it says, and what it says then.
 MUTATIONS: list[tuple[str, ...]] = [
     ("content is not flushed", DISK, "            os.fsync(file.fileno())\n", ""),
@@ -53,7 +57,7 @@ MUTATIONS: list[tuple[str, ...]] = [
         "                    frontier.append(made)\n",
         "                    pass\n",
     ),
-    ("a damaged blob is not written again", STORE, "path.exists() and path.read_bytes() == content", "path.exists()"),
+    ("a damaged blob is not written again", STORE, "path.is_file() and path.read_bytes() == content", "path.is_file()"),
     (
         "a blob that is kept again stays old",
         STORE,
@@ -79,8 +83,8 @@ MUTATIONS: list[tuple[str, ...]] = [
     (
         "snapshots are written after their training",
         WORKER,
-        "        self._commit_snapshots(run, progress, {run.key: foretold(blobs)})\n        return self.values.commit(run, result, blobs)\n",
-        "        record = self.values.commit(run, result, blobs)\n        self._commit_snapshots(run, progress)\n        return record\n",
+        "        self._commit_snapshots(run, progress, {run.key: foretold(blobs)})\n        return self.values.commit(run, results.written(finished), blobs)\n",
+        "        record = self.values.commit(run, results.written(finished), blobs)\n        self._commit_snapshots(run, progress)\n        return record\n",
     ),
     ("a checkpoint is not continued", WORKER, "        return progress\n", "        return None\n"),
     (
@@ -104,8 +108,56 @@ MUTATIONS: list[tuple[str, ...]] = [
     ("gc believes that a damaged record named nothing", GC, "if known.damaged and found[UNNAMED]:", "if False:"),
     ("a dry run removes", GC, "if dry or _remove(file, before)", "if _remove(file, before)"),
     ("verify does not look at the node", SURVEY, 'if digest(record["node"]) != file.name:', "if False:"),
+    # One for each of ten laws.
+    (
+        "law: a level removes max(1, round(rate * n))",
+        ALLOCATION,
+        "n -= min(n, max(1, round(fraction",
+        "n -= min(n, max(1, int(fraction",
+    ),
+    (
+        "law: ties are broken at random",
+        ALLOCATION,
+        "torch.randperm(len(tied), generator=generator)",
+        "torch.arange(len(tied))",
+    ),
+    ("law: pruned gradients are zero before clipping", STEP, "            self._masked.mask_gradients()\n", ""),
+    (
+        "law: every training asserts that pruned places hold their fill",
+        FIT,
+        "        check_masked(state, mask, fill)\n",
+        "",
+    ),
+    (
+        "law: a resumed training draws what it would have drawn",
+        MODULE,
+        "self.run.level, self.step)",
+        "self.run.level, 0)",
+    ),
+    (
+        "law: a loss that is not finite stops before its step",
+        STEP,
+        "        if self.halt.item():\n",
+        "        if False:\n",
+    ),
+    ("law: a shuffled mask differs", MASKS, "if not torch.equal(other, ones) or", "if True or"),
+    (
+        "law: survivors go back to the rewind point",
+        LEVEL,
+        "return at(self.dense, self.step)",
+        "return at(self.dense, self.dense.ticket.start)",
+    ),
+    ("law: a control keeps the ticket's own start", CHOICES, "replace(here, start=ticket.ticket.weights)", "here"),
+    ("law: equal numbers have equal keys", KEYS, 'float(f"{value:.12g}") if isinstance', "value if isinstance"),
 ]
-NEAREST = {GC: "test_store_tools.py", SURVEY: "test_store_tools.py", WORKER: "faults", OUTCOME: "faults"}
+NEAREST = {
+    **dict.fromkeys((GC, SURVEY), "test_store_tools.py"),
+    **dict.fromkeys((WORKER, OUTCOME), "faults"),
+    **dict.fromkeys((ALLOCATION, MASKS), "test_allocation.py"),
+    **dict.fromkeys((STEP, FIT, MODULE), "test_training.py"),
+    **dict.fromkeys((LEVEL, CHOICES), "test_families.py"),
+    KEYS: "test_keys.py",
+}
 TESTS = ("test_store.py", "test_store_tools.py", "test_store_v1.py", "faults", "test_sweep.py")
 
 

@@ -38,7 +38,7 @@ class Mortal(nn.Module):
         self._how, self._steps = how, 0
 
     def forward(self, x: Tensor) -> Tensor:
-        self._steps += self.training
+        self._steps += self.training and torch.is_grad_enabled()  # not what is tried before a sweep
         if self._steps == 3:
             die(self._how)
         return self.fc2(self.fc1(x.flatten(1)).relu())
