@@ -9,8 +9,8 @@ from fnmatch import fnmatch
 import torch
 from torch import Tensor
 
-from lt_sweeps.catalogue.registry import load, needs
 from lt_sweeps.masks import Mask, require_matches
+from lt_sweeps.registry import load, needs
 from lt_sweeps.specs import Part
 
 Counts = list[tuple[tuple[str, ...], int]]  # groups of tensors, and how many weights each keeps

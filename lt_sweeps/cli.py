@@ -43,7 +43,7 @@ COMMANDS = {  # verb -> where its `main` is
     "compare": "report.compare",
     "list": "catalogue.listing",
     "ticket": "tickets.commands",
-    "store": "store.tools.commands",
+    "store": "store_tools.commands",
     "check": "check.command",
 }
 

@@ -7,20 +7,21 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any
 
-from lt_sweeps.catalogue.registry import catalogue, nearest, part
 from lt_sweeps.columns import BESIDE, TAKEN
 from lt_sweeps.config import budget as budgets
 from lt_sweeps.config import usual
 from lt_sweeps.config.choosing import choices, finding, refuse_impossible
 from lt_sweeps.config.data import described
 from lt_sweeps.config.methods import Override
-from lt_sweeps.config.schema import Config, Corner, Mistake, ModelConfig
+from lt_sweeps.config.schema import Config, ModelConfig
+from lt_sweeps.errors import Corner, Mistake
 from lt_sweeps.graph import Dense, Init, Ticket, Train, Work
 from lt_sweeps.methods.choices import Choices
 from lt_sweeps.methods.given import given
 from lt_sweeps.methods.measured import Measures, with_parents, with_siblings
+from lt_sweeps.registry import catalogue, nearest, part
 from lt_sweeps.specs import Network
-from lt_sweeps.tickets import origins
+from lt_sweeps.ticket_files import origins
 
 
 @dataclass(frozen=True)

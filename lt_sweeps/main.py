@@ -14,14 +14,15 @@ from collections.abc import Callable, Iterator, Sequence
 from importlib.util import find_spec
 from typing import Any, NoReturn
 
+from lt_sweeps.cells import cell
 from lt_sweeps.config.reading import read
-from lt_sweeps.config.schema import CONF, Config, Mistake
+from lt_sweeps.config.schema import CONF, Config
 from lt_sweeps.config.words import as_ours
+from lt_sweeps.errors import Mistake
 from lt_sweeps.output import Unbreakable
 from lt_sweeps.store.disk import is_full, no_room
 from lt_sweeps.store.store import Damaged
 from lt_sweeps.sweeps import run as sweep
-from lt_sweeps.sweeps.cells import cell
 
 MULTIRUN = ("-m", "--multirun")
 ELSEWHERE = {  # settings of Hydra's that are ours otherwise

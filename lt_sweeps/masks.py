@@ -8,7 +8,7 @@ from fnmatch import fnmatch
 import torch
 from torch import Tensor, nn
 
-from lt_sweeps.catalogue.registry import nearest
+from lt_sweeps.registry import nearest
 
 Mask = dict[str, Tensor]
 State = dict[str, Tensor]

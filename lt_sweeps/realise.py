@@ -11,12 +11,9 @@ from typing import Any
 import torch
 
 from lt_sweeps import allocation, masks
-from lt_sweeps.catalogue.registry import load
-from lt_sweeps.config.schema import Mistake
 from lt_sweeps.criteria.probe import Probe, Scores, Source, require_scores
 from lt_sweeps.datasets.loader import LoadedData, loader
-from lt_sweeps.foreign.made_from import files
-from lt_sweeps.foreign.ownership import require_current
+from lt_sweeps.errors import Mistake
 from lt_sweeps.graph import (
     END,
     At,
@@ -44,7 +41,10 @@ from lt_sweeps.keys import Node
 from lt_sweeps.masks import State
 from lt_sweeps.measures.ends import Ends, Table, require
 from lt_sweeps.networks.build import build, holding, initial
+from lt_sweeps.provenance.made_from import files
+from lt_sweeps.provenance.ownership import require_current
 from lt_sweeps.randomness import derive, rng, seeded
+from lt_sweeps.registry import load
 from lt_sweeps.specs import Data, Network
 from lt_sweeps.store.store import Missing, Record, Store
 from lt_sweeps.store.tensors import decode_mask, decode_masked, encode_mask

@@ -22,9 +22,9 @@ from typing import Any
 
 import lt_sweeps as lt
 from lt_sweeps import graph
-from lt_sweeps.catalogue.registry import FOLDERS, catalogue
 from lt_sweeps.config import schema as config
-from lt_sweeps.tickets import card as cards
+from lt_sweeps.registry import FOLDERS, catalogue
+from lt_sweeps.ticket_files import card as cards
 from lt_sweeps.tickets.promise import data_of, recipe_of
 
 FILES = (cards.CARD, cards.WEIGHTS, cards.MASK)

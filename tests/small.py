@@ -8,12 +8,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lt_sweeps.catalogue.registry import part
 from lt_sweeps.check.example import half
 from lt_sweeps.datasets.examples import Examples
 from lt_sweeps.graph import Dense, Init, Ticket, Train
 from lt_sweeps.masks import Mask, dense
 from lt_sweeps.networks.build import build, initial
+from lt_sweeps.registry import part
 from lt_sweeps.specs import Data, Network, Part, Recipe
 
 GROUPS = {

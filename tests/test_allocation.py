@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from lt_sweeps.allocation import allocate, allotted, counts, eligible, inverted, on_the_way, select
 from lt_sweeps.allocations.layerwise import erk, smart_ratio
-from lt_sweeps.catalogue.registry import catalogue, part
 from lt_sweeps.masks import Mask, kept, prunable, shuffled
 from lt_sweeps.networks.build import build
 from lt_sweeps.randomness import rng
+from lt_sweeps.registry import catalogue, part
 from lt_sweeps.specs import Network, Part
 
 SHAPES = {"a.weight": (7, 5), "b.weight": (3, 3, 2), "c.weight": (11,)}

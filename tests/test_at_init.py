@@ -11,7 +11,6 @@ import torch
 from torch import Tensor, nn
 
 from lt_sweeps import masks
-from lt_sweeps.catalogue.registry import needs, part
 from lt_sweeps.criteria.flow import synflow
 from lt_sweeps.criteria.gradient import force, gradient, grasp, grasp_magnitude, snip
 from lt_sweeps.criteria.probe import HeldExamples, Probe
@@ -20,6 +19,7 @@ from lt_sweeps.masks import Mask
 from lt_sweeps.networks.build import build, initial
 from lt_sweeps.randomness import rng
 from lt_sweeps.realise import Values
+from lt_sweeps.registry import needs, part
 from lt_sweeps.specs import Data, Network, Part
 from lt_sweeps.store.store import Store
 

@@ -14,13 +14,13 @@ import pytest
 from omegaconf import OmegaConf
 from test_sweep import cells_of
 
-from lt_sweeps.catalogue.registry import FOLDERS, Entry, catalogue, load, part
 from lt_sweeps.check import datasets, functions, trainings
 from lt_sweeps.check.candidate import candidate
 from lt_sweeps.check.functions import LAWS
 from lt_sweeps.check.laws import Outcome, go_through
 from lt_sweeps.graph import Prune
 from lt_sweeps.main import CONF
+from lt_sweeps.registry import FOLDERS, Entry, catalogue, load, part
 
 ALL = [(kind, entry) for kind in FOLDERS for entry in catalogue(kind).values()]
 NAMES = [f"{kind} {entry.name}" for kind, entry in ALL]

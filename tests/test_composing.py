@@ -21,7 +21,8 @@ from omegaconf.errors import OmegaConfBaseException
 from lt_sweeps.config.composing import Composer
 from lt_sweeps.config.mistakes import explain
 from lt_sweeps.config.reading import checked, read
-from lt_sweeps.config.schema import CONF, Config, Mistake
+from lt_sweeps.config.schema import CONF, Config
+from lt_sweeps.errors import Mistake
 from lt_sweeps.main import main
 
 # Cells, as words of a command line. One composer sees them all, so what one leaves behind is seen by the next.

@@ -11,10 +11,10 @@ import torch
 from test_sweep import cells_of
 from torch import Tensor
 
-from lt_sweeps.catalogue.registry import catalogue, load, part
-from lt_sweeps.config.schema import Mistake
 from lt_sweeps.datasets.examples import Examples
+from lt_sweeps.errors import Mistake
 from lt_sweeps.main import main
+from lt_sweeps.registry import catalogue, load, part
 from lt_sweeps.specs import Data, Part
 
 CPU = torch.device("cpu")

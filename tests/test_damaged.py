@@ -16,7 +16,7 @@ from lt_sweeps.execution import rates
 from lt_sweeps.store.formats import write_work
 from lt_sweeps.store.store import Store
 from lt_sweeps.store.tensors import encode
-from lt_sweeps.store.tools.survey import File, checkpoint
+from lt_sweeps.store_tools.survey import File, checkpoint
 from lt_sweeps.training.progress import decode_progress
 
 NOTE = {

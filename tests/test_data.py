@@ -15,12 +15,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from lt_sweeps.catalogue.registry import load, part
 from lt_sweeps.datasets.arrays import Arrays
 from lt_sweeps.datasets.augment import MARGIN
 from lt_sweeps.datasets.examples import Batch, Examples
 from lt_sweeps.datasets.published import mnist
 from lt_sweeps.randomness import rng
+from lt_sweeps.registry import load, part
 from lt_sweeps.specs import Data
 
 CPU = torch.device("cpu")

@@ -22,8 +22,8 @@ from test_sweep import cells_of
 from together import COMPARED, Watched, compared, jobs
 from torch import Tensor, nn
 
-from lt_sweeps.config.schema import Mistake
 from lt_sweeps.datasets.order import Share
+from lt_sweeps.errors import Mistake
 from lt_sweeps.execution.machine import fingerprint
 from lt_sweeps.store.tensors import decode
 from lt_sweeps.training.batchnorm import WholeBatch

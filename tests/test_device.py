@@ -15,9 +15,9 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten
 
-from lt_sweeps.catalogue.registry import part
 from lt_sweeps.datasets.examples import Batch, Examples
 from lt_sweeps.networks.build import build
+from lt_sweeps.registry import part
 from lt_sweeps.specs import Network, Part
 from lt_sweeps.training import graph_steps, optim
 from lt_sweeps.training.graph_steps import COMPARED, GraphSteps, Replay

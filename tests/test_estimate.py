@@ -16,6 +16,7 @@ from small import NETWORK, run_of
 from test_chains import job, pruned
 from test_sweep import SMALL, cells_of, sweep
 
+from lt_sweeps.cells import Cell
 from lt_sweeps.cli import main as lt_sweeps
 from lt_sweeps.execution import estimate, rates, reporter
 from lt_sweeps.execution import plan as planning
@@ -29,7 +30,6 @@ from lt_sweeps.graph import Train
 from lt_sweeps.networks.build import build
 from lt_sweeps.store.store import Store
 from lt_sweeps.store.tensors import encode, encode_mask, encode_masked
-from lt_sweeps.sweeps.cells import Cell
 from lt_sweeps.training import optim
 from lt_sweeps.training.progress import optimizer_state
 

@@ -11,11 +11,11 @@ import torch
 from torch import Tensor, nn
 
 import lt_sweeps as lt
-from lt_sweeps.catalogue.registry import part
 from lt_sweeps.check import faithful
 from lt_sweeps.graph import Dense
 from lt_sweeps.main import main
 from lt_sweeps.networks.build import build
+from lt_sweeps.registry import part
 from lt_sweeps.specs import Network
 
 

@@ -106,10 +106,10 @@ import json, sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 from lt_sweeps.datasets import arrays
-from lt_sweeps.foreign.made_from import files
+from lt_sweeps.provenance.made_from import files
 from lt_sweeps.foreign.watch import watch
 from lt_sweeps.graph import Dense, Init, Ticket, Train
-from lt_sweeps.catalogue.registry import part
+from lt_sweeps.registry import part
 from lt_sweeps.specs import Data, Network, Part, Recipe
 watch()
 folder, source = Path(sys.argv[1]) / "data", part("dataset", "mine.reads")

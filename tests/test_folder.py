@@ -17,17 +17,17 @@ from test_data import same, take
 from torch import Tensor
 from torchvision.transforms import v2
 
-from lt_sweeps.catalogue.registry import load, part
-from lt_sweeps.config.schema import Mistake
 from lt_sweeps.datasets.augment import random_resized_crop
 from lt_sweeps.datasets.examples import Batch, Examples
 from lt_sweeps.datasets.folder import CHUNK, Folder, central
 from lt_sweeps.datasets.loader import Loader, loader
+from lt_sweeps.errors import Mistake
 from lt_sweeps.graph import Dense, Init, Ticket, Train
 from lt_sweeps.main import main
 from lt_sweeps.masks import dense
 from lt_sweeps.networks.build import build, initial
 from lt_sweeps.randomness import rng
+from lt_sweeps.registry import load, part
 from lt_sweeps.specs import Data, Network, Part, Recipe
 from lt_sweeps.training.fit import Hardware, fit
 from lt_sweeps.training.progress import Progress, decode_progress, encode_progress

@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from lt_sweeps.catalogue import registry
+from lt_sweeps import registry
 from lt_sweeps.masks import LAYERS
 from lt_sweeps.networks.build import build, initial
 from lt_sweeps.specs import Network

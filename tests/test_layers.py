@@ -11,14 +11,14 @@ import torch
 from torch import Tensor, nn
 
 import lt_sweeps as lt
-from lt_sweeps.catalogue import registry
+from lt_sweeps import registry
 from lt_sweeps.cli import main as lt_sweeps
 from lt_sweeps.config.methods import PruneConfig
-from lt_sweeps.config.schema import Mistake
+from lt_sweeps.errors import Mistake
 from lt_sweeps.forecast.layers import tables
 from lt_sweeps.main import main
 from lt_sweeps.specs import Network, Part
-from lt_sweeps.tickets.card import BadTicket
+from lt_sweeps.ticket_files.card import BadTicket
 
 LENET = """\
 lenet_300_100, 1x8x8, 10 classes: 50,610 parameters, 50,200 prunable, 0 excluded, 410 others

@@ -18,7 +18,8 @@ import wandb
 from test_sweep import BROKEN
 from wandb_files import OfflineRun, runs
 
-from lt_sweeps.config.schema import LoggerConfig, Mistake
+from lt_sweeps.config.schema import LoggerConfig
+from lt_sweeps.errors import Mistake
 from lt_sweeps.loggers import choose
 from lt_sweeps.loggers.runs import About, Blobs, Row
 from lt_sweeps.loggers.wandb import WandbRun

@@ -17,8 +17,7 @@ from test_sweep import SMALL, cells_of, sweep
 from torch import Tensor
 
 import lt_sweeps as lt
-from lt_sweeps.catalogue.registry import part
-from lt_sweeps.execution import supervise
+from lt_sweeps.engines import supervise
 from lt_sweeps.execution.wire import decoded, encoded
 from lt_sweeps.graph import At, Measure, Train, at, end, sources, topological
 from lt_sweeps.main import main
@@ -28,6 +27,7 @@ from lt_sweeps.measures.ends import Ends
 from lt_sweeps.methods.measured import parent, sibling
 from lt_sweeps.networks.build import build, holding
 from lt_sweeps.realise import Values
+from lt_sweeps.registry import part
 from lt_sweeps.store.store import Store
 from lt_sweeps.sweeps import run as sweeps
 from lt_sweeps.sweeps.status import status
@@ -272,7 +272,7 @@ def test_a_logger_is_told_of_them_after_all_levels(tmp_path: Path) -> None:
 
 
 def test_the_store_names_what_a_measure_was_made_from(tmp_path: Path) -> None:
-    from lt_sweeps.store.tools.show import lines, show
+    from lt_sweeps.store_tools.show import lines, show
 
     sweep(tmp_path, "prune.levels=0", "measure=barrier")
     [measure] = cells_of("prune.levels=0", "measure=barrier")[0].experiment.measures["barrier"]

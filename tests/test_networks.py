@@ -17,7 +17,7 @@ from omegaconf import OmegaConf
 from test_sweep import cells_of
 from torch import nn
 
-from lt_sweeps.catalogue import registry
+from lt_sweeps import registry
 from lt_sweeps.foreign import reach
 from lt_sweeps.masks import LAYERS, dense, prunable, total
 from lt_sweeps.networks.build import build, drawn, initial
@@ -572,7 +572,7 @@ def test_a_function_of_ours_that_is_not_registered_is_known_by_our_code() -> Non
 
 
 def test_a_version_of_ones_own_stands_for_the_code(mine: Path) -> None:
-    mark = "from lt_sweeps.catalogue.registry import register\n\n@register('network', version={})\ndef "
+    mark = "from lt_sweeps.registry import register\n\n@register('network', version={})\ndef "
     for number, width, expected in ((1, 4, "version 1"), (1, 5, "version 1"), (2, 5, "version 2")):
         text = TINY.replace("def ", mark.format(number)).replace("width=4", f"width={width}")
         (mine / "of_a_user.py").write_text(text)

@@ -12,7 +12,7 @@ import pytest
 
 import lt_sweeps as lt
 from lt_sweeps.cli import main as cli
-from lt_sweeps.config.schema import Mistake
+from lt_sweeps.errors import Mistake
 from lt_sweeps.main import main
 
 WORDS = ["recipe.steps=20it", "recipe.eval_every=10it", "trainer.processes=0", "sweep=s"]

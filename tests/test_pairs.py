@@ -24,22 +24,23 @@ from PIL import Image
 from torch import Tensor
 
 from lt_sweeps import masks
-from lt_sweeps.catalogue.registry import catalogue, needs
+from lt_sweeps.cells import Cell, cell
 from lt_sweeps.config.datafiles import declared
 from lt_sweeps.config.methods import PruneConfig
 from lt_sweeps.config.reading import read
-from lt_sweeps.config.schema import CONF, Config, Mistake, TrainerConfig
+from lt_sweeps.config.schema import CONF, Config, TrainerConfig
 from lt_sweeps.datasets import arrays
 from lt_sweeps.datasets.loader import loader
+from lt_sweeps.errors import Mistake
 from lt_sweeps.execution import plan as planning
 from lt_sweeps.execution import run as running
 from lt_sweeps.execution import worker
 from lt_sweeps.execution.reporter import Reporter
 from lt_sweeps.experiment import Experiment
 from lt_sweeps.networks.build import build, initial
+from lt_sweeps.registry import catalogue, needs
 from lt_sweeps.store.store import Store
 from lt_sweeps.store.tensors import decode_mask
-from lt_sweeps.sweeps.cells import Cell, cell
 from lt_sweeps.training import recorder
 
 NARROW, FULL = 0.125, 1.0

@@ -12,7 +12,6 @@ from typing import Any
 
 import pytest
 
-from lt_sweeps.catalogue.registry import part
 from lt_sweeps.config.schema import TrainerConfig
 from lt_sweeps.execution import process, worker_handle
 from lt_sweeps.execution.outcome import Outcome
@@ -20,6 +19,7 @@ from lt_sweeps.execution.plan import Job
 from lt_sweeps.execution.pool import Pool
 from lt_sweeps.execution.worker_handle import WorkerHandle
 from lt_sweeps.graph import Dense, Init, Ticket, Train
+from lt_sweeps.registry import part
 from lt_sweeps.specs import Data, Network, Part, Recipe
 from lt_sweeps.store.store import Store
 

@@ -18,11 +18,11 @@ from omegaconf import OmegaConf
 from PIL import Image
 from scipy.io import savemat
 
-from lt_sweeps.catalogue.registry import catalogue, load
 from lt_sweeps.config.datafiles import require
-from lt_sweeps.config.schema import Mistake
 from lt_sweeps.datasets.arrays import Arrays
+from lt_sweeps.errors import Mistake
 from lt_sweeps.main import CONF
+from lt_sweeps.registry import catalogue, load
 
 Pixels = NDArray[np.uint8]
 N = {"train": 12, "test": 7}

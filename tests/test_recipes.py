@@ -17,14 +17,15 @@ import torch
 
 from lt_sweeps.allocation import counts
 from lt_sweeps.catalogue.listing import options
+from lt_sweeps.cells import Cell, cell
 from lt_sweeps.cli import main as command
 from lt_sweeps.config.reading import read
-from lt_sweeps.config.schema import CONF, Config, Mistake
+from lt_sweeps.config.schema import CONF, Config
+from lt_sweeps.errors import Mistake
 from lt_sweeps.graph import Dense, Init, Prune, Train
 from lt_sweeps.masks import dense
 from lt_sweeps.networks.build import build
 from lt_sweeps.specs import Part
-from lt_sweeps.sweeps.cells import Cell, cell
 from lt_sweeps.training import optim
 
 TABLE = Path(__file__).parent / "golden" / "recipes.csv"

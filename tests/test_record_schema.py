@@ -17,7 +17,7 @@ import pytest
 from lt_sweeps.cli import main as cli
 from lt_sweeps.store.formats import signed
 from lt_sweeps.store.store import Missing, Store
-from lt_sweeps.store.tools.survey import files
+from lt_sweeps.store_tools.survey import files
 
 GOLDEN = Path(__file__).parent / "golden" / "store-v1"
 Edit = Callable[[dict[str, Any]], object]

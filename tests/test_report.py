@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from lt_sweeps.config.schema import Mistake
+from lt_sweeps.errors import Mistake
 from lt_sweeps.report import compare
 from lt_sweeps.report.curves import closest, curves, sparsest_matching
 from lt_sweeps.report.figures import accuracy_figure, cuts_intervals, early_stop_figure

@@ -15,9 +15,9 @@ import pytest
 from lt_sweeps.cli import main as cli
 from lt_sweeps.store.lease import Leases
 from lt_sweeps.store.store import Store
-from lt_sweeps.store.tools import gc
-from lt_sweeps.store.tools.gc import collect
-from lt_sweeps.store.tools.survey import checkpoint, files
+from lt_sweeps.store_tools import gc
+from lt_sweeps.store_tools.gc import collect
+from lt_sweeps.store_tools.survey import checkpoint, files
 
 GOLDEN = Path(__file__).parent / "golden" / "store-v1"
 

@@ -16,8 +16,8 @@ import lt_sweeps as lt
 from lt_sweeps.execution import worker as running
 from lt_sweeps.main import main
 from lt_sweeps.store.store import Store
-from lt_sweeps.store.tools.survey import files
-from lt_sweeps.store.tools.verify import verify
+from lt_sweeps.store_tools.survey import files
+from lt_sweeps.store_tools.verify import verify
 
 WORDS = ["model=lenet_digits", "model.width=0.04", "recipe.steps=34it", "recipe.eval_every=17it"]
 REWIND = ["rewind=step", "rewind.step=7it"]

@@ -14,11 +14,11 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from lt_sweeps.catalogue.registry import part
 from lt_sweeps.cli import main as cli
 from lt_sweeps.main import main
 from lt_sweeps.masks import dense
 from lt_sweeps.networks.build import build, initial
+from lt_sweeps.registry import part
 from lt_sweeps.specs import Network
 
 SGD = "{_target_:torch.optim.SGD}"

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from test_sweep import cells_of
 
-from lt_sweeps.execution import agent, failures, supervise
+from lt_sweeps.engines import supervise
+from lt_sweeps.execution import agent, failures
 from lt_sweeps.store.lease import Leases
 from lt_sweeps.store.store import Store
 from lt_sweeps.sweeps import run as sweep

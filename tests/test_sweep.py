@@ -17,9 +17,11 @@ import pytest
 import torch
 
 import lt_sweeps as lt
+from lt_sweeps.cells import Cell, budgets, cell
 from lt_sweeps.cli import main as cli
+from lt_sweeps.config import archive
 from lt_sweeps.config.reading import read
-from lt_sweeps.config.schema import Mistake
+from lt_sweeps.errors import Mistake
 from lt_sweeps.execution import worker as running
 from lt_sweeps.execution.plan import Job
 from lt_sweeps.graph import END, At, Train
@@ -29,8 +31,6 @@ from lt_sweeps.randomness import rng
 from lt_sweeps.realise import Values
 from lt_sweeps.store.store import Store
 from lt_sweeps.store.tensors import decode_mask, encode_mask
-from lt_sweeps.sweeps import archive
-from lt_sweeps.sweeps.cells import Cell, budgets, cell
 from lt_sweeps.training.recorder import Tell
 
 SMALL = ["recipe.steps=60it", "recipe.eval_every=20it", "prune.levels=2", "sweep=s"]

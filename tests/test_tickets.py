@@ -19,13 +19,13 @@ from test_sweep import SMALL, cells_of, sweep, told
 
 import lt_sweeps as lt
 from lt_sweeps.cli import main as cli
-from lt_sweeps.config.schema import Mistake
+from lt_sweeps.errors import Mistake
 from lt_sweeps.graph import Fit
 from lt_sweeps.main import main
 from lt_sweeps.sweeps.notebook import Sweep
-from lt_sweeps.tickets import card as cards
-from lt_sweeps.tickets import origins
-from lt_sweeps.tickets.card import BadTicket
+from lt_sweeps.ticket_files import card as cards
+from lt_sweeps.ticket_files import origins
+from lt_sweeps.ticket_files.card import BadTicket
 
 HERE = Path(__file__).parent
 LAST = {"level": 2, "seed": 0, "control": "none"}

@@ -21,7 +21,6 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from lt_sweeps import masks
-from lt_sweeps.catalogue.registry import part
 from lt_sweeps.check.example import half
 from lt_sweeps.config.schema import TrainerConfig
 from lt_sweeps.datasets.loader import Loader, loader
@@ -29,6 +28,7 @@ from lt_sweeps.execution.plan import Job
 from lt_sweeps.execution.worker import Worker
 from lt_sweeps.graph import Dense, Fit, Given, Init, Prune, Score, Ticket, Train, at, end
 from lt_sweeps.networks.build import build, initial
+from lt_sweeps.registry import part
 from lt_sweeps.specs import Data, Network, Part
 from lt_sweeps.store.store import Store
 from lt_sweeps.store.tensors import encode, encode_mask

@@ -57,8 +57,8 @@ class LtSweepsLauncher(Launcher):
         """All cells are checked before the first is trained. Raises Mistake, and Failed at the very end."""
         import sys
 
-        from lt_sweeps.config.schema import Mistake
         from lt_sweeps.engines import choose
+        from lt_sweeps.errors import Mistake
         from lt_sweeps.main import command
         from lt_sweeps.sweeps import grid
         from lt_sweeps.sweeps import run as sweep

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-from lt_sweeps.catalogue.registry import register
+from lt_sweeps.registry import register
 
 Shapes = Mapping[str, tuple[int, ...]]
 

@@ -13,8 +13,9 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from lt_sweeps.catalogue.registry import FOLDERS, HERE, Entry, catalogue, nearest
-from lt_sweeps.config.schema import CONF, Mistake, RecipeConfig
+from lt_sweeps.config.schema import CONF, RecipeConfig
+from lt_sweeps.errors import Mistake
+from lt_sweeps.registry import FOLDERS, HERE, Entry, catalogue, nearest
 
 USAGE = "lt-sweeps list [GROUP [OPTION]] [--json]"
 WIDTH = 100

@@ -8,8 +8,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
+from lt_sweeps import registry
 from lt_sweeps.allocation import allotted
-from lt_sweeps.catalogue import registry
 from lt_sweeps.check.laws import Broken, Doubt, Stages, refuse_global_changes, surroundings
 from lt_sweeps.specs import Part
 

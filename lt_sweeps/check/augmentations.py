@@ -9,10 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lt_sweeps.catalogue import registry
+from lt_sweeps import registry
 from lt_sweeps.check.laws import Broken, Stages, refuse_changes, refuse_global_changes, surroundings
-from lt_sweeps.config.schema import Mistake
 from lt_sweeps.datasets.augment import MARGIN
+from lt_sweeps.errors import Mistake
 from lt_sweeps.randomness import rng
 
 BATCH = 64

@@ -11,7 +11,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lt_sweeps.catalogue.registry import part
 from lt_sweeps.check.example import half
 from lt_sweeps.check.laws import Broken, surroundings
 from lt_sweeps.datasets.examples import Examples
@@ -19,6 +18,7 @@ from lt_sweeps.graph import Dense, Init, Ticket, Train
 from lt_sweeps.masks import Mask, State, dense
 from lt_sweeps.networks.build import drawn, initial
 from lt_sweeps.randomness import rng
+from lt_sweeps.registry import part
 from lt_sweeps.specs import Data, Network, Part, Recipe
 from lt_sweeps.training.fit import Hardware, Trained, fit
 from lt_sweeps.training.progress import encode_progress

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from lt_sweeps.catalogue.registry import part
 from lt_sweeps.check import kinds
 from lt_sweeps.config.datafiles import declared, require, usual_folder
-from lt_sweeps.config.schema import DatasetConfig, Mistake
+from lt_sweeps.config.schema import DatasetConfig
+from lt_sweeps.errors import Mistake
+from lt_sweeps.registry import part
 
 if TYPE_CHECKING:
     from lt_sweeps.check.laws import Outcome

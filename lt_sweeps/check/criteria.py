@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from lt_sweeps import registry
 from lt_sweeps.allocation import select
-from lt_sweeps.catalogue import registry
 from lt_sweeps.check.example import NETWORK, half
 from lt_sweeps.check.laws import Broken, Stages, refuse_changes, refuse_global_changes, surroundings
 from lt_sweeps.criteria.probe import HeldExamples, Probe, Scores

@@ -11,12 +11,12 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from lt_sweeps.catalogue import registry
+from lt_sweeps import registry
 from lt_sweeps.check.laws import Broken, Doubt, Stages, surroundings
-from lt_sweeps.config.schema import Mistake
 from lt_sweeps.datasets.arrays import Arrays, Files
 from lt_sweeps.datasets.examples import Batch, Examples
 from lt_sweeps.datasets.validate import validated
+from lt_sweeps.errors import Mistake
 from lt_sweeps.specs import Data, Part
 
 TOLERATED = 0.1  # the share of test examples that may be in the training set: published sets have a few

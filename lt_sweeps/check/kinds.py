@@ -6,8 +6,8 @@ import inspect
 import typing
 from typing import Any
 
-from lt_sweeps.catalogue.registry import FOLDERS, catalogue, load, provenance
-from lt_sweeps.config.schema import Mistake
+from lt_sweeps.errors import Mistake
+from lt_sweeps.registry import FOLDERS, catalogue, load, provenance
 
 # What a function of each kind is called with, and what its annotations name.
 SIGNS: dict[str, tuple[set[str], set[str]] | None] = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from lt_sweeps.catalogue import registry
+from lt_sweeps import registry
 from lt_sweeps.check.laws import Broken, Stages
 from lt_sweeps.check.survivors import (
     Treatment,

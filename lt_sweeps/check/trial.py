@@ -11,16 +11,16 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from lt_sweeps import masks
-from lt_sweeps.catalogue.registry import load
 from lt_sweeps.check import augmentations, faithful, pruned, survivors
-from lt_sweeps.config.schema import Mistake
 from lt_sweeps.criteria.probe import HeldExamples, Probe, Scores, require_scores
+from lt_sweeps.errors import Mistake
 from lt_sweeps.forecast.layers import takes
 from lt_sweeps.foreign.imports import noticed
 from lt_sweeps.foreign.reach import one_line
 from lt_sweeps.graph import Dense, Fill, Score, Train, Treat, full, topological
 from lt_sweeps.networks.build import build, initial
 from lt_sweeps.randomness import seeded
+from lt_sweeps.registry import load
 from lt_sweeps.specs import Part, Recipe
 from lt_sweeps.training import optim
 from lt_sweeps.training.masking import MaskedOptimizer

@@ -12,8 +12,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from lt_sweeps.catalogue.registry import part
-from lt_sweeps.config.schema import Config, Mistake, ScheduleConfig
+from lt_sweeps.config.schema import Config, ScheduleConfig
+from lt_sweeps.errors import Mistake
+from lt_sweeps.registry import part
 from lt_sweeps.specs import Data, Part, Recipe
 
 # Arguments of schedules that are points or lengths on the training clock.

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from lt_sweeps.catalogue.registry import catalogue, nearest, needs, part
 from lt_sweeps.config.budget import Clock, last_learning_rate
 from lt_sweeps.config.methods import FindConfig, Override, Slot
-from lt_sweeps.config.schema import Config, Corner, Mistake, RecipeConfig
+from lt_sweeps.config.schema import Config, RecipeConfig
+from lt_sweeps.errors import Corner, Mistake
 from lt_sweeps.graph import Train
 from lt_sweeps.methods.choices import Choices
+from lt_sweeps.registry import catalogue, nearest, needs, part
 from lt_sweeps.specs import Part, Recipe
 
 

@@ -7,8 +7,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from lt_sweeps.catalogue.registry import part
-from lt_sweeps.config.schema import Mistake
+from lt_sweeps.errors import Mistake
+from lt_sweeps.registry import part
 from lt_sweeps.specs import Part
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from lt_sweeps.catalogue.registry import catalogue, needs, part
-from lt_sweeps.config.schema import Config, Mistake
+from lt_sweeps.config.schema import Config
+from lt_sweeps.errors import Mistake
+from lt_sweeps.registry import catalogue, needs, part
 from lt_sweeps.specs import Data, Part
 
 

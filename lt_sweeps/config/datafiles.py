@@ -10,7 +10,8 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from lt_sweeps.config.schema import CONF, DatasetConfig, Mistake
+from lt_sweeps.config.schema import CONF, DatasetConfig
+from lt_sweeps.errors import Mistake
 
 
 def declared(name: str) -> DatasetConfig | None:

@@ -6,7 +6,7 @@ import re
 
 from hydra.errors import OverrideParseException
 
-from lt_sweeps.catalogue.registry import nearest
+from lt_sweeps.registry import nearest
 
 
 def explain(error: BaseException) -> str:

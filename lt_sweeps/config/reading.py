@@ -15,10 +15,11 @@ from typing import Any
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from lt_sweeps.catalogue.registry import nearest
 from lt_sweeps.config.datafiles import usual_folder
 from lt_sweeps.config.mistakes import explain, nearest_key
-from lt_sweeps.config.schema import CONF, Config, Mistake, PathsConfig
+from lt_sweeps.config.schema import CONF, Config, PathsConfig
+from lt_sweeps.errors import Mistake
+from lt_sweeps.registry import nearest
 
 CHOICES = {
     "recipe.last_batch": ("drop", "keep"),

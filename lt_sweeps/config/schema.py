@@ -17,21 +17,9 @@ from lt_sweeps.config.methods import (
     Slot,
     TrainConfig,
 )
-from lt_sweeps.output import printable
 
 HERE = Path(__file__).parent.parent
 CONF = next(folder for folder in (HERE / "conf", HERE.parent / "conf") if folder.is_dir())
-
-
-class Mistake(Exception):
-    """A user's mistake, told in one line: what, where, the nearest valid."""
-
-    def __str__(self) -> str:
-        return printable(super().__str__())
-
-
-class Corner(Mistake):
-    """Choices that do not go together: in a grid of many, a cell that is left out."""
 
 
 @dataclass

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from lt_sweeps.catalogue.registry import register
 from lt_sweeps.graph import Mask, Shuffle
 from lt_sweeps.methods.level import Level
+from lt_sweeps.registry import register
 
 
 @register("control", version=1, needs=("graph",))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from lt_sweeps.catalogue.registry import register
 from lt_sweeps.criteria.probe import Probe, Scores
+from lt_sweeps.registry import register
 
 
 @register("criterion", version=1)

@@ -8,9 +8,9 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from lt_sweeps.catalogue.registry import register
 from lt_sweeps.criteria.probe import Probe, Scores
 from lt_sweeps.masks import State
+from lt_sweeps.registry import register
 
 
 @register("criterion", version=1, needs=("data", "seed"))

@@ -9,8 +9,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from lt_sweeps.catalogue.registry import register
 from lt_sweeps.criteria.probe import Probe, Scores
+from lt_sweeps.registry import register
 
 
 @register("criterion", version=1)

@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lt_sweeps.catalogue.registry import load
 from lt_sweeps.datasets.validate import validated
 from lt_sweeps.foreign import watch
 from lt_sweeps.foreign.files import digest
+from lt_sweeps.registry import load
 from lt_sweeps.specs import Part
 
 

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from lt_sweeps.catalogue.registry import register
+from lt_sweeps.registry import register
 
 MARGIN = 4
 

@@ -11,8 +11,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from lt_sweeps.catalogue.registry import register
 from lt_sweeps.randomness import rng
+from lt_sweeps.registry import register
 
 
 def _some(examples: int, fraction: float, generator: torch.Generator) -> Tensor:

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import torch
 
-from lt_sweeps.catalogue.registry import register
 from lt_sweeps.datasets.arrays import Arrays
 from lt_sweeps.randomness import rng
+from lt_sweeps.registry import register
 
 
 @register("dataset", version=1)

@@ -16,7 +16,6 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from lt_sweeps.catalogue.registry import load, needs
 from lt_sweeps.datasets import order as orders
 from lt_sweeps.datasets.arrays import Files, read
 from lt_sweeps.datasets.examples import Batch
@@ -24,6 +23,7 @@ from lt_sweeps.datasets.order import WHOLE, Share
 from lt_sweeps.datasets.split import corrupted, split
 from lt_sweeps.datasets.view import View, augmentations
 from lt_sweeps.randomness import derive, rng
+from lt_sweeps.registry import load, needs
 from lt_sweeps.specs import Data, Part
 
 CHUNK = 100  # images that are evaluated at once

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from lt_sweeps.catalogue.registry import register
 from lt_sweeps.datasets.arrays import Files
+from lt_sweeps.registry import register
 
 
 @register("dataset", version=1, needs=("workers",))

@@ -13,8 +13,8 @@ import torch
 import torchvision
 from torch import Tensor
 
-from lt_sweeps.catalogue.registry import register
 from lt_sweeps.datasets.arrays import Arrays
+from lt_sweeps.registry import register
 
 
 @register("dataset", version=1)

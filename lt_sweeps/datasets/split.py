@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from lt_sweeps.catalogue.registry import load, needs
 from lt_sweeps.randomness import rng
+from lt_sweeps.registry import load, needs
 from lt_sweeps.specs import Data
 
 

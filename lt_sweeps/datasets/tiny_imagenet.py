@@ -11,8 +11,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from lt_sweeps.catalogue.registry import register
 from lt_sweeps.datasets.arrays import Arrays
+from lt_sweeps.registry import register
 
 
 @register("dataset", version=1)

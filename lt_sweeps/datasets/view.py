@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from lt_sweeps.catalogue.registry import load, needs
 from lt_sweeps.datasets.augment import MARGIN
 from lt_sweeps.randomness import rng
+from lt_sweeps.registry import load, needs
 from lt_sweeps.specs import Data, Part
 
 

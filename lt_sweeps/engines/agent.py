@@ -10,7 +10,7 @@ import threading
 from pathlib import Path
 from typing import Any, NoReturn
 
-from lt_sweeps.config.schema import Mistake
+from lt_sweeps.errors import Mistake
 from lt_sweeps.execution.agent import work
 
 

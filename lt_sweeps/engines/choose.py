@@ -11,9 +11,10 @@ from typing import Any
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from lt_sweeps.catalogue.registry import nearest
-from lt_sweeps.config.schema import Mistake, TrainerConfig
+from lt_sweeps.config.schema import TrainerConfig
 from lt_sweeps.engines.engine import Engine
+from lt_sweeps.errors import Mistake
+from lt_sweeps.registry import nearest
 
 EXTRAS = {"submitit_slurm": ("submitit", "slurm"), "ray": ("ray", "ray"), "joblib": ("joblib", "joblib")}
 

@@ -7,10 +7,11 @@ from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from lt_sweeps.config.schema import Mistake, TrainerConfig
+from lt_sweeps.config.schema import TrainerConfig
 from lt_sweeps.engines import attend
 from lt_sweeps.engines.attend import Attend
 from lt_sweeps.engines.engine import last_lines, new_log, processes
+from lt_sweeps.errors import Mistake
 from lt_sweeps.execution.slots import cores, gpus
 
 BACKENDS = ("loky", "threading")

@@ -10,9 +10,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from lt_sweeps.config.schema import Mistake, TrainerConfig
+from lt_sweeps.config.schema import TrainerConfig
 from lt_sweeps.engines.attend import Attend
 from lt_sweeps.engines.engine import last_lines, new_log, processes
+from lt_sweeps.errors import Mistake
 
 
 @dataclass

@@ -10,13 +10,14 @@ import json
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from lt_sweeps.catalogue.registry import recorded
-from lt_sweeps.config.schema import Mistake, TrainerConfig
+from lt_sweeps.config import archive
+from lt_sweeps.config.schema import TrainerConfig
+from lt_sweeps.errors import Mistake
 from lt_sweeps.execution.reporter import Reporter
 from lt_sweeps.execution.run import execute
 from lt_sweeps.experiment import Experiment, build
+from lt_sweeps.registry import recorded
 from lt_sweeps.store.store import Store, write
-from lt_sweeps.sweeps import archive
 
 LAUNCH = "launch.json"  # in a sweep's folder: what is not in its cells, because it is this machine's
 PATIENCE = 60.0  # seconds an agent waits for work to become ready before it lets its devices go

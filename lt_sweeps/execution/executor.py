@@ -7,11 +7,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
 
-from lt_sweeps.config.schema import Mistake, TrainerConfig
+from lt_sweeps.config.schema import TrainerConfig
+from lt_sweeps.errors import Mistake
 from lt_sweeps.execution.outcome import Outcome, attempt
 from lt_sweeps.execution.plan import Job
 from lt_sweeps.execution.watcher import History
-from lt_sweeps.foreign.ownership import changes, import_own, owner
+from lt_sweeps.provenance.ownership import changes, import_own, owner
 from lt_sweeps.store.store import Store
 
 OnStep = Callable[[Job, int, History], None]

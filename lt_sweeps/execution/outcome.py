@@ -7,7 +7,7 @@ import traceback
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from lt_sweeps.config.schema import Mistake
+from lt_sweeps.errors import Mistake
 from lt_sweeps.execution.plan import Job
 from lt_sweeps.foreign.reach import one_line
 from lt_sweeps.store.disk import is_full, no_room

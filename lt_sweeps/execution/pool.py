@@ -26,7 +26,7 @@ from lt_sweeps.execution.outcome import Kind, Outcome
 from lt_sweeps.execution.plan import Job
 from lt_sweeps.execution.process import asked
 from lt_sweeps.execution.worker_handle import WorkerHandle
-from lt_sweeps.foreign.ownership import owner
+from lt_sweeps.provenance.ownership import owner
 from lt_sweeps.store.store import Store
 
 LONGEST = 80  # bytes of a folder's path in which there can be a socket: 104 in all on a Mac, 108 on Linux

@@ -22,8 +22,8 @@ from lt_sweeps.execution.channel import Channel, Message
 from lt_sweeps.execution.outcome import attempt
 from lt_sweeps.execution.plan import Job
 from lt_sweeps.execution.wire import decoded, encoded
-from lt_sweeps.foreign.ownership import changes, import_own, owner
 from lt_sweeps.graph import Work
+from lt_sweeps.provenance.ownership import changes, import_own, owner
 
 TELL_EVERY = 0.2  # seconds between two words about one training, if nothing but its step is new
 

@@ -14,7 +14,8 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from lt_sweeps import results
-from lt_sweeps.config.schema import Mistake, TrainerConfig
+from lt_sweeps.config.schema import TrainerConfig
+from lt_sweeps.errors import Mistake
 from lt_sweeps.execution import failures
 from lt_sweeps.execution import plan as planning
 from lt_sweeps.execution.chains import chains
@@ -26,9 +27,9 @@ from lt_sweeps.execution.reporter import Reporter
 from lt_sweeps.execution.slots import slots
 from lt_sweeps.execution.watcher import History, Watcher
 from lt_sweeps.experiment import Experiment
-from lt_sweeps.foreign.ownership import require_one
 from lt_sweeps.graph import Work, topological
 from lt_sweeps.keys import Node
+from lt_sweeps.provenance.ownership import require_one
 from lt_sweeps.store.lease import Leases
 from lt_sweeps.store.store import Record, Store
 

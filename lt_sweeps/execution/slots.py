@@ -8,7 +8,8 @@ from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 
-from lt_sweeps.config.schema import Mistake, TrainerConfig
+from lt_sweeps.config.schema import TrainerConfig
+from lt_sweeps.errors import Mistake
 
 CPU = ""  # the name of a slot that has no GPU
 

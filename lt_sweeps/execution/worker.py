@@ -19,9 +19,9 @@ from lt_sweeps.execution.outcome import Disagreement
 from lt_sweeps.execution.plan import Job
 from lt_sweeps.execution.slots import cores
 from lt_sweeps.foreign import watch
-from lt_sweeps.foreign.made_from import foreign_parts
-from lt_sweeps.foreign.ownership import require_current
 from lt_sweeps.graph import At, Measure, Prune, Ticket, Train, Work, full, sources, topological
+from lt_sweeps.provenance.made_from import foreign_parts
+from lt_sweeps.provenance.ownership import require_current
 from lt_sweeps.realise import Values
 from lt_sweeps.results import Collapsed, Diverged, Evaluated, Finished, Kept, Layer
 from lt_sweeps.store.formats import foretold

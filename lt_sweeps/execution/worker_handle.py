@@ -15,7 +15,7 @@ from lt_sweeps.execution.channel import Channel, Message
 from lt_sweeps.execution.plan import Job
 from lt_sweeps.execution.slots import CPU
 from lt_sweeps.foreign import files
-from lt_sweeps.foreign.ownership import Owner
+from lt_sweeps.provenance.ownership import Owner
 
 MEMORY = (-signal.SIGKILL, 128 + signal.SIGKILL)  # what the system does when memory is short
 RANK_KILLED = re.compile(rf"exitcode\s*: -{signal.SIGKILL:d}\b")  # as torch.distributed.run tells of one of a group

@@ -16,15 +16,16 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from lt_sweeps.allocation import factor_of, require_ends
-from lt_sweeps.catalogue.registry import load, part
 from lt_sweeps.config.methods import PruneConfig
-from lt_sweeps.config.schema import Config, Mistake
+from lt_sweeps.config.schema import Config
+from lt_sweeps.errors import Mistake
 from lt_sweeps.execution.slots import memory
 from lt_sweeps.foreign.imports import noticed
 from lt_sweeps.foreign.reach import one_line
 from lt_sweeps.masks import not_excluded, prunable, require_matches
 from lt_sweeps.networks.build import drawn
 from lt_sweeps.randomness import seeded
+from lt_sweeps.registry import load, part
 from lt_sweeps.specs import Network, Part
 
 NEVER = "never"

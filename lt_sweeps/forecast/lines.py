@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from lt_sweeps.cells import Cell
 from lt_sweeps.execution import estimate, rates
 from lt_sweeps.execution.plan import Plan
 from lt_sweeps.execution.slots import slots as processes
 from lt_sweeps.forecast import disk
 from lt_sweeps.store.store import Store
-from lt_sweeps.sweeps.cells import Cell
-from lt_sweeps.tickets import card as cards
-from lt_sweeps.tickets import origins
-from lt_sweeps.tickets.header import header
+from lt_sweeps.ticket_files import card as cards
+from lt_sweeps.ticket_files import origins
+from lt_sweeps.ticket_files.header import header
 
 
 def lines(cells: Sequence[Cell], plan: Plan, store: Store, *, calibrate: bool) -> list[str]:

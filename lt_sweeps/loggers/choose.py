@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
 
-from lt_sweeps.config.schema import LoggerConfig, Mistake
+from lt_sweeps.config.schema import LoggerConfig
+from lt_sweeps.errors import Mistake
 from lt_sweeps.loggers.runs import Logger
 from lt_sweeps.store.store import Store
 

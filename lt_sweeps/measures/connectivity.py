@@ -6,9 +6,9 @@ import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from lt_sweeps.catalogue.registry import register
 from lt_sweeps.masks import Mask, State
 from lt_sweeps.measures.ends import Ends, Table
+from lt_sweeps.registry import register
 
 
 @register("measure", version=1)

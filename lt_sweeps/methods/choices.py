@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from lt_sweeps.catalogue.registry import catalogue, load, needs
-from lt_sweeps.config.schema import Corner
+from lt_sweeps.errors import Corner
 from lt_sweeps.graph import At, Fill, Mask, Prune, Score, Ticket, Train, Treat, Weights, at
 from lt_sweeps.methods.level import Level
 from lt_sweeps.randomness import derive
+from lt_sweeps.registry import catalogue, load, needs
 from lt_sweeps.specs import Part, Recipe
 
 

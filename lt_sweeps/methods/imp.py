@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from lt_sweeps.catalogue.registry import register
 from lt_sweeps.graph import Train, end
 from lt_sweeps.methods.choices import Choices
+from lt_sweeps.registry import register
 
 
 @register("method", version=1, needs=("training",))

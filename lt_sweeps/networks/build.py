@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lt_sweeps.catalogue.registry import load
 from lt_sweeps.masks import State
 from lt_sweeps.randomness import seeded
+from lt_sweeps.registry import load
 from lt_sweeps.specs import Network
 
 

@@ -12,8 +12,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from lt_sweeps.catalogue.registry import register
 from lt_sweeps.masks import LAYERS
+from lt_sweeps.registry import register
 
 NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 DEVIATION_CUT_AT_2 = 0.879625661034239  # of a standard normal, given that it lies in [-2, 2]

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from lt_sweeps.catalogue.registry import register
 from lt_sweeps.networks.width import scaled
+from lt_sweeps.registry import register
 
 
 class MLP(nn.Module):

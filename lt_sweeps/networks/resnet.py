@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from lt_sweeps.catalogue.registry import register
 from lt_sweeps.networks.width import scaled
+from lt_sweeps.registry import register
 
 
 def projection(inputs: int, outputs: int, stride: int) -> nn.Sequential:

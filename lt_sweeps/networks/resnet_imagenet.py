@@ -10,8 +10,8 @@ from collections import OrderedDict
 from torch import nn
 from torchvision.models.resnet import BasicBlock, Bottleneck
 
-from lt_sweeps.catalogue.registry import register
 from lt_sweeps.networks.width import scaled
+from lt_sweeps.registry import register
 
 SMALL = 64  # pixels a side up to which the stem keeps an image's size: CIFAR, Tiny ImageNet
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import torch
 
-from lt_sweeps.catalogue.registry import register
 from lt_sweeps.masks import Mask, State
+from lt_sweeps.registry import register
 
 
 @register("pruned", version=1)

@@ -6,10 +6,10 @@ import argparse
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from lt_sweeps.config.schema import Mistake
+from lt_sweeps.config import archive
+from lt_sweeps.errors import Mistake
 from lt_sweeps.report.curves import labels_of
 from lt_sweeps.report.wording import spread
-from lt_sweeps.sweeps import archive
 
 Row = Mapping[str, str]
 

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lt_sweeps.config.schema import Mistake
+from lt_sweeps.config import archive
+from lt_sweeps.errors import Mistake
 from lt_sweeps.report.curves import Curve, Point, Row, curves, labels_of
 from lt_sweeps.report.statistics import paired
 from lt_sweeps.report.wording import bounds, percent, signed, spread, wins
-from lt_sweeps.sweeps import archive
 
 EXAMPLE = """compared are cells that differ in these settings alone, at levels that keep the same share of weights (to
 0.5 %), paired by seed, with 95 % t-intervals:

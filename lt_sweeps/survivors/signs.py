@@ -11,8 +11,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from lt_sweeps.catalogue.registry import register
 from lt_sweeps.masks import Mask, State
+from lt_sweeps.registry import register
 
 
 @register("survivors", version=1)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from lt_sweeps.catalogue.registry import part, register
 from lt_sweeps.graph import Init, Treat, Weights
 from lt_sweeps.methods.level import Level
+from lt_sweeps.registry import part, register
 
 
 @register("survivors", version=1, needs=("graph", "rewound"))

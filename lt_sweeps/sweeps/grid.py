@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lt_sweeps.catalogue.listing import KINDS
-from lt_sweeps.catalogue.registry import catalogue
+from lt_sweeps.cells import Cell, cell
 from lt_sweeps.config.reading import checked
-from lt_sweeps.config.schema import Corner, Mistake
-from lt_sweeps.sweeps.cells import Cell, cell
+from lt_sweeps.errors import Corner, Mistake
+from lt_sweeps.registry import catalogue
 
 GROUPS = ("criterion", "allocation", "survivors", "control", "pruned", "corruption", "model")  # whose options have args
 ARGUMENT = re.compile(rf"\+*({'|'.join(GROUPS)})\.args\.(\w+)=")

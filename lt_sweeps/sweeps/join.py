@@ -7,9 +7,9 @@ from dataclasses import is_dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from lt_sweeps.config.schema import Mistake
-from lt_sweeps.sweeps import archive
-from lt_sweeps.sweeps.cells import Cell, cell
+from lt_sweeps.cells import Cell, cell
+from lt_sweeps.config import archive
+from lt_sweeps.errors import Mistake
 
 LOCAL = ("paths", "trainer", "logger", "sweep")  # of a command and a machine: they tell no cells apart
 

@@ -19,14 +19,14 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from lt_sweeps import results
-from lt_sweeps.catalogue.registry import nearest, part
-from lt_sweeps.config.schema import Mistake
+from lt_sweeps.config import archive
+from lt_sweeps.errors import Mistake
 from lt_sweeps.execution import agent
 from lt_sweeps.experiment import Experiment
 from lt_sweeps.graph import END, Measure, Train, at, end
+from lt_sweeps.registry import nearest, part
 from lt_sweeps.report import curves
 from lt_sweeps.store.store import Missing, Record, Store
-from lt_sweeps.sweeps import archive
 from lt_sweeps.sweeps.frames import described, normalized
 
 if TYPE_CHECKING:
@@ -236,9 +236,9 @@ class Run:
 
     def module(self, step: int = END) -> nn.Module:
         """The network holding `state(step)`, in evaluation mode. Raises Mistake where the code of it has changed."""
-        from lt_sweeps.foreign.ownership import require_current
         from lt_sweeps.networks.build import build as build_network
         from lt_sweeps.networks.build import holding
+        from lt_sweeps.provenance.ownership import require_current
 
         network = self.expression.ticket.network
         require_current([network.build])
@@ -253,7 +253,7 @@ class Run:
 
     def export(self, folder: str | Path, *, trained: bool = False) -> Path:
         """Lay the ticket (with `trained`: what it was trained to) down as a folder; `lt.load_ticket` opens it."""
-        from lt_sweeps.tickets.export import export
+        from lt_sweeps.ticket_files.export import export
 
         row = self.row
         title = f"{row['model']} on {row['dataset']}, {row['prune']} level {row['level']}, seed {row['seed']}"

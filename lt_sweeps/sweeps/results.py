@@ -7,15 +7,15 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from lt_sweeps.config.schema import Mistake
+from lt_sweeps.cells import Cell, budgets, title
+from lt_sweeps.config import archive
+from lt_sweeps.errors import Mistake
 from lt_sweeps.execution import agent
 from lt_sweeps.execution import plan as planning
 from lt_sweeps.execution.plan import Plan
 from lt_sweeps.keys import Node
 from lt_sweeps.report import table
 from lt_sweeps.store.store import Store, write
-from lt_sweeps.sweeps import archive
-from lt_sweeps.sweeps.cells import Cell, budgets, title
 
 
 def main(arguments: Sequence[str]) -> int:

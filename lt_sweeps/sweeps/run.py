@@ -8,9 +8,10 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from lt_sweeps.cells import Cell, budgets, described, distinct, kept_as, level_names
 from lt_sweeps.config import datafiles
-from lt_sweeps.config.schema import Mistake
 from lt_sweeps.engines.engine import Engine
+from lt_sweeps.errors import Mistake
 from lt_sweeps.execution import agent, failures
 from lt_sweeps.execution import plan as planning
 from lt_sweeps.execution.plan import Plan
@@ -22,10 +23,9 @@ from lt_sweeps.loggers.journal import Journal
 from lt_sweeps.report import table
 from lt_sweeps.store.store import Store, write
 from lt_sweeps.sweeps import results
-from lt_sweeps.sweeps.cells import Cell, budgets, described, distinct, kept_as, level_names
 from lt_sweeps.sweeps.join import with_earlier
 from lt_sweeps.sweeps.validate import mention_equal, refuse_mixed, refuse_replicas
-from lt_sweeps.tickets import origins
+from lt_sweeps.ticket_files import origins
 
 LONGEST_NAME = 200  # bytes; file systems allow 255, and temporary files beside it have longer names
 
@@ -149,7 +149,7 @@ def _execute(
     experiments = [c.experiment for c in cells]
     reporter = Reporter(level_names(experiments))
     if engine is not None:
-        from lt_sweeps.execution.supervise import supervise
+        from lt_sweeps.engines.supervise import supervise
 
         return supervise(engine, folder, experiments, store, reporter, journal)
     from lt_sweeps.execution.run import execute

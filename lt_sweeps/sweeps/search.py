@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from lt_sweeps import results
-from lt_sweeps.config.schema import Mistake
+from lt_sweeps.cells import Cell
+from lt_sweeps.errors import Mistake
 from lt_sweeps.execution import plan as planning
 from lt_sweeps.experiment import Experiment
 from lt_sweeps.keys import digest
 from lt_sweeps.report.table import swept_columns
 from lt_sweeps.results import Finished
 from lt_sweeps.store.store import Store
-from lt_sweeps.sweeps.cells import Cell
 
 ASIDE = ("paths", "logger", "trainer", "hydra")  # what changes no trial
 

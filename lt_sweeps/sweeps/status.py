@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from lt_sweeps import results
-from lt_sweeps.config.schema import Mistake
+from lt_sweeps.cells import cell_names, level_names
+from lt_sweeps.config import archive
+from lt_sweeps.errors import Mistake
 from lt_sweeps.execution import failures
 from lt_sweeps.execution import plan as planning
 from lt_sweeps.execution.agent import experiment
@@ -21,8 +23,6 @@ from lt_sweeps.execution.reporter import called, duration
 from lt_sweeps.graph import Measure, Work, topological, works
 from lt_sweeps.store.lease import Holder, Leases
 from lt_sweeps.store.store import Store
-from lt_sweeps.sweeps import archive
-from lt_sweeps.sweeps.cells import cell_names, level_names
 
 MARKS = {"done": "#", "running": ">", "waiting": ".", "failed": "!", "diverged": "x", "collapsed": "x", "blocked": "-"}
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from lt_sweeps.config.schema import Mistake
-from lt_sweeps.sweeps.cells import Cell
+from lt_sweeps.cells import Cell
+from lt_sweeps.errors import Mistake
 
 
 def refuse_mixed(cells: Sequence[Cell]) -> None:

@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from lt_sweeps.columns import FIGURES, LABELS
-from lt_sweeps.config.schema import Mistake
+from lt_sweeps.config import archive
+from lt_sweeps.config.archive import is_key
+from lt_sweeps.errors import Mistake
 from lt_sweeps.output import printable
 from lt_sweeps.report.table import unusual
-from lt_sweeps.sweeps import archive
-from lt_sweeps.sweeps.archive import is_key
-from lt_sweeps.tickets import card as cards
-from lt_sweeps.tickets.card import Card
-from lt_sweeps.tickets.header import header
+from lt_sweeps.ticket_files import card as cards
+from lt_sweeps.ticket_files.card import Card
+from lt_sweeps.ticket_files.header import header
 
 USAGE = """lt-sweeps ticket list [FOLDER]                      the tickets of a sweep, or those laid down below a folder
        lt-sweeps ticket export SWEEP level=3 seed=0 [--to FOLDER] [--trained]

@@ -10,13 +10,13 @@ from typing import Any
 import torch
 from torch import nn
 
-from lt_sweeps.catalogue.registry import catalogue
 from lt_sweeps.masks import Mask, State
 from lt_sweeps.networks.build import build, holding
+from lt_sweeps.registry import catalogue
 from lt_sweeps.specs import Network
 from lt_sweeps.store.tensors import decode_mask, decode_masked
-from lt_sweeps.tickets.card import BadTicket, Card, read
-from lt_sweeps.tickets.header import header
+from lt_sweeps.ticket_files.card import BadTicket, Card, read
+from lt_sweeps.ticket_files.header import header
 
 MOST_NETWORK = 10_000  # characters that a network's description may have
 

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from lt_sweeps.catalogue.registry import catalogue
 from lt_sweeps.config import datafiles
 from lt_sweeps.keys import Spec, digest
+from lt_sweeps.registry import catalogue
 from lt_sweeps.specs import Data, Part, Recipe
-from lt_sweeps.tickets.card import BadTicket, Card
+from lt_sweeps.ticket_files.card import BadTicket, Card
 
 TORCH = re.compile(r"torch\.optim\.(lr_scheduler\.)?[A-Z]\w*")
 EXPECTED = ("test_accuracy", "early_stop_test_accuracy", "early_stop_step")

@@ -10,10 +10,10 @@ from lt_sweeps.execution.run import execute
 from lt_sweeps.experiment import Experiment
 from lt_sweeps.graph import Dense, Train
 from lt_sweeps.store.store import Store
-from lt_sweeps.tickets import card as cards
-from lt_sweeps.tickets import origins
-from lt_sweeps.tickets.card import BadTicket
-from lt_sweeps.tickets.export import outcome
+from lt_sweeps.ticket_files import card as cards
+from lt_sweeps.ticket_files import origins
+from lt_sweeps.ticket_files.card import BadTicket
+from lt_sweeps.ticket_files.export import outcome
 from lt_sweeps.tickets.load import check_shapes, network_of
 from lt_sweeps.tickets.promise import data_folder, data_of, recipe_of, require
 

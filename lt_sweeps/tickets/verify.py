@@ -7,10 +7,10 @@ from pathlib import Path
 
 import torch
 
-from lt_sweeps.config.schema import Mistake
 from lt_sweeps.datasets.loader import loader
+from lt_sweeps.errors import Mistake
 from lt_sweeps.measures.accuracy import evaluate
-from lt_sweeps.tickets.card import BadTicket, Card
+from lt_sweeps.ticket_files.card import BadTicket, Card
 from lt_sweeps.tickets.load import load_ticket
 from lt_sweeps.tickets.promise import data_folder, data_of, promised, require
 

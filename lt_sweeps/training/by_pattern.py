@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from lt_sweeps.catalogue.registry import load, register
+from lt_sweeps.registry import load, register
 
 OURS = "torch.optim."
 

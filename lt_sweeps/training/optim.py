@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler, ReduceLROnPlateau
 
-from lt_sweeps.catalogue.registry import load, needs, register
+from lt_sweeps.registry import load, needs, register
 from lt_sweeps.specs import Part
 from lt_sweeps.training.by_pattern import require_used
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from lt_sweeps.store.store import Missing, Store
-from lt_sweeps.store.tools.verify import Verified, verify
+from lt_sweeps.store_tools.verify import Verified, verify
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent

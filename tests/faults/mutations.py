@@ -17,7 +17,7 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent.parent
 STORE, WORKER, FORMATS = "lt_sweeps/store/store.py", "lt_sweeps/execution/worker.py", "lt_sweeps/store/formats.py"
 DISK, OUTCOME = "lt_sweeps/store/disk.py", "lt_sweeps/execution/outcome.py"
-GC, SURVEY = "lt_sweeps/store/tools/gc.py", "lt_sweeps/store/tools/survey.py"
+GC, SURVEY = "lt_sweeps/store_tools/gc.py", "lt_sweeps/store_tools/survey.py"
 
 ALLOCATION, MASKS, KEYS = "lt_sweeps/allocation.py", "lt_sweeps/masks.py", "lt_sweeps/keys.py"
 STEP, FIT, MODULE = "lt_sweeps/training/step.py", "lt_sweeps/training/fit.py", "lt_sweeps/training/module.py"

@@ -21,12 +21,12 @@ from typing import Any
 import counted
 import torch
 
+from lt_sweeps.cells import Cell, cell
 from lt_sweeps.config.reading import read
 from lt_sweeps.config.schema import Config
 from lt_sweeps.execution import worker
 from lt_sweeps.main import CONF, answered, main
 from lt_sweeps.sweeps import run as sweep
-from lt_sweeps.sweeps.cells import Cell, cell
 
 # Everything a store holds occurs: two branches of a chain, checkpoints, masks, snapshots, then one that is replayed.
 IN_ONE_PROCESS = ["trainer.processes=0"]

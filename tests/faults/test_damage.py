@@ -16,7 +16,7 @@ from harness import Calm, Server, checked, finished, tree
 
 from lt_sweeps.store.formats import read_record
 from lt_sweeps.store.store import Missing, Store
-from lt_sweeps.store.tools.survey import files, survey
+from lt_sweeps.store_tools.survey import files, survey
 
 FLIPS = 200  # at random offsets of each kind of file
 KINDS = ("record of Train", "record of Prune", "record of At", "end", "mask", "state", "work", "timing")

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from harness import Calm, Server, checked, finished, repeated, tree
 
-from lt_sweeps.store.tools.gc import collect
-from lt_sweeps.store.tools.survey import checkpoint, files
+from lt_sweeps.store_tools.gc import collect
+from lt_sweeps.store_tools.survey import checkpoint, files
 
 NAMING = ("os.rename", "os.remove")  # what changes the names in a folder: between two of them it holds the same
 

@@ -11,9 +11,9 @@ import json
 from pathlib import Path
 
 from lt_sweeps import graph
-from lt_sweeps.catalogue.registry import FOLDERS, HERE, catalogue, code_hash
 from lt_sweeps.graph import Dense, Init, Measure, Prune, Score, Shuffle, Ticket, Train, Treat, at, end
 from lt_sweeps.keys import Node
+from lt_sweeps.registry import FOLDERS, HERE, catalogue, code_hash
 from lt_sweeps.specs import Data, Network, Part, Recipe
 
 GOLDEN = Path(__file__).with_suffix(".json")

@@ -228,7 +228,7 @@ def test_a_network_that_exits_is_a_failed_training(home: Path, processes: str) -
 
 READ = """
 import lt_sweeps as lt
-from lt_sweeps.config.schema import Mistake
+from lt_sweeps.errors import Mistake
 sweep = lt.open("runs/s")
 run = sweep.ticket(level=1)
 print(sum(int(ones.sum()) for ones in run.mask.values()), len(run.history), sorted(run.state()))

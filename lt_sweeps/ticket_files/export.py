@@ -14,7 +14,7 @@ from lt_sweeps.realise import Values
 from lt_sweeps.results import Finished
 from lt_sweeps.store.store import Record
 from lt_sweeps.store.tensors import encode, encode_mask, encode_masked
-from lt_sweeps.tickets import card
+from lt_sweeps.ticket_files import card
 
 PLACES = ("paths", "ticket", "mask_from")  # where things lie on one machine
 LOAD = """import json, math, numpy, torch, safetensors.torch as st

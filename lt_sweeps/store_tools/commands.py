@@ -10,12 +10,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from lt_sweeps.config.schema import Mistake
+from lt_sweeps.errors import Mistake
 from lt_sweeps.output import printable
-from lt_sweeps.store.tools.gc import collect
-from lt_sweeps.store.tools.show import lines, show
-from lt_sweeps.store.tools.survey import require, size
-from lt_sweeps.store.tools.verify import verify
+from lt_sweeps.store_tools.gc import collect
+from lt_sweeps.store_tools.show import lines, show
+from lt_sweeps.store_tools.survey import require, size
+from lt_sweeps.store_tools.verify import verify
 
 USAGE = """lt-sweeps store verify [STORE] [--json]             every checksum and every hash; changes nothing
        lt-sweeps store gc [STORE] [--dry-run] [--json]     remove what nothing can use any more

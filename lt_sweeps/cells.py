@@ -6,15 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from lt_sweeps.config.archive import GIVEN
 from lt_sweeps.config.schema import Config
 from lt_sweeps.experiment import Experiment, build
-from lt_sweeps.foreign.made_from import foreign_parts
 from lt_sweeps.graph import Work, parents
 from lt_sweeps.methods.measured import sibling
+from lt_sweeps.provenance.made_from import foreign_parts
 from lt_sweeps.report import table
-from lt_sweeps.sweeps.archive import GIVEN
-from lt_sweeps.tickets import origins
-from lt_sweeps.tickets.card import Card
+from lt_sweeps.ticket_files import origins
+from lt_sweeps.ticket_files.card import Card
 
 
 @dataclass(frozen=True)

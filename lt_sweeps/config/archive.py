@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from lt_sweeps.config.reading import restored
-from lt_sweeps.config.schema import Config, Mistake
+from lt_sweeps.config.schema import Config
+from lt_sweeps.errors import Mistake
 from lt_sweeps.store.disk import read
 
 CELLS = "cells.json"

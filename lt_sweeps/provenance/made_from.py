@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from dataclasses import fields
 from pathlib import Path
 
-from lt_sweeps.catalogue.registry import source_of
 from lt_sweeps.graph import topological
 from lt_sweeps.keys import Node, Spec
+from lt_sweeps.registry import source_of
 from lt_sweeps.specs import Data, Part, parts
 
 

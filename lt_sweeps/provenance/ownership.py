@@ -6,10 +6,10 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from functools import cache
 
-from lt_sweeps.catalogue.registry import provenance
-from lt_sweeps.config.schema import Mistake
-from lt_sweeps.foreign.made_from import own_parts
+from lt_sweeps.errors import Mistake
 from lt_sweeps.graph import Work
+from lt_sweeps.provenance.made_from import own_parts
+from lt_sweeps.registry import provenance
 from lt_sweeps.specs import Part
 
 _known: set[str] = set()  # functions and versions whose code is that of the version, and imported here

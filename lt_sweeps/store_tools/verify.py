@@ -12,7 +12,7 @@ from typing import Any
 from lt_sweeps.foreign.files import differs
 from lt_sweeps.store.disk import read as read_file
 from lt_sweeps.store.formats import MOST_RECORD, Record, read_timing
-from lt_sweeps.store.tools.survey import SHARDED, File, Survey, checkpoint, files, irregular, partial, size, survey
+from lt_sweeps.store_tools.survey import SHARDED, File, Survey, checkpoint, files, irregular, partial, size, survey
 
 MOST = 5  # names in a note
 AGAIN = "a sweep that needs it computes it again"

@@ -18,9 +18,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lt_sweeps.config.schema import Mistake
+from lt_sweeps.errors import Mistake
 from lt_sweeps.keys import digest
-from lt_sweeps.tickets.header import BadFile, Entry, header, is_shape, plain_json
+from lt_sweeps.ticket_files.header import BadFile, Entry, header, is_shape, plain_json
 
 FORMAT = "lt_sweeps ticket 1"
 CARD, WEIGHTS, MASK = "card.json", "weights.safetensors", "mask.safetensors"

@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from lt_sweeps.config.schema import Mistake
+from lt_sweeps.config.archive import GIVEN
+from lt_sweeps.errors import Mistake
 from lt_sweeps.store.formats import identity
 from lt_sweeps.store.lease import Leases
-from lt_sweeps.store.tools.survey import Checkpoint, File, Survey, checkpoint, files, partial, size, survey
-from lt_sweeps.sweeps.archive import GIVEN
+from lt_sweeps.store_tools.survey import Checkpoint, File, Survey, checkpoint, files, partial, size, survey
 
 PARTIAL = "partial files of writers that are gone"
 DONE = "checkpoints of trainings that are done"

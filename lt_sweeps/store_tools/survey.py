@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from lt_sweeps.config.schema import Mistake
+from lt_sweeps.errors import Mistake
 from lt_sweeps.keys import digest
 from lt_sweeps.store.disk import read
 from lt_sweeps.store.formats import MOST_RECORD, Record, identity, read_record, read_work
 from lt_sweeps.store.schema import require_note
-from lt_sweeps.tickets.header import header
+from lt_sweeps.ticket_files.header import header
 
 SHARDED = ("record", "blob", "timing")  # kinds that lie in folders of two hex digits
 KINDS = (*SHARDED, "work", "lease", "quarantine")

@@ -8,15 +8,16 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from lt_sweeps.catalogue.registry import recorded
-from lt_sweeps.config.schema import Config, Mistake
+from lt_sweeps.config import archive
+from lt_sweeps.config.archive import is_key
+from lt_sweeps.config.schema import Config
+from lt_sweeps.errors import Mistake
 from lt_sweeps.graph import Dense, Fit, Given, Mask, Pretrained, Ticket, Train, end, whole
 from lt_sweeps.keys import canonical
+from lt_sweeps.registry import recorded
 from lt_sweeps.specs import Network
-from lt_sweeps.sweeps import archive
-from lt_sweeps.sweeps.archive import is_key
-from lt_sweeps.tickets import card as cards
-from lt_sweeps.tickets.card import Card
+from lt_sweeps.ticket_files import card as cards
+from lt_sweeps.ticket_files.card import Card
 
 Find = Callable[[Config, int], Train]  # the training that a level of a configuration is
 

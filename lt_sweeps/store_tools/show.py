@@ -8,14 +8,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from lt_sweeps.config.schema import Mistake
+from lt_sweeps.config import archive
+from lt_sweeps.errors import Mistake
 from lt_sweeps.foreign.files import ABSENT, differs
 from lt_sweeps.report.table import unusual
 from lt_sweeps.store.lease import Leases
 from lt_sweeps.store.store import Store
-from lt_sweeps.store.tools.survey import Survey, files, size, survey
-from lt_sweeps.sweeps import archive
-from lt_sweeps.tickets.header import BadFile, header
+from lt_sweeps.store_tools.survey import Survey, files, size, survey
+from lt_sweeps.ticket_files.header import BadFile, header
 
 WIDTH = 112
 MOST_LINKS = 6  # of a chain that are shown; of a longer one those in the middle are counted

@@ -28,7 +28,7 @@ from lt_sweeps.foreign.reach import inner as within
 from lt_sweeps.foreign.reach import is_foreign, is_installed, outermost
 from lt_sweeps.specs import Part
 
-HERE = Path(__file__).parent.parent
+HERE = Path(__file__).parent
 FOLDERS = {
     "criterion": "criteria",
     "allocation": "allocations",
