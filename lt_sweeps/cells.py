@@ -38,29 +38,25 @@ def cell(config: Config, swept: Mapping[str, str]) -> Cell:
 def distinct(cells: Sequence[Cell]) -> list[Cell]:
     """Every cell once: `prune.rate=0.2,0.20` asks for one, and so does `prune.levels=2,3` or `measure=none,barrier`."""
     seen: dict[tuple[str, ...], list[Config]] = {}
-    named: dict[object, list[tuple[set[str], Config]]] = {}
+    begun: dict[str, list[tuple[Cell, set[str]]]] = {}  # by the dense network's key, with what each asks for
     found = []
     for c in cells:
         alike = seen.setdefault(tuple(run.key for run in c.experiment.levels), [])
         if c.config not in alike:
             alike.append(c.config)
-            found.append(c)
-            named.setdefault(c.experiment.levels[0].key, []).append((_roots(c), c.config))
-    return [c for c in found if not _is_part(c, named[c.experiment.levels[0].key])]
+            found.append((c, {node.key for node in c.experiment.roots}))
+            begun.setdefault(c.experiment.levels[0].key, []).append(found[-1])
+    return [c for c, roots in found if not _is_part(c, roots, begun[c.experiment.levels[0].key])]
 
 
-def _is_part(c: Cell, others: Sequence[tuple[set[str], Config]]) -> bool:
+def _is_part(c: Cell, roots: set[str], others: Sequence[tuple[Cell, set[str]]]) -> bool:
     """Whether another cell differs only in that it has more levels or measures."""
-    mine = _roots(c)
+    levels, measure = c.config.prune.levels, c.config.measure
     return any(
-        mine < roots and replace(config, prune=c.config.prune, measure=c.config.measure) == c.config
-        for roots, config in others
-        if replace(config.prune, levels=c.config.prune.levels) == c.config.prune
+        roots < theirs
+        and replace(other.config, prune=replace(other.config.prune, levels=levels), measure=measure) == c.config
+        for other, theirs in others
     )
-
-
-def _roots(c: Cell) -> set[str]:
-    return {node.key for node in c.experiment.roots}
 
 
 def described(c: Cell) -> dict[str, Any]:

@@ -87,7 +87,7 @@ class Collapsed:
 
     kept: Kept
     emptied: tuple[str, ...]
-    history: tuple[Mapping[str, Any], ...] = ()
+    history = ()  # it has none
     status = "collapsed"
 
 
@@ -115,7 +115,7 @@ def outcome(record: Mapping[str, Any]) -> Outcome:
     kept, history = kept_of(record), tuple(result.get("history", ()))
     match result["status"]:
         case "collapsed":
-            return Collapsed(kept, tuple(result.get("emptied", ())), history)
+            return Collapsed(kept, tuple(result.get("emptied", ())))
         case "diverged":
             return Diverged(kept, result.get("steps", 0), history, result.get("diverged_at", result.get("steps", 0)))
     early = result.get("early_stop")
@@ -146,7 +146,7 @@ def written(value: Outcome) -> dict[str, Any]:
     >>> outcome({"result": written(Collapsed(kept, ()))}) == Collapsed(kept, ())
     True
     """
-    found: dict[str, Any] = {"status": value.status, **counted(value.kept)}
+    found: dict[str, Any] = {"status": value.status, **_counted(value.kept)}
     match value:
         case Collapsed(emptied=emptied):
             found["emptied"] = list(emptied)
@@ -158,8 +158,7 @@ def written(value: Outcome) -> dict[str, Any]:
     return found
 
 
-def counted(kept: Kept) -> dict[str, Any]:
-    """The same of a mask."""
+def _counted(kept: Kept) -> dict[str, Any]:
     layers = [[layer.name, layer.kept, layer.total] for layer in kept.layers]
     found = {"kept": kept.kept, "total": kept.total, "excluded": kept.excluded, "layers": layers}
     return found if kept.eligible is None else {**found, "eligible": kept.eligible}

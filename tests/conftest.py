@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
+
+from lt_sweeps.main import main
 
 torch.set_num_threads(1)
 os.environ.setdefault("LT_SWEEPS_PROCESSES", "0")  # most tests look into the process that trains; some say otherwise
@@ -23,3 +26,16 @@ def data_dir() -> Path:
     if os.environ.get("LT_SWEEPS_REQUIRE_DATA"):
         pytest.fail(reason)
     pytest.skip(reason)
+
+
+@pytest.fixture
+def refusal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Callable[[list[str]], str]:
+    """The one line in which a command is refused, before anything is written or trained."""
+
+    def line(words: list[str]) -> str:
+        assert main([*words, f"paths.output_dir={tmp_path}"]) == 2
+        (answer,) = capsys.readouterr().err.splitlines()
+        assert not list(tmp_path.rglob("*.csv"))
+        return str(answer)
+
+    return line

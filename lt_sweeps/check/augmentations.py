@@ -24,7 +24,7 @@ class Augmentation:
 
     move: Callable[..., tuple[Tensor, Tensor]]
     args: Mapping[str, Any] = field(default_factory=dict)
-    size: tuple[int, int] = (6, 9)
+    on: tuple[int, int] = (6, 9)
 
     def __call__(self, rows: Tensor, cols: Tensor, seed: int = 0) -> tuple[Tensor, Tensor]:
         """Where pixels come from after it, with global generators that are seeded with `seed`."""
@@ -33,7 +33,7 @@ class Augmentation:
 
     def given(self) -> tuple[Tensor, Tensor]:
         """Rows and columns of a batch of images that are where they were."""
-        height, width = self.size
+        height, width = self.on
         return torch.arange(height).repeat(BATCH, 1), torch.arange(width).repeat(BATCH, 1)
 
 
@@ -66,7 +66,7 @@ def the_same_generator_gives_the_same_moves(augmentation: Augmentation) -> str:
 
 def sources_lie_within_the_margin(augmentation: Augmentation) -> str:
     """At most `MARGIN` outside the image, where zeros are; further out is another image's memory."""
-    for what, after, side in zip(("rows", "cols"), augmentation(*augmentation.given()), augmentation.size, strict=True):
+    for what, after, side in zip(("rows", "cols"), augmentation(*augmentation.given()), augmentation.on, strict=True):
         low, high = int(after.min()), int(after.max())
         if low < -MARGIN or high >= side + MARGIN:
             raise Broken(f"{what} come from {low} to {high}: clamp them to {-MARGIN} and {side + MARGIN - 1}")

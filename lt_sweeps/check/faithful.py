@@ -12,11 +12,12 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
+from lt_sweeps.check.example import half
 from lt_sweeps.forecast.layers import takes
 from lt_sweeps.graph import Dense
 from lt_sweeps.masks import State, aliases, dense, effective
 from lt_sweeps.networks.build import build, initial
-from lt_sweeps.randomness import rng, seeded
+from lt_sweeps.randomness import seeded
 from lt_sweeps.specs import Network
 
 EXAMPLES, STEPS = 4, 3
@@ -115,10 +116,7 @@ def _whole_state(network: Network, module: nn.Module, start: State) -> None:
 def _pruned_stay(on: Dense, start: State) -> None:
     """Half of the prunable weights are pruned: forward alone must not move them."""
     module = build(on.network)
-    mask = {
-        name: torch.rand(ones.shape, generator=rng(0, "half", number)) < 0.5
-        for number, (name, ones) in enumerate(dense(module, on.exclude, on.include)[0].items())
-    }
+    mask = half(dense(module, on.exclude, on.include)[0])
     module.load_state_dict(effective(start, mask, None, aliases(module)))
     for train in (True, True, False):
         _output(on.network, module, train=train)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import nullcontext
-from typing import Any
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from lt_sweeps import masks
-from lt_sweeps.check import augmentations, faithful, pruned, survivors
+from lt_sweeps.check import faithful, functions
 from lt_sweeps.criteria.probe import HeldExamples, Probe, Scores, require_scores
 from lt_sweeps.errors import Mistake
 from lt_sweeps.forecast.layers import takes
@@ -84,15 +84,10 @@ def _foreign(runs: Iterable[Train]) -> Iterator[tuple[str, Part, Dense | tuple[i
 
 def _hold(kind: str, part: Part, on: Dense | tuple[int, ...]) -> None:
     """What it gives has the right shape, and is the same when it is asked again. Raises Broken, and what it raises."""
-    kinds: dict[str, tuple[Any, Any]] = {
-        "survivors": (survivors.Treatment, survivors.STAGES),
-        "pruned": (survivors.Treatment, pruned.STAGES),
-        "augmentation": (augmentations.Augmentation, augmentations.STAGES),
-    }
-    make, stages = kinds[kind]
-    subject = make(load(kind, part.name), part.args, on)
+    stages, subject = functions.LAWS[kind]
+    tried = replace(subject(part.name, part.args), on=on)
     for law in (*stages[0], *stages[1]):
-        law(subject)
+        law(tried)
 
 
 def _score(criterion: Part, on: Dense) -> None:

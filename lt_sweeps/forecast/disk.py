@@ -101,7 +101,8 @@ def written(
         if isinstance(run, Measure):
             disk.records += _measured(run, machine)
             continue
-        form, live = layout(run), kept(end(run).mask)
+        form, mask = layout(run), end(run).mask
+        live = kept(mask)
         state = form.state(live)
         disk.snapshots += state * len(job.snapshots)
         if job.snapshots:  # whose records differ in the digits of a step
@@ -111,8 +112,8 @@ def written(
             disk.weights += state
             layers = [Layer(name, n, math.prod(form.tensors[name][0])) for name, n in live.items()]
             disk.records += _trained(run, layers, evaluations(job), machine)
-            if end(run).mask not in there and not isinstance(end(run).mask, Prune):
-                there.add(end(run).mask)
+            if mask not in there and not isinstance(mask, Prune):
+                there.add(mask)
                 disk.masks += form.mask(live)
             best = form.whole if run.data.validation else 0
             running.append(form.whole + best + form.optimizer + 250 * len(form.tensors) + 150 * evaluations(job))

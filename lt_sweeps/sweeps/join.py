@@ -54,13 +54,12 @@ def with_earlier(cells: Sequence[Cell], folder: Path) -> list[Cell]:
 
 def _told_alike(cells: Sequence[Cell]) -> list[Cell]:
     """The cells with a value for each word that any of them was made with: what one command sets, another may leave."""
-    names = dict.fromkeys(word for c in cells for word in c.swept if word.partition(".")[0] not in LOCAL)
+    names = dict.fromkeys(word for c in cells for word in _apart(c.swept)[0])
     found = []
     for c in cells:
         values = {word: _value(c.config, word, c.swept.get(word)) for word in names}
-        swept = {word: value for word, value in values.items() if value is not None}
-        local = {word: value for word, value in c.swept.items() if word.partition(".")[0] in LOCAL}
-        found.append(replace(c, swept=swept | local, experiment=replace(c.experiment, swept=swept | local)))
+        swept = {word: value for word, value in values.items() if value is not None} | _apart(c.swept)[1]
+        found.append(replace(c, swept=swept, experiment=replace(c.experiment, swept=swept)))
     return found
 
 
@@ -77,15 +76,18 @@ def _on_this_machine(past: archive.Past, now: Cell) -> Cell:
     """An earlier cell with the paths, the loggers and the hardware of the command that is given now."""
     trainer = replace(now.config.trainer, devices=past.config.trainer.devices)
     config = replace(past.config, paths=now.config.paths, logger=now.config.logger, trainer=trainer)
-    local = {word: value for word, value in now.swept.items() if word.partition(".")[0] in LOCAL}
-    swept = {word: value for word, value in past.swept.items() if word.partition(".")[0] not in LOCAL}
-    return cell(config, swept | local)
+    return cell(config, _apart(past.swept)[0] | _apart(now.swept)[1])
 
 
 def _name(c: Cell) -> tuple[object, ...]:
     """What a row of results says of a cell."""
-    swept = {word: value for word, value in c.swept.items() if word.partition(".")[0] not in LOCAL}
-    return tuple(sorted(c.experiment.labels.items())), tuple(sorted(swept.items()))
+    return tuple(sorted(c.experiment.labels.items())), tuple(sorted(_apart(c.swept)[0].items()))
+
+
+def _apart(swept: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
+    """The words that tell cells apart, and those of a command and a machine."""
+    local = {word: value for word, value in swept.items() if word.partition(".")[0] in LOCAL}
+    return {word: value for word, value in swept.items() if word not in local}, local
 
 
 def _counted(count: int) -> str:
