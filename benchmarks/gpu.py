@@ -27,12 +27,12 @@ from hydra.core.config_store import ConfigStore
 from torch import Tensor, nn
 
 from lt_sweeps import masks
+from lt_sweeps.cell import cell_of
 from lt_sweeps.config.datafiles import declared
 from lt_sweeps.config.reading import read
 from lt_sweeps.config.schema import CONF, Config
 from lt_sweeps.datasets import arrays
 from lt_sweeps.datasets.examples import Examples
-from lt_sweeps.experiment import build as experiment
 from lt_sweeps.graph import Train
 from lt_sweeps.networks.build import build, initial
 from lt_sweeps.specs import Data, Recipe
@@ -52,7 +52,7 @@ def composed(*words: str) -> Train:
     """The dense training of a cell, as the command line makes it."""
     ConfigStore.instance().store(name="schema", node=Config)
     with initialize_config_dir(str(CONF), version_base="1.3"):
-        return experiment(read(compose("config", list(words))), {}).levels[0]
+        return cell_of(read(compose("config", list(words))), {}).levels[0]
 
 
 @cache

@@ -1,14 +1,14 @@
-"""One cell of a sweep, and how cells are called: in progress, in a title, in what is read years later. No torch."""
+"""The cells of a sweep: which of them are distinct, what is kept of them, and how they are named. No torch."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Sequence
+from dataclasses import asdict, replace
 from typing import Any
 
+from lt_sweeps.cell import Cell
 from lt_sweeps.config.archive import GIVEN
 from lt_sweeps.config.schema import Config
-from lt_sweeps.experiment import Experiment, build
 from lt_sweeps.graph import Work, parents
 from lt_sweeps.methods.measured import sibling
 from lt_sweeps.provenance.made_from import foreign_parts
@@ -17,36 +17,18 @@ from lt_sweeps.ticket_files import origins
 from lt_sweeps.ticket_files.card import Card
 
 
-@dataclass(frozen=True)
-class Cell:
-    """One composed and checked config, the overrides that made it, and its expressions."""
-
-    config: Config
-    swept: Mapping[str, str]
-    experiment: Experiment
-
-
-def cell(config: Config, swept: Mapping[str, str]) -> Cell:
-    """A cell from its config. Raises Mistake.
-
-    How many levels it has tells it apart from no other: more of them are the same ones, and others after them.
-    """
-    swept = {name: value for name, value in swept.items() if name != "prune.levels"}
-    return Cell(config, swept, build(config, swept))
-
-
 def distinct(cells: Sequence[Cell]) -> list[Cell]:
     """Every cell once: `prune.rate=0.2,0.20` asks for one, and so does `prune.levels=2,3` or `measure=none,barrier`."""
     seen: dict[tuple[str, ...], list[Config]] = {}
     begun: dict[str, list[tuple[Cell, set[str]]]] = {}  # by the dense network's key, with what each asks for
     found = []
     for c in cells:
-        alike = seen.setdefault(tuple(run.key for run in c.experiment.levels), [])
+        alike = seen.setdefault(tuple(run.key for run in c.levels), [])
         if c.config not in alike:
             alike.append(c.config)
-            found.append((c, {node.key for node in c.experiment.roots}))
-            begun.setdefault(c.experiment.levels[0].key, []).append(found[-1])
-    return [c for c, roots in found if not _is_part(c, roots, begun[c.experiment.levels[0].key])]
+            found.append((c, {node.key for node in c.roots}))
+            begun.setdefault(c.levels[0].key, []).append(found[-1])
+    return [c for c, roots in found if not _is_part(c, roots, begun[c.levels[0].key])]
 
 
 def _is_part(c: Cell, roots: set[str], others: Sequence[tuple[Cell, set[str]]]) -> bool:
@@ -65,9 +47,9 @@ def described(c: Cell) -> dict[str, Any]:
     del config["paths"], config["logger"]
     config |= {name: kept_as(card) for name, card in origins.folders(c.config).items()}
     swept = {name: value for name, value in c.swept.items() if name.partition(".")[0] not in ("paths", "logger")}
-    own = {part.name: part.version for part in foreign_parts(*c.experiment.roots)}
+    own = {part.name: part.version for part in foreign_parts(*c.roots)}
     code = {"code": dict(sorted(own.items()))} if own else {}
-    return {"swept": swept, "config": config, "levels": [run.key for run in c.experiment.levels], **code}
+    return {"swept": swept, "config": config, "levels": [run.key for run in c.levels], **code}
 
 
 def kept_as(card: Card) -> str:
@@ -79,37 +61,35 @@ def budgets(cells: Sequence[Cell]) -> list[str]:
     """What the budget makes of each recipe; where it is not the same for all, whose it is."""
     models: dict[str, dict[str, None]] = {}
     for c in cells:
-        models.setdefault(c.experiment.budget, {})[str(c.experiment.labels["model"])] = None
+        models.setdefault(c.budget, {})[str(c.labels["model"])] = None
     if len(models) == 1:
         return list(models)
     return [f"{line} ({', '.join(named)})" for line, named in models.items()]
 
 
-def title(experiments: Sequence[Experiment]) -> str:
+def title(cells: Sequence[Cell]) -> str:
     """The networks and the data a sweep is about, and what is unusual of all its cells."""
-    models, datasets = (
-        ", ".join(dict.fromkeys(str(e.labels[name]) for e in experiments)) for name in ("model", "dataset")
-    )
-    words = [[*table.unusual(e.labels), *(f"{name}={value}" for name, value in e.unusual.items())] for e in experiments]
+    models, datasets = (", ".join(dict.fromkeys(str(e.labels[name]) for e in cells)) for name in ("model", "dataset"))
+    words = [[*table.unusual(e.labels), *(f"{name}={value}" for name, value in e.unusual.items())] for e in cells]
     shared = [word for word in words[0] if all(word in others for others in words)]
     return ", ".join([f"{models} on {datasets}", *shared])
 
 
-def cell_names(experiments: Sequence[Experiment]) -> list[str]:
+def cell_names(cells: Sequence[Cell]) -> list[str]:
     """What each cell of a sweep is called."""
-    swept = table.swept_columns(experiments)
-    return [_named(experiment, swept) for experiment in experiments]
+    swept = table.swept_columns(cells)
+    return [_named(cell, swept) for cell in cells]
 
 
-def level_names(experiments: Sequence[Experiment]) -> dict[Work, str]:
+def level_names(cells: Sequence[Cell]) -> dict[Work, str]:
     """The first cell and level that show a training or a measure; the dense one says only what matters to it."""
-    swept = table.swept_columns(experiments)
+    swept = table.swept_columns(cells)
     data = [name for name in swept if name.partition(".")[0] == "corruption"]
     found: dict[Work, str] = {}
-    for e in experiments:
+    for e in cells:
         for level, run in enumerate(e.levels):
             found.setdefault(run, f"{_named(e, swept) if level else _named(e, data, dense=True)} level {level}")
-    for e in experiments:
+    for e in cells:
         for column, measures in e.measures.items():
             for run, measure in zip(e.levels, measures, strict=True):
                 if measure is not None:
@@ -119,7 +99,7 @@ def level_names(experiments: Sequence[Experiment]) -> dict[Work, str]:
     return found
 
 
-def _named(e: Experiment, told: Sequence[str], *, dense: bool = False) -> str:
+def _named(e: Cell, told: Sequence[str], *, dense: bool = False) -> str:
     words = [e.labels["model"], e.labels["dataset"], f"seed={e.labels['seed']}"]
     words += [] if dense else table.unusual(e.labels)
     return " ".join([*words, *(f"{name}={e.value(name)}" for name in told if e.value(name) is not None)])

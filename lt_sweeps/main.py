@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from importlib.util import find_spec
 from typing import Any, NoReturn
 
-from lt_sweeps.cells import cell
+from lt_sweeps.cell import cell_of
 from lt_sweeps.config.reading import read
 from lt_sweeps.config.schema import CONF, Config
 from lt_sweeps.config.words import as_ours
@@ -138,7 +138,7 @@ def _run(arguments: list[str]) -> int:
         if is_sweep:
             return
         try:
-            sweep.run([cell(read(composed), {})], command(arguments))
+            sweep.run([cell_of(read(composed), {})], command(arguments))
         except (Mistake, sweep.Failed) as error:  # Hydra would print lines of its own
             raised.append(error)
 

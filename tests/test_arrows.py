@@ -1,4 +1,4 @@
-"""Imports point one way, graph <- methods <- experiment <- execution <- loggers <- sweep <- main; first the light."""
+"""Imports point one way, graph <- methods <- cell <- execution <- loggers <- sweep <- main; first the light."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ LAYERS = (
     ("graph",),
     ("methods", "config.archive", "ticket_files.card", "ticket_files.header"),
     ("ticket_files.origins",),
-    ("experiment",),
+    ("cell",),
     ("realise",),
     ("execution", "engines", "ticket_files.export"),
     ("loggers",),
@@ -37,7 +37,7 @@ TENSOR_FUNCTIONS_NEVER_IMPORT = (
     "pytorch_lightning",
     *(
         f"lt_sweeps.{part}"
-        for part in ("training", "execution", "store", "experiment", "sweep", "config", "main", "cli")
+        for part in ("training", "execution", "store", "cell", "sweep", "config", "main", "cli")
     ),
 )
 WITHOUT_TORCH = (
@@ -50,7 +50,7 @@ WITHOUT_TORCH = (
     "lt_sweeps.store.store",
     "lt_sweeps.graph",
     "lt_sweeps.registry",
-    "lt_sweeps.experiment",
+    "lt_sweeps.cell",
     "lt_sweeps.execution.failures",
     "lt_sweeps.config.composing",
     "lt_sweeps.execution.chains",
@@ -169,7 +169,7 @@ def is_there(module: str) -> bool:
 
 def test_expressions_are_built_by_what_computes_nothing() -> None:
     computing = [f"lt_sweeps.{part}" for part in ("masks", "allocation", "training", "execution", "store", "report")]
-    for path in files_of("graph", "methods", "experiment"):
+    for path in files_of("graph", "methods", "cell"):
         for other in imports(path):
             assert not within(other, "torch", "pytorch_lightning", *computing), f"{path.relative_to(ROOT)}: {other}"
 

@@ -110,7 +110,7 @@ def test_every_option_composes_to_a_checked_experiment(option: str) -> None:
         words += ["dataset.args.folder=f", "dataset.classes=2", "dataset.train=900", "dataset.test=9"]
     if option in ("rewind=step", "recipe=vgg16_cifar10"):
         words.append("recipe.steps=600it")
-    assert cells_of(*words)[0].experiment.levels
+    assert cells_of(*words)[0].levels
 
 
 def test_every_choosable_name_has_an_option() -> None:
@@ -135,12 +135,12 @@ def test_the_model_chooses_its_papers_data_and_recipe_and_the_command_line_wins(
 
 def test_the_papers_recipes_reach_the_graph() -> None:
     """Frankle & Carbin 2019, Figure 2 and appendix I; the whole table of recipes is for its own test."""
-    lenet = cells_of("model=lenet_300_100", "recipe.steps=50000it", "recipe.eval_every=100it")[0].experiment.levels[1]
+    lenet = cells_of("model=lenet_300_100", "recipe.steps=50000it", "recipe.eval_every=100it")[0].levels[1]
     assert (lenet.recipe.steps, lenet.recipe.batch_size, lenet.data.validation) == (50000, 60, 5000)
     assert lenet.recipe.optimizer.args == {"lr": 1.2e-3}
     assert isinstance(lenet.ticket.mask, Prune)
     assert (lenet.ticket.mask.groups, dict(lenet.ticket.mask.factors)) == ("layerwise", {"output.weight": 0.5})
-    resnet = cells_of("model=resnet20", "recipe.steps=30000it", "recipe.eval_every=1ep")[0].experiment.levels[1]
+    resnet = cells_of("model=resnet20", "recipe.steps=30000it", "recipe.eval_every=1ep")[0].levels[1]
     assert resnet.recipe.schedule is not None
     assert resnet.recipe.schedule.args["milestones"] == [20000, 25000]
     assert resnet.recipe.eval_every == 45000 // 128
@@ -149,12 +149,12 @@ def test_the_papers_recipes_reach_the_graph() -> None:
 def test_a_budget_scales_everything_on_the_clock_together() -> None:
     words = ("model=resnet20", "recipe.steps=30000it", "rewind=step", "rewind.step=500it", "budget=quick")
     quick = cells_of(*words)[0]
-    run = quick.experiment.levels[1]
+    run = quick.levels[1]
     assert (run.recipe.steps, run.ticket.start) == (3000, 50)
     assert run.recipe.schedule is not None
     assert run.recipe.schedule.args["milestones"] == [2000, 2500]
-    assert quick.experiment.budget.startswith("budget=quick: 3,000 iterations")
-    smoke = cells_of("model=vgg16", "budget=smoke", "recipe.steps=160ep")[0].experiment.levels[0]
+    assert quick.budget.startswith("budget=quick: 3,000 iterations")
+    smoke = cells_of("model=vgg16", "budget=smoke", "recipe.steps=160ep")[0].levels[0]
     assert (smoke.recipe.steps, smoke.data.train_limit, smoke.recipe.batch_size) == (8, 256, 16)
 
 

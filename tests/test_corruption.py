@@ -110,13 +110,13 @@ def test_a_share_is_of_the_examples_that_are_trained_on() -> None:
 
 
 def test_no_corruption_has_the_keys_of_before_and_each_corruption_its_own() -> None:
-    plain = cells_of("corruption=none")[0].experiment.levels[0]
+    plain = cells_of("corruption=none")[0].levels[0]
     assert "corruption" not in plain.data.describe()
     words = [[f"corruption={name}"] for name in catalogue("corruption")]
     words += [["corruption=label_flip", f"corruption.args.{one}"] for one in ("fraction=0.1", "seed=1")]
-    keys = {plain.key, *(cells_of(*given)[0].experiment.levels[0].key for given in words)}
+    keys = {plain.key, *(cells_of(*given)[0].levels[0].key for given in words)}
     assert len(keys) == len(words) + 1
-    flip = cells_of("corruption=label_flip", "corruption.args.fraction=0.2", "seed=3")[0].experiment.levels[0]
+    flip = cells_of("corruption=label_flip", "corruption.args.fraction=0.2", "seed=3")[0].levels[0]
     assert flip.data.corruption == part("corruption", "label_flip", {"fraction": 0.2, "seed": 0})
 
 

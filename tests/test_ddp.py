@@ -254,14 +254,14 @@ def test_shares_are_every_batch_cut_in_order(world: int) -> None:
 def test_how_many_devices_is_in_the_fingerprint_if_several_and_never_in_a_key() -> None:
     assert "devices" not in fingerprint(torch.device("cpu"), True)
     assert fingerprint(torch.device("cpu"), True, 2)["devices"] == 2
-    one, two = (cells_of(f"trainer.devices={n}")[0].experiment.levels for n in (1, 2))
+    one, two = (cells_of(f"trainer.devices={n}")[0].levels for n in (1, 2))
     assert [run.key for run in one] == [run.key for run in two]
 
 
 def test_statistics_per_device_are_another_meaning_and_another_key() -> None:
-    whole, cut = (cells_of("trainer.devices=2", f"recipe.batchnorm_groups={n}")[0].experiment.levels for n in (1, 2))
+    whole, cut = (cells_of("trainer.devices=2", f"recipe.batchnorm_groups={n}")[0].levels for n in (1, 2))
     assert not {run.key for run in whole} & {run.key for run in cut}
-    assert cells_of("recipe.batchnorm_groups=1")[0].experiment.levels == whole
+    assert cells_of("recipe.batchnorm_groups=1")[0].levels == whole
     with pytest.raises(Mistake, match=r"^recipe\.batchnorm_groups=2: give 1, or as many as trainer\.devices=1$"):
         cells_of("recipe.batchnorm_groups=2")
     with pytest.raises(Mistake, match="batchnorm_groups=0: must be at least 1"):

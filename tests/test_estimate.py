@@ -16,7 +16,7 @@ from small import NETWORK, run_of
 from test_chains import job, pruned
 from test_sweep import SMALL, cells_of, sweep
 
-from lt_sweeps.cells import Cell
+from lt_sweeps.cell import Cell
 from lt_sweeps.cli import main as lt_sweeps
 from lt_sweeps.execution import estimate, rates, reporter
 from lt_sweeps.execution import plan as planning
@@ -182,20 +182,20 @@ def test_a_sweep_writes_what_was_foretold(tmp_path: Path, words: tuple[str, ...]
     cells = composed(*words, f"paths.output_dir={tmp_path}")
     store = Store(tmp_path / "store")
     sizes, machine = Sizes({}), fingerprint(torch.device("cpu"), True)
-    plan = planning.make([c.experiment for c in cells], store)
+    plan = planning.make(cells, store)
     foretold = disk.written(plan, store, sizes.layout, sizes.kept, machine, 1)
     sweep(tmp_path, *words)
     blobs = on_disk(tmp_path, "blob")
     assert foretold.weights + foretold.snapshots + foretold.masks == pytest.approx(blobs, rel=0.01)
     assert foretold.records == pytest.approx(on_disk(tmp_path, "record", "timing"), rel=0.05)
-    again = planning.make([c.experiment for c in cells], store)
+    again = planning.make(cells, store)
     left = disk.written(again, store, sizes.layout, sizes.kept, machine, 1)
     assert (left.total, left.checkpoints, left.tickets) == (0, 0, foretold.tickets)
 
 
 def test_what_is_pruned_by_factor_and_group_is_counted_as_it_will_be() -> None:
     words = ("prune.groups=global", "prune.levels=3", "prune.rate=0.5", "++prune.factors={output.weight: 0.1}")
-    *_, sparsest = cells_of(*words)[0].experiment.levels
+    *_, sparsest = cells_of(*words)[0].levels
     kept = Sizes({}).kept(sparsest.ticket.mask)
     assert kept["output.weight"] == 857  # 1,000 less a twentieth, three times: 950, then 902, then 857
     assert kept["fc1.weight"] + kept["fc2.weight"] == 6150  # of 49,200, halved three times

@@ -12,11 +12,11 @@ from test_sweep import cells_of
 
 import lt_sweeps as lt
 from lt_sweeps.catalogue import methods_table
+from lt_sweeps.cell import Cell
 from lt_sweeps.config.schema import CONF, TrainerConfig
 from lt_sweeps.execution import run as running
 from lt_sweeps.execution import worker
 from lt_sweeps.execution.reporter import Reporter
-from lt_sweeps.experiment import Experiment
 from lt_sweeps.graph import At, Init, Prune, Train, Treat, end, topological
 from lt_sweeps.keys import Node
 from lt_sweeps.main import main
@@ -35,7 +35,7 @@ BESIDE["allocation=smart_ratio_vgg"] = BESIDE["allocation=smart_ratio"]
 
 
 def levels(*words: str) -> tuple[Train, ...]:
-    return cells_of(*SMOKE, *words)[0].experiment.levels
+    return cells_of(*SMOKE, *words)[0].levels
 
 
 @pytest.fixture(scope="module")
@@ -55,9 +55,9 @@ class Interruption:
     finish = fail = begin
 
 
-def execute(experiment: Experiment, store: Store, *watchers: Any) -> dict[Node, str]:
+def execute(cell: Cell, store: Store, *watchers: Any) -> dict[Node, str]:
     hardware = TrainerConfig(accelerator="cpu", workers=0)
-    return running.execute([experiment], store, Path(), hardware, Reporter({}, io.StringIO()), *watchers)
+    return running.execute([cell], store, Path(), hardware, Reporter({}, io.StringIO()), *watchers)
 
 
 @pytest.mark.parametrize("option", OPTIONS)
@@ -66,20 +66,20 @@ def test_every_option_is_done_and_after_an_interruption_done_to_the_same_bits(
 ) -> None:
     monkeypatch.setattr(recorder, "LOOK_EVERY", 2)
     monkeypatch.setattr(worker.fit, "__kwdefaults__", worker.fit.__kwdefaults__ | {"wait": lambda cost: 0.0})
-    experiment = cells_of(*SMOKE, option, *BESIDE.get(option, ()))[0].experiment
-    assert not execute(experiment, store)
-    shown = experiment.levels[-1]
+    cell = cells_of(*SMOKE, option, *BESIDE.get(option, ()))[0]
+    assert not execute(cell, store)
+    shown = cell.levels[-1]
     record = store.get(shown.key)
     assert record["result"]["status"] == "done"
     prunable = record["result"]["total"]
     assert record["result"]["kept"] == pytest.approx(prunable / 2, abs=0.26 * prunable)
     for node in topological([shown]):  # the mask too is found again
-        if isinstance(node, Train | Prune) and node != experiment.levels[0]:
+        if isinstance(node, Train | Prune) and node != cell.levels[0]:
             store.discard(node.key)
     if shown.recipe.steps:
         with pytest.raises(KeyboardInterrupt):
-            execute(experiment, store, Interruption())
-    assert not execute(experiment, store)
+            execute(cell, store, Interruption())
+    assert not execute(cell, store)
     again = store.get(shown.key)
     assert (again["result"], again["blobs"]) == (record["result"], record["blobs"])
 
@@ -152,10 +152,10 @@ def test_a_mask_may_be_found_from_another_start_and_in_another_order() -> None:
 
 
 def test_an_untrained_ticket_is_measured_where_it_begins(store: Store) -> None:
-    experiment = cells_of(*SMOKE, "prune=one_shot", "train=untrained", "rewind=step", "rewind.step=20it")[0].experiment
-    dense, ticket = experiment.levels
+    cell = cells_of(*SMOKE, "prune=one_shot", "train=untrained", "rewind=step", "rewind.step=20it")[0]
+    dense, ticket = cell.levels
     assert (dense.recipe.steps, ticket.recipe.steps, ticket.ticket.start) == (8, 3, 3)
-    assert not execute(experiment, store)
+    assert not execute(cell, store)
     result = store.get(ticket.key)["result"]
     assert result["steps"] == 3
     assert [row["step"] for row in result["history"]] == [3]
@@ -179,9 +179,9 @@ def test_pruned_weights_of_a_chain_stay_what_they_became(store: Store, tmp_path:
     """Zhou et al.'s rules look at how training moved a weight; once pruned it does not move."""
     values = Values(store, tmp_path, torch.device("cpu"), {})
     for rule in ("zero_if_shrunk", "zero_if_grown"):
-        experiment = cells_of(*SMOKE, "prune.levels=2", f"pruned={rule}")[0].experiment
-        assert not execute(experiment, store)
-        _, one, two = experiment.levels
+        cell = cells_of(*SMOKE, "prune.levels=2", f"pruned={rule}")[0]
+        assert not execute(cell, store)
+        _, one, two = cell.levels
         first, second = values.fill(one.ticket), values.fill(two.ticket)
         assert first is not None
         assert second is not None

@@ -310,7 +310,7 @@ def test_what_does_not_go_with_files_or_with_memory_is_refused_when_it_is_compos
     from test_sweep import cells_of
 
     windowed = "recipe.augment=[random_resized_crop]"
-    assert cells_of("dataset=imagenet", windowed)[0].experiment.levels[0].data.augment == ("random_resized_crop",)
+    assert cells_of("dataset=imagenet", windowed)[0].levels[0].data.augment == ("random_resized_crop",)
     for words, said in (
         ((windowed,), "cuts windows out of image files, and dataset=digits lies in memory"),
         (("dataset=imagenet", "corruption=pixel_permutation"), "corruption=pixel_permutation changes images in memory"),

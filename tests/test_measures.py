@@ -129,15 +129,15 @@ def test_a_measure_is_told_to_workers_and_depends_on_its_trainings() -> None:
 
 
 def test_a_parent_is_the_training_that_a_mask_was_pruned_from() -> None:
-    levels = cells_of()[0].experiment.levels
+    levels = cells_of()[0].levels
     assert [parent(run) for run in levels] == [None, *levels[:-1]]
-    one_shot = cells_of("prune=one_shot")[0].experiment.levels
+    one_shot = cells_of("prune=one_shot")[0].levels
     assert [parent(run) for run in one_shot] == [None, one_shot[0], one_shot[0]]
-    assert {parent(run) for run in cells_of("prune=at_init")[0].experiment.levels} == {None}
+    assert {parent(run) for run in cells_of("prune=at_init")[0].levels} == {None}
 
 
 def test_what_is_measured_changes_no_training() -> None:
-    plain, both = cells_of()[0].experiment, cells_of(BOTH)[0].experiment
+    plain, both = cells_of()[0], cells_of(BOTH)[0]
     assert plain.levels == both.levels
     assert plain.roots == plain.levels
     assert list(both.measures) == ["barrier", "barrier_parent"]
@@ -275,7 +275,7 @@ def test_the_store_names_what_a_measure_was_made_from(tmp_path: Path) -> None:
     from lt_sweeps.store_tools.show import lines, show
 
     sweep(tmp_path, "prune.levels=0", "measure=barrier")
-    [measure] = cells_of("prune.levels=0", "measure=barrier")[0].experiment.measures["barrier"]
+    [measure] = cells_of("prune.levels=0", "measure=barrier")[0].measures["barrier"]
     assert measure is not None
     assert Store(tmp_path / "store").get(measure.key)["result"]["status"] == "done"
     said = "\n".join(lines(show(tmp_path / "store", measure.key[:10])))
@@ -286,8 +286,8 @@ def test_the_store_names_what_a_measure_was_made_from(tmp_path: Path) -> None:
 def test_where_tickets_are_rewound_the_dense_network_s_sibling_leaves_it_there() -> None:
     """Instability at step k is of two trainings that share their first k steps (Frankle et al. 2020)."""
     [one] = cells_of("rewind=step", "rewind.step=9it", "measure=barrier")
-    dense = one.experiment.levels[0]
-    first, *others = one.experiment.measures["barrier"]
+    dense = one.levels[0]
+    first, *others = one.measures["barrier"]
     assert first is not None
     other, itself = (ticket.weights for ticket in first.of)
     assert isinstance(other, At)

@@ -46,7 +46,7 @@ def test_a_ready_made_sweep_can_be_planned(path: Path, tmp_path: Path, capsys: p
     assert main(["-m", *first, *plan]) == 0, first
     assert re.search(r"[1-9]\d* to train", capsys.readouterr().out), first
     for cell in others:
-        assert composed(*cell, "budget=smoke").experiment.levels, cell
+        assert composed(*cell, "budget=smoke").levels, cell
 
 
 @pytest.mark.parametrize("path", SWEEPS, ids=lambda path: path.name)

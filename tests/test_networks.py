@@ -361,7 +361,7 @@ def test_one_channel_is_the_least(name: str) -> None:
 def test_the_usual_width_is_in_no_key_and_another_is() -> None:
     words = ("model=conv2", "dataset=digits", "recipe=lenet_digits")
     usual, same, wide, also = (
-        cells_of(*words, *more)[0].experiment.levels[0].key
+        cells_of(*words, *more)[0].levels[0].key
         for more in ((), ("model.width=1",), ("model.width=2",), ("+model.args.width=2",))
     )
     assert usual == same
@@ -449,7 +449,7 @@ def test_a_function_of_ones_own_is_built_with_what_it_takes(mine: Path) -> None:
 def test_a_network_is_told_by_the_name_a_factory_is_given(factory: str, given: str, label: str, folder: str) -> None:
     words = ["model=custom", f"model._target_={factory}", f"+model.args.{given}", "budget=smoke", "sweep=null"]
     cells = cells_of(*words)
-    assert cells[0].experiment.labels["model"] == label
+    assert cells[0].labels["model"] == label
     assert sweep._name(cells).startswith(f"{folder}-smoke-")
 
 

@@ -24,7 +24,7 @@ from PIL import Image
 from torch import Tensor
 
 from lt_sweeps import masks
-from lt_sweeps.cells import Cell, cell
+from lt_sweeps.cell import Cell, cell_of
 from lt_sweeps.config.datafiles import declared
 from lt_sweeps.config.methods import PruneConfig
 from lt_sweeps.config.reading import read
@@ -36,7 +36,6 @@ from lt_sweeps.execution import plan as planning
 from lt_sweeps.execution import run as running
 from lt_sweeps.execution import worker
 from lt_sweeps.execution.reporter import Reporter
-from lt_sweeps.experiment import Experiment
 from lt_sweeps.networks.build import build, initial
 from lt_sweeps.registry import catalogue, needs
 from lt_sweeps.store.store import Store
@@ -100,7 +99,7 @@ def composed(*words: str) -> Cell:
     """A cell, as the command line makes it."""
     ConfigStore.instance().store(name="schema", node=Config)
     with initialize_config_dir(str(CONF), version_base="1.3"):
-        return cell(read(compose("config", list(words))), {})
+        return cell_of(read(compose("config", list(words))), {})
 
 
 def words(model: str, dataset: str, width: float) -> tuple[str, ...]:
@@ -173,7 +172,7 @@ def test_images_that_are_too_small_are_refused_in_one_line(model: str, dataset: 
 @pytest.mark.parametrize(("model", "dataset", "width"), cases(BATCHES, list(OWN.items())))
 def test_a_batch_goes_forward_and_backward(model: str, dataset: str, width: float, folder: Path) -> None:
     cell = composed(*words(model, dataset, width))
-    run = cell.experiment.levels[0]
+    run = cell.levels[0]
     network = build(run.ticket.network)
     network.load_state_dict(initial(run.ticket.network, 0))
     examples = loader(run.data, folder, torch.device("cpu"))
@@ -217,12 +216,12 @@ class Interruption:
     finish = fail = begin
 
 
-def execute(experiment: Experiment, store: Store, folder: Path, *watchers: Any) -> str:
+def execute(cell: Cell, store: Store, folder: Path, *watchers: Any) -> str:
     """Train what is missing; what was told on the way."""
     out = io.StringIO()
     hardware = TrainerConfig(accelerator="cpu", workers=0)
-    assert not running.execute([experiment], store, folder, hardware, Reporter({}, out), *watchers)
-    assert not planning.make([experiment], store).jobs
+    assert not running.execute([cell], store, folder, hardware, Reporter({}, out), *watchers)
+    assert not planning.make([cell], store).jobs
     return out.getvalue()
 
 
@@ -233,8 +232,8 @@ def test_a_level_is_pruned_exactly_and_resumes_to_the_same_bits(
     monkeypatch.setattr(recorder, "LOOK_EVERY", 2)
     monkeypatch.setattr(worker.fit, "__kwdefaults__", worker.fit.__kwdefaults__ | {"wait": lambda cost: 0.0})
     cell = composed(*words(model, dataset, width))
-    dense, level = cell.experiment.levels
-    execute(cell.experiment, store, folder)
+    dense, level = cell.levels
+    execute(cell, store, folder)
     before, whole = store.get(dense.key)["result"], store.get(level.key)
     pruned = whole["result"]
     assert (before["status"], pruned["status"], pruned["steps"]) == ("done", "done", 8)
@@ -245,9 +244,9 @@ def test_a_level_is_pruned_exactly_and_resumes_to_the_same_bits(
 
     store.discard(level.key)
     with pytest.raises(KeyboardInterrupt):
-        execute(cell.experiment, store, folder, Interruption(at=6))
+        execute(cell, store, folder, Interruption(at=6))
     assert level.key not in store
-    assert "continues at step 4" in execute(cell.experiment, store, folder)
+    assert "continues at step 4" in execute(cell, store, folder)
     again = store.get(level.key)
     assert again["result"] == pruned
     assert again["blobs"] == whole["blobs"]

@@ -17,7 +17,7 @@ import torch
 
 from lt_sweeps.allocation import counts
 from lt_sweeps.catalogue.listing import options
-from lt_sweeps.cells import Cell, cell
+from lt_sweeps.cell import Cell, cell_of
 from lt_sweeps.cli import main as command
 from lt_sweeps.config.reading import read
 from lt_sweeps.config.schema import CONF, Config
@@ -64,7 +64,7 @@ def composed(*words: str) -> Cell:
 
     ConfigStore.instance().store(name="schema", node=Config)
     with initialize_config_dir(str(CONF), version_base="1.3"):
-        return cell(read(compose("config", list(words))), {})
+        return cell_of(read(compose("config", list(words))), {})
 
 
 @cache
@@ -149,7 +149,7 @@ def test_a_recipe_says_itself_what_is_open_and_what_differs(name: str) -> None:
 
 @pytest.mark.parametrize("name", RECIPES)
 def test_a_recipe_reaches_the_graph(name: str) -> None:
-    run, rows = trained(name).experiment.levels[0], table()[name]
+    run, rows = trained(name).levels[0], table()[name]
     there = {field: said(value) for field, value in in_the_graph(run).items()}
     for field, row in rows.items():
         assert there[field] == (row["iterations"] or row["value"]), field
@@ -157,7 +157,7 @@ def test_a_recipe_reaches_the_graph(name: str) -> None:
 
 def rates_of(recipe: str, steps: Collection[int]) -> dict[int, float]:
     """The learning rates that these steps of a recipe train at."""
-    described, found = trained(recipe).experiment.levels[0].recipe, {}
+    described, found = trained(recipe).levels[0].recipe, {}
     sgd = torch.optim.SGD([torch.zeros(1)], lr=described.optimizer.args["lr"])
     assert described.schedule is not None
     schedule = optim.schedule(described.schedule, sgd, 0)
@@ -194,7 +194,7 @@ def test_every_experiment_is_planned(name: str, tmp_path: Path, capsys: pytest.C
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_what_an_experiment_prunes_and_spares_is_there(name: str) -> None:
-    ticket = composed(f"experiment={name}").experiment.levels[1].ticket
+    ticket = composed(f"experiment={name}").levels[1].ticket
     assert isinstance(ticket.mask, Prune)
     assert isinstance(ticket.mask.parent, Dense)
     mask, _ = dense(build(ticket.network), ticket.mask.parent.exclude)
@@ -226,7 +226,7 @@ def test_an_experiment_chooses_over_its_model_and_the_command_line_over_both() -
 def test_the_set_ups_of_the_papers_reach_the_graph() -> None:
     def ticket(*words: str) -> tuple[Cell, Train]:
         found = composed(*words)
-        return found, found.experiment.levels[1]
+        return found, found.levels[1]
 
     _, lmc = ticket("experiment=lmc_resnet20")
     assert (lmc.ticket.start, lmc.recipe.steps) == (500, 63000)

@@ -138,7 +138,7 @@ def test_what_another_process_is_at_wants_no_agent(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(supervise.time, "sleep", passes)
     words = (f"paths.output_dir={tmp_path}", "budget=smoke", "prune.levels=1")
     with Leases(tmp_path / "store") as other:
-        assert other.take(cells_of(*words, "seed=0")[0].experiment.levels[0].key, "somebody's")
+        assert other.take(cells_of(*words, "seed=0")[0].levels[0].key, "somebody's")
         supervised(tmp_path, engine, seeds=1)
     assert len(engine.started) == 1
 

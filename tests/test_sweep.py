@@ -17,7 +17,8 @@ import pytest
 import torch
 
 import lt_sweeps as lt
-from lt_sweeps.cells import Cell, budgets, cell
+from lt_sweeps.cell import Cell, cell_of
+from lt_sweeps.cells import budgets
 from lt_sweeps.cli import main as cli
 from lt_sweeps.config import archive
 from lt_sweeps.config.reading import read
@@ -59,7 +60,7 @@ def cells_of(*words: str) -> list[Cell]:
 
     ConfigStore.instance().store(name="schema", node=Config)
     with initialize_config_dir(str(CONF), version_base="1.3"):
-        return [cell(read(compose("config", [*SMALL, *words])), {})]
+        return [cell_of(read(compose("config", [*SMALL, *words])), {})]
 
 
 def values(folder: Path) -> Values:
@@ -151,7 +152,7 @@ def test_rewinding_is_bit_equal_at_every_level(
     words = (*model, "rewind=step", f"rewind.step={step}it", "prune.levels=3")
     sweep(tmp_path, *words)
     assert "replayed" not in capsys.readouterr().out, "the plan knew the rewind point: nothing is trained twice"
-    dense, *tickets = cells_of(*words)[0].experiment.levels
+    dense, *tickets = cells_of(*words)[0].levels
     there = values(tmp_path)
     rewound = there.weights(dense.ticket.weights if step == 0 else At(dense, step))
     before = there.mask(dense.ticket.mask)
@@ -304,9 +305,9 @@ def test_a_cell_that_fails_loses_no_other_and_is_tried_again(
 
 
 def test_a_control_changes_one_thing(tmp_path: Path) -> None:
-    ticket = cells_of("rewind=step", "rewind.step=13it")[0].experiment.levels[2]
+    ticket = cells_of("rewind=step", "rewind.step=13it")[0].levels[2]
     for control in ("reinit", "shuffle", "mask_shuffle", "random"):
-        other = cells_of("rewind=step", "rewind.step=13it", f"control={control}")[0].experiment.levels[2]
+        other = cells_of("rewind=step", "rewind.step=13it", f"control={control}")[0].levels[2]
         same = {
             "weights": other.ticket.weights == ticket.ticket.weights,
             "mask": other.ticket.mask == ticket.ticket.mask,
@@ -319,8 +320,8 @@ def test_a_control_changes_one_thing(tmp_path: Path) -> None:
 
 def test_a_random_reinit_is_a_fresh_draw_from_the_layers_own_initialiser() -> None:
     there = values(Path())
-    _, *reinits = cells_of("control=reinit")[0].experiment.levels
-    ticket = cells_of()[0].experiment.levels[1]
+    _, *reinits = cells_of("control=reinit")[0].levels
+    ticket = cells_of()[0].levels[1]
     original, *draws = (there.weights(run.ticket.weights) for run in (ticket, *reinits))
     for drawn in draws:
         for name, value in drawn.items():
@@ -336,15 +337,15 @@ def test_a_random_reinit_is_a_fresh_draw_from_the_layers_own_initialiser() -> No
 def test_shuffle_controls_keep_their_counts_and_differ(tmp_path: Path) -> None:
     sweep(tmp_path, "control=none,mask_shuffle,random,shuffle")
     there = values(tmp_path)
-    ticket = cells_of()[0].experiment.levels[2].ticket
+    ticket = cells_of()[0].levels[2].ticket
     mask, weights = there.mask(ticket.mask), there.weights(ticket.weights)
     for control in ("mask_shuffle", "random"):
-        other = there.mask(cells_of(f"control={control}")[0].experiment.levels[2].ticket.mask)
+        other = there.mask(cells_of(f"control={control}")[0].levels[2].ticket.mask)
         assert kept(other) == kept(mask)
         assert not torch.equal(other["fc1.weight"], mask["fc1.weight"])
         same_layers = all(int(other[name].sum()) == int(mask[name].sum()) for name in mask)
         assert same_layers == (control == "mask_shuffle")
-    shuffled = there.weights(cells_of("control=shuffle")[0].experiment.levels[2].ticket.weights)
+    shuffled = there.weights(cells_of("control=shuffle")[0].levels[2].ticket.weights)
     for name, ones in mask.items():
         assert not torch.equal(shuffled[name][ones], weights[name][ones])
         assert torch.equal(shuffled[name][ones].sort().values, weights[name][ones].sort().values)
@@ -376,7 +377,7 @@ def test_every_member_of_the_family_runs_and_the_order_of_jobs_changes_nothing(
 def test_rewound_and_frozen_weights_are_what_they_say(tmp_path: Path) -> None:
     sweep(tmp_path, "pruned=freeze")
     there = values(tmp_path)
-    dense, *_, last = cells_of("pruned=freeze")[0].experiment.levels
+    dense, *_, last = cells_of("pruned=freeze")[0].levels
     initial, ended, mask = (
         there.weights(dense.ticket.weights),
         there.weights(At(last, END)),
@@ -384,7 +385,7 @@ def test_rewound_and_frozen_weights_are_what_they_say(tmp_path: Path) -> None:
     )
     assert all(torch.equal(ended[name][~ones], initial[name][~ones]) for name, ones in mask.items())
     sweep(tmp_path, "survivors=keep", "rewind=learning_rate")
-    _, first, second = cells_of("survivors=keep", "rewind=learning_rate")[0].experiment.levels
+    _, first, second = cells_of("survivors=keep", "rewind=learning_rate")[0].levels
     mask = there.mask(second.ticket.mask)
     kept_weights = effective(there.weights(second.ticket.weights), mask)
     ended = effective(there.weights(At(first, END)), mask)
@@ -535,7 +536,7 @@ def test_a_shuffle_control_permutes_the_tickets_own_start(tmp_path: Path) -> Non
     words = ("rewind=learning_rate", "rewind.step=13it")
     sweep(tmp_path, *words, "control=none,shuffle")
     there = values(tmp_path)
-    ticket, other = (cells_of(*words, f"control={c}")[0].experiment.levels[2].ticket for c in ("none", "shuffle"))
+    ticket, other = (cells_of(*words, f"control={c}")[0].levels[2].ticket for c in ("none", "shuffle"))
     start, shuffled, mask = there.weights(ticket.weights), there.weights(other.weights), there.mask(ticket.mask)
     for name, ones in mask.items():
         assert torch.equal(shuffled[name][ones].sort().values, start[name][ones].sort().values)

@@ -137,17 +137,17 @@ def test_a_stored_ticket_is_the_very_same_training(
 def test_pruning_on_from_a_stored_ticket_is_the_chain_it_came_from(tmp_path: Path, words: tuple[str, ...]) -> None:
     sweep(tmp_path, *words, "prune.levels=1")
     key = lt.open(tmp_path / "s").ticket(level=1).key
-    chain = cells_of(*words)[0].experiment.levels
-    went = cells_of(*words, f"ticket={key}", "prune.levels=1", f"paths.output_dir={tmp_path}")[0].experiment.levels
+    chain = cells_of(*words)[0].levels
+    went = cells_of(*words, f"ticket={key}", "prune.levels=1", f"paths.output_dir={tmp_path}")[0].levels
     assert [run.key for run in went] == [run.key for run in chain[1:]]
 
 
 def test_a_folder_is_a_ticket_by_its_content(opened: Sweep, exported: Path, tmp_path: Path) -> None:
     run, moved = opened.ticket(**LAST, pruned="zero"), tmp_path / "moved"
     here, there = f"ticket={exported}", f"ticket={moved}"
-    one = cells_of(here, "rewind=step", "rewind.step=13it")[0].experiment.levels
+    one = cells_of(here, "rewind=step", "rewind.step=13it")[0].levels
     shutil.move(exported, moved)
-    two = cells_of(there, "rewind=step", "rewind.step=13it")[0].experiment.levels
+    two = cells_of(there, "rewind=step", "rewind.step=13it")[0].levels
     assert [level.key for level in one] == [level.key for level in two]
     assert (one[0].ticket.start, one[0].level, one[1].level) == (13, 2, 3)
     rows = sweep(tmp_path, there, "rewind=step", "rewind.step=13it", "prune.levels=1")
@@ -205,8 +205,8 @@ def test_a_key_that_looks_like_a_number_stays_a_key(tmp_path: Path, capsys: pyte
 def test_a_mask_by_key_is_the_mask_itself_where_the_network_is_the_same(opened: Sweep, runs: Path) -> None:
     run = opened.ticket(**LAST, pruned="zero")
     words = (f"mask_from={run.key[:8]}", f"paths.output_dir={runs}")
-    assert cells_of(*words)[0].experiment.levels[1].ticket.mask == run.expression.ticket.mask
-    fitted = cells_of(*words, "prune.exclude=[output.weight]")[0].experiment.levels[1].ticket.mask
+    assert cells_of(*words)[0].levels[1].ticket.mask == run.expression.ticket.mask
+    fitted = cells_of(*words, "prune.exclude=[output.weight]")[0].levels[1].ticket.mask
     assert isinstance(fitted, Fit)
     assert fitted.mask == run.expression.ticket.mask
 

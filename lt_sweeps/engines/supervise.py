@@ -16,13 +16,13 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from lt_sweeps import results
+from lt_sweeps.cell import Cell
 from lt_sweeps.engines.engine import Engine, Running
 from lt_sweeps.execution import failures
 from lt_sweeps.execution import plan as planning
 from lt_sweeps.execution.plan import Job
 from lt_sweeps.execution.reporter import Reporter
 from lt_sweeps.execution.watcher import Watcher
-from lt_sweeps.experiment import Experiment
 from lt_sweeps.graph import Work, parents, topological
 from lt_sweeps.keys import Node
 from lt_sweeps.store.lease import Holder, Leases
@@ -35,13 +35,13 @@ PAUSE = 1.0  # seconds between looks; more where a look takes long, so that look
 def supervise(
     engine: Engine,
     folder: Path,
-    experiments: Sequence[Experiment],
+    cells: Sequence[Cell],
     store: Store,
     reporter: Reporter,
     *others: Watcher,
 ) -> dict[Node, str]:
     """Have agents do everything that is missing; returns what failed, by node, as `execute` does."""
-    work = _Work(folder, experiments, store, (reporter, *others))
+    work = _Work(folder, cells, store, (reporter, *others))
     agents = _Agents(engine, folder, reporter.say)
     leases = Leases(store.root)
     reporter.expect(work.jobs)
@@ -65,16 +65,14 @@ def supervise(
 class _Work:
     """What is to be done, what of it can be done now, and what became of it."""
 
-    def __init__(
-        self, folder: Path, experiments: Sequence[Experiment], store: Store, watchers: Sequence[Watcher]
-    ) -> None:
-        self._folder, self._experiments, self._store, self._watchers = folder, experiments, store, watchers
+    def __init__(self, folder: Path, cells: Sequence[Cell], store: Store, watchers: Sequence[Watcher]) -> None:
+        self._folder, self._cells, self._store, self._watchers = folder, cells, store, watchers
         self.failed: dict[Node, str] = {}
         self._begun: set[Work] = set()
         self._plan()
 
     def _plan(self) -> None:
-        planned = planning.make(self._experiments, self._store).jobs
+        planned = planning.make(self._cells, self._store).jobs
         self.jobs = [job for job in planned if not any(node in self.failed for node in topological([job.run]))]
         self._parents = {job.run: parents(job.run) for job in self.jobs}
 

@@ -10,12 +10,12 @@ import json
 from dataclasses import asdict, replace
 from pathlib import Path
 
+from lt_sweeps.cell import Cell, cell_of
 from lt_sweeps.config import archive
 from lt_sweeps.config.schema import TrainerConfig
 from lt_sweeps.errors import Mistake
 from lt_sweeps.execution.reporter import Reporter
 from lt_sweeps.execution.run import execute
-from lt_sweeps.experiment import Experiment, build
 from lt_sweeps.registry import recorded
 from lt_sweeps.store.store import Store, write
 
@@ -36,15 +36,15 @@ def work(folder: Path, processes: int | None = None, patience: float = PATIENCE)
     trainer = TrainerConfig(**told["trainer"])
     if processes is not None:
         trainer = replace(trainer, processes=processes)
-    experiments = [experiment(past) for past in archive.cells(folder)]
+    cells = [rebuild(past) for past in archive.cells(folder)]
     store = Store(folder.parent / "store", {"data": Path(told["data_dir"])})
-    execute(experiments, store, Path(told["data_dir"]), trainer, Reporter({}), folder=folder, patience=patience)
+    execute(cells, store, Path(told["data_dir"]), trainer, Reporter({}), folder=folder, patience=patience)
 
 
-def experiment(past: archive.Past) -> Experiment:
+def rebuild(past: archive.Past) -> Cell:
     """A cell as it was planned, also where a user's own code has changed since. Raises Mistake where ours has."""
     with recorded(past.code):
-        found = build(past.config, past.swept)
+        found = cell_of(past.config, past.swept)
     if tuple(run.key for run in found.levels) != past.keys:
         raise Mistake(f"{past.folder}: was planned by other code than is here now; the same command plans it again")
     return found

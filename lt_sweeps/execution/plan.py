@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from lt_sweeps import results
-from lt_sweeps.experiment import Experiment
+from lt_sweeps.cell import Cell
 from lt_sweeps.graph import END, At, Measure, Train, Work, parents, topological, works
 from lt_sweeps.keys import Node
 from lt_sweeps.methods.measured import sibling
@@ -73,9 +73,8 @@ class Plan:
         return sum(isinstance(job.run, Measure) for job in self.jobs)
 
 
-def make(experiments: Iterable[Experiment], store: Store) -> Plan:
+def make(cells: Sequence[Cell], store: Store) -> Plan:
     """Compare what is asked for with what is stored."""
-    cells = list(experiments)
     per_cell = [works(cell.roots) for cell in cells]
     union = Counter(run for runs in per_cell for run in runs)
     trained = {run: asks for run, asks in union.items() if isinstance(run, Train)}
@@ -94,7 +93,7 @@ def make(experiments: Iterable[Experiment], store: Store) -> Plan:
     devices: dict[Work, int] = {}
     for cell, runs in zip(cells, per_cell, strict=True):
         for run in runs:
-            devices.setdefault(run, cell.devices if isinstance(run, Train) else 1)
+            devices.setdefault(run, cell.config.trainer.devices if isinstance(run, Train) else 1)
     for node in needed:
         if isinstance(node, Work) and node not in plan.records and node not in plan.blocked:
             snapshots = frozenset(wanted.get(node, set()) if isinstance(node, Train) else ()) | _ladder(node)

@@ -14,6 +14,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from lt_sweeps import results
+from lt_sweeps.cell import Cell
 from lt_sweeps.config.schema import TrainerConfig
 from lt_sweeps.errors import Mistake
 from lt_sweeps.execution import failures
@@ -26,7 +27,6 @@ from lt_sweeps.execution.pool import Pool
 from lt_sweeps.execution.reporter import Reporter
 from lt_sweeps.execution.slots import slots
 from lt_sweeps.execution.watcher import History, Watcher
-from lt_sweeps.experiment import Experiment
 from lt_sweeps.graph import Work, topological
 from lt_sweeps.keys import Node
 from lt_sweeps.provenance.ownership import require_one
@@ -39,7 +39,7 @@ LOOK_EVERY = 1.0  # seconds between two looks at what other processes are doing
 
 
 def execute(
-    experiments: Sequence[Experiment],
+    cells: Sequence[Cell],
     store: Store,
     data_dir: Path,
     trainer: TrainerConfig,
@@ -54,7 +54,7 @@ def execute(
     or where `trainer.processes` is 0, all is done in this process. `patience` is for how many seconds to wait where
     other processes are at all that could be done. Raises Mistake.
     """
-    plan = planning.make(experiments, store)
+    plan = planning.make(cells, store)
     if not plan.jobs:
         return {}
     with ExitStack() as stack:
@@ -69,7 +69,7 @@ def execute(
             executor = stack.enter_context(pool)
             waits = planning.before(plan.jobs)
             pool.warm([job.devices for job in plan.jobs if not waits[job.run]])
-        work = _Work(experiments, store, data_dir, executor, leases, reporter, (reporter, *others), folder, patience)
+        work = _Work(cells, store, data_dir, executor, leases, reporter, (reporter, *others), folder, patience)
         return work.done()
 
 
@@ -78,7 +78,7 @@ class _Work:
 
     def __init__(
         self,
-        experiments: Sequence[Experiment],
+        cells: Sequence[Cell],
         store: Store,
         data_dir: Path,
         executor: Executor,
@@ -90,9 +90,9 @@ class _Work:
     ) -> None:
         from lt_sweeps.execution.checks import Checks
 
-        self._experiments, self._store, self._executor, self._leases = experiments, store, executor, leases
+        self._cells, self._store, self._executor, self._leases = cells, store, executor, leases
         self._reporter, self._watchers, self._folder, self._patience = reporter, watchers, folder, patience
-        self._checks = Checks(experiments, store, data_dir)
+        self._checks = Checks(cells, store, data_dir)
         self._failed: dict[Node, str] = {}
         self._jobs: dict[Work, Job] = {}  # all that is not done
         self._running: dict[Work, Job] = {}
@@ -119,7 +119,7 @@ class _Work:
 
     def _plan(self) -> None:
         """What is to do; begun anew where something was not what the last plan expected."""
-        found = planning.make(self._experiments, self._store).jobs
+        found = planning.make(self._cells, self._store).jobs
         elsewhere = self._failed_elsewhere()
         for job in found:
             if job.run.key in elsewhere and job.run not in self._running:

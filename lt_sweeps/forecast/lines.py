@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from lt_sweeps.cells import Cell
+from lt_sweeps.cell import Cell
 from lt_sweeps.execution import estimate, rates
 from lt_sweeps.execution.plan import Plan
 from lt_sweeps.execution.slots import slots as processes
@@ -45,7 +45,7 @@ def _calibrate(cells: Sequence[Cell], plan: Plan, store: Store, kind: rates.Kind
 
     config = cells[0].config
     calibration = Calibration(store, Path(config.paths.data_dir).expanduser(), config.trainer)
-    published = {kind(run): c.experiment.published for c in cells for run in c.experiment.roots}
+    published = {kind(run): c.published for c in cells for run in c.roots}
     known = rates.known(plan, store, calibration.machine, kind)
     for run in rates.missing(plan, known, kind):
         rates.keep(store, run, calibration.machine, calibration.rate(run, published[kind(run)]))

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lt_sweeps import results
-from lt_sweeps.experiment import Experiment
+from lt_sweeps.cell import Cell
 from lt_sweeps.graph import Train
 from lt_sweeps.keys import Node
 from lt_sweeps.loggers.marks import digest
@@ -20,34 +20,34 @@ SHARES = ("sparsity", "density", "weights_remaining")
 FIGURES = ("test_accuracy", "val_accuracy", "early_stop_step", "early_stop_test_accuracy", "steps")
 
 
-def about(described: Mapping[str, Any], experiment: Experiment, sweep: str, columns: Sequence[str]) -> About:
+def about(described: Mapping[str, Any], cell: Cell, sweep: str, columns: Sequence[str]) -> About:
     """A cell's run. `described` is the cell as in cells.json, `columns` are the overrides in which cells differ.
 
     Its id does not depend on the number of levels, nor on what is measured, unless cells differ in it: a sweep that is
     extended goes on in the same runs. Nor does it depend on the hardware.
     """
-    labels = experiment.labels
+    labels = cell.labels
     words = [str(value) for name, value in labels.items() if name != "seed"]
-    words += [f"{name}={experiment.value(name)}" for name in columns if experiment.value(name) is not None]
+    words += [f"{name}={cell.value(name)}" for name in columns if cell.value(name) is not None]
     identity: dict[str, Any] = copy.deepcopy(described["config"])
     del identity["trainer"], identity["budget"]["levels"]
     if "measure" not in columns:
         del identity["measure"]
     if "prune.levels" not in columns:
         del identity["prune"]["levels"]
-    job_type = "dense" if len(experiment.levels) == 1 else "ticket" if labels["control"] == "none" else "control"
+    job_type = "dense" if len(cell.levels) == 1 else "ticket" if labels["control"] == "none" else "control"
     return About(
         id=digest([sweep, identity])[:16],
         name="_".join([*words, f"seed{labels['seed']}"]),
         group=sweep,
         job_type=job_type,
-        notes=experiment.budget,
+        notes=cell.budget,
         config={**described["config"], "lt_sweeps": {name: described[name] for name in ("swept", "levels")}},
     )
 
 
 def entries(
-    experiment: Experiment,
+    cell: Cell,
     records: Mapping[Node, Record],
     blocked: Mapping[Node, str],
     failed: Mapping[Node, str],
@@ -56,23 +56,23 @@ def entries(
 
     Measures come late: beside their levels they would change what a run was told long before.
     """
-    rows = table.rows([experiment], records, blocked, failed)
+    rows = table.rows([cell], records, blocked, failed)
     found: list[list[Entry]] = []
-    for level, (run, row) in enumerate(zip(experiment.levels, rows, strict=True)):
+    for level, (run, row) in enumerate(zip(cell.levels, rows, strict=True)):
         record = records.get(run)
         history = () if record is None else results.outcome(record).history
-        kept: list[Entry] = [*curve(experiment, level, history), _level(experiment, row)]
+        kept: list[Entry] = [*curve(cell, level, history), _level(cell, row)]
         if record is not None and record["blobs"]:
             told = {name: row[name] for name in ("key", "level", "density", "test_accuracy")}
             told["network"] = run.ticket.network.describe()
             kept.append(Blobs(run.key, level, record["blobs"], told))
         found.append(kept)
-    return [*found, [told for row in rows if (told := _measured(experiment, row))]]
+    return [*found, [told for row in rows if (told := _measured(cell, row))]]
 
 
-def curve(experiment: Experiment, level: int, history: Sequence[Mapping[str, Any]]) -> list[Row]:
+def curve(cell: Cell, level: int, history: Sequence[Mapping[str, Any]]) -> list[Row]:
     """The evaluations of a level on `lth/step`, which counts the iterations of all levels of the cell."""
-    first = sum(_iterations(run) for run in experiment.levels[:level]) - experiment.levels[level].ticket.start
+    first = sum(_iterations(run) for run in cell.levels[:level]) - cell.levels[level].ticket.start
     return [
         {"lth/step": first + row["step"], "lth/level": level}
         | {name: row[column] for column, name in CURVES.items() if column in row}
@@ -80,10 +80,10 @@ def curve(experiment: Experiment, level: int, history: Sequence[Mapping[str, Any
     ]
 
 
-def _level(experiment: Experiment, row: table.Row) -> Row:
+def _level(cell: Cell, row: table.Row) -> Row:
     level = row["level"]
     told: Row = {
-        "lth/step": sum(_iterations(run) for run in experiment.levels[: level + 1]),
+        "lth/step": sum(_iterations(run) for run in cell.levels[: level + 1]),
         "lth/level": level,
         "lth/status": row["status"],
     }
@@ -93,12 +93,12 @@ def _level(experiment: Experiment, row: table.Row) -> Row:
     return told | {f"level/{name}": row[name] for name in FIGURES if row[name] is not None}
 
 
-def _measured(experiment: Experiment, row: table.Row) -> Row:
+def _measured(cell: Cell, row: table.Row) -> Row:
     """What was measured of a level, as far as it is there."""
-    found = {f"level/{name}": row[name] for name in experiment.measures if row[name] is not None}
+    found = {f"level/{name}": row[name] for name in cell.measures if row[name] is not None}
     if not found or row["sparsity"] is None:
         return {}
-    step = sum(map(_iterations, experiment.levels))
+    step = sum(map(_iterations, cell.levels))
     return {"lth/step": step, "lth/level": row["level"], **{name: row[name] for name in SHARES}, **found}
 
 

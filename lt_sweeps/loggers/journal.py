@@ -16,10 +16,10 @@ from types import TracebackType
 from typing import Concatenate, ParamSpec
 
 from lt_sweeps import results
+from lt_sweeps.cell import Cell
 from lt_sweeps.execution import plan as planning
 from lt_sweeps.execution.plan import Job, Plan
 from lt_sweeps.execution.watcher import History
-from lt_sweeps.experiment import Experiment
 from lt_sweeps.graph import Measure, Work, topological
 from lt_sweeps.keys import Node
 from lt_sweeps.loggers import aggregate
@@ -52,9 +52,11 @@ def _losing_nothing(step: Callable[Concatenate[Journal, P], None]) -> Callable[C
 
 
 @dataclass
-class _Cell:
+class _Shown:
+    """A cell, and the run of the logger that shows it."""
+
     about: About
-    experiment: Experiment
+    cell: Cell
     pending: set[Work]  # the levels and measures whose outcome is not known yet
     run: Run | None = None
     sent: list[Entry] = field(default_factory=list)
@@ -65,7 +67,7 @@ class _Cell:
 class _Live:
     """A training under way, and the cell and level that show it."""
 
-    cell: _Cell
+    shown: _Shown
     level: int
     earlier: list[Entry]  # what the cell's run was told before
     told: int = 0  # evaluations
@@ -77,7 +79,7 @@ class Journal:
     def __init__(
         self,
         logger: Logger | None,
-        told: Sequence[tuple[About, Experiment]],
+        told: Sequence[tuple[About, Cell]],
         plan: Plan,
         store: Store,
         say: Callable[[str], None],
@@ -85,14 +87,13 @@ class Journal:
         self._logger, self._store, self._say = logger, store, say
         known = {**plan.records, **plan.blocked}
         self._cells = {
-            about.id: _Cell(about, experiment, {run for run in experiment.roots if run not in known})
-            for about, experiment in told
+            about.id: _Shown(about, cell, {run for run in cell.roots if run not in known}) for about, cell in told
         }.values()
         self._failed: dict[Node, str] = {}
-        self._showing: dict[Work, list[_Cell]] = {}
-        for cell in self._cells:
-            for run in dict.fromkeys(cell.experiment.roots):
-                self._showing.setdefault(run, []).append(cell)
+        self._showing: dict[Work, list[_Shown]] = {}
+        for shown in self._cells:
+            for run in dict.fromkeys(shown.cell.roots):
+                self._showing.setdefault(run, []).append(shown)
         self._live: dict[Work, _Live] = {}
         if logger is not None:
             self._marks = Marks(logger.folder / "logged", logger.destination)
@@ -105,13 +106,13 @@ class Journal:
         """The first cell that can show this training as it happens does."""
         if isinstance(job.run, Measure):
             return  # which shows nothing as it happens
-        for cell in self._showing.get(job.run, []):
-            self._refresh(cell)
-            level = cell.experiment.levels.index(job.run)
-            if job.run in cell.pending and cell.pending.isdisjoint(cell.experiment.levels[:level]):
-                earlier = self._entries(cell, level)
-                self._send(cell, earlier)
-                self._live[job.run] = _Live(cell, level, earlier)
+        for shown in self._showing.get(job.run, []):
+            self._refresh(shown)
+            level = shown.cell.levels.index(job.run)
+            if job.run in shown.pending and shown.pending.isdisjoint(shown.cell.levels[:level]):
+                earlier = self._entries(shown, level)
+                self._send(shown, earlier)
+                self._live[job.run] = _Live(shown, level, earlier)
                 return
 
     @_losing_nothing
@@ -119,7 +120,7 @@ class Journal:
         """Evaluations are logged as they are made."""
         live = self._live.get(job.run)
         if live is not None and len(history) != live.told:
-            self._send(live.cell, [*live.earlier, *curve(live.cell.experiment, live.level, history)])
+            self._send(live.shown, [*live.earlier, *curve(live.shown.cell, live.level, history)])
             live.told = len(history)
 
     @_losing_nothing
@@ -137,16 +138,16 @@ class Journal:
     def _settle(self, run: Work, ends: bool) -> None:
         """The outcome of a job is known; if it `ends` the chain, so is that of all that depends on it."""
         live = self._live.pop(run, None)
-        for cell in list(self._cells) if ends else self._showing.get(run, []):
-            if not cell.pending:
+        for shown in list(self._cells) if ends else self._showing.get(run, []):
+            if not shown.pending:
                 continue
             if ends:
-                cell.pending = {level for level in cell.pending if run not in topological([level])}
-            self._refresh(cell)
-            if not cell.pending:
-                self._complete(cell, self._entries(cell), self._is_failed(cell))
-            elif live is not None and cell is live.cell:
-                self._send(cell, self._entries(cell, live.level + 1))
+                shown.pending = {level for level in shown.pending if run not in topological([level])}
+            self._refresh(shown)
+            if not shown.pending:
+                self._complete(shown, self._entries(shown), self._is_failed(shown))
+            elif live is not None and shown is live.shown:
+                self._send(shown, self._entries(shown, live.level + 1))
 
     # ------------------------------------------------------------------------- when all is done
 
@@ -156,11 +157,11 @@ class Journal:
         assert self._logger is not None
         self._failed.update(failed)
         opened, before = 0, 0
-        for cell in self._cells:
-            content = [e for level in entries(cell.experiment, plan.records, plan.blocked, failed) for e in level]
-            if self._marks.of(cell.about, content) not in (cell.logged, self._marks.read(cell.about)):
-                self._complete(cell, content, self._is_failed(cell))
-            opened, before = (opened + 1, before) if cell.logged else (opened, before + 1)
+        for shown in self._cells:
+            content = [e for level in entries(shown.cell, plan.records, plan.blocked, failed) for e in level]
+            if self._marks.of(shown.about, content) not in (shown.logged, self._marks.read(shown.about)):
+                self._complete(shown, content, self._is_failed(shown))
+            opened, before = (opened + 1, before) if shown.logged else (opened, before + 1)
         about = aggregate.about(next(iter(self._cells)).about)
         mark = self._marks.of(about, rows)
         if mark != self._marks.read(about):
@@ -186,44 +187,44 @@ class Journal:
     @_losing_nothing
     def _abandon(self, code: int) -> None:
         assert self._logger is not None
-        for cell in self._cells:
-            if cell.run is not None:
-                cell.run.finish(code)
+        for shown in self._cells:
+            if shown.run is not None:
+                shown.run.finish(code)
         self._logger.close()
 
     # ------------------------------------------------------------------------------------ one cell
 
-    def _refresh(self, cell: _Cell) -> None:
+    def _refresh(self, shown: _Shown) -> None:
         """Other processes may fill the store too."""
-        cell.pending = {run for run in cell.pending if run.key not in self._store}
+        shown.pending = {run for run in shown.pending if run.key not in self._store}
 
-    def _is_failed(self, cell: _Cell) -> bool:
-        return bool(self._failed) and any(node in self._failed for node in topological(cell.experiment.roots))
+    def _is_failed(self, shown: _Shown) -> bool:
+        return bool(self._failed) and any(node in self._failed for node in topological(shown.cell.roots))
 
-    def _entries(self, cell: _Cell, levels: int | None = None) -> list[Entry]:
-        plan = planning.make([cell.experiment], self._store)
-        found = entries(cell.experiment, plan.records, plan.blocked, self._failed)
+    def _entries(self, shown: _Shown, levels: int | None = None) -> list[Entry]:
+        plan = planning.make([shown.cell], self._store)
+        found = entries(shown.cell, plan.records, plan.blocked, self._failed)
         return [entry for level in found[:levels] for entry in level]
 
-    def _send(self, cell: _Cell, content: Sequence[Entry]) -> None:
+    def _send(self, shown: _Shown, content: Sequence[Entry]) -> None:
         """Log what is not logged yet; if what was logged no longer holds, the run begins anew."""
         assert self._logger is not None
-        if cell.run is not None and cell.sent != content[: len(cell.sent)]:
-            cell.run.finish(1)
-            cell.run = None
-        if cell.run is None:
-            cell.run, cell.sent = self._logger.open(cell.about), []
-        for entry in content[len(cell.sent) :]:
+        if shown.run is not None and shown.sent != content[: len(shown.sent)]:
+            shown.run.finish(1)
+            shown.run = None
+        if shown.run is None:
+            shown.run, shown.sent = self._logger.open(shown.about), []
+        for entry in content[len(shown.sent) :]:
             if isinstance(entry, Blobs):
-                cell.run.keep(entry)
+                shown.run.keep(entry)
             else:
-                cell.run.log(entry)
-            cell.sent.append(entry)
+                shown.run.log(entry)
+            shown.sent.append(entry)
 
-    def _complete(self, cell: _Cell, content: Sequence[Entry], failed: bool) -> None:
-        self._send(cell, content)
-        assert cell.run is not None
-        cell.run.finish(int(failed))
-        cell.run, cell.sent, cell.logged = None, [], self._marks.of(cell.about, content)
+    def _complete(self, shown: _Shown, content: Sequence[Entry], failed: bool) -> None:
+        self._send(shown, content)
+        assert shown.run is not None
+        shown.run.finish(int(failed))
+        shown.run, shown.sent, shown.logged = None, [], self._marks.of(shown.about, content)
         if not failed:
-            self._marks.leave(cell.about, cell.logged)
+            self._marks.leave(shown.about, shown.logged)

@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lt_sweeps import results
+from lt_sweeps.cell import Cell
 from lt_sweeps.columns import AT_RANDOM, EMPTIED, FIGURES, LABELS, USUAL
-from lt_sweeps.experiment import Experiment
 from lt_sweeps.graph import Measure, Train
 from lt_sweeps.keys import Node
 from lt_sweeps.results import Collapsed, Finished, Outcome
@@ -22,13 +22,13 @@ Row = dict[str, Any]
 
 
 def rows(
-    experiments: Sequence[Experiment],
+    cells: Sequence[Cell],
     records: Mapping[Node, Record],
     blocked: Mapping[Node, str],
     failed: Mapping[Node, str],
 ) -> list[Row]:
     """The results of a sweep, in the order of its cells."""
-    extra, measured = swept_columns(experiments), measured_columns(experiments)
+    extra, measured = swept_columns(cells), measured_columns(cells)
     outcomes = {run: results.outcome(record) for run, record in records.items() if isinstance(run, Train)}
     rare = {
         AT_RANDOM: any(one.kept.eligible is not None for one in outcomes.values()),
@@ -36,7 +36,7 @@ def rows(
     }
     some = [name for name, is_there in rare.items() if is_there]
     table = []
-    for cell in experiments:
+    for cell in cells:
         named = _named(cell, extra)
         for level, run in enumerate(cell.levels):
             status = "failed" if run in failed else "blocked" if run in blocked else "missing"
@@ -49,11 +49,11 @@ def rows(
     return table
 
 
-def measured(experiments: Sequence[Experiment], records: Mapping[Node, Record]) -> list[Row]:
+def measured(cells: Sequence[Cell], records: Mapping[Node, Record]) -> list[Row]:
     """Every point of every measure that is there: where it is on its line, and the error there."""
-    extra = swept_columns(experiments)
+    extra = swept_columns(cells)
     table = []
-    for cell in experiments:
+    for cell in cells:
         named = _named(cell, extra)
         for name, measures in cell.measures.items():
             for level, measure in enumerate(measures):
@@ -64,11 +64,11 @@ def measured(experiments: Sequence[Experiment], records: Mapping[Node, Record]) 
     return table
 
 
-def layers(experiments: Sequence[Experiment], records: Mapping[Node, Record]) -> list[Row]:
+def layers(cells: Sequence[Cell], records: Mapping[Node, Record]) -> list[Row]:
     """How many weights each layer of each level keeps, in the network's order."""
-    extra = swept_columns(experiments)
+    extra = swept_columns(cells)
     table = []
-    for cell in experiments:
+    for cell in cells:
         named = _named(cell, extra)
         for level, run in enumerate(cell.levels):
             for layer in results.kept_of(records[run]).layers if run in records else ():
@@ -78,14 +78,14 @@ def layers(experiments: Sequence[Experiment], records: Mapping[Node, Record]) ->
     return table
 
 
-def _named(cell: Experiment, extra: Sequence[str]) -> Row:
+def _named(cell: Cell, extra: Sequence[str]) -> Row:
     """The columns that label a cell, with those that this sweep needs beside the usual."""
     return {name: cell.labels[name] for name in LABELS} | {name: cell.value(name) for name in extra}
 
 
-def measured_columns(experiments: Sequence[Experiment]) -> list[str]:
+def measured_columns(cells: Sequence[Cell]) -> list[str]:
     """The measures that some cell asks for."""
-    return list(dict.fromkeys(name for cell in experiments for name in cell.measures))
+    return list(dict.fromkeys(name for cell in cells for name in cell.measures))
 
 
 def _table(measure: Measure, records: Mapping[Node, Record]) -> dict[str, Any]:
@@ -101,27 +101,27 @@ def unusual(labels: Mapping[str, Any]) -> list[str]:
     return [f"{name}={labels[name]}" for name, value in USUAL.items() if labels[name] != value]
 
 
-def swept_columns(experiments: Sequence[Experiment]) -> list[str]:
+def swept_columns(cells: Sequence[Cell]) -> list[str]:
     """The overrides in which the cells differ, and groups that are not as usual, where no other column says so."""
-    names = dict.fromkeys(name for cell in experiments for name in cell.swept)
-    differing = [name for name in names if len({cell.swept.get(name) for cell in experiments}) > 1]
-    found = [name for name in differing if name != "seed" and (name not in LABELS or _hidden(experiments, name))]
-    return list(dict.fromkeys([*found, *(name for cell in experiments for name in cell.unusual)]))
+    names = dict.fromkeys(name for cell in cells for name in cell.swept)
+    differing = [name for name in names if len({cell.swept.get(name) for cell in cells}) > 1]
+    found = [name for name in differing if name != "seed" and (name not in LABELS or _hidden(cells, name))]
+    return list(dict.fromkeys([*found, *(name for cell in cells for name in cell.unusual)]))
 
 
-def _hidden(experiments: Sequence[Experiment], name: str) -> bool:
+def _hidden(cells: Sequence[Cell], name: str) -> bool:
     """Whether two options of a group have the same label, as files of one `name` have: then the option is said."""
-    options = {(cell.labels[name], cell.swept.get(name)) for cell in experiments}
+    options = {(cell.labels[name], cell.swept.get(name)) for cell in cells}
     return len(options) > len({label for label, _ in options})
 
 
-def _figures(outcome: Outcome, cell: Experiment) -> Row:
+def _figures(outcome: Outcome, cell: Cell) -> Row:
     kept, history = outcome.kept, outcome.history
     end = outcome.at_end if isinstance(outcome, Finished) else None
     early = outcome.at_early_stop if isinstance(outcome, Finished) else None
     return {
         "density": round(kept.density, 8),
-        "weights_remaining": round(kept.remaining(count_excluded=cell.count_excluded), 6),
+        "weights_remaining": round(kept.remaining(count_excluded=cell.config.prune.count_excluded), 6),
         "sparsity": round(1 - kept.density, 8),
         "test_accuracy": end and end.test_accuracy,
         "val_accuracy": history[-1].get("val_accuracy") if history else None,
@@ -145,10 +145,10 @@ def as_csv(table: Sequence[Row]) -> str:
     return out.getvalue()
 
 
-def timings(experiments: Sequence[Experiment], seconds: Mapping[Node, float]) -> str:
+def timings(cells: Sequence[Cell], seconds: Mapping[Node, float]) -> str:
     """How long each distinct training took, as CSV: apart from the results, because it is never the same twice."""
     runs: dict[Train, int] = {}
-    for cell in experiments:
+    for cell in cells:
         for level, run in enumerate(cell.levels):
             runs.setdefault(run, level)
     lines = [f"{run.key},{level},{seconds[run]}" for run, level in runs.items() if run in seconds]

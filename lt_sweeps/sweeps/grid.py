@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lt_sweeps.catalogue.listing import KINDS
-from lt_sweeps.cells import Cell, cell
+from lt_sweeps.cell import Cell, cell_of
 from lt_sweeps.config.reading import checked
 from lt_sweeps.errors import Corner, Mistake
 from lt_sweeps.registry import catalogue
@@ -42,7 +42,7 @@ def cells(composed: Composed, *, strict: bool = False) -> list[Cell]:
 
 
 def _cell(values: Mapping[str, Any], words: Sequence[str]) -> Cell:
-    return cell(checked(values), dict(word.lstrip("+~").split("=", 1) for word in words if "=" in word))
+    return cell_of(checked(values), dict(word.lstrip("+~").split("=", 1) for word in words if "=" in word))
 
 
 def _given_where_taken(composed: Composed) -> Composed:

@@ -7,7 +7,7 @@ from dataclasses import is_dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from lt_sweeps.cells import Cell, cell
+from lt_sweeps.cell import Cell, cell_of
 from lt_sweeps.config import archive
 from lt_sweeps.errors import Mistake
 
@@ -23,7 +23,7 @@ def with_earlier(cells: Sequence[Cell], folder: Path) -> list[Cell]:
     """
     if not (folder / archive.CELLS).exists():
         return list(cells)
-    levels = [{run.key for run in c.experiment.levels} for c in cells]
+    levels = [{run.key for run in c.levels} for c in cells]
     names, configs = {_name(c): index for index, c in enumerate(cells)}, [c.config for c in cells]
     kept, replaced = [], 0
     for past in archive.cells(folder):
@@ -35,7 +35,7 @@ def with_earlier(cells: Sequence[Cell], folder: Path) -> list[Cell]:
             continue
         try:
             earlier = _on_this_machine(past, cells[0])
-            changed = tuple(run.key for run in earlier.experiment.levels) != past.keys
+            changed = tuple(run.key for run in earlier.levels) != past.keys
         except Mistake as error:
             raise _refused(folder, str(error)) from None
         same = names.get(_name(earlier))
@@ -59,7 +59,7 @@ def _told_alike(cells: Sequence[Cell]) -> list[Cell]:
     for c in cells:
         values = {word: _value(c.config, word, c.swept.get(word)) for word in names}
         swept = {word: value for word, value in values.items() if value is not None} | _apart(c.swept)[1]
-        found.append(replace(c, swept=swept, experiment=replace(c.experiment, swept=swept)))
+        found.append(replace(c, swept=swept))
     return found
 
 
@@ -76,12 +76,12 @@ def _on_this_machine(past: archive.Past, now: Cell) -> Cell:
     """An earlier cell with the paths, the loggers and the hardware of the command that is given now."""
     trainer = replace(now.config.trainer, devices=past.config.trainer.devices)
     config = replace(past.config, paths=now.config.paths, logger=now.config.logger, trainer=trainer)
-    return cell(config, _apart(past.swept)[0] | _apart(now.swept)[1])
+    return cell_of(config, _apart(past.swept)[0] | _apart(now.swept)[1])
 
 
 def _name(c: Cell) -> tuple[object, ...]:
     """What a row of results says of a cell."""
-    return tuple(sorted(c.experiment.labels.items())), tuple(sorted(_apart(c.swept)[0].items()))
+    return tuple(sorted(c.labels.items())), tuple(sorted(_apart(c.swept)[0].items()))
 
 
 def _apart(swept: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:

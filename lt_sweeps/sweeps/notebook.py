@@ -19,10 +19,10 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from lt_sweeps import results
+from lt_sweeps.cell import Cell
 from lt_sweeps.config import archive
 from lt_sweeps.errors import Mistake
 from lt_sweeps.execution import agent
-from lt_sweeps.experiment import Experiment
 from lt_sweeps.graph import END, Measure, Train, at, end
 from lt_sweeps.registry import nearest, part
 from lt_sweeps.report import curves
@@ -173,9 +173,9 @@ class Sweep:
         curve.attrs["barrier"], curve.attrs["midpoint"] = found["barrier"], found["midpoint"]
         return curve
 
-    def experiment(self, cell: int) -> Experiment:
+    def cell(self, number: int) -> Cell:
         """The expressions of a cell, built again from its configuration. Raises Mistake where they are others now."""
-        return agent.experiment(self.cells[cell])
+        return agent.rebuild(self.cells[number])
 
 
 def _is(column: str, found: Any, value: Any) -> bool:
@@ -200,7 +200,7 @@ class Run:
     def expression(self) -> Train:
         """What was computed."""
         cell, level = self._place
-        return self._sweep.experiment(cell).levels[level]
+        return self._sweep.cell(cell).levels[level]
 
     @property
     def record(self) -> Record:

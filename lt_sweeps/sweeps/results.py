@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from lt_sweeps.cells import Cell, budgets, title
+from lt_sweeps.cell import Cell
+from lt_sweeps.cells import budgets, title
 from lt_sweeps.config import archive
 from lt_sweeps.errors import Mistake
 from lt_sweeps.execution import agent
@@ -23,7 +24,7 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser("lt-sweeps report", description=main.__doc__)
     parser.add_argument("folder", type=Path, help="of a sweep")
     folder: Path = parser.parse_args(arguments).folder
-    cells = [Cell(past.config, past.swept, agent.experiment(past)) for past in archive.cells(folder)]
+    cells = [agent.rebuild(past) for past in archive.cells(folder)]
     store = Store(folder.absolute().parent / "store", as_stored=True)
     plan = _plan(cells, store)
     _require_known(folder, {run.key for run in plan.records})
@@ -56,20 +57,19 @@ def write_all(
     from lt_sweeps.report.markdown import summary
     from lt_sweeps.report.page import render
 
-    experiments = [c.experiment for c in cells]
-    rows = table.rows(experiments, plan.records, plan.blocked, failed)
+    rows = table.rows(cells, plan.records, plan.blocked, failed)
     timed = {run: store.load_timing(run.key) for run in plan.records}
     seconds = {run: timing["seconds"] for run, timing in timed.items() if "seconds" in timing}
     told = budgets(cells)
-    layers = table.layers(experiments, plan.records)
-    page = render(rows, layers, title=title(experiments), sweep=folder.name, budgets=told, command=command)
+    layers = table.layers(cells, plan.records)
+    page = render(rows, layers, title=title(cells), sweep=folder.name, budgets=told, command=command)
     write(folder / "results.csv", table.as_csv(rows).encode())
     write(folder / "layers.csv", table.as_csv(layers).encode())
     if plan.measures:
-        write(folder / "measures.csv", table.as_csv(table.measured(experiments, plan.records)).encode())
+        write(folder / "measures.csv", table.as_csv(table.measured(cells, plan.records)).encode())
     else:
         (folder / "measures.csv").unlink(missing_ok=True)  # of a command that asked for some
-    write(folder / "timings.csv", table.timings(experiments, seconds).encode())
+    write(folder / "timings.csv", table.timings(cells, seconds).encode())
     write(folder / "report.html", page.encode())
     write(folder / "summary.md", summary(rows, told, command, _machines(plan)).encode())
     return rows
@@ -88,4 +88,4 @@ def write_done(cells: Sequence[Cell], folder: Path, command: str, store: Store) 
 
 
 def _plan(cells: Sequence[Cell], store: Store) -> Plan:
-    return planning.make([c.experiment for c in cells], store)
+    return planning.make(cells, store)

@@ -8,7 +8,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from lt_sweeps.cells import Cell, budgets, described, distinct, kept_as, level_names
+from lt_sweeps.cell import Cell
+from lt_sweeps.cells import budgets, described, distinct, kept_as, level_names
 from lt_sweeps.config import datafiles
 from lt_sweeps.engines.engine import Engine
 from lt_sweeps.errors import Mistake
@@ -57,10 +58,9 @@ def run(
     if first.sweep is not None:  # a name that is made of the cells is of no others
         cells = distinct(with_earlier(cells, folder))
         first = cells[-1].config
-    experiments = [c.experiment for c in cells]
     refuse_replicas(cells)
     store = Store(output / "store", {"data": Path(first.paths.data_dir).expanduser()})
-    plan = planning.make(experiments, store)
+    plan = planning.make(cells, store)
     if plan.jobs and (calibrate or not only_plan):
         for c in cells:
             datafiles.require(c.config.dataset, c.config.paths.data_dir)
@@ -95,7 +95,7 @@ def run(
             except BaseException:  # interrupted, or refused by a worker: what is done can be read all the same
                 results.write_done(cells, folder, command, store)
                 raise
-            plan = planning.make(experiments, store)
+            plan = planning.make(cells, store)
         rows = results.write_all(cells, folder, command, store, plan, failed)
         journal.close(rows, plan, failed, folder / "report.html")
     _say_outcome(rows, folder, failed)
@@ -110,7 +110,7 @@ def _layers(cells: Sequence[Cell]) -> list[str]:
     from lt_sweeps.forecast import layers
 
     pruned = [c.config for c in cells if c.config.mask_from is None]
-    networks = [c.experiment.levels[0].ticket.network for c in cells if c.config.mask_from is None]
+    networks = [c.levels[0].ticket.network for c in cells if c.config.mask_from is None]
     for network, config in zip(networks, pruned, strict=True):
         layers.require_possible(network, config)
     return layers.tables(zip(networks, map(layers.as_pruned, pruned), strict=True))
@@ -119,13 +119,13 @@ def _layers(cells: Sequence[Cell]) -> list[str]:
 def _kept_whole(cells: Sequence[Cell]) -> list[str]:
     from lt_sweeps.forecast import layers
 
-    asked = dict.fromkeys((c.experiment.levels[0].ticket.network, tuple(c.config.prune.include)) for c in cells)
+    asked = dict.fromkeys((c.levels[0].ticket.network, tuple(c.config.prune.include)) for c in cells)
     return [line for network, include in asked if (line := layers.whole(network, include)) is not None]
 
 
 def _journal(cells: Sequence[Cell], folder: Path, plan: Plan, store: Store) -> Journal:
-    columns = table.swept_columns([c.experiment for c in cells])
-    told = [(entries.about(described(c), c.experiment, folder.name, columns), c.experiment) for c in cells]
+    columns = table.swept_columns(cells)
+    told = [(entries.about(described(c), c, folder.name, columns), c) for c in cells]
     return Journal(choose.make(cells[0].config.logger, folder, store), told, plan, store, print)
 
 
@@ -146,17 +146,16 @@ def _execute(
 ) -> dict[Node, str]:
     from lt_sweeps.execution.reporter import Reporter
 
-    experiments = [c.experiment for c in cells]
-    reporter = Reporter(level_names(experiments))
+    reporter = Reporter(level_names(cells))
     if engine is not None:
         from lt_sweeps.engines.supervise import supervise
 
-        return supervise(engine, folder, experiments, store, reporter, journal)
+        return supervise(engine, folder, cells, store, reporter, journal)
     from lt_sweeps.execution.run import execute
 
     config = cells[0].config
     data_dir = Path(config.paths.data_dir).expanduser()
-    return execute(experiments, store, data_dir, config.trainer, reporter, journal, folder=folder)
+    return execute(cells, store, data_dir, config.trainer, reporter, journal, folder=folder)
 
 
 def _name(cells: Sequence[Cell]) -> str:
@@ -168,10 +167,10 @@ def _name(cells: Sequence[Cell]) -> str:
         if len(given.encode()) > LONGEST_NAME:
             raise Mistake(f"sweep={given[:20]}...: a folder's name has at most {LONGEST_NAME} bytes")
         return given
-    models = "-".join(dict.fromkeys(str(c.experiment.labels["model"]) for c in cells))
+    models = "-".join(dict.fromkeys(str(c.labels["model"]) for c in cells))
     models = re.sub(r"[^\w.+=,-]", "_", models)  # timm has names with slashes
     budget = cells[0].config.budget.name
-    content = digest([[run.key for run in c.experiment.levels] for c in cells])[:6]
+    content = digest([[run.key for run in c.levels] for c in cells])[:6]
     return f"{models[:60]}-{budget}-{content}"
 
 
@@ -185,7 +184,7 @@ def _require_devices(cells: Sequence[Cell]) -> None:
     slots(trainer, most)
     asked: dict[tuple[str, ...], int] = {}
     for c in cells:
-        first = asked.setdefault(tuple(run.key for run in c.experiment.levels), c.config.trainer.devices)
+        first = asked.setdefault(tuple(run.key for run in c.levels), c.config.trainer.devices)
         if first != c.config.trainer.devices:
             print(f"note: trainer.devices makes no other trainings: what several cells ask for is done on {first}")
             break

@@ -12,10 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from lt_sweeps import results
-from lt_sweeps.cells import Cell
+from lt_sweeps.cell import Cell
 from lt_sweeps.errors import Mistake
 from lt_sweeps.execution import plan as planning
-from lt_sweeps.experiment import Experiment
 from lt_sweeps.keys import digest
 from lt_sweeps.report.table import swept_columns
 from lt_sweeps.results import Finished
@@ -51,28 +50,28 @@ class Search:
                 )
             if c.config.sweep is None:
                 c = replace(c, config=replace(c.config, sweep=self._name))
-            self._trials.setdefault(_levels(c.experiment), c)
+            self._trials.setdefault(_levels(c), c)
         return list(self._trials.values())
 
     def values(self, cells: Sequence[Cell]) -> list[float]:
         """What these are worth, when they are done; tells the best of all so far."""
         self._summary.mkdir(parents=True, exist_ok=True)
         store = Store(Path(cells[0].config.paths.output_dir).expanduser() / "store")
-        worth = {levels: value(c.experiment, store) for levels, c in self._trials.items()}
+        worth = {levels: value(c, store) for levels, c in self._trials.items()}
         best = max(worth, key=lambda levels: worth[levels])
-        columns = swept_columns([c.experiment for c in self._trials.values()])
+        columns = swept_columns(list(self._trials.values()))
         words = " ".join(f"{name}={self._trials[best].swept.get(name)}" for name in columns)
         print(f"search: best of {len(worth)} trials so far: validation {worth[best]:.2f} %{words and f' with {words}'}")
-        return [worth[_levels(c.experiment)] for c in cells]
+        return [worth[_levels(c)] for c in cells]
 
 
-def _levels(experiment: Experiment) -> tuple[str, ...]:
-    return tuple(run.key for run in experiment.levels)
+def _levels(cell: Cell) -> tuple[str, ...]:
+    return tuple(run.key for run in cell.levels)
 
 
-def value(experiment: Experiment, store: Store) -> float:
+def value(cell: Cell, store: Store) -> float:
     """The validation accuracy of the last level, in percent."""
-    record = planning.stored(store, experiment.levels[-1])
+    record = planning.stored(store, cell.levels[-1])
     outcome = None if record is None else results.outcome(record)
     if not isinstance(outcome, Finished):
         return 0.0

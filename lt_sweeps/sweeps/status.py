@@ -18,7 +18,7 @@ from lt_sweeps.config import archive
 from lt_sweeps.errors import Mistake
 from lt_sweeps.execution import failures
 from lt_sweeps.execution import plan as planning
-from lt_sweeps.execution.agent import experiment
+from lt_sweeps.execution.agent import rebuild
 from lt_sweeps.execution.reporter import called, duration
 from lt_sweeps.graph import Measure, Work, topological, works
 from lt_sweeps.store.lease import Holder, Leases
@@ -78,12 +78,12 @@ class Status:
 def status(folder: Path) -> Status:
     """Look at a sweep. Raises Mistake."""
     past = archive.cells(folder)
-    experiments = [experiment(one) for one in past]
+    cells = [rebuild(one) for one in past]
     store = Store(folder.parent / "store", as_stored=True)
-    plan = planning.make(experiments, store)
+    plan = planning.make(cells, store)
     held = {key: holder for key, holder in Leases(store.root).holders().items() if holder.alive}
     reasons = failures.read(folder)
-    runs = dict.fromkeys(run for e in experiments for run in works(e.roots))
+    runs = dict.fromkeys(run for e in cells for run in works(e.roots))
     failed: dict[Work, str] = {}
     states: dict[Work, str] = {}
     for run in runs:
@@ -98,12 +98,12 @@ def status(folder: Path) -> Status:
         else:
             states[run] = "waiting"
     running = {run: held[run.key] for run, state in states.items() if state == "running"}
-    names = level_names(experiments)
+    names = level_names(cells)
     return Status(
         folder,
         states,
         {run: names.get(run) or called(run) for run in runs},
-        list(zip(cell_names(experiments), [list(e.levels) for e in experiments], strict=True)),
+        list(zip(cell_names(cells), [list(e.levels) for e in cells], strict=True)),
         running,
         failed,
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from lt_sweeps.cells import Cell
+from lt_sweeps.cell import Cell
 from lt_sweeps.errors import Mistake
 
 
@@ -24,7 +24,7 @@ def refuse_replicas(cells: Sequence[Cell]) -> None:
     """Seeds that change nothing would count one result several times, and an interval would have no width."""
     seen: dict[tuple[str, ...], int] = {}
     for c in cells:
-        first = seen.setdefault(tuple(run.key for run in c.experiment.levels), c.config.seed)
+        first = seen.setdefault(tuple(run.key for run in c.levels), c.config.seed)
         if first != c.config.seed:
             raise Mistake(
                 f"seed={first} and seed={c.config.seed} are the same trainings, because seeds.* are set: "
@@ -37,8 +37,8 @@ def mention_equal(cells: Sequence[Cell]) -> None:
     seen: dict[tuple[str, ...], Mapping[str, str]] = {}
     idle = set()
     for c in cells:
-        swept = c.experiment.swept
-        first = seen.setdefault(tuple(node.key for node in c.experiment.roots), swept)
+        swept = c.swept
+        first = seen.setdefault(tuple(node.key for node in c.roots), swept)
         idle |= {name for name in {**first, **swept} if first.get(name) != swept.get(name)}
     if words := sorted(name for name in idle if not name.startswith("trainer.")):
         print(f"note: {', '.join(words)}: changes nothing in some cells, which are the same trainings as others")

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from lt_sweeps.config.schema import TrainerConfig
+from lt_sweeps.cell import Cell
+from lt_sweeps.config.schema import Config, DatasetConfig, TrainerConfig
 from lt_sweeps.execution.reporter import Reporter
 from lt_sweeps.execution.run import execute
-from lt_sweeps.experiment import Experiment
 from lt_sweeps.graph import Dense, Train
 from lt_sweeps.store.store import Store
 from lt_sweeps.ticket_files import card as cards
@@ -43,8 +43,11 @@ def train(folder: Path, data_dir: Path | None, runs: Path, accelerator: str, *, 
         require(data, where)
         for content in (card.weights, card.mask):
             store.put(content)
-        cell = Experiment((run,), {}, {}, "", tuple(card.told["examples"]), False, "collapse")
-        failed = execute([cell], store, where, TrainerConfig(accelerator=accelerator), Reporter({run: str(folder)}))
+        examples, test = card.told["examples"]
+        trainer = TrainerConfig(accelerator=accelerator)
+        config = Config(dataset=DatasetConfig(train=examples, test=test), trainer=trainer)
+        cell = Cell(config, {}, (run,), labels={}, budget="")
+        failed = execute([cell], store, where, trainer, Reporter({run: str(folder)}))
         if failed:
             return 1
     got = outcome(store.get(run.key))

@@ -21,7 +21,7 @@ from typing import Any
 import counted
 import torch
 
-from lt_sweeps.cells import Cell, cell
+from lt_sweeps.cell import Cell, cell_of
 from lt_sweeps.config.reading import read
 from lt_sweeps.config.schema import Config
 from lt_sweeps.execution import worker
@@ -45,7 +45,10 @@ def composed() -> list[list[Cell]]:
     ConfigStore.instance().store(name="schema", node=Config)
     with initialize_config_dir(str(CONF), version_base="1.3"):
         return [
-            [cell(read(compose("config", [*STEPS, name, *words])), dict(w.split("=") for w in words)) for words in each]
+            [
+                cell_of(read(compose("config", [*STEPS, name, *words])), dict(w.split("=") for w in words))
+                for words in each
+            ]
             for name, each in COMMANDS
         ]
 

@@ -25,18 +25,15 @@ from lt_sweeps.ticket_files import origins
 
 
 @dataclass(frozen=True)
-class Experiment:
-    """One cell of a sweep: its levels, from dense to sparsest, and the words that name it."""
+class Cell:
+    """One cell of a sweep: its checked configuration, its levels from dense to sparsest, and the words that name it."""
 
+    config: Config
+    swept: Mapping[str, str]  # the overrides that made this cell
     levels: tuple[Train, ...]
     labels: Mapping[str, Any]  # model, dataset, prune, rewind, survivors, control, seed
-    swept: Mapping[str, str]  # the overrides that made this cell
-    budget: str
-    published: tuple[int, int]  # training and test examples, as the data set's configuration says
-    count_excluded: bool
-    on_empty: str
+    budget: str  # what the budget makes of the recipe, in a line
     unusual: Mapping[str, str] = field(default_factory=dict)  # group beside the labels -> its option, where not usual
-    devices: int = 1  # that each of its trainings takes: hardware, in no key
     measures: Mapping[str, Measures] = field(default_factory=dict)  # by column, for each level
 
     @property
@@ -44,20 +41,28 @@ class Experiment:
         """All that is asked for; everything else is only on the way."""
         return *self.levels, *(one for column in self.measures.values() for one in column if one is not None)
 
+    @property
+    def published(self) -> tuple[int, int]:
+        """Training and test examples, as the data set's configuration says."""
+        return self.config.dataset.train, self.config.dataset.test
+
     def value(self, column: str) -> str | None:
         """What a column beside the labels says of this cell: an override, or a group's option."""
         return self.swept.get(column) or self.unusual.get(column) or BESIDE.get(column)
 
 
-def build(config: Config, swept: Mapping[str, str] | None = None) -> Experiment:
-    """The expressions of a cell. Raises Mistake, in one line, for anything that cannot work."""
+def cell_of(config: Config, swept: Mapping[str, str] | None = None) -> Cell:
+    """The expressions of a cell. Raises Mistake, in one line, for anything that cannot work.
+
+    `prune.levels` does not tell cells apart: more levels are the same ones, and others after them.
+    """
     try:
-        return _build(config, dict(swept or {}))
+        return _build(config, {name: value for name, value in (swept or {}).items() if name != "prune.levels"})
     except (ValueError, TypeError) as error:
         raise Mistake(str(error)) from None
 
 
-def _build(config: Config, swept: dict[str, str]) -> Experiment:
+def _build(config: Config, swept: dict[str, str]) -> Cell:
     refuse_impossible(config)
     train = _chain(config)
     dense = train.dense
@@ -66,7 +71,9 @@ def _build(config: Config, swept: dict[str, str]) -> Experiment:
         levels = given(train, origins.mask(config, whole, _level_of))
     else:
         levels = _method(config.prune.name)(_chain(finding(config)), train)
-    return Experiment(
+    return Cell(
+        config,
+        swept,
         tuple(levels),
         labels={
             "model": _model_label(config.model),
@@ -77,13 +84,8 @@ def _build(config: Config, swept: dict[str, str]) -> Experiment:
             "control": config.control.name,
             "seed": config.seed,
         },
-        swept=swept,
-        unusual=_unusual(config),
         budget=budgets.told(config, dense.data, dense.recipe),
-        published=(config.dataset.train, config.dataset.test),
-        count_excluded=config.prune.count_excluded,
-        on_empty=config.prune.on_empty,
-        devices=config.trainer.devices,
+        unusual=_unusual(config),
         measures=_measures(config, levels, train.onward()),
     )
 
@@ -99,7 +101,7 @@ def _unusual(config: Config) -> dict[str, str]:
 
 
 def _level_of(config: Config, level: int) -> Train:
-    return build(config).levels[level]
+    return cell_of(config).levels[level]
 
 
 def _chain(config: Config) -> Choices:
