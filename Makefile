@@ -31,6 +31,7 @@ engines: $(READY)
 # Every page that is made from the code, and the record of keys and versions that a test compares it with.
 catalogue: $(READY)
 	$(BIN)/python -m lt_sweeps.catalogue.methods_table > METHODS.md
+	$(BIN)/python -m lt_sweeps.catalogue.options_page
 	$(BIN)/python tests/golden/record.py
 
 lint: $(READY)

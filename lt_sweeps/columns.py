@@ -1,8 +1,38 @@
-"""The columns of a sweep's tables. Each has its labels first, and results.csv ends with a column for each measure."""
+"""The columns of results.csv: one table with names, types and meanings. `make catalogue` puts it into docs/options.md.
+
+Between the labels and the figures stand the overrides in which cells differ, as text; after the key, the measures, as
+numbers. An absent value is empty.
+"""
 
 from __future__ import annotations
 
-LABELS = ("model", "dataset", "prune", "rewind", "survivors", "control")
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column that has the same name in every sweep."""
+
+    name: str
+    type: type[str] | type[int] | type[float]
+    meaning: str
+
+    def value(self, text: str) -> str | int | float | None:
+        """What a field of this column says. Raises ValueError.
+
+        >>> Column("steps", int, "").value("3.0"), Column("steps", int, "").value("")
+        (3, None)
+        """
+        if not text:
+            return None
+        if self.type is not int:
+            return self.type(text)
+        whole = float(text)  # a spreadsheet writes 3.0
+        if not whole.is_integer():
+            raise ValueError(f"{self.name}: {text} is no whole number")
+        return int(whole)
+
+
 USUAL = {"prune": "imp", "rewind": "init", "survivors": "rewind", "control": "none"}
 BESIDE = {  # groups that have a column where some cell has not the usual option
     "corruption": "none",
@@ -12,22 +42,49 @@ BESIDE = {  # groups that have a column where some cell has not the usual option
     "find": "same",
     "train": "same",
 }
-FIGURES = (
-    "seed",
-    "level",
-    "density",
-    "weights_remaining",
-    "sparsity",
-    "test_accuracy",
-    "val_accuracy",
-    "early_stop_step",
-    "early_stop_test_accuracy",
-    "steps",
-    "status",
-    "key",
-)
-AT_RANDOM = "at_random"  # percent of the kept weights that the criterion had excluded, where some are
-EMPTIED = "emptied"  # the layers that lost all their weights, where some did
+AT_RANDOM, EMPTIED = "at_random", "emptied"
+COLUMNS = {
+    column.name: column
+    for column in (
+        Column("model", str, "the network: the option, or the last word of an import path"),
+        Column("dataset", str, "the data set"),
+        Column("prune", str, "the method; `given` for a mask from a ticket"),
+        Column("rewind", str, "the rewind point"),
+        Column("survivors", str, "what kept weights become inside the chain"),
+        Column("control", str, "what is trained instead of the ticket; `none` is the ticket itself"),
+        Column("seed", int, "the seed of the cell"),
+        Column("level", int, "how often the chain was pruned; 0 is dense"),
+        Column("density", float, "kept share of prunable weights"),
+        Column(
+            "weights_remaining",
+            float,
+            "percent kept, counted as the recipe's paper counts: Frankle & Carbin's ResNet includes 3,200 weights that "
+            "are never pruned",
+        ),
+        Column("sparsity", float, "1 - density"),
+        Column("test_accuracy", float, "percent, at the end of training"),
+        Column("val_accuracy", float, "percent of the held-out examples, at the last evaluation"),
+        Column(
+            "early_stop_step",
+            int,
+            "the step of least validation loss, on the recipe's clock: a ticket rewound to step k begins at k",
+        ),
+        Column("early_stop_test_accuracy", float, "percent, at that step"),
+        Column("steps", int, "the last step, on the same clock"),
+        Column(
+            "status",
+            str,
+            "`done`, or a result in its own right: `diverged` (a loss was not finite), `collapsed` (a layer was "
+            "emptied), `blocked` (the parent diverged or collapsed); `failed` and `missing` in an unfinished sweep",
+        ),
+        Column("key", str, "of the training: equal keys are one training"),
+        Column(AT_RANDOM, float, "percent of the kept weights that the criterion had excluded, where some were"),
+        Column(EMPTIED, str, "the layers that lost all their weights, where some did"),
+    )
+}
+LABELS = ("model", "dataset", "prune", "rewind", "survivors", "control")
+RARE = (AT_RANDOM, EMPTIED)  # only in tables where some row has a value
+FIGURES = tuple(name for name in COLUMNS if name not in (*LABELS, *RARE))
 LAYER = ("layer", "kept", "total")  # of layers.csv
 POINT = ("measure",)  # of measures.csv
-TAKEN = frozenset({*LABELS, *FIGURES, AT_RANDOM, EMPTIED, *LAYER, *POINT})  # names that no measure can have
+TAKEN = frozenset({*COLUMNS, *LAYER, *POINT})  # names that no measure can have

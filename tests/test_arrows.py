@@ -35,10 +35,7 @@ LAYERS = (
 TENSOR_FUNCTIONS = ("masks", "allocation", "criteria", "survivors", "pruned")
 TENSOR_FUNCTIONS_NEVER_IMPORT = (
     "pytorch_lightning",
-    *(
-        f"lt_sweeps.{part}"
-        for part in ("training", "execution", "store", "cell", "sweep", "config", "main", "cli")
-    ),
+    *(f"lt_sweeps.{part}" for part in ("training", "execution", "store", "cell", "sweep", "config", "main", "cli")),
 )
 WITHOUT_TORCH = (
     "lt_sweeps",

@@ -14,10 +14,12 @@ import pytest
 from omegaconf import OmegaConf
 from test_sweep import cells_of
 
+from lt_sweeps.catalogue import options_page
 from lt_sweeps.check import datasets, functions, trainings
 from lt_sweeps.check.candidate import candidate
 from lt_sweeps.check.functions import LAWS
 from lt_sweeps.check.laws import Outcome, go_through
+from lt_sweeps.columns import COLUMNS
 from lt_sweeps.graph import Prune
 from lt_sweeps.main import CONF
 from lt_sweeps.registry import FOLDERS, Entry, catalogue, load, part
@@ -158,13 +160,11 @@ def test_a_budget_scales_everything_on_the_clock_together() -> None:
     assert (smoke.recipe.steps, smoke.data.train_limit, smoke.recipe.batch_size) == (8, 256, 16)
 
 
-def test_the_page_of_options_names_every_option_and_no_other() -> None:
-    """docs/options.md; `a_{b,c}` stands for two options."""
-    text = (Path(__file__).parent.parent / "docs" / "options.md").read_text()
+def test_the_page_of_options_is_as_make_catalogue_writes_it() -> None:
+    page = options_page.PAGE.read_text()
+    assert options_page.text(page) == page
     for group in GROUPS:
-        [cell] = re.findall(rf"^\| `{group}` \| ([^|]+) \|", text, re.M)
-        named = set()
-        for word in re.findall(r"`([^`]+)`", cell):
-            head, _, ends = word.rstrip("}").partition("{")
-            named |= {head + end for end in ends.split(",")}
-        assert named == {path.stem for path in (CONF / group).glob("*.yaml")}, group
+        [cell] = re.findall(rf"^\| `{group}` \| ([^|]+) \| .", page, re.M)
+        assert set(re.findall(r"`([^`]+)`", cell)) == {path.stem for path in (CONF / group).glob("*.yaml")}, group
+    [columns] = re.findall(r"\| column \| meaning \|\n((?:\|.*\n)+)", page)
+    assert re.findall(r"^\| `(\w+)` \|", columns, re.M) == list(COLUMNS)

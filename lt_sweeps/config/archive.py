@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import re
 from collections.abc import Mapping
@@ -17,7 +16,6 @@ from lt_sweeps.errors import Mistake
 from lt_sweeps.store.disk import read
 
 CELLS = "cells.json"
-RESULTS = "results.csv"
 GIVEN = "given"  # in a sweep's folder: the tickets that its cells began with, which may be gone from where they were
 
 
@@ -84,18 +82,3 @@ def shown_as(output_dir: Path, key: str) -> tuple[Past, int]:
 def is_key(where: str | None) -> bool:
     """Whether this is the beginning of a key, and not a folder; a cell that begins with a key shows another's run."""
     return where is not None and re.fullmatch(r"[0-9a-f]{6,64}", where) is not None and not Path(where).exists()
-
-
-def table(folder: Path) -> Path:
-    """The results.csv of a sweep. Raises Mistake where it has none yet."""
-    if not (folder / RESULTS).exists():
-        cells(folder)
-        told = f"lt-sweeps report {folder} shows what is done"
-        raise Mistake(f"{folder}: has no results yet, there is no {RESULTS} in it; {told}")
-    return folder / RESULTS
-
-
-def results(folder: Path) -> list[dict[str, Any]]:
-    """The rows of a sweep's results.csv, as text. Raises Mistake."""
-    with table(folder).open(newline="") as file:
-        return list(csv.DictReader(file))

@@ -10,7 +10,8 @@ from typing import Any
 
 from lt_sweeps.config import archive
 from lt_sweeps.errors import Mistake
-from lt_sweeps.report.curves import Curve, Point, Row, curves, labels_of
+from lt_sweeps.report import table as tables
+from lt_sweeps.report.curves import Curve, Point, curves, labels_of
 from lt_sweeps.report.statistics import paired
 from lt_sweeps.report.wording import bounds, percent, signed, spread, wins
 
@@ -19,7 +20,6 @@ EXAMPLE = """compared are cells that differ in these settings alone, at levels t
   lt-sweeps compare runs/signs survivors=rewind
   lt-sweeps compare runs/at_init runs/imp prune=imp criterion=magnitude allocation=scores control=none"""
 SAME = 0.005  # relative difference of the weights that remain
-WHOLE, REAL = ("seed", "level", "early_stop_step"), ("weights_remaining", "test_accuracy", "early_stop_test_accuracy")
 # What of a cell's configuration may differ between cells that are compared, beside what is named.
 FREE = ("seed", "seeds.", "sweep", "paths.", "trainer.", "logger.", "measure.", "prune.levels", "budget.levels")
 
@@ -58,7 +58,7 @@ def main(arguments: Sequence[str]) -> int:
 
 def _cells_of(folder: Path) -> Iterator[Compared]:
     """Each curve of a sweep with the configuration of one of its cells; rows come cell by cell, level by level."""
-    rows = [_typed(row) for row in archive.results(folder)]
+    rows = tables.read(folder)
     settings: dict[tuple[tuple[str, str], ...], Mapping[str, str]] = {}
     at = 0
     for past in archive.cells(folder):
@@ -157,8 +157,3 @@ def _cells(point: Point, same: Point | None) -> list[str] | None:
         f"{signed(difference.mean)} {bounds(difference)}".rstrip(),
         wins(point.accuracy, same.accuracy),
     ]
-
-
-def _typed(row: Mapping[str, str]) -> Row:
-    kinds = dict.fromkeys(WHOLE, int) | dict.fromkeys(REAL, float)
-    return {name: kinds.get(name, str)(value) if value else None for name, value in row.items()}

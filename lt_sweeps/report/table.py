@@ -7,16 +7,22 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from lt_sweeps import results
 from lt_sweeps.cell import Cell
-from lt_sweeps.columns import AT_RANDOM, EMPTIED, FIGURES, LABELS, USUAL
+from lt_sweeps.columns import AT_RANDOM, COLUMNS, EMPTIED, FIGURES, LABELS, RARE, USUAL
+from lt_sweeps.config import archive
+from lt_sweeps.errors import Mistake
 from lt_sweeps.graph import Measure, Train
 from lt_sweeps.keys import Node
 from lt_sweeps.results import Collapsed, Finished, Outcome
 from lt_sweeps.store.store import Record
+
+RESULTS = "results.csv"
+REQUIRED = ("seed", "level", "status", "key")
 
 Row = dict[str, Any]
 
@@ -30,11 +36,7 @@ def rows(
     """The results of a sweep, in the order of its cells."""
     extra, measured = swept_columns(cells), measured_columns(cells)
     outcomes = {run: results.outcome(record) for run, record in records.items() if isinstance(run, Train)}
-    rare = {
-        AT_RANDOM: any(one.kept.eligible is not None for one in outcomes.values()),
-        EMPTIED: any(isinstance(one, Collapsed) for one in outcomes.values()),
-    }
-    some = [name for name, is_there in rare.items() if is_there]
+    rare = [name for name in RARE if any(_rare(outcome)[name] is not None for outcome in outcomes.values())]
     table = []
     for cell in cells:
         named = _named(cell, extra)
@@ -45,7 +47,7 @@ def rows(
             for name, measures in cell.measures.items():
                 if (measure := measures[level]) is not None:
                     row[name] = _table(measure, records).get(measure.what.word)
-            table.append({name: row.get(name) for name in (*LABELS, *extra, *FIGURES, *some, *measured)})
+            table.append({name: row.get(name) for name in (*LABELS, *extra, *FIGURES, *rare, *measured)})
     return table
 
 
@@ -129,6 +131,13 @@ def _figures(outcome: Outcome, cell: Cell) -> Row:
         "early_stop_test_accuracy": early and early.test_accuracy,
         "steps": None if isinstance(outcome, Collapsed) else outcome.steps,
         "status": outcome.status,
+        **_rare(outcome),
+    }
+
+
+def _rare(outcome: Outcome) -> Row:
+    kept = outcome.kept
+    return {
         AT_RANDOM: None if kept.eligible is None else round(100 - 100 * kept.eligible / kept.kept, 4),
         EMPTIED: " ".join(outcome.emptied) or None if isinstance(outcome, Collapsed) else None,
     }
@@ -143,6 +152,39 @@ def as_csv(table: Sequence[Row]) -> str:
         writer.writeheader()
         writer.writerows({name: "" if value is None else value for name, value in row.items()} for row in table)
     return out.getvalue()
+
+
+def read(folder: Path) -> list[Row]:
+    """The rows of a sweep's results.csv, as they were written: typed, absent values None. Raises Mistake."""
+    path = folder / RESULTS
+    if not path.exists():
+        archive.cells(folder)
+        raise Mistake(
+            f"{folder}: has no results yet, there is no {RESULTS} in it; lt-sweeps report {folder} shows what is done"
+        )
+    try:
+        with path.open(newline="") as file:
+            lines = csv.DictReader(file, restkey="", strict=True)
+            names = list(lines.fieldnames or ())
+            if missing := [name for name in REQUIRED if name not in names]:
+                raise ValueError(f"it has no column {missing[0]!r}")
+            measures = {name for name in names[names.index("key") :] if name not in COLUMNS}
+            return [{name: _value(name, text, measures) for name, text in line.items()} for line in lines]
+    except (ValueError, OSError, csv.Error) as error:
+        raise damaged(folder, str(error)) from None
+
+
+def damaged(folder: Path, why: str) -> Mistake:
+    """The answer to a results.csv that cannot be what a sweep wrote."""
+    return Mistake(f"{folder / RESULTS}: cannot be read ({why}); lt-sweeps report {folder} writes it again")
+
+
+def _value(name: str, text: str | None, measures: Collection[str]) -> str | int | float | None:
+    if not isinstance(text, str) or not name:
+        raise ValueError("a line has more or fewer fields than the header")
+    if name in COLUMNS:
+        return COLUMNS[name].value(text)
+    return (float(text) if name in measures else text) if text else None
 
 
 def timings(cells: Sequence[Cell], seconds: Mapping[Node, float]) -> str:

@@ -3,11 +3,35 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 import pandas as pd
 
+from lt_sweeps.columns import COLUMNS
 from lt_sweeps.report import curves
+from lt_sweeps.report.table import Row
+
+TRUTH = {"True": True, "true": True, "False": False, "false": False}
+
+
+def framed(rows: Sequence[Row]) -> pd.DataFrame:
+    """The rows of a results table; a column of overrides that are all numbers, or all true or false, holds such.
+
+    >>> framed([{"prune.rate": "0.2", "mask_from": "012345", "seed": 0}]).to_dict("records")
+    [{'prune.rate': 0.2, 'mask_from': '012345', 'seed': 0}]
+    """
+    frame = pd.DataFrame(list(rows))
+    for name in frame:
+        if name not in COLUMNS and name not in ("ticket", "mask_from"):  # which may be keys that look like numbers
+            texts = frame[name]
+            if texts.isin(list(TRUTH)).all():
+                frame[name] = texts.map(TRUTH)
+            else:
+                with suppress(ValueError, TypeError):
+                    frame[name] = pd.to_numeric(texts)
+    return frame
 
 
 def normalized(value: Any) -> Any:

@@ -25,9 +25,9 @@ from lt_sweeps.errors import Mistake
 from lt_sweeps.execution import agent
 from lt_sweeps.graph import END, Measure, Train, at, end
 from lt_sweeps.registry import nearest, part
-from lt_sweeps.report import curves
+from lt_sweeps.report import curves, table
 from lt_sweeps.store.store import Missing, Record, Store
-from lt_sweeps.sweeps.frames import described, normalized
+from lt_sweeps.sweeps.frames import described, framed, normalized
 
 if TYPE_CHECKING:
     from torch import nn
@@ -59,18 +59,9 @@ class Sweep:
     @cached_property
     def results(self) -> pd.DataFrame:
         """results.csv: a row per cell and level; accuracies in percent. Raises Mistake where it cannot be read."""
-        try:
-            found = pd.read_csv(archive.table(self.folder), dtype={"key": str, "ticket": str, "mask_from": str})
-        except (ValueError, pd.errors.ParserError) as error:
-            raise self._damaged(f"{type(error).__name__}") from None
-        if missing := [name for name in ("key", "level", "status") if name not in found]:
-            raise self._damaged(f"it has no column {missing[0]!r}")
+        rows = table.read(self.folder)
         self.cells = archive.cells(self.folder)  # which may have grown since it was opened
-        return found
-
-    def _damaged(self, why: str) -> Mistake:
-        told = f"lt-sweeps report {self.folder} writes it again"
-        return Mistake(f"{self.folder / archive.RESULTS}: cannot be read ({why}); {told}")
+        return framed(rows)
 
     @cached_property
     def layers(self) -> pd.DataFrame:
@@ -102,7 +93,7 @@ class Sweep:
             return places[index]
         found = next((place for place in places if self._key(place) == key), None)
         if found is None:
-            raise self._damaged(f"row {index} is of no training of this sweep")
+            raise table.damaged(self.folder, f"row {index} is of no training of this sweep")
         return found
 
     def _key(self, place: tuple[int, int]) -> str:

@@ -31,7 +31,7 @@ def main(arguments: Sequence[str]) -> int:
     rows = write_all(cells, folder, f"lt-sweeps report {folder}", store, plan, {})
     done = sum(row["status"] == "done" for row in rows)
     print(f"{done} of {len(rows)} levels are done")
-    print(f"results: {folder / archive.RESULTS}")
+    print(f"results: {folder / table.RESULTS}")
     print(f"report:  {folder / 'report.html'}")
     return 0
 
@@ -39,10 +39,10 @@ def main(arguments: Sequence[str]) -> int:
 def _require_known(folder: Path, stored: set[str]) -> None:
     """Raise Mistake where the folder shows results that the store beside it does not have: they would be lost."""
     try:
-        rows = archive.results(folder)
+        rows = table.read(folder)
     except Mistake:
         return
-    lost = {row["key"] for row in rows if row.get("status") == "done" and row.get("key") not in stored}
+    lost = {row["key"] for row in rows if row["status"] == "done" and row["key"] not in stored}
     if lost:
         where = folder.absolute().parent / "store"
         raise Mistake(
@@ -63,7 +63,7 @@ def write_all(
     told = budgets(cells)
     layers = table.layers(cells, plan.records)
     page = render(rows, layers, title=title(cells), sweep=folder.name, budgets=told, command=command)
-    write(folder / "results.csv", table.as_csv(rows).encode())
+    write(folder / table.RESULTS, table.as_csv(rows).encode())
     write(folder / "layers.csv", table.as_csv(layers).encode())
     if plan.measures:
         write(folder / "measures.csv", table.as_csv(table.measured(cells, plan.records)).encode())

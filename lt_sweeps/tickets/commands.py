@@ -13,7 +13,7 @@ from lt_sweeps.config import archive
 from lt_sweeps.config.archive import is_key
 from lt_sweeps.errors import Mistake
 from lt_sweeps.output import printable
-from lt_sweeps.report.table import unusual
+from lt_sweeps.report import table
 from lt_sweeps.ticket_files import card as cards
 from lt_sweeps.ticket_files.card import Card
 from lt_sweeps.ticket_files.header import header
@@ -119,7 +119,7 @@ def _list(folder: Path) -> int:
     for sweep in sorted(path.parent for at in ("", "*/") for path in folder.glob(at + archive.CELLS)):
         found += 1
         try:
-            rows = _distinct(archive.results(sweep))
+            rows = _distinct(table.read(sweep))
         except Mistake as error:  # it has only begun
             print(error)
             continue
@@ -140,10 +140,10 @@ def _distinct(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _row(row: dict[str, Any]) -> str:
-    words = [row["model"], row["dataset"], *unusual(row)]
-    words += [f"{name}={value}" for name, value in row.items() if name not in (*LABELS, *FIGURES) and value]
-    kept = f"{float(row['weights_remaining']):6.2f} %" if row["weights_remaining"] else row["status"]
-    accuracy = row["early_stop_test_accuracy"] or row["test_accuracy"]
+    words = [row["model"], row["dataset"], *table.unusual(row)]
+    words += [f"{name}={value}" for name, value in row.items() if name not in (*LABELS, *FIGURES) and value is not None]
+    remaining, accuracy = row["weights_remaining"], row["early_stop_test_accuracy"] or row["test_accuracy"]
+    kept = row["status"] if remaining is None else f"{remaining:6.2f} %"
     figures = f"{row['key'][:8]}  {kept}  test {accuracy or '-':>8}"
     return f"{figures}  level={row['level']} seed={row['seed']}  {' '.join(words)}"
 
