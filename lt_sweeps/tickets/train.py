@@ -47,10 +47,10 @@ def train(folder: Path, data_dir: Path | None, runs: Path, accelerator: str, *, 
         failed = execute([cell], store, where, TrainerConfig(accelerator=accelerator), Reporter({run: str(folder)}))
         if failed:
             return 1
-    got = outcome(store.get(run.key))
-    print(f"trained: {got['status']}")
+    result = outcome(store.get(run.key))
+    print(f"trained: {result['status']}")
     for name, expected in card.told["expected"].items():
-        found = got.get(name)
-        if isinstance(found, (int, float)) and isinstance(expected, (int, float)):
-            print(f"{name.replace('_', ' ')}: {found:g}, promised {expected:g} ({found - expected:+g})")
+        value = result.get(name)
+        if isinstance(value, (int, float)) and isinstance(expected, (int, float)):
+            print(f"{name.replace('_', ' ')}: {value:g}, promised {expected:g} ({value - expected:+g})")
     return 0

@@ -32,11 +32,11 @@ def verify(card: Card, data_dir: Path | None, *, trust: bool) -> Iterator[str]:
         return
     try:
         examples = loader(data, folder, torch.device("cpu"), 0)
-        found = evaluate(network, examples.chunks("test"), data.classes).accuracy
+        accuracy = evaluate(network, examples.chunks("test"), data.classes).accuracy
     except (ValueError, TypeError, RuntimeError, OSError) as error:
         first = (str(error).splitlines() or [""])[0][:120]
         raise BadTicket(f"{card.folder}: cannot be evaluated on its data ({first})") from None
     expected = card.told["expected"].get("test_accuracy")
-    if not isinstance(expected, (int, float)) or abs(found - expected) > TOLERANCE:
-        raise BadTicket(f"{card.folder}: has a test accuracy of {found:.2f} %, and promises {expected}")
-    yield f"test accuracy {found:.2f} %, as promised"
+    if not isinstance(expected, (int, float)) or abs(accuracy - expected) > TOLERANCE:
+        raise BadTicket(f"{card.folder}: has a test accuracy of {accuracy:.2f} %, and promises {expected}")
+    yield f"test accuracy {accuracy:.2f} %, as promised"
