@@ -63,7 +63,7 @@ def grasp(probe: Probe, per_class: int = 10, temperature: float = 200.0, trainin
     >>> from lt_sweeps.criteria.examples import tiny
     >>> import math
     >>> p = 1 / (1 + math.e)  # of class 0 at weights 0 and 1: g is (p - 1, 1 - p), H g is 2 p (1 - p) times g
-    >>> found = grasp(tiny(weights=[[0.0], [1.0]]), per_class=1, temperature=1.0)["weight"][1].item()
+    >>> score = grasp(tiny(weights=[[0.0], [1.0]]), per_class=1, temperature=1.0)["weight"][1].item()
     >>> round(score, 4), round(2 * p * (1 - p) ** 2, 4)
     (0.2875, 0.2875)
     """
