@@ -79,7 +79,7 @@ def _build(config: Config, swept: dict[str, str]) -> Experiment:
         },
         swept=swept,
         unusual=_unusual(config),
-        budget=budgets.told(config, dense.data, dense.recipe),
+        budget=budgets.summary(config, dense.data, dense.recipe),
         published=(config.dataset.train, config.dataset.test),
         count_excluded=config.prune.count_excluded,
         on_empty=config.prune.on_empty,

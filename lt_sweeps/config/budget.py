@@ -120,7 +120,7 @@ def last_learning_rate(config: Config) -> float:
     return float(lr) * float(gamma) ** len(drops)
 
 
-def told(config: Config, data: Data, recipe: Recipe) -> str:
+def summary(config: Config, data: Data, recipe: Recipe) -> str:
     """What a budget makes of a recipe, and of which data, in a few words, for every output."""
     budget = config.budget
     limits = (budget.max_steps, budget.train_examples, budget.eval_examples, budget.batch_size, budget.evaluations)
