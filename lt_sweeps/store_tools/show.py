@@ -110,7 +110,7 @@ def _shown(root: Path, key: str, surveyed: Survey) -> list[str]:
             continue
         swept = {name for past in cells for name in past.swept if past.swept[name] != cells[0].swept.get(name)}
         places += [
-            f"{folder.name}: level {past.keys.index(key)} of {_cell(past.told, past.swept, swept)}"
+            f"{folder.name}: level {past.keys.index(key)} of {_cell(past.settings, past.swept, swept)}"
             for past in cells
             if key in past.keys
         ]
