@@ -52,10 +52,10 @@ class BadTicket(Mistake):
 
 @dataclass(frozen=True)
 class Card:
-    """A ticket's folder that was read, and that holds."""
+    """A ticket's folder, read and verified; `fields` are those of card.json."""
 
     folder: Path
-    told: Mapping[str, Any]
+    fields: Mapping[str, Any]
     weights: bytes
     mask: bytes
     shapes: Mapping[str, tuple[int, ...]]  # of the masked tensors
@@ -63,11 +63,11 @@ class Card:
     @property
     def whole(self) -> bool:
         """Whether pruned places hold values of their own, and the file all of them."""
-        return bool(self.told["pruned"] == "freeze")
+        return bool(self.fields["pruned"] == "freeze")
 
     def copy(self, folder: Path) -> None:
         """Lay the same ticket down elsewhere."""
-        rest = {name: value for name, value in self.told.items() if name not in ("format", "files", "checksum")}
+        rest = {name: value for name, value in self.fields.items() if name not in ("format", "files", "checksum")}
         write(folder, rest, self.weights, self.mask)
 
 

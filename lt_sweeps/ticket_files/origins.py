@@ -39,17 +39,17 @@ def ticket(config: Config, dense: Ticket, find: Find) -> tuple[Ticket, int]:
         _refuse_other_network(where, run.ticket.network.describe(), dense.network, run.ticket.network.build.name)
         return run.ticket, run.level
     card = _card(where)
-    network = card.told["network"]
+    network = card.fields["network"]
     _refuse_other_network(where, network, dense.network, str(network.get("build", {}).get("name", "?")))
     assert isinstance(dense.mask, Dense)
-    return of_card(card, dense.network, dense.mask), card.told["level"]
+    return of_card(card, dense.network, dense.mask), card.fields["level"]
 
 
 def of_card(card: Card, network: Network, to: Dense) -> Ticket:
     """A folder's ticket as an expression, with what pruned places hold."""
     ones = Fit(Given(sha256(card.mask)), to)
     weights = Pretrained(sha256(card.weights), None if card.whole else ones)
-    return Ticket(network, weights, ones, weights if card.whole else None, card.told["start"])
+    return Ticket(network, weights, ones, weights if card.whole else None, card.fields["start"])
 
 
 def folders(config: Config) -> dict[str, Card]:

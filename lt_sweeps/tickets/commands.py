@@ -150,7 +150,7 @@ def _row(row: dict[str, Any]) -> str:
 
 def _summary(card: Card) -> str:
     """A ticket in one line."""
-    fields = card.told
+    fields = card.fields
     here = sum(len(content) for content in (card.weights, card.mask))
     bits, _ = header(card.mask)
     kept = sum(cards.kept(card.mask, entry) for entry in bits.values())

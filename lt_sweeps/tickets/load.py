@@ -56,7 +56,7 @@ def state(card: Card) -> State:
 
 def network_of(card: Card, *, trust: bool) -> Network:
     """The network that a card describes. Raises BadTicket where building it would mean to run its word."""
-    description = card.told["network"]
+    description = card.fields["network"]
     if len(str(description)) > MOST_NETWORK:
         raise BadTicket(f"{card.folder}: describes a network at a length that none needs")
     try:

@@ -42,14 +42,14 @@ def data_folder(folder: Path | None) -> Path:
 
 def promised(card: Card) -> str:
     """What training it came to, in a few words."""
-    expected = card.told["expected"]
+    expected = card.fields["expected"]
     words = [f"{name.replace('_', ' ')} {expected[name]}" for name in EXPECTED if expected.get(name) is not None]
     return ", ".join(words) or "nothing"
 
 
 def _spec(card: Card, kind: Any, name: str, trust: bool) -> Any:
     try:
-        spec = kind.restored(card.told[name])
+        spec = kind.restored(card.fields[name])
         names = sorted(part.name for part in _parts(spec) if not _ours(part.name))
         digest(spec)
     except (TypeError, ValueError, AttributeError, RecursionError):
