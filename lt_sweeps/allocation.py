@@ -28,11 +28,11 @@ def counts(parent: Mask, fraction: float, groups: str, factors: Mapping[str, flo
     ([(('a', 'b'), 11)], [(('a',), 8), (('b',), 3)])
     """
     require_matches("prune.factors", factors, parent)
-    found: dict[tuple[str, float], list[str]] = {}
+    members: dict[tuple[str, float], list[str]] = {}
     for name in sorted(parent):
-        found.setdefault((name if groups == "layerwise" else "", factor_of(name, factors)), []).append(name)
+        members.setdefault((name if groups == "layerwise" else "", factor_of(name, factors)), []).append(name)
     result = []
-    for (_, factor), names in found.items():
+    for (_, factor), names in members.items():
         n = sum(int(parent[name].sum()) for name in names)
         for _ in range(times if factor else 0):
             n -= min(n, max(1, round(fraction * factor * n)))
@@ -101,34 +101,38 @@ def require_ends(shapes: Collection[str], pruned: Collection[str], allocation: P
             raise ValueError(f"it treats the {end} layer otherwise, and {name} is not pruned: see prune.exclude")
 
 
-def allotted(shapes: Mapping[str, tuple[int, ...]], there: Mapping[str, int], keep: int, allocation: Part) -> Counts:
-    """How many weights each layer keeps, by an allocation: `keep` in all, and of no layer more than `there` are.
+def allotted(
+    shapes: Mapping[str, tuple[int, ...]], remaining: Mapping[str, int], keep: int, allocation: Part
+) -> Counts:
+    """How many weights each layer keeps, by an allocation: `keep` in all, and of no layer more than `remaining` says.
 
-    `shapes` are those of the whole network's layers, in its order; layers that are not in `there` are not pruned. What
-    a layer lacks the others keep, in the same proportions. Raises ValueError where an allocation cannot be had.
+    `shapes` are those of the whole network's layers, in its order; layers that are not in `remaining` are not pruned.
+    What a layer lacks the others keep, in the same proportions. Raises ValueError where an allocation cannot be had.
 
     >>> shapes = {"a": (10, 10), "b": (10, 10)}
     >>> allotted(shapes, {"a": 100, "b": 30}, 90, Part("uniform", 1))
     [(('a',), 60), (('b',), 30)]
     """
-    require_ends(shapes, there, allocation)
-    pruned = {name: shape for name, shape in shapes.items() if name in there}
+    require_ends(shapes, remaining, allocation)
+    pruned = {name: shape for name, shape in shapes.items() if name in remaining}
     sizes = {name: math.prod(shape) for name, shape in pruned.items()}
     density = keep / sum(sizes.values())
     shares: dict[str, float] = load("allocation", allocation.name)(pruned, density, **allocation.args)
-    left, open_, found = keep, {name: shares[name] * n for name, n in sizes.items()}, dict[str, float]()
-    while open_:
-        factor = left / (sum(open_.values()) or 1.0)
-        full = [name for name, ideal in open_.items() if ideal * factor >= there[name]]
-        found |= {name: float(there[name]) for name in full} or {name: ideal * factor for name, ideal in open_.items()}
-        left -= sum(there[name] for name in full)
-        open_ = {name: ideal for name, ideal in open_.items() if name not in found}
-    whole = {name: math.floor(found[name] + 1e-9) for name in pruned}
-    by_rest = sorted(pruned, key=lambda name: whole[name] - found[name])
-    for name in [name for name in by_rest if whole[name] < there[name]][: keep - sum(whole.values())]:
+    left, scaled, quotas = keep, {name: shares[name] * n for name, n in sizes.items()}, dict[str, float]()
+    while scaled:
+        factor = left / (sum(scaled.values()) or 1.0)
+        full = [name for name, ideal in scaled.items() if ideal * factor >= remaining[name]]
+        quotas |= {name: float(remaining[name]) for name in full} or {
+            name: ideal * factor for name, ideal in scaled.items()
+        }
+        left -= sum(remaining[name] for name in full)
+        scaled = {name: ideal for name, ideal in scaled.items() if name not in quotas}
+    whole = {name: math.floor(quotas[name] + 1e-9) for name in pruned}
+    by_rest = sorted(pruned, key=lambda name: whole[name] - quotas[name])
+    for name in [name for name in by_rest if whole[name] < remaining[name]][: keep - sum(whole.values())]:
         whole[name] += 1
     if sum(whole.values()) != keep:
-        raise ValueError(f"allocation={allocation.name}: cannot keep {keep} weights of {sum(there.values())}")
+        raise ValueError(f"allocation={allocation.name}: cannot keep {keep} weights of {sum(remaining.values())}")
     return [((name,), n) for name, n in whole.items()]
 
 
@@ -140,9 +144,9 @@ def on_the_way(wanted: Counts, parent: Mask, done: int, rounds: int) -> Counts:
     """
     if done == rounds:
         return wanted
-    there = {names: sum(int(parent[name].sum()) for name in names) for names, _ in wanted}
+    remaining = {names: sum(int(parent[name].sum()) for name in names) for names, _ in wanted}
     return [
-        (names, round(there[names] * (max(1, keep) / max(1, there[names])) ** (done / rounds)))
+        (names, round(remaining[names] * (max(1, keep) / max(1, remaining[names])) ** (done / rounds)))
         for names, keep in wanted
     ]
 

@@ -84,7 +84,7 @@ def _build(config: Config, swept: dict[str, str]) -> Cell:
             "control": config.control.name,
             "seed": config.seed,
         },
-        budget=budgets.told(config, dense.data, dense.recipe),
+        budget=budgets.summary(config, dense.data, dense.recipe),
         unusual=_unusual(config),
         measures=_measures(config, levels, train.onward()),
     )

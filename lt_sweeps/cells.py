@@ -54,7 +54,7 @@ def described(c: Cell) -> dict[str, Any]:
 
 def kept_as(card: Card) -> str:
     """Where a sweep's folder keeps a ticket that it was given."""
-    return f"{GIVEN}/{card.told['checksum'][:12]}"
+    return f"{GIVEN}/{card.fields['checksum'][:12]}"
 
 
 def budgets(cells: Sequence[Cell]) -> list[str]:

@@ -71,8 +71,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         case "-h" | "--help" | "help":
             print(USAGE)
             return 0
-    known = ", ".join(["plan", "run", *COMMANDS])
-    print(f"lt-sweeps: unknown command {verb!r}; there is {known}" if verb else USAGE, file=sys.stderr)
+    commands = ", ".join(["plan", "run", *COMMANDS])
+    print(f"lt-sweeps: unknown command {verb!r}; there is {commands}" if verb else USAGE, file=sys.stderr)
     return 2
 
 

@@ -212,9 +212,9 @@ def whole(mask: Mask) -> Dense | None:
 
 def full(on: Mask | Ticket) -> Dense:
     """The full mask over the network that a mask or a ticket is on: every ticket's has one."""
-    found = whole(on.mask if isinstance(on, Ticket) else on)
-    assert found is not None
-    return found
+    dense = whole(on.mask if isinstance(on, Ticket) else on)
+    assert dense is not None
+    return dense
 
 
 def topological(roots: Iterable[Node], stop: Any = lambda node: False) -> Iterator[Node]:
@@ -245,8 +245,8 @@ def works(roots: Iterable[Node]) -> list[Work]:
 
 def parents(work: Work) -> list[Work]:
     """The nearest work that this is made from."""
-    found = topological(work.children, stop=lambda node: isinstance(node, Work))
-    return [node for node in found if isinstance(node, Work)]
+    below = topological(work.children, stop=lambda node: isinstance(node, Work))
+    return [node for node in below if isinstance(node, Work)]
 
 
 def sources(node: Node) -> list[str]:

@@ -23,7 +23,7 @@ def canonical(value: Any) -> Any:
     if isinstance(value, Node):
         return {"key": value.key}
     if isinstance(value, Spec):
-        return value._told
+        return value._plain
     if isinstance(value, (int, float)):
         if not math.isfinite(value):
             raise ValueError(f"{value} is not a finite number")
@@ -41,8 +41,8 @@ def digest(value: Any) -> str:
     return _sha256(canonical(value))
 
 
-def _sha256(told: Any) -> str:
-    return hashlib.sha256(_text(told).encode()).hexdigest()
+def _sha256(plain: Any) -> str:
+    return hashlib.sha256(_text(plain).encode()).hexdigest()
 
 
 def _default(f: Field[Any]) -> Any:
@@ -52,15 +52,15 @@ def _default(f: Field[Any]) -> Any:
 @cache
 def _defaults(kind: Any) -> dict[str, Any]:
     """The fields that say what a value of this class is, with their canonical defaults; MISSING where there is none."""
-    given = {f.name: _default(f) for f in fields(kind) if f.init}
-    return {name: default if default is MISSING else canonical(default) for name, default in given.items()}
+    defaults = {f.name: _default(f) for f in fields(kind) if f.init}
+    return {name: default if default is MISSING else canonical(default) for name, default in defaults.items()}
 
 
-def _told(of: Any) -> dict[str, Any]:
+def _plain_fields(value: Any) -> dict[str, Any]:
     """The non-default fields, canonical."""
-    kind: Any = type(of)
-    told = ((name, canonical(getattr(of, name)), default) for name, default in _defaults(kind).items())
-    return {name: value for name, value, default in told if default is MISSING or value != default}
+    kind: Any = type(value)
+    entries = ((name, canonical(getattr(value, name)), default) for name, default in _defaults(kind).items())
+    return {name: item for name, item, default in entries if default is MISSING or item != default}
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,24 +74,24 @@ class Spec:
         return hash(self._digest)
 
     @cached_property
-    def _told(self) -> dict[str, Any]:  # computed once: all nodes of a chain have one network, data and recipe
-        return _told(self)
+    def _plain(self) -> dict[str, Any]:  # computed once: all nodes of a chain have one network, data and recipe
+        return _plain_fields(self)
 
     @cached_property
     def _digest(self) -> str:
-        return _sha256(self._told)
+        return _sha256(self._plain)
 
     def describe(self) -> dict[str, Any]:
         """The non-default fields, canonical."""
-        return dict(self._told)
+        return dict(self._plain)
 
     @classmethod
-    def restored(cls, told: Mapping[str, Any]) -> Self:
-        """The value that `describe` told of. Raises TypeError for what it cannot have told."""
+    def restored(cls, description: Mapping[str, Any]) -> Self:
+        """The value of which `describe` returns `description`. Raises TypeError where there is none."""
         hints = get_type_hints(cls)
-        if unknown := sorted(told.keys() - hints.keys()):
+        if unknown := sorted(description.keys() - hints.keys()):
             raise TypeError(f"{cls.__name__} has no {unknown[0]}")
-        return cls(**{name: restored(value, hints[name]) for name, value in told.items()})
+        return cls(**{name: restored(value, hints[name]) for name, value in description.items()})
 
 
 def restored(value: Any, hint: Any) -> Any:
@@ -115,14 +115,14 @@ class Node:
 
     def describe(self) -> dict[str, Any]:
         """What the key is the hash of; also what the store writes down beside a result."""
-        return {"node": type(self).__name__, "version": self.version, **_told(self)}
+        return {"node": type(self).__name__, "version": self.version, **_plain_fields(self)}
 
     @cached_property
     def children(self) -> tuple[Node, ...]:
         """The nodes this one is computed from."""
         kind: Any = type(self)
-        given = (getattr(self, name) for name in _defaults(kind))
-        flat = (item for value in given for item in (value if isinstance(value, tuple) else (value,)))
+        values = (getattr(self, name) for name in _defaults(kind))
+        flat = (item for value in values for item in (value if isinstance(value, tuple) else (value,)))
         return tuple(item for item in flat if isinstance(item, Node))
 
     def __eq__(self, other: object) -> bool:

@@ -35,10 +35,10 @@ ELSEWHERE = {  # settings of Hydra's that are ours otherwise
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command line; returns the exit code: 0, 1 if a training failed, 2 for a mistake, 130 if interrupted."""
-    given = list(sys.argv[1:] if arguments is None else arguments)
-    words = [word for word in given if word not in MULTIRUN]
+    typed = list(sys.argv[1:] if arguments is None else arguments)
+    words = [word for word in typed if word not in MULTIRUN]
     launched = any(word.lstrip("+").startswith("hydra.launcher.") for word in words) and "--cfg" not in words
-    if launched or len(words) < len(given):  # only sweeps have a launcher; -m may stand anywhere
+    if launched or len(words) < len(typed):  # only sweeps have a launcher; -m may stand anywhere
         words.insert(0, "-m")
     return answered(lambda: _run(words))
 

@@ -111,8 +111,8 @@ def require_matches(setting: str, patterns: Iterable[str], names: Collection[str
     """Raise ValueError for a name pattern, as of fnmatch, that matches nothing."""
     for pattern in patterns:
         if not any(fnmatch(name, pattern) for name in names):
-            some = ", ".join(list(names)[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else "")
-            raise ValueError(f"{setting}={pattern!r} matches none of {some}{nearest(pattern, names)}")
+            first = ", ".join(list(names)[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else "")
+            raise ValueError(f"{setting}={pattern!r} matches none of {first}{nearest(pattern, names)}")
 
 
 def kept(mask: Mapping[str, Tensor]) -> int:
@@ -144,12 +144,12 @@ def effective(
     [1.0, 0.0]
     """
     also = {alias: name for alias, name in (also or {}).items() if name in mask}
-    found = {
+    masked = {
         name: torch.where(mask[name], value, fill[name] if fill else torch.zeros(())) if name in mask else value.clone()
         for name, value in state.items()
         if name not in also
     }
-    return {name: found[also.get(name, name)] for name in state}
+    return {name: masked[also.get(name, name)] for name in state}
 
 
 def fitted(mask: Mapping[str, Tensor], full: Mapping[str, Tensor], named: Collection[str]) -> Mask:

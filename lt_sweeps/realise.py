@@ -69,12 +69,12 @@ class Values:
     def require(self, data: Data, published: tuple[int, int]) -> None:
         """Read a data set. Raises Mistake where it is not what its configuration says, sizes included."""
         try:
-            found = self.examples(data).published
+            sizes = self.examples(data).published
         except (Exception, SystemExit) as error:  # whatever a reader of files, or a user's own, may raise
             raise Mistake(f"dataset={data.source.name}: {str(error) or type(error).__name__}".splitlines()[0]) from None
-        for name, said, there in zip(("train", "test"), published, found, strict=True):
-            if said != there:
-                raise Mistake(f"dataset.{name}={said}: {data.source.name} has {there} such examples")
+        for name, declared, count in zip(("train", "test"), published, sizes, strict=True):
+            if declared != count:
+                raise Mistake(f"dataset.{name}={declared}: {data.source.name} has {count} such examples")
 
     def _dense(self, node: Dense) -> tuple[masks.Mask, int]:
         require_current([node.network.build])
@@ -93,8 +93,8 @@ class Values:
         self, node: Node, result: Mapping[str, Any], blobs: Mapping[str, bytes], ahead: Mapping[str, str] | None = None
     ) -> Record:
         """Store a node's value, with what it was computed from and the machine that did."""
-        told, made_from, read = node.describe(), sources(node), files(node, self.data_dir)
-        return self.store.commit(node.key, told, made_from, result, blobs, self.fingerprint, ahead, read)
+        description, made_from, read = node.describe(), sources(node), files(node, self.data_dir)
+        return self.store.commit(node.key, description, made_from, result, blobs, self.fingerprint, ahead, read)
 
     # ------------------------------------------------------------------------------- weights
 
@@ -203,8 +203,8 @@ class Values:
         if node.allocation is None:
             return allocation.counts(parent, node.fraction, node.groups, node.factors, node.times)
         ((_, keep),) = allocation.counts(parent, node.fraction, "global", {}, node.times)
-        there = {name: int(ones.sum()) for name, ones in parent.items()}
-        return allocation.allotted(self.shapes(full(node.parent)), there, keep, node.allocation)
+        remaining = {name: int(ones.sum()) for name, ones in parent.items()}
+        return allocation.allotted(self.shapes(full(node.parent)), remaining, keep, node.allocation)
 
     def excluded(self, node: Mask) -> int:
         """How many weights that could be pruned never are."""
@@ -230,20 +230,20 @@ class Values:
         require_current([node.what, node.of[0].network.build])
         module = build(node.of[0].network).to(self.device)
         ends = Ends(
-            weights=tuple(self.effective(one, self.mask(one.mask)) for one in node.of),
-            masks=tuple(self.mask(one.mask) for one in node.of),
+            weights=tuple(self.effective(ticket, self.mask(ticket.mask)) for ticket in node.of),
+            masks=tuple(self.mask(ticket.mask) for ticket in node.of),
             classes=node.data.classes,
             network=lambda state: holding(module, state),
             examples=self.examples(node.data).chunks,
             tell=tell,
         )
         with seeded(0):
-            found: Table = load("measure", node.what.name)(ends, **node.what.args)
+            table: Table = load("measure", node.what.name)(ends, **node.what.args)
         try:
-            require(found, node.what.word)
+            require(table, node.what.word)
         except ValueError as error:
             raise ValueError(f"measure {node.what.name}: {error}") from None
-        return found
+        return table
 
 
 def scorer(values: Values, node: Score) -> Callable[[masks.Mask, int], Scores]:

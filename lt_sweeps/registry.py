@@ -87,7 +87,7 @@ def register(kind: str, *, version: int, needs: tuple[str, ...] = ()) -> Callabl
 @cache
 def catalogue(kind: str) -> dict[str, Entry]:
     """Every registered function of a kind, by name."""
-    found = {}
+    entries = {}
     for path in sorted((HERE / FOLDERS[kind]).glob("*.py")):
         body = ast.parse(path.read_text()).body
         marks = {id(item): mark for item in body if (mark := _mark(item)) is not None}
@@ -97,7 +97,7 @@ def catalogue(kind: str) -> dict[str, Entry]:
             if mark is not None and ast.literal_eval(mark.args[0]) == kind:
                 assert isinstance(item, ast.FunctionDef)
                 facts = {k.arg: ast.literal_eval(k.value) for k in mark.keywords}
-                found[item.name] = Entry(
+                entries[item.name] = Entry(
                     item.name,
                     f"lt_sweeps.{FOLDERS[kind]}.{path.stem}",
                     facts["version"],
@@ -105,7 +105,7 @@ def catalogue(kind: str) -> dict[str, Entry]:
                     tuple(p.arg for p in (*item.args.args, *item.args.kwonlyargs) if p.arg not in GIVEN[kind]),
                     shared[:8] + code_hash([item])[:8],
                 )
-    return found
+    return entries
 
 
 def _mark(item: ast.stmt) -> ast.Call | None:
@@ -158,38 +158,38 @@ def part(kind: str, name: str, args: Mapping[str, Any] | None = None) -> Part:
 
     Raises ValueError where there is none, or for an argument that a registered function does not take.
     """
-    known = catalogue(kind)
-    if name in known:
-        taken = known[name].parameters
-        for given in args or ():
-            if given not in taken:
-                raise ValueError(f"{kind} {name} takes no argument {given!r}{nearest(given, taken)}")
-        return Part(name, known[name].version, dict(args or {}))
+    entries = catalogue(kind)
+    if name in entries:
+        taken = entries[name].parameters
+        for argument in args or ():
+            if argument not in taken:
+                raise ValueError(f"{kind} {name} takes no argument {argument!r}{nearest(argument, taken)}")
+        return Part(name, entries[name].version, dict(args or {}))
     version = _recorded.get({}).get(name)
     if version is None:
-        version = provenance(name, f"{kind} {name!r}", tuple(sorted(known)))
+        version = provenance(name, f"{kind} {name!r}", tuple(sorted(entries)))
     return Part(name, version, dict(args or {}))
 
 
 def needs(kind: str, name: str) -> tuple[str, ...]:
     """What a function asks for beside the ticket; a user's own may ask for everything."""
-    known = catalogue(kind)
-    return known[name].needs if name in known else ("ref", "data", "seed")
+    entries = catalogue(kind)
+    return entries[name].needs if name in entries else ("ref", "data", "seed")
 
 
 def load(kind: str, name: str) -> Any:
     """The function itself."""
-    known = catalogue(kind)
-    module, _, attribute = (f"{known[name].module}.{name}" if name in known else name).rpartition(".")
-    if name in known or source_of(name) is None:
-        found = importlib.import_module(module)
+    entries = catalogue(kind)
+    path, _, attribute = (f"{entries[name].module}.{name}" if name in entries else name).rpartition(".")
+    if name in entries or source_of(name) is None:
+        module = importlib.import_module(path)
     else:
         from lt_sweeps.foreign.imports import imported
 
-        found = imported(module)
-    if not hasattr(found, attribute):
-        raise ValueError(f"{module} has no {attribute!r}{nearest(attribute, dir(found))}")
-    return getattr(found, attribute)
+        module = imported(path)
+    if not hasattr(module, attribute):
+        raise ValueError(f"{path} has no {attribute!r}{nearest(attribute, dir(module))}")
+    return getattr(module, attribute)
 
 
 def nearest(word: str, choices: Any) -> str:

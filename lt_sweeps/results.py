@@ -146,22 +146,22 @@ def written(value: Outcome) -> dict[str, Any]:
     >>> outcome({"result": written(Collapsed(kept, ()))}) == Collapsed(kept, ())
     True
     """
-    found: dict[str, Any] = {"status": value.status, **_counted(value.kept)}
+    result: dict[str, Any] = {"status": value.status, **_counted(value.kept)}
     match value:
         case Collapsed(emptied=emptied):
-            found["emptied"] = list(emptied)
+            result["emptied"] = list(emptied)
         case Diverged(steps=steps, history=history, step=step):
-            found |= {"steps": steps, "history": list(history), "diverged_at": step}
+            result |= {"steps": steps, "history": list(history), "diverged_at": step}
         case Finished(steps=steps, history=history, at_end=at_end, at_early_stop=early):
-            found |= {"steps": steps, "history": list(history), "end": _row(at_end)}
-            found |= {} if early is None else {"early_stop": _row(early)}
-    return found
+            result |= {"steps": steps, "history": list(history), "end": _row(at_end)}
+            result |= {} if early is None else {"early_stop": _row(early)}
+    return result
 
 
 def _counted(kept: Kept) -> dict[str, Any]:
     layers = [[layer.name, layer.kept, layer.total] for layer in kept.layers]
-    found = {"kept": kept.kept, "total": kept.total, "excluded": kept.excluded, "layers": layers}
-    return found if kept.eligible is None else {**found, "eligible": kept.eligible}
+    counts = {"kept": kept.kept, "total": kept.total, "excluded": kept.excluded, "layers": layers}
+    return counts if kept.eligible is None else {**counts, "eligible": kept.eligible}
 
 
 def _row(tested: Evaluated) -> dict[str, Any]:

@@ -45,8 +45,8 @@ def parts(value: Any) -> Iterator[Part]:
         for item in fields(value):
             yield from parts(getattr(value, item.name))
     elif isinstance(value, (tuple, list)):
-        for one in value:
-            yield from parts(one)
+        for item in value:
+            yield from parts(item)
 
 
 @dataclass(frozen=True, eq=False)

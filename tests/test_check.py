@@ -145,7 +145,7 @@ def test_what_is_needed_and_not_declared_is_named(need: str) -> None:
     function = getattr(broken, f"needs_{need}")
     failed = [o for o in go_through(criteria.STAGES, criteria.Criterion(function, ())) if o.verdict == "FAILED"]
     assert [o.law for o in failed] == ["it needs what it declares"]
-    assert f"needs=({need!r},)" in failed[0].found
+    assert f"needs=({need!r},)" in failed[0].finding
     assert {o.verdict for o in go_through(criteria.STAGES, criteria.Criterion(function, (need,)))} == {"ok"}
 
 
@@ -267,5 +267,6 @@ def test_a_law_that_raises_is_told_with_its_place() -> None:
 
     first, second, third = go_through(((always, never), (always,)), 0)
     assert first == Outcome("always", "FAILED", "in the one place where it can be mended")
-    assert second.found.startswith("it raised TypeError: mystery() takes 1 positional argument but 2 were given (test_")
+    reason = "it raised TypeError: mystery() takes 1 positional argument but 2 were given"
+    assert second.finding.startswith(f"{reason} (test_")
     assert third == Outcome("always", "skipped")

@@ -89,12 +89,12 @@ def smart_ratio(
     free = {name: math.prod(shape) for name, shape in shapes.items() if name not in fixed}
     left = _left(shapes, density, fixed)
     scale = left / (sum(raw[name] * n for name, n in free.items()) or 1.0)
-    found, surplus = dict(fixed), 0.0
+    shares, surplus = dict(fixed), 0.0
     for name, n in free.items():
         wanted = scale * raw[name] * n + surplus
-        found[name] = min(1.0, wanted / n)
-        surplus = wanted - found[name] * n
-    return {name: found[name] for name in shapes}
+        shares[name] = min(1.0, wanted / n)
+        surplus = wanted - shares[name] * n
+    return {name: shares[name] for name in shapes}
 
 
 def _kernel(shapes: Shapes) -> dict[str, float]:
@@ -105,12 +105,12 @@ def _in_proportion(
     shapes: Shapes, density: float, raw: Mapping[str, float], fixed: Mapping[str, float] | None = None
 ) -> dict[str, float]:
     """Densities in proportion to `raw`, but where they are `fixed`; a layer that would exceed 1 is dense."""
-    found = dict(fixed or {})
-    while free := {name: math.prod(shape) for name, shape in shapes.items() if name not in found}:
-        scale = _left(shapes, density, found) / sum(raw[name] * n for name, n in free.items())
+    shares = dict(fixed or {})
+    while free := {name: math.prod(shape) for name, shape in shapes.items() if name not in shares}:
+        scale = _left(shapes, density, shares) / sum(raw[name] * n for name, n in free.items())
         full = [name for name in free if scale * raw[name] > 1]
-        found |= dict.fromkeys(full, 1.0) or {name: scale * raw[name] for name in free}
-    return {name: found[name] for name in shapes}
+        shares |= dict.fromkeys(full, 1.0) or {name: scale * raw[name] for name in free}
+    return {name: shares[name] for name in shapes}
 
 
 def _left(shapes: Shapes, density: float, fixed: Mapping[str, float]) -> float:

@@ -31,9 +31,9 @@ def main(words: Sequence[str]) -> int:
     if {"-h", "--help"} & {*words}:
         print(f"usage: {USAGE}")
         return 0
-    asked = [word for word in words if word != "--json"]
-    found = options(*asked)
-    print(json.dumps(found, indent=1) if "--json" in words else "\n".join(_told(found, len(asked))))
+    names = [word for word in words if word != "--json"]
+    groups = options(*names)
+    print(json.dumps(groups, indent=1) if "--json" in words else "\n".join(_lines(groups, len(names))))
     return 0
 
 
@@ -41,28 +41,28 @@ def options(group: str | None = None, name: str | None = None, *more: str) -> di
     """Group -> option -> what it is; of a recipe also `source`, `fields`, `open` and `differs`. Raises Mistake."""
     if more or any(word.startswith("-") for word in (group, name) if word):
         raise Mistake(f"list: write {USAGE}")
-    there: dict[str, dict[str, Path]] = {}
+    paths: dict[str, dict[str, Path]] = {}
     for path in [*sorted(CONF.glob("*/*.yaml")), *sorted(CONF.glob("hydra/*/*.yaml"))]:
-        there.setdefault(path.parent.relative_to(CONF).as_posix(), {})[path.stem] = path
-    groups = [_one_of(there, group, "group")] if group else list(there)
+        paths.setdefault(path.parent.relative_to(CONF).as_posix(), {})[path.stem] = path
+    groups = [_one_of(paths, group, "group")] if group else list(paths)
     return {
-        g: {n: _described(there[g][n]) for n in ([_one_of(there[g], name, g)] if name else there[g])} for g in groups
+        g: {n: _described(paths[g][n]) for n in ([_one_of(paths[g], name, g)] if name else paths[g])} for g in groups
     }
 
 
-def _one_of(there: Mapping[str, Any], word: str, what: str) -> str:
-    if word not in there:
-        raise Mistake(f"there is no {what} {word!r}{nearest(word, there) or '; there is ' + ', '.join(there)}")
+def _one_of(choices: Mapping[str, Any], word: str, what: str) -> str:
+    if word not in choices:
+        raise Mistake(f"there is no {what} {word!r}{nearest(word, choices) or '; there is ' + ', '.join(choices)}")
     return word
 
 
 def _described(path: Path) -> dict[str, Any]:
-    found: dict[str, Any] = {"about": _comment(path) or _docstring(path)}
+    description: dict[str, Any] = {"about": _comment(path) or _docstring(path)}
     if path.parent.name == "recipe":
         recipe = _inherited(path)
-        found |= {"source": recipe["source"], "fields": flat(recipe)}
-        found |= {notes: recipe.get(notes, {}) for notes in ("open", "differs")}
-    return found
+        description |= {"source": recipe["source"], "fields": flat(recipe)}
+        description |= {notes: recipe.get(notes, {}) for notes in ("open", "differs")}
+    return description
 
 
 def _comment(path: Path) -> str:
@@ -119,20 +119,20 @@ def flat(recipe: Mapping[str, Any]) -> dict[str, Any]:
     >>> flat(nine)["steps"], flat(nine)["optimizer.lr"], flat(nine)["last_batch"]
     ('9it', 0.1, 'drop')
     """
-    found: dict[str, Any] = {}
+    fields: dict[str, Any] = {}
     for name, silent in asdict(RecipeConfig()).items():
         value = recipe.get(name, silent)
         if name in ("optimizer", "schedule"):
-            found[name] = value["_target_"]
-            found |= {f"{name}.{argument}": given for argument, given in value.get("args", {}).items()}
+            fields[name] = value["_target_"]
+            fields |= {f"{name}.{argument}": setting for argument, setting in value.get("args", {}).items()}
         elif name not in PROSE:
-            found[name] = value
-    return found
+            fields[name] = value
+    return fields
 
 
-def _told(found: Mapping[str, Mapping[str, Any]], depth: int) -> Iterator[str]:
+def _lines(groups: Mapping[str, Mapping[str, Any]], depth: int) -> Iterator[str]:
     """The answer for people: all groups or one, an option after the other, or one option in full."""
-    for group, described in found.items():
+    for group, described in groups.items():
         if depth == 2:
             for name, option in described.items():
                 yield from _wrapped(f"{group}={name}: {option['about']}", "", 0)
@@ -142,9 +142,9 @@ def _told(found: Mapping[str, Mapping[str, Any]], depth: int) -> Iterator[str]:
         for name, option in described.items():
             yield from _wrapped(option["about"], f"  {name:<24}", 26)
             if depth == 1 and "fields" in option:
-                told = [_in_one_line(option["fields"]), option["source"]]
-                told += [f"{notes}: {', '.join(option[notes])}" for notes in ("open", "differs") if option[notes]]
-                yield from (line for text in told for line in _wrapped(text, " " * 26, 26))
+                details = [_in_one_line(option["fields"]), option["source"]]
+                details += [f"{notes}: {', '.join(option[notes])}" for notes in ("open", "differs") if option[notes]]
+                yield from (line for text in details for line in _wrapped(text, " " * 26, 26))
         yield ""
 
 
@@ -155,8 +155,8 @@ def _fields(option: Mapping[str, Any]) -> Iterator[str]:
     for field, value in option["fields"].items():
         if value is None:
             continue
-        told = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
-        yield f"  {field:<24}{told or 'none'}"
+        words = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+        yield f"  {field:<24}{words or 'none'}"
         for notes in ("open", "differs"):
             if field in option[notes]:
                 yield from _wrapped(f"{notes}: {option[notes][field]}", " " * 28, 28)

@@ -45,22 +45,22 @@ def _table(group: str, title: str) -> Iterator[str]:
     for name, option in options(group)[group].items():
         path = CONF / group / f"{name}.yaml"
         entry = entry_of(path)
-        told = " ".join(re.split(r"\n\s*>>>", docstring(entry))[0].split())
+        doc = " ".join(re.split(r"\n\s*>>>", docstring(entry))[0].split())
         comment = " ".join(line[2:] for line in path.read_text().splitlines() if line.startswith("# "))
         needs = ", ".join(NEEDS[need] for need in entry.needs if need in NEEDS) if entry else ""
-        cells = (f"`{group}={name}`", option["about"], _papers(f"{comment} {told}"), needs, _differs(told))
+        cells = (f"`{group}={name}`", option["about"], _papers(f"{comment} {doc}"), needs, _differs(doc))
         yield "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
     yield ""
 
 
-def _papers(told: str) -> str:
+def _papers(prose: str) -> str:
     """The papers that a text cites, each once."""
-    return "; ".join(dict.fromkeys(CITED.findall(told)))
+    return "; ".join(dict.fromkeys(CITED.findall(prose)))
 
 
-def _differs(told: str) -> str:
+def _differs(doc: str) -> str:
     """What a docstring says after "Differs"."""
-    _, _, rest = told.partition("Differs")
+    _, _, rest = doc.partition("Differs")
     return rest.removeprefix(":").strip().partition(". ")[0].rstrip(".")
 
 

@@ -43,27 +43,27 @@ def allocation(name: str, args: Mapping[str, Any] | None = None) -> Allocation:
 
 def _possible(allocation: Allocation) -> list[tuple[Shapes, float, Mapping[str, float]]]:
     """What it gives for layers and densities; it may refuse some of them by a ValueError."""
-    found = []
+    possible = []
     for shapes in (LENET, DEEP):
         for density in DENSITIES:
             try:
-                found.append((shapes, density, allocation(dict(shapes), density)))
+                possible.append((shapes, density, allocation(dict(shapes), density)))
             except ValueError as error:
                 refused = error
-    if not found:
+    if not possible:
         raise Broken(f"it refuses all densities: {refused}")
-    return found
+    return possible
 
 
 def every_layer_has_a_density(allocation: Allocation) -> str:
     """A number from 0 to 1 for each layer, and for no other."""
     possible = _possible(allocation)
-    for shapes, density, found in possible:
-        if not isinstance(found, Mapping):
-            raise Broken(f"it returns a {type(found).__name__}: return a dict, a density for each name of shapes")
-        if set(found) != set(shapes):
-            raise Broken(f"{min(set(found) ^ set(shapes))} is in only one of shapes and what it returns")
-        for name, share in found.items():
+    for shapes, density, shares in possible:
+        if not isinstance(shares, Mapping):
+            raise Broken(f"it returns a {type(shares).__name__}: return a dict, a density for each name of shapes")
+        if set(shares) != set(shapes):
+            raise Broken(f"{min(set(shares) ^ set(shapes))} is in only one of shapes and what it returns")
+        for name, share in shares.items():
             if not (isinstance(share, (int, float)) and 0 <= share <= 1 + 1e-9):
                 raise Broken(f"{name} gets {share!r} at density {density:g}: give a number from 0 to 1")
     refused = 2 * len(DENSITIES) - len(possible)
@@ -72,11 +72,11 @@ def every_layer_has_a_density(allocation: Allocation) -> str:
 
 def asked_again_it_gives_the_same(allocation: Allocation) -> str:
     """Whatever was drawn before from anybody's global generator: a mask is drawn elsewhere."""
-    found = []
+    draws = []
     for seed in (1, 2):
         with surroundings(seed):
-            found.append([dict(shares) for _, _, shares in _possible(allocation)])
-    if found[0] != found[1]:
+            draws.append([dict(shares) for _, _, shares in _possible(allocation)])
+    if draws[0] != draws[1]:
         raise Broken("densities differ when asked again: an allocation draws nothing")
     return ""
 
@@ -85,11 +85,11 @@ def counts_are_exact(allocation: Allocation) -> str:
     """As many weights as are asked for, of no layer more than a parent has left."""
     for shapes, density, _ in _possible(allocation):
         sizes = {name: math.prod(shape) for name, shape in shapes.items()}
-        for there in (sizes, {name: n // (1 + i % 3) for i, (name, n) in enumerate(sizes.items())}):
-            keep = min(round(density * sum(sizes.values())), sum(there.values()))
-            found = allotted(shapes, there, keep, allocation.part)
-            if sum(n for _, n in found) != keep or any(not 0 <= n <= there[name] for (name,), n in found):
-                raise Broken(f"{keep} weights were to be kept and {sum(n for _, n in found)} are")
+        for remaining in (sizes, {name: n // (1 + i % 3) for i, (name, n) in enumerate(sizes.items())}):
+            keep = min(round(density * sum(sizes.values())), sum(remaining.values()))
+            counts = allotted(shapes, remaining, keep, allocation.part)
+            if sum(n for _, n in counts) != keep or any(not 0 <= n <= remaining[name] for (name,), n in counts):
+                raise Broken(f"{keep} weights were to be kept and {sum(n for _, n in counts)} are")
     return ""
 
 
@@ -111,11 +111,11 @@ def _tried(allocation: Allocation, shapes: Shapes) -> None:
 def densities_keep_what_is_asked(allocation: Allocation) -> str:
     """Counts are made exact in any case; but densities that are far off are scaled, which may not be meant."""
     off = []
-    for shapes, density, found in _possible(allocation):
+    for shapes, density, shares in _possible(allocation):
         sizes = {name: math.prod(shape) for name, shape in shapes.items()}
-        kept = sum(share * sizes[name] for name, share in found.items())
+        kept = sum(share * sizes[name] for name, share in shares.items())
         off.append((kept / (density * sum(sizes.values())) - 1, density))
-    worst, density = max(off, key=lambda one: abs(one[0]))
+    worst, density = max(off, key=lambda pair: abs(pair[0]))
     if abs(worst) > 0.01:
         return Doubt(f"at density {density:g} they keep {100 * (1 + worst):.0f} % of what is asked: counts are scaled")
     return f"to {100 * abs(worst):.2g} %"

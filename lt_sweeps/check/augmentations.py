@@ -31,7 +31,7 @@ class Augmentation:
         with surroundings(seed):
             return self.move(rows, cols, rng(5, "augment"), **self.args)
 
-    def given(self) -> tuple[Tensor, Tensor]:
+    def inputs(self) -> tuple[Tensor, Tensor]:
         """Rows and columns of a batch of images that are where they were."""
         height, width = self.on
         return torch.arange(height).repeat(BATCH, 1), torch.arange(width).repeat(BATCH, 1)
@@ -39,18 +39,18 @@ class Augmentation:
 
 def augmentation(name: str, args: Mapping[str, Any] | None = None) -> Augmentation:
     """The augmentation of a registered name or an import path. Raises Mistake for a window of image files."""
-    known = registry.catalogue("augmentation")
-    if name in known and known[name].needs:
+    entries = registry.catalogue("augmentation")
+    if name in entries and entries[name].needs:
         raise Mistake(f"check: {name} chooses windows of image files; the laws are about moves of pixels")
     return Augmentation(registry.load("augmentation", name), args or {})
 
 
 def every_pixel_has_a_source(augmentation: Augmentation) -> str:
     """Rows (B, H) and columns (B, W) of whole numbers."""
-    moved = augmentation(*augmentation.given())
+    moved = augmentation(*augmentation.inputs())
     if not isinstance(moved, tuple) or len(moved) != 2:
         raise Broken(f"it returns a {type(moved).__name__}: return the pair (rows, cols)")
-    for what, before, after in zip(("rows", "cols"), augmentation.given(), moved, strict=True):
+    for what, before, after in zip(("rows", "cols"), augmentation.inputs(), moved, strict=True):
         if not isinstance(after, Tensor) or after.shape != before.shape or after.dtype != before.dtype:
             raise Broken(f"{what} are not int64 of {list(before.shape)} after it: keep both")
     return ""
@@ -58,15 +58,15 @@ def every_pixel_has_a_source(augmentation: Augmentation) -> str:
 
 def the_same_generator_gives_the_same_moves(augmentation: Augmentation) -> str:
     """Whatever was drawn before from anybody's global generator: a resumed training sees the same images."""
-    one, two = augmentation(*augmentation.given(), seed=1), augmentation(*augmentation.given(), seed=2)
-    if not all(torch.equal(a, b) for a, b in zip(one, two, strict=True)):
+    first, second = augmentation(*augmentation.inputs(), seed=1), augmentation(*augmentation.inputs(), seed=2)
+    if not all(torch.equal(a, b) for a, b in zip(first, second, strict=True)):
         raise Broken("it moves pixels elsewhere when asked again: draw with the generator it is given")
     return ""
 
 
 def sources_lie_within_the_margin(augmentation: Augmentation) -> str:
     """At most `MARGIN` outside the image, where zeros are; further out is another image's memory."""
-    for what, after, side in zip(("rows", "cols"), augmentation(*augmentation.given()), augmentation.on, strict=True):
+    for what, after, side in zip(("rows", "cols"), augmentation(*augmentation.inputs()), augmentation.on, strict=True):
         low, high = int(after.min()), int(after.max())
         if low < -MARGIN or high >= side + MARGIN:
             raise Broken(f"{what} come from {low} to {high}: clamp them to {-MARGIN} and {side + MARGIN - 1}")
@@ -75,17 +75,17 @@ def sources_lie_within_the_margin(augmentation: Augmentation) -> str:
 
 def what_it_is_given_stays_as_it_was(augmentation: Augmentation) -> str:
     """The coordinates are one tensor for all images of a batch."""
-    rows, cols = augmentation.given()
+    rows, cols = augmentation.inputs()
     augmentation(rows, cols)
     refuse_changes(
-        "its arguments", dict(zip(("rows", "cols"), augmentation.given(), strict=True)), {"rows": rows, "cols": cols}
+        "its arguments", dict(zip(("rows", "cols"), augmentation.inputs(), strict=True)), {"rows": rows, "cols": cols}
     )
     return ""
 
 
 def global_state_stays_as_it_was(augmentation: Augmentation) -> str:
     """Generators, grad mode, default dtype: one that seeds a generator changes what comes after it."""
-    refuse_global_changes(lambda: augmentation.move(*augmentation.given(), rng(5, "augment"), **augmentation.args))
+    refuse_global_changes(lambda: augmentation.move(*augmentation.inputs(), rng(5, "augment"), **augmentation.args))
     return ""
 
 

@@ -26,9 +26,9 @@ SHAPE, CLASSES = (3, 32, 32), 10  # of a network's images, where nothing is said
 
 def main(arguments: Sequence[str]) -> int:
     """Run a command line; returns the exit code: 0, 1 if a law fails. Raises Mistake."""
-    asked = _parse(arguments)
-    kind = kinds.find(asked.name, asked.kind)
-    return _tell(f"{kind} {asked.name}", _outcomes(kind, asked))
+    options = _parse(arguments)
+    kind = kinds.find(options.name, options.kind)
+    return _tell(f"{kind} {options.name}", _outcomes(kind, options))
 
 
 def _parse(arguments: Sequence[str]) -> argparse.Namespace:
@@ -51,51 +51,53 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--classes", type=int, metavar="N", help="how many there are (network: 10)")
     parser.add_argument("--args", nargs="+", default=[], metavar="KEY=VALUE", help="what it is called with")
     parser.add_argument("--data-dir", type=Path, default=usual_folder(), metavar="DIR", help="where data sets lie")
-    asked = parser.parse_args(list(arguments))
-    for word in asked.args:
+    options = parser.parse_args(list(arguments))
+    for word in options.args:
         if "=" not in word:
             raise Mistake(f"check: --args {word}: write key=value")
-    if asked.shape and min(asked.shape) < 1:
-        raise Mistake(f"check: --shape {' '.join(map(str, asked.shape))}: give channels, height and width, 1 at least")
-    if asked.classes is not None and asked.classes < 2:
-        raise Mistake(f"check: --classes {asked.classes}: give two at least")
+    if options.shape and min(options.shape) < 1:
+        raise Mistake(
+            f"check: --shape {' '.join(map(str, options.shape))}: give channels, height and width, 1 at least"
+        )
+    if options.classes is not None and options.classes < 2:
+        raise Mistake(f"check: --classes {options.classes}: give two at least")
     try:
-        asked.args = OmegaConf.to_container(OmegaConf.from_dotlist(asked.args))
+        options.args = OmegaConf.to_container(OmegaConf.from_dotlist(options.args))
     except OmegaConfBaseException as error:
         raise Mistake(f"check: --args: {error}") from None
-    return asked
+    return options
 
 
-def _outcomes(kind: str, asked: argparse.Namespace) -> Iterator[Outcome]:
+def _outcomes(kind: str, options: argparse.Namespace) -> Iterator[Outcome]:
     """The laws of a kind, gone through."""
-    said = _declared(asked) if kind == "dataset" else {}
+    declaration = _declared(options) if kind == "dataset" else {}
 
     from lt_sweeps.check import datasets, functions
     from lt_sweeps.check.laws import go_through
 
     if kind in functions.LAWS:
-        return functions.outcomes(kind, asked.name, asked.args)
+        return functions.outcomes(kind, options.name, options.args)
     if kind == "dataset":
-        source = part("dataset", asked.name, asked.args)
-        return go_through(datasets.STAGES, datasets.Source(source, asked.data_dir.expanduser(), **said))
+        source = part("dataset", options.name, options.args)
+        return go_through(datasets.STAGES, datasets.Source(source, options.data_dir.expanduser(), **declaration))
 
     from lt_sweeps.check import trainings  # with Lightning, which takes seconds
     from lt_sweeps.check.candidate import candidate
 
-    shape, classes = tuple(asked.shape or SHAPE), asked.classes or CLASSES
-    return go_through(trainings.STAGES, candidate(asked.name, asked.args, shape, classes))
+    shape, classes = tuple(options.shape or SHAPE), options.classes or CLASSES
+    return go_through(trainings.STAGES, candidate(options.name, options.args, shape, classes))
 
 
-def _declared(asked: argparse.Namespace) -> dict[str, Any]:
+def _declared(options: argparse.Namespace) -> dict[str, Any]:
     """What the flags, or else the yaml of a data set, say that it is. Raises Mistake where its files are missing."""
-    known = declared(asked.name)
-    require(known or DatasetConfig(name=asked.name), asked.data_dir)
-    shape = asked.shape or (known.shape if known else None)
+    config = declared(options.name)
+    require(config or DatasetConfig(name=options.name), options.data_dir)
+    shape = options.shape or (config.shape if config else None)
     return {
         "shape": tuple(shape) if shape else None,
-        "classes": asked.classes or (known.classes if known else None),
-        "train": known.train if known else None,
-        "test": known.test if known else None,
+        "classes": options.classes or (config.classes if config else None),
+        "train": config.train if config else None,
+        "test": config.test if config else None,
     }
 
 
@@ -108,8 +110,8 @@ def _tell(what: str, outcomes: Iterator[Outcome]) -> int:
         word = f"{outcome.verdict:8}"
         if sys.stdout.isatty():
             word = f"\033[{COLOURS[outcome.verdict]}m{word}\033[0m"
-        print(f"  {word}{outcome.law}{': ' if outcome.found else ''}{outcome.found}", flush=True)
-    told = ", ".join(f"{n} {verdict}" for verdict, n in counts.items() if n)
+        print(f"  {word}{outcome.law}{': ' if outcome.finding else ''}{outcome.finding}", flush=True)
+    tally = ", ".join(f"{n} {verdict}" for verdict, n in counts.items() if n)
     why = "; skipped are those that rely on a failed one" if counts["skipped"] else ""
-    print(f"{sum(counts.values())} laws: {told}{why}")
+    print(f"{sum(counts.values())} laws: {tally}{why}")
     return 1 if counts["FAILED"] else 0

@@ -69,10 +69,10 @@ def _source() -> HeldExamples:
     )
 
 
-def _differing(one: Scores, two: Scores) -> str:
+def _differing(first: Scores, second: Scores) -> str:
     """`fc.weight, 3 of 12 kept weights`: the first tensor whose kept weights are scored differently; or nothing."""
     for name, ones in _mask().items():
-        differ = int((one[name][ones] != two[name][ones]).sum())
+        differ = int((first[name][ones] != second[name][ones]).sum())
         if differ:
             return f"{name}, {differ} of {int(ones.sum())} kept weights"
     return ""
@@ -112,8 +112,8 @@ def every_score_is_a_number(criterion: Criterion) -> str:
 
 def the_same_seed_gives_the_same_scores(criterion: Criterion) -> str:
     """Whatever was drawn before from anybody's global generator."""
-    if found := _differing(criterion(_probe(), seed=1), criterion(_probe(), seed=2)):
-        raise Broken(f"{found} get another score when asked again: draw with generator=probe.generator")
+    if difference := _differing(criterion(_probe(), seed=1), criterion(_probe(), seed=2)):
+        raise Broken(f"{difference} get another score when asked again: draw with generator=probe.generator")
     return ""
 
 
@@ -127,9 +127,9 @@ def pruned_weights_change_no_score(criterion: Criterion) -> str:
     network = other.network
     junk = replace(other, weights=_with_junk(other.weights, other.mask), ref=_with_junk(other.ref, other.mask))
     vars(junk)["network"] = network
-    if found := _differing(criterion(plain), criterion(junk)):
+    if difference := _differing(criterion(plain), criterion(junk)):
         raise Broken(
-            f"{found} get another score when pruned weights change: look at kept places only, w[probe.mask[n]]"
+            f"{difference} get another score when pruned weights change: look at kept places only, w[probe.mask[n]]"
         )
     return ""
 
@@ -166,11 +166,11 @@ def it_needs_what_it_declares(criterion: Criterion) -> str:
         bare = {"ref": _without_ref, "data": _without_data, "seed": _with_another_seed}[need]()
         mend = f"register it with needs=({', '.join(repr(n) for n in (*criterion.needs, need))},)"
         try:
-            found = _differing(scores, criterion(bare))
+            difference = _differing(scores, criterion(bare))
         except Exception as error:
             raise Broken(f"it looks at {need!r}, which it does not declare: {mend}") from error
-        if found:
-            raise Broken(f"{found} get another score with another {need!r}, which it does not declare: {mend}")
+        if difference:
+            raise Broken(f"{difference} get another score with another {need!r}, which it does not declare: {mend}")
     return f"in its keys: {', '.join(criterion.needs) or 'nothing'} beside the ticket"
 
 
@@ -199,8 +199,8 @@ def the_order_of_names_changes_nothing(criterion: Criterion) -> str:
         mask=dict(reversed(probe.mask.items())),
         ref=dict(reversed(probe.ref.items())),
     )
-    if found := _differing(criterion(plain), criterion(turned)):
-        raise Broken(f"{found} get another score when names come in another order: go through sorted(probe.mask)")
+    if difference := _differing(criterion(plain), criterion(turned)):
+        raise Broken(f"{difference} get another score when names come in another order: go through sorted(probe.mask)")
     return ""
 
 
@@ -209,10 +209,10 @@ def a_selection_keeps_exactly_what_is_asked(criterion: Criterion) -> str:
     scores, parent = criterion(_probe()), _mask()
     names, n = tuple(sorted(parent)), kept(parent)
     equal = {name: torch.zeros_like(value) for name, value in scores.items()}
-    for given in (scores, equal):
+    for ranking in (scores, equal):
         for keep in (0, 1, n // 3, n):
             try:
-                mask = select(given, parent, names, keep, rng(0, "ties"))
+                mask = select(ranking, parent, names, keep, rng(0, "ties"))
             except RuntimeError as error:
                 raise Broken(f"scores of type {scores[names[0]].dtype} cannot be ranked: return floats") from error
             if kept(mask) != keep or any(bool((mask[name] & ~parent[name]).any()) for name in names):

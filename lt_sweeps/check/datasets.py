@@ -39,11 +39,11 @@ class Source:
         Raises Broken where it is not examples and classes, Mistake for image files.
         """
         with surroundings(seed):
-            found = registry.load("dataset", self.part.name)(self.data_dir, **self.part.args)
-        if isinstance(found, Files):
+            returned = registry.load("dataset", self.part.name)(self.data_dir, **self.part.args)
+        if isinstance(returned, Files):
             raise Mistake(f"check: {self.part.name} is read from image files; the laws look at data sets in memory")
         try:
-            return Arrays(*validated(found))
+            return Arrays(*validated(returned))
         except ValueError as error:
             raise Broken(str(error)) from None
 
@@ -95,19 +95,19 @@ def _span(counts: Tensor) -> str:
 def sizes_are_as_declared(source: Source) -> str:
     """The `shape`, `train` and `test` of the data set's yaml, by which epochs are counted before anything is read."""
     arrays = source.arrays
-    there = {"shape": list(arrays.train_x.shape[1:]), "train": len(arrays.train_x), "test": len(arrays.test_x)}
+    sizes = {"shape": list(arrays.train_x.shape[1:]), "train": len(arrays.train_x), "test": len(arrays.test_x)}
     declared = {"shape": list(source.shape) if source.shape else None, "train": source.train, "test": source.test}
-    for what, value in there.items():
+    for what, value in sizes.items():
         if declared[what] not in (None, value):
             raise Broken(f"{what} is declared as {declared[what]} and is {value}: write {what}: {value}")
-    told = [f"{what}: {value}" for what, value in there.items() if declared[what] is None]
-    return f"for its yaml: {', '.join(told)}" if told else ""
+    undeclared = [f"{what}: {value}" for what, value in sizes.items() if declared[what] is None]
+    return f"for its yaml: {', '.join(undeclared)}" if undeclared else ""
 
 
 def a_reading_gives_the_same_again(source: Source) -> str:
     """Bit for bit, whatever was drawn before: every job reads for itself."""
-    for what, one, two in zip(Arrays._fields, source.arrays, source.read(1), strict=True):
-        if not torch.equal(one, two):
+    for what, first, second in zip(Arrays._fields, source.arrays, source.read(1), strict=True):
+        if not torch.equal(first, second):
             raise Broken(
                 f"{what} differs between two readings: draw with torch.Generator().manual_seed(...), sort files"
             )
@@ -118,10 +118,10 @@ def the_test_is_not_trained_on(source: Source) -> str:
     """No image of the test is among those to train on; up to a tenth is told only, for published sets have a few."""
     seen = set(_contents(source.arrays.train_x))
     twice = sum(image in seen for image in _contents(source.arrays.test_x))
-    told = f"{twice} of {len(source.arrays.test_x)} test images are also trained on, pixel for pixel"
+    overlap = f"{twice} of {len(source.arrays.test_x)} test images are also trained on, pixel for pixel"
     if twice > TOLERATED * len(source.arrays.test_x):
-        raise Broken(f"{told}: take them out of the training set")
-    return Doubt(told) if twice else ""
+        raise Broken(f"{overlap}: take them out of the training set")
+    return Doubt(overlap) if twice else ""
 
 
 def _contents(images: Tensor) -> list[bytes]:

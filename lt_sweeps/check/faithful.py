@@ -44,22 +44,22 @@ def require(on: Dense) -> None:
 
 
 def _same_draw(network: Network) -> State:
-    one, two = initial(network, 0), initial(network, 0)
-    for name in one:
-        if not torch.equal(one[name], two[name]):
+    first, second = initial(network, 0), initial(network, 0)
+    for name in first:
+        if not torch.equal(first[name], second[name]):
             raise ValueError(
                 f"{name} differs each time it is drawn with the same seed, so tickets would not begin where the dense "
                 f"network did: {DRAW}"
             )
-    return one
+    return first
 
 
 def _no_shared_memory(module: nn.Module) -> None:
     """Two parameters over the same memory would be counted, masked and trained twice."""
     places = sorted((*_extent(weight), name) for name, weight in module.named_parameters() if weight.numel())
-    for (_, end, one), (begin, _, other) in pairwise(places):
+    for (_, end, name), (begin, _, other) in pairwise(places):
         if begin < end:
-            raise ValueError(f"{one} and {other} share memory: assign the same torch.nn.Parameter to both names")
+            raise ValueError(f"{name} and {other} share memory: assign the same torch.nn.Parameter to both names")
 
 
 def _extent(weight: Tensor) -> tuple[int, int]:
@@ -105,7 +105,7 @@ def _whole_state(network: Network, module: nn.Module, start: State) -> None:
             f"its forward in evaluation mode changes {name}: results would depend on how often it is asked"
         )
     for train in (False, True):
-        now, anew = (_output(network, one, train=train) for one in (module, _holding(network, _copy(module))))
+        now, anew = (_output(network, copy, train=train) for copy in (module, _holding(network, _copy(module))))
         if not torch.equal(now, anew):
             raise ValueError(
                 "its output depends on something that its forward changes and that its state dict does not hold, so no "

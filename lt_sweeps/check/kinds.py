@@ -48,22 +48,22 @@ def find(name: str, flagged: str | None) -> str:
 
 def _imported(name: str) -> Any:
     try:
-        found = load("network", name)  # of no catalogue: any kind finds the same
+        candidate = load("network", name)  # of no catalogue: any kind finds the same
     except Exception as error:  # whatever somebody's module raises when it is imported
         raise Mistake(f"{name} cannot be imported: {type(error).__name__}: {error}") from None
-    if not callable(found):
-        raise Mistake(f"{name} is a {type(found).__name__}, neither a function nor a class")
-    return found
+    if not callable(candidate):
+        raise Mistake(f"{name} is a {type(candidate).__name__}, neither a function nor a class")
+    return candidate
 
 
-def _of_signature(name: str, found: Any) -> str:
-    if isinstance(found, type) and "Module" in _names(found):
+def _of_signature(name: str, candidate: Any) -> str:
+    if isinstance(candidate, type) and "Module" in _names(candidate):
         return "network"
     try:
-        taken = set(inspect.signature(found).parameters)
+        taken = set(inspect.signature(candidate).parameters)
     except (TypeError, ValueError):
         taken = set()
-    annotated = {word for hint in _hints(found).values() for word in _names(hint)}
+    annotated = {word for hint in _hints(candidate).values() for word in _names(hint)}
     kinds = [kind for kind, signs in SIGNS.items() if signs and (signs[0] <= taken or signs[1] & annotated)]
     if len(kinds) != 1:
         seems = f"may be a {' or a '.join(kinds)}" if kinds else "shows by no parameter or annotation what it is"
@@ -71,12 +71,12 @@ def _of_signature(name: str, found: Any) -> str:
     return kinds[0]
 
 
-def _hints(found: Any) -> dict[str, Any]:
+def _hints(candidate: Any) -> dict[str, Any]:
     """Its annotations, as types where they can be had, as text where not."""
     try:
-        return typing.get_type_hints(found)
+        return typing.get_type_hints(candidate)
     except Exception:  # a name that is only there for type checkers, say
-        return dict(getattr(found, "__annotations__", {}))
+        return dict(getattr(candidate, "__annotations__", {}))
 
 
 def _names(hint: Any) -> set[str]:

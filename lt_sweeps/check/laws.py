@@ -1,4 +1,4 @@
-"""How laws are told and gone through: a law is a function that returns what it found, or raises `Broken`."""
+"""Goes through laws: a law is a function that returns its finding in a few words, or raises `Broken`."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ class Doubt(str):
 
 @dataclass(frozen=True)
 class Outcome:
-    """One law by its name, `ok`, `warning`, `FAILED` or `skipped`, and what was found."""
+    """One law by its name, `ok`, `warning`, `FAILED` or `skipped`, and its finding."""
 
     law: str
     verdict: str
-    found: str = ""
+    finding: str = ""
 
 
 def go_through(stages: Stages[Subject], subject: Subject) -> Iterator[Outcome]:
@@ -52,15 +52,15 @@ def _name(law: Callable[..., str]) -> str:
 
 def _outcome(law: Callable[[Subject], str], subject: Subject) -> Outcome:
     try:
-        found = law(subject)
+        finding = law(subject)
     except Broken as broken:
         return Outcome(_name(law), "FAILED", str(broken))
     except Exception as error:  # whatever somebody's code may raise is a finding about it
-        return Outcome(_name(law), "FAILED", told(error))
-    return Outcome(_name(law), "warning" if isinstance(found, Doubt) else "ok", found)
+        return Outcome(_name(law), "FAILED", describe(error))
+    return Outcome(_name(law), "warning" if isinstance(finding, Doubt) else "ok", finding)
 
 
-def told(error: Exception) -> str:
+def describe(error: Exception) -> str:
     """An error in one line, with the last place in the code that is neither ours nor installed."""
     frames = traceback.extract_tb(error.__traceback__)
     installed = Path(sysconfig.get_paths()["purelib"])

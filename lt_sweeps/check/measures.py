@@ -34,8 +34,8 @@ class Measured:
 
 def measure(name: str, args: Mapping[str, Any] | None = None) -> Measured:
     """The measure of a registered name or an import path."""
-    found = registry.part("measure", name, args)
-    return Measured(registry.load("measure", name), found.word, found.args)
+    part = registry.part("measure", name, args)
+    return Measured(registry.load("measure", name), part.word, part.args)
 
 
 def _ends() -> Ends:
@@ -57,13 +57,13 @@ def _ends() -> Ends:
 
 def it_sums_itself_up_in_a_number(measure: Measured) -> str:
     """Under its own name; beside it may stand numbers, and lists of numbers of one length: the points of a curve."""
-    found = measure(_ends())
+    table = measure(_ends())
     try:
-        require(found, measure.name)
+        require(table, measure.name)
     except ValueError as error:
         raise Broken(str(error)) from None
-    curves = [name for name, value in found.items() if isinstance(value, list)]
-    return f"{measure.name} {found[measure.name]:.6g}" + (f", and a curve of {', '.join(curves)}" if curves else "")
+    curves = [name for name, value in table.items() if isinstance(value, list)]
+    return f"{measure.name} {table[measure.name]:.6g}" + (f", and a curve of {', '.join(curves)}" if curves else "")
 
 
 def asked_again_it_finds_the_same(measure: Measured) -> str:

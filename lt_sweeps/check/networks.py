@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from lt_sweeps.check.candidate import Candidate
-from lt_sweeps.check.laws import Broken, Doubt, surroundings, told
+from lt_sweeps.check.laws import Broken, Doubt, describe, surroundings
 from lt_sweeps.masks import LAYERS, dense, prunable
 from lt_sweeps.networks.build import build, initial
 from lt_sweeps.specs import Network
@@ -21,18 +21,18 @@ CLOSE = 1e-4  # of the largest logit: sums of floats in another order differ by 
 def logits(candidate: Candidate, module: nn.Module, images: Tensor, seed: int = 0) -> Tensor:
     """What a network makes of images. Raises Broken unless these are logits, one for each class."""
     with surroundings(seed):
-        found = module(images)
+        output = module(images)
     mode = "training" if module.training else "evaluation"
-    if not isinstance(found, Tensor):
-        raise Broken(f"in {mode} it returns a {type(found).__name__}: return the logits alone")
-    if found.shape != (len(images), candidate.network.classes):
+    if not isinstance(output, Tensor):
+        raise Broken(f"in {mode} it returns a {type(output).__name__}: return the logits alone")
+    if output.shape != (len(images), candidate.network.classes):
         raise Broken(
-            f"in {mode} it makes {list(found.shape)} of {list(images.shape)}: "
+            f"in {mode} it makes {list(output.shape)} of {list(images.shape)}: "
             f"return logits, {[len(images), candidate.network.classes]}"
         )
-    if not bool(found.isfinite().all()):
+    if not bool(output.isfinite().all()):
         raise Broken(f"in {mode} its logits are not finite: mend the initial weights or the normalisation")
-    return found
+    return output
 
 
 def it_can_be_built_and_pruned(candidate: Candidate) -> str:
@@ -40,7 +40,7 @@ def it_can_be_built_and_pruned(candidate: Candidate) -> str:
     try:
         module = candidate.module()
     except TypeError as error:
-        raise Broken(f"{told(error)}: give what it needs by --args key=value, in a sweep model.args") from error
+        raise Broken(f"{describe(error)}: give what it needs by --args key=value, in a sweep model.args") from error
     layers = [name for name, layer in module.named_modules() if isinstance(layer, nn.modules.lazy.LazyModuleMixin)]
     if layers:
         raise Broken(f"{layers[0]} is a lazy layer, whose weights are not there before it has seen data: give its size")
@@ -69,11 +69,11 @@ def every_layer_can_be_pruned(candidate: Candidate) -> str:
 
 def no_prunable_memory_is_shared(candidate: Candidate) -> str:
     """Two tensors on one memory, as views are, would undo each other's masks."""
-    module, found = candidate.module(), dict[int, list[str]]()
+    module, by_address = candidate.module(), dict[int, list[str]]()
     for name, weight in module.named_parameters():
-        found.setdefault(weight.untyped_storage().data_ptr(), []).append(name)
+        by_address.setdefault(weight.untyped_storage().data_ptr(), []).append(name)
     pruned = prunable(module)
-    for names in found.values():
+    for names in by_address.values():
         if len(names) > 1 and not pruned.keys().isdisjoint(names):
             raise Broken(f"{' and '.join(names)} lie in one memory, which two masks cannot share: give each its own")
     return ""
@@ -90,7 +90,7 @@ def it_gives_a_logit_for_each_class(candidate: Candidate) -> str:
     except Exception as error:
         least = _least_side(candidate.network, start=max(candidate.network.shape[1:]) + 1)
         mend = f"; it takes {least}x{least}" if least else ""
-        raise Broken(f"on images of {_sides(candidate.network)} {told(error)}{mend}") from error
+        raise Broken(f"on images of {_sides(candidate.network)} {describe(error)}{mend}") from error
     least = _least_side(candidate.network, start=1)
     return f"takes images from {least}x{least} on: model.min_side={least}" if least else ""
 
@@ -132,11 +132,11 @@ def a_draw_is_a_function_of_the_seed(candidate: Candidate) -> str:
     for before, seed in ((1, 0), (2, 0), (1, 1)):
         with surroundings(before):
             draws.append(initial(candidate.network, seed))
-    one, two, other = draws
-    for name in one:
-        if not torch.equal(one[name], two[name]):
+    first, again, other = draws
+    for name in first:
+        if not torch.equal(first[name], again[name]):
             raise Broken(f"{name} differs for the same seed: draw from torch's, numpy's or Python's global generator")
-    if all(torch.equal(one[name], other[name]) for name in candidate.mask):
+    if all(torch.equal(first[name], other[name]) for name in candidate.mask):
         raise Broken(
             "prunable weights are the same for every seed, so no re-initialisation differs: "
             "do not seed or load weights where it is built"
@@ -146,16 +146,16 @@ def a_draw_is_a_function_of_the_seed(candidate: Candidate) -> str:
 
 def the_state_dict_is_all_there_is(candidate: Candidate) -> str:
     """Weights loaded into a network that was built elsewhere compute the same."""
-    one, two = candidate.module(seed=1), candidate.module(seed=2)
-    two.load_state_dict(one.state_dict())
+    first, second = candidate.module(seed=1), candidate.module(seed=2)
+    second.load_state_dict(first.state_dict())
     with torch.no_grad():
-        same = torch.equal(*(logits(candidate, module.eval(), candidate.images(4)) for module in (one, two)))
+        same = torch.equal(*(logits(candidate, module.eval(), candidate.images(4)) for module in (first, second)))
     if not same:
         raise Broken(
             "its logits change when its state dict is loaded into another: "
             "make every tensor that forward uses a parameter or a persistent buffer"
         )
-    return f"{len(one.state_dict())} tensors"
+    return f"{len(first.state_dict())} tensors"
 
 
 def every_prunable_weight_gets_a_gradient(candidate: Candidate) -> str:

@@ -23,13 +23,13 @@ def fill(name: str, args: Mapping[str, Any] | None = None) -> Treatment:
 
 def pruned_places_hold_zero_or_what_they_began_with(fill: Treatment) -> str:
     """So that they are frozen, and nothing that training found is kept."""
-    mask, ref, end = fill.given()
+    mask, ref, end = fill.inputs()
     after, zeros = fill(mask, ref, end), 0
     for name, ones in mask.items():
-        found, began = after[name][~ones], ref[name][~ones]
-        if not bool(((found == 0) | (found == began)).all()):
+        values, began = after[name][~ones], ref[name][~ones]
+        if not bool(((values == 0) | (values == began)).all()):
             raise Broken(f"{name}: a pruned place holds what is neither zero nor its value in ref")
-        zeros += int((found == 0).sum())
+        zeros += int((values == 0).sum())
     return f"{zeros} of {sum(int((~ones).sum()) for ones in mask.values())} pruned places are zero"
 
 

@@ -33,7 +33,7 @@ class Treatment:
         with surroundings(seed):
             return self.treat(mask, ref, end, rng(5, "treat"), **self.args)
 
-    def given(self) -> tuple[Mask, State, State]:
+    def inputs(self) -> tuple[Mask, State, State]:
         """A mask, the weights rewound to, and the weights at the end, of which each has moved."""
         network = self.on.network
         with surroundings(0):
@@ -48,7 +48,7 @@ def treatment(name: str, args: Mapping[str, Any] | None = None) -> Treatment:
 
 def every_tensor_keeps_its_shape(treatment: Treatment) -> str:
     """The names, shapes and types of the weights rewound to, and only numbers in them."""
-    mask, ref, end = treatment.given()
+    mask, ref, end = treatment.inputs()
     after = treatment(mask, ref, end)
     if not isinstance(after, Mapping):
         raise Broken(f"it returns a {type(after).__name__}: return a dict, a tensor for each name of ref")
@@ -64,16 +64,16 @@ def every_tensor_keeps_its_shape(treatment: Treatment) -> str:
 
 def the_same_generator_gives_the_same_weights(treatment: Treatment) -> str:
     """Whatever was drawn before from anybody's global generator."""
-    one, two = treatment(*treatment.given(), seed=1), treatment(*treatment.given(), seed=2)
-    for name in one:
-        if not torch.equal(one[name], two[name]):
+    first, second = treatment(*treatment.inputs(), seed=1), treatment(*treatment.inputs(), seed=2)
+    for name in first:
+        if not torch.equal(first[name], second[name]):
             raise Broken(f"{name} is another when asked again: draw with the generator it is given")
     return ""
 
 
 def what_it_is_given_stays_as_it_was(treatment: Treatment) -> str:
     """Mask and weights are read by others after it, and what it returns is nobody else's memory."""
-    ours, before = treatment.given(), treatment.given()
+    ours, before = treatment.inputs(), treatment.inputs()
     after = treatment(*ours)
     for value in after.values():
         value.add_(1) if value.dtype != torch.bool else value.logical_not_()  # as a training does
@@ -84,14 +84,14 @@ def what_it_is_given_stays_as_it_was(treatment: Treatment) -> str:
 
 def global_state_stays_as_it_was(treatment: Treatment) -> str:
     """Generators, grad mode, default dtype: a treatment that seeds one changes what comes after it."""
-    ours = treatment.given()
+    ours = treatment.inputs()
     refuse_global_changes(lambda: treatment.treat(*ours, rng(5, "treat"), **treatment.args))
     return ""
 
 
 def only_kept_weights_are_treated(treatment: Treatment) -> str:
     """Pruned places, biases and normalisation are as they were at the point rewound to, or at the end."""
-    mask, ref, end = treatment.given()
+    mask, ref, end = treatment.inputs()
     after, touched = treatment(mask, ref, end), 0
     for name, value in after.items():
         others = ~mask[name] if name in mask else torch.ones_like(value, dtype=torch.bool)

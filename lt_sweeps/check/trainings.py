@@ -26,8 +26,8 @@ def pruned_weights_stay_pruned(candidate: Candidate) -> str:
 
 def a_rewound_training_repeats_itself(candidate: Candidate) -> str:
     """From the same weights to the same bits: nothing survives a rewind."""
-    (one, before, _), (two, after) = candidate.whole, candidate.trained(seed=1)
-    if one.progress.history != two.progress.history or state_digest(before) != state_digest(after):
+    (first, before, _), (second, after) = candidate.whole, candidate.trained(seed=1)
+    if first.progress.history != second.progress.history or state_digest(before) != state_digest(after):
         changed = next(name for name in [*before, "the loss"] if name not in before or _differ(before, after, name))
         raise Broken(
             f"{changed} differs when the training is repeated from the same weights: keep no state in a class or "
@@ -36,8 +36,8 @@ def a_rewound_training_repeats_itself(candidate: Candidate) -> str:
     return f"bit-equal after {candidate.run.recipe.steps} steps"
 
 
-def _differ(one: State, two: State, name: str) -> bool:
-    return not torch.equal(one[name], two[name])
+def _differ(first: State, second: State, name: str) -> bool:
+    return not torch.equal(first[name], second[name])
 
 
 def a_resumed_training_equals_an_uninterrupted_one(candidate: Candidate) -> str:

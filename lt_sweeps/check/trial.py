@@ -38,12 +38,12 @@ def require_trainable(runs: Iterable[Train]) -> None:
     """
     for on, recipe in dict.fromkeys((full(run.ticket), run.recipe) for run in runs):
         network, name = on.network, on.network.build.name
-        known = network.build.is_registered and recipe.optimizer.name in PLAIN
+        is_plain = network.build.is_registered and recipe.optimizer.name in PLAIN
         try:
             with noticed(name.rpartition(".")[0]) if network.build.is_foreign else nullcontext():
                 if not network.build.is_registered:
                     faithful.require(on)
-                _step(nn.Linear(1, 2) if known else build(network), (1,) if known else network.shape, recipe)
+                _step(nn.Linear(1, 2) if is_plain else build(network), (1,) if is_plain else network.shape, recipe)
         except (Exception, SystemExit) as error:
             optimizer = recipe.optimizer.name.rpartition(".")[2]
             hint = (
@@ -95,7 +95,7 @@ def _score(criterion: Part, on: Dense) -> None:
     weights = initial(network, 0)
     with seeded(0), torch.no_grad():
         x, _ = takes(build(network), torch.rand(SCORED, *network.shape))
-    given: list[Scores] = []
+    draws: list[Scores] = []
     for _ in range(2):
         probe = Probe(
             weights=weights,
@@ -108,10 +108,10 @@ def _score(criterion: Part, on: Dense) -> None:
             shape=network.shape,
         )
         with seeded(0):
-            given.append(load("criterion", criterion.name)(probe, **criterion.args))
-        require_scores(given[-1], mask, criterion.name)
+            draws.append(load("criterion", criterion.name)(probe, **criterion.args))
+        require_scores(draws[-1], mask, criterion.name)
     for name in mask:
-        if not torch.equal(given[0][name], given[1][name]):
+        if not torch.equal(draws[0][name], draws[1][name]):
             raise ValueError(f"{name} is scored otherwise when it is asked again with the same seed")
 
 
@@ -127,8 +127,8 @@ def _step(module: nn.Module, shape: tuple[int, ...], recipe: Recipe) -> None:
     def loss(batch: Batch) -> tuple[Tensor, Tensor]:
         x, y = batch
         with torch.autocast("cpu", torch.bfloat16, enabled=recipe.precision == "bf16-mixed"):
-            found = nn.functional.cross_entropy(module(x), y)
-        return found, found.detach()
+            mean = nn.functional.cross_entropy(module(x), y)
+        return mean, mean.detach()
 
     step = Step(module, optimizer, masked, recipe.clip_norm, loss)
     with seeded(0):

@@ -26,13 +26,13 @@ class Past:
     folder: Path
     swept: Mapping[str, str]
     keys: tuple[str, ...]
-    told: Mapping[str, Any]
+    settings: Mapping[str, Any]
     code: Mapping[str, int | str] = field(default_factory=dict)  # of foreign functions: their versions then
 
     @cached_property
     def config(self) -> Config:
         """Its configuration; paths are where it lies now. Raises Mistake."""
-        found = restored(self.told, self.folder.parent)
+        found = restored(self.settings, self.folder.parent)
         return replace(found, ticket=self._kept(found.ticket), mask_from=self._kept(found.mask_from))
 
     def _kept(self, where: str | None) -> str | None:
@@ -70,7 +70,7 @@ def shown_as(output_dir: Path, key: str) -> tuple[Past, int]:
     for folder in sorted(path.parent for path in output_dir.glob(f"*/{CELLS}")):
         for past in cells(folder):
             for level, whole in enumerate(past.keys):
-                if whole.startswith(key) and not (level == 0 and is_key(past.told.get("ticket"))):
+                if whole.startswith(key) and not (level == 0 and is_key(past.settings.get("ticket"))):
                     found.setdefault(whole, (past, level))
     if not found:
         raise Mistake(f"no sweep under {output_dir} shows a training whose key begins with {key}")

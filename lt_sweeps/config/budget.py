@@ -98,9 +98,9 @@ def _timed(name: str, value: Any, time: Clock, where: str) -> Any:
     if name in ON_THE_CLOCK:
         return [time.at(point, where) for point in value] if isinstance(value, (list, tuple)) else time.at(value, where)
     if isinstance(value, (list, tuple)):
-        return [_timed("", one, time, where) for one in value]
+        return [_timed("", item, time, where) for item in value]
     if isinstance(value, Mapping):
-        return {inner: _timed(inner, one, time, f"{where}.{inner}") for inner, one in value.items()}
+        return {inner: _timed(inner, item, time, f"{where}.{inner}") for inner, item in value.items()}
     return value
 
 
@@ -109,15 +109,18 @@ def last_learning_rate(config: Config) -> float:
     lr: Any = config.recipe.optimizer.args.get("lr")
     given = config.recipe.schedule
     schedule = given if given is not None and given._target_ is not None else None
-    known = schedule is None or (schedule._target_ or "").rpartition(".")[2] in ("MultiStepLR", "warmup_multistep")
-    drops = (schedule.args.get("milestones") if schedule else []) if known else None
+    is_stepwise = schedule is None or (schedule._target_ or "").rpartition(".")[2] in (
+        "MultiStepLR",
+        "warmup_multistep",
+    )
+    drops = (schedule.args.get("milestones") if schedule else []) if is_stepwise else None
     if lr is None or drops is None:
         raise Mistake("rewind.finetune_lr: give it, it cannot be read off this recipe")
     gamma = schedule.args.get("gamma", 0.1) if schedule else 1.0
     return float(lr) * float(gamma) ** len(drops)
 
 
-def told(config: Config, data: Data, recipe: Recipe) -> str:
+def summary(config: Config, data: Data, recipe: Recipe) -> str:
     """What a budget makes of a recipe, and of which data, in a few words, for every output."""
     budget = config.budget
     limits = (budget.max_steps, budget.train_examples, budget.eval_examples, budget.batch_size, budget.evaluations)

@@ -1,4 +1,4 @@
-"""Config -> what a method is told to choose; and which choices do not go together. No torch here."""
+"""Config -> the choices of a method; and which choices do not go together. No torch here."""
 
 from __future__ import annotations
 
@@ -91,8 +91,8 @@ def _choice(config: Config, *kinds: str) -> Part:
     for kind in kinds:
         if slot.name in catalogue(kind) or ("." in slot.name and kind == kinds[-1]):
             return part(kind, slot.name, slot.args)
-    known = [name for kind in kinds for name in catalogue(kind)]
-    raise Mistake(f"{kinds[0]}.name={slot.name}: choose one of {', '.join(known)}{nearest(slot.name, known)}")
+    names = [name for kind in kinds for name in catalogue(kind)]
+    raise Mistake(f"{kinds[0]}.name={slot.name}: choose one of {', '.join(names)}{nearest(slot.name, names)}")
 
 
 def finding(config: Config) -> Config:
@@ -126,24 +126,24 @@ def _first(other: int | None, usual: int) -> int:
 
 def refuse_impossible(config: Config) -> None:
     """Raise Corner for choices that do not go together, or that would say nothing."""
-    found = finding(config)
+    find_config = finding(config)
     _refuse_impossible(config)
-    _refuse_idle(config, found)
-    if found != config:
+    _refuse_idle(config, find_config)
+    if find_config != config:
         try:
-            _refuse_impossible(found)
+            _refuse_impossible(find_config)
         except Mistake as mistake:
             raise Corner(f"find={config.find.name}: {mistake}") from None
 
 
-def _refuse_idle(config: Config, found: Config) -> None:
+def _refuse_idle(config: Config, find_config: Config) -> None:
     """Raise Corner for what would be read and change nothing, or come to the ticket again."""
     find, method, survivors, control = config.find, config.prune.name, config.survivors.name, config.control.name
     if survivors == control:
         raise Corner(f"control={control}: with survivors={survivors} the ticket is that already, or comes undone")
     if config.rewind.name == "learning_rate" and not _is(survivors, "trained"):
         raise Corner(f"rewind=learning_rate goes on from trained weights: survivors={survivors} must be keep")
-    if config.mask_from is not None and found != config:
+    if config.mask_from is not None and find_config != config:
         raise Corner(f"mask_from= and find={find.name} or find.*: no mask has to be found; give one of the two")
     if method in ("at_init", "one_shot") and find.survivors.name is not None:
         raise Corner(f"find={find.name}: prune={method} trains nothing anew while it finds masks")
@@ -151,8 +151,8 @@ def _refuse_idle(config: Config, found: Config) -> None:
     if method == "at_init" and any(value is not None for value in trained):
         raise Corner("find.steps, find.lr, find.seeds.order: prune=at_init finds masks without training")
     criterion = config.criterion
-    known = catalogue("criterion").get(criterion.name)  # somebody's own may look at everything, and need nothing
-    if method == "at_init" and known is not None and "ref" in known.needs:
+    entry = catalogue("criterion").get(criterion.name)  # somebody's own may look at everything, and need nothing
+    if method == "at_init" and entry is not None and "ref" in entry.needs:
         raise Corner(f"criterion={criterion.name}: compares trained weights with initial ones; prune=at_init has none")
     if criterion.revive and criterion.invert:
         raise Corner("criterion.invert=true: criterion.revive would take back what was pruned; set it to false")

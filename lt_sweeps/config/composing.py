@@ -30,13 +30,13 @@ class Composer:
 
     def values(self, words: Sequence[str]) -> dict[str, Any]:
         """A cell as plain values, resolved, without `hydra`. Raises what Hydra or OmegaConf would raise."""
-        told = [self._read(word) for word in words]
-        if any(override.is_hydra_override() or override.is_sweep_override() for override, _ in told):
-            told = [(override, False) for override, _ in told]  # all of it is Hydra's
-        groups = tuple(word for word, (_, is_value) in zip(words, told, strict=True) if not is_value)
+        overrides = [self._read(word) for word in words]
+        if any(override.is_hydra_override() or override.is_sweep_override() for override, _ in overrides):
+            overrides = [(override, False) for override, _ in overrides]  # all of it is Hydra's
+        groups = tuple(word for word, (_, is_value) in zip(words, overrides, strict=True) if not is_value)
         if groups not in self._chosen:
             self._chosen[groups] = _Chosen(self._loader.load_sweep_config(self._master, list(groups)))
-        return self._chosen[groups].values([override for override, is_value in told if is_value])
+        return self._chosen[groups].values([override for override, is_value in overrides if is_value])
 
     def _read(self, word: str) -> tuple[Override, bool]:
         """An override, and whether it sets a value, as Hydra tells that from the choice of a group."""

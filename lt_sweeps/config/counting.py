@@ -12,13 +12,13 @@ from lt_sweeps.registry import part
 from lt_sweeps.specs import Part
 
 
-def counted(told: Mapping[str, Any], data_dir: str) -> dict[str, Any]:
+def counted(dataset: Mapping[str, Any], data_dir: str) -> dict[str, Any]:
     """The configuration of the data that `_target_` returns, under that name. Raises Mistake."""
     from lt_sweeps.foreign.reach import one_line
 
-    name = told["_target_"]
+    name = dataset["_target_"]
     try:
-        shape, classes, train, test = _sizes(part("dataset", name, told["args"]), Path(data_dir).expanduser())
+        shape, classes, train, test = _sizes(part("dataset", name, dataset["args"]), Path(data_dir).expanduser())
     except (Exception, SystemExit) as error:  # whatever a user's own code raises
         raise Mistake(f"dataset._target_={name}: {one_line(error)}") from None
     if classes > train:
@@ -27,7 +27,7 @@ def counted(told: Mapping[str, Any], data_dir: str) -> dict[str, Any]:
             "count classes from 0, without gaps"
         )
     counts = {"shape": list(shape), "classes": classes, "train": train, "test": test}
-    return {**told, "name": name, "_target_": None, **counts}
+    return {**dataset, "name": name, "_target_": None, **counts}
 
 
 @cache  # cells of a sweep share their data
@@ -35,8 +35,8 @@ def _sizes(source: Part, data_dir: Path) -> tuple[tuple[int, ...], int, int, int
     """The shape of an example, the number of classes, and of examples to train and to test on."""
     from lt_sweeps.datasets.arrays import Arrays, read
 
-    found = read(source, data_dir)
-    if not isinstance(found, Arrays):
+    arrays = read(source, data_dir)
+    if not isinstance(arrays, Arrays):
         raise ValueError("it names files; images are returned as arrays")
-    classes = max(int(found.train_y.max()), int(found.test_y.max())) + 1
-    return tuple(found.train_x.shape[1:]), classes, len(found.train_x), len(found.test_x)
+    classes = max(int(arrays.train_y.max()), int(arrays.test_y.max())) + 1
+    return tuple(arrays.train_x.shape[1:]), classes, len(arrays.train_x), len(arrays.test_x)

@@ -21,8 +21,8 @@ def described(config: Config) -> Data:
             f"{dataset.name} has {dataset.shape[0]}; choose another recipe, or give recipe.mean and recipe.std"
         )
     source = part("dataset", dataset.name, dataset.args)
-    known = dataset.name in catalogue("dataset")  # what a user's own returns is seen when it is read
-    from_files = "workers" in needs("dataset", dataset.name) if known else None
+    is_registered = dataset.name in catalogue("dataset")  # what a user's own returns is seen when it is read
+    from_files = "workers" in needs("dataset", dataset.name) if is_registered else None
     return Data(
         source=source,
         classes=dataset.classes,
@@ -44,10 +44,10 @@ def _cut(limit: int | None, available: int) -> int | None:
 
 def _augmentation(entry: Any, config: Config, from_files: bool | None) -> str | Part:
     """By its name alone where that says everything, as in the keys of what is stored."""
-    given: Any = {"name": entry} if isinstance(entry, str) else entry
-    if not isinstance(given, Mapping) or "name" not in given or given.keys() - {"name", "args"}:
+    chosen: Any = {"name": entry} if isinstance(entry, str) else entry
+    if not isinstance(chosen, Mapping) or "name" not in chosen or chosen.keys() - {"name", "args"}:
         raise Mistake(f"recipe.augment: {entry} is neither a name nor {{name: ..., args: {{...}}}}")
-    whole = part("augmentation", given["name"], given.get("args"))
+    whole = part("augmentation", chosen["name"], chosen.get("args"))
     if "files" in needs("augmentation", whole.name) and from_files is False:
         raise Mistake(
             f"recipe.augment: {whole.name} cuts windows out of image files, and dataset={config.dataset.name} lies in "

@@ -17,10 +17,10 @@ from lt_sweeps.errors import Mistake
 def declared(name: str) -> DatasetConfig | None:
     """What `conf/dataset` says of a registered data set, where it says everything."""
     for path in sorted((CONF / "dataset").glob("*.yaml")):
-        told = OmegaConf.merge(OmegaConf.structured(DatasetConfig), OmegaConf.load(path))
-        if told.name == name and not any(OmegaConf.is_missing(told, field) for field in told):
-            found: Any = OmegaConf.to_object(told)
-            return found
+        config = OmegaConf.merge(OmegaConf.structured(DatasetConfig), OmegaConf.load(path))
+        if config.name == name and not any(OmegaConf.is_missing(config, field) for field in config):
+            dataset: Any = OmegaConf.to_object(config)
+            return dataset
     return None
 
 
@@ -42,17 +42,17 @@ def require(dataset: DatasetConfig, data_dir: str | Path) -> None:
 
 def _reachable(host: str, seconds: float = 0.5) -> bool:
     """Whether a host can be connected to, within a bounded time."""
-    found = threading.Event()
+    connected = threading.Event()
 
     def connect() -> None:
         try:
             name, _, port = host.partition(":")
             with socket.create_connection((name, int(port or 443)), timeout=seconds):
-                found.set()
+                connected.set()
         except OSError:
             pass
 
     attempt = threading.Thread(target=connect, daemon=True)
     attempt.start()
     attempt.join(2 * seconds)
-    return found.is_set()
+    return connected.is_set()

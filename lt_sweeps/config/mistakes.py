@@ -52,7 +52,7 @@ def nearest_key(key: str) -> str:
         if not is_dataclass(inner):
             return ""
         schema = inner  # type: ignore[assignment]
-    known = [f.name for f in fields(schema)]
-    if not nearest(last, known) and "args" in known:
+    names = [f.name for f in fields(schema)]
+    if not nearest(last, names) and "args" in names:
         return f"; its arguments are given as '{'.'.join([*parents, 'args', last])}'"
-    return nearest(key, [".".join([*parents, name]) for name in known])
+    return nearest(key, [".".join([*parents, name]) for name in names])

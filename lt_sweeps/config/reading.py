@@ -99,21 +99,21 @@ def checked(plain: Mapping[str, Any]) -> Config:
     return config
 
 
-def restored(told: Mapping[str, Any], output_dir: Path) -> Config:
+def restored(plain: Mapping[str, Any], output_dir: Path) -> Config:
     """A config that was written down, whatever fields and groups the schema has gained since. Raises Mistake."""
     try:
-        config = read(OmegaConf.merge(OmegaConf.structured(Config), _defaults_beside(told), told))
+        config = read(OmegaConf.merge(OmegaConf.structured(Config), _defaults_beside(plain), plain))
     except OmegaConfBaseException as error:
         raise Mistake(explain(error)) from None
     return replace(config, paths=PathsConfig(str(usual_folder()), str(output_dir)))
 
 
-def _defaults_beside(told: Mapping[str, Any]) -> dict[str, Any]:
+def _defaults_beside(plain: Mapping[str, Any]) -> dict[str, Any]:
     """The default options of the groups that a config does not speak of."""
     composed: Any = OmegaConf.load(CONF / "config.yaml")
     entries = composed.defaults
     chosen = {group: option for entry in entries if isinstance(entry, Mapping) for group, option in entry.items()}
-    absent = {f.name for f in fields(Config)} - told.keys()
+    absent = {f.name for f in fields(Config)} - plain.keys()
     return {group: OmegaConf.load(CONF / group / f"{chosen[group]}.yaml") for group in absent & chosen.keys()}
 
 
@@ -123,15 +123,15 @@ def _get(config: Any, where: str) -> Any:
     return config
 
 
-def _build(schema: Any, given: Mapping[str, Any], where: str) -> Any:
-    """`given` as the dataclass `schema`; types were checked by OmegaConf, names and numbers are here."""
-    known = {f.name: f for f in fields(schema)}
-    for name in given:
-        if name not in known:
+def _build(schema: Any, values: Mapping[str, Any], where: str) -> Any:
+    """`values` as the dataclass `schema`; types were checked by OmegaConf, names and numbers are here."""
+    schema_fields = {f.name: f for f in fields(schema)}
+    for name in values:
+        if name not in schema_fields:
             raise Mistake(f"unknown key {where + name!r}{nearest_key(where + name)}")
     built = {}
-    for name, f in known.items():
-        value = given[name]
+    for name, f in schema_fields.items():
+        value = values[name]
         inner = f.default_factory
         if value is not None and is_dataclass(inner):
             value = _build(inner, value, f"{where}{name}.")

@@ -13,11 +13,11 @@ from lt_sweeps.config.schema import CONF
 @cache
 def recipes() -> dict[str, set[str]]:
     """Model -> the names of the recipes that its files choose: two files may make one network."""
-    found: dict[str, set[str]] = {}
+    names: dict[str, set[str]] = {}
     for path in sorted((CONF / "model").glob("*.yaml")):
-        told: Any = OmegaConf.load(path)
-        for entry in told.get("defaults", []):
+        option: Any = OmegaConf.load(path)
+        for entry in option.get("defaults", []):
             if "override /recipe" in entry:
                 chosen: Any = OmegaConf.load(CONF / "recipe" / f"{entry['override /recipe']}.yaml")
-                found.setdefault(told.model.name, set()).add(chosen.name)
-    return found
+                names.setdefault(option.model.name, set()).add(chosen.name)
+    return names

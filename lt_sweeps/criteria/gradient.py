@@ -63,8 +63,8 @@ def grasp(probe: Probe, per_class: int = 10, temperature: float = 200.0, trainin
     >>> from lt_sweeps.criteria.examples import tiny
     >>> import math
     >>> p = 1 / (1 + math.e)  # of class 0 at weights 0 and 1: g is (p - 1, 1 - p), H g is 2 p (1 - p) times g
-    >>> found = grasp(tiny(weights=[[0.0], [1.0]]), per_class=1, temperature=1.0)["weight"][1].item()
-    >>> round(found, 4), round(2 * p * (1 - p) ** 2, 4)
+    >>> score = grasp(tiny(weights=[[0.0], [1.0]]), per_class=1, temperature=1.0)["weight"][1].item()
+    >>> round(score, 4), round(2 * p * (1 - p) ** 2, 4)
     (0.2875, 0.2875)
     """
     return _grasp(probe, per_class, temperature, training)
@@ -77,8 +77,8 @@ def grasp_magnitude(probe: Probe, per_class: int = 10, temperature: float = 200.
     >>> from lt_sweeps.criteria.examples import tiny
     >>> import math
     >>> p = 1 / (1 + math.e)  # of class 0 at weights 0 and 1: g is (p - 1, 1 - p), H g is 2 p (1 - p) times g
-    >>> found = grasp_magnitude(tiny(weights=[[0.0], [1.0]]), per_class=1, temperature=1.0)["weight"][1].item()
-    >>> round(found, 4), round(2 * p * (1 - p) ** 2, 4)
+    >>> score = grasp_magnitude(tiny(weights=[[0.0], [1.0]]), per_class=1, temperature=1.0)["weight"][1].item()
+    >>> round(score, 4), round(2 * p * (1 - p) ** 2, 4)
     (0.2875, 0.2875)
     """
     return {name: score.abs() for name, score in _grasp(probe, per_class, temperature, training).items()}
@@ -97,8 +97,8 @@ def _grasp(probe: Probe, per_class: int, temperature: float, training: bool) -> 
 def _slopes(probe: Probe, x: Tensor, y: Tensor, training: bool) -> State:
     """dL/dw of the prunable weights, on the CPU."""
     with _ready(probe, x, training) as (network, weights):
-        found = torch.autograd.grad(nn.functional.cross_entropy(network(x), y), list(weights.values()))
-    return {name: slope.cpu() for name, slope in zip(weights, found, strict=True)}
+        slopes = torch.autograd.grad(nn.functional.cross_entropy(network(x), y), list(weights.values()))
+    return {name: slope.cpu() for name, slope in zip(weights, slopes, strict=True)}
 
 
 @contextmanager
@@ -125,4 +125,4 @@ def _each_class(probe: Probe, per_class: int) -> tuple[Tensor, Tensor]:
         raise ValueError(f"per_class={per_class}: give 1 at least")
     y = probe.source.classes
     order = torch.randperm(len(y), generator=probe.generator).to(y.device)
-    return probe.source.picked(torch.cat([order[y[order] == one][:per_class] for one in y.unique()]))
+    return probe.source.picked(torch.cat([order[y[order] == label][:per_class] for label in y.unique()]))

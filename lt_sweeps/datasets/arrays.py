@@ -48,15 +48,15 @@ _files: dict[tuple[Part, Path], list[tuple[Path, str]]] = {}  # that were read, 
 @lru_cache(maxsize=2)
 def read(source: Part, data_dir: Path) -> Arrays | Files:
     """What a registered data set, or a user's own, finds below `data_dir`."""
-    with watch.reading() as opened:
+    with watch.reading() as names:
         returned = _returned(load("dataset", source.name), data_dir, source.args)
-        found = returned if isinstance(returned, Files) else Arrays(*validated(returned))
-    paths = watch.kept(opened, data_dir)
-    if isinstance(found, Files):
-        images = [os.fsdecode(path) for path in (*found.train_x, *found.test_x)]
+        dataset = returned if isinstance(returned, Files) else Arrays(*validated(returned))
+    paths = watch.kept(names, data_dir)
+    if isinstance(dataset, Files):
+        images = [os.fsdecode(path) for path in (*dataset.train_x, *dataset.test_x)]
         paths.append(Path(os.path.commonpath(images)).resolve())
     _files[source, data_dir] = [(path.resolve(), digest(path)) for path in paths]
-    return found
+    return dataset
 
 
 def _returned(function: Any, data_dir: Path, args: Mapping[str, Any]) -> Any:

@@ -15,7 +15,7 @@ from lt_sweeps.randomness import rng
 from lt_sweeps.registry import register
 
 
-def _some(examples: int, fraction: float, generator: torch.Generator) -> Tensor:
+def _places(examples: int, fraction: float, generator: torch.Generator) -> Tensor:
     """Exactly round(fraction * N) places, at random. Raises ValueError for what is not a share."""
     if not 0 <= fraction <= 1:
         raise ValueError(f"corruption.args.fraction={fraction}: must be between 0 and 1")
@@ -32,7 +32,7 @@ def label_flip(x: Tensor, y: Tensor, classes: int, fraction: float = 0.2, seed: 
     [1, 0, 0, 1]
     """
     generator = rng(seed, "label_flip")
-    places = _some(len(y), fraction, generator)
+    places = _places(len(y), fraction, generator)
     others = torch.randint(1, classes, (len(places),), generator=generator)
     return x, y.index_put((places,), (y[places] + others) % classes)
 
@@ -48,7 +48,7 @@ def label_uniform(x: Tensor, y: Tensor, classes: int, fraction: float = 1.0, see
     [0, 0]
     """
     generator = rng(seed, "label_uniform")
-    places = _some(len(y), fraction, generator)
+    places = _places(len(y), fraction, generator)
     return x, y.index_put((places,), torch.randint(classes, (len(places),), generator=generator))
 
 

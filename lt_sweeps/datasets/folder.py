@@ -27,7 +27,7 @@ from lt_sweeps.registry import load, needs
 from lt_sweeps.specs import Data, Part
 
 CHUNK = 100  # images that are evaluated at once
-Asked = tuple[int, int | None]  # the place of an image, and the seed of its window; None: the centre
+Crop = tuple[int, int | None]  # the place of an image, and the seed of its window; None: the centre
 
 
 class Folder:
@@ -70,8 +70,8 @@ class Folder:
     def chunks(self, part: str, share: Share = WHOLE) -> Iterator[Batch]:
         """A share of the `train`, `validation` or `test` examples in order, as a network sees them, not augmented."""
         count = len(self._parts[part][1])
-        asked: list[Asked] = [(i, None) for i in range(count)[share.of(count)]]
-        chunks = (asked[first : first + CHUNK] for first in range(0, len(asked), CHUNK))
+        crops: list[Crop] = [(i, None) for i in range(count)[share.of(count)]]
+        chunks = (crops[first : first + CHUNK] for first in range(0, len(crops), CHUNK))
         for x, y in self._decoded(part, chunks):
             yield self._view.seen(x), y
 
@@ -85,8 +85,8 @@ class Folder:
 
     def picked(self, chosen: Tensor) -> Batch:
         """Some training examples, by number, as a network sees them, not augmented; only they are decoded."""
-        asked: list[Asked] = [(i, None) for i in chosen.tolist()]
-        chunks = [asked[first : first + CHUNK] for first in range(0, len(asked), CHUNK)]
+        crops: list[Crop] = [(i, None) for i in chosen.tolist()]
+        chunks = [crops[first : first + CHUNK] for first in range(0, len(crops), CHUNK)]
         x, y = zip(*self._decoded("train", chunks), strict=True)
         return self._view.seen(torch.cat(x)), torch.cat(y)
 
@@ -100,12 +100,12 @@ class Folder:
         """A share of the batches of steps `start`, `start + 1`, ... without end."""
         examples = len(self._parts["train"][1])
         drawn = orders.drawn(examples, start, batch_size, last_batch, order, level, torch.device("cpu"))
-        asked: Iterator[list[Asked]] = (
+        crops: Iterator[list[Crop]] = (
             [(i, derive(augment, "window", level, step, n)) for n, i in list(enumerate(batch.tolist()))[own]]
             for step, batch in drawn
             if (own := share.of(len(batch))).start < own.stop  # nothing is decoded for an empty share
         )
-        decoded = self._decoded("train", asked)
+        decoded = self._decoded("train", crops)
         for step in itertools.count(start):
             batch = orders.size(examples, step, batch_size, last_batch)
             part = share.of(batch)
@@ -115,12 +115,12 @@ class Folder:
                 x = self._view.moved(self._view.padded(x), rows, cols)
             yield self._view.seen(x), y
 
-    def _decoded(self, part: str, asked: Iterable[list[Asked]]) -> Iterator[Batch]:
+    def _decoded(self, part: str, crops: Iterable[list[Crop]]) -> Iterator[Batch]:
         """The uint8 images and classes of each list, in order, on the device."""
         images = Images(*self._parts[part], self.data.shape, self._resize, self._window)
         batches = DataLoader(
             images,
-            batch_sampler=asked,  # type: ignore[arg-type]
+            batch_sampler=crops,  # type: ignore[arg-type]
             num_workers=self._workers,
             worker_init_fn=_deafen,
             pin_memory=self.device.type == "cuda",
@@ -141,8 +141,8 @@ class Images(Dataset[tuple[Tensor, int]]):
     ) -> None:
         self._paths, self._y, self._shape, self._resize, self._window = paths, y, shape, resize, window
 
-    def __getitem__(self, asked: Asked) -> tuple[Tensor, int]:
-        place, seed = asked
+    def __getitem__(self, crop: Crop) -> tuple[Tensor, int]:
+        place, seed = crop
         path = os.fsdecode(self._paths[place])
         channels, height, width = self._shape
         try:

@@ -70,8 +70,8 @@ def cifar100(data_dir: Path) -> Arrays:
 
 def _like_cifar(read: Any, data_dir: Path, unpacked: str) -> Arrays:
     def tensors(train: bool) -> tuple[Tensor, Tensor]:
-        found = read(data_dir, train=train, download=not (data_dir / unpacked).exists())
-        return torch.from_numpy(found.data).permute(0, 3, 1, 2).contiguous(), torch.tensor(found.targets)
+        dataset = read(data_dir, train=train, download=not (data_dir / unpacked).exists())
+        return torch.from_numpy(dataset.data).permute(0, 3, 1, 2).contiguous(), torch.tensor(dataset.targets)
 
     return Arrays(*tensors(True), *tensors(False))
 
@@ -84,8 +84,8 @@ def svhn(data_dir: Path) -> Arrays:
     """
 
     def tensors(part: str) -> tuple[Tensor, Tensor]:
-        there = (data_dir / f"{part}_32x32.mat").exists()
-        found = torchvision.datasets.SVHN(data_dir, split=part, download=not there)
-        return torch.from_numpy(np.ascontiguousarray(found.data)), torch.from_numpy(found.labels).long()
+        exists = (data_dir / f"{part}_32x32.mat").exists()
+        dataset = torchvision.datasets.SVHN(data_dir, split=part, download=not exists)
+        return torch.from_numpy(np.ascontiguousarray(dataset.data)), torch.from_numpy(dataset.labels).long()
 
     return Arrays(*tensors("train"), *tensors("test"))

@@ -95,24 +95,24 @@ def digest(path: Path) -> str:
     if path.is_dir():
         return _digest_of_folder(path)
     state = seen(str(path))
-    known = _digests.get(path)
-    if known is None or known[0] != state:
+    cached = _digests.get(path)
+    if cached is None or cached[0] != state:
         with path.open("rb") as content:
-            known = state, hashlib.file_digest(content, "sha256").hexdigest()
-        _digests[path] = known
-    return known[1]
+            cached = state, hashlib.file_digest(content, "sha256").hexdigest()
+        _digests[path] = cached
+    return cached[1]
 
 
 def _digest_of_folder(folder: Path) -> str:
     """One hash of the names and contents of all its files; of a large folder, of their sizes and times of change."""
-    known = _folders.get(folder)
-    if known is None or time.monotonic() - known[0] > FOLDER_SECONDS:
+    cached = _folders.get(folder)
+    if cached is None or time.monotonic() - cached[0] > FOLDER_SECONDS:
         files = sorted(path for path in folder.rglob("*") if path.is_file())
         whole = sum(path.stat().st_size for path in files) <= LARGE
         lines = [f"{path.relative_to(folder)} {digest(path) if whole else seen(str(path))[:2]}" for path in files]
-        known = time.monotonic(), hashlib.sha256("\n".join(lines).encode()).hexdigest()
-        _folders[folder] = known
-    return known[1]
+        cached = time.monotonic(), hashlib.sha256("\n".join(lines).encode()).hexdigest()
+        _folders[folder] = cached
+    return cached[1]
 
 
 LARGE = 2**30  # bytes of a folder whose files are not read again to see whether they are the same

@@ -29,9 +29,9 @@ MACHINE = re.compile(
     r"|RANK|WORLD_SIZE|(LOCAL|GROUP|ROLE)_(RANK|WORLD_SIZE)|ROLE_NAME|MASTER_(ADDR|PORT))$"
 )
 # By the foreign source file that did: what it opened, as it was then; what folders it listed; what variables it read.
-_opened: dict[str, dict[str, Seen | None]] = defaultdict(dict)
-_listed: dict[str, dict[str, frozenset[str]]] = defaultdict(dict)
-_asked: dict[str, dict[str, str]] = defaultdict(dict)
+_files: dict[str, dict[str, Seen | None]] = defaultdict(dict)
+_folders: dict[str, dict[str, frozenset[str]]] = defaultdict(dict)
+_variables: dict[str, dict[str, str]] = defaultdict(dict)
 _written: set[str] = set()  # by this process: no file that a result was made from
 _updated: set[str] = set()  # opened to be read and written: one of both, as it turns out
 _reading: list[set[str]] = []  # the data sets being read, and their files
@@ -67,26 +67,26 @@ def _hear(event: str, args: tuple[Any, ...]) -> None:
 
 
 def _note_file(path: str, flags: Any, frame: FrameType) -> None:
-    there = Path(path)
-    exists = there.exists()
+    file = Path(path)
+    exists = file.exists()
     if isinstance(flags, int) and flags & (os.O_WRONLY | os.O_RDWR):
         if flags & (os.O_WRONLY | os.O_TRUNC) or not exists:
             _written.add(path)
             return
         _updated.add(path)
-    if there.is_dir():  # to list or remove what is in it
+    if file.is_dir():  # to list or remove what is in it
         return
     for files in _reading:
         files.add(path)
     if (reader := _reader(frame, through_imports=exists)) is not None:
-        _opened[reader].setdefault(path, seen(path) if exists else None)
+        _files[reader].setdefault(path, seen(path) if exists else None)
 
 
 def _note_listing(folder: Any, frame: FrameType) -> None:
     if isinstance(folder, int) or (reader := _reader(frame, through_imports=False)) is None:
         return
     path = Path(os.fsdecode(folder or ".")).absolute()
-    _listed[reader].setdefault(str(path), names_in(path))
+    _folders[reader].setdefault(str(path), names_in(path))
 
 
 def _reader(frame: FrameType | None, *, through_imports: bool = True) -> str | None:
@@ -126,7 +126,7 @@ def _hear_variables() -> None:
     Going through all of them, or copying them, asks for none.
     """
     environment = type(os.environ)
-    asked, put, each = environment.__getitem__, environment.__setitem__, environment.__iter__
+    get, put, each = environment.__getitem__, environment.__setitem__, environment.__iter__
 
     def item(self: Any, name: Any) -> Any:
         word, expected = _word(name), getattr(_hearing, "expected", [])
@@ -134,7 +134,7 @@ def _hear_variables() -> None:
             expected.pop()
         elif word is not None and word not in set_here and not MACHINE.match(word):
             _note_variable(word, _foreign_caller())
-        return asked(self, name)
+        return get(self, name)
 
     def set_item(self: Any, name: Any, value: Any) -> None:
         word = _word(name)
@@ -143,13 +143,13 @@ def _hear_variables() -> None:
         put(self, name, value)
 
     def names(self: Any) -> Iterator[Any]:
-        found = list(each(self))
-        _hearing.expected = [_word(name) for name in reversed(found)]  # which are asked for next, by a copy
-        yield from found
+        keys = list(each(self))
+        _hearing.expected = [_word(name) for name in reversed(keys)]  # which are asked for next, by a copy
+        yield from keys
 
     def _as_it_is(word: str) -> str | None:
         try:
-            return str(asked(os.environ, word))
+            return str(get(os.environ, word))
         except KeyError:
             return None
 
@@ -160,7 +160,7 @@ def _hear_variables() -> None:
 
 def _note_variable(name: str, frame: FrameType | None) -> None:
     if frame is not None and _is_ours_to_watch(frame):
-        _asked[str(Path(frame.f_code.co_filename).resolve())].setdefault(name, variable(name))
+        _variables[str(Path(frame.f_code.co_filename).resolve())].setdefault(name, variable(name))
 
 
 def _word(name: Any) -> str | None:
@@ -218,25 +218,25 @@ def read_by(modules: Iterable[Path]) -> Read:
 
 def _add(source: str, read: Read) -> list[Path]:
     """Add what one source file has read; returns the source files among it."""
-    read.variables.update(_asked.get(source, {}))
-    for folder, names in list(_listed.get(source, {}).items()):
+    read.variables.update(_variables.get(source, {}))
+    for folder, names in list(_folders.get(source, {}).items()):
         path = Path(folder).resolve()
         if path.is_dir() and not _is_no_input(path):
             ours = {name for name in names ^ names_in(path) if str(Path(folder, name)) not in _written}
             if ours:
                 raise _changed(path)
             read.folders[path] = listing(path)
-    found = []
-    for opened, state in list(_opened.get(source, {}).items()):
-        path = _source(Path(opened).resolve())
-        if path in read.files or opened in _written or _is_no_input(path):
+    modules = []
+    for file, state in list(_files.get(source, {}).items()):
+        path = _source(Path(file).resolve())
+        if path in read.files or file in _written or _is_no_input(path):
             continue
         if not path.exists():  # it was looked for, or has been removed
             read.files[path] = ABSENT
         if not path.is_file():
             continue
-        if path.suffix != ".py" and state != seen(opened):
-            if opened in _updated:
+        if path.suffix != ".py" and state != seen(file):
+            if file in _updated:
                 continue
             if state is not None:
                 raise _changed(path)
@@ -244,10 +244,10 @@ def _add(source: str, read: Read) -> list[Path]:
             continue
         read.files[path] = digest(path)
         if path.suffix == ".py":  # imported by a name that the code does not show
-            found.append(path)
+            modules.append(path)
         else:
-            read.files[Path(opened)] = read.files[path]  # a link may lead elsewhere later
-    return found
+            read.files[Path(file)] = read.files[path]  # a link may lead elsewhere later
+    return modules
 
 
 def _changed(path: Path) -> ValueError:

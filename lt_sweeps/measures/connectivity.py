@@ -34,8 +34,8 @@ def barrier(ends: Ends, *, points: int = 30, batchnorm: str = "average") -> Tabl
     >>> network = nn.Sequential(nn.Linear(1, 1, bias=False), nn.Linear(1, 2, bias=False))
     >>> def holding(state): network.load_state_dict(state); return network
     >>> examples = [(torch.tensor([[1.0], [-1.0]]), torch.tensor([0, 1]))]
-    >>> found = barrier(Ends((one, other), ({}, {}), 2, holding, lambda part: iter(examples)), points=3)
-    >>> found["alpha"], found["test_error"], found["barrier"], found["midpoint"]
+    >>> table = barrier(Ends((one, other), ({}, {}), 2, holding, lambda part: iter(examples)), points=3)
+    >>> table["alpha"], table["test_error"], table["barrier"], table["midpoint"]
     ([0.0, 0.5, 1.0], [0.0, 50.0, 0.0], 50.0, 50.0)
     """
     if points < 2 or batchnorm not in ("average", "recompute"):
@@ -68,11 +68,11 @@ def between(first: State, second: State, alpha: float, mask: Mask) -> State:
     >>> between(one, other, 0.25, {"w": torch.tensor([True, False])})["w"].tolist()
     [1.5, 0.0]
     """
-    found = {}
+    state = {}
     for name, value in second.items():
         point = torch.lerp(first[name], value, alpha) if value.is_floating_point() else value
-        found[name] = torch.where(mask[name], point, value) if name in mask else point
-    return found
+        state[name] = torch.where(mask[name], point, value) if name in mask else point
+    return state
 
 
 @torch.no_grad()

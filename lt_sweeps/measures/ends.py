@@ -15,25 +15,25 @@ from lt_sweeps.measures.accuracy import evaluate
 Table = dict[str, float | list[float]]  # what a measure finds; under its own name the number that sums it up
 
 
-def require(found: object, word: str) -> None:
-    """Raise ValueError unless `found` is a table whose number `word` sums it up, and that can be kept and shown.
+def require(table: object, word: str) -> None:
+    """Raise ValueError unless `table` can be kept and shown, and its number `word` sums it up.
 
     Beside it may stand numbers, and lists of numbers of one length: the points of a curve.
 
     >>> require({"distance": 2.5, "alpha": [0.0, 1.0], "at": [2.0, 3.0]}, "distance")
     """
-    if not isinstance(found, dict):
-        raise ValueError(f"it returns a {type(found).__name__}: return a dict of numbers and lists of numbers")
-    if not _is_number(found.get(word)):
+    if not isinstance(table, dict):
+        raise ValueError(f"it returns a {type(table).__name__}: return a dict of numbers and lists of numbers")
+    if not _is_number(table.get(word)):
         raise ValueError(f"it returns no number {word!r}: that is the column of results.csv")
-    curves = {name: value for name, value in found.items() if isinstance(value, list)}
-    for name, value in found.items():
-        for one in curves.get(name, [value]):
-            if not _is_number(one):
-                raise ValueError(f"{name} holds {one!r}: give finite numbers, Python's own, as .item() makes them")
+    curves = {name: value for name, value in table.items() if isinstance(value, list)}
+    for name, value in table.items():
+        for number in curves.get(name, [value]):
+            if not _is_number(number):
+                raise ValueError(f"{name} holds {number!r}: give finite numbers, Python's own, as .item() makes them")
     if len({len(values) for values in curves.values()}) > 1:
         raise ValueError(f"{' and '.join(curves)} differ in length: they are the columns of one table")
-    if taken := [name for name in found if name in TAKEN]:
+    if taken := [name for name in table if name in TAKEN]:
         raise ValueError(f"{taken[0]} is a column already: call it something else")
 
 

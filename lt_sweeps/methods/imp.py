@@ -14,12 +14,12 @@ def imp(find: Choices, train: Choices) -> list[Train]:
     Differs from open_lth, whose threshold removes one weight more than asked and whose fraction is taken
     of layers it never prunes.
     """
-    found, last, shown = find.dense, train.dense, [train.dense]
+    find_run, train_run, shown = find.dense, train.dense, [train.dense]
     for level in range(1, train.levels + 1):
-        mask = find.prune(end(found), found.ticket.mask, level)
-        found, ticket = find.ticket(found, mask, level), train.ticket(last, mask, level)
-        shown.append(train.shown(last, ticket, level))
-        last = ticket
+        mask = find.prune(end(find_run), find_run.ticket.mask, level)
+        find_run, ticket = find.ticket(find_run, mask, level), train.ticket(train_run, mask, level)
+        shown.append(train.shown(train_run, ticket, level))
+        train_run = ticket
     return shown
 
 

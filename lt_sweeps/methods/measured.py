@@ -35,21 +35,21 @@ def with_siblings(what: Part, levels: Sequence[Train], onward: Train) -> Measure
     """
     dense = levels[0] if onward.ticket.start else onward
     pairs = [(sibling(onward), dense), *((sibling(run), run) for run in levels[1:])]
-    return tuple(_measure(what, one, run) for one, run in pairs)
+    return tuple(_measure(what, first, second) for first, second in pairs)
 
 
 def with_parents(what: Part, levels: Sequence[Train], onward: Train) -> Measures:
     """Each level, second, and its parent. Raises ValueError where there are levels, and none has one."""
-    found = tuple(None if (one := parent(run)) is None else _measure(what, one, run) for run in levels)
-    if len(levels) > 1 and not any(found):
+    measures = tuple(None if (previous := parent(run)) is None else _measure(what, previous, run) for run in levels)
+    if len(levels) > 1 and not any(measures):
         raise ValueError(f"measure.parent.name={what.name}: no mask here was pruned from a training")
-    return found
+    return measures
 
 
-def _measure(what: Part, one: Train, run: Train) -> Measure:
+def _measure(what: Part, first: Train, second: Train) -> Measure:
     points, batchnorm = what.args.get("points", 2), what.args.get("batchnorm", "average")
     wrong = not isinstance(points, int) or not 2 <= points <= MOST or batchnorm not in ("average", "recompute")
     if what.name == "barrier" and wrong:
-        told = f"args.points={points} args.batchnorm={batchnorm}"
-        raise ValueError(f"measure of {what.name}: {told}: give 2 to {MOST:,} points, and average or recompute")
-    return Measure(what, (end(one), end(run)), run.data)
+        arguments = f"args.points={points} args.batchnorm={batchnorm}"
+        raise ValueError(f"measure of {what.name}: {arguments}: give 2 to {MOST:,} points, and average or recompute")
+    return Measure(what, (end(first), end(second)), second.data)

@@ -32,10 +32,10 @@ def _constructed(network: Network) -> nn.Module:
     offered = {"shape": network.shape, "classes": network.classes, "num_classes": network.classes}
     taken = inspect.signature(constructor).parameters
     catch_all = any(p.kind is p.VAR_KEYWORD for p in taken.values())
-    given = {name: value for name, value in offered.items() if name in taken}
-    if catch_all and not {"classes", "num_classes"} & given.keys():
-        given["num_classes"] = network.classes
-    module = constructor(**{**given, **network.build.args})
+    arguments = {name: value for name, value in offered.items() if name in taken}
+    if catch_all and not {"classes", "num_classes"} & arguments.keys():
+        arguments["num_classes"] = network.classes
+    module = constructor(**{**arguments, **network.build.args})
     if not isinstance(module, nn.Module):
         raise ValueError(f"{network.build.name} made a {type(module).__name__}, not a torch.nn.Module")
     if isinstance(module, torch.jit.ScriptModule):
@@ -61,11 +61,11 @@ def logits(output: Any) -> Tensor:
     >>> logits({"logits": torch.ones(2), "loss": None})
     tensor([1., 1.])
     """
-    found = output.get("logits") if isinstance(output, Mapping) else getattr(output, "logits", output)
-    if not isinstance(found, Tensor):
+    tensor = output.get("logits") if isinstance(output, Mapping) else getattr(output, "logits", output)
+    if not isinstance(tensor, Tensor):
         kind = type(output).__name__
         raise ValueError(f"the network returns a {kind}: return the logits alone, or something that has `logits`")
-    return found
+    return tensor
 
 
 def holding(module: nn.Module, state: State) -> nn.Module:

@@ -45,5 +45,5 @@ def files(node: Node, data_dir: Path) -> dict[str, str]:
 
 
 def _specs(nodes: Iterable[Node]) -> set[Spec]:
-    given = (getattr(node, item.name) for node in nodes for item in fields(node))
-    return {value for value in given if isinstance(value, Spec)}
+    values = (getattr(node, item.name) for node in nodes for item in fields(node))
+    return {value for value in values if isinstance(value, Spec)}

@@ -38,9 +38,11 @@ def require_one(runs: Iterable[Work]) -> None:
     what it changes. Two networks of one's own are not: they may share a module, whose variables nobody watches.
     """
     owners = sorted({owner(run) for run in runs}, key=len)
-    for one in owners[:-1]:
-        if not set(one) <= set(owners[-1]):
-            names = " and ".join(", ".join(entry.partition(" ")[0] for entry in code) for code in (one, owners[-1]))
+    for code in owners[:-1]:
+        if not set(code) <= set(owners[-1]):
+            names = " and ".join(
+                ", ".join(entry.partition(" ")[0] for entry in entries) for entries in (code, owners[-1])
+            )
             raise Mistake(
                 f"{names} could change each other in one process: train them in sweeps of their own, "
                 "or leave out trainer.processes=0"

@@ -51,9 +51,9 @@ def zero_at_random(mask: Mask, ref: State, end: State, generator: torch.Generato
     for name in sorted(mask):
         pruned = (~mask[name]).nonzero(as_tuple=True)
         n = int((end[name].abs() < ref[name].abs())[pruned].sum())
-        some = torch.randperm(len(pruned[0]), generator=generator)[:n]
+        places = torch.randperm(len(pruned[0]), generator=generator)[:n]
         zeros[name] = torch.zeros_like(mask[name])
-        zeros[name][tuple(axis[some] for axis in pruned)] = True
+        zeros[name][tuple(axis[places] for axis in pruned)] = True
     return _zeroed(ref, zeros)
 
 

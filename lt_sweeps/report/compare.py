@@ -63,7 +63,7 @@ def _cells_of(folder: Path) -> Iterator[Compared]:
     at = 0
     for past in archive.cells(folder):
         if at < len(rows):
-            settings.setdefault(tuple(labels_of(rows[at]).items()), dict(_flat(past.told)))
+            settings.setdefault(tuple(labels_of(rows[at]).items()), dict(_flat(past.settings)))
         at += len(past.keys)
     for curve in curves(rows):
         yield Compared(curve, settings[tuple(curve.labels.items())])

@@ -15,14 +15,14 @@ Record = dict[str, Any]
 MOST_RECORD = 64 << 20  # bytes; the history of a million evaluations is larger than any there was
 
 
-def signed(told: Mapping[str, Any]) -> dict[str, Any]:
+def signed(fields: Mapping[str, Any]) -> dict[str, Any]:
     """With a checksum of itself."""
-    return {**told, "checksum": checksum(told)}
+    return {**fields, "checksum": checksum(fields)}
 
 
-def checksum(told: Mapping[str, Any]) -> str:
+def checksum(fields: Mapping[str, Any]) -> str:
     """The SHA-256 of plain data, however it is written down."""
-    return hashlib.sha256(json.dumps(dict(told), sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(dict(fields), sort_keys=True).encode()).hexdigest()
 
 
 def identity(record: Record) -> str:
@@ -77,9 +77,9 @@ def write_work(content: bytes) -> bytes:
 
 def _read_signed(content: bytes) -> dict[str, Any]:
     try:
-        told = json.loads(content)
-        if not isinstance(told, dict) or told.pop("checksum", None) != checksum(told):
+        fields = json.loads(content)
+        if not isinstance(fields, dict) or fields.pop("checksum", None) != checksum(fields):
             raise ValueError("checksum differs")
     except RecursionError:
         raise ValueError("it is nested too deep") from None
-    return told
+    return fields

@@ -37,7 +37,7 @@ class Holder:
     name: str  # what is computed, as a person calls it
     step: int = 0
     steps: int = 0
-    seen: float = 0.0  # when it last gave a sign of life, in seconds since the epoch; told by the file
+    seen: float = 0.0  # when it last gave a sign of life, in seconds since the epoch: the file's mtime
 
     @property
     def alive(self) -> bool:
@@ -105,8 +105,8 @@ class Leases:
     def holders(self) -> dict[str, Holder]:
         """Everybody who holds a lease, by key."""
         names = sorted(path.name for path in self._folder.glob("*") if not path.name.startswith("."))
-        found = {key: _read(self._folder / key) for key in names}
-        return {key: holder for key, holder in found.items() if holder is not None}
+        holders = {key: _read(self._folder / key) for key in names}
+        return {key: holder for key, holder in holders.items() if holder is not None}
 
     def close(self) -> None:
         """Release everything."""
@@ -138,11 +138,11 @@ class Leases:
         """Whether the holder is dead or silent, and its lease was put away."""
         path = self._folder / key
         try:
-            found = path.stat()
+            status = path.stat()
         except FileNotFoundError:
             return True
         holder, now = _read(path), time.monotonic()
-        sign = (found.st_ino, found.st_mtime_ns)
+        sign = (status.st_ino, status.st_mtime_ns)
         last, since = self._noticed.get(key, (None, now))
         if last != sign:
             self._noticed[key] = sign, (since := now)
@@ -163,9 +163,9 @@ class Leases:
 
 
 def _write(descriptor: int, holder: Holder) -> None:
-    told: dict[str, Any] = asdict(holder)
-    del told["seen"]
-    os.pwrite(descriptor, json.dumps(told).encode()[: SIZE - 1].ljust(SIZE - 1) + b"\n", 0)
+    fields: dict[str, Any] = asdict(holder)
+    del fields["seen"]
+    os.pwrite(descriptor, json.dumps(fields).encode()[: SIZE - 1].ljust(SIZE - 1) + b"\n", 0)
 
 
 def _read(path: Path) -> Holder | None:

@@ -57,7 +57,7 @@ def _is_finite(value: Any) -> bool:
 
 def _is_evaluation(value: Any) -> bool:
     """A row of evaluation: losses may be infinite, since a network may well get there; accuracies are percent."""
-    return isinstance(value, dict) and all(EVALUATION.get(name, lambda _: True)(one) for name, one in value.items())
+    return isinstance(value, dict) and all(EVALUATION.get(name, lambda _: True)(item) for name, item in value.items())
 
 
 def _is_history(value: Any) -> bool:
@@ -126,7 +126,9 @@ def require(record: Mapping[str, Any]) -> None:
     if not all(isinstance(blob, str) and HASH.fullmatch(blob) for blob in record["blobs"].values()):
         raise ValueError("its blobs are not hashes")
     files = record.get("files", {})
-    if not isinstance(files, dict) or not all(isinstance(one, str) and HASH.fullmatch(one) for one in files.values()):
+    if not isinstance(files, dict) or not all(
+        isinstance(content, str) and HASH.fullmatch(content) for content in files.values()
+    ):
         raise ValueError("its files are not hashes")
     for source, identity in record["sources"].items():
         if not HASH.fullmatch(source) or not (identity is None or isinstance(identity, str)):
@@ -184,8 +186,8 @@ def _require_blobs(blobs: Mapping[str, str], *names: str) -> None:
 def _require_shallow(record: Mapping[str, Any]) -> None:
     layer: list[Any] = [record]
     for _ in range(DEEPEST):
-        layer = [inner for one in layer for inner in (one.values() if isinstance(one, dict) else one)]
-        layer = [one for one in layer if isinstance(one, (dict, list))]
+        layer = [inner for item in layer for inner in (item.values() if isinstance(item, dict) else item)]
+        layer = [item for item in layer if isinstance(item, (dict, list))]
         if not layer:
             return
     raise ValueError(f"it is nested deeper than {DEEPEST} levels")

@@ -8,7 +8,7 @@
 
 Blobs are written first and the record last; the record's existence is the only meaning of "done". Every write is a
 temporary file in the same folder, flushed, renamed over the name, and the folder flushed. Everything is
-verified when it is read: what does not match is moved to quarantine, told in one line, and computed again.
+verified when it is read: what does not match is moved to quarantine, reported in one line, and computed again.
 """
 
 from __future__ import annotations
@@ -48,7 +48,9 @@ class Store:
     def __init__(self, root: Path, places: Mapping[str, Path] | None = None, *, as_stored: bool = False) -> None:
         self.root, self._as_stored = root, as_stored  # whatever the files hold now that records name
         self.places = dict(places or {})  # where the files lie that records name below a place, "data:MNIST/..."
-        self._looked: dict[tuple[str, str], tuple[float, bool]] = {}  # of files and contents: when, and what was found
+        self._looked: dict[
+            tuple[str, str], tuple[float, bool]
+        ] = {}  # of files and contents: when, and whether it differed
         self._verified: dict[str, tuple[tuple[int, int, int], Record]] = {}  # what was read, and as which file
 
     # ------------------------------------------------------------------------------- records
@@ -92,26 +94,26 @@ class Store:
         """Whether what a record names holds something else now."""
         if self._as_stored:
             return False
-        when, found = self._looked.get((name, content), (-math.inf, False))
+        when, changed = self._looked.get((name, content), (-math.inf, False))
         if time.monotonic() - when > LOOK_AGAIN:  # a plan asks of the same few files for each of its records
-            found = differs(name, content, self.places)
-            self._looked[name, content] = time.monotonic(), found
-        return found
+            changed = differs(name, content, self.places)
+            self._looked[name, content] = time.monotonic(), changed
+        return changed
 
     def _read(self, key: str) -> Record:
         path = self._path("record", key)
         try:
-            found = path.stat()
-            when, known = self._verified.get(key, (None, {}))
-            if when == (found.st_mtime_ns, found.st_size, found.st_ino):
-                return known
+            status = path.stat()
+            when, verified = self._verified.get(key, (None, {}))
+            if when == (status.st_mtime_ns, status.st_size, status.st_ino):
+                return verified
             record = read_record(read(path, MOST_RECORD), key)
         except FileNotFoundError:
             raise Missing(key) from None
         except ValueError as error:
             self._set_aside(path, str(error))
             raise Missing(key) from None
-        self._verified[key] = (found.st_mtime_ns, found.st_size, found.st_ino), record
+        self._verified[key] = (status.st_mtime_ns, status.st_size, status.st_ino), record
         return record
 
     def identity(self, key: str) -> str | None:
@@ -144,7 +146,7 @@ class Store:
         `files` are the contents of the files, beside its sources, that it was made from, by their names.
         """
         names = {name: self.put(content) for name, content in sorted(blobs.items())}
-        told = {
+        fields = {
             "key": key,
             "node": dict(node),
             "sources": {source: (ahead or {}).get(source) or self.identity(source) for source in sorted(sources)},
@@ -153,7 +155,7 @@ class Store:
             "fingerprint": dict(fingerprint),
             **({"files": dict(files)} if files else {}),
         }
-        record: Record = json.loads(json.dumps(told))  # as it will be read: tuples are lists, names are text
+        record: Record = json.loads(json.dumps(fields))  # as it will be read: tuples are lists, names are text
         write(self._path("record", key), json.dumps(signed(record), sort_keys=True, indent=1).encode())
         return record
 
@@ -164,7 +166,7 @@ class Store:
     # --------------------------------------------------------------------------------- blobs
 
     def put(self, content: bytes) -> str:
-        """Keep content; its name is its SHA-256. What is kept again is young again: nobody clears it away meanwhile."""
+        """Keep content by its SHA-256; renews the mtime of what is there, so that no concurrent gc deletes it."""
         name = hashlib.sha256(content).hexdigest()
         path = self._path("blob", name)
         if path.is_dir():

@@ -33,9 +33,9 @@ def parser() -> argparse.ArgumentParser:
     verbs = top.add_subparsers(dest="verb", prog="lt-sweeps store", required=True, parser_class=_Parser)
     check = verbs.add_parser("verify", help="read everything: exit code 0 if it is right, 1 if something is not")
     gc = verbs.add_parser("gc", help="remove what nothing can use any more, unless somebody is at work")
-    told = verbs.add_parser("show", help="what a record or a blob is, where it came from, and who shows it")
-    told.add_argument("key", metavar="KEY", help="the beginning of a record's key or of a blob's hash")
-    for verb in (check, gc, told):
+    shown = verbs.add_parser("show", help="what a record or a blob is, where it came from, and who shows it")
+    shown.add_argument("key", metavar="KEY", help="the beginning of a record's key or of a blob's hash")
+    for verb in (check, gc, shown):
         verb.add_argument("store", type=Path, nargs="?", default=Path("runs/store"), help="(default: runs/store)")
         verb.add_argument("--json", action="store_true", help="for a machine")
     gc.add_argument("--dry-run", action="store_true", help="say what would be removed, and remove nothing")
@@ -46,28 +46,28 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str]) -> int:
     """Run a verb; returns the exit code. Raises Mistake."""
-    given = parser().parse_args(arguments)
-    root = require(given.store)
-    match given.verb:
+    options = parser().parse_args(arguments)
+    root = require(options.store)
+    match options.verb:
         case "verify":
             checked = verify(root, _Progress())
-            _tell(checked.plain() if given.json else checked.lines())
+            _tell(checked.plain() if options.json else checked.lines())
             return 1 if checked.findings else 0
         case "gc":
-            removed = collect(root, dry=given.dry_run, older_than=given.older_than, quarantine=given.quarantine)
-            _tell(removed.plain() if given.json else removed.lines())
+            removed = collect(root, dry=options.dry_run, older_than=options.older_than, quarantine=options.quarantine)
+            _tell(removed.plain() if options.json else removed.lines())
             return 0
-    found = show(root, given.key)
-    _tell(found if given.json else lines(found))
+    description = show(root, options.key)
+    _tell(description if options.json else lines(description))
     return 0
 
 
-def _tell(found: object) -> None:
-    if isinstance(found, list):
-        for line in found:
+def _tell(output: object) -> None:
+    if isinstance(output, list):
+        for line in output:
             print(printable(line))
     else:
-        print(json.dumps(found, indent=1))
+        print(json.dumps(output, indent=1))
 
 
 class _Progress:

@@ -40,16 +40,16 @@ class Removed:
 
     def plain(self) -> dict[str, Any]:
         """For a machine."""
-        counted = {kind: {"files": len(found), "bytes": _bytes(found)} for kind, found in self.kinds.items()}
+        counted = {kind: {"files": len(of_kind), "bytes": _bytes(of_kind)} for kind, of_kind in self.kinds.items()}
         return {"store": self.store, "dry_run": self.dry, "removed": counted, "notes": self.notes}
 
     def lines(self) -> list[str]:
         """For a person."""
-        told = [f"{len(found):8,} files {size(_bytes(found)):>9}  {kind}" for kind, found in self.kinds.items()]
-        everything = [file for found in self.kinds.values() for file in found]
+        rows = [f"{len(of_kind):8,} files {size(_bytes(of_kind)):>9}  {kind}" for kind, of_kind in self.kinds.items()]
+        everything = [file for of_kind in self.kinds.values() for file in of_kind]
         total = f"{len(everything):,} files, {size(_bytes(everything))}"
         does = "would be removed" if self.dry else "removed"
-        return [*told, *(f"note: {note}" for note in self.notes), f"{self.store}: {total} {does}"]
+        return [*rows, *(f"note: {note}" for note in self.notes), f"{self.store}: {total} {does}"]
 
 
 def collect(root: Path, *, dry: bool, older_than: float, quarantine: bool) -> Removed:
@@ -60,31 +60,31 @@ def collect(root: Path, *, dry: bool, older_than: float, quarantine: bool) -> Re
     # What can be removed is listed before what needs it: whatever is committed meanwhile is seen to need it.
     candidates = {kind: files(root, kind) for kind in ("blob", "timing", "lease", "quarantine")}
     begun, work = partial(root), files(root, "work")
-    known = survey(root, files(root, "record"))
+    surveyed = survey(root, files(root, "record"))
     checkpoints = _checkpoints(work)
-    kept_work = [file for file in work if _useful(file, checkpoints.get(file.name), known, root)]
-    named = known.named() | _given(root)
+    kept_work = [file for file in work if _useful(file, checkpoints.get(file.name), surveyed, root)]
+    named = surveyed.named() | _given(root)
     for file in kept_work:
         named |= {*checkpoints[file.name].snapshots.values()}
     holders = Leases(root).holders()
     useless = [file for file in work if file not in kept_work]
-    found = {
+    removable = {
         PARTIAL: begun,
-        DONE: [file for file in useless if known.holds(file.name)],
-        USELESS: [file for file in useless if not known.holds(file.name)],
+        DONE: [file for file in useless if surveyed.holds(file.name)],
+        USELESS: [file for file in useless if not surveyed.holds(file.name)],
         UNNAMED: [file for file in candidates["blob"] if file.name not in named],
         LEASES: [f for f in candidates["lease"] if f.name not in holders or not holders[f.name].alive],
-        TIMINGS: [f for f in candidates["timing"] if f.name not in known.records and f.name not in known.damaged],
+        TIMINGS: [f for f in candidates["timing"] if f.name not in surveyed.records and f.name not in surveyed.damaged],
     }
     if quarantine:
-        found[QUARANTINE] = candidates["quarantine"]
+        removable[QUARANTINE] = candidates["quarantine"]
     elif candidates["quarantine"]:
         result.notes.append(f"{len(candidates['quarantine'])} {QUARANTINE} are kept: --quarantine removes them")
-    if known.damaged and found[UNNAMED]:
-        found[UNNAMED] = []
-        result.notes.append(f"blobs are kept: {len(known.damaged)} records are damaged, and may have named them")
-    old = {kind: [file for file in of_kind if file.changed < before] for kind, of_kind in found.items()}
-    young = sum(len(of_kind) for of_kind in found.values()) - sum(len(of_kind) for of_kind in old.values())
+    if surveyed.damaged and removable[UNNAMED]:
+        removable[UNNAMED] = []
+        result.notes.append(f"blobs are kept: {len(surveyed.damaged)} records are damaged, and may have named them")
+    old = {kind: [file for file in of_kind if file.changed < before] for kind, of_kind in removable.items()}
+    young = sum(len(of_kind) for of_kind in removable.values()) - sum(len(of_kind) for of_kind in old.values())
     if young:
         result.notes.append(f"{young} more are younger than {older_than:g} h, and kept: --older-than says how young")
     for kind, of_kind in old.items():
@@ -94,8 +94,8 @@ def collect(root: Path, *, dry: bool, older_than: float, quarantine: bool) -> Re
     return result
 
 
-def _bytes(found: list[File]) -> int:
-    return sum(file.size for file in found)
+def _bytes(of_kind: list[File]) -> int:
+    return sum(file.size for file in of_kind)
 
 
 def _refuse_company(root: Path) -> None:
@@ -106,24 +106,24 @@ def _refuse_company(root: Path) -> None:
 
 
 def _checkpoints(work: list[File]) -> dict[str, Checkpoint]:
-    found = {}
+    checkpoints = {}
     for file in work:
         try:
-            found[file.name] = checkpoint(file)
+            checkpoints[file.name] = checkpoint(file)
         except (FileNotFoundError, ValueError):
             continue
-    return found
+    return checkpoints
 
 
-def _useful(file: File, found: Checkpoint | None, known: Survey, root: Path) -> bool:
+def _useful(file: File, saved: Checkpoint | None, surveyed: Survey, root: Path) -> bool:
     """Whether a training may go on from here: on whichever machine, if its sources can still be what they were."""
-    if found is None or known.holds(file.name):
+    if saved is None or surveyed.holds(file.name):
         return False
-    sources = found.made_from.get("sources", {})
-    now = {key: identity(known.records[key]) for key in sources if key in known.records}
+    sources = saved.made_from.get("sources", {})
+    now = {key: identity(surveyed.records[key]) for key in sources if key in surveyed.records}
     if any(now.get(key, content) != content for key, content in sources.items()):
         return False
-    return all((root / "blob" / blob[:2] / blob).exists() for blob in found.snapshots.values())
+    return all((root / "blob" / blob[:2] / blob).exists() for blob in saved.snapshots.values())
 
 
 def _given(root: Path) -> set[str]:

@@ -23,36 +23,36 @@ MOST_LINKS = 6  # of a chain that are shown; of a longer one those in the middle
 
 def show(root: Path, prefix: str) -> dict[str, Any]:
     """What the one record or blob whose name begins with `prefix` is. Raises Mistake."""
-    known = survey(root, files(root, "record"))
+    surveyed = survey(root, files(root, "record"))
     blobs = {file.name: file for file in files(root, "blob")}
-    found = [name for name in sorted({*known.records, *known.damaged, *blobs}) if name.startswith(prefix)]
-    if not found:
+    matches = [name for name in sorted({*surveyed.records, *surveyed.damaged, *blobs}) if name.startswith(prefix)]
+    if not matches:
         raise Mistake(f"{root}: nothing in it has a name that begins with {prefix!r}")
-    if len(found) > 1:
-        some = ", ".join(name[: len(prefix) + 4] for name in found[:4])
-        raise Mistake(f"{root}: {len(found)} names begin with {prefix!r} ({some} ...): give more of it")
-    (name,) = found
-    if name in known.damaged:
+    if len(matches) > 1:
+        beginnings = ", ".join(name[: len(prefix) + 4] for name in matches[:4])
+        raise Mistake(f"{root}: {len(matches)} names begin with {prefix!r} ({beginnings} ...): give more of it")
+    (name,) = matches
+    if name in surveyed.damaged:
         raise Mistake(
-            f"{root}: record {name} is damaged ({known.damaged[name]}); a sweep that needs it computes it again"
+            f"{root}: record {name} is damaged ({surveyed.damaged[name]}); a sweep that needs it computes it again"
         )
-    return _record(root, name, known) if name in known.records else _blob(blobs[name].path, known)
+    return _record(root, name, surveyed) if name in surveyed.records else _blob(blobs[name].path, surveyed)
 
 
-def _record(root: Path, key: str, known: Survey) -> dict[str, Any]:
-    record = known.records[key]
-    shown = {shown: _shown(root, shown, known) for shown in (key, *_made_from_it(key, known))}
+def _record(root: Path, key: str, surveyed: Survey) -> dict[str, Any]:
+    record = surveyed.records[key]
+    shown = {shown: _shown(root, shown, surveyed) for shown in (key, *_made_from_it(key, surveyed))}
     holder = Leases(root).holders().get(key)
     blobs = {name: {"sha256": blob, "bytes": _bytes(root, blob)} for name, blob in record["blobs"].items()}
-    steps = [r["node"]["step"] for r in known.records.values() if r["node"].get("run") == {"key": key}]
+    steps = [r["node"]["step"] for r in surveyed.records.values() if r["node"].get("run") == {"key": key}]
     return {
         "record": key,
         "is": record["node"].get("node", "?"),
-        "valid": known.holds(key),
+        "valid": surveyed.holds(key),
         "node": {name: value for name, value in record["node"].items() if name != "node"},
         "result": {name: value for name, value in record["result"].items() if name != "history"},
         "evaluations": len(record["result"].get("history", [])),
-        "made_from": [_in_short(link, known) for link in chain(key, known)],
+        "made_from": [_in_short(link, surveyed) for link in chain(key, surveyed)],
         "read": record.get("files", {}),
         "blobs": blobs,
         "snapshots": sorted(steps),
@@ -64,70 +64,70 @@ def _record(root: Path, key: str, known: Survey) -> dict[str, Any]:
     }
 
 
-def chain(key: str, known: Survey) -> list[str]:
+def chain(key: str, surveyed: Survey) -> list[str]:
     """The trainings that a record was made from, one after the other, back to the dense one."""
     links: list[str] = []
-    while (parent := _parent(key, known)) is not None and parent not in links:
+    while (parent := _parent(key, surveyed)) is not None and parent not in links:
         links.append(parent)
         key = parent
     return links
 
 
-def _parent(key: str, known: Survey) -> str | None:
+def _parent(key: str, surveyed: Survey) -> str | None:
     """Of the nearest trainings among the sources, the one of the highest level: that of the mask."""
     seen, frontier = {key}, [key]
     nearest: list[str] = []
     while frontier:
-        for source in known.records[frontier.pop()]["sources"]:
-            if source in known.records and source not in seen:
+        for source in surveyed.records[frontier.pop()]["sources"]:
+            if source in surveyed.records and source not in seen:
                 seen.add(source)
-                is_training = known.records[source]["node"].get("node") == "Train"
+                is_training = surveyed.records[source]["node"].get("node") == "Train"
                 (nearest if is_training else frontier).append(source)
-    return max(nearest, key=lambda k: known.records[k]["node"].get("level", 0), default=None)
+    return max(nearest, key=lambda k: surveyed.records[k]["node"].get("level", 0), default=None)
 
 
-def _made_from_it(key: str, known: Survey) -> list[str]:
+def _made_from_it(key: str, surveyed: Survey) -> list[str]:
     """Every record that was made from this one, or from one that was."""
-    found, frontier = dict[str, None](), [key]
+    descendants, frontier = dict[str, None](), [key]
     while frontier:
         last = frontier.pop()
-        for other, record in known.records.items():
-            if last in record["sources"] and other not in found:
-                found[other] = None
+        for other, record in surveyed.records.items():
+            if last in record["sources"] and other not in descendants:
+                descendants[other] = None
                 frontier.append(other)
-    return list(found)
+    return list(descendants)
 
 
-def _shown(root: Path, key: str, known: Survey) -> list[str]:
+def _shown(root: Path, key: str, surveyed: Survey) -> list[str]:
     """The sweeps beside the store that show a training, and as which level of what."""
-    if known.records[key]["node"].get("node") != "Train":
+    if surveyed.records[key]["node"].get("node") != "Train":
         return []
-    found = []
+    places = []
     for folder in sorted(path.parent for path in root.parent.glob(f"*/{archive.CELLS}")):
         try:
             cells = archive.cells(folder)
         except Mistake:
             continue
         swept = {name for past in cells for name in past.swept if past.swept[name] != cells[0].swept.get(name)}
-        found += [
-            f"{folder.name}: level {past.keys.index(key)} of {_cell(past.told, past.swept, swept)}"
+        places += [
+            f"{folder.name}: level {past.keys.index(key)} of {_cell(past.settings, past.swept, swept)}"
             for past in cells
             if key in past.keys
         ]
-    return list(dict.fromkeys(found))
+    return list(dict.fromkeys(places))
 
 
-def _cell(told: Mapping[str, Any], given: Mapping[str, str], swept: set[str]) -> str:
+def _cell(config: Mapping[str, Any], values: Mapping[str, str], swept: set[str]) -> str:
     names = ("model", "dataset", "prune", "rewind", "survivors", "control")
-    labels = {name: told.get(name, {}).get("name", "?") for name in names}
-    words = [labels["model"], labels["dataset"], *unusual(labels), f"seed={told.get('seed')}"]
-    words += [f"{name}={given[name]}" for name in given if name in swept - {*names, "seed"}]
+    labels = {name: config.get(name, {}).get("name", "?") for name in names}
+    words = [labels["model"], labels["dataset"], *unusual(labels), f"seed={config.get('seed')}"]
+    words += [f"{name}={values[name]}" for name in values if name in swept - {*names, "seed"}]
     return " ".join(words)
 
 
-def _in_short(key: str, known: Survey) -> str:
+def _in_short(key: str, surveyed: Survey) -> str:
     """A training in a few words."""
-    record = known.records[key]
+    record = surveyed.records[key]
     level, result = record["node"].get("level", 0), record["result"]
     return f"{record['node'].get('node', '?')} {key[:12]} (level {level}, {_outcome(result)})"
 
@@ -153,11 +153,11 @@ def _bytes(root: Path, blob: str) -> int | None:
     return path.stat().st_size if path.exists() else None
 
 
-def _blob(path: Path, known: Survey) -> dict[str, Any]:
+def _blob(path: Path, surveyed: Survey) -> dict[str, Any]:
     content = path.read_bytes()
     users = [
         f"{record['node'].get('node', '?')} {key[:12]} as its {name}"
-        for key, record in known.records.items()
+        for key, record in surveyed.records.items()
         for name, blob in record["blobs"].items()
         if blob == path.name
     ]
@@ -175,59 +175,66 @@ def _read(name: str, content: str) -> str:
     return f"{what}, holds something else now" if differs(name, content, {}) else what
 
 
-def lines(told: Mapping[str, Any]) -> list[str]:
+def lines(description: Mapping[str, Any]) -> list[str]:
     """What was found, for a person."""
-    if "blob" in told:
-        state = "" if told["valid"] else "  DAMAGED: its content differs from its name"
-        found = [f"blob {told['blob']}  {size(told['bytes'])}{state}"]
-        return [*found, *_item("holds", _plain(told["tensors"])), *_item("named by", told["named_by"] or ["nothing"])]
-    state = "" if told["valid"] else "  NOT VALID: a sweep that needs it computes it again"
-    found = [f"{told['is']} {told['record']}{state}"]
-    links = told["made_from"]
+    if "blob" in description:
+        state = "" if description["valid"] else "  DAMAGED: its content differs from its name"
+        head = [f"blob {description['blob']}  {size(description['bytes'])}{state}"]
+        return [
+            *head,
+            *_item("holds", _plain(description["tensors"])),
+            *_item("named by", description["named_by"] or ["nothing"]),
+        ]
+    state = "" if description["valid"] else "  NOT VALID: a sweep that needs it computes it again"
+    head = [f"{description['is']} {description['record']}{state}"]
+    links = description["made_from"]
     if len(links) > MOST_LINKS:
         between = f"... {len(links) - MOST_LINKS + 1} more ..."
         links = [*links[: MOST_LINKS - 2], between, links[-1]]
-    seconds = [] if told["seconds"] is None else [f"{told['seconds']:.3g} s"]
+    seconds = [] if description["seconds"] is None else [f"{description['seconds']:.3g} s"]
     kept = [
         f"{name} {'GONE' if blob['bytes'] is None else size(blob['bytes'])} ({blob['sha256'][:12]})"
-        for name, blob in told["blobs"].items()
+        for name, blob in description["blobs"].items()
     ]
     items: dict[str, list[str]] = {
-        "node": _plain(told["node"]),
-        "result": [_outcome(told["result"]), *([f"{told['evaluations']} evaluations"] if told["evaluations"] else [])],
+        "node": _plain(description["node"]),
+        "result": [
+            _outcome(description["result"]),
+            *([f"{description['evaluations']} evaluations"] if description["evaluations"] else []),
+        ],
         "made from": links,
-        "read": [_read(name, content) for name, content in told["read"].items()],
+        "read": [_read(name, content) for name, content in description["read"].items()],
         "keeps": kept,
-        "snapshots": [f"step {step:,}" for step in told["snapshots"]],
-        "computed": [*_plain(told["fingerprint"]), *seconds],
-        "shown by": told["shown_by"],
-        "on the way to": told["on_the_way_to"][:MOST_LINKS],
-        "lease": [told["lease"]] if told["lease"] else [],
+        "snapshots": [f"step {step:,}" for step in description["snapshots"]],
+        "computed": [*_plain(description["fingerprint"]), *seconds],
+        "shown by": description["shown_by"],
+        "on the way to": description["on_the_way_to"][:MOST_LINKS],
+        "lease": [description["lease"]] if description["lease"] else [],
     }
-    return [*found, *(line for name, values in items.items() for line in _item(name, values))]
+    return [*head, *(line for name, values in items.items() for line in _item(name, values))]
 
 
 def _plain(value: Mapping[str, Any], before: str = "") -> list[str]:
     """Nested settings as `a.b=c`; another node by the beginning of its key."""
-    found = []
+    settings = []
     for name, inner in value.items():
         if isinstance(inner, dict) and inner.keys() == {"key"}:
-            found.append(f"{before}{name}={inner['key'][:12]}")
-        elif isinstance(inner, list) and inner and all(isinstance(one, dict) and "key" in one for one in inner):
-            found.append(f"{before}{name}={','.join(one['key'][:12] for one in inner)}")
+            settings.append(f"{before}{name}={inner['key'][:12]}")
+        elif isinstance(inner, list) and inner and all(isinstance(item, dict) and "key" in item for item in inner):
+            settings.append(f"{before}{name}={','.join(item['key'][:12] for item in inner)}")
         elif isinstance(inner, dict):
-            found += _plain(inner, f"{before}{name}.")
+            settings += _plain(inner, f"{before}{name}.")
         else:
-            found.append(f"{before}{name}={inner}".replace(", ", ","))
-    return found
+            settings.append(f"{before}{name}={inner}".replace(", ", ","))
+    return settings
 
 
 def _item(name: str, values: list[str]) -> list[str]:
     """A heading, and what there is of it; long lists get lines of their own."""
     if not values:
         return []
-    one_each = name in ("made from", "shown by", "on the way to", "named by")
-    told = [
-        line for value in (values if one_each else [", ".join(values)]) for line in textwrap.wrap(value, WIDTH - 16)
+    line_each = name in ("made from", "shown by", "on the way to", "named by")
+    wrapped = [
+        line for value in (values if line_each else [", ".join(values)]) for line in textwrap.wrap(value, WIDTH - 16)
     ]
-    return [f"  {'' if number else name:<14}{line}" for number, line in enumerate(told)]
+    return [f"  {'' if number else name:<14}{line}" for number, line in enumerate(wrapped)]

@@ -72,14 +72,14 @@ def require(root: Path) -> Path:
 
 def files(root: Path, kind: str) -> list[File]:
     """The whole files of a kind; a file that is still being written has a dot before its name."""
-    found = (root / kind).glob("??/*" if kind in SHARDED else "*")
-    return list(_files(path for path in sorted(found) if not path.name.startswith(".")))
+    paths = (root / kind).glob("??/*" if kind in SHARDED else "*")
+    return list(_files(path for path in sorted(paths) if not path.name.startswith(".")))
 
 
 def irregular(root: Path, kind: str) -> list[Path]:
     """Fifos, devices, sockets and folders in the place of files of a kind."""
-    found = (root / kind).glob("??/*" if kind in SHARDED else "*")
-    return [path for path in sorted(found) if not path.name.startswith(".") and path.exists() and not path.is_file()]
+    paths = (root / kind).glob("??/*" if kind in SHARDED else "*")
+    return [path for path in sorted(paths) if not path.name.startswith(".") and path.exists() and not path.is_file()]
 
 
 def partial(root: Path) -> list[File]:
@@ -91,16 +91,16 @@ def partial(root: Path) -> list[File]:
 def _files(paths: Iterable[Path]) -> Iterator[File]:
     for path in paths:
         try:
-            found = path.stat()
+            status = path.stat()
         except FileNotFoundError:  # a sweep goes on beside us
             continue
         if path.is_file():
-            yield File(path, found.st_size, found.st_mtime)
+            yield File(path, status.st_size, status.st_mtime)
 
 
 def survey(root: Path, records: list[File]) -> Survey:
     """Read and check these records, and compare them with each other."""
-    found = Survey()
+    surveyed = Survey()
     for file in records:
         try:
             record = read_record(read(file.path, MOST_RECORD), file.name)
@@ -109,32 +109,32 @@ def survey(root: Path, records: list[File]) -> Survey:
         except FileNotFoundError:
             continue
         except (ValueError, TypeError) as error:
-            found.damaged[file.name] = str(error)
+            surveyed.damaged[file.name] = str(error)
             continue
-        found.records[file.name] = record
+        surveyed.records[file.name] = record
         if gone := [blob for blob in record["blobs"].values() if not (root / "blob" / blob[:2] / blob).exists()]:
-            found.gone[file.name] = gone
-    identities = {key: identity(record) for key, record in found.records.items()}
-    for key, record in found.records.items():
+            surveyed.gone[file.name] = gone
+    identities = {key: identity(record) for key, record in surveyed.records.items()}
+    for key, record in surveyed.records.items():
         if any(identities.get(source, content) != content for source, content in record["sources"].items()):
-            found.stale.add(key)
-        if missing := [source for source in record["sources"] if source not in found.records]:
-            found.orphans[key] = missing
-    _spread(found)
-    return found
+            surveyed.stale.add(key)
+        if missing := [source for source in record["sources"] if source not in surveyed.records]:
+            surveyed.orphans[key] = missing
+    _spread(surveyed)
+    return surveyed
 
 
-def _spread(found: Survey) -> None:
+def _spread(surveyed: Survey) -> None:
     """What was made from what is stale is stale too, through any number of generations."""
     made_from: dict[str, list[str]] = {}
-    for key, record in found.records.items():
+    for key, record in surveyed.records.items():
         for source in record["sources"]:
             made_from.setdefault(source, []).append(key)
-    frontier = list(found.stale)
+    frontier = list(surveyed.stale)
     while frontier:
         for key in made_from.get(frontier.pop(), []):
-            if key not in found.stale:
-                found.stale.add(key)
+            if key not in surveyed.stale:
+                surveyed.stale.add(key)
                 frontier.append(key)
 
 
@@ -142,11 +142,11 @@ def checkpoint(file: File) -> Checkpoint:
     """What a file of work in progress says of itself. Raises ValueError unless it is whole."""
     _, note = header(read_work(read(file.path)))
     try:
-        told = json.loads(note)
+        progress = json.loads(note)
     except RecursionError:
         raise ValueError("its note is nested too deep") from None
-    require_note(told)
-    return Checkpoint(told["step"], told["fingerprint"], told["snapshots"])
+    require_note(progress)
+    return Checkpoint(progress["step"], progress["fingerprint"], progress["snapshots"])
 
 
 def size(count: float) -> str:

@@ -56,64 +56,64 @@ class Verified:
         """For a person."""
         counted = ", ".join(f"{count:,} {kind}s" for kind, count in self.counts.items())
         speed = f"{size(self.bytes)} read in {self.seconds:.1f} s, {self.rate / 1e9:.2f} GB/s"
-        told = [f"{self.store}: {counted}; {speed}", *map(str, self.findings), *(f"note: {n}" for n in self.notes)]
+        rows = [f"{self.store}: {counted}; {speed}", *map(str, self.findings), *(f"note: {n}" for n in self.notes)]
         broken = len(self.findings)
         if not broken:
-            return [*told, "clean: every checksum and every hash is right"]
+            return [*rows, "clean: every checksum and every hash is right"]
         things = "1 thing does" if broken == 1 else f"{broken} things do"
-        return [*told, f"{things} not hold: nothing was changed, and what a sweep meets of it is set aside"]
+        return [*rows, f"{things} not hold: nothing was changed, and what a sweep meets of it is set aside"]
 
 
 def verify(root: Path, progress: Progress = lambda done, total: None) -> Verified:
     """Read everything in a store."""
     began = time.monotonic()
-    found = Verified(str(root))
-    there = {kind: files(root, kind) for kind in (*SHARDED, "work")}  # records first: their blobs are there already
-    found.counts = {"checkpoint" if kind == "work" else kind: len(of_kind) for kind, of_kind in there.items()}
-    total = sum(file.size for of_kind in there.values() for file in of_kind)
+    report = Verified(str(root))
+    listed = {kind: files(root, kind) for kind in (*SHARDED, "work")}  # records first: their blobs are there already
+    report.counts = {"checkpoint" if kind == "work" else kind: len(of_kind) for kind, of_kind in listed.items()}
+    total = sum(file.size for of_kind in listed.values() for file in of_kind)
 
     def read(file: File) -> None:
-        found.bytes += file.size
-        progress(found.bytes, total)
+        report.bytes += file.size
+        progress(report.bytes, total)
 
-    for kind in there:
+    for kind in listed:
         for path in irregular(root, kind):
-            found.findings.append(Finding(kind, path.name.removesuffix(".json"), "it is not a regular file", AGAIN))
-    known = survey(root, there["record"])
-    for file in there["record"]:
+            report.findings.append(Finding(kind, path.name.removesuffix(".json"), "it is not a regular file", AGAIN))
+    surveyed = survey(root, listed["record"])
+    for file in listed["record"]:
         read(file)
-    _records(known, found)
+    _records(surveyed, report)
     naming: dict[str, list[str]] = {}
-    for key, record in known.records.items():
+    for key, record in surveyed.records.items():
         for blob in record["blobs"].values():
             naming.setdefault(blob, []).append(key)
-    for file in there["blob"]:
-        _blob(file, naming.get(file.name, []), found)
+    for file in listed["blob"]:
+        _blob(file, naming.get(file.name, []), report)
         read(file)
-    for file in there["timing"]:
-        _whole(file, _timing, "timing", "only a duration is lost", found)
+    for file in listed["timing"]:
+        _whole(file, _timing, "timing", "only a duration is lost", report)
         read(file)
-    for file in there["work"]:
-        _whole(file, checkpoint, "checkpoint", "its training begins from its start", found)
+    for file in listed["work"]:
+        _whole(file, checkpoint, "checkpoint", "its training begins from its start", report)
         read(file)
-    _notes(root, known, found)
-    found.seconds = time.monotonic() - began
-    return found
+    _notes(root, surveyed, report)
+    report.seconds = time.monotonic() - began
+    return report
 
 
-def _records(known: Survey, found: Verified) -> None:
-    for key, reason in known.damaged.items():
-        found.findings.append(Finding("record", key, reason, AGAIN))
-    for key, blobs in known.gone.items():
-        names = ", ".join(name for name, blob in known.records[key]["blobs"].items() if blob in blobs)
-        kind = known.records[key]["node"].get("node", "?")
-        found.findings.append(Finding("record", key, f"{kind}: its {names} is gone", AGAIN))
-    for key in sorted(known.stale - known.gone.keys()):
-        kind = known.records[key]["node"].get("node", "?")
-        found.findings.append(Finding("record", key, f"{kind}: what it was made from has another content now", AGAIN))
+def _records(surveyed: Survey, report: Verified) -> None:
+    for key, reason in surveyed.damaged.items():
+        report.findings.append(Finding("record", key, reason, AGAIN))
+    for key, blobs in surveyed.gone.items():
+        names = ", ".join(name for name, blob in surveyed.records[key]["blobs"].items() if blob in blobs)
+        kind = surveyed.records[key]["node"].get("node", "?")
+        report.findings.append(Finding("record", key, f"{kind}: its {names} is gone", AGAIN))
+    for key in sorted(surveyed.stale - surveyed.gone.keys()):
+        kind = surveyed.records[key]["node"].get("node", "?")
+        report.findings.append(Finding("record", key, f"{kind}: what it was made from has another content now", AGAIN))
 
 
-def _blob(file: File, naming: list[str], found: Verified) -> None:
+def _blob(file: File, naming: list[str], report: Verified) -> None:
     try:
         with file.path.open("rb") as content:
             if hashlib.file_digest(content, "sha256").hexdigest() == file.name:
@@ -122,36 +122,36 @@ def _blob(file: File, naming: list[str], found: Verified) -> None:
         return
     users = ", ".join(key[:12] for key in naming) or "nothing"
     again = AGAIN if naming else "lt-sweeps store gc removes it"
-    found.findings.append(Finding("blob", file.name, f"content differs from its name (named by {users})", again))
+    report.findings.append(Finding("blob", file.name, f"content differs from its name (named by {users})", again))
 
 
-def _whole(file: File, check: Callable[[File], object], kind: str, rerun: str, found: Verified) -> None:
+def _whole(file: File, check: Callable[[File], object], kind: str, rerun: str, report: Verified) -> None:
     try:
         check(file)
     except FileNotFoundError:
         return
     except ValueError as error:
-        found.findings.append(Finding(kind, file.name, str(error), rerun))
+        report.findings.append(Finding(kind, file.name, str(error), rerun))
 
 
 def _timing(file: File) -> dict[str, float]:
     return read_timing(read_file(file.path, MOST_RECORD))
 
 
-def _notes(root: Path, known: Survey, found: Verified) -> None:
-    if known.orphans:
-        found.notes.append(f"{len(known.orphans)} records outlived what they were made from, and hold all the same")
-    read = [record["files"] for record in known.records.values() if record.get("files")]
+def _notes(root: Path, surveyed: Survey, report: Verified) -> None:
+    if surveyed.orphans:
+        report.notes.append(f"{len(surveyed.orphans)} records outlived what they were made from, and hold all the same")
+    read = [record["files"] for record in surveyed.records.values() if record.get("files")]
     changed = {name for files_of in read for name, content in files_of.items() if differs(name, content, {})}
     if changed:
-        told = ", ".join(sorted(changed)[:MOST])
-        found.notes.append(f"{len(changed)} of what records were made from holds something else now: {told}")
-    if silent := sum(_reads_in_silence(record) for record in known.records.values()):
-        found.notes.append(f"{silent} records do not say what files their data were read from, and are believed")
+        names = ", ".join(sorted(changed)[:MOST])
+        report.notes.append(f"{len(changed)} of what records were made from holds something else now: {names}")
+    if silent := sum(_reads_in_silence(record) for record in surveyed.records.values()):
+        report.notes.append(f"{silent} records do not say what files their data were read from, and are believed")
     if begun := partial(root):
-        found.notes.append(f"{len(begun)} partial files of writers that were killed, or are at work")
+        report.notes.append(f"{len(begun)} partial files of writers that were killed, or are at work")
     if aside := files(root, "quarantine"):
-        found.notes.append(f"{len(aside)} damaged files in {root / 'quarantine'}, set aside by sweeps before")
+        report.notes.append(f"{len(aside)} damaged files in {root / 'quarantine'}, set aside by sweeps before")
 
 
 def _reads_in_silence(record: Record) -> bool:

@@ -25,8 +25,8 @@ from lt_sweeps.ticket_files.header import BadFile, Entry, header, is_shape, plai
 FORMAT = "lt_sweeps ticket 1"
 CARD, WEIGHTS, MASK = "card.json", "weights.safetensors", "mask.safetensors"
 MOST_CARD = 1 << 20  # bytes
-# What a card must say, and the type of each: everything else in it is for people.
-SAID: dict[str, type | tuple[type, ...]] = {
+# What a card must hold, and the type of each: everything else in it is for people.
+REQUIRED: dict[str, type | tuple[type, ...]] = {
     "format": str,
     "kind": str,
     "title": str,
@@ -47,15 +47,15 @@ SAID: dict[str, type | tuple[type, ...]] = {
 
 
 class BadTicket(Mistake):
-    """A folder that is not a ticket, or no longer the one that was written: told in one line."""
+    """A folder that is not a ticket, or no longer the one that was written: says so in one line."""
 
 
 @dataclass(frozen=True)
 class Card:
-    """A ticket's folder that was read, and that holds."""
+    """A ticket's folder, read and verified; `fields` are those of card.json."""
 
     folder: Path
-    told: Mapping[str, Any]
+    fields: Mapping[str, Any]
     weights: bytes
     mask: bytes
     shapes: Mapping[str, tuple[int, ...]]  # of the masked tensors
@@ -63,17 +63,17 @@ class Card:
     @property
     def whole(self) -> bool:
         """Whether pruned places hold values of their own, and the file all of them."""
-        return bool(self.told["pruned"] == "freeze")
+        return bool(self.fields["pruned"] == "freeze")
 
     def copy(self, folder: Path) -> None:
         """Lay the same ticket down elsewhere."""
-        rest = {name: value for name, value in self.told.items() if name not in ("format", "files", "checksum")}
+        rest = {name: value for name, value in self.fields.items() if name not in ("format", "files", "checksum")}
         write(folder, rest, self.weights, self.mask)
 
 
-def checksum(told: Mapping[str, Any]) -> str:
+def checksum(fields: Mapping[str, Any]) -> str:
     """What a card says of itself: the SHA-256 of everything else in it."""
-    return digest({name: value for name, value in told.items() if name != "checksum"})
+    return digest({name: value for name, value in fields.items() if name != "checksum"})
 
 
 def read(folder: Path) -> Card:
@@ -94,10 +94,10 @@ def _read(folder: Path) -> Card:
             raise BadFile(f"{name} is not a file")
     if (folder / CARD).stat().st_size > MOST_CARD:
         raise BadFile(f"{CARD} is larger than any card should be")
-    told = _checked(plain_json((folder / CARD).read_bytes()))
+    fields = _checked(plain_json((folder / CARD).read_bytes()))
     files = {}
     for name in (WEIGHTS, MASK):
-        entry = told["files"].get(name)
+        entry = fields["files"].get(name)
         if not isinstance(entry, dict) or (folder / name).stat().st_size != entry.get("bytes"):
             raise BadFile(f"{name} has not the size that {CARD} says")
         files[name] = (folder / name).read_bytes()
@@ -108,34 +108,34 @@ def _read(folder: Path) -> Card:
     except BadFile as error:
         raise BadFile(f"{MASK}: {error}") from None
     try:
-        _check_weights(files[WEIGHTS], files[MASK], shapes, told["pruned"] == "freeze")
+        _check_weights(files[WEIGHTS], files[MASK], shapes, fields["pruned"] == "freeze")
     except BadFile as error:
         raise BadFile(f"{WEIGHTS}: {error}") from None
-    return Card(folder, told, files[WEIGHTS], files[MASK], shapes)
+    return Card(folder, fields, files[WEIGHTS], files[MASK], shapes)
 
 
-def _checked(told: dict[str, Any]) -> dict[str, Any]:
-    if told.get("format") != FORMAT:
+def _checked(fields: dict[str, Any]) -> dict[str, Any]:
+    if fields.get("format") != FORMAT:
         raise BadFile(f"{CARD} is of another format than {FORMAT!r}")
-    for name, kind in SAID.items():
-        if not isinstance(told.get(name), kind) or isinstance(told[name], bool):
+    for name, kind in REQUIRED.items():
+        if not isinstance(fields.get(name), kind) or isinstance(fields[name], bool):
             raise BadFile(f"{CARD} does not say {name!r} as it should")
-    if told["kind"] not in ("start", "trained") or told["pruned"] not in ("zero", "freeze") or told["start"] < 0:
+    if fields["kind"] not in ("start", "trained") or fields["pruned"] not in ("zero", "freeze") or fields["start"] < 0:
         raise BadFile(f"{CARD} says something of 'kind', 'pruned' or 'start' that cannot be")
     for patterns in ("exclude", "include"):
-        if not _are_names(told.get(patterns, [])):
+        if not _are_names(fields.get(patterns, [])):
             raise BadFile(f"{CARD} does not say {patterns!r} as it should")
-    if len(told["examples"]) != 2:
+    if len(fields["examples"]) != 2:
         raise BadFile(f"{CARD} does not say how many training and test examples there are")
-    if not all(value is None or isinstance(value, (int, float, str)) for value in told["expected"].values()):
+    if not all(value is None or isinstance(value, (int, float, str)) for value in fields["expected"].values()):
         raise BadFile(f"{CARD} expects something that is neither a number nor a word")
     try:
-        same = told.get("checksum") == checksum(told)
+        same = fields.get("checksum") == checksum(fields)
     except (ValueError, TypeError, RecursionError, OverflowError):
         same = False
     if not same:
         raise BadFile(f"{CARD} was changed after it was written")
-    return told
+    return fields
 
 
 def _are_names(value: Any) -> bool:
@@ -175,9 +175,9 @@ def _check_weights(weights: bytes, mask: bytes, shapes: Mapping[str, tuple[int, 
             raise BadFile(f"{name[:80]!r} has not the values that its mask keeps")
 
 
-def _key(told: Mapping[str, Any]) -> str:
+def _key(fields: Mapping[str, Any]) -> str:
     """Which ticket a card is of, start or trained."""
-    return f"{told['kind']} of {told['provenance']['run'][:8]}"
+    return f"{fields['kind']} of {fields['provenance']['run'][:8]}"
 
 
 def _key_in(folder: Path) -> str | None:
@@ -188,19 +188,19 @@ def _key_in(folder: Path) -> str | None:
         return None
 
 
-def write(folder: Path, told: dict[str, Any], weights: bytes, mask: bytes) -> None:
+def write(folder: Path, fields: dict[str, Any], weights: bytes, mask: bytes) -> None:
     """Lay a ticket down. Raises Mistake where a folder of that name has something else in it."""
     from lt_sweeps.store.store import write as write_file
 
     beside = {path.name for path in folder.iterdir()} - {CARD, WEIGHTS, MASK} if folder.exists() else set()
     if beside and not (folder / CARD).exists():  # what a killed export left behind is not beside
         raise Mistake(f"{folder}: is not empty, and no ticket: choose another folder")
-    if (folder / CARD).exists() and (held := _key_in(folder)) not in (None, _key(told)):
+    if (folder / CARD).exists() and (held := _key_in(folder)) not in (None, _key(fields)):
         raise Mistake(f"{folder}: holds another ticket ({held}): choose another folder, or remove it first")
     contents = {WEIGHTS: weights, MASK: mask}
     files = {n: {"sha256": hashlib.sha256(c).hexdigest(), "bytes": len(c)} for n, c in contents.items()}
-    told = {"format": FORMAT, **told, "files": files}
-    signed = {**told, "checksum": checksum(told)}
+    fields = {"format": FORMAT, **fields, "files": files}
+    signed = {**fields, "checksum": checksum(fields)}
     for name, content in contents.items():
         write_file(folder / name, content)
     write_file(folder / CARD, json.dumps(signed, indent=1).encode())

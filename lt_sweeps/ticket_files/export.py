@@ -40,7 +40,7 @@ def export(
     state = values.effective(ticket, mask)
     weights = encode(state) if filled else encode_masked(state, mask)
     every = full(ticket)
-    told = {
+    fields = {
         "kind": "trained" if trained else "start",
         "title": title,
         "network": ticket.network.describe(),
@@ -72,17 +72,17 @@ def export(
         "config": {name: value for name, value in asdict(config).items() if name not in PLACES},
         "how to load without lt_sweeps": (LOAD_WHOLE if filled else LOAD).splitlines(),
     }
-    card.write(folder, told, weights, encode_mask(mask))
+    card.write(folder, fields, weights, encode_mask(mask))
     return folder
 
 
 def outcome(record: Record) -> Mapping[str, Any]:
     """What training the ticket by its recipe came to."""
-    found = results.outcome(record)
-    end = found.at_end if isinstance(found, Finished) else None
-    early = found.at_early_stop if isinstance(found, Finished) else None
+    result = results.outcome(record)
+    end = result.at_end if isinstance(result, Finished) else None
+    early = result.at_early_stop if isinstance(result, Finished) else None
     return {
-        "status": found.status,
+        "status": result.status,
         "test_accuracy": end and end.test_accuracy,
         "early_stop_step": early and early.step,
         "early_stop_test_accuracy": early and early.test_accuracy,

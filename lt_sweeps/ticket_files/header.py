@@ -37,36 +37,36 @@ def header(content: bytes) -> tuple[dict[str, Entry], str]:
     length = int.from_bytes(content[:8], "little")
     if length > min(MOST_HEADER, len(content) - 8):
         raise BadFile("its header is longer than the file, or than any header should be")
-    told = plain_json(content[8 : 8 + length])
-    note = told.pop("__metadata__", {})
+    items = plain_json(content[8 : 8 + length])
+    note = items.pop("__metadata__", {})
     if not isinstance(note, dict) or not isinstance(note.get("note", ""), str):
         raise BadFile("its metadata are not text")
-    found = {name: _entry(name, item, 8 + length) for name, item in told.items()}
+    tensors = {name: _entry(name, item, 8 + length) for name, item in items.items()}
     at = 8 + length
-    for name, entry in sorted(found.items(), key=lambda item: (item[1].begin, item[1].end)):
+    for name, entry in sorted(tensors.items(), key=lambda item: (item[1].begin, item[1].end)):
         if entry.begin != at:
             raise BadFile(f"{name[:80]!r} does not begin where the tensor before it ends")
         at = entry.end
     if at != len(content):
         raise BadFile("its tensors do not end where the file ends")
-    return found, note.get("note", "")
+    return tensors, note.get("note", "")
 
 
 def is_shape(sides: Any) -> bool:
     """Whether these are a few whole numbers that a tensor's shape can be made of."""
-    known = isinstance(sides, (list, tuple)) and len(sides) <= 8
-    return known and all(type(side) is int and 0 <= side < 1 << 63 for side in sides)
+    is_short = isinstance(sides, (list, tuple)) and len(sides) <= 8
+    return is_short and all(type(side) is int and 0 <= side < 1 << 63 for side in sides)
 
 
 def plain_json(text: bytes) -> dict[str, Any]:
     """A JSON object. Raises BadFile for anything else, however deep or strange."""
     try:
-        found = json.loads(text.decode())  # UTF-8 alone, as safetensors reads it
+        value = json.loads(text.decode())  # UTF-8 alone, as safetensors reads it
     except (ValueError, RecursionError) as error:
         raise BadFile(f"it is not JSON ({str(error)[:60]})") from None
-    if not isinstance(found, dict):
+    if not isinstance(value, dict):
         raise BadFile("it is not a JSON object")
-    return found
+    return value
 
 
 def _entry(name: str, item: Any, data: int) -> Entry:

@@ -26,8 +26,8 @@ def mask(config: Config, to: Dense, find: Find) -> Mask:
     """The mask that `mask_from` names, on this network. Raises Mistake."""
     where = config.mask_from or ""
     if is_key(where):
-        found = end(_stored("mask_from", config, find)).mask
-        return found if whole(found) == to else Fit(found, to)
+        stored = end(_stored("mask_from", config, find)).mask
+        return stored if whole(stored) == to else Fit(stored, to)
     return Fit(Given(sha256(_card(where).mask)), to)
 
 
@@ -39,23 +39,23 @@ def ticket(config: Config, dense: Ticket, find: Find) -> tuple[Ticket, int]:
         _refuse_other_network(where, run.ticket.network.describe(), dense.network, run.ticket.network.build.name)
         return run.ticket, run.level
     card = _card(where)
-    network = card.told["network"]
+    network = card.fields["network"]
     _refuse_other_network(where, network, dense.network, str(network.get("build", {}).get("name", "?")))
     assert isinstance(dense.mask, Dense)
-    return of_card(card, dense.network, dense.mask), card.told["level"]
+    return of_card(card, dense.network, dense.mask), card.fields["level"]
 
 
 def of_card(card: Card, network: Network, to: Dense) -> Ticket:
     """A folder's ticket as an expression, with what pruned places hold."""
     ones = Fit(Given(sha256(card.mask)), to)
     weights = Pretrained(sha256(card.weights), None if card.whole else ones)
-    return Ticket(network, weights, ones, weights if card.whole else None, card.told["start"])
+    return Ticket(network, weights, ones, weights if card.whole else None, card.fields["start"])
 
 
 def folders(config: Config) -> dict[str, Card]:
     """The folders that a cell was given, by the setting that names them. Raises BadTicket."""
-    given = {"ticket": config.ticket, "mask_from": config.mask_from}
-    return {name: _card(where) for name, where in given.items() if where is not None and not is_key(where)}
+    settings = {"ticket": config.ticket, "mask_from": config.mask_from}
+    return {name: _card(where) for name, where in settings.items() if where is not None and not is_key(where)}
 
 
 def _card(where: str) -> Card:
@@ -72,10 +72,10 @@ def _verified(folder: Path, _: tuple[object, ...]) -> Card:
 def _state(path: Path) -> tuple[int, int, int] | None:
     """Which file this is, as the store tells a file that it has read from another; None if it is not there."""
     try:
-        found = path.stat()
+        status = path.stat()
     except OSError:
         return None
-    return found.st_mtime_ns, found.st_size, found.st_ino
+    return status.st_mtime_ns, status.st_size, status.st_ino
 
 
 def sha256(content: bytes) -> str:
@@ -93,14 +93,14 @@ def _stored(what: str, config: Config, find: Find) -> Train:
     return run
 
 
-def _refuse_other_network(where: str, told: Mapping[str, Any], here: Network, name: str) -> None:
+def _refuse_other_network(where: str, description: Mapping[str, Any], here: Network, name: str) -> None:
     """The initialiser does not matter: the weights come with the ticket."""
 
     def plain(network: Mapping[str, Any]) -> Any:
         return canonical({key: value for key, value in network.items() if key != "initialiser"})
 
-    if plain(told) != plain(here.describe()):
-        shape, classes = told.get("shape"), told.get("classes")
+    if plain(description) != plain(here.describe()):
+        shape, classes = description.get("shape"), description.get("classes")
         raise Mistake(
             f"ticket={where}: is of {name} for inputs of {shape} and {classes} classes; choose that model and dataset "
             f"(here: {here.build.name}, {list(here.shape)}, {here.classes})"

@@ -56,49 +56,49 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str]) -> int:
     """Run a verb; returns the exit code. Raises Mistake."""
-    given = parser().parse_args(arguments)
-    match given.verb:
+    options = parser().parse_args(arguments)
+    match options.verb:
         case "export":
-            return _export(given)
+            return _export(options)
         case "verify":
-            return _verify(given)
+            return _verify(options)
         case "train":
             from lt_sweeps.tickets.train import train
 
-            return train(given.folder, given.data, given.runs, given.accelerator, trust=given.trust)
-    return _list(given.folder.expanduser())
+            return train(options.folder, options.data, options.runs, options.accelerator, trust=options.trust)
+    return _list(options.folder.expanduser())
 
 
-def _export(given: argparse.Namespace) -> int:
-    where = dict(word.split("=", 1) for word in given.where if "=" in word)
-    if len(where) < len(given.where):
+def _export(options: argparse.Namespace) -> int:
+    where = dict(word.split("=", 1) for word in options.where if "=" in word)
+    if len(where) < len(options.where):
         raise Mistake("ticket export: write column=value, as in level=3 seed=0")
     from lt_sweeps.sweeps.notebook import Sweep
 
-    if is_key(given.what):
+    if is_key(options.what):
         if where:
-            raise Mistake(f"ticket export {given.what}: a key says all, leave out {' '.join(given.where)}")
-        past, level = archive.shown_as(given.runs.expanduser(), given.what)
+            raise Mistake(f"ticket export {options.what}: a key says all, leave out {' '.join(options.where)}")
+        past, level = archive.shown_as(options.runs.expanduser(), options.what)
         run = Sweep(past.folder).ticket(level=level, key=past.keys[level])
     else:
-        run = Sweep(Path(given.what)).ticket(**where)
+        run = Sweep(Path(options.what)).ticket(**where)
     row = run.row
     name = f"{row['model']}_{row['dataset']}_level{row['level']}_seed{row['seed']}_{run.key[:6]}"
-    folder = run.export(given.to or Path("tickets") / name, trained=given.trained)
-    print(_told(cards.read(folder)))
+    folder = run.export(options.to or Path("tickets") / name, trained=options.trained)
+    print(_summary(cards.read(folder)))
     print(f"load it: lt_sweeps.load_ticket({str(folder)!r})")
     return 0
 
 
-def _verify(given: argparse.Namespace) -> int:
+def _verify(options: argparse.Namespace) -> int:
     bad = 0
-    for folder in given.folders:
+    for folder in options.folders:
         try:
             card = cards.read(folder.expanduser())
-            print(_told(card))
+            print(_summary(card))
             from lt_sweeps.tickets.verify import verify
 
-            for line in verify(card, given.data, trust=given.trust):
+            for line in verify(card, options.data, trust=options.trust):
                 print(f"  {printable(line)}")
         except cards.BadTicket as error:
             bad += 1
@@ -109,15 +109,15 @@ def _verify(given: argparse.Namespace) -> int:
 def _list(folder: Path) -> int:
     if not folder.is_dir():
         raise Mistake(f"{folder}: there is no such folder")
-    found = 0
+    count = 0
     for path in sorted(folder.rglob(cards.CARD)):
-        found += 1
+        count += 1
         try:
-            print(_told(cards.read(path.parent)))
+            print(_summary(cards.read(path.parent)))
         except cards.BadTicket as error:
             print(f"BAD: {error}")
     for sweep in sorted(path.parent for at in ("", "*/") for path in folder.glob(at + archive.CELLS)):
-        found += 1
+        count += 1
         try:
             rows = _distinct(table.read(sweep))
         except Mistake as error:  # it has only begun
@@ -126,7 +126,7 @@ def _list(folder: Path) -> int:
         print(f"{sweep}")
         for row in rows:
             print(f"  {printable(_row(row))}")
-    if not found:
+    if not count:
         raise Mistake(f"{folder}: no tickets and no sweeps in it")
     return 0
 
@@ -148,14 +148,14 @@ def _row(row: dict[str, Any]) -> str:
     return f"{figures}  level={row['level']} seed={row['seed']}  {' '.join(words)}"
 
 
-def _told(card: Card) -> str:
+def _summary(card: Card) -> str:
     """A ticket in one line."""
-    told = card.told
+    fields = card.fields
     here = sum(len(content) for content in (card.weights, card.mask))
     bits, _ = header(card.mask)
     kept = sum(cards.kept(card.mask, entry) for entry in bits.values())
     total = sum(math.prod(shape) for shape in card.shapes.values())
     return printable(
-        f"{card.folder}: {told['title'][:100]}; {told['kind']} weights at step {told['start']}, "
+        f"{card.folder}: {fields['title'][:100]}; {fields['kind']} weights at step {fields['start']}, "
         f"{kept:,} of {total:,} kept ({100 * kept / max(1, total):.2f} %), {here:,} bytes"
     )

@@ -56,34 +56,34 @@ def state(card: Card) -> State:
 
 def network_of(card: Card, *, trust: bool) -> Network:
     """The network that a card describes. Raises BadTicket where building it would mean to run its word."""
-    told = card.told["network"]
-    if len(str(told)) > MOST_NETWORK:
+    description = card.fields["network"]
+    if len(str(description)) > MOST_NETWORK:
         raise BadTicket(f"{card.folder}: describes a network at a length that none needs")
     try:
-        described = Network.restored(told)
+        described = Network.restored(description)
         name, version = described.build.name, described.build.version
         if not isinstance(name, str):
             raise TypeError("a name is text")
     except (TypeError, ValueError, AttributeError):
         raise BadTicket(f"{card.folder}: describes no network") from None
-    known = catalogue("network")
-    if not trust and name not in known:
+    entries = catalogue("network")
+    if not trust and name not in entries:
         raise BadTicket(
             f"{card.folder}: is of {name[:80]}, which is code, not data: "
             "give the network itself (network=...), or trust the folder (--trust) to import and call that"
         )
-    if name in known and version != known[name].version:
-        raise BadTicket(f"{card.folder}: was made with version {version} of {name}, here is {known[name].version}")
+    if name in entries and version != entries[name].version:
+        raise BadTicket(f"{card.folder}: was made with version {version} of {name}, here is {entries[name].version}")
     return described
 
 
 def check_shapes(card: Card, described: Network, *, trust: bool) -> None:
     """Raise BadTicket unless the network, without its memory, has the tensors of the files."""
-    here = _shapes(card, described, trust)
-    there: dict[str, Any] = {name: entry.shape for name, entry in header(card.weights)[0].items()}
-    there |= card.shapes
-    if here != there:
-        differs = sorted(name for name in here.keys() | there.keys() if here.get(name) != there.get(name))
+    expected = _shapes(card, described, trust)
+    actual: dict[str, Any] = {name: entry.shape for name, entry in header(card.weights)[0].items()}
+    actual |= card.shapes
+    if expected != actual:
+        differs = sorted(name for name in expected.keys() | actual.keys() if expected.get(name) != actual.get(name))
         raise BadTicket(f"{card.folder}: its files and its network differ in {differs[0][:80]}")
 
 

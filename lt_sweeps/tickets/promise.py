@@ -30,33 +30,33 @@ def recipe_of(card: Card, *, trust: bool) -> Recipe:
 
 def require(data: Data, data_dir: Path) -> None:
     """Raise Mistake unless the examples are there, or can be fetched from where *we* know that they are."""
-    known = datafiles.declared(data.source.name)
-    if known is not None:
-        datafiles.require(known, data_dir)
+    dataset = datafiles.declared(data.source.name)
+    if dataset is not None:
+        datafiles.require(dataset, data_dir)
 
 
-def data_folder(given: Path | None) -> Path:
+def data_folder(folder: Path | None) -> Path:
     """Where data sets lie: as given, or as the environment says."""
-    return (given or datafiles.usual_folder()).expanduser()
+    return (folder or datafiles.usual_folder()).expanduser()
 
 
 def promised(card: Card) -> str:
     """What training it came to, in a few words."""
-    expected = card.told["expected"]
+    expected = card.fields["expected"]
     words = [f"{name.replace('_', ' ')} {expected[name]}" for name in EXPECTED if expected.get(name) is not None]
     return ", ".join(words) or "nothing"
 
 
 def _spec(card: Card, kind: Any, name: str, trust: bool) -> Any:
     try:
-        found = kind.restored(card.told[name])
-        names = sorted(part.name for part in _parts(found) if not _ours(part.name))
-        digest(found)
+        spec = kind.restored(card.fields[name])
+        names = sorted(part.name for part in _parts(spec) if not _ours(part.name))
+        digest(spec)
     except (TypeError, ValueError, AttributeError, RecursionError):
         raise BadTicket(f"{card.folder}: its {name} cannot be read") from None
     if names and not trust:
         raise BadTicket(f"{card.folder}: its {name} names {names[0][:80]}, which is code: trust the folder (--trust)")
-    return found
+    return spec
 
 
 def _parts(spec: Spec) -> Iterator[Part]:

@@ -21,10 +21,10 @@ from lt_sweeps.tickets.promise import data_folder, data_of, recipe_of, require
 def train(folder: Path, data_dir: Path | None, runs: Path, accelerator: str, *, trust: bool) -> int:
     """Train, tell, compare; returns the exit code: 0 if it was trained. Raises BadTicket and Mistake."""
     card = cards.read(folder.expanduser())
-    if card.told["kind"] != "start":
+    if card.fields["kind"] != "start":
         raise BadTicket(f"{folder}: holds trained weights; export it without --trained to train it")
     network, data, where = network_of(card, trust=trust), data_of(card, trust=trust), data_folder(data_dir)
-    whole = Dense(network, tuple(card.told["exclude"]), tuple(card.told.get("include", ())))
+    whole = Dense(network, tuple(card.fields["exclude"]), tuple(card.fields.get("include", ())))
     ticket = origins.of_card(card, network, whole)
     check_shapes(card, network, trust=trust)
     recipe = recipe_of(card, trust=trust)
@@ -34,26 +34,26 @@ def train(folder: Path, data_dir: Path | None, runs: Path, accelerator: str, *, 
         ticket,
         data,
         recipe,
-        order=card.told["order"],
-        augment=card.told["augment"],
-        level=card.told["level"],
+        order=card.fields["order"],
+        augment=card.fields["augment"],
+        level=card.fields["level"],
     )
     store = Store(runs.expanduser() / "store", {"data": where})
     if run.key not in store:
         require(data, where)
         for content in (card.weights, card.mask):
             store.put(content)
-        examples, test = card.told["examples"]
+        examples, test = card.fields["examples"]
         trainer = TrainerConfig(accelerator=accelerator)
         config = Config(dataset=DatasetConfig(train=examples, test=test), trainer=trainer)
         cell = Cell(config, {}, (run,), labels={}, budget="")
         failed = execute([cell], store, where, trainer, Reporter({run: str(folder)}))
         if failed:
             return 1
-    got = outcome(store.get(run.key))
-    print(f"trained: {got['status']}")
-    for name, expected in card.told["expected"].items():
-        found = got.get(name)
-        if isinstance(found, (int, float)) and isinstance(expected, (int, float)):
-            print(f"{name.replace('_', ' ')}: {found:g}, promised {expected:g} ({found - expected:+g})")
+    result = outcome(store.get(run.key))
+    print(f"trained: {result['status']}")
+    for name, expected in card.fields["expected"].items():
+        value = result.get(name)
+        if isinstance(value, (int, float)) and isinstance(expected, (int, float)):
+            print(f"{name.replace('_', ' ')}: {value:g}, promised {expected:g} ({value - expected:+g})")
     return 0

@@ -21,7 +21,7 @@ def verify(card: Card, data_dir: Path | None, *, trust: bool) -> Iterator[str]:
     """What holds, line by line. Raises BadTicket at the first thing that does not."""
     network = load_ticket(card.folder, trust=trust)
     yield f"files hold; {sum(p.numel() for p in network.parameters()):,} parameters fit the network"
-    if card.told["kind"] == "start":
+    if card.fields["kind"] == "start":
         yield f"trained, it promises {promised(card)}: lt-sweeps ticket train {card.folder}"
         return
     data, folder = data_of(card, trust=trust), data_folder(data_dir)
@@ -32,11 +32,11 @@ def verify(card: Card, data_dir: Path | None, *, trust: bool) -> Iterator[str]:
         return
     try:
         examples = loader(data, folder, torch.device("cpu"), 0)
-        found = evaluate(network, examples.chunks("test"), data.classes).accuracy
+        accuracy = evaluate(network, examples.chunks("test"), data.classes).accuracy
     except (ValueError, TypeError, RuntimeError, OSError) as error:
         first = (str(error).splitlines() or [""])[0][:120]
         raise BadTicket(f"{card.folder}: cannot be evaluated on its data ({first})") from None
-    expected = card.told["expected"].get("test_accuracy")
-    if not isinstance(expected, (int, float)) or abs(found - expected) > TOLERANCE:
-        raise BadTicket(f"{card.folder}: has a test accuracy of {found:.2f} %, and promises {expected}")
-    yield f"test accuracy {found:.2f} %, as promised"
+    expected = card.fields["expected"].get("test_accuracy")
+    if not isinstance(expected, (int, float)) or abs(accuracy - expected) > TOLERANCE:
+        raise BadTicket(f"{card.folder}: has a test accuracy of {accuracy:.2f} %, and promises {expected}")
+    yield f"test accuracy {accuracy:.2f} %, as promised"

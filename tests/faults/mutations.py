@@ -68,7 +68,7 @@ MUTATIONS: list[tuple[str, ...]] = [
     (
         "a record's checksum is not looked at",
         FORMATS,
-        '.pop("checksum", None) != checksum(told)',
+        '.pop("checksum", None) != checksum(fields)',
         '.pop("checksum", None) == 0',
     ),
     ("a record of another key is believed", FORMATS, 'if record.get("key") != key:', "if False:"),
@@ -104,8 +104,8 @@ MUTATIONS: list[tuple[str, ...]] = [
         "        named |= {*checkpoints[file.name].snapshots.values()}\n",
         "        pass\n",
     ),
-    ("gc forgets what a sweep began with", GC, "known.named() | _given(root)", "known.named()"),
-    ("gc believes that a damaged record named nothing", GC, "if known.damaged and found[UNNAMED]:", "if False:"),
+    ("gc forgets what a sweep began with", GC, "surveyed.named() | _given(root)", "surveyed.named()"),
+    ("gc believes that a damaged record named nothing", GC, "if surveyed.damaged and removable[UNNAMED]:", "if False:"),
     ("a dry run removes", GC, "if dry or _remove(file, before)", "if _remove(file, before)"),
     ("verify does not look at the node", SURVEY, 'if digest(record["node"]) != file.name:', "if False:"),
     # One for each of ten laws.
