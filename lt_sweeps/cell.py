@@ -91,13 +91,13 @@ def _build(config: Config, swept: dict[str, str]) -> Cell:
 
 
 def _unusual(config: Config) -> dict[str, str]:
-    found = {group: getattr(config, group).name for group in BESIDE}
-    found = {group: name for group, name in found.items() if name != BESIDE[group]}
-    if config.prune.name == "at_init" and found.get("allocation") == "global":
-        del found["allocation"]  # as that method chooses
+    chosen = {group: getattr(config, group).name for group in BESIDE}
+    unusual = {group: name for group, name in chosen.items() if name != BESIDE[group]}
+    if config.prune.name == "at_init" and unusual.get("allocation") == "global":
+        del unusual["allocation"]  # as that method chooses
     if config.recipe.name not in usual.recipes().get(config.model.name, {config.recipe.name}):
-        found["recipe"] = config.recipe.name
-    return found
+        unusual["recipe"] = config.recipe.name
+    return unusual
 
 
 def _level_of(config: Config, level: int) -> Train:
@@ -157,18 +157,18 @@ def _model_label(model: ModelConfig) -> str:
 
 def _measures(config: Config, levels: list[Train], onward: Train) -> dict[str, Measures]:
     """The measures that are asked for, by their columns in results.csv."""
-    found = dict[str, Measures]()
+    measures = dict[str, Measures]()
     for other, column, pairs in (("sibling", "{}", with_siblings), ("parent", "{}_parent", with_parents)):
-        asked: Override = getattr(config.measure, other)
-        if asked.name is not None:
-            what = part("measure", asked.name, asked.args)
+        chosen: Override = getattr(config.measure, other)
+        if chosen.name is not None:
+            what = part("measure", chosen.name, chosen.args)
             name = column.format(what.word)
-            if name in TAKEN or name in found or what.word.endswith("_parent"):
-                raise Mistake(f"measure.{other}.name={asked.name}: {name} is the name of another column: choose one")
+            if name in TAKEN or name in measures or what.word.endswith("_parent"):
+                raise Mistake(f"measure.{other}.name={chosen.name}: {name} is the name of another column: choose one")
             if levels[-1].recipe.steps == levels[-1].ticket.start:
                 raise Corner("train=untrained: tickets that are not trained have no siblings or parents to measure")
             try:
-                found[name] = pairs(what, levels, onward)
+                measures[name] = pairs(what, levels, onward)
             except ValueError as error:
                 raise Corner(str(error)) from None
-    return found
+    return measures

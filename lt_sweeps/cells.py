@@ -21,14 +21,14 @@ def distinct(cells: Sequence[Cell]) -> list[Cell]:
     """Every cell once: `prune.rate=0.2,0.20` asks for one, and so does `prune.levels=2,3` or `measure=none,barrier`."""
     seen: dict[tuple[str, ...], list[Config]] = {}
     begun: dict[str, list[tuple[Cell, set[str]]]] = {}  # by the dense network's key, with what each asks for
-    found = []
+    different = []
     for c in cells:
-        alike = seen.setdefault(tuple(run.key for run in c.levels), [])
-        if c.config not in alike:
-            alike.append(c.config)
-            found.append((c, {node.key for node in c.roots}))
-            begun.setdefault(c.levels[0].key, []).append(found[-1])
-    return [c for c, roots in found if not _is_part(c, roots, begun[c.levels[0].key])]
+        configs = seen.setdefault(tuple(run.key for run in c.levels), [])
+        if c.config not in configs:
+            configs.append(c.config)
+            different.append((c, {node.key for node in c.roots}))
+            begun.setdefault(c.levels[0].key, []).append(different[-1])
+    return [c for c, roots in different if not _is_part(c, roots, begun[c.levels[0].key])]
 
 
 def _is_part(c: Cell, roots: set[str], others: Sequence[tuple[Cell, set[str]]]) -> bool:
@@ -85,21 +85,21 @@ def level_names(cells: Sequence[Cell]) -> dict[Work, str]:
     """The first cell and level that show a training or a measure; the dense one says only what matters to it."""
     swept = table.swept_columns(cells)
     data = [name for name in swept if name.partition(".")[0] == "corruption"]
-    found: dict[Work, str] = {}
+    names: dict[Work, str] = {}
     for e in cells:
         for level, run in enumerate(e.levels):
-            found.setdefault(run, f"{_named(e, swept) if level else _named(e, data, dense=True)} level {level}")
+            names.setdefault(run, f"{_named(e, swept) if level else _named(e, data, dense=True)} level {level}")
     for e in cells:
         for column, measures in e.measures.items():
             for run, measure in zip(e.levels, measures, strict=True):
                 if measure is not None:
-                    found.setdefault(measure, f"{found[run]} {column}")
+                    names.setdefault(measure, f"{names[run]} {column}")
                     if sibling(run) in parents(measure):
-                        found.setdefault(sibling(run), f"{found[run]} sibling")
-    return found
+                        names.setdefault(sibling(run), f"{names[run]} sibling")
+    return names
 
 
-def _named(e: Cell, told: Sequence[str], *, dense: bool = False) -> str:
+def _named(e: Cell, columns: Sequence[str], *, dense: bool = False) -> str:
     words = [e.labels["model"], e.labels["dataset"], f"seed={e.labels['seed']}"]
     words += [] if dense else table.unusual(e.labels)
-    return " ".join([*words, *(f"{name}={e.value(name)}" for name in told if e.value(name) is not None)])
+    return " ".join([*words, *(f"{name}={e.value(name)}" for name in columns if e.value(name) is not None)])

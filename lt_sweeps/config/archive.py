@@ -32,8 +32,8 @@ class Past:
     @cached_property
     def config(self) -> Config:
         """Its configuration; paths are where it lies now. Raises Mistake."""
-        found = restored(self.settings, self.folder.parent)
-        return replace(found, ticket=self._kept(found.ticket), mask_from=self._kept(found.mask_from))
+        config = restored(self.settings, self.folder.parent)
+        return replace(config, ticket=self._kept(config.ticket), mask_from=self._kept(config.mask_from))
 
     def _kept(self, where: str | None) -> str | None:
         return str(self.folder / where) if where is not None and where.startswith(f"{GIVEN}/") else where
@@ -42,10 +42,10 @@ class Past:
 def cells(folder: Path) -> list[Past]:
     """The cells of a sweep's folder. Raises Mistake."""
     try:
-        found = json.loads(read(folder / CELLS))
-        if not isinstance(found, list) or not found:
+        content = json.loads(read(folder / CELLS))
+        if not isinstance(content, list) or not content:
             raise ValueError("no cells")
-        return [_past(folder, cell) for cell in found]
+        return [_past(folder, cell) for cell in content]
     except (FileNotFoundError, NotADirectoryError):
         raise Mistake(f"{folder}: is not the folder of a sweep, there is no {CELLS} in it") from None
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
@@ -54,29 +54,29 @@ def cells(folder: Path) -> list[Past]:
 
 def _past(folder: Path, cell: Any) -> Past:
     """A cell of a file that may hold anything. Raises ValueError, TypeError, KeyError or AttributeError."""
-    swept, keys, told, code = cell["swept"], cell["levels"], cell["config"], cell.get("code", {})
+    swept, keys, settings, code = cell["swept"], cell["levels"], cell["config"], cell.get("code", {})
     if not isinstance(keys, list) or not all(re.fullmatch("[0-9a-f]{64}", key) for key in keys):
         raise ValueError("levels are not keys")
-    if not (isinstance(told, dict) and all(isinstance(one, str) for one in (*swept, *swept.values()))):
+    if not (isinstance(settings, dict) and all(isinstance(word, str) for word in (*swept, *swept.values()))):
         raise ValueError("swept or config is not a mapping")
     if not all(isinstance(name, str) and type(version) in (int, str) for name, version in code.items()):
         raise ValueError("code is no mapping of versions")
-    return Past(folder, swept, tuple(keys), told, code)
+    return Past(folder, swept, tuple(keys), settings, code)
 
 
 def shown_as(output_dir: Path, key: str) -> tuple[Past, int]:
     """The cell and level that show the training whose key begins with `key`. Raises Mistake."""
-    found: dict[str, tuple[Past, int]] = {}
+    places: dict[str, tuple[Past, int]] = {}
     for folder in sorted(path.parent for path in output_dir.glob(f"*/{CELLS}")):
         for past in cells(folder):
             for level, whole in enumerate(past.keys):
                 if whole.startswith(key) and not (level == 0 and is_key(past.settings.get("ticket"))):
-                    found.setdefault(whole, (past, level))
-    if not found:
+                    places.setdefault(whole, (past, level))
+    if not places:
         raise Mistake(f"no sweep under {output_dir} shows a training whose key begins with {key}")
-    if len(found) > 1:
-        raise Mistake(f"{len(found)} trainings under {output_dir} have keys that begin with {key}: give more of it")
-    return next(iter(found.values()))
+    if len(places) > 1:
+        raise Mistake(f"{len(places)} trainings under {output_dir} have keys that begin with {key}: give more of it")
+    return next(iter(places.values()))
 
 
 def is_key(where: str | None) -> bool:
