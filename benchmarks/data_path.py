@@ -14,6 +14,7 @@ from benchmarks.rounds import Contender, race
 from benchmarks.stand_in import BATCH, cifar
 from benchmarks.table import Row
 from lt_sweeps.datasets.examples import Examples
+from lt_sweeps.specs import Batching
 
 GOAL = 10.0
 
@@ -50,7 +51,7 @@ def rows(rounds: int) -> list[Row]:
             pass
 
     def whole(batches: int) -> None:
-        for _ in islice(examples.batches(0, BATCH, "drop", order=0, augment=0, level=0), batches):
+        for _ in islice(examples.batches(0, Batching(BATCH)), batches):
             pass
 
     pil, ours = race(Contender("PIL", one_by_one, 5, 45), [Contender("lt_sweeps", whole, 50, 450)], rounds)

@@ -34,13 +34,14 @@ from lt_sweeps.config.schema import CONF, Config
 from lt_sweeps.datasets import arrays
 from lt_sweeps.datasets.examples import Examples
 from lt_sweeps.graph import Train
+from lt_sweeps.masks import TicketTensors
 from lt_sweeps.networks.build import build, initial
 from lt_sweeps.specs import Data, Recipe
 from lt_sweeps.training.fit import Hardware, Trained, fit
 from lt_sweeps.training.leaving import Left
 from lt_sweeps.training.optim import optimizer
 from lt_sweeps.training.progress import Progress, decode_progress, encode_progress
-from lt_sweeps.training.recorder import state_digest
+from lt_sweeps.training.recorder import Session, state_digest
 
 CUDA = torch.device("cuda")
 MODELS = ("lenet_300_100", "resnet20", "conv2", "conv4", "conv6", "resnet110", "vgg11", "vgg16", "vgg19", "wrn_22_2")
@@ -90,7 +91,7 @@ def trained(run: Train, kernel: str, said: list[str] | None = None, **more: Any)
     draws = torch.Generator().manual_seed(1)
     mask = {name: torch.rand(ones.shape, generator=draws) > 1 / 3 for name, ones in dense.items()}
     hardware = Hardware("gpu", True, kernel=kernel, say=(said if said is not None else []).append)
-    return fit(run, initial(run.ticket.network, 0), mask, None, examples(run.data), hardware, **more)
+    return fit(run, TicketTensors(initial(run.ticket.network, 0), mask), examples(run.data), hardware, Session(**more))
 
 
 def bits(result: Trained) -> str:
@@ -141,9 +142,7 @@ def diverges() -> dict[str, Any]:
     run = replace(run, recipe=replace(run.recipe, optimizer=replace(run.recipe.optimizer, args=args)))
     cpu = fit(
         run,
-        initial(run.ticket.network, 0),
-        dict(masks.dense(build(run.ticket.network), ())[0]),
-        None,
+        TicketTensors(initial(run.ticket.network, 0), dict(masks.dense(build(run.ticket.network), ())[0])),
         examples(run.data, torch.device("cpu")),
         Hardware(),
     )
@@ -161,7 +160,13 @@ def against_cpu() -> dict[str, Any]:
     mask = dict(masks.dense(network, ())[0])
     ends = []
     for device, hardware in ((torch.device("cpu"), Hardware()), (CUDA, Hardware("gpu"))):
-        result = fit(run, initial(run.ticket.network, 0), mask, None, examples(run.data, device), hardware, until=2)
+        result = fit(
+            run,
+            TicketTensors(initial(run.ticket.network, 0), mask),
+            examples(run.data, device),
+            hardware,
+            Session(until=2),
+        )
         assert result.state is not None
         ends.append({name: value.double().cpu() for name, value in result.state.items()})
     return {"largest": max(float((ends[0][name] - ends[1][name]).abs().max()) for name in ends[0])}

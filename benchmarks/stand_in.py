@@ -11,7 +11,7 @@ import torch
 from lt_sweeps.datasets.arrays import Arrays
 from lt_sweeps.datasets.examples import Examples
 from lt_sweeps.graph import Dense, Init, Ticket, Train
-from lt_sweeps.masks import Mask, dense
+from lt_sweeps.masks import Mask, TicketTensors, dense
 from lt_sweeps.networks.build import build, initial
 from lt_sweeps.specs import Data, Network, Part, Recipe
 from lt_sweeps.training.fit import Hardware, fit
@@ -69,4 +69,4 @@ class Ours:
         """One fit; the only evaluations are those of its end."""
         recipe = Recipe(steps, BATCH, self._optimizer, eval_every=steps)
         run = Train(self._ticket, self._examples.data, recipe)
-        fit(run, self._weights, self.mask, None, self._examples, Hardware("cpu"))
+        fit(run, TicketTensors(self._weights, self.mask), self._examples, Hardware("cpu"))

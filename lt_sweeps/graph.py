@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from lt_sweeps.keys import Node
-from lt_sweeps.specs import Data, Network, Part, Recipe
+from lt_sweeps.specs import Batching, Data, Network, Part, Recipe
 
 END = -1  # the step of a run's end, wherever that is
 
@@ -157,6 +157,11 @@ class Train(Node):
     order: int = 0
     augment: int = 0
     level: int = 0  # data order and augmentation are drawn anew at each level
+
+    @property
+    def batching(self) -> Batching:
+        """How its examples come in batches."""
+        return Batching(self.recipe.batch_size, self.recipe.last_batch, self.order, self.augment, self.level)
 
 
 @dataclass(frozen=True, eq=False, repr=False)

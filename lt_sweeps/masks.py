@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
 from fnmatch import fnmatch
 
 import torch
@@ -26,6 +27,15 @@ PRUNABLE: dict[type[nn.Module], tuple[str, ...]] = {  # kinds of layers, and pat
     nn.RNNCellBase: ("weight_*",),
     nn.MultiheadAttention: ("in_proj_weight", "?_proj_weight"),  # its output projection is a linear layer
 }
+
+
+@dataclass(frozen=True)
+class TicketTensors:
+    """A ticket in tensors: what a training begins with."""
+
+    weights: State
+    mask: Mask
+    fill: State | None = None  # what pruned weights hold; None: zeros
 
 
 def dense(network: nn.Module, exclude: tuple[str, ...] = (), include: tuple[str, ...] = ()) -> tuple[Mask, int]:

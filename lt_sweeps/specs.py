@@ -77,6 +77,17 @@ class Data(Spec):
     corruption: Part | None = None  # of the training examples, after all this
 
 
+@dataclass(frozen=True)
+class Batching:
+    """How a training cuts its examples into batches, and the seeds that draw them. In no key: made of what is."""
+
+    size: int
+    last: str = "drop"  # or "keep" the short one at an epoch's end
+    order: int = 0
+    augment: int = 0
+    level: int = 0
+
+
 @dataclass(frozen=True, eq=False)
 class Recipe(Spec):
     """How a ticket is trained, in iterations."""

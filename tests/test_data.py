@@ -21,7 +21,7 @@ from lt_sweeps.datasets.examples import Batch, Examples
 from lt_sweeps.datasets.published import mnist
 from lt_sweeps.randomness import rng
 from lt_sweeps.registry import load, part
-from lt_sweeps.specs import Data
+from lt_sweeps.specs import Batching, Data
 
 CPU = torch.device("cpu")
 SHAPES = {"digits": (1, 8, 8), "mnist": (1, 28, 28), "cifar10": (3, 32, 32)}
@@ -65,8 +65,8 @@ def contents(*parts: Batch) -> Counter[tuple[bytes, int]]:
 
 def take(examples: Examples, steps: range, batch_size: int = 60, last_batch: str = "drop", **seeds: int) -> list[Batch]:
     """The batches of some steps, as a run that starts at the first of them sees them."""
-    given = {"order": 0, "augment": 0, "level": 0} | seeds
-    return list(itertools.islice(examples.batches(steps.start, batch_size, last_batch, **given), len(steps)))
+    batching = Batching(batch_size, last_batch, **seeds)
+    return list(itertools.islice(examples.batches(steps.start, batching), len(steps)))
 
 
 def same(one: list[Batch], other: list[Batch]) -> bool:

@@ -25,13 +25,15 @@ from torch import Tensor, nn
 from lt_sweeps.datasets.order import Share
 from lt_sweeps.errors import Mistake
 from lt_sweeps.execution.machine import fingerprint
+from lt_sweeps.masks import TicketTensors
+from lt_sweeps.specs import Batching
 from lt_sweeps.store.tensors import decode
 from lt_sweeps.training.batchnorm import WholeBatch
 from lt_sweeps.training.fit import Hardware, fit
 from lt_sweeps.training.leaving import Left
 from lt_sweeps.training.progress import Progress, decode_progress, encode_progress
 from lt_sweeps.training.ranks import ALONE
-from lt_sweeps.training.recorder import state_digest
+from lt_sweeps.training.recorder import Session, state_digest
 
 HERE = Path(__file__).parent
 RANKS = 2
@@ -240,8 +242,8 @@ def test_batch_normalisation_of_a_single_value_is_refused_as_torch_does() -> Non
 @pytest.mark.parametrize("world", [1, 2, 3, 7])
 def test_shares_are_every_batch_cut_in_order(world: int) -> None:
     data = examples()
-    whole = data.batches(5, 101, "keep", 0, 0, 0)
-    parts = [data.batches(5, 101, "keep", 0, 0, 0, Share(rank, world)) for rank in range(world)]
+    whole = data.batches(5, Batching(101, "keep"))
+    parts = [data.batches(5, Batching(101, "keep"), Share(rank, world)) for rank in range(world)]
     for _ in range(15):
         x, y = next(whole)
         cut = [next(part) for part in parts]
@@ -321,14 +323,14 @@ def test_a_terminated_training_is_checkpointed_at_its_step_and_goes_on_to_the_sa
         saved.append(encode_progress(progress, {}))
 
     with pytest.raises(Left) as left:
-        fit(run, weights(), mask, weights(7), data, CPU, checkpoint=save)  # type: ignore[arg-type]
+        fit(run, TicketTensors(weights(), mask, weights(7)), data, CPU, Session(checkpoint=save))  # type: ignore[arg-type]
     assert (left.value.code, left.value.step) == (143, step)
     assert signal.getsignal(signal.SIGTERM) == ours
     (content,) = saved
     progress = decode_progress(content)[0]
     assert progress.step == step
-    whole = fit(run, weights(), mask, weights(7), examples(), CPU)
-    resumed = fit(run, weights(), mask, weights(7), examples(), CPU, progress=progress)
+    whole = fit(run, TicketTensors(weights(), mask, weights(7)), examples(), CPU)
+    resumed = fit(run, TicketTensors(weights(), mask, weights(7)), examples(), CPU, Session(progress=progress))
     assert whole.state is not None
     assert resumed.state is not None
     assert state_digest(resumed.state) == state_digest(whole.state)
@@ -341,13 +343,10 @@ def test_whoever_runs_a_training_may_ask_it_to_leave() -> None:
     with pytest.raises(Left) as left:
         fit(
             run_of(),
-            weights(),
-            half_mask(),
-            None,
+            TicketTensors(weights(), half_mask()),
             examples(),
             CPU,
-            checkpoint=lambda progress: saved.append(progress.step),
-            leave=lambda: next(asked),
+            Session(checkpoint=lambda progress: saved.append(progress.step), leave=lambda: next(asked)),
         )
     assert (left.value.step, saved) == (8, [8])
 
@@ -359,7 +358,7 @@ def test_a_training_in_another_thread_leaves_signals_alone() -> None:
         found.append(signal.getsignal(signal.SIGTERM))
 
     def run() -> None:
-        fit(run_of(steps=10), weights(), half_mask(), None, examples(), CPU, tell=tell)
+        fit(run_of(steps=10), TicketTensors(weights(), half_mask()), examples(), CPU, Session(tell=tell))
 
     thread = threading.Thread(target=run)
     thread.start()

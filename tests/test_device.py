@@ -18,7 +18,7 @@ from torch.utils._pytree import tree_flatten
 from lt_sweeps.datasets.examples import Batch, Examples
 from lt_sweeps.networks.build import build
 from lt_sweeps.registry import part
-from lt_sweeps.specs import Network, Part
+from lt_sweeps.specs import Batching, Network, Part
 from lt_sweeps.training import graph_steps, optim
 from lt_sweeps.training.graph_steps import COMPARED, GraphSteps, Replay
 from lt_sweeps.training.masking import MaskedOptimizer
@@ -92,7 +92,7 @@ def stepping(
 def test_the_host_reads_nothing_in_a_stretch_of_steps(optimizer: str) -> None:
     step, _, digits = stepping(OPTIMIZERS[optimizer])
     steps = EagerSteps(step, optim.Rates(OPTIMIZERS[optimizer], STEP_LR, 0))
-    batches = digits.batches(0, 60, "drop", 0, 0, 0)
+    batches = digits.batches(0, Batching(60))
     steps.take([next(batches)], lambda: None)
     stretch = [next(batches) for _ in range(16)]
     with Counted() as counted:
@@ -123,15 +123,15 @@ def test_replayed_steps_are_the_eager_ones(
         def after(module: Any = module, done: list[str] = done) -> None:
             done.append(state_digest(module.state_dict()))
 
-        batch = (0, 60, "drop", 0, 0, 0)
+        batching = Batching(60)
         if replayed:
             steps = GraphSteps(step, rates, module, Replay(digits, said.append), 60, lambda: False)
-            chosen: Iterator[Any] = digits.chosen(*batch)
+            chosen: Iterator[Any] = digits.chosen(0, batching)
             for count in (40, 20):
                 steps.take([next(chosen) for _ in range(count)], after)
             assert steps._graph is not None
         else:
-            batches = digits.batches(*batch)
+            batches = digits.batches(0, batching)
             EagerSteps(step, rates).take([next(batches) for _ in range(60)], after)
         ends.append(done)
     assert said == []
@@ -145,15 +145,15 @@ def test_a_smaller_batch_is_taken_by_itself(monkeypatch: pytest.MonkeyPatch) -> 
     for replayed in (False, True):
         step, module, digits = stepping()
         rates = optim.Rates(OPTIMIZERS["sgd"], None, 0)
-        batch = (0, 90, "keep", 0, 0, 0)
+        batching = Batching(90, "keep")
         assert len(digits.train[0]) % 90
         if replayed:
             steps = GraphSteps(step, rates, module, Replay(digits, print), 90, lambda: False)
-            chosen = digits.chosen(*batch)
+            chosen = digits.chosen(0, batching)
             steps.take([next(chosen) for _ in range(40)], lambda: None)
             assert steps._graph is not None
         else:
-            batches = digits.batches(*batch)
+            batches = digits.batches(0, batching)
             EagerSteps(step, rates).take([next(batches) for _ in range(40)], lambda: None)
         ends.append(state_digest(module.state_dict()))
     assert ends[0] == ends[1]
@@ -212,7 +212,7 @@ def test_a_schedule_that_changes_momentum_too_is_followed_eagerly(monkeypatch: p
             steps = GraphSteps(step, rates, module, Replay(digits, print), 60, lambda: False)
             steps.take([next(chosen) for _ in range(30)], lambda: None)
         else:
-            batches = digits.batches(0, 60, "drop", 0, 0, 0)
+            batches = digits.batches(0, Batching(60))
             EagerSteps(step, rates).take([next(batches) for _ in range(30)], lambda: None)
         ends.append(state_digest(module.state_dict()))
     assert ends[0] == ends[1]

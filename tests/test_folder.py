@@ -24,14 +24,14 @@ from lt_sweeps.datasets.loader import Loader, loader
 from lt_sweeps.errors import Mistake
 from lt_sweeps.graph import Dense, Init, Ticket, Train
 from lt_sweeps.main import main
-from lt_sweeps.masks import dense
+from lt_sweeps.masks import TicketTensors, dense
 from lt_sweeps.networks.build import build, initial
 from lt_sweeps.randomness import rng
 from lt_sweeps.registry import load, part
 from lt_sweeps.specs import Data, Network, Part, Recipe
 from lt_sweeps.training.fit import Hardware, fit
 from lt_sweeps.training.progress import Progress, decode_progress, encode_progress
-from lt_sweeps.training.recorder import state_digest
+from lt_sweeps.training.recorder import Session, state_digest
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:This DataLoader will create"
@@ -277,11 +277,19 @@ def test_a_training_from_files_resumes_to_the_same_bits_inside_an_epoch(
     def save(progress: Progress) -> None:
         saved.append(encode_progress(progress, {}))
 
-    whole = fit(run, start, mask, None, opened(tree), Hardware(), checkpoint=save, wait=lambda cost: 0.0)
+    whole = fit(
+        run, TicketTensors(start, mask), opened(tree), Hardware(), Session(checkpoint=save, wait=lambda cost: 0.0)
+    )
     assert whole.state is not None
     assert [decode_progress(content)[0].step for content in saved] == [3, 6, 9]
     for content, workers in zip(saved, itertools.cycle((0, 2)), strict=False):
-        resumed = fit(run, start, mask, None, opened(tree, workers), Hardware(), progress=decode_progress(content)[0])
+        resumed = fit(
+            run,
+            TicketTensors(start, mask),
+            opened(tree, workers),
+            Hardware(),
+            Session(progress=decode_progress(content)[0]),
+        )
         assert resumed.state is not None
         assert state_digest(resumed.state) == state_digest(whole.state)
         assert (resumed.progress.history, resumed.end) == (whole.progress.history, whole.end)

@@ -176,7 +176,7 @@ def test_a_batch_goes_forward_and_backward(model: str, dataset: str, width: floa
     network = build(run.ticket.network)
     network.load_state_dict(initial(run.ticket.network, 0))
     examples = loader(run.data, folder, torch.device("cpu"))
-    with closing(examples.batches(0, run.recipe.batch_size, run.recipe.last_batch, 0, 0, 0)) as batches:
+    with closing(examples.batches(0, replace(run, order=0, augment=0, level=0).batching)) as batches:
         x, y = next(batches)
     assert tuple(x.shape) == (4, *run.data.shape)
     logits = network(x)

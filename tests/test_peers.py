@@ -20,7 +20,7 @@ from torch.utils.data import DataLoader, TensorDataset
 from lt_sweeps.allocation import allocate, counts
 from lt_sweeps.datasets.examples import Examples
 from lt_sweeps.graph import Dense, Init, Ticket, Train
-from lt_sweeps.masks import Mask, State, dense, effective
+from lt_sweeps.masks import Mask, State, TicketTensors, dense, effective
 from lt_sweeps.networks.build import build, initial
 from lt_sweeps.specs import Data, Network, Part, Recipe
 from lt_sweeps.training.fit import Hardware, Trained, fit
@@ -132,7 +132,7 @@ def theirs(examples: Examples, init: State) -> list[Start]:
 def train(examples: Examples, init: State, mask: Mask) -> Trained:
     recipe = Recipe(STEPS, BATCH, OPTIMIZER, eval_every=STEPS)
     run = Train(Ticket(NETWORK, Init(NETWORK, 0), Dense(NETWORK)), examples.data, recipe)
-    return fit(run, init, mask, None, examples, Hardware())
+    return fit(run, TicketTensors(init, mask), examples, Hardware())
 
 
 @pytest.fixture(scope="module")

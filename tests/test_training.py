@@ -17,14 +17,14 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from lt_sweeps.datasets.examples import Examples
 from lt_sweeps.graph import Train
-from lt_sweeps.masks import effective
+from lt_sweeps.masks import TicketTensors, effective
 from lt_sweeps.networks.build import build
-from lt_sweeps.specs import Network, Part
+from lt_sweeps.specs import Batching, Network, Part
 from lt_sweeps.training import optim, recorder
 from lt_sweeps.training.fit import Hardware, Trained, fit
 from lt_sweeps.training.masking import ELEMENTWISE, MaskedOptimizer, check_masked
 from lt_sweeps.training.progress import Progress, decode_progress, encode_progress
-from lt_sweeps.training.recorder import state_digest
+from lt_sweeps.training.recorder import Session, state_digest
 
 State = dict[str, torch.Tensor]
 FILLS = {"zero": None, "filled": weights(7)}
@@ -49,7 +49,7 @@ def test_pruned_places_equal_their_fill_exactly_after_training(
 ) -> None:
     mask, start = half_mask(), weights()
     run = run_of(optimizer, clip_norm=clip, precision=precision, steps=25)
-    after = trained_state(fit(run, start, mask, FILLS[fill], digits, CPU))
+    after = trained_state(fit(run, TicketTensors(start, mask, FILLS[fill]), digits, CPU))
     held = FILLS[fill] or {name: torch.zeros_like(value) for name, value in start.items()}
     for name, ones in mask.items():
         assert torch.equal(after[name][~ones], held[name][~ones])
@@ -62,7 +62,7 @@ def test_what_stood_at_pruned_places_changes_nothing(optimizer: str, digits: Exa
     mask, start = half_mask(), weights()
     other = {n: torch.where(mask[n], v, torch.full((), 9.0)) if n in mask else v for n, v in start.items()}
     run = run_of(optimizer, clip_norm=0.1)
-    one, two = (trained_state(fit(run, begun, mask, None, digits, CPU)) for begun in (start, other))
+    one, two = (trained_state(fit(run, TicketTensors(begun, mask), digits, CPU)) for begun in (start, other))
     assert state_digest(one) == state_digest(two)
 
 
@@ -74,7 +74,7 @@ def test_optimizer_state_and_gradient_norms_know_live_weights_only(optimizer: st
     stepper = optim.optimizer(OPTIMIZERS[optimizer], network)
     masked = MaskedOptimizer(mask, FILLS[fill])
     masked.attach(network, stepper)
-    batches = digits.batches(0, 60, "drop", 0, 0, 0)
+    batches = digits.batches(0, Batching(60))
     parameters = dict(network.named_parameters())
     for _ in range(3):
         stepper.zero_grad()
@@ -106,7 +106,7 @@ def test_an_element_wise_optimizer_cannot_move_a_zero_without_a_gradient(name: s
     stepper = getattr(torch.optim, name)(network.parameters(), lr=0.01, weight_decay=0.1)
     masked = MaskedOptimizer(mask, None)
     masked.attach(network, stepper)
-    batches, parameters = digits.batches(0, 60, "drop", 0, 0, 0), dict(network.named_parameters())
+    batches, parameters = digits.batches(0, Batching(60)), dict(network.named_parameters())
     for _ in range(4):
         stepper.zero_grad()
         x, y = next(batches)
@@ -168,7 +168,7 @@ def test_draws_inside_a_network_are_functions_of_the_step(digits: Examples, monk
     ends = []
     for history in (1, 2):
         torch.manual_seed(history)
-        trained = fit(run_of(network=network), weights(), half_mask(), None, digits, CPU)
+        trained = fit(run_of(network=network), TicketTensors(weights(), half_mask()), digits, CPU)
         ends.append(state_digest(trained_state(trained)))
     assert ends[0] == ends[1]
 
@@ -189,14 +189,14 @@ def test_a_network_that_draws_from_numpy_and_random_resumes_to_the_same_bits(dig
     def save(progress: Progress) -> None:
         saved.append(encode_progress(progress, {}))
 
-    whole = fit(run, weights(), mask, None, digits, CPU, checkpoint=save, wait=lambda cost: 0.0)
+    whole = fit(run, TicketTensors(weights(), mask), digits, CPU, Session(checkpoint=save, wait=lambda cost: 0.0))
     assert len(saved) == 3
-    quiet = fit(replace(run, augment=run.augment + 1), weights(), mask, None, digits, CPU)
+    quiet = fit(replace(run, augment=run.augment + 1), TicketTensors(weights(), mask), digits, CPU)
     assert state_digest(trained_state(quiet)) != state_digest(trained_state(whole)), "the noise is there, and seeded"
     for content in saved:
         random.seed(content)
         np.random.seed(len(content) % 1000)
-        resumed = fit(run, weights(), mask, None, digits, CPU, progress=decode_progress(content)[0])
+        resumed = fit(run, TicketTensors(weights(), mask), digits, CPU, Session(progress=decode_progress(content)[0]))
         assert state_digest(trained_state(resumed)) == state_digest(trained_state(whole))
         assert resumed.progress.history == whole.progress.history
 
@@ -216,14 +216,16 @@ def test_an_interrupted_training_resumes_to_the_same_bits(
     def save(progress: Progress) -> None:
         saved.append(encode_progress(progress, {"torch": "here"}))
 
-    whole = fit(run, weights(), mask, FILLS[fill], digits, CPU, checkpoint=save, wait=lambda cost: 0.0)
+    whole = fit(
+        run, TicketTensors(weights(), mask, FILLS[fill]), digits, CPU, Session(checkpoint=save, wait=lambda cost: 0.0)
+    )
     assert [decode_progress(content)[0].step for content in saved] == [16, 32, 48]  # epochs end at 20 and 40
     for content in saved:
         progress, made_by = decode_progress(content)
         assert made_by == {"torch": "here"}
         assert state_digest(progress.state) != state_digest(trained_state(whole))
         torch.manual_seed(999)  # whatever random state the new process is in
-        resumed = fit(run, weights(), mask, FILLS[fill], digits, CPU, progress=progress)
+        resumed = fit(run, TicketTensors(weights(), mask, FILLS[fill]), digits, CPU, Session(progress=progress))
         assert state_digest(trained_state(resumed)) == state_digest(trained_state(whole))
         assert resumed.progress.history == whole.progress.history
         assert resumed.progress.best == whole.progress.best
@@ -239,11 +241,11 @@ def test_a_training_resumes_to_the_same_bits_from_every_single_step(
     def save(progress: Progress) -> None:
         saved.append(encode_progress(progress, {}))
 
-    whole = fit(run, weights(), mask, None, digits, CPU, checkpoint=save, wait=lambda cost: 0.0)
+    whole = fit(run, TicketTensors(weights(), mask), digits, CPU, Session(checkpoint=save, wait=lambda cost: 0.0))
     steps = [decode_progress(content)[0].step for content in saved]
     assert steps == list(range(1, 25)), "the epoch's end at 20 is a step like any other"
     for content in saved:
-        resumed = fit(run, weights(), mask, None, digits, CPU, progress=decode_progress(content)[0])
+        resumed = fit(run, TicketTensors(weights(), mask), digits, CPU, Session(progress=decode_progress(content)[0]))
         assert state_digest(trained_state(resumed)) == state_digest(trained_state(whole))
         assert resumed.progress.history == whole.progress.history
 
@@ -261,7 +263,13 @@ def test_saving_takes_a_fiftieth_of_the_time_at_most(digits: Examples, monkeypat
         saved.append((progress.step, now[0]))
         now[0] += 2
 
-    fit(run_of(steps=220, eval_every=220), weights(), half_mask(), None, digits, CPU, checkpoint=save, tell=tick)
+    fit(
+        run_of(steps=220, eval_every=220),
+        TicketTensors(weights(), half_mask()),
+        digits,
+        CPU,
+        Session(checkpoint=save, tell=tick),
+    )
     assert [step for step, _ in saved] == [5, 105, 205]
     assert [end - begin for (_, begin), (_, end) in itertools.pairwise(saved)] == pytest.approx([102, 102])
 
@@ -273,18 +281,18 @@ def test_a_start_inside_an_epoch_goes_on_as_the_run_it_was_taken_from(digits: Ex
     run = run_of(schedule=schedule)
     whole_run = Train(run.ticket, run.data, replace(run.recipe, optimizer=plain))
     mask, taken = half_mask(), {}
-    whole = fit(whole_run, weights(), mask, None, digits, CPU, until=13)
+    whole = fit(whole_run, TicketTensors(weights(), mask), digits, CPU, Session(until=13))
     taken = trained_state(whole)
     later = Train(type(run.ticket)(NETWORK, run.ticket.weights, run.ticket.mask, start=13), DATA, whole_run.recipe)
-    one = fit(whole_run, weights(), mask, None, digits, CPU)
-    two = fit(later, taken, mask, None, digits, CPU)
+    one = fit(whole_run, TicketTensors(weights(), mask), digits, CPU)
+    two = fit(later, TicketTensors(taken, mask), digits, CPU)
     assert state_digest(trained_state(one)) == state_digest(trained_state(two))
 
 
 def test_a_replay_passes_the_digests_of_the_run(digits: Examples) -> None:
     run, mask = run_of(), half_mask()
-    whole = fit(run, weights(), mask, None, digits, CPU)
-    part = fit(run, weights(), mask, None, digits, CPU, until=30)
+    whole = fit(run, TicketTensors(weights(), mask), digits, CPU)
+    part = fit(run, TicketTensors(weights(), mask), digits, CPU, Session(until=30))
     assert [row["digest"] for row in part.progress.history] == [r["digest"] for r in whole.progress.history][:3]
     assert state_digest(trained_state(part)) == whole.progress.history[2]["digest"]
 
@@ -298,7 +306,7 @@ def test_a_loss_that_is_not_finite_stops_before_the_step(step: int, digits: Exam
 
     poisoned = Poisoned.__new__(Poisoned)
     poisoned.__dict__ = digits.__dict__
-    trained = fit(run_of(), weights(), half_mask(), None, poisoned, CPU)
+    trained = fit(run_of(), TicketTensors(weights(), half_mask()), poisoned, CPU)
     assert trained.diverged_at == step
     assert trained.state is None
     assert trained.progress.step == step
@@ -306,12 +314,14 @@ def test_a_loss_that_is_not_finite_stops_before_the_step(step: int, digits: Exam
 
 
 def test_early_stop_is_the_least_validation_loss_and_its_test_accuracy(digits: Examples) -> None:
-    trained = fit(run_of("adam"), weights(), half_mask(), None, digits, CPU)
+    trained = fit(run_of("adam"), TicketTensors(weights(), half_mask()), digits, CPU)
     losses = {row["step"]: row["val_loss"] for row in trained.progress.history}
     assert list(losses) == [10, 20, 30, 40, 50]
     assert trained.progress.best is not None
     assert trained.progress.best.step == min(losses, key=lambda step: losses[step])
-    short = fit(run_of("adam"), weights(), half_mask(), None, digits, CPU, until=trained.progress.best.step)
+    short = fit(
+        run_of("adam"), TicketTensors(weights(), half_mask()), digits, CPU, Session(until=trained.progress.best.step)
+    )
     assert trained.early_stop is not None
     network = build(NETWORK)
     network.load_state_dict(trained_state(short))
@@ -355,11 +365,11 @@ def test_a_plateau_is_followed_and_resumed_to_the_same_bits(digits: Examples) ->
     def save(progress: Progress) -> None:
         saved.append(encode_progress(progress, {}))
 
-    whole = fit(run, weights(), mask, None, digits, CPU, checkpoint=save, wait=lambda cost: 0.0)
+    whole = fit(run, TicketTensors(weights(), mask), digits, CPU, Session(checkpoint=save, wait=lambda cost: 0.0))
     assert len(saved) == 3
     for content in saved:
-        resumed = fit(run, weights(), mask, None, digits, CPU, progress=decode_progress(content)[0])
+        resumed = fit(run, TicketTensors(weights(), mask), digits, CPU, Session(progress=decode_progress(content)[0]))
         assert state_digest(trained_state(resumed)) == state_digest(trained_state(whole))
-    constant = fit(run_of("sgd"), weights(), mask, None, digits, CPU)
+    constant = fit(run_of("sgd"), TicketTensors(weights(), mask), digits, CPU)
     same = [a["digest"] == b["digest"] for a, b in zip(whole.progress.history, constant.progress.history, strict=True)]
     assert same == [True, True, False, False, False]  # at 20 it is not better by half, so from then on 0.01 of the rate

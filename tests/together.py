@@ -27,6 +27,7 @@ from lt_sweeps.datasets.loader import Loader, loader
 from lt_sweeps.execution.plan import Job
 from lt_sweeps.execution.worker import Worker
 from lt_sweeps.graph import Dense, Fit, Given, Init, Prune, Score, Ticket, Train, at, end
+from lt_sweeps.masks import TicketTensors
 from lt_sweeps.networks.build import build, initial
 from lt_sweeps.registry import part
 from lt_sweeps.specs import Data, Network, Part
@@ -36,7 +37,7 @@ from lt_sweeps.training.fit import Hardware, Trained, fit
 from lt_sweeps.training.leaving import Left
 from lt_sweeps.training.progress import decode_progress, encode_progress
 from lt_sweeps.training.ranks import join
-from lt_sweeps.training.recorder import state_digest
+from lt_sweeps.training.recorder import Session, state_digest
 
 Told = dict[str, Any]
 CPU = torch.device("cpu")
@@ -123,7 +124,13 @@ def train(run: Train, hardware: Hardware, data: Any, filled: bool = False, mask:
     """A ticket of half of the weights."""
     made = run.ticket.network
     mask = half(masks.dense(build(made))[0], 0) if mask is None else mask
-    return fit(run, initial(made, 0), mask, initial(made, 7) if filled else None, data, hardware, **more)
+    return fit(
+        run,
+        TicketTensors(initial(made, 0), mask, initial(made, 7) if filled else None),
+        data,
+        hardware,
+        Session(**more),
+    )
 
 
 def in_precision(run: Train, precision: str) -> Train:
@@ -205,7 +212,9 @@ def refused(hardware: Hardware) -> Told:
     own_data = Watched(examples(), lambda step, batch: batch)
     attempts: dict[str, Callable[[], Trained]] = {
         "mask": lambda: train(run, hardware, own_data, mask=own_mask),
-        "start": lambda: fit(run, initial(NET, rank), half(masks.dense(build(NET))[0], 0), None, own_data, hardware),
+        "start": lambda: fit(
+            run, TicketTensors(initial(NET, rank), half(masks.dense(build(NET))[0], 0)), own_data, hardware
+        ),
         "buffer": lambda: train(run_of("sgd", network=network("together.Remembering")), hardware, own_data),
         "dropout": lambda: train(run_of("sgd", network=network("small.Net")), hardware, own_data),
         "groups": lambda: train(replace(run, recipe=replace(run.recipe, batchnorm_groups=7)), hardware, own_data),
@@ -230,7 +239,7 @@ def as_torch_does(hardware: Hardware) -> tuple[masks.State, masks.State]:
     model = build(NET).double()
     model.load_state_dict(initial(NET, 0))
     theirs, sgd = DistributedDataParallel(model), torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9)
-    batches = examples().batches(0, 60, "drop", run.order, run.augment, run.level, ranks.share)
+    batches = examples().batches(0, run.batching, ranks.share)
     for _, (x, y) in zip(range(25), batches, strict=False):
         sgd.zero_grad()
         nn.functional.cross_entropy(theirs(x.double()), y).backward()

@@ -15,14 +15,14 @@ from lt_sweeps.check.example import half
 from lt_sweeps.check.laws import Broken, surroundings
 from lt_sweeps.datasets.examples import Examples
 from lt_sweeps.graph import Dense, Init, Ticket, Train
-from lt_sweeps.masks import Mask, State, dense
+from lt_sweeps.masks import Mask, State, TicketTensors, dense
 from lt_sweeps.networks.build import drawn, initial
 from lt_sweeps.randomness import rng
 from lt_sweeps.registry import part
 from lt_sweeps.specs import Data, Network, Part, Recipe
 from lt_sweeps.training.fit import Hardware, Trained, fit
 from lt_sweeps.training.progress import encode_progress
-from lt_sweeps.training.recorder import LOOK_EVERY
+from lt_sweeps.training.recorder import LOOK_EVERY, Session
 
 SGD = Part("torch.optim.SGD", args={"lr": 0.01, "momentum": 0.9, "weight_decay": 1e-4})
 STEPS = LOOK_EVERY + 1  # one more than it takes to come to a checkpoint
@@ -94,7 +94,7 @@ class Candidate:
         Raises Broken for one that diverged.
         """
         with surroundings(seed):
-            made = fit(self.run, self.weights, self.mask, None, self.examples, Hardware(), **more)
+            made = fit(self.run, TicketTensors(self.weights, self.mask), self.examples, Hardware(), Session(**more))
         if made.state is None:
             raise Broken(f"the loss is not finite at step {made.diverged_at} of SGD at a learning rate of 0.01")
         return made, made.state

@@ -17,7 +17,7 @@ from lt_sweeps.datasets.arrays import Arrays, Files
 from lt_sweeps.datasets.examples import Batch, Examples
 from lt_sweeps.datasets.validate import validated
 from lt_sweeps.errors import Mistake
-from lt_sweeps.specs import Data, Part
+from lt_sweeps.specs import Batching, Data, Part
 
 TOLERATED = 0.1  # the share of test examples that may be in the training set: published sets have a few
 
@@ -156,7 +156,7 @@ def a_batch_is_a_function_of_the_step(source: Source) -> str:
 
     def batches(start: int) -> list[Batch]:
         with surroundings(start):
-            return list(itertools.islice(examples.batches(start, size, "drop", 0, 0, 0), 4 - start))
+            return list(itertools.islice(examples.batches(start, Batching(size)), 4 - start))
 
     passing = batches(0)
     for start in (1, 2):

@@ -14,7 +14,7 @@ from lt_sweeps.datasets.arrays import Arrays, read
 from lt_sweeps.datasets.order import WHOLE, Share
 from lt_sweeps.datasets.split import corrupted, held_out, split
 from lt_sweeps.datasets.view import View, augmentations
-from lt_sweeps.specs import Data
+from lt_sweeps.specs import Batching, Data
 
 Batch = tuple[Tensor, Tensor]
 
@@ -88,24 +88,21 @@ class Examples:
         """How many batches an epoch has."""
         return orders.per_epoch(len(self.train[0]), batch_size, last_batch)
 
-    def batches(
-        self, start: int, batch_size: int, last_batch: str, order: int, augment: int, level: int, share: Share = WHOLE
-    ) -> Generator[Batch]:
+    def batches(self, start: int, batching: Batching, share: Share = WHOLE) -> Generator[Batch]:
         """A share of the batches of steps `start`, `start + 1`, ... without end.
 
         Each is a function of the seeds, the level and the step alone: what came before changes nothing.
         """
-        for chosen in self.chosen(start, batch_size, last_batch, order, augment, level, share):
+        for chosen in self.chosen(start, batching, share):
             yield self.batch(sent(chosen, self.device))
 
-    def chosen(
-        self, start: int, batch_size: int, last_batch: str, order: int, augment: int, level: int, share: Share = WHOLE
-    ) -> Generator[Chosen]:
+    def chosen(self, start: int, batching: Batching, share: Share = WHOLE) -> Generator[Chosen]:
         """What `batches` are made of, on the CPU."""
-        count = len(self.train[0])
-        for step, batch in orders.drawn(count, start, batch_size, last_batch, order, level, torch.device("cpu")):
+        for step, batch in orders.drawn(len(self.train[0]), start, batching):
             part = share.of(len(batch))
-            moves = self._view.drawn(augment, level, step, len(batch), part) if self._view.moves else ()
+            moves = (
+                self._view.drawn(batching.augment, batching.level, step, len(batch), part) if self._view.moves else ()
+            )
             yield batch[part], *moves
 
     def batch(self, chosen: Chosen) -> Batch:

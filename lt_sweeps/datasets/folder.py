@@ -24,7 +24,7 @@ from lt_sweeps.datasets.split import corrupted, split
 from lt_sweeps.datasets.view import View, augmentations
 from lt_sweeps.randomness import derive, rng
 from lt_sweeps.registry import load, needs
-from lt_sweeps.specs import Data, Part
+from lt_sweeps.specs import Batching, Data, Part
 
 CHUNK = 100  # images that are evaluated at once
 Crop = tuple[int, int | None]  # the place of an image, and the seed of its window; None: the centre
@@ -94,20 +94,18 @@ class Folder:
         """How many batches an epoch has."""
         return orders.per_epoch(len(self._parts["train"][1]), batch_size, last_batch)
 
-    def batches(
-        self, start: int, batch_size: int, last_batch: str, order: int, augment: int, level: int, share: Share = WHOLE
-    ) -> Generator[Batch]:
+    def batches(self, start: int, batching: Batching, share: Share = WHOLE) -> Generator[Batch]:
         """A share of the batches of steps `start`, `start + 1`, ... without end."""
         examples = len(self._parts["train"][1])
-        drawn = orders.drawn(examples, start, batch_size, last_batch, order, level, torch.device("cpu"))
+        augment, level = batching.augment, batching.level
         crops: Iterator[list[Crop]] = (
             [(i, derive(augment, "window", level, step, n)) for n, i in list(enumerate(batch.tolist()))[own]]
-            for step, batch in drawn
+            for step, batch in orders.drawn(examples, start, batching)
             if (own := share.of(len(batch))).start < own.stop  # nothing is decoded for an empty share
         )
         decoded = self._decoded("train", crops)
         for step in itertools.count(start):
-            batch = orders.size(examples, step, batch_size, last_batch)
+            batch = orders.size(examples, step, batching.size, batching.last)
             part = share.of(batch)
             x, y = next(decoded) if part.start < part.stop else self._none
             if self._view.moves:

@@ -13,7 +13,7 @@ from lt_sweeps.datasets.arrays import Files, read
 from lt_sweeps.datasets.examples import Batch, Examples
 from lt_sweeps.datasets.folder import Folder
 from lt_sweeps.datasets.order import WHOLE, Share
-from lt_sweeps.specs import Data
+from lt_sweeps.specs import Batching, Data
 
 
 class Loader(Protocol):
@@ -31,9 +31,7 @@ class Loader(Protocol):
     def per_epoch(self, batch_size: int, last_batch: str) -> int:
         """How many batches an epoch has."""
 
-    def batches(
-        self, start: int, batch_size: int, last_batch: str, order: int, augment: int, level: int, share: Share = WHOLE
-    ) -> Generator[Batch]:
+    def batches(self, start: int, batching: Batching, share: Share = WHOLE) -> Generator[Batch]:
         """A share of the batches of steps `start`, `start + 1`, ..., without end; closed when done with.
 
         They are on the device; a share of a batch smaller than the number of shares may be empty.

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from lt_sweeps.randomness import rng
+from lt_sweeps.specs import Batching
 
 
 def per_epoch(examples: int, batch_size: int, last_batch: str) -> int:
@@ -52,13 +53,11 @@ class Share(NamedTuple):
 WHOLE = Share()
 
 
-def drawn(
-    examples: int, start: int, batch_size: int, last_batch: str, seed: int, level: int, device: torch.device
-) -> Iterator[tuple[int, Tensor]]:
+def drawn(examples: int, start: int, batching: Batching) -> Iterator[tuple[int, Tensor]]:
     """The steps `start`, `start + 1`, ... without end, and the places of the examples in each one's batch."""
-    batches = per_epoch(examples, batch_size, last_batch)
+    batches = per_epoch(examples, batching.size, batching.last)
     for epoch in itertools.count(start // batches):
-        order = torch.randperm(examples, generator=rng(seed, "order", level, epoch))
+        order = torch.randperm(examples, generator=rng(batching.order, "order", batching.level, epoch))
         first = start % batches if epoch == start // batches else 0
-        for place, chosen in enumerate(order.to(device).split(batch_size)[first:batches], first):
+        for place, chosen in enumerate(order.split(batching.size)[first:batches], first):
             yield epoch * batches + place, chosen

@@ -7,7 +7,7 @@ import traceback
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from lt_sweeps.masks import Mask, State
+from lt_sweeps.masks import State, TicketTensors
 from lt_sweeps.store.store import Record
 from lt_sweeps.store.tensors import decode, encode
 from lt_sweeps.training.progress import Progress, decode_progress, encode_progress
@@ -31,13 +31,13 @@ def lead(ranks: Ranks, do: Callable[[], Record | None]) -> Record | None:
     return record
 
 
-def begin(ranks: Ranks, weights: State, mask: Mask, fill: State | None, progress: Progress | None) -> None:
-    """Have the others take part in a training from these values."""
+def begin(ranks: Ranks, ticket: TicketTensors, progress: Progress | None) -> None:
+    """Have the others take part in a training of this ticket."""
     if ranks.world == 1:
         return
-    parts = {"weights": weights, "mask": mask, "fill": fill or {}}
+    parts = {"weights": ticket.weights, "mask": ticket.mask, "fill": ticket.fill or {}}
     tensors = {f"{part}/{name}": value for part, values in parts.items() for name, value in values.items()}
-    ranks.tell(json.dumps({"filled": fill is not None, "continued": progress is not None}).encode())
+    ranks.tell(json.dumps({"filled": ticket.fill is not None, "continued": progress is not None}).encode())
     ranks.tell(encode(tensors))
     if progress is not None:
         ranks.tell(encode_progress(progress, {}))
@@ -45,7 +45,7 @@ def begin(ranks: Ranks, weights: State, mask: Mask, fill: State | None, progress
 
 def follow(
     ranks: Ranks,
-    take_part: Callable[[State, Mask, State | None, Progress | None], object],
+    take_part: Callable[[TicketTensors, Progress | None], object],
     kinds: Sequence[type[Exception]],
 ) -> Record | None:
     """Go along with rank 0 to the end of its job: the same record, or the same error where it is of these kinds."""
@@ -61,7 +61,8 @@ def follow(
             part, _, name = path.partition("/")
             parts[part][name] = value
         progress = decode_progress(ranks.tell(None))[0] if told["continued"] else None
-        take_part(parts["weights"], parts["mask"], parts["fill"] if told["filled"] else None, progress)
+        fill = parts["fill"] if told["filled"] else None
+        take_part(TicketTensors(parts["weights"], parts["mask"], fill), progress)
 
 
 def together(ranks: Ranks, do: Callable[[], T]) -> T:

@@ -31,7 +31,7 @@ from lt_sweeps.training.fit import Hardware, Trained, fit
 from lt_sweeps.training.leaving import Left
 from lt_sweeps.training.progress import Progress, decode_progress, encode_progress
 from lt_sweeps.training.ranks import join
-from lt_sweeps.training.recorder import Tell
+from lt_sweeps.training.recorder import Session, Tell
 
 
 class Worker:
@@ -121,25 +121,17 @@ class Worker:
         """Train a job's ticket, with its values realised."""
         assert isinstance(job.run, Train)
         weights, fill = self.values.weights(job.run.ticket.weights), self.values.fill(job.run.ticket)
-        group.begin(self.ranks, weights, mask, fill, progress)
-        return self._train(job, weights, mask, fill, progress, keep=self.store.put, tell=on_step, **more)
+        ticket = masks.TicketTensors(weights, mask, fill)
+        group.begin(self.ranks, ticket, progress)
+        return self._train(job, ticket, progress, keep=self.store.put, tell=on_step, **more)
 
-    def _train(
-        self,
-        job: Job,
-        weights: masks.State,
-        mask: masks.Mask,
-        fill: masks.State | None,
-        progress: Progress | None,
-        **more: Any,
-    ) -> Trained:
+    def _train(self, job: Job, ticket: masks.TicketTensors, progress: Progress | None, **more: Any) -> Trained:
         """What every rank does."""
         run = job.run
         assert isinstance(run, Train)
-        given = {"progress": progress, "until": job.replay_to, "snapshots": job.snapshots, "leave": self.leave, **more}
+        session = Session(progress, job.replay_to, job.snapshots, leave=self.leave, **more)
         return group.together(
-            self.ranks,
-            lambda: fit(run, weights, mask, fill, self.values.examples(run.data), self.hardware, **given),
+            self.ranks, lambda: fit(run, ticket, self.values.examples(run.data), self.hardware, session)
         )
 
     def _kept(self, ticket: Ticket, mask: masks.Mask) -> Kept:

@@ -18,12 +18,13 @@ from lt_sweeps.datasets.order import WHOLE, Share
 from lt_sweeps.execution.rates import Rate
 from lt_sweeps.execution.worker import Worker
 from lt_sweeps.graph import Dense, Init, Measure, Ticket, Train, Work
-from lt_sweeps.masks import State
+from lt_sweeps.masks import State, TicketTensors
 from lt_sweeps.measures.accuracy import evaluate
 from lt_sweeps.networks.build import build, holding
+from lt_sweeps.specs import Batching
 from lt_sweeps.store.store import Store
 from lt_sweeps.training.fit import fit
-from lt_sweeps.training.recorder import copy_state, state_digest
+from lt_sweeps.training.recorder import Session, copy_state, state_digest
 
 SECONDS = 1.5  # that the steps of a kind are watched, and a third of that its evaluations
 COLD = 3  # steps that come first, and are slower: memory is new, and kernels are chosen
@@ -43,11 +44,9 @@ class _Watched:
         self.require_unchanged = examples.require_unchanged
         self.asked: list[float] = []
 
-    def batches(
-        self, start: int, batch_size: int, last_batch: str, order: int, augment: int, level: int, share: Share = WHOLE
-    ) -> Generator[Batch]:
+    def batches(self, start: int, batching: Batching, share: Share = WHOLE) -> Generator[Batch]:
         """The same batches, until it is enough."""
-        with closing(self._examples.batches(start, batch_size, last_batch, order, augment, level, share)) as batches:
+        with closing(self._examples.batches(start, batching, share)) as batches:
             while True:
                 self.asked.append(time.perf_counter())
                 if len(self.asked) > COLD + 1 and self.asked[-1] - self.asked[0] > SECONDS:
@@ -91,7 +90,13 @@ class Calibration:
         watched, begun = _Watched(examples), time.perf_counter()
         with suppress(_Enough):
             fill = weights if run.ticket.fill is not None else None
-            fit(silent, weights, mask, fill, watched, self._worker.hardware, until=run.recipe.steps)
+            fit(
+                silent,
+                TicketTensors(weights, mask, fill),
+                watched,
+                self._worker.hardware,
+                Session(until=run.recipe.steps),
+            )
         asked = [*watched.asked, time.perf_counter()][: run.recipe.steps + 1]
         warm = asked[min(COLD, len(asked) - 2) :]
         return asked[0] - begun, (warm[-1] - warm[0]) / (len(warm) - 1)

@@ -6,7 +6,7 @@ import itertools
 import logging
 import signal
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
@@ -14,12 +14,12 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.plugins.environments import LightningEnvironment  # type: ignore[attr-defined]
-from torch import Tensor, nn
+from torch import nn
 
 from lt_sweeps.datasets.examples import Examples
 from lt_sweeps.datasets.loader import Loader
 from lt_sweeps.graph import Train
-from lt_sweeps.masks import State, aliases, effective
+from lt_sweeps.masks import State, TicketTensors, aliases, effective
 from lt_sweeps.measures.accuracy import Evaluation, evaluate
 from lt_sweeps.networks.build import build
 from lt_sweeps.training import graph_steps
@@ -30,7 +30,7 @@ from lt_sweeps.training.masking import MaskedOptimizer, check_masked
 from lt_sweeps.training.module import TicketModule
 from lt_sweeps.training.progress import Progress
 from lt_sweeps.training.ranks import ALONE, Ranks
-from lt_sweeps.training.recorder import Recorder, Tell, checkpoint_wait, copy_state, state_digest
+from lt_sweeps.training.recorder import Recorder, Session, copy_state, state_digest
 from lt_sweeps.training.step import Diverged
 
 logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
@@ -61,49 +61,35 @@ class Trained:
 
 
 def fit(
-    run: Train,
-    weights: State,
-    mask: Mapping[str, Tensor],
-    fill: Mapping[str, Tensor] | None,
-    examples: Loader,
-    hardware: Hardware,
-    *,
-    progress: Progress | None = None,
-    until: int | None = None,
-    snapshots: frozenset[int] = frozenset(),
-    keep: Callable[[bytes], str] = lambda content: "",
-    checkpoint: Callable[[Progress], None] = lambda progress: None,
-    tell: Tell = lambda step, history: None,
-    wait: Callable[[float], float] = checkpoint_wait,
-    leave: Callable[[], bool] = lambda: False,
+    run: Train, ticket: TicketTensors, examples: Loader, hardware: Hardware, session: Session | None = None
 ) -> Trained:
-    """Train a ticket from its start, or from `progress`, to the recipe's end, or to `until`.
+    """Train a ticket, from its start or from where an earlier session left off, to the recipe's end or to a step.
 
-    `keep` stores a snapshot and names it; `checkpoint` gets the progress, anywhere in an epoch, as often as `wait` lets
-    it, which is told how many seconds the last one took. A non-finite loss is a result: the step before it is the
-    last one taken. On a SIGTERM, or when `leave` says so, the next step is the last one for now: `checkpoint` gets it,
-    and Left is raised. Every rank of `hardware` calls this with the same values and its own `leave`; what is kept,
-    checkpointed and told is so on rank 0. Raises RuntimeError where the ranks differ in what must be the same.
+    A non-finite loss is a result: the step before it is the last one taken. On a SIGTERM, or when `session.leave` says
+    so, the next step is the last one for now: the session gets a checkpoint of it, and Left is raised. Every rank of
+    `hardware` calls this with the same values and its own `leave`; snapshots, checkpoints and reports are made on rank
+    0. Raises RuntimeError where the ranks differ in what must be the same.
     """
-    ranks, recipe = hardware.ranks, run.recipe
+    session, ranks, recipe = session or Session(), hardware.ranks, run.recipe
+    mask, fill = ticket.mask, ticket.fill
     if recipe.batchnorm_groups not in (1, ranks.world):
         raise ValueError(f"recipe.batchnorm_groups={recipe.batchnorm_groups} takes as many devices")
-    if ranks.rank:  # rank 0 writes for all
-        keep, checkpoint, tell = (lambda content: ""), (lambda progress: None), (lambda step, history: None)
+    if ranks.rank:
+        session = session.unrecorded()
     network = build(run.ticket.network)
-    begun = progress or Progress(run.ticket.start, effective(weights, mask, fill, aliases(network)))
+    begun = session.progress or Progress(run.ticket.start, effective(ticket.weights, mask, fill, aliases(network)))
     if ranks.world > 1:
         ranks.agree("the mask", state_digest(mask))
         ranks.agree("the start", f"{begun.step} {state_digest(begun.state)}")
     if recipe.precision == "64-true":
         network.double()  # before weights are loaded, not after: a float32 network would round what it is given
     network.load_state_dict(begun.state)
-    recorder = Recorder(run, examples, mask, begun, snapshots, keep, checkpoint, tell, wait, ranks)
-    last = recipe.steps if until is None else until
-    with Leaving(leave) as leaving, own_stream(examples.device):
+    recorder = Recorder(run, examples, mask, begun, session, ranks)
+    last = recipe.steps if session.until is None else session.until
+    with Leaving(session.leave) as leaving, own_stream(examples.device):
         try:
             if begun.step < last:  # or it was left after its last step
-                _go_on(network, run, mask, fill, recorder, last, hardware, leaving)
+                _go_on(network, run, ticket, recorder, last, hardware, leaving)
             elif not begun.history:  # a ticket that is not to be trained
                 recorder.evaluate(network.to(examples.device))
         except Diverged as stop:
@@ -114,7 +100,7 @@ def fit(
         check_masked(state, mask, fill)
         if ranks.world > 1:
             ranks.agree("the trained network", state_digest(state))
-        if until is not None:
+        if session.until is not None:
             return Trained(begun, state, recorder.seconds)
         end = evaluate(network, examples.chunks("test", ranks.share), examples.data.classes)
         early = None
@@ -130,21 +116,25 @@ def fit(
 def _go_on(
     network: nn.Module,
     run: Train,
-    mask: Mapping[str, Tensor],
-    fill: Mapping[str, Tensor] | None,
+    ticket: TicketTensors,
     recorder: Recorder,
     last: int,
     hardware: Hardware,
     leaving: Leaving,
 ) -> None:
     """Take the steps from the recorder's progress to the last one. Raises Diverged, or Left where asked to."""
-    recipe, ranks, begun, masked = run.recipe, hardware.ranks, recorder.progress, MaskedOptimizer(mask, fill)
+    recipe, ranks, begun, masked = (
+        run.recipe,
+        hardware.ranks,
+        recorder.progress,
+        MaskedOptimizer(ticket.mask, ticket.fill),
+    )
     replay = _replay(run, recorder.examples, hardware, last - begun.step)
     module = TicketModule(
         network, run, begun.step, begun.optimizer, masked, recorder.on_step, ranks, leaving, replay, begun.history
     )
     source = recorder.examples.batches if replay is None else replay.examples.chosen
-    batches = source(begun.step, recipe.batch_size, recipe.last_batch, run.order, run.augment, run.level, ranks.share)
+    batches = source(begun.step, run.batching, ranks.share)
     trainer = _trainer(recipe.precision, hardware, [masked, leaving])
     try:
         with warnings.catch_warnings(), closing(batches):  # which may hold workers

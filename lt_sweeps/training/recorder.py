@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, NoReturn
 
 import torch
@@ -35,8 +36,26 @@ def checkpoint_wait(cost: float) -> float:
     return max(5.0, 50 * cost)
 
 
+@dataclass(frozen=True)
+class Session:
+    """From where to where a training goes now, what it keeps on the way, and whom it tells."""
+
+    progress: Progress | None = None  # where an earlier session left off; None: begin with the ticket
+    until: int | None = None  # the last step; None: the recipe's
+    snapshots: frozenset[int] = frozenset()  # the steps whose weights are kept
+    keep: Callable[[bytes], str] = lambda content: ""  # stores a snapshot and returns its name
+    checkpoint: Callable[[Progress], None] = lambda progress: None  # saves the progress, at any step
+    tell: Tell = lambda step, history: None
+    wait: Callable[[float], float] = checkpoint_wait  # seconds to the next checkpoint, of those that the last one took
+    leave: Callable[[], bool] = lambda: False  # whether the next step is the last one for now
+
+    def unrecorded(self) -> Session:
+        """The same for a process beside the one that records: it keeps, saves and tells nothing."""
+        return Session(self.progress, self.until, self.snapshots, wait=self.wait, leave=self.leave)
+
+
 class Recorder:
-    """Follows a training and keeps its `progress`; is told of a step when its weights are masked again."""
+    """Follows a training and keeps its `progress`; `on_step` is called when weights are masked again."""
 
     def __init__(
         self,
@@ -44,31 +63,26 @@ class Recorder:
         examples: Loader,
         mask: Mapping[str, Tensor],
         progress: Progress,
-        snapshots: frozenset[int],
-        keep: Callable[[bytes], str],
-        checkpoint: Callable[[Progress], None],
-        tell: Tell,
-        wait: Callable[[float], float],
+        session: Session,
         ranks: Ranks,
     ) -> None:
         self.run, self.examples, self.mask, self.progress = run, examples, mask, progress
-        self._snapshots, self._keep, self._checkpoint, self._tell = snapshots, keep, checkpoint, tell
-        self._wait, self._ranks = wait, ranks
-        self._begun = self._told = time.monotonic()
-        self._due = self._begun + wait(0.0)
+        self._session, self._ranks = session, ranks
+        self._begun = self._last_tell = time.monotonic()
+        self._due = self._begun + session.wait(0.0)
         self._seconds_before = progress.seconds
 
     def on_step(self, module: TicketModule, optimizer: Optimizer) -> None:
         """One more step is done. Raises Left, with a checkpoint made, if it was to be the last one for now."""
         step = self.progress.step = module.step
-        if step in self._snapshots:
+        if step in self._session.snapshots:
             module.look()
-            self.progress.snapshots[step] = self._keep(encode_masked(module.network.state_dict(), self.mask))
+            self.progress.snapshots[step] = self._session.keep(encode_masked(module.network.state_dict(), self.mask))
         if step % self.run.recipe.eval_every == 0 or step == self.run.recipe.steps:
             self.evaluate(module.network, module.look())
-        elif step % LOOK_EVERY == 0 or time.monotonic() - self._told > TELL_EVERY:
-            self._told = time.monotonic()
-            self._tell(step, self.progress.history)
+        elif step % LOOK_EVERY == 0 or time.monotonic() - self._last_tell > TELL_EVERY:
+            self._last_tell = time.monotonic()
+            self._session.tell(step, self.progress.history)
         if module.leaving:
             module.look()
             self.leave(copy_state(module.network), optimizer_state(optimizer))
@@ -85,13 +99,13 @@ class Recorder:
         self._ranks.agree(f"the network after step {progress.step}", row["digest"])
         if self.examples.data.validation:
             chunks = self.examples.chunks("validation", self._ranks.share)
-            found = evaluate(network, chunks, self.examples.data.classes)
-            row |= {"val_loss": found.loss, "val_accuracy": found.accuracy}
-            if progress.best is None or found.loss < progress.best.val_loss:
-                progress.best = EarlyStop(progress.step, found.loss, found.accuracy)
+            evaluation = evaluate(network, chunks, self.examples.data.classes)
+            row |= {"val_loss": evaluation.loss, "val_accuracy": evaluation.accuracy}
+            if progress.best is None or evaluation.loss < progress.best.val_loss:
+                progress.best = EarlyStop(progress.step, evaluation.loss, evaluation.accuracy)
                 progress.best_state = copy_state(network)
         progress.history.append(row)
-        self._tell(progress.step, progress.history)
+        self._session.tell(progress.step, progress.history)
 
     def leave(self, state: State, optimizer: list[dict[str, Any]]) -> NoReturn:
         """Checkpoint this state of the network and of its optimizer, and raise Left."""
@@ -104,9 +118,9 @@ class Recorder:
         self.progress.state = state
         self.progress.optimizer = optimizer
         self.progress.seconds = self._seconds_before + now - self._begun
-        self._checkpoint(self.progress)
+        self._session.checkpoint(self.progress)
         saved = time.monotonic()
-        self._due = saved + self._wait(saved - now)
+        self._due = saved + self._session.wait(saved - now)
 
     @property
     def seconds(self) -> float:

@@ -77,14 +77,14 @@ def logged(log: str) -> None:
     """Every training is written down outside the store, and a checkpoint is due whenever one could be."""
     fit = worker.fit
 
-    def told(run: Any, *args: Any, **kwargs: Any) -> Any:
-        progress, until = kwargs.get("progress"), kwargs.get("until")
+    def logging(run: Any, ticket: Any, examples: Any, hardware: Any, session: Any) -> Any:
+        progress, until = session.progress, session.until
         _append(log, ["begin", run.key, progress.step if progress else run.ticket.start, until])
-        trained = fit(run, *args, wait=lambda cost: 0.0, **kwargs)
+        trained = fit(run, ticket, examples, hardware, replace(session, wait=lambda cost: 0.0))
         _append(log, ["end", run.key, trained.progress.step, until])
         return trained
 
-    worker.fit = told
+    worker.fit = logging
 
 
 def _append(log: str, line: list[Any]) -> None:
