@@ -26,8 +26,8 @@ def table(rows: Sequence[Row]) -> Iterator[str]:
     """Markdown: a line per setting, over its seeds. Raises Mistake where nothing was held out to choose by.
 
     >>> def row(seed, level, val, test):
-    ...     found = {"weights_remaining": "9", "val_accuracy": val, "test_accuracy": test}
-    ...     return {"seed": seed, "level": level, "status": "done", **found}
+    ...     figures = {"weights_remaining": "9", "val_accuracy": val, "test_accuracy": test}
+    ...     return {"seed": seed, "level": level, "status": "done", **figures}
     >>> *_, last = table([row("0", "1", "90", "70"), row("0", "2", "80", "99"), row("1", "1", "60", "60")])
     >>> last
     '| 2 | 65.00 ± 7.07 | 60.00 | 9 to 9 |'
@@ -37,7 +37,7 @@ def table(rows: Sequence[Row]) -> Iterator[str]:
     for row in rows:
         if row["level"] != "0" and row["status"] == "done" and row["val_accuracy"]:
             chosen = settings.setdefault(tuple(row[name] or "-" for name in named), {})
-            chosen[row["seed"]] = max(chosen.get(row["seed"], row), row, key=lambda one: float(one["val_accuracy"]))
+            chosen[row["seed"]] = max(chosen.get(row["seed"], row), row, key=lambda r: float(r["val_accuracy"]))
     if not settings:
         raise Mistake("best: no level below the dense network has a validation accuracy to choose by")
     yield (
@@ -45,7 +45,7 @@ def table(rows: Sequence[Row]) -> Iterator[str]:
     )
     yield "|" + " --- |" * (len(named) + 4)
     for setting, chosen in settings.items():
-        found = [float(row["test_accuracy"]) for row in chosen.values()]
+        accuracies = [float(row["test_accuracy"]) for row in chosen.values()]
         left = sorted(float(row["weights_remaining"]) for row in chosen.values())
-        cells = [str(len(found)), spread(found), f"{min(found):.2f}", f"{left[0]:.3g} to {left[-1]:.3g}"]
+        cells = [str(len(accuracies)), spread(accuracies), f"{min(accuracies):.2f}", f"{left[0]:.3g} to {left[-1]:.3g}"]
         yield "| " + " | ".join([*setting, *cells]) + " |"
