@@ -16,7 +16,7 @@ def refuse_mixed(cells: Sequence[Cell]) -> None:
         for c in cells
     ]
     for group, wanted in shared[0].items():
-        if any(one[group] != wanted for one in shared):
+        if any(settings[group] != wanted for settings in shared):
             raise Mistake(f"{group} must be the same in all cells of a sweep")
 
 
