@@ -84,8 +84,8 @@ def table(compared: Sequence[Compared], reference: Mapping[str, str]) -> Iterato
     The counterpart of a curve has the values of `reference`, and all other settings and dense networks of the curve.
 
     >>> def cells(survivors, *levels):
-    ...     cell = {"model": "m", "dataset": "d", "control": "none", "survivors": survivors, "seed": 0, "status": "done"}
-    ...     rows = [cell | {"weights_remaining": left, "test_accuracy": test} for left, test in levels]
+    ...     row = {"model": "m", "dataset": "d", "control": "none", "survivors": survivors, "seed": 0, "status": "done"}
+    ...     rows = [row | {"weights_remaining": left, "test_accuracy": test} for left, test in levels]
     ...     [curve] = curves([row | {"level": n, "key": f"{n}{n and survivors}"} for n, row in enumerate(rows)])
     ...     return Compared(curve, {"survivors.name": survivors, "recipe.steps": "9"})
     >>> both = [cells("rewind", (100.0, 90.0), (50.0, 91.0)), cells("reinit", (100.0, 90.0), (50.0, 88.0))]
