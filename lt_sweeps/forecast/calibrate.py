@@ -41,7 +41,7 @@ class _Watched:
         self.data, self.device, self.published = examples.data, examples.device, examples.published
         self.per_epoch, self.chunks = examples.per_epoch, examples.chunks
         self.require_unchanged = examples.require_unchanged
-        self.asked: list[float] = []
+        self.times: list[float] = []
 
     def batches(
         self, start: int, batch_size: int, last_batch: str, order: int, augment: int, level: int, share: Share = WHOLE
@@ -49,8 +49,8 @@ class _Watched:
         """The same batches, until it is enough."""
         with closing(self._examples.batches(start, batch_size, last_batch, order, augment, level, share)) as batches:
             while True:
-                self.asked.append(time.perf_counter())
-                if len(self.asked) > COLD + 1 and self.asked[-1] - self.asked[0] > SECONDS:
+                self.times.append(time.perf_counter())
+                if len(self.times) > COLD + 1 and self.times[-1] - self.times[0] > SECONDS:
                     raise _Enough
                 yield next(batches)
 
@@ -92,9 +92,9 @@ class Calibration:
         with suppress(_Enough):
             fill = weights if run.ticket.fill is not None else None
             fit(silent, weights, mask, fill, watched, self._worker.hardware, until=run.recipe.steps)
-        asked = [*watched.asked, time.perf_counter()][: run.recipe.steps + 1]
-        warm = asked[min(COLD, len(asked) - 2) :]
-        return asked[0] - begun, (warm[-1] - warm[0]) / (len(warm) - 1)
+        times = [*watched.times, time.perf_counter()][: run.recipe.steps + 1]
+        warm = times[min(COLD, len(times) - 2) :]
+        return times[0] - begun, (warm[-1] - warm[0]) / (len(warm) - 1)
 
     def _evaluations(self, run: Train, weights: State, examples: Loader) -> tuple[float, float]:
         """Seconds of an evaluation on the way, and of those on the test examples at the end."""
@@ -115,7 +115,7 @@ class Calibration:
         """Seconds to evaluate one example."""
         seen, begun = 0, 0.0
 
-        def some(chunks: Iterator[Batch]) -> Iterator[Batch]:
+        def timed(chunks: Iterator[Batch]) -> Iterator[Batch]:
             nonlocal seen, begun
             for x, y in chunks:
                 if not begun:  # the first is cold
@@ -126,7 +126,7 @@ class Calibration:
                 if time.perf_counter() - begun > SECONDS / 3:
                     return
 
-        evaluate(network, some(examples.chunks(part)), examples.data.classes)
+        evaluate(network, timed(examples.chunks(part)), examples.data.classes)
         return (time.perf_counter() - begun) / seen
 
 

@@ -78,7 +78,7 @@ def run(
         trial.require_lawful(runs)
     for line in [*budgets(cells), *(_kept_whole(cells) if plan.jobs and not only_plan else [])]:
         print(line)
-    print(planning.told(plan))
+    print(planning.summary(plan))
     mention_equal(cells)
     if only_plan:
         from lt_sweeps.forecast.lines import lines
