@@ -101,7 +101,7 @@ class Attend:
         return not is_cancelled(Path(self.log))
 
     def _ended(self) -> bool:
-        """Without reaping it, so that it can be asked at any time, in a signal's handler too."""
+        """Whether the agent has ended; it is not reaped, so that a signal's handler may call this at any time."""
         assert self._process is not None
         if self._process.returncode is not None:
             return True

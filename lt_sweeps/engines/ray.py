@@ -51,7 +51,7 @@ class Engine:
         return Running(ray, started, log)
 
     def _connected(self) -> Any:
-        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nobody is told of a sweep
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # no usage statistics leave this machine
         import ray
 
         if not ray.is_initialized():

@@ -18,7 +18,7 @@ LADDER = tuple(10**power for power in range(1, 9))  # snapshots every training k
 
 @dataclass(frozen=True)
 class Job:
-    """A training or measure to do, or, with `replay_to`, a training to repeat up to a snapshot nobody had asked for."""
+    """A training or measure to do, or, with `replay_to`, a training to repeat up to a snapshot that it did not keep."""
 
     run: Work
     snapshots: frozenset[int] = frozenset()

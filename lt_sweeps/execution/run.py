@@ -127,7 +127,7 @@ class _Work:
         jobs = {job.run: job for job in planned if not self._is_hopeless(job)} | self._running
         self._jobs, self._weight = jobs, chains(jobs.values())
         self._before = planning.before(jobs.values())
-        self._checks.given()
+        self._checks.files()
         self._checks.data(self._jobs)
         self._reporter.expect(jobs.values())
 

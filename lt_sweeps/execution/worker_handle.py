@@ -18,7 +18,7 @@ from lt_sweeps.foreign import files
 from lt_sweeps.provenance.ownership import Owner
 
 MEMORY = (-signal.SIGKILL, 128 + signal.SIGKILL)  # what the system does when memory is short
-RANK_KILLED = re.compile(rf"exitcode\s*: -{signal.SIGKILL:d}\b")  # as torch.distributed.run tells of one of a group
+RANK_KILLED = re.compile(rf"exitcode\s*: -{signal.SIGKILL:d}\b")  # how torch.distributed.run reports one of a group
 FIRST_WORDS = re.compile(r"Fatal Python error|rank \d+ of \d+: ")  # what follows them is not why
 
 

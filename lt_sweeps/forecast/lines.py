@@ -1,4 +1,4 @@
-"""What a sweep will take of time and of disk, in the words of `lt-sweeps plan`. Imports torch when it is asked."""
+"""What a sweep will take of time and of disk, in the words of `lt-sweeps plan`. Imports torch when called."""
 
 from __future__ import annotations
 

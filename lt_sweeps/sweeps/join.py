@@ -80,7 +80,7 @@ def _on_this_machine(past: archive.Past, now: Cell) -> Cell:
 
 
 def _name(c: Cell) -> tuple[object, ...]:
-    """What a row of results says of a cell."""
+    """The labels and overrides by which a row of results names a cell."""
     return tuple(sorted(c.experiment.labels.items())), tuple(sorted(_apart(c.swept)[0].items()))
 
 
