@@ -90,7 +90,7 @@ def test_no_plan_takes_longer_than_its_sum_or_less_than_its_longest_chain(slots:
 
 
 def test_a_long_plan_is_told_in_whole_hours() -> None:
-    line = estimate.told(estimate.Estimate(43e6, 22e6, 8.8e5, 2, 96, None), "GPU")
+    line = estimate.summary(estimate.Estimate(43e6, 22e6, 8.8e5, 2, 96, None), "GPU")
     assert line == "hours: 11,944 h of one GPU, 6,111 h with 2 workers (longest chain 244 h)"
 
 

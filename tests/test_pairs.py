@@ -9,8 +9,9 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 from contextlib import closing
+from dataclasses import replace
 from fnmatch import fnmatch
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -230,7 +231,7 @@ def test_a_level_is_pruned_exactly_and_resumes_to_the_same_bits(
     model: str, dataset: str, width: float, folder: Path, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(recorder, "LOOK_EVERY", 2)
-    monkeypatch.setattr(worker.fit, "__kwdefaults__", worker.fit.__kwdefaults__ | {"wait": lambda cost: 0.0})
+    monkeypatch.setattr(worker, "Session", partial(worker.Session, wait=lambda cost: 0.0))
     cell = composed(*words(model, dataset, width))
     dense, level = cell.levels
     execute(cell, store, folder)

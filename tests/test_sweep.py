@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -549,7 +550,7 @@ def test_a_checkpoint_of_another_parent_is_not_continued(
     kept_work: list[tuple[str, bytes]] = []
     save = Store.save_work
     monkeypatch.setattr(Store, "save_work", lambda self, key, content: kept_work.append((key, content)))
-    monkeypatch.setattr(running.fit, "__kwdefaults__", running.fit.__kwdefaults__ | {"wait": lambda cost: 0.0})
+    monkeypatch.setattr(running, "Session", partial(running.Session, wait=lambda cost: 0.0))
     words = ("prune.levels=1",)
     rows = sweep(tmp_path, *words)
     store = Store(tmp_path / "store")

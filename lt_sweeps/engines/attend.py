@@ -71,16 +71,16 @@ class Attend:
         """Let the agent checkpoint and leave; returns its exit code. May be called by a signal's handler meanwhile."""
         assert self._process is not None
         deadline = time.monotonic() + GRACE
-        told = self._process
+        process = self._process
         with contextlib.suppress(ProcessLookupError):
             if not self._ended():
-                os.kill(told.pid, signal.SIGTERM)
+                os.kill(process.pid, signal.SIGTERM)
             while not self._ended() and time.monotonic() < deadline:
                 time.sleep(0.05)
-            os.killpg(told.pid, signal.SIGKILL)  # it, or what it left behind
-        assert told.stdin is not None
-        told.stdin.close()
-        return told.wait()
+            os.killpg(process.pid, signal.SIGKILL)  # it, or what it left behind
+        assert process.stdin is not None
+        process.stdin.close()
+        return process.wait()
 
     def checkpoint(self) -> object:
         """Called by submitit before the time is up or on preemption: the same again, when SLURM requeues the job."""
@@ -101,7 +101,7 @@ class Attend:
         return not is_cancelled(Path(self.log))
 
     def _ended(self) -> bool:
-        """Without reaping it, so that it can be asked at any time, in a signal's handler too."""
+        """Whether the agent has ended; it is not reaped, so that a signal's handler may call this at any time."""
         assert self._process is not None
         if self._process.returncode is not None:
             return True

@@ -26,7 +26,7 @@ def make(name: str, options: Mapping[str, Any], trainers: Sequence[TrainerConfig
     library, extra = EXTRAS[name]
     if find_spec(library) is None:
         raise Mistake(f"hydra/launcher={name}: it is not installed: pip install 'lt_sweeps[{extra}]'")
-    trainer = replace(trainers[0], devices=max(one.devices for one in trainers))
+    trainer = replace(trainers[0], devices=max(cell_trainer.devices for cell_trainer in trainers))
     module = import_module(f"lt_sweeps.engines.{name}")
     engine: Engine = module.Engine(_read(module.Options, options), trainer)
     if engine.agents < 1:
@@ -36,13 +36,13 @@ def make(name: str, options: Mapping[str, Any], trainers: Sequence[TrainerConfig
 
 def _read(schema: Any, options: Mapping[str, Any]) -> Any:
     """Options of the types that they have. Raises Mistake."""
-    known = OmegaConf.structured(schema)
+    config = OmegaConf.structured(schema)
     for name, value in options.items():
-        if name not in known:
-            raise Mistake(f"unknown key 'hydra.launcher.{name}'{nearest(name, [str(key) for key in known])}")
+        if name not in config:
+            raise Mistake(f"unknown key 'hydra.launcher.{name}'{nearest(name, [str(key) for key in config])}")
         try:
-            known[name] = value
+            config[name] = value
         except OmegaConfBaseException as error:
-            told = str(error).splitlines()[0]
-            raise Mistake(f"hydra.launcher.{name}={value}: {told}") from None
-    return OmegaConf.to_object(known)
+            reason = str(error).splitlines()[0]
+            raise Mistake(f"hydra.launcher.{name}={value}: {reason}") from None
+    return OmegaConf.to_object(config)

@@ -60,7 +60,7 @@ def last_lines(path: Path, lines: int = 5) -> str:
     try:
         with path.open("rb") as file:
             file.seek(max(0, path.stat().st_size - 4096))
-            told = file.read().decode(errors="replace").strip()
+            text = file.read().decode(errors="replace").strip()
     except FileNotFoundError:
         return ""
-    return "\n".join(told.splitlines()[-lines:])
+    return "\n".join(text.splitlines()[-lines:])

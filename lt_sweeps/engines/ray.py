@@ -39,31 +39,31 @@ class Engine:
         if gpus is None and trainer.accelerator == "gpu":
             gpus = trainer.devices
         self._processes = processes(trainer, options.num_cpus, gpus)
-        self._asked = {"num_cpus": options.num_cpus, "num_gpus": gpus or 0, "max_retries": 0}
+        self._resources = {"num_cpus": options.num_cpus, "num_gpus": gpus or 0, "max_retries": 0}
 
     def start(self, folder: Path) -> Running:
         """One more task; it waits in Ray until there is room. Raises Mistake where there is no cluster."""
         ray = self._connected()
         log = new_log(folder)
-        task = ray.remote(**self._asked)(_attended)
+        task = ray.remote(**self._resources)(_attended)
         started = task.remote(Attend(str(folder.absolute()), str(log), self._processes))
         self._started.append(started)
         return Running(ray, started, log)
 
     def _connected(self) -> Any:
-        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nobody is told of a sweep
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # no usage statistics leave this machine
         import ray
 
         if not ray.is_initialized():
             local = {"include_dashboard": False} if self._options.address is None else {}
             more = {"runtime_env": self._options.runtime_env} if self._options.runtime_env else {}
-            given = {**local, "logging_level": "ERROR", "log_to_driver": False, **more, **self._options.init}
+            settings = {**local, "logging_level": "ERROR", "log_to_driver": False, **more, **self._options.init}
             before = signal.getsignal(signal.SIGTERM)
             try:
-                ray.init(address=self._options.address, **given)
+                ray.init(address=self._options.address, **settings)
             except (ConnectionError, ValueError) as error:
-                told = str(error).splitlines()[0]
-                raise Mistake(f"hydra/launcher=ray hydra.launcher.address={self._options.address}: {told}") from None
+                reason = str(error).splitlines()[0]
+                raise Mistake(f"hydra/launcher=ray hydra.launcher.address={self._options.address}: {reason}") from None
             if threading.current_thread() is threading.main_thread():
                 signal.signal(signal.SIGTERM, before)  # Ray puts its own in the place of ours, who cancels agents
         return ray

@@ -54,7 +54,7 @@ class Engine:
         # One task on one node: an agent starts a process per training itself, and for a training on several GPUs
         # torchrun inside its allocation. With a task per GPU every rank would be an agent, and a job could neither
         # share its GPUs between several trainings nor go on when one of them fails.
-        asked = {
+        parameters = {
             "job_name": options.name,
             "nodes": 1,
             "ntasks_per_node": 1,
@@ -71,7 +71,7 @@ class Engine:
             "setup": options.setup or None,
             "additional_parameters": {"requeue": True, **options.additional_parameters},
         }
-        self._asked = {name: value for name, value in asked.items() if value is not None}
+        self._parameters = {name: value for name, value in parameters.items() if value is not None}
         self._queue = _Queue()
 
     def start(self, folder: Path) -> Running:
@@ -81,13 +81,13 @@ class Engine:
 
         log = new_log(folder)
         executor = SlurmExecutor(log.parent / "slurm", max_num_timeout=self._options.max_num_timeout)
-        executor.update_parameters(**self._asked)
+        executor.update_parameters(**self._parameters)
         try:
             job = executor.submit(Attend(str(folder.absolute()), str(log), self._processes))
         except FailedJobError as error:
-            told = [line for line in str(error).splitlines() if "error:" in line]
-            raise Mistake(f"hydra/launcher=submitit_slurm: {(told or [str(error)])[-1].strip()}") from None
-        self._queue.asked = 0.0
+            errors = [line for line in str(error).splitlines() if "error:" in line]
+            raise Mistake(f"hydra/launcher=submitit_slurm: {(errors or [str(error)])[-1].strip()}") from None
+        self._queue.refreshed_at = 0.0
         return Running(job, log, self._queue)
 
     def close(self) -> None:
@@ -108,8 +108,8 @@ class Running:
         """What submitit keeps of a job that ended well is its result; anything else is a failure."""
         if self._ended_well():
             return None
-        told = last_lines(self._log) or last_lines(self._job.paths.stderr)
-        return f"SLURM job {self._job.job_id} ended: {told}" if told else f"SLURM job {self._job.job_id} left no log"
+        text = last_lines(self._log) or last_lines(self._job.paths.stderr)
+        return f"SLURM job {self._job.job_id} ended: {text}" if text else f"SLURM job {self._job.job_id} left no log"
 
     def _ended_well(self) -> bool:
         from submitit.core.utils import UncompletedJobError
@@ -127,16 +127,16 @@ class Running:
 
 
 class _Queue:
-    """What squeue lists, asked once for all agents. Where it does not answer, all of them are believed alive."""
+    """The job ids in squeue, read once for all agents. Where it does not answer, all of them are believed alive."""
 
     def __init__(self) -> None:
-        self.asked = 0.0
-        self._found: set[str] | None = None
+        self.refreshed_at = 0.0
+        self._jobs: set[str] | None = None
 
     def listed(self, job: str) -> set[str]:
-        if time.monotonic() - self.asked > 5:
+        if time.monotonic() - self.refreshed_at > 5:
             command = ["squeue", "--noheader", "--user", str(os.getuid()), "--format", "%A"]
             done = subprocess.run(command, check=False, capture_output=True, text=True)
-            self._found = {*done.stdout.split()} if done.returncode == 0 else None
-            self.asked = time.monotonic()
-        return {job} if self._found is None else self._found
+            self._jobs = {*done.stdout.split()} if done.returncode == 0 else None
+            self.refreshed_at = time.monotonic()
+        return {job} if self._jobs is None else self._jobs

@@ -25,26 +25,26 @@ PATIENCE = 60.0  # seconds an agent waits for work to become ready before it let
 
 def launch(folder: Path, command: str, data_dir: Path, trainer: TrainerConfig) -> None:
     """Write down how a sweep is worked on."""
-    told = {"command": command, "data_dir": str(data_dir.absolute()), "trainer": asdict(trainer)}
-    write(folder / LAUNCH, json.dumps(told, indent=1).encode())
+    setup = {"command": command, "data_dir": str(data_dir.absolute()), "trainer": asdict(trainer)}
+    write(folder / LAUNCH, json.dumps(setup, indent=1).encode())
 
 
 def work(folder: Path, processes: int | None = None, patience: float = PATIENCE) -> None:
     """Do what can be done of the sweep in this folder, on so many processes. Raises Mistake."""
     folder = folder.absolute()
-    told = json.loads((folder / LAUNCH).read_text())
-    trainer = TrainerConfig(**told["trainer"])
+    setup = json.loads((folder / LAUNCH).read_text())
+    trainer = TrainerConfig(**setup["trainer"])
     if processes is not None:
         trainer = replace(trainer, processes=processes)
     cells = [rebuild(past) for past in archive.cells(folder)]
-    store = Store(folder.parent / "store", {"data": Path(told["data_dir"])})
-    execute(cells, store, Path(told["data_dir"]), trainer, Reporter({}), folder=folder, patience=patience)
+    store = Store(folder.parent / "store", {"data": Path(setup["data_dir"])})
+    execute(cells, store, Path(setup["data_dir"]), trainer, Reporter({}), folder=folder, patience=patience)
 
 
 def rebuild(past: archive.Past) -> Cell:
     """A cell as it was planned, also where a user's own code has changed since. Raises Mistake where ours has."""
     with recorded(past.code):
-        found = cell_of(past.config, past.swept)
-    if tuple(run.key for run in found.levels) != past.keys:
+        rebuilt = cell_of(past.config, past.swept)
+    if tuple(run.key for run in rebuilt.levels) != past.keys:
         raise Mistake(f"{past.folder}: was planned by other code than is here now; the same command plans it again")
-    return found
+    return rebuilt

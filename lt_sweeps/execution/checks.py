@@ -22,7 +22,7 @@ class Checks:
         self._values = Values(store, data_dir, torch.device("cpu"), {})
         self._read: set[Data] = set()
 
-    def given(self) -> None:
+    def files(self) -> None:
         """Whether files that cells begin with are there and fit. Raises Mistake."""
         for node in topological(run for cell in self._cells for run in cell.roots):
             self._values.check(node)

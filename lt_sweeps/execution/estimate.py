@@ -51,11 +51,11 @@ def schedule(jobs: Iterable[Job], seconds: Callable[[Job], float], slots: int) -
     of: dict[Work, list[Job]] = {}
     for job in jobs:
         of.setdefault(job.run, []).append(job)
-    holds_up = chains([job for some in of.values() for job in some], seconds)
+    holds_up = chains([job for group in of.values() for job in group], seconds)
     parents, open_ = _waiting(of)
     ready: list[tuple[float, int, Job]] = []
     running: list[tuple[float, int, Work]] = []
-    left = {run: len(some) for run, some in of.items()}
+    left = {run: len(group) for run, group in of.items()}
     now, count = 0.0, 0
 
     def settle(nodes: list[Node]) -> None:
@@ -104,23 +104,23 @@ def _freed(node: Node, parents: Mapping[Node, list[Node]], open_: dict[Node, int
     return freed
 
 
-def told(found: Estimate | None, device: str) -> str:
+def summary(cost: Estimate | None, device: str) -> str:
     """An estimate in one line; `device` is what a worker takes, a core or a GPU.
 
-    >>> told(Estimate(7200, 6000, 4200, slots=2, cells=6, separate=14400), "core")
+    >>> summary(Estimate(7200, 6000, 4200, slots=2, cells=6, separate=14400), "core")
     'hours: 2 h 0 min of one core, 1 h 40 min with 2 workers (longest chain 1 h 10 min); as 6 separate jobs: 4 h 0 min'
-    >>> told(None, "core")
+    >>> summary(None, "core")
     'hours: unknown; lt-sweeps plan --calibrate measures for some seconds'
     """
 
-    def said(seconds: float) -> str:
+    def hours(seconds: float) -> str:
         return duration(seconds) if seconds < 100 * 3600 else f"{seconds / 3600:,.0f} h"
 
-    if found is None:
+    if cost is None:
         return "hours: unknown; lt-sweeps plan --calibrate measures for some seconds"
-    line = f"hours: {said(found.work)} of one {device}"
-    if found.slots > 1:
-        line += f", {said(found.wall)} with {found.slots} workers (longest chain {said(found.longest)})"
-    if found.cells > 1 and found.separate is not None:
-        line += f"; as {found.cells} separate jobs: {said(found.separate)}"
+    line = f"hours: {hours(cost.work)} of one {device}"
+    if cost.slots > 1:
+        line += f", {hours(cost.wall)} with {cost.slots} workers (longest chain {hours(cost.longest)})"
+    if cost.cells > 1 and cost.separate is not None:
+        line += f"; as {cost.cells} separate jobs: {hours(cost.separate)}"
     return line

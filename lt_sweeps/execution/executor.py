@@ -46,11 +46,11 @@ class InProcess:
         from lt_sweeps.execution.worker import Worker
 
         self._worker = Worker(store, data_dir, trainer, say)
-        self._given: list[Job] = []
+        self._jobs: list[Job] = []
 
     def room(self, job: Job) -> bool:
         """There is none beside another job."""
-        return not self._given
+        return not self._jobs
 
     def idle(self, job: Job) -> bool:
         """This process does anything."""
@@ -58,14 +58,14 @@ class InProcess:
 
     def give(self, job: Job) -> None:
         """It is done when it is waited for."""
-        self._given.append(job)
+        self._jobs.append(job)
 
     def wait(self, on_step: OnStep, seconds: float) -> list[tuple[Job, Outcome]]:
         """Do the job. Raises Mistake where foreign code has changed what another's training would see."""
         from lt_sweeps.foreign.imports import changed_by, changed_late
         from lt_sweeps.foreign.state import GlobalState
 
-        job = self._given[0]
+        job = self._jobs[0]
         import_own(job.run)
         if changed_late:
             module, changed = next(iter(changed_late.items()))
@@ -78,7 +78,7 @@ class InProcess:
                 )
         before = GlobalState() if owner(job.run) else None
         outcome = attempt(self._worker, job, lambda step, history: on_step(job, step, history))
-        self._given.clear()
+        self._jobs.clear()
         if before and (changed := before.changed()) and outcome.kind == "done":
             raise Mistake(f"{changes(job.run, changed)}: with trainer.processes=0 what comes after would see it")
         return [(job, outcome)]

@@ -26,13 +26,13 @@ def leave(folder: Path, key: str, reason: str, trace: str = "") -> str:
 
 def read(folder: Path) -> dict[str, str]:
     """What failed so far: key -> reason."""
-    found = {}
+    reasons = {}
     for path in sorted((folder / "failed").glob("*.json")):
         try:
-            found[path.stem] = str(json.loads(disk.read(path, LARGEST))["reason"])
+            reasons[path.stem] = str(json.loads(disk.read(path, LARGEST))["reason"])
         except (OSError, ValueError, KeyError, TypeError, RecursionError):  # cleared meanwhile, or damaged
             continue
-    return found
+    return reasons
 
 
 def clear(folder: Path) -> None:

@@ -50,18 +50,18 @@ def follow(
 ) -> Record | None:
     """Go along with rank 0 to the end of its job: the same record, or the same error where it is of these kinds."""
     while True:
-        told = json.loads(ranks.tell(None))
-        if "record" in told:
-            record: Record | None = told["record"]
+        message = json.loads(ranks.tell(None))
+        if "record" in message:
+            record: Record | None = message["record"]
             return record
-        if "raised" in told:
-            raise next((kind for kind in kinds if kind.__name__ == told["raised"]), RuntimeError)(told["why"])
+        if "raised" in message:
+            raise next((kind for kind in kinds if kind.__name__ == message["raised"]), RuntimeError)(message["why"])
         parts: dict[str, State] = {"weights": {}, "mask": {}, "fill": {}}
         for path, value in decode(ranks.tell(None))[0].items():
             part, _, name = path.partition("/")
             parts[part][name] = value
-        progress = decode_progress(ranks.tell(None))[0] if told["continued"] else None
-        fill = parts["fill"] if told["filled"] else None
+        progress = decode_progress(ranks.tell(None))[0] if message["continued"] else None
+        fill = parts["fill"] if message["filled"] else None
         take_part(TicketTensors(parts["weights"], parts["mask"], fill), progress)
 
 

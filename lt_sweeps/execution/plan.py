@@ -18,7 +18,7 @@ LADDER = tuple(10**power for power in range(1, 9))  # snapshots every training k
 
 @dataclass(frozen=True)
 class Job:
-    """A training or measure to do, or, with `replay_to`, a training to repeat up to a snapshot nobody had asked for."""
+    """A training or measure to do, or, with `replay_to`, a training to repeat up to a snapshot that it did not keep."""
 
     run: Work
     snapshots: frozenset[int] = frozenset()
@@ -53,7 +53,7 @@ class Plan:
     """The union of all cells' expressions, each distinct training and measure once, parents first."""
 
     cells: int
-    asked: int  # trainings, if every cell were run by itself
+    requested: int  # trainings, if every cell were run by itself
     distinct: int
     jobs: list[Job] = field(default_factory=list)
     asks: dict[Work, int] = field(default_factory=dict)  # for each of them, how many cells ask for it
@@ -74,7 +74,7 @@ class Plan:
 
 
 def make(cells: Sequence[Cell], store: Store) -> Plan:
-    """Compare what is asked for with what is stored."""
+    """Compare the expressions of all cells with what is stored."""
     per_cell = [works(cell.roots) for cell in cells]
     union = Counter(run for runs in per_cell for run in runs)
     trained = {run: asks for run, asks in union.items() if isinstance(run, Train)}
@@ -119,23 +119,23 @@ def stored(store: Store, run: Work) -> Record | None:
         return None
 
 
-def told(plan: Plan) -> str:
-    """What is asked for, what of it is there and what is to do, in one line."""
-    trained, lost = ([run for run in found if isinstance(run, Train)] for found in (plan.records, plan.blocked))
+def summary(plan: Plan) -> str:
+    """The trainings and measures that are requested, stored and to do, in one line."""
+    trained, lost = ([run for run in nodes if isinstance(run, Train)] for nodes in (plan.records, plan.blocked))
     stored = f"{len(trained)} in the store"
     blocked = f", {len(lost)} blocked by a collapsed or diverged parent" if lost else ""
     replays = len(plan.jobs) - plan.to_train - plan.to_measure
     again = f" (and {replays} to repeat up to a rewind point)" if replays else ""
     return (
-        f"{plan.cells} cell{'s' if plan.cells != 1 else ''}: {plan.asked} trainings asked, {plan.distinct} distinct, "
-        f"{stored}{blocked}, {plan.to_train} to train{again}{_told_measures(plan)}"
+        f"{plan.cells} cell{'s' if plan.cells != 1 else ''}: {plan.requested} trainings asked, "
+        f"{plan.distinct} distinct, {stored}{blocked}, {plan.to_train} to train{again}{_measures_summary(plan)}"
     )
 
 
-def _told_measures(plan: Plan) -> str:
+def _measures_summary(plan: Plan) -> str:
     if not plan.measures:
         return ""
-    stored, lost = (sum(measure in found for measure in plan.measures) for found in (plan.records, plan.blocked))
+    stored, lost = (sum(measure in nodes for measure in plan.measures) for nodes in (plan.records, plan.blocked))
     siblings = {sibling(run) for run in plan.shown} & plan.asks.keys()
     blocked = f", {lost} blocked" if lost else ""
     counted = f"{len(plan.measures)} measures, {stored} in the store{blocked}, {plan.to_measure} to do"

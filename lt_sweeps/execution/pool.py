@@ -24,7 +24,7 @@ from lt_sweeps.execution.channel import Channel, Message
 from lt_sweeps.execution.executor import OnStep
 from lt_sweeps.execution.outcome import Kind, Outcome
 from lt_sweeps.execution.plan import Job
-from lt_sweeps.execution.process import asked
+from lt_sweeps.execution.process import message_of
 from lt_sweeps.execution.worker_handle import WorkerHandle
 from lt_sweeps.provenance.ownership import owner
 from lt_sweeps.store.store import Store
@@ -54,7 +54,7 @@ class Pool:
         }
         self._handles: dict[str, WorkerHandle] = {}
         self._started = 0
-        self._said: set[str] = set()
+        self._shown_lines: set[str] = set()
         self._able = False  # whether any worker has ever got as far as to wait for a job
         self._folder = _short_folder()
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -93,7 +93,7 @@ class Pool:
             handle = self._start(slots)
         handle.job, handle.owner, handle.history = job, owner(job.run), []
         if handle.ready:
-            handle.send(asked(job))
+            handle.send(message_of(job))
 
     def _idle(self, job: Job) -> WorkerHandle | None:
         """A worker of as many devices that has imported the same foreign code, or has not imported any code yet."""
@@ -135,8 +135,8 @@ class Pool:
 
     def wait(self, on_step: OnStep, seconds: float) -> list[tuple[Job, Outcome]]:
         """Listen until something came of a job, or for some seconds."""
-        until, found = time.monotonic() + seconds, list[tuple[Job, Outcome]]()
-        while not found and (left := until - time.monotonic()) > 0:
+        until, outcomes = time.monotonic() + seconds, list[tuple[Job, Outcome]]()
+        while not outcomes and (left := until - time.monotonic()) > 0:
             ended = [handle.name for handle in self._handles.values() if handle.process.poll() is not None]
             heard = set()
             for key, _ in self._selector.select(0.0 if ended else min(left, 1.0)):
@@ -144,11 +144,11 @@ class Pool:
                 if key.fileobj is self._listener:
                     self._greet()
                 elif key.data in self._handles:  # not one that has just died
-                    found += self._listen(self._handles[key.data], key.fileobj, on_step)  # type: ignore[arg-type]
+                    outcomes += self._listen(self._handles[key.data], key.fileobj, on_step)  # type: ignore[arg-type]
             for name in ended:  # before it could speak, or its children keep its connection open
                 if name in self._handles and name not in heard:
-                    found += self._buried(self._handles[name])
-        return found
+                    outcomes += self._buried(self._handles[name])
+        return outcomes
 
     def _greet(self) -> None:
         channel = Channel(self._listener.accept()[0])
@@ -160,29 +160,29 @@ class Pool:
         handle.greet(channel, hello, self._setup)
         self._selector.register(channel, selectors.EVENT_READ, handle.name)
         if handle.ready and handle.job is not None:
-            handle.send(asked(handle.job))
+            handle.send(message_of(handle.job))
 
     def _listen(self, handle: WorkerHandle, channel: Channel, on_step: OnStep) -> list[tuple[Job, Outcome]]:
         try:
             messages = channel.receive()
         except EOFError:
             return self._buried(handle)
-        found = []
+        outcomes = []
         for message in messages:
-            if "say" in message and message["say"] not in self._said:  # each worker says what holds for all
-                self._said.add(message["say"])
+            if "say" in message and message["say"] not in self._shown_lines:  # each worker says what holds for all
+                self._shown_lines.add(message["say"])
                 self._say(message["say"])
             if "step" in message and handle.job is not None:
                 handle.history += message["history"]
                 on_step(handle.job, message["step"], handle.history)
             self._able |= "able" in message
             if "outcome" in message and channel is handle.channels[0] and handle.job is not None:
-                found.append((handle.job, Outcome(**message["outcome"])))
+                outcomes.append((handle.job, Outcome(**message["outcome"])))
                 handle.job = None
                 if message.get("last"):
                     self._dismiss(handle)
                     break
-        return found
+        return outcomes
 
     def _buried(self, handle: WorkerHandle) -> list[tuple[Job, Outcome]]:
         job, code = handle.job, self._dismiss(handle)

@@ -25,10 +25,10 @@ from lt_sweeps.execution.wire import decoded, encoded
 from lt_sweeps.graph import Work
 from lt_sweeps.provenance.ownership import changes, import_own, owner
 
-TELL_EVERY = 0.2  # seconds between two words about one training, if nothing but its step is new
+TELL_EVERY = 0.2  # seconds between two messages about one training, if nothing but its step is new
 
 
-def asked(job: Job) -> Message:
+def message_of(job: Job) -> Message:
     """A job as a message."""
     return {
         "run": job.run.key,
@@ -39,7 +39,7 @@ def asked(job: Job) -> Message:
     }
 
 
-def understood(message: Message) -> Job:
+def job_of(message: Message) -> Job:
     """The job of a message."""
     run = decoded(message["table"])[message["run"]]
     assert isinstance(run, Work)
@@ -69,7 +69,7 @@ def main() -> None:
     worker = Worker(Store(Path(setup["store"]), {"data": data_dir}), data_dir, trainer, peer.say, lambda: peer.gone)
     peer.send({"able": True})
     while (message := channel.next()) is not None:
-        job = understood(message)
+        job = job_of(message)
         import_own(job.run)
         before = GlobalState() if owner(job.run) else None
         outcome = attempt(worker, job, peer.on_step())
@@ -102,16 +102,16 @@ class Peer:
         self.send({"say": line})
 
     def on_step(self) -> Callable[[int, Any], None]:
-        """Tells of one training: its step now and then, each evaluation at once."""
-        told, when = 0, 0.0
+        """A callback that sends the steps of one training now and then, and each evaluation at once."""
+        sent, sent_at = 0, 0.0
 
         def tell(step: int, history: Any) -> None:
-            nonlocal told, when
+            nonlocal sent, sent_at
             now = time.monotonic()
-            if len(history) == told and now - when < TELL_EVERY:
+            if len(history) == sent and now - sent_at < TELL_EVERY:
                 return
-            self.send({"step": step, "history": list(history[told:])})
-            told, when = len(history), now
+            self.send({"step": step, "history": list(history[sent:])})
+            sent, sent_at = len(history), now
 
         return tell
 

@@ -67,14 +67,14 @@ class Kinds:
 def described(run: Work) -> dict[str, Any]:
     """What decides how fast it goes: network, inputs, how they are made and evaluated, batch, optimizer; or measure."""
     network = (run.of[0] if isinstance(run, Measure) else run.ticket).network.describe()
-    told: dict[str, Any] = {
+    features: dict[str, Any] = {
         "network": {name: value for name, value in network.items() if name != "initialiser"},
         "data": {name: value for name, value in run.data.describe().items() if name not in NOT_SPEED},
     }
     if isinstance(run, Measure):
-        return told | {"measure": run.what.describe()}
+        return features | {"measure": run.what.describe()}
     recipe = run.recipe
-    return told | {
+    return features | {
         "batch_size": recipe.batch_size,
         "precision": recipe.precision,
         "optimizer": recipe.optimizer.name,
@@ -115,21 +115,21 @@ def known(plan: Plan, store: Store, machine: Mapping[str, Any], kind: Kinds) -> 
 
 def missing(plan: Plan, rates: Iterable[str], kind: Kinds) -> list[Work]:
     """One training or measure of each kind that is to be done and that nobody knows the rate of."""
-    there = {*rates}
-    return list({name: job.run for job in plan.jobs if (name := kind(job.run)) not in there}.values())
+    rated = {*rates}
+    return list({name: job.run for job in plan.jobs if (name := kind(job.run)) not in rated}.values())
 
 
 def keep(store: Store, run: Work, machine: Mapping[str, Any], rate: Rate) -> None:
     """Write a measured rate down, for later plans."""
-    told = {"kind": described(run), "machine": dict(machine), "seconds": asdict(rate)}
-    write(_path(store, digest(described(run)), machine), json.dumps(told, indent=1).encode())
+    record = {"kind": described(run), "machine": dict(machine), "seconds": asdict(rate)}
+    write(_path(store, digest(described(run)), machine), json.dumps(record, indent=1).encode())
 
 
 def _calibrated(store: Store, kind: str, machine: Mapping[str, Any]) -> Rate | None:
     try:
-        told = json.loads(read(_path(store, kind, machine), MOST))["seconds"]
-        numbers = all(type(one) in (int, float) and math.isfinite(one) and one >= 0 for one in told.values())
-        return Rate(**told) if numbers else None
+        seconds = json.loads(read(_path(store, kind, machine), MOST))["seconds"]
+        numbers = all(type(value) in (int, float) and math.isfinite(value) and value >= 0 for value in seconds.values())
+        return Rate(**seconds) if numbers else None
     except (OSError, ValueError, TypeError, LookupError, AttributeError, RecursionError):
         return None
 

@@ -24,7 +24,7 @@ LONG = 3 * 3600.0  # seconds from which a sweep is announced to be long
 
 
 class Reporter:
-    """Tells what is running, its level, step and accuracy, and the time that is left."""
+    """Prints what is running, its level, step and accuracy, and the time that is left."""
 
     def __init__(self, names: Mapping[Work, str], out: TextIO | None = None) -> None:
         self._names = names
@@ -68,11 +68,11 @@ class Reporter:
             return
         self._shown = now
         accuracy = history[-1].get("val_accuracy") if history else None
-        told = "" if accuracy is None else f"  validation {accuracy:.2f} %"
+        validation = "" if accuracy is None else f"  validation {accuracy:.2f} %"
         beside = f"  and {len(self._running) - 1} more" if len(self._running) > 1 else ""
         unit = "point" if isinstance(job.run, Measure) else "step"
         pace = f" ({(step - first) / (now - since):.3g} {unit}s/s)" if first is not None and step > first else ""
-        line = f"{self._head(job, 1)}  {unit} {step:,}/{job.last:,}{pace}{told}{beside}{self._left()}"
+        line = f"{self._head(job, 1)}  {unit} {step:,}/{job.last:,}{pace}{validation}{beside}{self._left()}"
         if self._live:
             self._out.write("\r\x1b[2K" + line[:160])
             self._out.flush()
@@ -97,17 +97,17 @@ class Reporter:
             self.say(f"{self._head(job)}  replayed to step {job.replay_to:,}  {took.strip()}")
             return
         if isinstance(job.run, Measure):
-            found = results.measured(record)[job.run.what.word]
-            self.say(f"{self._head(job)}  {found:6.2f}  {took}{self._left()}")
+            value = results.measured(record)[job.run.what.word]
+            self.say(f"{self._head(job)}  {value:6.2f}  {took}{self._left()}")
             return
         match results.outcome(record):
             case Diverged(step=step) as outcome:
-                told = f"{outcome.status}: at step {step:,}"
+                summary = f"{outcome.status}: at step {step:,}"
             case Collapsed(emptied=emptied) as outcome:
-                told = f"{outcome.status}: {', '.join(emptied)} empty"
+                summary = f"{outcome.status}: {', '.join(emptied)} empty"
             case Finished(kept=kept, shown=shown):
-                told = f"{100 * kept.density:6.2f} % of weights  test {shown.test_accuracy:6.2f} %  {took}"
-        self.say(f"{self._head(job)}  {told}{self._left()}")
+                summary = f"{100 * kept.density:6.2f} % of weights  test {shown.test_accuracy:6.2f} %  {took}"
+        self.say(f"{self._head(job)}  {summary}{self._left()}")
 
     def _head(self, job: Job, ahead: int = 0) -> str:
         total = self._done + len(self._jobs)
@@ -116,14 +116,14 @@ class Reporter:
     def _left(self) -> str:
         """The time all remaining jobs should take, at the speed of each network so far, as many at once as now."""
         now = time.monotonic()
-        when, told = self._estimate
+        when, text = self._estimate
         if now - when < ESTIMATE_EVERY:
-            return told
-        known = {name: median(rates) for name, rates in self._rates.items()}  # the first are slower
+            return text
+        paces = {name: median(rates) for name, rates in self._rates.items()}  # the first are slower
         for run, (since, first, step) in self._running.items():
             if first is not None and step > first:
-                known.setdefault(_pace(run), (now - since) / (step - first))
-        seconds = self._seconds(known) if known else 0.0
+                paces.setdefault(_pace(run), (now - since) / (step - first))
+        seconds = self._seconds(paces) if paces else 0.0
         self._estimate = now, f"  {duration(seconds)} left" if seconds >= 1 else ""
         if seconds > LONG and not self._warned:
             self._warned = True
@@ -133,12 +133,12 @@ class Reporter:
             )
         return self._estimate[1]
 
-    def _seconds(self, known: Mapping[str, float]) -> float:
-        usual = sum(known.values()) / len(known)
+    def _seconds(self, paces: Mapping[str, float]) -> float:
+        usual = sum(paces.values()) / len(paces)
 
         def cost(job: Job) -> float:
             begun = self._running[job.run][2] if job.run in self._running else job.first
-            return max(0, job.last - begun) * known.get(_pace(job.run), usual)
+            return max(0, job.last - begun) * paces.get(_pace(job.run), usual)
 
         jobs = self._jobs.values()
         longest = max(chains(jobs, cost).values(), default=0.0)
@@ -160,7 +160,7 @@ def _pace(run: Work) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Seconds as a person says them.
+    """Seconds in words.
 
     >>> duration(7), duration(90), duration(3700)
     ('7 s', '1 min 30 s', '1 h 1 min')

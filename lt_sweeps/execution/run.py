@@ -119,15 +119,15 @@ class _Work:
 
     def _plan(self) -> None:
         """What is to do; begun anew where something was not what the last plan expected."""
-        found = planning.make(self._cells, self._store).jobs
+        planned = planning.make(self._cells, self._store).jobs
         elsewhere = self._failed_elsewhere()
-        for job in found:
+        for job in planned:
             if job.run.key in elsewhere and job.run not in self._running:
                 self._fail(job, elsewhere[job.run.key])
-        jobs = {job.run: job for job in found if not self._is_hopeless(job)} | self._running
+        jobs = {job.run: job for job in planned if not self._is_hopeless(job)} | self._running
         self._jobs, self._weight = jobs, chains(jobs.values())
         self._before = planning.before(jobs.values())
-        self._checks.given()
+        self._checks.files()
         self._checks.data(self._jobs)
         self._reporter.expect(jobs.values())
 
@@ -185,8 +185,8 @@ class _Work:
             return self._finish(job, outcome.seconds)
         if outcome.kind == "again":
             if outcome.reason:
-                told = "it, and what was made from it, is computed again"
-                self._reporter.say(f"{job.run}: {outcome.reason}: {told}")
+                consequence = "it, and what was made from it, is computed again"
+                self._reporter.say(f"{job.run}: {outcome.reason}: {consequence}")
                 self._store.discard(job.run.key)
             return False
         if outcome.memory and self._running:
@@ -214,8 +214,8 @@ class _Work:
             if record is None:
                 self._vain[job.run] += 1
                 if self._vain[job.run] >= VAIN:
-                    told = f"lt-sweeps store show {job.run.key[:8]} says what"
-                    self._fail(job, f"its worker read something else than is here now: {told}")
+                    hint = f"lt-sweeps store show {job.run.key[:8]} says what"
+                    self._fail(job, f"its worker read something else than is here now: {hint}")
                 return False
         self._jobs.pop(job.run, None)
         for watcher in self._watchers:

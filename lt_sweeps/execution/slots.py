@@ -21,14 +21,14 @@ def slots(trainer: TrainerConfig, at_least: int = 1) -> list[str]:
     """
     if trainer.processes == 0:
         return [CPU]  # this process, whatever it trains on
-    found = gpus() if trainer.accelerator in ("auto", "gpu") else []
-    if found:
-        if at_least > len(found):
-            raise Mistake(f"trainer.devices={at_least}: this machine shows {len(found)} GPU{'s'[: len(found) != 1]}")
-        every = found * trainer.workers_per_device
+    names = gpus() if trainer.accelerator in ("auto", "gpu") else []
+    if names:
+        if at_least > len(names):
+            raise Mistake(f"trainer.devices={at_least}: this machine shows {len(names)} GPU{'s'[: len(names) != 1]}")
+        every = names * trainer.workers_per_device
     else:
         every = [CPU] * max(at_least, 1 if trainer.accelerator == "mps" else cores() // trainer.threads, 1)
-    if trainer.processes and not found:
+    if trainer.processes and not names:
         return [CPU] * max(trainer.processes, at_least)
     return list(islice(every, max(trainer.processes, at_least))) if trainer.processes else every
 

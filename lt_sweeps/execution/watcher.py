@@ -1,4 +1,4 @@
-"""What one is told who follows a sweep as it happens."""
+"""The calls that a follower of a sweep gets as it happens."""
 
 from __future__ import annotations
 

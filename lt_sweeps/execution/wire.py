@@ -28,18 +28,18 @@ def encoded(nodes: Iterable[Node]) -> Table:
 def decoded(table: Mapping[str, Mapping[str, Any]]) -> dict[str, Node]:
     """The nodes of a table by key. Raises ValueError where one is not what its key says."""
     nodes: dict[str, Node] = {}
-    for key, told in table.items():
-        kind, hints = _kind(told["node"])
-        given = {
-            name: _given(value, hints[name], nodes) for name, value in told.items() if name not in ("node", "version")
+    for key, entry in table.items():
+        kind, hints = _kind(entry["node"])
+        fields = {
+            name: _field(value, hints[name], nodes) for name, value in entry.items() if name not in ("node", "version")
         }
-        nodes[key] = kind(**given)
+        nodes[key] = kind(**fields)
         if nodes[key].key != key:
-            raise ValueError(f"{told['node']} {key[:8]} was described by other code than is here")
+            raise ValueError(f"{entry['node']} {key[:8]} was described by other code than is here")
     return nodes
 
 
-def _given(value: Any, hint: Any, nodes: Mapping[str, Node]) -> Any:
+def _field(value: Any, hint: Any, nodes: Mapping[str, Node]) -> Any:
     """A field's value: a node, several nodes, or plain."""
     if _is_node(value):
         return nodes[value["key"]]

@@ -58,7 +58,7 @@ class Worker:
         self.fingerprint = fingerprint(self.device, trainer.deterministic, self.ranks.world)
         workers = max(1, min(16, cores()) // self.ranks.world) if trainer.workers is None else trainer.workers
         self.values = Values(store, data_dir, self.device, self.fingerprint, workers)
-        self._told_mixing = False
+        self._mixing_mentioned = False
 
     def do(self, job: Job, on_step: Tell) -> Record | None:
         """Do one job and commit what came of it. A replay returns no record.
@@ -139,8 +139,8 @@ class Worker:
         shown = [name for name in self.values.shapes(full(ticket)) if name in mask]
         kept, eligible = masks.kept(mask), None
         if isinstance(ticket.mask, Prune):
-            found = results.kept_of(self.store.get(ticket.mask.key)).eligible
-            eligible = found if found is not None and found < kept else None
+            count = results.kept_of(self.store.get(ticket.mask.key)).eligible
+            eligible = count if count is not None and count < kept else None
         layers = tuple(Layer(name, int(mask[name].sum()), mask[name].numel()) for name in shown)
         return Kept(kept, masks.total(mask), self.values.excluded(ticket.mask), layers, eligible)
 
@@ -207,21 +207,21 @@ class Worker:
         if record["fingerprint"] != self.fingerprint:
             raise Disagreement("it was computed on another machine or library")
         trained = self._fit(job, self.values.begun(run.ticket), on_step)
-        known = {row["step"]: row["digest"] for row in results.outcome(record).history}
+        digests = {row["step"]: row["digest"] for row in results.outcome(record).history}
         for row in trained.progress.history:
-            if row["step"] in known and known[row["step"]] != row["digest"]:
+            if row["step"] in digests and digests[row["step"]] != row["digest"]:
                 raise Disagreement(f"weights differ at step {row['step']}")
         self._commit_snapshots(run, trained.progress)
 
     def _mention_mixing(self, run: Train) -> None:
-        if self._told_mixing:
+        if self._mixing_mentioned:
             return
         for node in topological([run.ticket]):
             record = planning.stored(self.store, node) if isinstance(node, Train) else None
             made_by = record["fingerprint"] if record else self.fingerprint
             if made_by != self.fingerprint:
-                told = {**self.fingerprint, **made_by}  # a single device is not told of
-                differs = ", ".join(k for k in told if made_by.get(k) != self.fingerprint.get(k))
+                both = {**self.fingerprint, **made_by}  # that of a single device names no devices
+                differs = ", ".join(k for k in both if made_by.get(k) != self.fingerprint.get(k))
                 self.tell(f"note: this chain continues stored work made with another {differs}")
-                self._told_mixing = True
+                self._mixing_mentioned = True
                 return

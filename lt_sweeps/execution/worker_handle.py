@@ -18,7 +18,7 @@ from lt_sweeps.foreign import files
 from lt_sweeps.provenance.ownership import Owner
 
 MEMORY = (-signal.SIGKILL, 128 + signal.SIGKILL)  # what the system does when memory is short
-RANK_KILLED = re.compile(rf"exitcode\s*: -{signal.SIGKILL:d}\b")  # as torch.distributed.run tells of one of a group
+RANK_KILLED = re.compile(rf"exitcode\s*: -{signal.SIGKILL:d}\b")  # how torch.distributed.run reports one of a group
 FIRST_WORDS = re.compile(r"Fatal Python error|rank \d+ of \d+: ")  # what follows them is not why
 
 
@@ -100,22 +100,22 @@ class WorkerHandle:
         return not self._killed and (code in MEMORY or any(RANK_KILLED.search(line) for line in self._last_lines()))
 
     def died_of(self, code: int) -> str:
-        """Why it ended, in one line, as far as its exit code and its last words tell."""
+        """Why it ended, in one line, from its exit code and the last lines of its log."""
         lines = self._last_lines()
         number = -code if code < 0 else code - 128 if code > 128 else None
         try:
-            told = f"was ended by {signal.Signals(number).name}" if number is not None else f"left with code {code}"
+            ending = f"was ended by {signal.Signals(number).name}" if number is not None else f"left with code {code}"
         except ValueError:
-            told = f"left with code {code}"
+            ending = f"left with code {code}"
         if self._killed:
-            told = "closed its connection, and did not end"
+            ending = "closed its connection, and did not end"
         elif self.lacked_memory(code):
-            told += ", as a system does that is out of memory"
+            ending += ", as a system does that is out of memory"
         last = lines[-1] if lines else None
         word = next((line for line in lines if FIRST_WORDS.match(line)), None)
         word = word or next((line for line in reversed(lines) if "Error" in line and "ChildFailed" not in line), last)
         where = f" (log: {self.log})" if lines else ""
-        return f"its worker {told}{f': {word}' if word else ''}{where}"
+        return f"its worker {ending}{f': {word}' if word else ''}{where}"
 
     def _last_lines(self) -> list[str]:
         lines = self.log.read_text(errors="replace").splitlines()[-400:] if self.log.exists() else []

@@ -42,14 +42,14 @@ class _Watched:
         self.data, self.device, self.published = examples.data, examples.device, examples.published
         self.per_epoch, self.chunks = examples.per_epoch, examples.chunks
         self.require_unchanged = examples.require_unchanged
-        self.asked: list[float] = []
+        self.times: list[float] = []
 
     def batches(self, start: int, batching: Batching, share: Share = WHOLE) -> Generator[Batch]:
         """The same batches, until it is enough."""
         with closing(self._examples.batches(start, batching, share)) as batches:
             while True:
-                self.asked.append(time.perf_counter())
-                if len(self.asked) > COLD + 1 and self.asked[-1] - self.asked[0] > SECONDS:
+                self.times.append(time.perf_counter())
+                if len(self.times) > COLD + 1 and self.times[-1] - self.times[0] > SECONDS:
                     raise _Enough
                 yield next(batches)
 
@@ -97,9 +97,9 @@ class Calibration:
                 self._worker.hardware,
                 Session(until=run.recipe.steps),
             )
-        asked = [*watched.asked, time.perf_counter()][: run.recipe.steps + 1]
-        warm = asked[min(COLD, len(asked) - 2) :]
-        return asked[0] - begun, (warm[-1] - warm[0]) / (len(warm) - 1)
+        times = [*watched.times, time.perf_counter()][: run.recipe.steps + 1]
+        warm = times[min(COLD, len(times) - 2) :]
+        return times[0] - begun, (warm[-1] - warm[0]) / (len(warm) - 1)
 
     def _evaluations(self, run: Train, weights: State, examples: Loader) -> tuple[float, float]:
         """Seconds of an evaluation on the way, and of those on the test examples at the end."""
@@ -120,7 +120,7 @@ class Calibration:
         """Seconds to evaluate one example."""
         seen, begun = 0, 0.0
 
-        def some(chunks: Iterator[Batch]) -> Iterator[Batch]:
+        def timed(chunks: Iterator[Batch]) -> Iterator[Batch]:
             nonlocal seen, begun
             for x, y in chunks:
                 if not begun:  # the first is cold
@@ -131,7 +131,7 @@ class Calibration:
                 if time.perf_counter() - begun > SECONDS / 3:
                     return
 
-        evaluate(network, some(examples.chunks(part)), examples.data.classes)
+        evaluate(network, timed(examples.chunks(part)), examples.data.classes)
         return (time.perf_counter() - begun) / seen
 
 

@@ -94,7 +94,7 @@ def written(
 ) -> Disk:
     """What the jobs of a plan will leave in the store; `kept` says how many weights of each tensor a mask keeps."""
     disk = Disk()
-    there = {end(run).mask for run in plan.records if isinstance(run, Train)}
+    counted = {end(run).mask for run in plan.records if isinstance(run, Train)}
     running: list[int] = []
     for job in plan.jobs:
         run = job.run
@@ -112,13 +112,13 @@ def written(
             disk.weights += state
             layers = [Layer(name, n, math.prod(form.tensors[name][0])) for name, n in live.items()]
             disk.records += _trained(run, layers, evaluations(job), machine)
-            if mask not in there and not isinstance(mask, Prune):
-                there.add(mask)
+            if mask not in counted and not isinstance(mask, Prune):
+                counted.add(mask)
                 disk.masks += form.mask(live)
             best = form.whole if run.data.validation else 0
             running.append(form.whole + best + form.optimizer + 250 * len(form.tensors) + 150 * evaluations(job))
     for node, run in _prunings(plan).items():
-        if node not in there and node.key not in store:
+        if node not in counted and node.key not in store:
             live = kept(node)
             disk.masks += layout(run).mask(live)
             counts = {"kept": 10**6, "total": 10**6, "eligible": 10**6, "emptied": []}
@@ -130,13 +130,13 @@ def written(
 
 def _prunings(plan: Plan) -> dict[Prune, Train]:
     """Every mask to be pruned for the jobs, and a training that needs it."""
-    found: dict[Prune, Train] = {}
+    prunings: dict[Prune, Train] = {}
     for run in (job.run for job in plan.jobs):
         if isinstance(run, Train):
-            for node in topological([end(run).mask], stop=lambda node: isinstance(node, Train) or node in found):
-                if isinstance(node, Prune) and node not in found:
-                    found[node] = run
-    return found
+            for node in topological([end(run).mask], stop=lambda node: isinstance(node, Train) or node in prunings):
+                if isinstance(node, Prune) and node not in prunings:
+                    prunings[node] = run
+    return prunings
 
 
 def _ticket(run: Train, form: Layout, live: Mapping[str, int]) -> int:
@@ -166,7 +166,7 @@ def _measured(measure: Measure, machine: Mapping[str, Any]) -> int:
 
 
 def _record(node: Node, result: Mapping[str, Any], blobs: Iterable[str], machine: Mapping[str, Any]) -> int:
-    told = {
+    record = {
         "key": node.key,
         "node": node.describe(),
         "sources": dict.fromkeys(sources(node), SHORT),
@@ -175,13 +175,13 @@ def _record(node: Node, result: Mapping[str, Any], blobs: Iterable[str], machine
         "fingerprint": dict(machine),
         "checksum": HASH,
     }
-    return len(json.dumps(told, indent=1))
+    return len(json.dumps(record, indent=1))
 
 
-def told(disk: Disk) -> str:
+def summary(disk: Disk) -> str:
     """What a plan writes, in one line.
 
-    >>> told(Disk(weights=1_000_000_000, snapshots=300_000_000, masks=5_000, checkpoints=40_000_000))
+    >>> summary(Disk(weights=1_000_000_000, snapshots=300_000_000, masks=5_000, checkpoints=40_000_000))
     'disk: 1.3 GB (weights 1.0 GB, snapshots 300 MB, masks 5.0 kB), checkpoints in progress 40 MB'
     """
     parts = {"weights": disk.weights, "snapshots": disk.snapshots, "masks": disk.masks, "records": disk.records}
@@ -193,7 +193,7 @@ def told(disk: Disk) -> str:
 
 
 def size(n: float) -> str:
-    """Bytes as a person says them.
+    """Bytes in words.
 
     >>> size(999), size(1_234_000), size(45e9)
     ('999 bytes', '1.2 MB', '45 GB')

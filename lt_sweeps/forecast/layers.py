@@ -41,19 +41,19 @@ class Row:
     pruned: str
 
 
-def tables(asked: Iterable[tuple[Network, PruneConfig]]) -> list[str]:
-    """A table of layers for each distinct network, exclusion, factors and grouping, in the order they are asked for.
+def tables(networks: Iterable[tuple[Network, PruneConfig]]) -> list[str]:
+    """A table of layers for each distinct network, exclusion, factors and grouping, in the order of `networks`.
 
     Raises Mistake for a network that cannot be built, and for a pattern that matches none of its weights.
     """
-    found: dict[tuple[object, ...], tuple[Network, PruneConfig, list[float]]] = {}
-    for network, prune in asked:
+    distinct: dict[tuple[object, ...], tuple[Network, PruneConfig, list[float]]] = {}
+    for network, prune in networks:
         patterns = tuple(prune.exclude), tuple(prune.include), tuple(sorted(prune.factors.items()))
         settings = (network, patterns, prune.groups)
-        rates = found.setdefault(settings, (network, prune, []))[2]
+        rates = distinct.setdefault(settings, (network, prune, []))[2]
         if prune.rate not in rates:
             rates.append(prune.rate)
-    return list(dict.fromkeys(_table(*one) for one in found.values()))
+    return list(dict.fromkeys(_table(*arguments) for arguments in distinct.values()))
 
 
 def as_pruned(config: Config) -> PruneConfig:
@@ -61,8 +61,8 @@ def as_pruned(config: Config) -> PruneConfig:
     allocation = config.allocation.name
     if allocation == "scores":
         return config.prune
-    told = "global" if allocation == "global" else f"of all layers, shared out by allocation={allocation}"
-    return replace(config.prune, groups=told, factors={})
+    groups = "global" if allocation == "global" else f"of all layers, shared out by allocation={allocation}"
+    return replace(config.prune, groups=groups, factors={})
 
 
 def require_possible(network: Network, config: Config) -> None:
@@ -100,7 +100,7 @@ def _table(network: Network, prune: PruneConfig, rates: list[float]) -> str:
         require_matches("prune.factors", prune.factors, left)
     except ValueError as error:
         raise Mistake(f"{error} (network {_called(network)})") from None
-    pruned = {name: _told(factor_of(name, prune.factors), rates) for name in left}
+    pruned = {name: _percentages(factor_of(name, prune.factors), rates) for name in left}
     count = {
         "parameters": sum(p.numel() for p in module.parameters()),
         "prunable": sum(w.numel() for w in left.values()),
@@ -119,11 +119,11 @@ def _table(network: Network, prune: PruneConfig, rates: list[float]) -> str:
 
 def _require_memory(module: nn.Module, network: Network) -> None:
     """Raise Mistake where weights, gradients and one number more for each weight do not fit into memory."""
-    needed, there = 3 * sum(p.numel() * p.element_size() for p in module.parameters()), memory()
-    if needed > there:
+    needed, available = 3 * sum(p.numel() * p.element_size() for p in module.parameters()), memory()
+    if needed > available:
         raise Mistake(
             f"network {_called(network)}: a training needs {needed / 1e9:,.0f} GB of memory or more, "
-            f"this machine has {there / 1e9:,.0f} GB"
+            f"this machine has {available / 1e9:,.0f} GB"
         )
 
 
@@ -156,9 +156,9 @@ def whole(network: Network, include: tuple[str, ...]) -> str | None:
     left = {name: _why(module, name) for name, p in module.named_parameters() if p.dim() > 1 and name not in pruned}
     if not left:
         return None
-    told = ", ".join(f"{name} ({why})" for name, why in list(left.items())[:4])
+    names = ", ".join(f"{name} ({why})" for name, why in list(left.items())[:4])
     more = f" and {len(left) - 4} more" if len(left) > 4 else ""
-    return f"note: {_called(network)} keeps whole {told}{more}; prune.include adds by name"
+    return f"note: {_called(network)} keeps whole {names}{more}; prune.include adds by name"
 
 
 def _folded(rows: list[Row]) -> list[list[Row]]:
@@ -186,13 +186,13 @@ def _end(kinds: Sequence[object], here: int, period: int) -> int:
     return end
 
 
-def _line(alike: list[Row]) -> tuple[str, str, str, str]:
-    first, last, n = alike[0], alike[-1], len(alike)
+def _line(rows: list[Row]) -> tuple[str, str, str, str]:
+    first, last, n = rows[0], rows[-1], len(rows)
     name, times = (first.name, "") if n == 1 else (f"{first.name} ... {last.name}", f"{n} of ")
     return name, times + _shape(first.shape), f"{n * first.weights:,}", first.pruned
 
 
-def _told(factor: float, rates: list[float]) -> str:
+def _percentages(factor: float, rates: list[float]) -> str:
     return " or ".join(f"{100 * rate * factor:.4g} %" for rate in rates) if factor else f"{NEVER} (prune.factors)"
 
 
@@ -239,8 +239,8 @@ def _tried(module: nn.Module, network: Network, device: torch.device) -> nn.Modu
     """A foreign network after it has given logits of the right shape for two examples. Raises ValueError."""
     if not network.build.is_registered:
         with torch.no_grad(), noticed(network.build.name.rpartition(".")[0]):
-            given = takes(module.eval(), torch.zeros(2, *network.shape, device=device))[1]
-        if given.shape != (2, network.classes):
-            raise ValueError(f"for 2 examples it gives {list(given.shape)}: return logits, [2, {network.classes}]")
+            logits = takes(module.eval(), torch.zeros(2, *network.shape, device=device))[1]
+        if logits.shape != (2, network.classes):
+            raise ValueError(f"for 2 examples it gives {list(logits.shape)}: return logits, [2, {network.classes}]")
         module.train()
     return module

@@ -1,4 +1,4 @@
-"""What a sweep will take of time and of disk, in the words of `lt-sweeps plan`. Imports torch when it is asked."""
+"""What a sweep will take of time and of disk, in the words of `lt-sweeps plan`. Imports torch when called."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ def lines(cells: Sequence[Cell], plan: Plan, store: Store, *, calibrate: bool) -
     if calibrate:
         _calibrate(cells, plan, store, kind)
     fingerprint = {**machine.fingerprint(device, trainer.deterministic), "threads": trainer.threads}
-    known = rates.known(plan, store, fingerprint, kind)
+    known_rates = rates.known(plan, store, fingerprint, kind)
     slots = len(processes(trainer, max(c.config.trainer.devices for c in cells)))
-    sizes = Sizes(_given(cells))
+    sizes = Sizes(_file_counts(cells))
     written = disk.written(plan, store, sizes.layout, sizes.kept, fingerprint, slots)
-    told = [disk.told(written)]
+    estimates = [disk.summary(written)]
     if plan.jobs:
         worker = "core" if device.type == "cpu" else "GPU"
-        told.insert(0, estimate.told(estimate.estimate(plan, known, slots, kind), worker))
-    return told
+        estimates.insert(0, estimate.summary(estimate.estimate(plan, known_rates, slots, kind), worker))
+    return estimates
 
 
 def _calibrate(cells: Sequence[Cell], plan: Plan, store: Store, kind: rates.Kinds) -> None:
@@ -46,16 +46,16 @@ def _calibrate(cells: Sequence[Cell], plan: Plan, store: Store, kind: rates.Kind
     config = cells[0].config
     calibration = Calibration(store, Path(config.paths.data_dir).expanduser(), config.trainer)
     published = {kind(run): c.published for c in cells for run in c.roots}
-    known = rates.known(plan, store, calibration.machine, kind)
-    for run in rates.missing(plan, known, kind):
+    known_rates = rates.known(plan, store, calibration.machine, kind)
+    for run in rates.missing(plan, known_rates, kind):
         rates.keep(store, run, calibration.machine, calibration.rate(run, published[kind(run)]))
 
 
-def _given(cells: Sequence[Cell]) -> dict[str, dict[str, int]]:
+def _file_counts(cells: Sequence[Cell]) -> dict[str, dict[str, int]]:
     """What the masks keep that came in files, by the SHA-256 of these."""
-    given = {}
+    counts = {}
     for c in cells:
         for card in origins.folders(c.config).values():
             bits, _ = header(card.mask)
-            given[origins.sha256(card.mask)] = {name: cards.kept(card.mask, entry) for name, entry in bits.items()}
-    return given
+            counts[origins.sha256(card.mask)] = {name: cards.kept(card.mask, entry) for name, entry in bits.items()}
+    return counts

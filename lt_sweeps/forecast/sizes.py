@@ -89,19 +89,19 @@ def _pruned(before: Parent, fraction: float, groups: str, factors: tuple[tuple[s
     ones = {name: torch.tensor(n) for name, n in before}
     after: dict[str, int] = {}
     for names, keep in counts(ones, fraction, groups, dict(factors), times):
-        together, seen, given = sum(left[name] for name in names), 0, 0
+        together, seen, assigned = sum(left[name] for name in names), 0, 0
         for name in names:
             seen += left[name]
-            after[name] = (seen * keep // together if together else 0) - given
-            given += after[name]
+            after[name] = (seen * keep // together if together else 0) - assigned
+            assigned += after[name]
     return after
 
 
 def _allotted(every: Dense, before: Parent, fraction: float, times: int, allocation: Part) -> Counts:
-    there = dict(before)
+    left = dict(before)
     ((_, keep),) = counts({name: torch.tensor(n) for name, n in before}, fraction, "global", {}, times)
     shapes = {name: tuple(weight.shape) for name, weight in prunable(skeleton(every.network), every.include).items()}
-    return {name: n for (name,), n in allotted(shapes, there, keep, allocation)}
+    return {name: n for (name,), n in allotted(shapes, left, keep, allocation)}
 
 
 def _layout(network: Network, optimizer: Part, double: bool) -> Layout:

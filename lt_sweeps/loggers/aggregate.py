@@ -25,7 +25,7 @@ def about(cell: About) -> About:
     )
 
 
-def rows(found: Sequence[table.Row]) -> list[Row]:
+def rows(results: Sequence[table.Row]) -> list[Row]:
     """One row per curve and level: n, mean and deviation (n - 1 in the denominator) of the report's accuracies.
 
     >>> cell = {"model": "m", "dataset": "d", "control": "none", "level": 0, "weights_remaining": 100.0}
@@ -34,10 +34,10 @@ def rows(found: Sequence[table.Row]) -> list[Row]:
     >>> row["n"], row["accuracy_mean"], round(row["accuracy_deviation"], 4)
     (2, 91.0, 1.4142)
     """
-    found_curves = curves(found)
-    several = len({curve.place for curve in found_curves}) > 1
-    told = []
-    for curve, style in zip(found_curves, styles(found_curves), strict=True):
+    all_curves = curves(results)
+    several = len({curve.place for curve in all_curves}) > 1
+    averages = []
+    for curve, style in zip(all_curves, styles(all_curves), strict=True):
         name = f"{' '.join(curve.place)}: {style.name}" if several else style.name
         for point in curve.points:
             accuracy, stops = list(point.accuracy.values()), list(point.early_stop.values())
@@ -54,5 +54,5 @@ def rows(found: Sequence[table.Row]) -> list[Row]:
                 "early_stop_mean": fsum(stops) / len(stops) if stops else None,
                 "at_early_stop": curve.at_early_stop,
             }
-            told.append(figures)
-    return told
+            averages.append(figures)
+    return averages

@@ -25,8 +25,8 @@ def check(config: LoggerConfig) -> None:
         raise Mistake("logger=tensorboard: it is not installed: pip install tensorboard")
     if config.name != "wandb":
         return
-    if (given := os.environ.get("WANDB_MODE", "")) not in MODES:
-        raise Mistake(f"WANDB_MODE={given}: choose one of {', '.join(filter(None, MODES))}")
+    if (mode := os.environ.get("WANDB_MODE", "")) not in MODES:
+        raise Mistake(f"WANDB_MODE={mode}: choose one of {', '.join(filter(None, MODES))}")
     if config.mode == "online" and not _logged_in():
         raise Mistake(f"logger.mode=online: not logged in to {_host()}: `wandb login`, or logger.mode=offline")
     if not re.fullmatch(r"[^/\\#?%:]{1,128}", config.project):
@@ -68,8 +68,8 @@ def _logged_in() -> bool:
     if os.environ.get("WANDB_API_KEY") or os.environ.get("WANDB_IDENTITY_TOKEN_FILE"):
         return True
     home = Path.home()
-    given = os.environ.get("NETRC")
-    for path in [Path(given)] if given else [home / ".netrc", home / "_netrc"]:
+    netrc_path = os.environ.get("NETRC")
+    for path in [Path(netrc_path)] if netrc_path else [home / ".netrc", home / "_netrc"]:
         try:
             return netrc.netrc(path).authenticators(_host()) is not None
         except FileNotFoundError:

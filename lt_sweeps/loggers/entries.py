@@ -54,20 +54,20 @@ def entries(
 ) -> list[list[Entry]]:
     """Per level its evaluations, its row of results.csv, and what the store keeps of it; last what was measured of all.
 
-    Measures come late: beside their levels they would change what a run was told long before.
+    Measures come late: beside their levels they would change what was logged to a run long before.
     """
     rows = table.rows([cell], records, blocked, failed)
-    found: list[list[Entry]] = []
+    levels: list[list[Entry]] = []
     for level, (run, row) in enumerate(zip(cell.levels, rows, strict=True)):
         record = records.get(run)
         history = () if record is None else results.outcome(record).history
         kept: list[Entry] = [*curve(cell, level, history), _level(cell, row)]
         if record is not None and record["blobs"]:
-            told = {name: row[name] for name in ("key", "level", "density", "test_accuracy")}
-            told["network"] = run.ticket.network.describe()
-            kept.append(Blobs(run.key, level, record["blobs"], told))
-        found.append(kept)
-    return [*found, [told for row in rows if (told := _measured(cell, row))]]
+            metadata = {name: row[name] for name in ("key", "level", "density", "test_accuracy")}
+            metadata["network"] = run.ticket.network.describe()
+            kept.append(Blobs(run.key, level, record["blobs"], metadata))
+        levels.append(kept)
+    return [*levels, [measured for row in rows if (measured := _measured(cell, row))]]
 
 
 def curve(cell: Cell, level: int, history: Sequence[Mapping[str, Any]]) -> list[Row]:
@@ -82,24 +82,24 @@ def curve(cell: Cell, level: int, history: Sequence[Mapping[str, Any]]) -> list[
 
 def _level(cell: Cell, row: table.Row) -> Row:
     level = row["level"]
-    told: Row = {
+    entry: Row = {
         "lth/step": sum(_iterations(run) for run in cell.levels[: level + 1]),
         "lth/level": level,
         "lth/status": row["status"],
     }
     if row["sparsity"] is None:
-        return told  # W&B would put what depends on sparsity at the sparsity it saw last
-    told |= {name: row[name] for name in SHARES}
-    return told | {f"level/{name}": row[name] for name in FIGURES if row[name] is not None}
+        return entry  # W&B would put what depends on sparsity at the sparsity it saw last
+    entry |= {name: row[name] for name in SHARES}
+    return entry | {f"level/{name}": row[name] for name in FIGURES if row[name] is not None}
 
 
 def _measured(cell: Cell, row: table.Row) -> Row:
-    """What was measured of a level, as far as it is there."""
-    found = {f"level/{name}": row[name] for name in cell.measures if row[name] is not None}
-    if not found or row["sparsity"] is None:
+    """The measures of a level that the store has."""
+    values = {f"level/{name}": row[name] for name in cell.measures if row[name] is not None}
+    if not values or row["sparsity"] is None:
         return {}
     step = sum(map(_iterations, cell.levels))
-    return {"lth/step": step, "lth/level": row["level"], **{name: row[name] for name in SHARES}, **found}
+    return {"lth/step": step, "lth/level": row["level"], **{name: row[name] for name in SHARES}, **values}
 
 
 def _iterations(run: Train) -> int:

@@ -33,7 +33,7 @@ P = ParamSpec("P")
 
 
 def _losing_nothing(step: Callable[Concatenate[Journal, P], None]) -> Callable[Concatenate[Journal, P], None]:
-    """Whatever happens to a logger is told in one line, and the sweep goes on without it."""
+    """Report an error of the logger in one line, and go on without a logger."""
 
     @wraps(step)
     def guarded(self: Journal, /, *args: P.args, **kwargs: P.kwargs) -> None:
@@ -60,7 +60,7 @@ class _Shown:
     pending: set[Work]  # the levels and measures whose outcome is not known yet
     run: Run | None = None
     sent: list[Entry] = field(default_factory=list)
-    logged: str = ""  # the digest of what a finished run was told
+    logged: str = ""  # the digest of what was logged to a finished run
 
 
 @dataclass
@@ -69,25 +69,25 @@ class _Live:
 
     shown: _Shown
     level: int
-    earlier: list[Entry]  # what the cell's run was told before
-    told: int = 0  # evaluations
+    earlier: list[Entry]  # what was logged to the cell's run before
+    evaluations: int = 0  # logged so far
 
 
 class Journal:
-    """Follows a sweep and tells a logger of it; without a logger, nobody."""
+    """Follows a sweep and logs it; without a logger it does nothing."""
 
     def __init__(
         self,
         logger: Logger | None,
-        told: Sequence[tuple[About, Cell]],
+        cells: Sequence[tuple[About, Cell]],
         plan: Plan,
         store: Store,
         say: Callable[[str], None],
     ) -> None:
         self._logger, self._store, self._say = logger, store, say
-        known = {**plan.records, **plan.blocked}
+        settled = {**plan.records, **plan.blocked}
         self._cells = {
-            about.id: _Shown(about, cell, {run for run in cell.roots if run not in known}) for about, cell in told
+            about.id: _Shown(about, cell, {run for run in cell.roots if run not in settled}) for about, cell in cells
         }.values()
         self._failed: dict[Node, str] = {}
         self._showing: dict[Work, list[_Shown]] = {}
@@ -119,9 +119,9 @@ class Journal:
     def step(self, job: Job, step: int, history: History) -> None:
         """Evaluations are logged as they are made."""
         live = self._live.get(job.run)
-        if live is not None and len(history) != live.told:
+        if live is not None and len(history) != live.evaluations:
             self._send(live.shown, [*live.earlier, *curve(live.shown.cell, live.level, history)])
-            live.told = len(history)
+            live.evaluations = len(history)
 
     @_losing_nothing
     def finish(self, job: Job, record: Record | None, seconds: float | None) -> None:
@@ -156,19 +156,19 @@ class Journal:
         """Log every cell that was not, or not as it is now, and the curves over seeds."""
         assert self._logger is not None
         self._failed.update(failed)
-        opened, before = 0, 0
+        logged, before = 0, 0
         for shown in self._cells:
             content = [e for level in entries(shown.cell, plan.records, plan.blocked, failed) for e in level]
             if self._marks.of(shown.about, content) not in (shown.logged, self._marks.read(shown.about)):
                 self._complete(shown, content, self._is_failed(shown))
-            opened, before = (opened + 1, before) if shown.logged else (opened, before + 1)
+            logged, before = (logged + 1, before) if shown.logged else (logged, before + 1)
         about = aggregate.about(next(iter(self._cells)).about)
         mark = self._marks.of(about, rows)
         if mark != self._marks.read(about):
             self._logger.aggregate(about, aggregate.rows(rows), page)
             self._marks.leave(about, mark)
-        told = "logger: 1 run logged" if opened == 1 else f"logger: {opened} runs logged"
-        self._say(told + (f", {before} logged before" if before else ""))
+        summary = "logger: 1 run logged" if logged == 1 else f"logger: {logged} runs logged"
+        self._say(summary + (f", {before} logged before" if before else ""))
         if self._logger.after is not None:
             self._say(self._logger.after)
 
@@ -203,8 +203,8 @@ class Journal:
 
     def _entries(self, shown: _Shown, levels: int | None = None) -> list[Entry]:
         plan = planning.make([shown.cell], self._store)
-        found = entries(shown.cell, plan.records, plan.blocked, self._failed)
-        return [entry for level in found[:levels] for entry in level]
+        by_level = entries(shown.cell, plan.records, plan.blocked, self._failed)
+        return [entry for level in by_level[:levels] for entry in level]
 
     def _send(self, shown: _Shown, content: Sequence[Entry]) -> None:
         """Log what is not logged yet; if what was logged no longer holds, the run begins anew."""

@@ -1,4 +1,4 @@
-"""What every logger is: something that opens runs, which are told rows and tickets and are finished."""
+"""The protocol of a logger: it opens runs; a run logs rows, keeps tickets and is finished."""
 
 from __future__ import annotations
 

@@ -73,13 +73,13 @@ class Wandb:
 
     def aggregate(self, about: About, table: Sequence[Row], page: Path) -> None:
         """A table, the line of accuracy over weights remaining, and the report as a page."""
-        opened = self.open(about)
+        run = self.open(about)
         if table:
             shown = wandb.Table(columns=list(table[0]), data=[list(row.values()) for row in table])
             title = "Test accuracy (%) over weights remaining (%), mean over seeds"
             line = wandb.plot.line(shown, "weights_remaining", "accuracy_mean", stroke="curve", title=title)
-            opened.log({"curves": shown, "accuracy": line, "report": wandb.Html(str(page), inject=False)})
-        opened.finish(0)
+            run.log({"curves": shown, "accuracy": line, "report": wandb.Html(str(page), inject=False)})
+        run.finish(0)
 
     def close(self) -> None:
         """What is still open failed. A service that died is let go, or it would complain when Python ends."""

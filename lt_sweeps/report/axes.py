@@ -10,7 +10,7 @@ from lt_sweeps.report.statistics import Interval
 TICKS = 9  # as many fit on a phone
 
 
-def span(found: Sequence[Interval], accuracy: bool) -> tuple[float, float]:
+def span(intervals: Sequence[Interval], accuracy: bool) -> tuple[float, float]:
     """The y range: all means, and their intervals as far as they do not flatten the curves; steps begin at 0.
 
     It covers one point of accuracy at least, or ten steps: less would make much of little. Means of 97 and 98
@@ -21,13 +21,13 @@ def span(found: Sequence[Interval], accuracy: bool) -> tuple[float, float]:
     >>> span([Interval(98.0, None, None, 1)], True), span([Interval(4.0, None, None, 1)], False)
     ((97.43, 98.57), (0.0, 10.7))
     """
-    if not found:
+    if not intervals:
         return (0.0, 100.0) if accuracy else (0.0, 10.0)
-    means = [value.mean for value in found]
+    means = [value.mean for value in intervals]
     least = 1.0 if accuracy else 10.0
     room = max(max(means) - min(means), least)
-    low = max(min([*means, *(value.low for value in found if value.low is not None)]), min(means) - room)
-    high = min(max([*means, *(value.high for value in found if value.high is not None)]), max(means) + room)
+    low = max(min([*means, *(value.low for value in intervals if value.low is not None)]), min(means) - room)
+    high = min(max([*means, *(value.high for value in intervals if value.high is not None)]), max(means) + room)
     if not accuracy:
         return 0.0, round(1.07 * max(high, least), 4)
     missing = max(0.0, least - (high - low)) / 2
@@ -36,13 +36,13 @@ def span(found: Sequence[Interval], accuracy: bool) -> tuple[float, float]:
     return round(max(low - pad, 0.0), 4), round(high + pad, 4)
 
 
-def above_zero(found: Sequence[Interval], line: float) -> tuple[float, float]:
+def above_zero(intervals: Sequence[Interval], line: float) -> tuple[float, float]:
     """The y range of what is about zero or above it: with a line that is there to be compared with.
 
     >>> above_zero([Interval(0.5, None, None, 1)], 2.0), above_zero([Interval(-1.0, None, None, 1)], 2.0)
     ((-0.21, 3.21), (-1.28, 3.28))
     """
-    low, high = (of([bound, *(value.mean for value in found)]) for of, bound in ((min, 0.0), (max, 1.5 * line)))
+    low, high = (of([bound, *(value.mean for value in intervals)]) for of, bound in ((min, 0.0), (max, 1.5 * line)))
     pad = 0.07 * (high - low)
     return round(low - pad, 4), round(high + pad, 4)
 

@@ -35,7 +35,7 @@ def table(rows: Sequence[Row]) -> Iterator[str]:
     for row in rows:
         if row["level"] > 0 and row["status"] == "done" and row["val_accuracy"] is not None:
             chosen = settings.setdefault(tuple(row[name] or "-" for name in named), {})
-            chosen[row["seed"]] = max(chosen.get(row["seed"], row), row, key=lambda one: one["val_accuracy"])
+            chosen[row["seed"]] = max(chosen.get(row["seed"], row), row, key=lambda r: r["val_accuracy"])
     if not settings:
         raise Mistake("best: no level below the dense network has a validation accuracy to choose by")
     yield (
@@ -43,7 +43,7 @@ def table(rows: Sequence[Row]) -> Iterator[str]:
     )
     yield "|" + " --- |" * (len(named) + 4)
     for setting, chosen in settings.items():
-        found = [row["test_accuracy"] for row in chosen.values()]
+        accuracies = [row["test_accuracy"] for row in chosen.values()]
         left = sorted(row["weights_remaining"] for row in chosen.values())
-        cells = [str(len(found)), spread(found), f"{min(found):.2f}", f"{left[0]:.3g} to {left[-1]:.3g}"]
+        cells = [str(len(accuracies)), spread(accuracies), f"{min(accuracies):.2f}", f"{left[0]:.3g} to {left[-1]:.3g}"]
         yield "| " + " | ".join([*setting, *cells]) + " |"

@@ -51,8 +51,8 @@ def main(arguments: Sequence[str]) -> int:
     values = [word.split("=", 1) for word in words if "=" in word and Path(word) not in folders]
     if not folders or not values:
         raise Mistake("compare: give the folder of a sweep and what to compare with, such as survivors=rewind")
-    found = [one for folder in dict.fromkeys(folder.resolve() for folder in folders) for one in _cells_of(folder)]
-    print("\n".join(table(found, dict(values))))
+    compared = [cell for folder in dict.fromkeys(folder.resolve() for folder in folders) for cell in _cells_of(folder)]
+    print("\n".join(table(compared, dict(values))))
     return 0
 
 
@@ -69,79 +69,79 @@ def _cells_of(folder: Path) -> Iterator[Compared]:
         yield Compared(curve, settings[tuple(curve.labels.items())])
 
 
-def _flat(told: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, str]]:
+def _flat(config: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, str]]:
     """A configuration as dotted names, without what may differ."""
-    for name, value in told.items():
+    for name, value in config.items():
         if isinstance(value, Mapping) and value:
             yield from _flat(value, f"{before}{name}.")
         elif not f"{before}{name}".startswith(FREE):
             yield f"{before}{name}", str(value)
 
 
-def table(found: Sequence[Compared], reference: Mapping[str, str]) -> Iterator[str]:
+def table(compared: Sequence[Compared], reference: Mapping[str, str]) -> Iterator[str]:
     """Markdown: a line for each level of each curve that has a counterpart. Raises Mistake where none has one.
 
     The counterpart of a curve has the values of `reference`, and all other settings and dense networks of the curve.
 
     >>> def cells(survivors, *levels):
-    ...     one = {"model": "m", "dataset": "d", "control": "none", "survivors": survivors, "seed": 0, "status": "done"}
-    ...     rows = [one | {"weights_remaining": left, "test_accuracy": test} for left, test in levels]
+    ...     row = {"model": "m", "dataset": "d", "control": "none", "survivors": survivors, "seed": 0, "status": "done"}
+    ...     rows = [row | {"weights_remaining": left, "test_accuracy": test} for left, test in levels]
     ...     [curve] = curves([row | {"level": n, "key": f"{n}{n and survivors}"} for n, row in enumerate(rows)])
     ...     return Compared(curve, {"survivors.name": survivors, "recipe.steps": "9"})
-    >>> found = [cells("rewind", (100.0, 90.0), (50.0, 91.0)), cells("reinit", (100.0, 90.0), (50.0, 88.0))]
-    >>> *_, last = table(found, {"survivors": "rewind"})
+    >>> both = [cells("rewind", (100.0, 90.0), (50.0, 91.0)), cells("reinit", (100.0, 90.0), (50.0, 88.0))]
+    >>> *_, last = table(both, {"survivors": "rewind"})
     >>> last
     '| reinit | 50 | 1 | 88.00 | 91.00 | -3.00 | 0 of 1 |'
     """
     for name in reference:
-        if all(one.value(name) is None for one in found):
+        if all(cell.value(name) is None for cell in compared):
             raise Mistake(f"compare: no cell has a setting {name!r}")
-    references = [one for one in found if all(one.value(name) == value for name, value in reference.items())]
-    told = ", ".join(f"{name}={value}" for name, value in reference.items())
+    references = [cell for cell in compared if all(cell.value(name) == value for name, value in reference.items())]
+    baseline = ", ".join(f"{name}={value}" for name, value in reference.items())
     if not references:
-        raise Mistake(f"compare: no cell has {told}")
-    when = {"at the step of least validation loss" if one.curve.at_early_stop else "at the end" for one in found}
+        raise Mistake(f"compare: no cell has {baseline}")
+    when = {"at the step of least validation loss" if cell.curve.at_early_stop else "at the end" for cell in compared}
     if len(when) > 1:
         raise Mistake("compare: some of these sweeps held out validation examples and some did not")
-    labels = dict.fromkeys(name for one in found for name in (*one.curve.labels, *reference))
-    named = [name for name in labels if len({one.value(name) for one in found}) > 1]
+    labels = dict.fromkeys(name for cell in compared for name in (*cell.curve.labels, *reference))
+    named = [name for name in labels if len({cell.value(name) for cell in compared}) > 1]
     accuracy = f"test accuracy {when.pop()} (%), mean ± s.d."
-    heads = ["weights remaining (%)", "seeds", accuracy, told, "difference, 95 % interval", "above"]
+    heads = ["weights remaining (%)", "seeds", accuracy, baseline, "difference, 95 % interval", "above"]
     yield "| " + " | ".join([*named, *heads]) + " |"
     yield "|" + " --- |" * (len(named) + len(heads))
     lines, near = 0, list[str]()
-    for one in found:
-        if one in references:
+    for cell in compared:
+        if cell in references:
             continue
-        differ = [_differences(one, other, reference) for other in references]
+        differ = [_differences(cell, other, reference) for other in references]
         same = next((other for other, names in zip(references, differ, strict=True) if not names), None)
         near += min(differ, key=len)[:4] if same is None else []
-        for point in one.curve.pruned if same else ():
+        for point in cell.curve.pruned if same else ():
             if same is not None and (cells := _cells(point, _same(point, same.curve))) is not None:
                 lines += 1
-                yield "| " + " | ".join([*(one.value(name) or "-" for name in named), *cells]) + " |"
+                yield "| " + " | ".join([*(cell.value(name) or "-" for name in named), *cells]) + " |"
     if not lines:
         also = f"; what else differs, name too: {', '.join(dict.fromkeys(near))}" if near else ""
-        raise Mistake(f"compare: nothing else has the seeds, densities and dense networks of {told}{also}")
+        raise Mistake(f"compare: nothing else has the seeds, densities and dense networks of {baseline}{also}")
 
 
-def _differences(one: Compared, other: Compared, named: Mapping[str, str]) -> list[str]:
+def _differences(cell: Compared, other: Compared, named: Mapping[str, str]) -> list[str]:
     """The settings, other than those named, in which two cells differ."""
-    names = {**one.settings, **other.settings}
+    names = {**cell.settings, **other.settings}
     free = tuple(named) + tuple(f"{name}." for name in named)
-    differ = [name for name in names if one.settings.get(name) != other.settings.get(name)]
+    differ = [name for name in names if cell.settings.get(name) != other.settings.get(name)]
     different = [name for name in differ if name not in free and not name.startswith(free[len(named) :])]
-    return different or ([] if one.curve.dense_keys & other.curve.dense_keys else ["the dense network"])
+    return different or ([] if cell.curve.dense_keys & other.curve.dense_keys else ["the dense network"])
 
 
 def _same(point: Point, other: Curve) -> Point | None:
     """The level of another curve that keeps as much."""
     near = [
-        there
-        for there in other.pruned
-        if there.remaining and point.remaining and abs(there.remaining / point.remaining - 1) < SAME
+        level
+        for level in other.pruned
+        if level.remaining and point.remaining and abs(level.remaining / point.remaining - 1) < SAME
     ]
-    return min(near, key=lambda there: abs((there.remaining or 0) - (point.remaining or 0)), default=None)
+    return min(near, key=lambda level: abs((level.remaining or 0) - (point.remaining or 0)), default=None)
 
 
 def _cells(point: Point, same: Point | None) -> list[str] | None:

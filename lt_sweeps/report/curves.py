@@ -45,7 +45,7 @@ class Point:
         '93 % of its weights drawn at random, excluded by the criterion'
         """
         drawn = f"{self.at_random:.2g} % of its weights drawn at random, excluded by the criterion"
-        return ", ".join(told for told in (self.lost, drawn if self.at_random else "") if told)
+        return ", ".join(note for note in (self.lost, drawn if self.at_random else "") if note)
 
     @property
     def lost(self) -> str:
@@ -54,11 +54,11 @@ class Point:
         >>> Point(3, 2.0, {}, {}, {"collapsed": 2}, None, emptied=("fc1.weight",)).lost
         '2 collapsed (fc1.weight empty)'
         """
-        told = statuses(self.unfinished)
+        counts = statuses(self.unfinished)
         if not self.emptied:
-            return told
-        some, more = ", ".join(self.emptied[:NAMED]), len(self.emptied) - NAMED
-        return f"{told} ({some}{f' and {more} more' if more > 0 else ''} empty)"
+            return counts
+        names, more = ", ".join(self.emptied[:NAMED]), len(self.emptied) - NAMED
+        return f"{counts} ({names}{f' and {more} more' if more > 0 else ''} empty)"
 
 
 @dataclass(frozen=True)
@@ -109,8 +109,8 @@ def curves(rows: Sequence[Row]) -> list[Curve]:
 
     >>> labels = {"model": "lenet", "dataset": "mnist", "control": "none"}
     >>> row = {"level": 0, "weights_remaining": 100.0, "test_accuracy": 98.0, "status": "done"}
-    >>> [found] = curves([labels | row | {"seed": 0, "key": "a"}, labels | row | {"seed": 1, "key": "b"}])
-    >>> found.points[0].accuracy, found.at_early_stop
+    >>> [curve] = curves([labels | row | {"seed": 0, "key": "a"}, labels | row | {"seed": 1, "key": "b"}])
+    >>> curve.points[0].accuracy, curve.at_early_stop
     ({0: 98.0, 1: 98.0}, False)
     """
     groups: dict[tuple[tuple[str, str], ...], dict[int, dict[int, Row]]] = {}
@@ -158,7 +158,7 @@ def _curve(
 
 
 def labels_of(row: Row) -> dict[str, str]:
-    """What a row of results.csv or of layers.csv says of the curve that it belongs to."""
+    """The labels, in a row of results.csv or of layers.csv, of the curve that it belongs to."""
     measured = measures_of(row)
     return {name: _text(value) for name, value in row.items() if name not in UNLABELLED and name not in measured}
 
@@ -175,8 +175,8 @@ def measures_of(row: Row) -> list[str]:
 
 def sparsest_matching(curve: Curve, margin: float = MARGIN) -> Point | None:
     """The matching level with the fewest weights, dense excluded; None where no level matches."""
-    found = [point for point in curve.pruned if matching(point.to_dense, margin)]
-    return min(found, key=lambda point: (_remaining(point), -point.level), default=None)
+    matches = [point for point in curve.pruned if matching(point.to_dense, margin)]
+    return min(matches, key=lambda point: (_remaining(point), -point.level), default=None)
 
 
 def closest(curve: Curve) -> Point | None:
@@ -192,18 +192,18 @@ def over_seeds(values: Mapping[int, float]) -> Interval | None:
     return interval(values[seed] for seed in sorted(values)) if values else None
 
 
-def controls_of(ticket: Curve, found: Sequence[Curve]) -> list[Curve]:
+def controls_of(ticket: Curve, others: Sequence[Curve]) -> list[Curve]:
     """The curves that differ from a ticket's only in their control."""
-    return [] if ticket.control != "none" else [c for c in found if c.cell == ticket.cell and c.control != "none"]
+    return [] if ticket.control != "none" else [c for c in others if c.cell == ticket.cell and c.control != "none"]
 
 
-def differing(found: Sequence[Curve]) -> list[str]:
+def differing(group: Sequence[Curve]) -> list[str]:
     """The labels, other than model, data set and control, that do not have the same value in all curves."""
-    names = list(dict.fromkeys(name for curve in found for name in curve.labels))
+    names = list(dict.fromkeys(name for curve in group for name in curve.labels))
     return [
         name
         for name in names
-        if name not in ("model", "dataset", "control") and len({curve.labels.get(name) for curve in found}) > 1
+        if name not in ("model", "dataset", "control") and len({curve.labels.get(name) for curve in group}) > 1
     ]
 
 

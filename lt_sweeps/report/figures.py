@@ -28,30 +28,32 @@ LEGEND = {  # below the plot, from the left edge of the figure, where a phone ha
 }
 
 
-def accuracy_figure(found: Sequence[Curve], look: Sequence[Style]) -> dict[str, Any]:
+def accuracy_figure(curves: Sequence[Curve], look: Sequence[Style]) -> dict[str, Any]:
     """Test accuracy over the weights that remain, of the curves of one model and data set."""
-    when = "at early stop" if found[0].at_early_stop else "at the end"
+    when = "at early stop" if curves[0].at_early_stop else "at the end"
     return _figure(
-        found, look, Quantity(f"Test accuracy {when} (%)", lambda point: over_seeds(point.accuracy), accuracy)
+        curves, look, Quantity(f"Test accuracy {when} (%)", lambda point: over_seeds(point.accuracy), accuracy)
     )
 
 
-def early_stop_figure(found: Sequence[Curve], look: Sequence[Style]) -> dict[str, Any] | None:
+def early_stop_figure(curves: Sequence[Curve], look: Sequence[Style]) -> dict[str, Any] | None:
     """The early-stop step over the weights that remain; None where no run has one."""
-    if not any(point.early_stop for curve in found for point in curve.points):
+    if not any(point.early_stop for curve in curves for point in curve.points):
         return None
-    return _figure(found, look, Quantity("Early-stop step", lambda point: over_seeds(point.early_stop), iterations))
+    return _figure(curves, look, Quantity("Early-stop step", lambda point: over_seeds(point.early_stop), iterations))
 
 
-def measure_figure(found: Sequence[Curve], look: Sequence[Style], column: str) -> dict[str, Any] | None:
+def measure_figure(curves: Sequence[Curve], look: Sequence[Style], column: str) -> dict[str, Any] | None:
     """A measure's column of results.csv over the weights that remain; None where there is nothing in it."""
-    if not any(point.measures.get(column) for curve in found for point in curve.points):
+    if not any(point.measures.get(column) for curve in curves for point in curve.points):
         return None
     what, other = compared(column)
-    title, said, stable = f"{what} to the {other}", plainly, 0.0
+    title, describe, stable = f"{what} to the {other}", plainly, 0.0
     if what == "barrier":
-        title, said, stable = f"Error {title} (points)", barrier, STABLE
-    return _figure(found, look, Quantity(title, lambda point: over_seeds(point.measures.get(column, {})), said, stable))
+        title, describe, stable = f"Error {title} (points)", barrier, STABLE
+    return _figure(
+        curves, look, Quantity(title, lambda point: over_seeds(point.measures.get(column, {})), describe, stable)
+    )
 
 
 def compared(column: str) -> tuple[str, str]:
@@ -103,9 +105,9 @@ def cuts_intervals(figure: Mapping[str, Any]) -> bool:
     return any(bottom < low or top > high for bottom, top in ends)
 
 
-def _figure(found: Sequence[Curve], look: Sequence[Style], quantity: Quantity) -> dict[str, Any]:
+def _figure(curves: Sequence[Curve], look: Sequence[Style], quantity: Quantity) -> dict[str, Any]:
     """A plotly figure as plain data. A level with no weights at all has no place on the log axis."""
-    shown = [[point for point in curve.points if point.remaining] for curve in found]
+    shown = [[point for point in curve.points if point.remaining] for curve in curves]
     at = [point.remaining for points in shown for point in points if point.remaining] or [100.0]
     means = [mean for points in shown for point in points if (mean := quantity.of(point))]
     if quantity.stable is not None:
@@ -113,7 +115,7 @@ def _figure(found: Sequence[Curve], look: Sequence[Style], quantity: Quantity) -
         data = [stability_trace((max(at), min(at)))] if quantity.stable else []
     else:
         low, high = span(means, quantity.accuracy)
-        data = dense_traces(found, quantity, (max(at), min(at)))
+        data = dense_traces(curves, quantity, (max(at), min(at)))
     for style, points in zip(look, shown, strict=True):
         data += curve_traces(style, points, quantity, low)
     named = ticks(at)
@@ -131,7 +133,7 @@ def _figure(found: Sequence[Curve], look: Sequence[Style], quantity: Quantity) -
         "title": {"text": quantity.title, "standoff": 8},
         "gridcolor": GRID,
         "nticks": 8,
-        "tickformat": "~s" if quantity.said is iterations else "",
+        "tickformat": "~s" if quantity.describe is iterations else "",
     }
     layout = drawn(data, xaxis, yaxis)
     if quantity.accuracy and (menus := _near_dense(data, [low, high])):

@@ -21,23 +21,25 @@ SLIDER_HEIGHT = 70
 
 
 def by_curve(rows: Sequence[Row]) -> dict[Labels, Levels]:
-    """What layers.csv says of each curve, by its labels: of each level but the dense one, of which all is kept."""
-    found: dict[Labels, Levels] = {}
+    """The shares in layers.csv by the labels of a curve and level; the dense level, which keeps all, is left out."""
+    by_labels: dict[Labels, Levels] = {}
     for row in rows:
         if row["level"]:
-            levels = found.setdefault(tuple(labels_of(row).items()), {})
+            levels = by_labels.setdefault(tuple(labels_of(row).items()), {})
             shares = levels.setdefault(row["level"], {}).setdefault(row["layer"], [])
             shares.append(100 * row["kept"] / row["total"])
-    return found
+    return by_labels
 
 
-def layer_figure(found: Sequence[Curve], look: Sequence[Style], kept: Mapping[Labels, Levels]) -> dict[str, Any] | None:
+def layer_figure(
+    curves: Sequence[Curve], look: Sequence[Style], kept: Mapping[Labels, Levels]
+) -> dict[str, Any] | None:
     """Percent of each layer's weights that are kept, of the curves of one model and data set; None without layers.
 
     Curves whose masks keep the same of every layer at every level are one line, with the name of the first.
     """
     shown: list[tuple[Style, Levels]] = []
-    for curve, style in zip(found, look, strict=True):
+    for curve, style in zip(curves, look, strict=True):
         levels = kept.get(tuple(curve.labels.items()), {})
         if levels and all(levels != other for _, other in shown):
             shown.append((style, levels))
@@ -47,7 +49,7 @@ def layer_figure(found: Sequence[Curve], look: Sequence[Style], kept: Mapping[La
     all_shares = [shares for _, levels in shown for shares in levels.values()]
     positive = [share for shares in all_shares for by_seed in shares.values() for share in by_seed if share]
     bottom = min(positive, default=100.0) / 2
-    remaining = {level: _remaining(found, level) for level in steps}
+    remaining = {level: _remaining(curves, level) for level in steps}
     traces = {
         level: [t for style, levels in shown for t in _traces(style, levels.get(level, {}), bottom)] for level in steps
     }
@@ -79,9 +81,11 @@ def layer_figure(found: Sequence[Curve], look: Sequence[Style], kept: Mapping[La
     return {"data": traces[steps[-1]], "layout": layout}
 
 
-def _remaining(found: Sequence[Curve], level: int) -> str:
+def _remaining(curves: Sequence[Curve], level: int) -> str:
     """The share of all weights at a level, or the level, where curves differ in it."""
-    shares = {percent(point.remaining) for curve in found if (point := curve.at(level)) and point.remaining is not None}
+    shares = {
+        percent(point.remaining) for curve in curves if (point := curve.at(level)) and point.remaining is not None
+    }
     return f"{shares.pop()} %" if len(shares) == 1 else f"level {level}"
 
 
@@ -98,5 +102,5 @@ def _traces(style: Style, shares: Shares, bottom: float) -> list[dict[str, Any]]
         "marker": {"symbol": style.symbol, "size": 8, "color": style.colour},
         "text": [f"{head}{escape(name)}: {percent(share)} % kept" for name, share in means.items()],
     }
-    told = [f"{head}{escape(name)}: empty in {n} of {seeds(len(shares[name]))}" for name, n in emptied.items()]
-    return [of_curve(style) | line, crosses(style, list(emptied), bottom, told)]
+    texts = [f"{head}{escape(name)}: empty in {n} of {seeds(len(shares[name]))}" for name, n in emptied.items()]
+    return [of_curve(style) | line, crosses(style, list(emptied), bottom, texts)]

@@ -13,19 +13,19 @@ from lt_sweeps.report.wording import bounds, percent, signed
 NOTHING = "&ndash;"
 
 
-def table(found: Sequence[Curve], look: Sequence[Style]) -> str:
+def table(curves: Sequence[Curve], look: Sequence[Style]) -> str:
     """The curves of one model and data set, in a box that scrolls by itself."""
     heads = ["Weights<br>remaining", "n", "Test accuracy<br>(%)", "Difference to dense<br>(points)", "Matching"]
-    controls = any(_ticket(curve, found) for curve in found)
-    steps = any(point.early_stop for curve in found for point in curve.points)
+    controls = any(_ticket(curve, curves) for curve in curves)
+    steps = any(point.early_stop for curve in curves for point in curve.points)
     heads += ["Ticket minus this<br>(points)"] if controls else []
     heads += ["Early-stop<br>step"] if steps else []
     head = "".join(f'<th scope="col">{name}</th>' for name in heads) + '<th scope="col" class="notes">Notes</th>'
     body = ""
-    for curve, style in zip(found, look, strict=True):
+    for curve, style in zip(curves, look, strict=True):
         name = f'<th scope="rowgroup" colspan="{len(heads) + 1}"><span>{escape(style.name)}</span></th>'
         body += f"<tbody>\n<tr>{name}</tr>\n"
-        body += "".join(_line(point, _ticket(curve, found), controls, steps) for point in curve.points)
+        body += "".join(_line(point, _ticket(curve, curves), controls, steps) for point in curve.points)
         body += "</tbody>\n"
     return (
         f'<div class="scroll" tabindex="0" role="region" aria-label="Every level">\n<table>\n'
@@ -56,16 +56,18 @@ def _remaining(point: Point) -> str:
     return f"level {point.level}" if point.remaining is None else f"{percent(point.remaining)} %"
 
 
-def _mean(found: Interval | None) -> str:
-    if found is None:
+def _mean(interval: Interval | None) -> str:
+    if interval is None:
         return NOTHING
-    return f"{found.mean:.2f}" + (f' <span class="range">± {found.half:.2f}</span>' if found.half is not None else "")
+    return f"{interval.mean:.2f}" + (
+        f' <span class="range">± {interval.half:.2f}</span>' if interval.half is not None else ""
+    )
 
 
-def _difference(found: Interval | None) -> str:
-    if found is None:
+def _difference(interval: Interval | None) -> str:
+    if interval is None:
         return NOTHING
-    return f'{signed(found.mean)} <span class="range">{bounds(found)}</span>'
+    return f'{signed(interval.mean)} <span class="range">{bounds(interval)}</span>'
 
 
 def _matching(point: Point) -> str:
@@ -76,8 +78,8 @@ def _matching(point: Point) -> str:
     return f"<td>{'no' if point.judged else 'not judged'}</td>"
 
 
-def _ticket(curve: Curve, found: Sequence[Curve]) -> Curve | None:
+def _ticket(curve: Curve, curves: Sequence[Curve]) -> Curve | None:
     """The ticket that a curve is a control of."""
     if curve.control == "none":
         return None
-    return next((other for other in found if other.cell == curve.cell and other.control == "none"), None)
+    return next((other for other in curves if other.cell == curve.cell and other.control == "none"), None)

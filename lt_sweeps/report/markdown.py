@@ -23,16 +23,21 @@ HEAD = (
 
 def summary(rows: Sequence[Mapping[str, Any]], budgets: Sequence[str], command: str, machines: Sequence[str]) -> str:
     """The verdicts, the command and its budget, the machine, and one table per curve."""
-    found = curves(rows)
-    parts = [*verdicts(found), f"```bash\n{command}\n```", *budgets, *(f"Machine: {machine}." for machine in machines)]
-    for curve in found:
+    all_curves = curves(rows)
+    parts = [
+        *verdicts(all_curves),
+        f"```bash\n{command}\n```",
+        *budgets,
+        *(f"Machine: {machine}." for machine in machines),
+    ]
+    for curve in all_curves:
         cell = ", ".join(f"{name}={value}" for name, value in curve.labels.items())
-        parts.append(f"### {cell}\n\n" + _table(curve, found))
+        parts.append(f"### {cell}\n\n" + _table(curve, all_curves))
     return "\n\n".join(parts) + "\n"
 
 
-def _table(curve: Curve, found: Sequence[Curve]) -> str:
-    ticket = next((other for other in found if curve in controls_of(other, found)), None)
+def _table(curve: Curve, all_curves: Sequence[Curve]) -> str:
+    ticket = next((other for other in all_curves if curve in controls_of(other, all_curves)), None)
     heads = [*HEAD, "ticket minus this, 95 % interval", "ticket above this"] if ticket else list(HEAD)
     lines = [heads, ["---"] * len(heads)]
     for point in curve.points:

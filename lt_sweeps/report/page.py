@@ -72,15 +72,15 @@ def render(
     what it means`; every name but `paper` puts up a notice. Raises ValueError for two trainings of one cell, level
     and seed.
     """
-    found, kept = curves(rows), by_curve(layers)
-    look = styles(found)
-    places = list(dict.fromkeys(curve.place for curve in found))
+    all_curves, kept = curves(rows), by_curve(layers)
+    look = styles(all_curves)
+    places = list(dict.fromkeys(curve.place for curve in all_curves))
     sections = []
     for number, place in enumerate(places, 1):
-        here = [(curve, style) for curve, style in zip(found, look, strict=True) if curve.place == place]
+        here = [(curve, style) for curve, style in zip(all_curves, look, strict=True) if curve.place == place]
         sections.append(_place(number, [curve for curve, _ in here], [style for _, style in here], kept))
     script = f"<script>{_plotly()}</script>" if sections else ""
-    told = verdicts(found) or ["This sweep has no results yet."]
+    sentences = verdicts(all_curves) or ["This sweep has no results yet."]
     parts = [
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">',
         '<meta name="viewport" content="width=device-width, initial-scale=1">',
@@ -89,63 +89,63 @@ def render(
         f"<title>{escape(title)}</title>\n<style>\n{_css()}</style>\n{script}\n</head>\n<body>\n<main>",
         f'<p class="sweep">Sweep {escape(sweep)}</p>\n<h1>{escape(title)}</h1>',
         '<div class="verdicts">',
-        *(f"<p>{escape(sentence).replace(' %', '&nbsp;%')}</p>" for sentence in told),
+        *(f"<p>{escape(sentence).replace(' %', '&nbsp;%')}</p>" for sentence in sentences),
         "</div>",
         _budget(budgets),
         _finished(rows),
         *sections,
-        _note(found),
+        _note(all_curves),
         _footer(command),
         "</main>\n</body>\n</html>\n",
     ]
     return "\n".join(part for part in parts if part)
 
 
-def _place(number: int, found: Sequence[Curve], look: Sequence[Style], kept: Mapping[Labels, Levels]) -> str:
-    model, dataset = found[0].place
+def _place(number: int, group: Sequence[Curve], look: Sequence[Style], kept: Mapping[Labels, Levels]) -> str:
+    model, dataset = group[0].place
     name = f"{model} on {dataset}"
-    when = "at the step of least validation loss" if found[0].at_early_stop else "at the end of training"
-    told = f"Test accuracy {when}. Filled: dense, and levels that match it (within {MARGIN} points). "
-    told += "Open: not shown to match."
-    steps = early_stop_figure(found, look)
-    lost = any(point.unfinished for curve in found for point in curve.points)
+    when = "at the step of least validation loss" if group[0].at_early_stop else "at the end of training"
+    caption = f"Test accuracy {when}. Filled: dense, and levels that match it (within {MARGIN} points). "
+    caption += "Open: not shown to match."
+    steps = early_stop_figure(group, look)
+    lost = any(point.unfinished for curve in group for point in curve.points)
     parts = [
         f"<section>\n<h2>{escape(name)}</h2>\n<h3>Accuracy</h3>",
-        _curves(accuracy_figure(found, look), f"accuracy-{number}", f"Test accuracy of {name}", told, lost),
+        _curves(accuracy_figure(group, look), f"accuracy-{number}", f"Test accuracy of {name}", caption, lost),
         "<h3>Speed of learning</h3>",
         f"<p>{NO_STEPS}</p>"
         if steps is None
         else _curves(steps, f"early-stop-{number}", f"Early-stop step of {name}", STEPS, lost),
-        *_measures(number, found, look, lost),
-        *_layers(number, found, look, kept),
-        f"<h3>Every level</h3>\n{table(found, look)}\n</section>",
+        *_measures(number, group, look, lost),
+        *_layers(number, group, look, kept),
+        f"<h3>Every level</h3>\n{table(group, look)}\n</section>",
     ]
     return "\n".join(parts)
 
 
-def _measures(number: int, found: Sequence[Curve], look: Sequence[Style], lost: bool) -> list[str]:
+def _measures(number: int, group: Sequence[Curve], look: Sequence[Style], lost: bool) -> list[str]:
     """Nothing, where nothing was measured."""
-    name, parts, columns = " on ".join(found[0].place), list[str](), dict[str, list[str]]()
-    for column in dict.fromkeys(column for curve in found for point in curve.points for column in point.measures):
+    name, parts, columns = " on ".join(group[0].place), list[str](), dict[str, list[str]]()
+    for column in dict.fromkeys(column for curve in group for point in curve.points for column in point.measures):
         columns.setdefault(compared(column)[0], []).append(column)
     for what, several in columns.items():
-        head, said = ("Stability", BARRIER) if what == "barrier" else (what, f"{what}, as measured between")
+        head, intro = ("Stability", BARRIER) if what == "barrier" else (what, f"{what}, as measured between")
         drawn = [
             _curves(figure, f"{column.replace('_', '-')}-{number}", f"{what} of {name}", caption, lost)
             for column in several
-            if (figure := measure_figure(found, look, column)) is not None
-            and (caption := f"{said} {OTHER[compared(column)[1]]}")
+            if (figure := measure_figure(group, look, column)) is not None
+            and (caption := f"{intro} {OTHER[compared(column)[1]]}")
         ]
         parts += [f"<h3>{escape(head)}</h3>", *drawn] if drawn else []
     return parts
 
 
-def _layers(number: int, found: Sequence[Curve], look: Sequence[Style], kept: Mapping[Labels, Levels]) -> list[str]:
-    """Nothing, where it is not known what layers keep."""
-    figure = layer_figure(found, look, kept)
+def _layers(number: int, group: Sequence[Curve], look: Sequence[Style], kept: Mapping[Labels, Levels]) -> list[str]:
+    """Nothing, where no layer's share is known."""
+    figure = layer_figure(group, look, kept)
     if figure is None:
         return []
-    label = f"What each layer of {' on '.join(found[0].place)} keeps"
+    label = f"What each layer of {' on '.join(group[0].place)} keeps"
     return ["<h3>Where weights are kept</h3>", _figure(figure, f"layers-{number}", label, LAYERS)]
 
 
@@ -181,15 +181,15 @@ def _finished(rows: Sequence[Row]) -> str:
     return f'<p class="sweep">{len(rows)} results (level and seed of each curve): {done} done{escape(others)}.</p>'
 
 
-def _note(found: Sequence[Curve]) -> str:
-    levels = [point for curve in found for point in curve.points]
+def _note(all_curves: Sequence[Curve]) -> str:
+    levels = [point for curve in all_curves for point in curve.points]
     exact = any(point.level and point.to_dense and point.to_dense.half == 0 for point in levels)
     terms = {
         "Matching": MATCHING,
         "Interval": INTERVAL + (EXACT if exact else ""),
         "Paired": PAIRED,
         "Early stop": "The step of least validation loss. "
-        + (STOPPED if all(curve.at_early_stop for curve in found) else ENDED),
+        + (STOPPED if all(curve.at_early_stop for curve in all_curves) else ENDED),
         "Weights remaining": COUNTED,
         "Left out": LEFT_OUT,
     }

@@ -31,8 +31,8 @@ def interval(values: Iterable[float]) -> Interval:
     The t-interval supposes that seeds are independent and their results about normal. Raises ValueError for
     no values. Three values 1, 2, 3: m = 2, s = 1, t = 4.303, so the half width is 4.303 / sqrt(3) = 2.484:
 
-    >>> found = interval([1.0, 2.0, 3.0])
-    >>> found.mean, round(found.low, 3), round(found.high, 3), found.n
+    >>> estimate = interval([1.0, 2.0, 3.0])
+    >>> estimate.mean, round(estimate.low, 3), round(estimate.high, 3), estimate.n
     (2.0, -0.484, 4.484, 3)
     >>> interval([98.2])
     Interval(mean=98.2, low=None, high=None, n=1)
@@ -56,8 +56,8 @@ def paired(a: Mapping[int, float], b: Mapping[int, float]) -> Interval | None:
 
     The differences of seeds 0 and 1 are 1 and 3: mean 2, s = sqrt(2), t = 12.706, half width 12.706:
 
-    >>> found = paired({0: 2.0, 1: 5.0, 7: 9.0}, {0: 1.0, 1: 2.0})
-    >>> found.mean, round(found.low, 3), round(found.high, 3), found.n
+    >>> difference = paired({0: 2.0, 1: 5.0, 7: 9.0}, {0: 1.0, 1: 2.0})
+    >>> difference.mean, round(difference.low, 3), round(difference.high, 3), difference.n
     (2.0, -10.706, 14.706, 2)
     >>> paired({0: 2.0}, {1: 2.0}) is None
     True

@@ -23,16 +23,16 @@ class Style:
     dash: str
 
 
-def styles(found: Sequence[Curve]) -> list[Style]:
+def styles(curves: Sequence[Curve]) -> list[Style]:
     """A style for each curve. Colours tell cells apart and dashes their controls; of a single cell both tell controls.
 
     A name says only what differs; `none`, the ticket, is called that.
     """
-    named = differing(found)
-    controls = sorted({curve.control for curve in found}, key=lambda name: (name != "none", name))
-    cells = list(dict.fromkeys(tuple(curve.labels.get(name, "default") for name in named) for curve in found))
+    named = differing(curves)
+    controls = sorted({curve.control for curve in curves}, key=lambda name: (name != "none", name))
+    cells = list(dict.fromkeys(tuple(curve.labels.get(name, "default") for name in named) for curve in curves))
     result = []
-    for curve in found:
+    for curve in curves:
         control = controls.index(curve.control)
         values = tuple(curve.labels.get(name, "default") for name in named)
         colour = control if len(cells) == 1 else cells.index(values)

@@ -60,8 +60,8 @@ def measured(cells: Sequence[Cell], records: Mapping[Node, Record]) -> list[Row]
         for name, measures in cell.measures.items():
             for level, measure in enumerate(measures):
                 row = named | {"seed": cell.labels["seed"], "level": level, "measure": name}
-                found = {} if measure is None else _table(measure, records)
-                curves = {column: values for column, values in found.items() if isinstance(values, list)}
+                points = {} if measure is None else _table(measure, records)
+                curves = {column: values for column, values in points.items() if isinstance(values, list)}
                 table += [row | dict(zip(curves, point, strict=True)) for point in zip(*curves.values(), strict=True)]
     return table
 
@@ -107,8 +107,8 @@ def swept_columns(cells: Sequence[Cell]) -> list[str]:
     """The overrides in which the cells differ, and groups that are not as usual, where no other column says so."""
     names = dict.fromkeys(name for cell in cells for name in cell.swept)
     differing = [name for name in names if len({cell.swept.get(name) for cell in cells}) > 1]
-    found = [name for name in differing if name != "seed" and (name not in LABELS or _hidden(cells, name))]
-    return list(dict.fromkeys([*found, *(name for cell in cells for name in cell.unusual)]))
+    columns = [name for name in differing if name != "seed" and (name not in LABELS or _hidden(cells, name))]
+    return list(dict.fromkeys([*columns, *(name for cell in cells for name in cell.unusual)]))
 
 
 def _hidden(cells: Sequence[Cell], name: str) -> bool:

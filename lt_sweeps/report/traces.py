@@ -25,23 +25,23 @@ class Quantity:
 
     title: str
     of: Callable[[Point], Interval | None]
-    said: Callable[[Interval], str]  # the mean and half the width of its interval
+    describe: Callable[[Interval], str]  # in words: the mean and half the width of its interval
     stable: float | None = None  # of a measure: what is less is stable, or 0 where nothing is
 
     @property
     def accuracy(self) -> bool:
         """Whether levels may match dense in it."""
-        return self.said is accuracy
+        return self.describe is accuracy
 
 
 def curve_traces(style: Style, at: Sequence[Point], quantity: Quantity, bottom: float) -> list[dict[str, Any]]:
     """The line of a curve, and at the bottom a cross for each level that some seed did not finish."""
-    there = [(p, v) for p in at if (v := quantity.of(p))]
-    halves = [v.half for _, v in there]
-    filled = [not quantity.accuracy or p.level == 0 or matching(p.to_dense) for p, _ in there]
+    shown = [(p, v) for p in at if (v := quantity.of(p))]
+    halves = [v.half for _, v in shown]
+    filled = [not quantity.accuracy or p.level == 0 or matching(p.to_dense) for p, _ in shown]
     line = {
-        "x": [p.remaining for p, _ in there],
-        "y": [v.mean for _, v in there],
+        "x": [p.remaining for p, _ in shown],
+        "y": [v.mean for _, v in shown],
         "mode": "lines+markers",
         "line": {"color": style.colour, "width": 2.2, "dash": style.dash},
         "marker": {
@@ -58,7 +58,7 @@ def curve_traces(style: Style, at: Sequence[Point], quantity: Quantity, bottom: 
             "width": 3,
             "visible": any(half is not None for half in halves),
         },
-        "text": [_hover(style, p, v, quantity) for p, v in there],
+        "text": [_hover(style, p, v, quantity) for p, v in shown],
     }
     lost = [p for p in at if p.unfinished]
     missed = crosses(style, [p.remaining for p in lost], bottom, [_lost(style, p) for p in lost])
@@ -70,7 +70,7 @@ def of_curve(style: Style) -> dict[str, Any]:
     return {"type": "scatter", "name": _legend(style.name), "legendgroup": style.name, "hovertemplate": HOVER}
 
 
-def crosses(style: Style, at: Sequence[Any], bottom: float, told: Sequence[str]) -> dict[str, Any]:
+def crosses(style: Style, at: Sequence[Any], bottom: float, texts: Sequence[str]) -> dict[str, Any]:
     """Crosses at the bottom of a figure, for what a curve lacks."""
     return of_curve(style) | {
         "x": list(at),
@@ -79,14 +79,14 @@ def crosses(style: Style, at: Sequence[Any], bottom: float, told: Sequence[str])
         "showlegend": False,
         "cliponaxis": False,
         "marker": {"symbol": "x-thin", "size": 10, "line": {"width": 2.6, "color": style.colour}},
-        "text": list(told),
+        "text": list(texts),
     }
 
 
-def dense_traces(found: Sequence[Curve], quantity: Quantity, ends: tuple[float, float]) -> list[dict[str, Any]]:
+def dense_traces(curves: Sequence[Curve], quantity: Quantity, ends: tuple[float, float]) -> list[dict[str, Any]]:
     """A horizontal line for each dense network: curves that share one of its trainings share its line."""
     groups: list[list[Curve]] = []
-    for curve in found:
+    for curve in curves:
         same = [group for group in groups if any(curve.dense_keys & other.dense_keys for other in group)]
         groups = [group for group in groups if group not in same] + [[*(c for group in same for c in group), curve]]
     named = differing([group[0] for group in groups])
@@ -107,7 +107,7 @@ def dense_traces(found: Sequence[Curve], quantity: Quantity, ends: tuple[float, 
             "x": list(ends),
             "y": [mean.mean, mean.mean],
             "line": {"color": GREY, "width": 1.6, "dash": DASHES[1 + index % (len(DASHES) - 1)]},
-            "text": [f"<b>{escape(name)}</b><br>{quantity.said(mean)}<br>n = {mean.n}"] * 2,
+            "text": [f"<b>{escape(name)}</b><br>{quantity.describe(mean)}<br>n = {mean.n}"] * 2,
             "hovertemplate": HOVER,
         }
         traces.append(trace)
@@ -130,7 +130,7 @@ def stability_trace(ends: tuple[float, float]) -> dict[str, Any]:
 
 
 def _hover(style: Style, point: Point, mean: Interval, quantity: Quantity) -> str:
-    lines = [f"<b>{escape(style.name)}</b>", _where(point), quantity.said(mean), f"n = {mean.n}"]
+    lines = [f"<b>{escape(style.name)}</b>", _where(point), quantity.describe(mean), f"n = {mean.n}"]
     if quantity.accuracy and point.level and point.to_dense:
         lines.append(f"{points(point.to_dense.mean)} against dense {bounds(point.to_dense)}".rstrip())
         lines.append("matching" if matching(point.to_dense) else "not shown to match" if point.judged else "not judged")
@@ -140,8 +140,8 @@ def _hover(style: Style, point: Point, mean: Interval, quantity: Quantity) -> st
 
 
 def _lost(style: Style, point: Point) -> str:
-    told = escape(point.lost)
-    return f"<b>{escape(style.name)}</b><br>{_where(point)}<br>{told}<br>{seeds(len(point.accuracy))} finished"
+    lost = escape(point.lost)
+    return f"<b>{escape(style.name)}</b><br>{_where(point)}<br>{lost}<br>{seeds(len(point.accuracy))} finished"
 
 
 def _where(point: Point) -> str:

@@ -18,18 +18,18 @@ from lt_sweeps.report.statistics import matching, paired
 from lt_sweeps.report.wording import bounds, percent, points, seeds, statuses
 
 
-def verdicts(found: Sequence[Curve]) -> list[str]:
+def verdicts(curves: Sequence[Curve]) -> list[str]:
     """One verdict for each ticket curve, and for each control curve that has no ticket."""
-    named = differing(found)
-    told = []
-    for curve in found:
-        if curve.control != "none" and any(controls_of(other, [curve]) for other in found):
+    named = differing(curves)
+    sentences = []
+    for curve in curves:
+        if curve.control != "none" and any(controls_of(other, [curve]) for other in curves):
             continue
         settings = [f"{name}={curve.labels.get(name, 'default')}" for name in named]
         if curve.dense is not None and (curve.dense.remaining or 100) < 100:
             settings.append(f"what is called dense is the given ticket, {_kept(curve.dense)}")
-        told.append(verdict(curve, controls_of(curve, found), ", ".join(settings)))
-    return told
+        sentences.append(verdict(curve, controls_of(curve, curves), ", ".join(settings)))
+    return sentences
 
 
 def verdict(curve: Curve, controls: Sequence[Curve] = (), settings: str = "") -> str:

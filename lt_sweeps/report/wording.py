@@ -1,4 +1,4 @@
-"""How numbers are said, the same in sentences, figures and tables."""
+"""How numbers are written, the same in sentences, figures and tables."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ def signed(value: float) -> str:
     return f"{value:+.2f}" if round(value, 2) else "0.00"
 
 
-def bounds(found: Interval) -> str:
+def bounds(interval: Interval) -> str:
     """The ends of an interval in brackets, nothing where there is none."""
-    return "" if found.low is None or found.high is None else f"[{plain(found.low)}, {plain(found.high)}]"
+    return "" if interval.low is None or interval.high is None else f"[{plain(interval.low)}, {plain(interval.high)}]"
 
 
 def plain(value: float) -> str:
@@ -55,37 +55,37 @@ def points(value: float) -> str:
     return f"{signed(value)} points"
 
 
-def accuracy(found: Interval) -> str:
+def accuracy(interval: Interval) -> str:
     """A mean accuracy and half the width of its interval.
 
     >>> accuracy(Interval(98.2, 98.1, 98.3, 5)), accuracy(Interval(98.2, None, None, 1))
     ('98.20 ± 0.10 %', '98.20 %')
     """
-    return f"{found.mean:.2f} %" if found.half is None else f"{found.mean:.2f} ± {found.half:.2f} %"
+    return f"{interval.mean:.2f} %" if interval.half is None else f"{interval.mean:.2f} ± {interval.half:.2f} %"
 
 
-def barrier(found: Interval) -> str:
+def barrier(interval: Interval) -> str:
     """A mean barrier and half the width of its interval.
 
     >>> barrier(Interval(2.5, 2.0, 3.0, 3))
     '2.50 ± 0.50 points of error'
     """
-    return plain(found.mean) + ("" if found.half is None else f" ± {found.half:.2f}") + " points of error"
+    return plain(interval.mean) + ("" if interval.half is None else f" ± {interval.half:.2f}") + " points of error"
 
 
-def plainly(found: Interval) -> str:
+def plainly(interval: Interval) -> str:
     """A mean and half the width of its interval, of what has no unit.
 
     >>> plainly(Interval(0.5, 0.25, 0.75, 3)), plainly(Interval(1234.5678, None, None, 1))
     ('0.5 ± 0.25', '1235')
     """
-    return f"{found.mean:.4g}" + ("" if found.half is None else f" ± {found.half:.2g}")
+    return f"{interval.mean:.4g}" + ("" if interval.half is None else f" ± {interval.half:.2g}")
 
 
-def iterations(found: Interval) -> str:
+def iterations(interval: Interval) -> str:
     """A mean step and half the width of its interval."""
-    spread = "" if found.half is None else f" ± {found.half:,.0f}"
-    return f"{found.mean:,.0f}{spread} iterations"
+    spread = "" if interval.half is None else f" ± {interval.half:,.0f}"
+    return f"{interval.mean:,.0f}{spread} iterations"
 
 
 def spread(values: Iterable[float], digits: int = 2) -> str:

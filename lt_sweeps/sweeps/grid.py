@@ -15,8 +15,8 @@ from lt_sweeps.registry import catalogue
 
 GROUPS = ("criterion", "allocation", "survivors", "control", "pruned", "corruption", "model")  # whose options have args
 ARGUMENT = re.compile(rf"\+*({'|'.join(GROUPS)})\.args\.(\w+)=")
-One = tuple[Mapping[str, Any], Sequence[str]]  # the plain values of a cell, and its words
-Composed = Sequence[One]
+ComposedCell = tuple[Mapping[str, Any], Sequence[str]]  # the plain values of a cell, and its words
+Composed = Sequence[ComposedCell]
 
 
 def cells(composed: Composed, *, strict: bool = False) -> list[Cell]:
@@ -26,19 +26,19 @@ def cells(composed: Composed, *, strict: bool = False) -> list[Cell]:
     """
     if strict:
         return [_cell(values, words) for values, words in composed]
-    found, corners = list[Cell](), dict[str, list[str]]()
+    possible, corners = list[Cell](), dict[str, list[str]]()
     shared = set(composed[0][1]).intersection(*(words for _, words in composed))
     for values, words in _given_where_taken(composed):
         try:
-            found.append(_cell(values, words))
+            possible.append(_cell(values, words))
         except Corner as corner:
             corners.setdefault(str(corner), []).append(" ".join(word for word in words if word not in shared))
-    if not found:
+    if not possible:
         raise Mistake(next(iter(corners)))
     for reason, left_out in corners.items():
         which = left_out[0] if len(left_out) == 1 else f"{len(left_out)} cells, the first {left_out[0]}"
         print(f"note: left out: {which}: {reason} (hydra.launcher.strict=true refuses)")
-    return found
+    return possible
 
 
 def _cell(values: Mapping[str, Any], words: Sequence[str]) -> Cell:
@@ -51,9 +51,11 @@ def _given_where_taken(composed: Composed) -> Composed:
         if 0 < sum(f"{group}=custom" in words for _, words in composed) < len(composed):
             if any(word.startswith(f"{group}._target_=") for _, words in composed for word in words):
                 print(f"note: {group}._target_ is given to {group}=custom")
-            composed = [one if f"{group}=custom" in one[1] else _without(one, group, "_target_") for one in composed]
-    asked = {(match[1], match[2]) for _, words in composed for word in words if (match := ARGUMENT.match(word))}
-    for group, name in sorted(asked):
+            composed = [
+                pair if f"{group}=custom" in pair[1] else _without(pair, group, "_target_") for pair in composed
+            ]
+    arguments = {(match[1], match[2]) for _, words in composed for word in words if (match := ARGUMENT.match(word))}
+    for group, name in sorted(arguments):
         lacking = [_lacks(values[group], KINDS.get(group, group), name) for values, _ in composed]
         if not any(lacking) or all(lacking):
             continue
@@ -61,7 +63,8 @@ def _given_where_taken(composed: Composed) -> Composed:
         takes, other = (", ".join(o for o, lacks in options.items() if lacks is which) for which in (False, True))
         print(f"note: {group}.args.{name} is given to {takes}; {other} has no such argument")
         composed = [
-            _without(one, group, f"args.{name}") if lacks else one for one, lacks in zip(composed, lacking, strict=True)
+            _without(pair, group, f"args.{name}") if lacks else pair
+            for pair, lacks in zip(composed, lacking, strict=True)
         ]
     return composed
 
@@ -74,9 +77,9 @@ def _lacks(chosen: Mapping[str, Any], kind: str, argument: str) -> bool:
     return entry is None or argument not in entry.parameters
 
 
-def _without(one: One, group: str, setting: str) -> One:
+def _without(pair: ComposedCell, group: str, setting: str) -> ComposedCell:
     """A cell as if its words did not set this of a group: an import path, or an argument."""
-    values, words = copy.deepcopy(dict(one[0])), one[1]
+    values, words = copy.deepcopy(dict(pair[0])), pair[1]
     if setting == "_target_":
         values[group][setting] = None
     else:

@@ -1,4 +1,4 @@
-"""A sweep's folder grows: what another command left there under the same name stays beside what is asked for now."""
+"""A sweep's folder grows: cells that another command left there under the same name stay beside those of this one."""
 
 from __future__ import annotations
 
@@ -49,27 +49,27 @@ def with_earlier(cells: Sequence[Cell], folder: Path) -> list[Cell]:
         print(f"note: {_counted(replaced)} of before in {folder} replaced: the same labels, other settings or code")
     if kept:
         print(f"note: {_counted(len(kept))} of before in {folder} joined")
-    return _told_alike([*kept, *cells]) if kept else list(cells)
+    return _with_common_words([*kept, *cells]) if kept else list(cells)
 
 
-def _told_alike(cells: Sequence[Cell]) -> list[Cell]:
+def _with_common_words(cells: Sequence[Cell]) -> list[Cell]:
     """The cells with a value for each word that any of them was made with: what one command sets, another may leave."""
     names = dict.fromkeys(word for c in cells for word in _apart(c.swept)[0])
-    found = []
+    completed = []
     for c in cells:
         values = {word: _value(c.config, word, c.swept.get(word)) for word in names}
         swept = {word: value for word, value in values.items() if value is not None} | _apart(c.swept)[1]
-        found.append(replace(c, swept=swept))
-    return found
+        completed.append(replace(c, swept=swept))
+    return completed
 
 
-def _value(config: Any, word: str, said: str | None) -> str | None:
-    """What a configuration says under a word, as it would be written; what was `said` where it says nothing there."""
+def _value(config: Any, word: str, written: str | None) -> str | None:
+    """The value of a word in a configuration, as text; `written`, that in the command, where it has none."""
     for part in word.split("."):
         config = config.get(part) if isinstance(config, Mapping) else getattr(config, part, None)
     if is_dataclass(config):  # a group: its option may have another name than what it chooses
-        return said if said is not None else getattr(config, "name", None)
-    return said if config is None else str(config)
+        return written if written is not None else getattr(config, "name", None)
+    return written if config is None else str(config)
 
 
 def _on_this_machine(past: archive.Past, now: Cell) -> Cell:
@@ -80,7 +80,7 @@ def _on_this_machine(past: archive.Past, now: Cell) -> Cell:
 
 
 def _name(c: Cell) -> tuple[object, ...]:
-    """What a row of results says of a cell."""
+    """The labels and overrides by which a row of results names a cell."""
     return tuple(sorted(c.labels.items())), tuple(sorted(_apart(c.swept)[0].items()))
 
 

@@ -79,11 +79,11 @@ class Sweep:
             raise Mistake(f"{self.folder.name} has no column {unknown[0]!r}, it has {', '.join(self.results)}")
         chosen = self.results
         for name, value in where.items():
-            chosen = chosen[[_is(name, found, value) for found in chosen[name]]]
-        told = chosen.astype(object).where(chosen.notna(), None)
+            chosen = chosen[[_is(name, entry, value) for entry in chosen[name]]]
+        plain = chosen.astype(object).where(chosen.notna(), None)
         return [
             Run(self, self._place(index, row["key"]), row)
-            for index, row in zip(told.index, told.to_dict("records"), strict=True)
+            for index, row in zip(plain.index, plain.to_dict("records"), strict=True)
         ]
 
     def _place(self, index: int, key: str | None) -> tuple[int, int]:
@@ -91,10 +91,10 @@ class Sweep:
         places = self._places
         if index < len(places) and self._key(places[index]) == key:
             return places[index]
-        found = next((place for place in places if self._key(place) == key), None)
-        if found is None:
+        shown = next((place for place in places if self._key(place) == key), None)
+        if shown is None:
             raise table.damaged(self.folder, f"row {index} is of no training of this sweep")
-        return found
+        return shown
 
     def _key(self, place: tuple[int, int]) -> str:
         cell, level = place
@@ -108,27 +108,27 @@ class Sweep:
     def ticket(self, level: int | None = None, **where: Any) -> Run:
         """The one training whose row has these values. Raises Mistake where none has, or several have."""
         where = where if level is None else {**where, "level": level}
-        found = self.runs(**where)
-        if not found:
+        runs = self.runs(**where)
+        if not runs:
             raise self._no_row(where)
-        if len({run.key for run in found}) > 1:
-            names = [n for n in found[0].row if n != "key" and len({str(run.row[n]) for run in found}) > 1]
-            which = [n for n in names if n in ("seed", "level") or n in curves.labels_of(found[0].row)]
-            raise Mistake(f"{self.folder.name}: {len(found)} rows match; say which {', '.join(which)}")
-        return found[0]
+        if len({run.key for run in runs}) > 1:
+            names = [n for n in runs[0].row if n != "key" and len({str(run.row[n]) for run in runs}) > 1]
+            which = [n for n in names if n in ("seed", "level") or n in curves.labels_of(runs[0].row)]
+            raise Mistake(f"{self.folder.name}: {len(runs)} rows match; say which {', '.join(which)}")
+        return runs[0]
 
     def _no_row(self, where: Mapping[str, Any]) -> Mistake:
         """What was asked for, and what there is of the first column that has no such value."""
-        asked = ", ".join(f"{name}={value}" for name, value in where.items())
+        wanted = ", ".join(f"{name}={value}" for name, value in where.items())
         for name, value in where.items():
             values = [str(normalized(one)) if pd.isna(one) else str(one) for one in dict.fromkeys(self.results[name])]
             values = [one[:8] for one in values] if name == "key" else values
             if not self.runs(**{name: value}):
                 known = ", ".join(values[:MOST_VALUES]) + (", ..." if len(values) > MOST_VALUES else "")
                 return Mistake(
-                    f"{self.folder.name}: no row has {asked}; {name} is {known}{nearest(str(value), values)}"
+                    f"{self.folder.name}: no row has {wanted}; {name} is {known}{nearest(str(value), values)}"
                 )
-        return Mistake(f"{self.folder.name}: no row has all of {asked}")
+        return Mistake(f"{self.folder.name}: no row has all of {wanted}")
 
     def curve(self, **where: Any) -> pd.DataFrame:
         """Accuracy over weights remaining: mean, deviation, 95 % t-interval and n over seeds, paired with dense.
@@ -159,9 +159,9 @@ class Sweep:
         with second._stored("an end of the line", data_dir) as values:
             if measure.key not in self._store:
                 values.commit(measure, {"status": "done", **values.table(measure)}, {})
-        found = results.measured(self._store.get(measure.key))
-        curve = pd.DataFrame({name: found[name] for name in ("alpha", "test_error")})
-        curve.attrs["barrier"], curve.attrs["midpoint"] = found["barrier"], found["midpoint"]
+        measured = results.measured(self._store.get(measure.key))
+        curve = pd.DataFrame({name: measured[name] for name in ("alpha", "test_error")})
+        curve.attrs["barrier"], curve.attrs["midpoint"] = measured["barrier"], measured["midpoint"]
         return curve
 
     def cell(self, number: int) -> Cell:
@@ -169,11 +169,11 @@ class Sweep:
         return agent.rebuild(self.cells[number])
 
 
-def _is(column: str, found: Any, value: Any) -> bool:
+def _is(column: str, entry: Any, value: Any) -> bool:
     """Whether a column says this; of a key its beginning is enough."""
     if column == "key" and isinstance(value, str) and archive.is_key(value):
-        return str(found).startswith(value)
-    return bool(normalized(found) == normalized(value))
+        return str(entry).startswith(value)
+    return bool(normalized(entry) == normalized(value))
 
 
 class Run:

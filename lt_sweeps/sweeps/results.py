@@ -60,9 +60,9 @@ def write_all(
     rows = table.rows(cells, plan.records, plan.blocked, failed)
     timed = {run: store.load_timing(run.key) for run in plan.records}
     seconds = {run: timing["seconds"] for run, timing in timed.items() if "seconds" in timing}
-    told = budgets(cells)
+    budget_lines = budgets(cells)
     layers = table.layers(cells, plan.records)
-    page = render(rows, layers, title=title(cells), sweep=folder.name, budgets=told, command=command)
+    page = render(rows, layers, title=title(cells), sweep=folder.name, budgets=budget_lines, command=command)
     write(folder / table.RESULTS, table.as_csv(rows).encode())
     write(folder / "layers.csv", table.as_csv(layers).encode())
     if plan.measures:
@@ -71,14 +71,16 @@ def write_all(
         (folder / "measures.csv").unlink(missing_ok=True)  # of a command that asked for some
     write(folder / "timings.csv", table.timings(cells, seconds).encode())
     write(folder / "report.html", page.encode())
-    write(folder / "summary.md", summary(rows, told, command, _machines(plan)).encode())
+    write(folder / "summary.md", summary(rows, budget_lines, command, _machines(plan)).encode())
     return rows
 
 
 def _machines(plan: Plan) -> list[str]:
     """The fingerprints of all results."""
     prints = [record["fingerprint"] for record in plan.records.values()]
-    return sorted({", ".join(f"{name} {value}" for name, value in sorted(one.items())) for one in prints})
+    return sorted(
+        {", ".join(f"{name} {value}" for name, value in sorted(fingerprint.items())) for fingerprint in prints}
+    )
 
 
 def write_done(cells: Sequence[Cell], folder: Path, command: str, store: Store) -> None:

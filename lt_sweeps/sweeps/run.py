@@ -32,7 +32,7 @@ LONGEST_NAME = 200  # bytes; file systems allow 255, and temporary files beside 
 
 
 class Failed(Exception):
-    """Trainings failed and were told; everything else is done and reported. The same command tries them again."""
+    """Trainings failed and were reported; everything else is done and reported. The same command tries them again."""
 
 
 def run(
@@ -78,7 +78,7 @@ def run(
         trial.require_lawful(runs)
     for line in [*budgets(cells), *(_kept_whole(cells) if plan.jobs and not only_plan else [])]:
         print(line)
-    print(planning.told(plan))
+    print(planning.summary(plan))
     mention_equal(cells)
     if only_plan:
         from lt_sweeps.forecast.lines import lines
@@ -119,14 +119,14 @@ def _layers(cells: Sequence[Cell]) -> list[str]:
 def _kept_whole(cells: Sequence[Cell]) -> list[str]:
     from lt_sweeps.forecast import layers
 
-    asked = dict.fromkeys((c.levels[0].ticket.network, tuple(c.config.prune.include)) for c in cells)
-    return [line for network, include in asked if (line := layers.whole(network, include)) is not None]
+    networks = dict.fromkeys((c.levels[0].ticket.network, tuple(c.config.prune.include)) for c in cells)
+    return [line for network, include in networks if (line := layers.whole(network, include)) is not None]
 
 
 def _journal(cells: Sequence[Cell], folder: Path, plan: Plan, store: Store) -> Journal:
     columns = table.swept_columns(cells)
-    told = [(entries.about(described(c), c, folder.name, columns), c) for c in cells]
-    return Journal(choose.make(cells[0].config.logger, folder, store), told, plan, store, print)
+    runs = [(entries.about(described(c), c, folder.name, columns), c) for c in cells]
+    return Journal(choose.make(cells[0].config.logger, folder, store), runs, plan, store, print)
 
 
 def _begin(cells: Sequence[Cell], folder: Path, command: str) -> None:
@@ -160,13 +160,13 @@ def _execute(
 
 def _name(cells: Sequence[Cell]) -> str:
     """The configured name, or one made of the cells: the same command finds its folder again."""
-    given = cells[0].config.sweep
-    if given is not None:
-        if not re.fullmatch(r"[\w.+=,-]+", given) or given.startswith(".") or given == "store":
-            raise Mistake(f"sweep={given}: letters, digits and _ . + = , - make a folder's name (and not 'store')")
-        if len(given.encode()) > LONGEST_NAME:
-            raise Mistake(f"sweep={given[:20]}...: a folder's name has at most {LONGEST_NAME} bytes")
-        return given
+    name = cells[0].config.sweep
+    if name is not None:
+        if not re.fullmatch(r"[\w.+=,-]+", name) or name.startswith(".") or name == "store":
+            raise Mistake(f"sweep={name}: letters, digits and _ . + = , - make a folder's name (and not 'store')")
+        if len(name.encode()) > LONGEST_NAME:
+            raise Mistake(f"sweep={name[:20]}...: a folder's name has at most {LONGEST_NAME} bytes")
+        return name
     models = "-".join(dict.fromkeys(str(c.labels["model"]) for c in cells))
     models = re.sub(r"[^\w.+=,-]", "_", models)  # timm has names with slashes
     budget = cells[0].config.budget.name
@@ -175,16 +175,16 @@ def _name(cells: Sequence[Cell]) -> str:
 
 
 def _require_devices(cells: Sequence[Cell]) -> None:
-    """Whether the machine has what was asked for, as far as can be seen without torch."""
+    """Raise Mistake where the machine lacks the devices of the configuration, as far as can be seen without torch."""
     trainer, most = cells[0].config.trainer, max(c.config.trainer.devices for c in cells)
     if trainer.accelerator == "gpu" and not gpus() and not Path("/dev/kfd").exists():
         raise Mistake("trainer.accelerator=gpu: this machine shows no GPU; use trainer=auto or trainer=cpu")
     if trainer.processes == 0 and most > 1:
         raise Mistake(f"trainer.processes=0: trainer.devices={most} needs processes of its own")
     slots(trainer, most)
-    asked: dict[tuple[str, ...], int] = {}
+    devices: dict[tuple[str, ...], int] = {}
     for c in cells:
-        first = asked.setdefault(tuple(run.key for run in c.levels), c.config.trainer.devices)
+        first = devices.setdefault(tuple(run.key for run in c.levels), c.config.trainer.devices)
         if first != c.config.trainer.devices:
             print(f"note: trainer.devices makes no other trainings: what several cells ask for is done on {first}")
             break
@@ -197,9 +197,9 @@ def _say_outcome(rows: list[table.Row], folder: Path, failed: Mapping[Node, str]
     counts: dict[str, int] = {}
     for row in rows:
         counts[row["status"]] = counts.get(row["status"], 0) + 1
-    told = ", ".join(f"{n} {status}" for status, n in counts.items() if status != "done")
-    if told:
-        print(f"levels that are not done: {told}")
+    unfinished = ", ".join(f"{n} {status}" for status, n in counts.items() if status != "done")
+    if unfinished:
+        print(f"levels that are not done: {unfinished}")
     for sentence in verdicts(curves(rows)):
         print(sentence)
     for reason in dict.fromkeys(failed.values()):

@@ -36,8 +36,8 @@ class Search:
 
     def __init__(self, overrides: Sequence[str], summary: Path) -> None:
         self._summary = summary  # the folder where a sweeper leaves its own
-        told = sorted(word for word in overrides if word.lstrip("+~").partition("=")[0].split(".")[0] not in ASIDE)
-        self._name = f"search-{digest(told)[:6]}"
+        words = sorted(word for word in overrides if word.lstrip("+~").partition("=")[0].split(".")[0] not in ASIDE)
+        self._name = f"search-{digest(words)[:6]}"
         self._trials: dict[tuple[str, ...], Cell] = {}  # by what is trained: a trial may be asked for twice
 
     def with_earlier(self, cells: Sequence[Cell]) -> list[Cell]:

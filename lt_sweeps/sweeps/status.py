@@ -43,12 +43,12 @@ class Status:
         return {
             "folder": str(self.folder),
             "counts": dict(Counter(self.states.values())),
-            "trainings": {run.key: self._told(run) for run in self.states if not isinstance(run, Measure)},
-            "measures": {run.key: self._told(run) for run in self.states if isinstance(run, Measure)},
+            "trainings": {run.key: self._entry(run) for run in self.states if not isinstance(run, Measure)},
+            "measures": {run.key: self._entry(run) for run in self.states if isinstance(run, Measure)},
             "cells": [{"name": name, "levels": [run.key for run in levels]} for name, levels in self.cells],
         }
 
-    def _told(self, run: Work) -> dict[str, Any]:
+    def _entry(self, run: Work) -> dict[str, Any]:
         return (
             {"state": self.states[run], "name": self.names[run]}
             | ({"reason": self.failed[run]} if run in self.failed else {})
@@ -58,10 +58,10 @@ class Status:
     def as_text(self) -> str:
         """For a person."""
         counts = Counter(self.states.values())
-        told = ", ".join(f"{counts[state]} {state}" for state in MARKS if counts[state])
+        totals = ", ".join(f"{counts[state]} {state}" for state in MARKS if counts[state])
         measures = sum(isinstance(run, Measure) for run in self.states)
         work = f"{len(self.states) - measures} trainings" + (f", {measures} measures" if measures else "")
-        lines = [f"{self.folder}: {len(self.cells)} cells, {work}: {told}"]
+        lines = [f"{self.folder}: {len(self.cells)} cells, {work}: {totals}"]
         for run, holder in self.running.items():
             unit = "point" if isinstance(run, Measure) else "step"
             far = f"{unit} {holder.step:,}/{holder.steps:,}" if holder.step else "begun"
@@ -78,7 +78,7 @@ class Status:
 def status(folder: Path) -> Status:
     """Look at a sweep. Raises Mistake."""
     past = archive.cells(folder)
-    cells = [rebuild(one) for one in past]
+    cells = [rebuild(cell) for cell in past]
     store = Store(folder.parent / "store", as_stored=True)
     plan = planning.make(cells, store)
     held = {key: holder for key, holder in Leases(store.root).holders().items() if holder.alive}
@@ -115,14 +115,14 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("folder", nargs="?", type=Path, help="of the sweep; the one last begun under runs/ if left out")
     parser.add_argument("--watch", action="store_true", help="look again every few seconds until nothing is left to do")
     parser.add_argument("--json", action="store_true", help="for a machine: every training by its key")
-    given = parser.parse_args(list(arguments))
-    folder = given.folder or _last(Path("runs"))
+    options = parser.parse_args(list(arguments))
+    folder = options.folder or _last(Path("runs"))
     while True:
-        found = status(folder)
-        if given.watch and sys.stdout.isatty() and not given.json:
+        current = status(folder)
+        if options.watch and sys.stdout.isatty() and not options.json:
             print("\x1b[H\x1b[2J", end="")
-        print(json.dumps(found.as_json()) if given.json else found.as_text(), flush=True)
-        if not given.watch or {"running", "waiting"}.isdisjoint(found.states.values()):
+        print(json.dumps(current.as_json()) if options.json else current.as_text(), flush=True)
+        if not options.watch or {"running", "waiting"}.isdisjoint(current.states.values()):
             return 0
         time.sleep(5)
 

@@ -10,13 +10,13 @@ from lt_sweeps.errors import Mistake
 
 
 def refuse_mixed(cells: Sequence[Cell]) -> None:
-    """One process plans and tells of all: of what is shared, only the devices of a training may differ."""
+    """One process plans and reports all cells: of what they share, only the devices of a training may differ."""
     shared = [
         {"paths": c.config.paths, "trainer": replace(c.config.trainer, devices=1), "logger": c.config.logger}
         for c in cells
     ]
     for group, wanted in shared[0].items():
-        if any(one[group] != wanted for one in shared):
+        if any(settings[group] != wanted for settings in shared):
             raise Mistake(f"{group} must be the same in all cells of a sweep")
 
 

@@ -84,8 +84,8 @@ def _moments(x: Tensor, ranks: Ranks) -> tuple[Tensor, Tensor, Tensor]:
     own = x.numel() // max(1, channels)
     mean = var = x.new_zeros(channels, dtype=torch.float64)
     if own:  # a small last batch may leave a rank without examples
-        found = torch.var_mean(_wide(x), _summed_over(x), correction=0)
-        var, mean = found[0].double(), found[1].double()
+        moments = torch.var_mean(_wide(x), _summed_over(x), correction=0)
+        var, mean = moments[0].double(), moments[1].double()
     count = torch.full_like(mean[:1], own)
     # About the origin, so that they add up: exact enough in double precision, in which the local ones are not summed.
     sums = ranks.add(torch.cat([own * mean, own * (var + mean.square()), count]))

@@ -73,10 +73,10 @@ class Together(Optimizer):
     """Optimizers that take their steps one after another, and share state and parameter groups with this one."""
 
     def __init__(self, optimizers: list[Optimizer]) -> None:
-        super().__init__([group for one in optimizers for group in one.param_groups], {})
+        super().__init__([group for optimizer in optimizers for group in optimizer.param_groups], {})
         self._optimizers = optimizers
-        for one in optimizers:
-            one.state = self.state
+        for optimizer in optimizers:
+            optimizer.state = self.state
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]
         """Ask for the loss once, then take a step of each."""
@@ -84,6 +84,6 @@ class Together(Optimizer):
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
-        for one in self._optimizers:
-            one.step()
+        for optimizer in self._optimizers:
+            optimizer.step()
         return loss

@@ -65,8 +65,8 @@ class GraphSteps:
                     self._graph()
                     after_step()
             else:
-                for one, wanted in zip(batches, settings, strict=True):
-                    self._eager(one, wanted)
+                for batch, wanted in zip(batches, settings, strict=True):
+                    self._eager(batch, wanted)
                     after_step()
 
     def _is_whole(self, chosen: Chosen) -> bool:
@@ -89,10 +89,10 @@ class GraphSteps:
         """Take the first steps eagerly, and capture a graph if that repeats all but the first of them bit for bit."""
         settings = [self._rates.next() for _ in chosen]
         before: list[Tensor] = []
-        for number, (one, wanted) in enumerate(zip(chosen, settings, strict=True)):
+        for number, (batch, wanted) in enumerate(zip(chosen, settings, strict=True)):
             if number == 1:  # the first step of an optimizer makes its state, and is another than those after it
                 before = [value.clone() for value in self._state()]
-            self._eager(one, wanted)
+            self._eager(batch, wanted)
             after_step()
         why = self._refusal(chosen)
         if why is None:
@@ -111,7 +111,7 @@ class GraphSteps:
             return "the schedule follows the validation loss"
         if self._draws():
             return "the network draws random numbers as it trains"
-        if len(chosen) <= COMPARED or not all(self._is_whole(one) for one in chosen):
+        if len(chosen) <= COMPARED or not all(self._is_whole(batch) for batch in chosen):
             return "the first batches are not all whole"
         return None
 
@@ -184,6 +184,6 @@ def captured(work: Callable[[], None]) -> Callable[[], None]:
     return graph.replay
 
 
-def _same(one: Tensor, other: Tensor) -> bool:
+def _same(value: Tensor, other: Tensor) -> bool:
     """Equal, bit for bit but for the sign of a zero; nan equals nan."""
-    return bool(((one == other) | ((one != one) & (other != other))).all())
+    return bool(((value == other) | ((value != value) & (other != other))).all())

@@ -19,14 +19,14 @@ class Left(SystemExit):
 
 
 class Leaving(pl.Callback):
-    """The wish to leave, of the caller or by a SIGTERM, which within this context is no more than that."""
+    """Whether to leave: `leave()` says so, or a SIGTERM came, which within this context only sets a flag."""
 
-    def __init__(self, asked: Callable[[], bool]) -> None:
-        self._asked, self._signalled = asked, False
+    def __init__(self, leave: Callable[[], bool]) -> None:
+        self._leave, self._signalled = leave, False
 
     def __call__(self) -> bool:
         """Whether to leave."""
-        return self._signalled or self._asked()
+        return self._signalled or self._leave()
 
     def __enter__(self) -> Self:
         self._before = signal.getsignal(signal.SIGTERM)

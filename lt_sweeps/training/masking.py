@@ -55,9 +55,9 @@ class MaskedOptimizer(pl.Callback):
         if self._fill is not None:
             fills = [self._fill[name].to(w.device, w.dtype) for name, w in zip(names, self._weights, strict=True)]
             self._put_back = [fill * (1 - keep) for fill, keep in zip(fills, self._keep, strict=True)]
-        known = type(optimizer).__module__.startswith("torch.optim") and type(optimizer).__name__ in ELEMENTWISE
+        elementwise = type(optimizer).__module__.startswith("torch.optim") and type(optimizer).__name__ in ELEMENTWISE
         # With masked gradients such an optimizer leaves a zero weight, and its zero state, exactly where they are.
-        self._moves = not known or self._fill is not None
+        self._moves = not elementwise or self._fill is not None
         self._optimizer = optimizer
         self._mask_weights()
 

@@ -35,10 +35,10 @@ def optimizer(described: Part, network: nn.Module) -> Optimizer:
             raise ValueError("by_pattern: give recipe.optimizer.groups={PATTERN: {_target_: torch.optim.X, lr: 0.1}}")
         require_used([name for name, _ in named], groups)
     device = named[0][1].device
-    args, known = {}, inspect.signature(load("optimizer", described.name)).parameters
-    if "fused" in known and not {"fused", "foreach"} & described.args.keys():
+    args, parameters = {}, inspect.signature(load("optimizer", described.name)).parameters
+    if "fused" in parameters and not {"fused", "foreach"} & described.args.keys():
         args["fused"] = True
-        if device.type == "cuda" and "capturable" in known:
+        if device.type == "cuda" and "capturable" in parameters:
             args["capturable"] = True
     made = over(described, named, **args)
     if {**args, **described.args}.get("fused") and device.type == "cuda":
@@ -49,8 +49,8 @@ def optimizer(described: Part, network: nn.Module) -> Optimizer:
 
 def over(described: Part, named: Sequence[tuple[str, Tensor]], **more: Any) -> Optimizer:
     """The optimizer over these parameters, with their names where it groups them by name."""
-    given = named if groups_by_name(described) else [weight for _, weight in named]
-    made: Optimizer = load("optimizer", described.name)(given, **described.args, **more)
+    weights = named if groups_by_name(described) else [weight for _, weight in named]
+    made: Optimizer = load("optimizer", described.name)(weights, **described.args, **more)
     return made
 
 
@@ -138,13 +138,13 @@ def _scheduled(name: str, args: Mapping[str, Any], over: Optimizer) -> LRSchedul
 
 def _inner(value: Any, over: Optimizer) -> Any:
     if isinstance(value, (list, tuple)):
-        return [_inner(one, over) for one in value]
+        return [_inner(item, over) for item in value]
     if not isinstance(value, Mapping) or "_target_" not in value:
         return value
     target = str(value["_target_"])
     if not target.startswith("torch.optim.lr_scheduler."):
         raise ValueError(f"a schedule within a schedule must be of torch.optim.lr_scheduler, not {target}")
-    return _scheduled(target, {key: one for key, one in value.items() if key != "_target_"}, over)
+    return _scheduled(target, {key: item for key, item in value.items() if key != "_target_"}, over)
 
 
 @register("schedule", version=2)

@@ -51,14 +51,14 @@ class Ranks:
         held = [p for p in parameters if p.requires_grad]
         if self.world == 1 or not held:
             return
-        there = torch.tensor([float(p.grad is not None) for p in held], device=held[0].device)
+        present = torch.tensor([float(p.grad is not None) for p in held], device=held[0].device)
         own = [torch.zeros_like(p) if p.grad is None else p.grad for p in held]
-        flat = self.add(torch.cat([*(gradient.flatten() for gradient in own), there]))
+        flat = self.add(torch.cat([*(gradient.flatten() for gradient in own), present]))
         *sums, counts = flat.split([*(p.numel() for p in held), len(held)])
         # To look at the counts is to wait for the device: only where a gradient is missing is it worth it.
         used = [True] * len(held) if all(p.grad is not None for p in held) else (counts > 0).tolist()
-        for p, total, some in zip(held, sums, used, strict=True):
-            p.grad = total.view(p.shape).to(p.dtype) if some else None
+        for p, total, is_used in zip(held, sums, used, strict=True):
+            p.grad = total.view(p.shape).to(p.dtype) if is_used else None
 
     def follow_first(self, buffers: Iterable[Tensor]) -> None:
         """Give floating-point buffers the values that they have on rank 0."""
@@ -74,33 +74,33 @@ class Ranks:
         """Whether it is so on any rank."""
         if self.world == 1:
             return here
-        found = torch.tensor(int(here))
-        dist.all_reduce(found, dist.ReduceOp.MAX, group=self.talk)
-        return bool(found)
+        flag = torch.tensor(int(here))
+        dist.all_reduce(flag, dist.ReduceOp.MAX, group=self.talk)
+        return bool(flag)
 
     def agree(self, what: str, text: str) -> None:
         """Raise RuntimeError, on every rank, where `text` is not the same on all; it names those unlike rank 0."""
         if self.world == 1:
             return
         own = torch.tensor(list(hashlib.sha256(text.encode()).digest()), dtype=torch.uint8)
-        found = [torch.empty_like(own) for _ in range(self.world)]
-        dist.all_gather(found, own, group=self.talk)
-        if others := [str(rank) for rank in range(1, self.world) if not torch.equal(found[rank], found[0])]:
+        digests = [torch.empty_like(own) for _ in range(self.world)]
+        dist.all_gather(digests, own, group=self.talk)
+        if others := [str(rank) for rank in range(1, self.world) if not torch.equal(digests[rank], digests[0])]:
             raise RuntimeError(f"{what} of rank {', '.join(others)} is not that of rank 0: the training is refused")
 
     def tell(self, content: bytes | None) -> bytes:
-        """What rank 0 tells, on every rank; the others give None and wait, however long it takes."""
+        """The bytes that rank 0 gives, on every rank; the others give None and wait, however long it takes."""
         if self.world == 1:
             assert content is not None
             return content
         length = torch.tensor(len(content or b""))
         dist.broadcast(length, 0, group=self.wait)
-        told = torch.empty(int(length), dtype=torch.uint8)
+        buffer = torch.empty(int(length), dtype=torch.uint8)
         if content:
-            told.copy_(torch.frombuffer(bytearray(content), dtype=torch.uint8))
-        if len(told):
-            dist.broadcast(told, 0, group=self.wait)
-        return told.numpy().tobytes()
+            buffer.copy_(torch.frombuffer(bytearray(content), dtype=torch.uint8))
+        if len(buffer):
+            dist.broadcast(buffer, 0, group=self.wait)
+        return buffer.numpy().tobytes()
 
 
 ALONE = Ranks()

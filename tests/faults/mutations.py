@@ -94,7 +94,7 @@ MUTATIONS: list[tuple[str, ...]] = [
         "        return record",
     ),
     ("a checkpoint of another parent is continued", WORKER, "if made_by != made_from:", "if False:"),
-    ("a replay is not held against the run", WORKER, 'known[row["step"]] != row["digest"]', "False"),
+    ("a replay is not held against the run", WORKER, 'digests[row["step"]] != row["digest"]', "False"),
     ("gc does not ask who is at work", GC, "        if holder.alive:\n", "        if False:\n"),
     ("gc takes what is young", GC, "if file.changed < before]", "if True]"),
     ("gc takes what became young", GC, "if aside.stat().st_mtime >= before:", "if False:"),
