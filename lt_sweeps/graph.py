@@ -5,7 +5,7 @@ is the SHA-256 of the canonical JSON of its class name, its version, its non-def
 of its children. Numbers that are equal are written equally (`1` and `1.0`; 12 significant digits), so
 two ways to say the same thing have one key.
 
-    weights  Init At Treat Fill Pretrained mask  Dense Prune Shuffle Given Fit      scores  Score
+    weights  Init At Treat Fill Pretrained mask  Dense Prune Shuffle Given Fit MaskAt  scores  Score
     ticket   Ticket                        run   Train                              table   Measure
 
 >>> tiny = Network(Part("lenet_300_100", 1), shape=(1, 8, 8), classes=10)
@@ -126,6 +126,13 @@ class Fit(Node):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
+class MaskAt(Node):
+    """The mask of a run that changes its mask (by a gate or hooks), beside its `weights` at some step."""
+
+    weights: At
+
+
+@dataclass(frozen=True, eq=False, repr=False)
 class Score(Node):
     """How much a criterion wants to keep each prunable weight of a ticket; higher is kept."""
 
@@ -149,7 +156,11 @@ class Ticket(Node):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Train(Node):
-    """A ticket trained from its start to the recipe's end. `order` and `augment` are seeds."""
+    """A ticket trained from its start to the recipe's end. `order`, `augment` and `draw` are seeds.
+
+    With a `gate` the weights are frozen, and what is trained is the gate's parameters, which make the mask; `hooks`
+    change the mask of a training under way, or end it.
+    """
 
     ticket: Ticket
     data: Data
@@ -157,6 +168,14 @@ class Train(Node):
     order: int = 0
     augment: int = 0
     level: int = 0  # data order and augmentation are drawn anew at each level
+    gate: Part | None = None
+    hooks: tuple[Part, ...] = ()
+    draw: int = 0  # what gate and hooks draw
+
+    @property
+    def static(self) -> bool:
+        """Whether the mask at the end is the ticket's."""
+        return self.gate is None and not self.hooks
 
     @property
     def batching(self) -> Batching:
@@ -179,7 +198,7 @@ class Measure(Node):
 
 
 Weights = Init | At | Treat | Fill | Pretrained
-Mask = Dense | Prune | Shuffle | Given | Fit
+Mask = Dense | Prune | Shuffle | Given | Fit | MaskAt
 Work = Train | Measure  # what a job does
 
 
@@ -199,8 +218,11 @@ def at(run: Train, step: int) -> Weights:
 
 def seen(run: Train, step: int) -> Ticket:
     """A run at `step` of the recipe's clock, as a ticket: its weights and its mask. Raises ValueError as `at` does."""
-    old = run.ticket
-    return Ticket(old.network, at(run, step), old.mask, old.fill, run.recipe.steps if step == END else step)
+    old, weights = run.ticket, at(run, step)
+    mask = old.mask
+    if not run.static and isinstance(weights, At) and weights.run == run:  # not those of another, as at the start
+        mask = MaskAt(weights)
+    return Ticket(old.network, weights, mask, old.fill, run.recipe.steps if step == END else step)
 
 
 def end(run: Train) -> Ticket:
@@ -211,7 +233,11 @@ def end(run: Train) -> Ticket:
 def whole(mask: Mask) -> Dense | None:
     """The full mask that a mask was pruned from; None for one that came in a file."""
     while not isinstance(mask, (Dense, Given)):
-        mask = mask.parent if isinstance(mask, Prune) else mask.to if isinstance(mask, Fit) else mask.mask
+        match mask:
+            case Prune(parent=other) | Fit(to=other) | Shuffle(mask=other):
+                mask = other
+            case MaskAt(weights=weights):
+                mask = weights.run.ticket.mask
     return mask if isinstance(mask, Dense) else None
 
 

@@ -23,6 +23,7 @@ from lt_sweeps.graph import (
     Given,
     Init,
     Mask,
+    MaskAt,
     Measure,
     Pretrained,
     Prune,
@@ -129,8 +130,8 @@ class Values:
         record = self.store.get(holder.key)
         if name not in record["blobs"]:  # it diverged, or collapsed
             raise Missing(holder.key)
-        mask, fill = self.kept(node.run), self.fill(node.run.ticket)
         try:
+            mask, fill = self._mask_beside(node), self.fill(node.run.ticket)
             return decode_masked(self.store.content(record["blobs"][name]), mask, fill)
         except Missing:
             self.store.discard(holder.key)
@@ -156,7 +157,15 @@ class Values:
         try:
             return decode_mask(self.store.content(self.store.get(run.key)["blobs"]["mask"]))
         except (Missing, KeyError):
-            return self.mask(end(run).mask)
+            if not run.static:
+                raise Missing(run.key) from None
+            return self.mask(run.ticket.mask)
+
+    def _mask_beside(self, node: At) -> masks.Mask:
+        """The mask of a training at the step of these weights. Raises Missing."""
+        if node.run.static or node.step == END:
+            return self.kept(node.run)
+        return decode_mask(self.store.content(self.store.get(node.key)["blobs"]["mask"]))
 
     def begun(self, ticket: Ticket) -> masks.Mask:
         """The mask that a training of a ticket begins with."""
@@ -171,6 +180,8 @@ class Values:
                 return masks.shuffled(self.mask(mask), scope, rng(seed, "shuffle"))
             case Given(content=content):
                 return decode_mask(self.store.content(content))
+            case MaskAt(weights=weights):
+                return self._mask_beside(weights)
             case Fit(mask=mask, to=to):
                 return masks.fitted(self.mask(mask), self.mask(to), self.shapes(to))
             case Prune():

@@ -62,6 +62,8 @@ class Finished:
     history: tuple[Mapping[str, Any], ...]  # a row per evaluation: step, digest, losses, validation accuracy
     at_end: Evaluated
     at_early_stop: Evaluated | None = None  # where validation examples are held out
+    begun: Kept | None = None  # what its mask kept at the start, where a gate or a hook may have changed it
+    ended_by: str | None = None  # the hook that ended it before its recipe does
     status = DONE
 
     @property
@@ -118,9 +120,15 @@ def outcome(record: Mapping[str, Any]) -> Outcome:
             return Collapsed(kept, tuple(result.get("emptied", ())))
         case "diverged":
             return Diverged(kept, result.get("steps", 0), history, result.get("diverged_at", result.get("steps", 0)))
-    early = result.get("early_stop")
+    early, begun = result.get("early_stop"), result.get("begun")
     return Finished(
-        kept, result["steps"], history, _evaluated(result["end"]), None if early is None else _evaluated(early)
+        kept,
+        result["steps"],
+        history,
+        _evaluated(result["end"]),
+        None if early is None else _evaluated(early),
+        None if begun is None else kept_of({"result": begun}),
+        result.get("ended_by"),
     )
 
 
@@ -155,6 +163,8 @@ def written(value: Outcome) -> dict[str, Any]:
         case Finished(steps=steps, history=history, at_end=at_end, at_early_stop=early):
             result |= {"steps": steps, "history": list(history), "end": _row(at_end)}
             result |= {} if early is None else {"early_stop": _row(early)}
+            result |= {} if value.begun is None else {"begun": _counted(value.begun)}
+            result |= {} if value.ended_by is None else {"ended_by": value.ended_by}
     return result
 
 

@@ -99,7 +99,7 @@ class Worker:
         )
         self._require_made_from(run, made_from)
         self.store.save_timing(run.key, {"seconds": round(trained.seconds, 3)})
-        record = self._commit_trained(run, trained, mask, kept)  # last: a kill before it loses nothing for good
+        record = self._commit_trained(run, trained, kept)  # last: a kill before it loses nothing for good
         self.store.drop_work(run.key)
         return record
 
@@ -144,19 +144,24 @@ class Worker:
         layers = tuple(Layer(name, int(mask[name].sum()), mask[name].numel()) for name in shown)
         return Kept(kept, masks.total(mask), self.values.excluded(ticket.mask), layers, eligible)
 
-    def _commit_trained(self, run: Train, trained: Trained, mask: masks.Mask, kept: Kept) -> Record:
-        progress = trained.progress
+    def _commit_trained(self, run: Train, trained: Trained, begun: Kept) -> Record:
+        progress, mask = trained.progress, trained.mask
         history = tuple(progress.history)
         if trained.state is None:
             assert trained.diverged_at is not None
-            diverged = Diverged(kept, progress.step, history, trained.diverged_at)
+            diverged = Diverged(begun, progress.step, history, trained.diverged_at)
             return self.values.commit(run, results.written(diverged), {})
         assert trained.end is not None
+        kept = begun if run.static else self._kept(run.ticket, mask)
+        if emptied := masks.emptied(mask):
+            return self.values.commit(run, results.written(Collapsed(kept, tuple(emptied))), {})
         early = None
         if progress.best is not None and trained.early_stop is not None:
             best, tested = progress.best, trained.early_stop
             early = Evaluated(tested.accuracy, tested.loss, best.step, best.val_loss, best.val_accuracy)
-        finished = Finished(kept, progress.step, history, Evaluated(trained.end.accuracy, trained.end.loss), early)
+        end = Evaluated(trained.end.accuracy, trained.end.loss)
+        changed = None if run.static else begun
+        finished = Finished(kept, progress.step, history, end, early, changed, progress.ended_by)
         blobs = {"end": encode_masked(trained.state, mask), "mask": encode_mask(mask)}
         self._commit_snapshots(run, progress, {run.key: foretold(blobs)})
         return self.values.commit(run, results.written(finished), blobs)
@@ -164,7 +169,10 @@ class Worker:
     def _commit_snapshots(self, run: Train, progress: Progress, ahead: dict[str, str] | None = None) -> None:
         """Before the run itself, which is done when all of it is; they name what it will hold as their source."""
         for step, blob in sorted(progress.snapshots.items()):
-            self.values.commit(At(run, step), {"step": step}, {"state": self.store.content(blob)}, ahead)
+            blobs = {"state": self.store.content(blob)}
+            if step in progress.masks:
+                blobs["mask"] = self.store.content(progress.masks[step])
+            self.values.commit(At(run, step), {"step": step}, blobs, ahead)
 
     def _made_from(self, run: Work) -> dict[str, Any]:
         """What a checkpoint may only be continued with: this fingerprint, and these contents of its sources."""
@@ -189,7 +197,7 @@ class Worker:
             why = "another machine, library or parent"
             self.tell(f"{run}: a checkpoint from {why} is not continued; training starts over")
             return None
-        if not all(self._has(blob) for blob in progress.snapshots.values()):
+        if not all(self._has(blob) for blob in (*progress.snapshots.values(), *progress.masks.values())):
             return None
         self.tell(f"{run}: continues at step {progress.step}")
         return progress

@@ -16,7 +16,7 @@ def imp(find: Choices, train: Choices) -> list[Train]:
     """
     find_run, train_run, shown = find.dense, train.dense, [train.dense]
     for level in range(1, train.levels + 1):
-        mask = find.prune(end(find_run), find_run.ticket.mask, level)
+        mask = find.prune(end(find_run), end(find_run).mask, level)
         find_run, ticket = find.ticket(find_run, mask, level), train.ticket(train_run, mask, level)
         shown.append(train.shown(train_run, ticket, level))
         train_run = ticket

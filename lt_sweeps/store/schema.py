@@ -86,6 +86,8 @@ TRAINING: dict[str, Check] = {
     "diverged_at": _is_count,
     "end": lambda value: _is_evaluation(value) and "test_accuracy" in value,
     "early_stop": lambda value: _is_evaluation(value) and {"step", "test_accuracy"} <= value.keys(),
+    "begun": lambda value: isinstance(value, dict) and _is_count(value.get("kept")) and _is_count(value.get("total")),
+    "ended_by": _is_text,
 }
 PRUNING: dict[str, Check] = {name: TRAINING[name] for name in ("kept", "total", "eligible", "emptied")}
 SNAPSHOT: dict[str, Check] = {"step": _is_count}
@@ -102,6 +104,14 @@ NOTE: dict[str, Check] = {  # of a checkpoint
 }
 
 
+# Of a training that changes its mask; others say nothing of it.
+DYNAMICS: dict[str, Check] = {
+    "masks": NOTE["snapshots"],
+    "memories": _is_count,
+    "ended_by": lambda value: value is None or _is_text(value),
+}
+
+
 def _is_snapshot(entry: tuple[str, Any]) -> bool:
     return entry[0].isdecimal() and isinstance(entry[1], str) and bool(HASH.fullmatch(entry[1]))
 
@@ -114,6 +124,9 @@ def require_note(note: Any) -> None:
         if name not in note:
             raise ValueError(f"its note lacks {name!r}")
         if not check(note[name]):
+            raise ValueError(f"its {name} is {repr(note[name])[:40]}")
+    for name, check in DYNAMICS.items():
+        if name in note and not check(note[name]):
             raise ValueError(f"its {name} is {repr(note[name])[:40]}")
 
 

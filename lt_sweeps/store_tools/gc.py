@@ -65,7 +65,7 @@ def collect(root: Path, *, dry: bool, older_than: float, quarantine: bool) -> Re
     kept_work = [file for file in work if _useful(file, checkpoints.get(file.name), surveyed, root)]
     named = surveyed.named() | _given(root)
     for file in kept_work:
-        named |= {*checkpoints[file.name].snapshots.values()}
+        named |= checkpoints[file.name].blobs
     holders = Leases(root).holders()
     useless = [file for file in work if file not in kept_work]
     removable = {
@@ -123,7 +123,7 @@ def _useful(file: File, saved: Checkpoint | None, surveyed: Survey, root: Path) 
     now = {key: identity(surveyed.records[key]) for key in sources if key in surveyed.records}
     if any(now.get(key, content) != content for key, content in sources.items()):
         return False
-    return all((root / "blob" / blob[:2] / blob).exists() for blob in saved.snapshots.values())
+    return all((root / "blob" / blob[:2] / blob).exists() for blob in saved.blobs)
 
 
 def _given(root: Path) -> set[str]:

@@ -40,6 +40,12 @@ class Checkpoint:
     step: int
     made_from: dict[str, Any]
     snapshots: dict[str, str]
+    masks: dict[str, str] = field(default_factory=dict)  # beside snapshots, of a training that changes its mask
+
+    @property
+    def blobs(self) -> set[str]:
+        """Every blob that it names."""
+        return {*self.snapshots.values(), *self.masks.values()}
 
 
 @dataclass
@@ -146,7 +152,7 @@ def checkpoint(file: File) -> Checkpoint:
     except RecursionError:
         raise ValueError("its note is nested too deep") from None
     require_note(progress)
-    return Checkpoint(progress["step"], progress["fingerprint"], progress["snapshots"])
+    return Checkpoint(progress["step"], progress["fingerprint"], progress["snapshots"], progress.get("masks", {}))
 
 
 def size(count: float) -> str:

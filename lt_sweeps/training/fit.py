@@ -8,7 +8,7 @@ import signal
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import pytorch_lightning as pl
@@ -19,10 +19,11 @@ from torch import nn
 from lt_sweeps.datasets.examples import Examples
 from lt_sweeps.datasets.loader import Loader
 from lt_sweeps.graph import Train
-from lt_sweeps.masks import State, TicketTensors, aliases, effective
+from lt_sweeps.masks import Mask, State, TicketTensors, aliases, effective
 from lt_sweeps.measures.accuracy import Evaluation, evaluate
 from lt_sweeps.networks.build import build
 from lt_sweeps.training import graph_steps
+from lt_sweeps.training.dynamics import Dynamics, Ended
 from lt_sweeps.training.gpu import Gpu, own_stream
 from lt_sweeps.training.graph_steps import Replay
 from lt_sweeps.training.leaving import Leaving
@@ -58,6 +59,7 @@ class Trained:
     diverged_at: int | None = None
     end: Evaluation | None = None  # on the test examples
     early_stop: Evaluation | None = None
+    mask: Mask = field(default_factory=dict)  # at the end
 
 
 def fit(
@@ -77,40 +79,60 @@ def fit(
     if ranks.rank:
         session = session.unrecorded()
     network = build(run.ticket.network)
-    begun = session.progress or Progress(run.ticket.start, effective(ticket.weights, mask, fill, aliases(network)))
+    if recipe.precision == "64-true":
+        network.double()  # before weights are loaded, not after: a float32 network would round what it is given
+    start = effective(ticket.weights, mask, fill, aliases(network))
+    network.load_state_dict(start)
+    dynamics = None if run.static else Dynamics(run, network, mask)
+    module = network if dynamics is None else dynamics.network
+    begun = session.progress or Progress(run.ticket.start, start if dynamics is None else copy_state(module))
     if ranks.world > 1:
         ranks.agree("the mask", state_digest(mask))
         ranks.agree("the start", f"{begun.step} {state_digest(begun.state)}")
-    if recipe.precision == "64-true":
-        network.double()  # before weights are loaded, not after: a float32 network would round what it is given
-    network.load_state_dict(begun.state)
-    recorder = Recorder(run, examples, mask, begun, session, ranks)
+    module.load_state_dict(begun.state)
+    if dynamics is not None and begun.mask:
+        dynamics.resume(begun.step, begun.mask, begun.memories)
+    recorder = Recorder(run, examples, mask, begun, session, ranks, dynamics)
     last = recipe.steps if session.until is None else session.until
     with Leaving(session.leave) as leaving, own_stream(examples.device):
         try:
-            if begun.step < last:  # or it was left after its last step
-                _go_on(network, run, ticket, recorder, last, hardware, leaving)
+            if begun.step < last and begun.ended_by is None:  # or it was left after its last step
+                _go_on(module, run, ticket, recorder, last, hardware, leaving)
             elif not begun.history:  # a ticket that is not to be trained
-                recorder.evaluate(network.to(examples.device))
+                recorder.evaluate(module.to(examples.device))
+        except Ended as stop:
+            begun.ended_by = stop.hook
         except Diverged as stop:
             begun.step = stop.step
             return Trained(begun, None, recorder.seconds, diverged_at=stop.step)
-        network.to(examples.device)
-        state = copy_state(network)
-        check_masked(state, mask, fill)
+        module.to(examples.device)
+        if begun.ended_by is not None and begun.history[-1:] and begun.history[-1]["step"] != begun.step:
+            recorder.evaluate(module)
+        last_state = copy_state(module)
+        state, ends_with = recorder.kept(module)
+        check_masked(state, ends_with, fill)
+        if run.gate is not None:
+            _require_frozen(network, start)
         if ranks.world > 1:
             ranks.agree("the trained network", state_digest(state))
         if session.until is not None:
             return Trained(begun, state, recorder.seconds)
-        end = evaluate(network, examples.chunks("test", ranks.share), examples.data.classes)
+        end = evaluate(module, examples.chunks("test", ranks.share), examples.data.classes)
         early = None
         if begun.best is not None:
             network.load_state_dict(begun.best_state)
             early = evaluate(network, examples.chunks("test", ranks.share), examples.data.classes)
         examples.require_unchanged()
         if ranks.any(leaving()):
-            recorder.leave(state, [])  # no step remains that would want the optimizer's state
-        return Trained(begun, state, recorder.seconds, end=end, early_stop=early)
+            recorder.leave(last_state, [])  # no step remains that would want the optimizer's state
+        return Trained(begun, state, recorder.seconds, end=end, early_stop=early, mask=dict(ends_with))
+
+
+def _require_frozen(network: nn.Module, start: State) -> None:
+    """Raise RuntimeError unless a network behind a gate has the parameters that it began with."""
+    for name, parameter in network.named_parameters():
+        if not parameter.requires_grad and not torch.equal(parameter.detach().cpu(), start[name].to(parameter.dtype)):
+            raise RuntimeError(f"{name} moved behind a gate: the result is refused")
 
 
 def _go_on(
@@ -123,15 +145,21 @@ def _go_on(
     leaving: Leaving,
 ) -> None:
     """Take the steps from the recorder's progress to the last one. Raises Diverged, or Left where asked to."""
-    recipe, ranks, begun, masked = (
-        run.recipe,
-        hardware.ranks,
-        recorder.progress,
-        MaskedOptimizer(ticket.mask, ticket.fill),
-    )
+    recipe, ranks, begun, dynamics = run.recipe, hardware.ranks, recorder.progress, recorder.dynamics
+    masked = MaskedOptimizer(ticket.mask, ticket.fill) if dynamics is None else dynamics.optimizer()
     replay = _replay(run, recorder.examples, hardware, last - begun.step)
     module = TicketModule(
-        network, run, begun.step, begun.optimizer, masked, recorder.on_step, ranks, leaving, replay, begun.history
+        network,
+        run,
+        begun.step,
+        begun.optimizer,
+        masked,
+        recorder.on_step,
+        ranks,
+        leaving,
+        replay,
+        begun.history,
+        dynamics,
     )
     source = recorder.examples.batches if replay is None else replay.examples.chosen
     batches = source(begun.step, run.batching, ranks.share)
@@ -198,6 +226,8 @@ def _replay(run: Train, examples: Loader, hardware: Hardware, steps: int) -> Rep
         return None
     if examples.device.type != "cuda":
         why = "it takes a CUDA GPU"
+    elif not run.static:
+        why = "a gate or a hook changes the mask"
     elif hardware.ranks.world > 1:
         why = "several devices train together"
     elif not isinstance(examples, Examples):

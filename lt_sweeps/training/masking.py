@@ -28,8 +28,8 @@ class MaskedOptimizer(pl.Callback):
     steps by itself, calls the two methods behind them.
     """
 
-    def __init__(self, mask: Mapping[str, Tensor], fill: Mapping[str, Tensor] | None) -> None:
-        self._mask = {name: ones for name, ones in mask.items() if not bool(ones.all())}
+    def __init__(self, mask: Mapping[str, Tensor], fill: Mapping[str, Tensor] | None, *, moving: bool = False) -> None:
+        self._mask = {name: ones for name, ones in mask.items() if moving or not bool(ones.all())}
         self._fill = fill
         self._weights: list[nn.Parameter] = []
 
@@ -50,7 +50,7 @@ class MaskedOptimizer(pl.Callback):
         parameters = dict(network.named_parameters())
         names = sorted(self._mask)
         self._weights = [parameters[name] for name in names]
-        self._keep = [self._mask[name].to(w.device, w.dtype) for name, w in zip(names, self._weights, strict=True)]
+        self._set(self._mask)
         self._put_back = None
         if self._fill is not None:
             fills = [self._fill[name].to(w.device, w.dtype) for name, w in zip(names, self._weights, strict=True)]
@@ -59,7 +59,19 @@ class MaskedOptimizer(pl.Callback):
         # With masked gradients such an optimizer leaves a zero weight, and its zero state, exactly where they are.
         self._moves = not elementwise or self._fill is not None
         self._optimizer = optimizer
-        self._mask_weights()
+        self._mask_weights(state=self._moves)
+
+    def change(self, mask: Mapping[str, Tensor]) -> None:
+        """Keep other weights from now on: those that go become zero with their state, those that come begin at zero.
+
+        Only of one that is made with `moving`, and has no fill.
+        """
+        self._set(mask)
+        self._mask_weights(state=True)
+
+    def _set(self, mask: Mapping[str, Tensor]) -> None:
+        names = sorted(self._mask)
+        self._keep = [mask[name].to(w.device, w.dtype) for name, w in zip(names, self._weights, strict=True)]
 
     def mask_gradients(self) -> None:
         """Zero the gradients of pruned weights."""
@@ -74,16 +86,16 @@ class MaskedOptimizer(pl.Callback):
     def mask_weights(self) -> None:
         """Zero or refill the pruned weights, and zero their optimizer state, where a step may have moved them."""
         if self._moves:
-            self._mask_weights()
+            self._mask_weights(state=True)
 
     @torch.no_grad()
-    def _mask_weights(self) -> None:
+    def _mask_weights(self, *, state: bool) -> None:
         if not self._weights:
             return
         torch._foreach_mul_(self._weights, self._keep)  # type: ignore[arg-type]
         if self._put_back is not None:
             torch._foreach_add_(self._weights, self._put_back)  # type: ignore[arg-type]
-        if self._moves:
+        if state:
             for weight, keep in zip(self._weights, self._keep, strict=True):
                 for value in self._optimizer.state.get(weight, {}).values():
                     if torch.is_tensor(value) and value.shape == weight.shape:

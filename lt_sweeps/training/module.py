@@ -16,6 +16,7 @@ from lt_sweeps.graph import Train
 from lt_sweeps.randomness import derive, seed_all
 from lt_sweeps.training import optim
 from lt_sweeps.training.batchnorm import WholeBatch
+from lt_sweeps.training.dynamics import Dynamics
 from lt_sweeps.training.graph_steps import GraphSteps, Replay
 from lt_sweeps.training.masking import MaskedOptimizer
 from lt_sweeps.training.ranks import Ranks
@@ -45,6 +46,7 @@ class TicketModule(pl.LightningModule):
         leave: Callable[[], bool],
         replay: Replay | None = None,
         history: Sequence[Mapping[str, Any]] = (),
+        dynamics: Dynamics | None = None,
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
@@ -55,6 +57,7 @@ class TicketModule(pl.LightningModule):
         self.run = run
         self.step = self._begun = step
         self._optimizer_state, self._replay, self._history = optimizer_state, replay, history
+        self._dynamics = dynamics
         self._steps: Steps | None = None
         # A network's own draws (dropout) are made a function of the step. A foreign one may draw at some steps only;
         # a registered one that drew nothing in its first step needs no more seeding, which takes time.
@@ -69,7 +72,8 @@ class TicketModule(pl.LightningModule):
 
     def _begin(self, optimizer: Optimizer) -> Steps:
         clip = self.run.recipe.clip_norm
-        self._step = Step(self.network, optimizer, self._masked, clip, self._loss, self._add_gradients)
+        hooks = None if self._dynamics is None else _Hooks(self, self._dynamics, self._masked)
+        self._step = Step(self.network, optimizer, self._masked, clip, self._loss, self._add_gradients, hooks)
         recipe = self.run.recipe
         names = [name for name, p in self.network.named_parameters() if p.requires_grad]
         rates = optim.Rates(recipe.optimizer, recipe.schedule, self._begun, self._history, names)
@@ -140,6 +144,22 @@ class TicketModule(pl.LightningModule):
     def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
         """Batches are made on the device."""
         return batch
+
+
+class _Hooks:
+    """The dynamics of a training at the step that its module takes."""
+
+    def __init__(self, module: TicketModule, dynamics: Dynamics, masked: MaskedOptimizer) -> None:
+        self._module, self._dynamics, self._masked = module, dynamics, masked
+
+    def before(self) -> None:
+        self._dynamics.before(self._module.step, self._masked)
+
+    def on_gradients(self) -> bool:
+        return self._dynamics.on_gradients(self._module.step, self._masked)
+
+    def after(self) -> None:
+        self._dynamics.after(self._module.step)
 
 
 def _random_states(device: torch.device) -> list[Tensor]:

@@ -35,12 +35,19 @@ class Progress:
     best: EarlyStop | None = None
     best_state: State = field(default_factory=dict)
     seconds: float = 0.0
+    mask: State = field(default_factory=dict)  # of a training that changes it: where it is now
+    memories: list[State] = field(default_factory=list)  # of its hooks
+    masks: dict[int, str] = field(default_factory=dict)  # step of a snapshot -> blob of the mask there
+    ended_by: str | None = None  # the hook that ended it
 
 
 def encode_progress(progress: Progress, fingerprint: dict[str, Any]) -> bytes:
     """Everything but the random state, which is a function of the step."""
     tensors = {f"state/{name}": value for name, value in progress.state.items()}
     tensors |= {f"best/{name}": value for name, value in progress.best_state.items()}
+    tensors |= {f"mask/{name}": value for name, value in progress.mask.items()}
+    for index, memory in enumerate(progress.memories):
+        tensors |= {f"memory/{index}/{name}": value for name, value in memory.items()}
     plain: list[dict[str, Any]] = []
     for index, entry in enumerate(progress.optimizer):
         tensors |= {f"optimizer/{index}/{name}": value for name, value in entry.items() if torch.is_tensor(value)}
@@ -54,6 +61,8 @@ def encode_progress(progress: Progress, fingerprint: dict[str, Any]) -> bytes:
         "optimizer": plain,
         "fingerprint": fingerprint,
     }
+    if progress.mask:
+        note |= {"masks": progress.masks, "memories": len(progress.memories), "ended_by": progress.ended_by}
     return encode(tensors, json.dumps(note))
 
 
@@ -77,14 +86,18 @@ def _decoded(content: bytes) -> tuple[Progress, dict[str, Any]]:
         best=EarlyStop(**note["best"]) if note["best"] else None,
         seconds=note["seconds"],
         optimizer=optimizer,
+        memories=[{} for _ in range(note.get("memories", 0))],
+        masks={int(step): name for step, name in note.get("masks", {}).items()},
+        ended_by=note.get("ended_by"),
     )
+    places = {"state": progress.state, "best": progress.best_state, "mask": progress.mask}
     for path, value in tensors.items():
         place, _, name = path.partition("/")
-        if place == "optimizer":
+        if place in ("optimizer", "memory"):
             index, _, name = name.partition("/")
-            optimizer[int(index)][name] = value
+            (optimizer if place == "optimizer" else progress.memories)[int(index)][name] = value
         else:
-            (progress.state if place == "state" else progress.best_state)[name] = value
+            places[place][name] = value
     return progress, note["fingerprint"]
 
 

@@ -16,7 +16,8 @@ from lt_sweeps.datasets.loader import Loader
 from lt_sweeps.graph import Train
 from lt_sweeps.masks import State
 from lt_sweeps.measures.accuracy import evaluate
-from lt_sweeps.store.tensors import encode_masked
+from lt_sweeps.store.tensors import encode_mask, encode_masked
+from lt_sweeps.training.dynamics import Dynamics
 from lt_sweeps.training.leaving import Left
 from lt_sweeps.training.module import TicketModule
 from lt_sweeps.training.progress import EarlyStop, Progress, optimizer_state
@@ -65,9 +66,10 @@ class Recorder:
         progress: Progress,
         session: Session,
         ranks: Ranks,
+        dynamics: Dynamics | None = None,
     ) -> None:
         self.run, self.examples, self.mask, self.progress = run, examples, mask, progress
-        self._session, self._ranks = session, ranks
+        self._session, self._ranks, self.dynamics = session, ranks, dynamics
         self._begun = self._last_tell = time.monotonic()
         self._due = self._begun + session.wait(0.0)
         self._seconds_before = progress.seconds
@@ -77,7 +79,10 @@ class Recorder:
         step = self.progress.step = module.step
         if step in self._session.snapshots:
             module.look()
-            self.progress.snapshots[step] = self._session.keep(encode_masked(module.network.state_dict(), self.mask))
+            state, mask = self._now(module.network)
+            self.progress.snapshots[step] = self._session.keep(encode_masked(state, mask))
+            if self.dynamics is not None:
+                self.progress.masks[step] = self._session.keep(encode_mask(mask))
         if step % self.run.recipe.eval_every == 0 or step == self.run.recipe.steps:
             self.evaluate(module.network, module.look())
         elif step % LOOK_EVERY == 0 or time.monotonic() - self._last_tell > TELL_EVERY:
@@ -103,9 +108,17 @@ class Recorder:
             row |= {"val_loss": evaluation.loss, "val_accuracy": evaluation.accuracy}
             if progress.best is None or evaluation.loss < progress.best.val_loss:
                 progress.best = EarlyStop(progress.step, evaluation.loss, evaluation.accuracy)
-                progress.best_state = copy_state(network)
+                progress.best_state = self.kept(network)[0]
         progress.history.append(row)
         self._session.tell(progress.step, progress.history)
+
+    def kept(self, network: nn.Module) -> tuple[State, Mapping[str, Tensor]]:
+        """What is trained as an ordinary network, and its mask: a copy that later steps do not change."""
+        state, mask = self._now(network)
+        return {name: value.detach().clone() for name, value in state.items()}, mask
+
+    def _now(self, network: nn.Module) -> tuple[State, Mapping[str, Tensor]]:
+        return (network.state_dict(), self.mask) if self.dynamics is None else self.dynamics.kept()
 
     def leave(self, state: State, optimizer: list[dict[str, Any]]) -> NoReturn:
         """Checkpoint this state of the network and of its optimizer, and raise Left."""
@@ -118,6 +131,8 @@ class Recorder:
         self.progress.state = state
         self.progress.optimizer = optimizer
         self.progress.seconds = self._seconds_before + now - self._begun
+        if self.dynamics is not None:
+            self.progress.mask, self.progress.memories = self.dynamics.progress
         self._session.checkpoint(self.progress)
         saved = time.monotonic()
         self._due = saved + self._session.wait(saved - now)

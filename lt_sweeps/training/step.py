@@ -32,7 +32,7 @@ class Step:
     every step would leave a GPU idle for most of a small network's.
 
     `loss_of` gives what to go backward from, and the mean loss of the batch, whichever part of it is here;
-    `after_backward` completes the gradients before they are masked.
+    `after_backward` completes the gradients before they are masked. With `hooks` the mask may change before a step.
     """
 
     def __init__(
@@ -43,9 +43,10 @@ class Step:
         clip_norm: float | None,
         loss_of: Callable[[Batch], tuple[Tensor, Tensor]],
         after_backward: Callable[[], None] = lambda: None,
+        hooks: Hooks | None = None,
     ) -> None:
         self.optimizer, self._masked, self._clip_norm = optimizer, masked, clip_norm
-        self._loss_of, self._after_backward = loss_of, after_backward
+        self._loss_of, self._after_backward, self._hooks = loss_of, after_backward, hooks
         self._parameters = list(network.parameters())
         device = self._parameters[0].device
         self.loss = torch.full((), math.nan, device=device)  # of the last step
@@ -59,26 +60,57 @@ class Step:
 
         def closure() -> Tensor:
             """The loss, and its gradients as the optimizer is to see them."""
-            self.optimizer.zero_grad()
-            loss, mean = self._loss_of(batch)
-            self.loss.copy_(mean)
-            self.halt.masked_fill_(mean.isfinite().logical_not_(), 1.0)
-            loss.backward()  # no precision that we offer scales the loss
-            self._after_backward()
-            self._masked.mask_gradients()
-            if self._clip_norm is not None:
-                nn.utils.clip_grad_norm_(self._parameters, self._clip_norm)
+            loss = self._gradients(batch)
+            self._prepare()
             return loss
 
-        self.optimizer.step(closure)  # type: ignore[arg-type]
+        if self._hooks is None:
+            self.optimizer.step(closure)  # type: ignore[arg-type]
+        else:
+            self._with_hooks(batch, self._hooks)
         self._masked.mask_weights()
         self.taken.add_(1 - self.halt)
+
+    def _gradients(self, batch: Batch) -> Tensor:
+        self.optimizer.zero_grad()
+        loss, mean = self._loss_of(batch)
+        self.loss.copy_(mean)
+        self.halt.masked_fill_(mean.isfinite().logical_not_(), 1.0)
+        loss.backward()  # no precision that we offer scales the loss
+        self._after_backward()
+        return loss
+
+    def _prepare(self) -> None:
+        self._masked.mask_gradients()
+        if self._clip_norm is not None:
+            nn.utils.clip_grad_norm_(self._parameters, self._clip_norm)
+
+    def _with_hooks(self, batch: Batch, hooks: Hooks) -> None:
+        hooks.before()
+        self._gradients(batch)
+        if not self.halt.item() and hooks.on_gradients():  # a hook is never asked about a loss that is not finite
+            self._prepare()
+            self.optimizer.step()
+        hooks.after()
 
     def look(self, begun: int) -> float:
         """The loss of the last step; waits for the device. Raises Diverged for steps counted from `begun`."""
         if self.halt.item():
             raise Diverged(begun + int(self.taken.item()))
         return self.loss.item()
+
+
+class Hooks(Protocol):
+    """What is asked before a step, after its gradients are complete, and after it."""
+
+    def before(self) -> None:
+        """The step begins."""
+
+    def on_gradients(self) -> bool:
+        """Gradients are complete, and not masked. Returns whether the optimizer takes its step."""
+
+    def after(self) -> None:
+        """The step is done."""
 
 
 class Steps(Protocol):

@@ -101,7 +101,7 @@ MUTATIONS: list[tuple[str, ...]] = [
     (
         "gc forgets the snapshots of checkpoints",
         GC,
-        "        named |= {*checkpoints[file.name].snapshots.values()}\n",
+        "        named |= checkpoints[file.name].blobs\n",
         "        pass\n",
     ),
     ("gc forgets what a sweep began with", GC, "surveyed.named() | _given(root)", "surveyed.named()"),

@@ -1,0 +1,98 @@
+"""What a gate is, and what gates share: top-k masks, and a rounding that lets gradients through."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from lt_sweeps.masks import Mask, State
+
+Parameters = Mapping[str, Tensor]
+
+
+class Now(NamedTuple):
+    """When a mask is asked for."""
+
+    generator: torch.Generator | None  # on the CPU; None: the mask that is evaluated and kept
+    done: float  # the share of the training's steps that are taken, from 0 to 1
+
+    def uniform(self, like: Tensor) -> Tensor:
+        """Draws from [0, 1) of the shape of a tensor, on its device: the same on every device."""
+        assert self.generator is not None
+        return torch.rand(like.shape, generator=self.generator).to(like.device, like.dtype)
+
+
+def masked(parameters: Parameters, weights: State, mask: State) -> State:
+    """The product of weights and mask: what most gates make of them."""
+    return {name: weights[name] * ones for name, ones in mask.items()}
+
+
+def _unchanged(parameters: Parameters) -> None:
+    return None
+
+
+@dataclass(frozen=True)
+class Gate:
+    """How weights are seen, as functions of tensors by the names of the network's prunable tensors.
+
+    `begin(weights, mask, generator)` returns the parameters to train, by names of the gate's own choice, from the start
+    weights. `mask(parameters, parent, now)` returns a float mask for each tensor of `parent`, with gradients to the
+    parameters; without a generator it is of zeros and ones. What it holds outside `parent` does not count.
+    `effective(parameters, weights, mask)` returns what the network computes with; it must be zero where the mask is.
+    `after_step(parameters)` runs in place after each step. `frozen`: whether all other parameters of the network keep
+    their start values; else biases and normalisation are trained beside the gate's parameters.
+    """
+
+    begin: Callable[[State, Mask, torch.Generator], State]
+    mask: Callable[[Parameters, Mask, Now], State]
+    effective: Callable[[Parameters, State, State], State] = masked
+    after_step: Callable[[Parameters], None] = _unchanged
+    frozen: bool = True
+
+
+def straight_through(hard: Tensor, soft: Tensor) -> Tensor:
+    """The values of `hard` with the gradient of `soft` (Bengio et al. 2013).
+
+    >>> score = torch.tensor([0.2, 0.9], requires_grad=True)
+    >>> straight_through((score > 0.5).float(), score).sum().backward()
+    >>> score.grad
+    tensor([1., 1.])
+    """
+    return hard.detach() + (soft - soft.detach())
+
+
+def top(scores: Mapping[str, Tensor], parent: Mask, keep: float, ranking: str = "layer") -> State:
+    """Ones for the highest scores, zeros elsewhere: `round(keep * n)` of the n weights of each layer, or of all.
+
+    `ranking` is "layer" or "global". At least one weight is kept, and no more than `parent` keeps. Of equal scores at
+    the edge the first in storage order are kept, so that counts are exact: learned scores are hardly ever equal.
+    Raises ValueError for another ranking, or a share that is not in (0, 1].
+
+    >>> top({"w": torch.tensor([0.3, -0.2, 0.9, 0.1])}, {"w": torch.ones(4, dtype=torch.bool)}, 0.5)
+    {'w': tensor([1., 0., 1., 0.])}
+    """
+    if ranking not in ("layer", "global"):
+        raise ValueError(f"ranking={ranking}: choose layer or global")
+    if not 0 < keep <= 1:
+        raise ValueError(f"keep={keep}: give a share above 0, and at most 1")
+    flat = {
+        name: scores[name].detach().masked_fill(~ones.to(scores[name].device), -math.inf).flatten()
+        for name, ones in parent.items()
+    }
+    if ranking == "global":
+        alive = sum(int(ones.sum()) for ones in parent.values())
+        parts = _top(torch.cat(list(flat.values())), keep, alive).split([len(value) for value in flat.values()])
+    else:
+        parts = tuple(_top(flat[name], keep, int(ones.sum())) for name, ones in parent.items())
+    return {name: part.view(parent[name].shape) for name, part in zip(parent, parts, strict=True)}
+
+
+def _top(scores: Tensor, keep: float, alive: int) -> Tensor:
+    count = min(alive, max(1, round(keep * len(scores))))
+    order = torch.sort(scores, descending=True, stable=True).indices
+    return torch.zeros_like(scores).index_fill_(0, order[:count], 1.0)

@@ -1,0 +1,48 @@
+"""Hooks that make a mask smaller as training goes on, or end the training when its mask has settled."""
+
+from __future__ import annotations
+
+import torch
+
+from lt_sweeps.gates.gate import top
+from lt_sweeps.hooks.moment import Change, Moment
+from lt_sweeps.registry import register
+
+
+@register("hook", version=1)
+def freeze(moment: Moment, keep: float = 0.05) -> Change:
+    """Freeze the lowest scores at zero, until a share `keep` of all is left (Sreenivasan et al. 2022, GEM-MINER).
+
+    Between its first and its last step the kept share falls exponentially; scores of all layers compete. Frozen scores
+    never come back. For gates of one score per weight, and for weights themselves, whose |value| counts.
+
+    >>> from lt_sweeps.hooks.moment import example
+    >>> freeze(example(weights=[0.9, 0.1, 0.5, 0.7], mask=[1, 1, 1, 1], step=10), 0.5).mask["w"].int().tolist()
+    [1, 0, 0, 1]
+    """
+    done = min(1.0, (moment.step - moment.begin + moment.every) / max(moment.every, moment.until - moment.begin))
+    sizes = {name: weight.abs() for name, weight in moment.weights.items()}
+    return Change({name: ones.bool() for name, ones in top(sizes, moment.mask, keep**done, "global").items()})
+
+
+@register("hook", version=1)
+def early_bird(moment: Moment, keep: float = 0.5, tolerance: float = 0.1, window: int = 5) -> Change:
+    """End the training when the mask of the largest weights has settled (You et al. 2020, early-bird tickets).
+
+    At each of its steps the share `keep` of the largest |weights| of all layers makes a mask. The training ends when
+    the last `window` such masks differ from the newest in no more than a share `tolerance` of their places, and keeps
+    the newest. Differs: the paper's masks are of channels, by their batch-normalisation scale.
+
+    >>> from lt_sweeps.hooks.moment import example
+    >>> first = early_bird(example(weights=[0.9, 0.1, 0.5, 0.7], mask=[1, 1, 1, 1]), window=2)
+    >>> first.end, early_bird(example(weights=[0.8, 0.1, 0.5, 0.7], mask=[1, 1, 1, 1], memory=first.memory), window=2).end
+    (False, True)
+    """
+    sizes = {name: weight.abs() for name, weight in moment.weights.items()}
+    mask = {name: ones.bool() for name, ones in top(sizes, moment.mask, keep, "global").items()}
+    newest = torch.cat([ones.flatten() for ones in mask.values()])
+    earlier = moment.memory.get("masks", newest[None][:0])[-(window - 1) :] if window > 1 else newest[None][:0]
+    distances = (earlier != newest).double().mean(dim=1)
+    settled = len(earlier) == window - 1 and bool((distances <= tolerance).all())
+    memory = {"masks": torch.cat([earlier, newest[None]])}
+    return Change(mask if settled else None, memory, end=settled)

@@ -1,0 +1,226 @@
+"""What a training may change beside its weights: the gate that they are seen through, and hooks that move the mask."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from lt_sweeps.gates.gate import Gate, Now
+from lt_sweeps.graph import Train
+from lt_sweeps.hooks.moment import Change, Moment
+from lt_sweeps.masks import Mask, State, aliases
+from lt_sweeps.randomness import rng
+from lt_sweeps.registry import load, needs
+from lt_sweeps.specs import Part
+from lt_sweeps.training.masking import MaskedOptimizer
+
+CLOCK = ("every", "begin", "until")  # arguments of every hook, which say when it is asked
+
+
+class Ended(Exception):
+    """A hook ends the training; the step was not taken."""
+
+    def __init__(self, step: int, hook: str) -> None:
+        super().__init__(f"{hook} ends the training at step {step}")
+        self.step, self.hook = step, hook
+
+
+class Gated(nn.Module):
+    """A frozen network computed with through a gate. Its trainable parameters are the gate's.
+
+    In training mode the mask is drawn as of `now`; in evaluation mode it is the one that is kept then.
+    """
+
+    def __init__(self, network: nn.Module, gate: Gate, parent: Mask, begun: State) -> None:
+        super().__init__()
+        for name, parameter in network.named_parameters():
+            parameter.requires_grad_(not gate.frozen and name not in parent)
+        self.network = network
+        self._gate, self._parent = gate, dict(parent)
+        self.gate = nn.Module()
+        self._names = {name.replace(".", "/"): name for name in begun}  # torch allows no dot in a parameter's name
+        for inside, name in self._names.items():
+            self.gate.register_parameter(inside, nn.Parameter(begun[name].clone()))
+        self.now = Now(None, 0.0)
+
+    @property
+    def parameters_of_gate(self) -> dict[str, Tensor]:
+        """The gate's parameters by the names that it gave them."""
+        return {name: getattr(self.gate, inside) for inside, name in self._names.items()}
+
+    def narrow(self, parent: Mask) -> None:
+        """Another parent mask from now on, as a hook wants it."""
+        self._parent = dict(parent)
+
+    def forward(self, x: Tensor) -> Any:
+        """The network's output through the gate."""
+        return functional_call(
+            self.network, self._effective(self.now if self.training else self.now._replace(generator=None))[0], (x,)
+        )
+
+    def after_step(self) -> None:
+        """What the gate does to its parameters after each step."""
+        with torch.no_grad():
+            self._gate.after_step(self.parameters_of_gate)
+
+    @torch.no_grad()
+    def kept(self) -> tuple[State, Mask]:
+        """The network as it is evaluated, as an ordinary state dict, and its mask."""
+        weights, mask = self._effective(self.now._replace(generator=None))
+        if strange := [name for name, ones in mask.items() if not bool(((ones == 0) | (ones == 1)).all())]:
+            raise ValueError(f"the gate's mask of {strange[0]} is not of zeros and ones where none is drawn")
+        weights |= {other: weights[name] for other, name in aliases(self.network).items() if name in weights}
+        return {**self.network.state_dict(), **weights}, {name: ones.bool().cpu() for name, ones in mask.items()}
+
+    def _effective(self, now: Now) -> tuple[State, State]:
+        parameters, held = self.parameters_of_gate, dict(self.network.named_parameters())
+        own = {name: held[name].detach() for name in self._parent}
+        parent = {name: ones.to(own[name].device, own[name].dtype) for name, ones in self._parent.items()}
+        soft = self._gate.mask(parameters, self._parent, now)
+        mask = {name: soft[name].to(own[name].dtype) * ones for name, ones in parent.items()}
+        return self._gate.effective(parameters, own, mask), mask
+
+
+@dataclass(frozen=True)
+class Hook:
+    """A hook and its clock."""
+
+    part: Part
+    number: int
+
+    def due(self, step: int) -> bool:
+        """Whether it is asked before this step."""
+        begin, until, every = (int(self.part.args[name]) for name in ("begin", "until", "every"))
+        return begin <= step <= until and (step - begin) % every == 0
+
+    @property
+    def needs_slopes(self) -> bool:
+        """Whether it is asked after the gradients of a step, else before its forward pass."""
+        return "slopes" in needs("hook", self.part.name)
+
+    def __call__(self, moment: Moment) -> Change:
+        """What it changes now. Raises ValueError where it returns anything else."""
+        args = {name: value for name, value in self.part.args.items() if name not in CLOCK}
+        change = load("hook", self.part.name)(moment, **args)
+        if not isinstance(change, Change):
+            raise ValueError(f"hook {self.part.name} returned a {type(change).__name__}, not a Change")
+        return change
+
+
+class Dynamics:
+    """The gate and the hooks of one training under way. It is asked before a step, after its gradients, and after it.
+
+    `network` holds the weights that the training begins with.
+    """
+
+    def __init__(self, run: Train, network: nn.Module, mask: Mask) -> None:
+        if run.ticket.fill is not None:
+            raise ValueError("a gate or a hook changes the mask: pruned weights must be zero (pruned=zero)")
+        if run.recipe.optimizer.name.endswith("LBFGS"):
+            raise ValueError(f"{run.recipe.optimizer.name} asks for the loss several times a step: no gate, no hook")
+        self._run, self.mask, self._memories = run, dict(mask), [dict[str, Tensor]() for _ in run.hooks]
+        self._hooks = [Hook(part, number) for number, part in enumerate(run.hooks)]
+        self.network = network
+        if run.gate is not None:
+            gate = load("gate", run.gate.name)(**run.gate.args)
+            if not isinstance(gate, Gate):
+                raise ValueError(f"gate {run.gate.name} returned a {type(gate).__name__}, not a Gate")
+            held = dict(network.named_parameters())
+            weights = {name: held[name].detach().clone() for name in mask}
+            generator = rng(run.draw, "gate", run.level, "begin")
+            self.network = Gated(network, gate, mask, gate.begin(weights, mask, generator))
+
+    def optimizer(self) -> MaskedOptimizer:
+        """What masks weights and optimizer state; with a gate nothing, for no weight is trained."""
+        return MaskedOptimizer({} if isinstance(self.network, Gated) else self.mask, None, moving=True)
+
+    def resume(self, step: int, mask: Mask, memories: list[dict[str, Tensor]]) -> None:
+        """Go on where an earlier session left off."""
+        self.mask, self._memories = dict(mask), [dict(memory) for memory in memories]
+        if isinstance(self.network, Gated):
+            self.network.narrow(self.mask)
+            self.network.now = Now(None, self._done(step))
+
+    @property
+    def progress(self) -> tuple[Mask, list[dict[str, Tensor]]]:
+        """The mask and what the hooks remember: copies, for a checkpoint."""
+        memories = [{name: value.detach().cpu().clone() for name, value in m.items()} for m in self._memories]
+        return {name: ones.clone() for name, ones in self.mask.items()}, memories
+
+    def kept(self) -> tuple[State, Mask]:
+        """The network as it is evaluated now, as an ordinary state dict on its device, and its mask."""
+        if isinstance(self.network, Gated):
+            return self.network.kept()
+        return self.network.state_dict(), self.mask
+
+    def before(self, step: int, masked: MaskedOptimizer) -> None:
+        """Draw anew for this step; ask the hooks that look at weights alone. Raises Ended."""
+        if isinstance(self.network, Gated):
+            self.network.now = Now(rng(self._run.draw, "gate", self._run.level, step), self._done(step))
+        self._ask(step, masked, slopes=False)
+
+    def on_gradients(self, step: int, masked: MaskedOptimizer) -> bool:
+        """Ask the hooks that look at gradients; returns whether the optimizer takes its step. Raises Ended."""
+        return self._ask(step, masked, slopes=True)
+
+    def after(self, step: int) -> None:
+        """The step is done."""
+        if isinstance(self.network, Gated):
+            self.network.after_step()
+            self.network.now = Now(None, self._done(step + 1))
+
+    def _done(self, step: int) -> float:
+        start, steps = self._run.ticket.start, self._run.recipe.steps
+        return (step - start) / max(1, steps - start)
+
+    def _ask(self, step: int, masked: MaskedOptimizer, *, slopes: bool) -> bool:
+        take = True
+        for hook in self._hooks:
+            if hook.needs_slopes is not slopes or not hook.due(step):
+                continue
+            change = hook(self._moment(hook, step))
+            self._memories[hook.number] = dict(change.memory)
+            if change.end:
+                raise Ended(step, hook.part.name)
+            if change.mask is not None:
+                self._set(change.mask, hook, masked)
+            take = take and not change.skip
+        return take
+
+    def _set(self, mask: Mask, hook: Hook, masked: MaskedOptimizer) -> None:
+        for name, ones in self.mask.items():
+            new = mask.get(name)
+            if new is None or new.shape != ones.shape or new.dtype != torch.bool:
+                raise ValueError(f"hook {hook.part.name} gave no bool mask of the right shape for {name}")
+        self.mask = {name: mask[name].detach().cpu() for name in self.mask}
+        if isinstance(self.network, Gated):
+            self.network.narrow(self.mask)
+        else:
+            masked.change(self.mask)
+
+    def _moment(self, hook: Hook, step: int) -> Moment:
+        held: Mapping[str, Tensor] = dict(self.network.named_parameters())
+        if isinstance(self.network, Gated):
+            held = self.network.parameters_of_gate
+        weights = {name: held[name] for name in self.mask if name in held}
+        device = next(iter(weights.values())).device if weights else torch.device("cpu")
+        clock = {name: int(hook.part.args[name]) for name in CLOCK}
+        return Moment(
+            step,
+            weights={name: weight.detach() for name, weight in weights.items()},
+            slopes={name: _slope(weight) for name, weight in weights.items()} if hook.needs_slopes else {},
+            mask={name: ones.to(device) for name, ones in self.mask.items()},
+            memory={name: value.to(device) for name, value in self._memories[hook.number].items()},
+            generator=rng(self._run.draw, "hook", hook.number, self._run.level, step),
+            state={name: value.detach() for name, value in self.network.state_dict().items()},
+            **clock,
+        )
+
+
+def _slope(weight: Tensor) -> Tensor:
+    return torch.zeros_like(weight) if weight.grad is None else weight.grad.detach()
