@@ -167,7 +167,7 @@ def test_a_step_that_counts_in_python_is_not_trusted(monkeypatch: pytest.MonkeyP
     said: list[str] = []
     rates = optim.Rates(OPTIMIZERS["sgd"], None, 0)
     steps = GraphSteps(step, rates, module, Replay(digits, said.append), 60, lambda: False)
-    chosen = digits.chosen(0, 60, "drop", 0, 0, 0)
+    chosen = digits.chosen(0, Batching(60))
     steps.take([next(chosen) for _ in range(COMPARED + 1)], lambda: None)
     assert steps._graph is None
     assert said == ["Net: no CUDA graph, steps are slower: replayed steps differ from eager ones"]
@@ -192,7 +192,7 @@ def test_what_a_graph_cannot_hold_is_said_and_trained_without_one(
     said: list[str] = []
     rates = optim.Rates(OPTIMIZERS["sgd"], None, 0)
     steps = GraphSteps(step, rates, module, Replay(digits, said.append), 60, lambda: why.startswith("draws"))
-    chosen = digits.chosen(0, 60, "drop", 0, 0, 0)
+    chosen = digits.chosen(0, Batching(60))
     done: list[None] = []
     steps.take([next(chosen) for _ in range(20)], lambda: done.append(None))
     assert len(said) == 1
@@ -208,7 +208,7 @@ def test_a_schedule_that_changes_momentum_too_is_followed_eagerly(monkeypatch: p
         step, module, digits = stepping()
         rates = optim.Rates(OPTIMIZERS["sgd"], cycle, 0)
         if replayed:
-            chosen = digits.chosen(0, 60, "drop", 0, 0, 0)
+            chosen = digits.chosen(0, Batching(60))
             steps = GraphSteps(step, rates, module, Replay(digits, print), 60, lambda: False)
             steps.take([next(chosen) for _ in range(30)], lambda: None)
         else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +66,7 @@ def test_every_option_is_done_and_after_an_interruption_done_to_the_same_bits(
     option: str, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(recorder, "LOOK_EVERY", 2)
-    monkeypatch.setattr(worker.fit, "__kwdefaults__", worker.fit.__kwdefaults__ | {"wait": lambda cost: 0.0})
+    monkeypatch.setattr(worker, "Session", partial(worker.Session, wait=lambda cost: 0.0))
     cell = cells_of(*SMOKE, option, *BESIDE.get(option, ()))[0]
     assert not execute(cell, store)
     shown = cell.levels[-1]

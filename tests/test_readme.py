@@ -36,7 +36,7 @@ def test_the_notebook_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_the_loop_it_shows_is_the_one_that_runs() -> None:
     """Iterative magnitude pruning as it stands in methods/imp.py, less its docstring."""
-    [shown] = re.findall(r"```python\n(found, last, shown = .*?)```", README, re.DOTALL)
+    [shown] = re.findall(r"```python\n(find_run, train_run, shown = .*?)```", README, re.DOTALL)
     *_, body = inspect.getsource(imp).split('"""')
     assert textwrap.dedent(body).strip() == shown.strip()
 
