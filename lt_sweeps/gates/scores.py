@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -11,7 +12,7 @@ from lt_sweeps.gates.gate import Gate, Now, Parameters, masked, straight_through
 from lt_sweeps.masks import Mask, State
 from lt_sweeps.registry import register
 
-BEGIN = {
+BEGIN: dict[str, Callable[[Tensor, torch.Generator], Tensor]] = {
     "kaiming_uniform": lambda score, generator: nn.init.kaiming_uniform_(score, a=math.sqrt(5), generator=generator),
     "kaiming_normal": lambda score, generator: nn.init.kaiming_normal_(score, generator=generator),
     "uniform": lambda score, generator: score.uniform_(0, 1, generator=generator),
@@ -112,7 +113,8 @@ def gem(scores: str = "uniform", unflag: bool = False) -> Gate:
     With `hook=freeze`, which freezes the lowest at zero on the way to a density. Its penalty, lambda times the sum of
     squares, is weight decay of 2 lambda. `unflag` keeps at the end all that is not frozen, whatever its score.
 
-    >>> gem().mask({"w": torch.tensor([0.5, 0.4])}, {"w": torch.ones(2, dtype=torch.bool)}, Now(None, 1.0))["w"].tolist()
+    >>> parent = {"w": torch.ones(2, dtype=torch.bool)}
+    >>> gem().mask({"w": torch.tensor([0.5, 0.4])}, parent, Now(None, 1.0))["w"].tolist()
     [1.0, 0.0]
     """
 

@@ -35,7 +35,8 @@ def early_bird(moment: Moment, keep: float = 0.5, tolerance: float = 0.1, window
 
     >>> from lt_sweeps.hooks.moment import example
     >>> first = early_bird(example(weights=[0.9, 0.1, 0.5, 0.7], mask=[1, 1, 1, 1]), window=2)
-    >>> first.end, early_bird(example(weights=[0.8, 0.1, 0.5, 0.7], mask=[1, 1, 1, 1], memory=first.memory), window=2).end
+    >>> later = example(weights=[0.8, 0.1, 0.5, 0.7], mask=[1, 1, 1, 1], memory=first.memory)
+    >>> first.end, early_bird(later, window=2).end
     (False, True)
     """
     sizes = {name: weight.abs() for name, weight in moment.weights.items()}
