@@ -66,6 +66,7 @@ GIVEN: dict[str, tuple[str, ...]] = {
     "method": ("find", "train"),
     "measure": ("ends",),
 }
+CLOCK = ("every", "begin", "until")  # arguments of every hook, which say when it is asked
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -101,12 +102,14 @@ def catalogue(kind: str) -> dict[str, Entry]:
             if mark is not None and ast.literal_eval(mark.args[0]) == kind:
                 assert isinstance(item, ast.FunctionDef)
                 facts = {k.arg: ast.literal_eval(k.value) for k in mark.keywords}
+                taken = [p.arg for p in (*item.args.args, *item.args.kwonlyargs)]
+                arguments = tuple(argument for argument in taken if argument not in GIVEN[kind])
                 entries[item.name] = Entry(
                     item.name,
                     f"lt_sweeps.{FOLDERS[kind]}.{path.stem}",
                     facts["version"],
                     tuple(facts.get("needs", ())),
-                    tuple(p.arg for p in (*item.args.args, *item.args.kwonlyargs) if p.arg not in GIVEN[kind]),
+                    (*arguments, *CLOCK) if kind == "hook" else arguments,
                     shared[:8] + code_hash([item])[:8],
                 )
     return entries

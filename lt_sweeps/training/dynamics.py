@@ -15,11 +15,9 @@ from lt_sweeps.graph import Train
 from lt_sweeps.hooks.moment import Change, Moment
 from lt_sweeps.masks import Mask, State, aliases
 from lt_sweeps.randomness import rng
-from lt_sweeps.registry import load, needs
+from lt_sweeps.registry import CLOCK, load, needs
 from lt_sweeps.specs import Part
 from lt_sweeps.training.masking import MaskedOptimizer
-
-CLOCK = ("every", "begin", "until")  # arguments of every hook, which say when it is asked
 
 
 class Ended(Exception):
