@@ -73,7 +73,7 @@ class Pretrained(Node):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Dense(Node):
-    """The full mask over the prunable tensors: weights of layers without those of `exclude`, with those of `include`."""
+    """The full mask over the prunable tensors: weights of layers, less those of `exclude`, plus those of `include`."""
 
     network: Network
     exclude: tuple[str, ...] = ()  # name patterns, as of fnmatch
