@@ -62,7 +62,7 @@ class View:
         return rows[part], cols[part]
 
     def moved(self, padded: Tensor, rows: Tensor, cols: Tensor) -> Tensor:
-        """Returns images (B, C, H, W) with these source rows and columns from `padded` (B, C, pixels), on one device."""
+        """Returns images (B, C, H, W) with these source rows and columns of `padded` (B, C, pixels); one device."""
         channels, height, width = self._shape
         pixels = ((rows + MARGIN) * (width + 2 * MARGIN)).unsqueeze(2) + (cols + MARGIN).unsqueeze(1)
         index = pixels.flatten(1).unsqueeze(1).expand(-1, channels, -1)
