@@ -29,7 +29,7 @@ class Kept:
     total: int
     excluded: int = 0  # weights that prune.exclude protects
     layers: tuple[Layer, ...] = ()
-    eligible: int | None = None  # kept weights that the criterion had not excluded; None: all
+    eligible: int | None = None  # not excluded by the criterion: of the kept (in a pruning: of the parent's)
 
     @property
     def density(self) -> float:
