@@ -1,6 +1,6 @@
 """Lottery ticket experiments; in a notebook `import lt_sweeps as lt`, then `lt.open("runs/demo")`.
 
-Nothing heavy is imported before it is asked for.
+Importing the package does not import torch; `open` and `load_ticket` are imported on first access.
 """
 
 from __future__ import annotations

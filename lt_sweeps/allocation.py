@@ -1,4 +1,4 @@
-"""Where sparsity goes: how many weights each group keeps, and which."""
+"""Counts and selection: how many weights each group of tensors keeps, and which ones, by score."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ Counts = list[tuple[tuple[str, ...], int]]  # groups of tensors, and how many we
 
 
 def counts(parent: Mask, fraction: float, groups: str, factors: Mapping[str, float], times: int = 1) -> Counts:
-    """How many weights each group of tensors keeps of those its parent kept.
+    """Returns how many of the parent mask's kept weights each group of tensors keeps.
 
-    A group of n remaining weights loses `max(1, round(fraction * factor * n))`, `times` times over, until none
-    is left; a group whose factor is 0 loses none. `layerwise` makes each tensor a group, `global` one group of
-    all tensors with the same factor. Raises ValueError for a pattern that matches no tensor.
+    A group of n remaining weights loses `max(1, round(fraction * factor * n))`; this is repeated `times` times, or
+    until none is left. A group whose factor is 0 loses none. `layerwise` makes each tensor a group, `global` one group
+    of all tensors with the same factor. Raises ValueError for a pattern that matches no tensor.
 
     >>> mask = {"a": torch.ones(10, dtype=torch.bool), "b": torch.ones(4, dtype=torch.bool)}
     >>> counts(mask, 0.2, "global", {}), counts(mask, 0.2, "layerwise", {"b": 0.5})
@@ -41,7 +41,7 @@ def counts(parent: Mask, fraction: float, groups: str, factors: Mapping[str, flo
 
 
 def factor_of(name: str, factors: Mapping[str, float]) -> float:
-    """The factor of a tensor's rate: that of the first pattern, in alphabetical order, that matches its name.
+    """Returns the factor of a tensor's pruning rate: that of the alphabetically first pattern that matches, else 1.
 
     >>> factor_of("conv2.weight", {"conv*": 0.5}), factor_of("fc.weight", {"conv*": 0.5})
     (0.5, 1.0)
@@ -52,10 +52,10 @@ def factor_of(name: str, factors: Mapping[str, float]) -> float:
 def select(
     scores: Mapping[str, Tensor], parent: Mask, names: tuple[str, ...], keep: int, generator: torch.Generator
 ) -> Mask:
-    """The `keep` best-scored of the parent's kept weights in `names`: exactly so many, nested in the parent.
+    """Returns the mask of the tensors `names` that keeps exactly the `keep` best-scored of the parent's kept weights.
 
-    Ties are broken at random; a score of -inf excludes a weight, which is then taken last, at random.
-    Raises ValueError for nan, or where fewer than `keep` weights are there.
+    Ties are broken at random. A score of -inf excludes a weight: it is kept only where too few others remain, drawn at
+    random. Raises ValueError for a NaN score, or if the parent keeps fewer than `keep` weights in `names`.
 
     >>> scores = {"w": torch.tensor([3.0, 1.0, 2.0])}
     >>> select(scores, {"w": torch.tensor([True, True, True])}, ("w",), 2, torch.Generator())["w"].tolist()
@@ -81,7 +81,7 @@ def select(
 
 
 def allocate(scores: Mapping[str, Tensor], parent: Mask, wanted: Counts, generator: torch.Generator) -> Mask:
-    """The mask of the best-scored of the parent's weights, as many of each group as are wanted."""
+    """Returns the mask that keeps the best-scored of the parent's weights, with the `wanted` count in each group."""
     mask: Mask = {}
     for names, keep in wanted:
         mask |= select(scores, parent, names, keep, generator)
@@ -89,7 +89,7 @@ def allocate(scores: Mapping[str, Tensor], parent: Mask, wanted: Counts, generat
 
 
 def require_ends(shapes: Collection[str], pruned: Collection[str], allocation: Part) -> None:
-    """Raise ValueError where an allocation treats an end of the network otherwise, and that layer is not pruned.
+    """Raises ValueError if an allocation needs the first or last layer to be pruned, and it is not.
 
     >>> require_ends(["conv", "fc", "output"], ["conv", "fc"], Part("erk_plus", 1))
     Traceback (most recent call last):
@@ -104,10 +104,11 @@ def require_ends(shapes: Collection[str], pruned: Collection[str], allocation: P
 def allotted(
     shapes: Mapping[str, tuple[int, ...]], remaining: Mapping[str, int], keep: int, allocation: Part
 ) -> Counts:
-    """How many weights each layer keeps, by an allocation: `keep` in all, and of no layer more than `remaining` says.
+    """Returns how many weights each layer keeps under an allocation: `keep` in total, at most `remaining[layer]` each.
 
-    `shapes` are those of the whole network's layers, in its order; layers that are not in `remaining` are not pruned.
-    What a layer lacks the others keep, in the same proportions. Raises ValueError where an allocation cannot be had.
+    `shapes` are those of all layers of the network, in its order; layers that are not in `remaining` are not pruned.
+    If a layer has fewer weights left than its share, the others keep the difference, in proportion to their shares.
+    Raises ValueError if the allocation is impossible.
 
     >>> shapes = {"a": (10, 10), "b": (10, 10)}
     >>> allotted(shapes, {"a": 100, "b": 30}, 90, Part("uniform", 1))
@@ -137,7 +138,7 @@ def allotted(
 
 
 def on_the_way(wanted: Counts, parent: Mask, done: int, rounds: int) -> Counts:
-    """How many weights each group has left after so many of `rounds` rounds: exponentially fewer, at last `wanted`.
+    """Returns the counts after `done` of `rounds` rounds: an exponential decay from the parent's counts to `wanted`.
 
     >>> on_the_way([(("a",), 1)], {"a": torch.ones(100, dtype=torch.bool)}, 1, 2)
     [(('a',), 10)]
@@ -152,7 +153,7 @@ def on_the_way(wanted: Counts, parent: Mask, done: int, rounds: int) -> Counts:
 
 
 def inverted(scores: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Scores that want to keep what these want least; what they exclude stays excluded.
+    """Returns the negated scores, so that the lowest-scored weights are kept; -inf (excluded) stays -inf.
 
     >>> inverted({"w": torch.tensor([1.0, 2.0, -torch.inf])})["w"].tolist()
     [-1.0, -2.0, -inf]
@@ -161,5 +162,5 @@ def inverted(scores: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def eligible(scores: Mapping[str, Tensor], parent: Mask) -> int:
-    """How many of the parent's weights a criterion did not exclude."""
+    """Returns how many of the parent's kept weights the criterion did not exclude, i.e. score above -inf."""
     return sum(int((scores[name].cpu()[ones] > -torch.inf).sum()) for name, ones in parent.items())

@@ -1,4 +1,4 @@
-"""Config -> the expressions of one cell. Read this first; it computes nothing and imports no torch."""
+"""Turns a configuration into the expressions of one cell. Read this first; it computes nothing and imports no torch."""
 
 from __future__ import annotations
 
@@ -26,35 +26,37 @@ from lt_sweeps.ticket_files import origins
 
 @dataclass(frozen=True)
 class Cell:
-    """One cell of a sweep: its checked configuration, its levels from dense to sparsest, and the words that name it."""
+    """One cell of a sweep: its checked configuration, its trainings from dense to sparsest, and its labels."""
 
     config: Config
     swept: Mapping[str, str]  # the overrides that made this cell
     levels: tuple[Train, ...]
     labels: Mapping[str, Any]  # model, dataset, prune, rewind, survivors, control, seed
-    budget: str  # what the budget makes of the recipe, in a line
-    unusual: Mapping[str, str] = field(default_factory=dict)  # group beside the labels -> its option, where not usual
-    measures: Mapping[str, Measures] = field(default_factory=dict)  # by column, for each level
+    budget: str  # one line: the recipe's length and data under the budget
+    unusual: Mapping[str, str] = field(
+        default_factory=dict
+    )  # group that is no label -> its option, if not the usual one
+    measures: Mapping[str, Measures] = field(default_factory=dict)  # column of results.csv -> one entry per level
 
     @property
     def roots(self) -> tuple[Work, ...]:
-        """All that is asked for; everything else is only on the way."""
+        """The trainings and measures that the cell shows; all other nodes are intermediate."""
         return *self.levels, *(one for column in self.measures.values() for one in column if one is not None)
 
     @property
     def published(self) -> tuple[int, int]:
-        """Training and test examples, as the data set's configuration says."""
+        """The numbers of training and test examples that the data set's configuration declares."""
         return self.config.dataset.train, self.config.dataset.test
 
     def value(self, column: str) -> str | None:
-        """What a column beside the labels says of this cell: an override, or a group's option."""
+        """Returns this cell's entry in a column that is no label: its override, or its option of that group."""
         return self.swept.get(column) or self.unusual.get(column) or BESIDE.get(column)
 
 
 def cell_of(config: Config, swept: Mapping[str, str] | None = None) -> Cell:
-    """The expressions of a cell. Raises Mistake, in one line, for anything that cannot work.
+    """Builds the expressions of a cell. Raises Mistake, with a one-line message, for anything that cannot work.
 
-    `prune.levels` does not tell cells apart: more levels are the same ones, and others after them.
+    `prune.levels` is left out of `swept`: a cell with more levels has the same first levels.
     """
     try:
         return _build(config, {name: value for name, value in (swept or {}).items() if name != "prune.levels"})
@@ -94,7 +96,7 @@ def _unusual(config: Config) -> dict[str, str]:
     chosen = {group: getattr(config, group).name for group in BESIDE}
     unusual = {group: name for group, name in chosen.items() if name != BESIDE[group]}
     if config.prune.name == "at_init" and unusual.get("allocation") == "global":
-        del unusual["allocation"]  # as that method chooses
+        del unusual["allocation"]  # the default of at_init
     if config.recipe.name not in usual.recipes().get(config.model.name, {config.recipe.name}):
         unusual["recipe"] = config.recipe.name
     return unusual
@@ -105,7 +107,7 @@ def _level_of(config: Config, level: int) -> Train:
 
 
 def _chain(config: Config) -> Choices:
-    """What a method is told, and the training that it begins with: of the dense network, or of a given ticket."""
+    """Returns a method's arguments, with the training of level 0: of the dense network, or of `ticket=`."""
     time = budgets.clock(config)
     network, seeds = _network(config), config.seeds
     ticket, level = Ticket(network, Init(network, seeds.init), _whole(config, network)), 0
@@ -139,7 +141,7 @@ def _network(config: Config) -> Network:
             f"model={model.name} needs images of {model.min_side}x{model.min_side} or more, "
             f"dataset={config.dataset.name} has {shape[1]}x{shape[2]}"
         )
-    width = {"width": model.width} if model.width != 1 else {}  # so that the usual width is in no key
+    width = {"width": model.width} if model.width != 1 else {}  # keeps the default width out of keys
     try:
         build = part("network", model._target_ or model.name, {**model.args, **width})
     except ValueError as error:
@@ -150,13 +152,13 @@ def _network(config: Config) -> Network:
 
 
 def _model_label(model: ModelConfig) -> str:
-    """The name a reader knows; a function that makes networks of many names is told by the one it is given."""
+    """Returns the network's name in tables; for a factory of many networks, the name among its arguments."""
     made = model.args.get("model_name", model.args.get("name")) if model._target_ else None  # timm's, torchvision's
     return str(made or (model._target_ or model.name).rpartition(".")[2])
 
 
 def _measures(config: Config, levels: list[Train], onward: Train) -> dict[str, Measures]:
-    """The measures that are asked for, by their columns in results.csv."""
+    """Returns the configured measures by their columns in results.csv."""
     measures = dict[str, Measures]()
     for other, column, pairs in (("sibling", "{}", with_siblings), ("parent", "{}_parent", with_parents)):
         chosen: Override = getattr(config.measure, other)

@@ -1,4 +1,4 @@
-"""The cells of a sweep: which of them are distinct, what is kept of them, and how they are named. No torch."""
+"""The cells of a sweep: deduplication, their description in cells.json, and their names. No torch."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from lt_sweeps.ticket_files.card import Card
 
 
 def distinct(cells: Sequence[Cell]) -> list[Cell]:
-    """Every cell once: `prune.rate=0.2,0.20` asks for one, and so does `prune.levels=2,3` or `measure=none,barrier`."""
+    """Returns the distinct cells: `prune.rate=0.2,0.20` is one; so is `prune.levels=2,3`, or `measure=none,barrier`."""
     seen: dict[tuple[str, ...], list[Config]] = {}
-    begun: dict[str, list[tuple[Cell, set[str]]]] = {}  # by the dense network's key, with what each asks for
+    begun: dict[str, list[tuple[Cell, set[str]]]] = {}  # key of level 0 -> cells, with the keys of their roots
     different = []
     for c in cells:
         configs = seen.setdefault(tuple(run.key for run in c.levels), [])
@@ -32,7 +32,7 @@ def distinct(cells: Sequence[Cell]) -> list[Cell]:
 
 
 def _is_part(c: Cell, roots: set[str], others: Sequence[tuple[Cell, set[str]]]) -> bool:
-    """Whether another cell differs only in that it has more levels or measures."""
+    """Whether another cell differs only by having more levels or measures."""
     levels, measure = c.config.prune.levels, c.config.measure
     return any(
         roots < theirs
@@ -42,7 +42,7 @@ def _is_part(c: Cell, roots: set[str], others: Sequence[tuple[Cell, set[str]]]) 
 
 
 def described(c: Cell) -> dict[str, Any]:
-    """A cell as it can be read years later: its whole config, without the paths of one machine and who was told."""
+    """Returns a cell as JSON data for cells.json: its config without paths and loggers, its overrides and its keys."""
     config = asdict(c.config)
     del config["paths"], config["logger"]
     config |= {name: kept_as(card) for name, card in origins.folders(c.config).items()}
@@ -53,12 +53,12 @@ def described(c: Cell) -> dict[str, Any]:
 
 
 def kept_as(card: Card) -> str:
-    """Where a sweep's folder keeps a ticket that it was given."""
+    """Returns the path, inside a sweep's folder, of its copy of a ticket from `ticket=` or `mask_from=`."""
     return f"{GIVEN}/{card.fields['checksum'][:12]}"
 
 
 def budgets(cells: Sequence[Cell]) -> list[str]:
-    """What the budget makes of each recipe; where it is not the same for all, whose it is."""
+    """Returns the distinct budget lines of the cells; if there are several, each names its models."""
     models: dict[str, dict[str, None]] = {}
     for c in cells:
         models.setdefault(c.budget, {})[str(c.labels["model"])] = None
@@ -68,7 +68,7 @@ def budgets(cells: Sequence[Cell]) -> list[str]:
 
 
 def title(cells: Sequence[Cell]) -> str:
-    """The networks and the data a sweep is about, and what is unusual of all its cells."""
+    """Returns a sweep's title: its networks, its data sets, and the unusual options that all its cells share."""
     models, datasets = (", ".join(dict.fromkeys(str(e.labels[name]) for e in cells)) for name in ("model", "dataset"))
     words = [[*table.unusual(e.labels), *(f"{name}={value}" for name, value in e.unusual.items())] for e in cells]
     shared = [word for word in words[0] if all(word in others for others in words)]
@@ -76,13 +76,13 @@ def title(cells: Sequence[Cell]) -> str:
 
 
 def cell_names(cells: Sequence[Cell]) -> list[str]:
-    """What each cell of a sweep is called."""
+    """Returns the name of each cell of a sweep."""
     swept = table.swept_columns(cells)
     return [_named(cell, swept) for cell in cells]
 
 
 def level_names(cells: Sequence[Cell]) -> dict[Work, str]:
-    """The first cell and level that show a training or a measure; the dense one says only what matters to it."""
+    """Returns a name per training and measure: the first cell and level with it; dense ones omit options of pruning."""
     swept = table.swept_columns(cells)
     data = [name for name in swept if name.partition(".")[0] == "corruption"]
     names: dict[Work, str] = {}

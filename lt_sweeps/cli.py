@@ -1,4 +1,4 @@
-"""`lt-sweeps`: what can be done with a sweep beside running it."""
+"""The command `lt-sweeps`: dispatches its subcommands (plan, run, status, report, ...)."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ Train a sweep: the same as python -m lt_sweeps.main -m OVERRIDE...
   OVERRIDE     group=option, key=value, or several values with commas: model=vgg16,resnet20 prune.rate=0.2,0.5;
                lt-sweeps list shows the groups, and python -m lt_sweeps.main --help every key""",
 }
-COMMANDS = {  # verb -> where its `main` is
+COMMANDS = {  # verb -> module with its `main`
     "status": "sweeps.status",
     "report": "sweeps.results",
     "best": "report.best",
@@ -49,12 +49,12 @@ COMMANDS = {  # verb -> where its `main` is
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Dispatch a command; returns the exit code."""
+    """Runs the subcommand that the first argument names and returns its exit code."""
     from lt_sweeps.main import answered
     from lt_sweeps.main import main as run
 
     if (here := str(Path.cwd())) not in sys.path:
-        sys.path.insert(0, here)  # as `python -m` does: a user's own networks are found there
+        sys.path.insert(0, here)  # as `python -m` does, so that a user's own modules can be imported
     verb, *rest = list(sys.argv[1:] if arguments is None else arguments) or [""]
     if verb in COMMANDS:
         return answered(lambda: import_module(f"lt_sweeps.{COMMANDS[verb]}").main(rest))

@@ -1,7 +1,7 @@
 """The columns of results.csv: one table with names, types and meanings. `make catalogue` puts it into docs/options.md.
 
-Between the labels and the figures stand the overrides in which cells differ, as text; after the key, the measures, as
-numbers. An absent value is empty.
+Overrides in which cells differ are text columns between labels and figures; measures are number columns after the key.
+An absent value is an empty field.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ class Column:
     meaning: str
 
     def value(self, text: str) -> str | int | float | None:
-        """What a field of this column says. Raises ValueError.
+        """Returns the value of a field of this column, None if it is empty. Raises ValueError for an invalid field.
 
         >>> Column("steps", int, "").value("3.0"), Column("steps", int, "").value("")
         (3, None)
@@ -34,7 +34,7 @@ class Column:
 
 
 USUAL = {"prune": "imp", "rewind": "init", "survivors": "rewind", "control": "none"}
-BESIDE = {  # groups that have a column where some cell has not the usual option
+BESIDE = {  # group -> usual option; a column only if some cell has another one
     "corruption": "none",
     "criterion": "magnitude",
     "allocation": "scores",
@@ -85,6 +85,6 @@ COLUMNS = {
 LABELS = ("model", "dataset", "prune", "rewind", "survivors", "control")
 RARE = (AT_RANDOM, EMPTIED)  # only in tables where some row has a value
 FIGURES = tuple(name for name in COLUMNS if name not in (*LABELS, *RARE))
-LAYER = ("layer", "kept", "total")  # of layers.csv
-POINT = ("measure",)  # of measures.csv
-TAKEN = frozenset({*COLUMNS, *LAYER, *POINT})  # names that no measure can have
+LAYER = ("layer", "kept", "total")  # columns of layers.csv
+POINT = ("measure",)  # columns of measures.csv
+TAKEN = frozenset({*COLUMNS, *LAYER, *POINT})  # names that measures must not use

@@ -1,4 +1,4 @@
-"""What a user can mend: told in one line, before anything starts where that can be."""
+"""Errors that a user can fix: one-line messages, raised before any work starts where possible."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from lt_sweeps.output import printable
 
 
 class Mistake(Exception):
-    """A user's mistake, told in one line: what, where, the nearest valid."""
+    """A user's mistake; the message is one line: what is wrong, where, and the nearest valid value."""
 
     def __str__(self) -> str:
         return printable(super().__str__())
 
 
 class Corner(Mistake):
-    """Choices that do not go together: in a grid of many, a cell that is left out."""
+    """An impossible combination of options; a grid of several cells leaves such a cell out."""

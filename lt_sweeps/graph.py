@@ -43,7 +43,7 @@ class At(Node):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Treat(Node):
-    """What kept weights become: a function of the mask, reference weights and end weights."""
+    """Kept weights after a treatment (survivors=), a function of the mask, reference weights and end weights."""
 
     treatment: Part
     mask: Mask
@@ -54,7 +54,7 @@ class Treat(Node):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Fill(Node):
-    """What pruned weights become, where that is neither zero nor a state as it is."""
+    """Values of pruned weights, computed by the function `fill` (pruned=) from the mask, reference and end weights."""
 
     fill: Part
     mask: Mask
@@ -65,7 +65,7 @@ class Fill(Node):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Pretrained(Node):
-    """Weights that came in a file, by its SHA-256: the live values of `mask`, or, where it is None, all of them."""
+    """Weights from a file, by its SHA-256; the file holds the values that `mask` keeps, or all if `mask` is None."""
 
     content: str
     mask: Mask | None = None
@@ -73,7 +73,7 @@ class Pretrained(Node):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Dense(Node):
-    """The full mask over the prunable tensors: weights of layers not excluded, and others that are included."""
+    """The full mask over the prunable tensors: weights of layers, less those of `exclude`, plus those of `include`."""
 
     network: Network
     exclude: tuple[str, ...] = ()  # name patterns, as of fnmatch
@@ -84,8 +84,8 @@ class Dense(Node):
 class Prune(Node):
     """The parent's best-scored weights: each group keeps the share `(1 - fraction * factor) ** times`.
 
-    With `rounds` it is reached in so many exponential steps, and what is left is scored again after each; with `revive`
-    each step chooses anew among all that the parent keeps.
+    With `rounds` > 1 that share is reached in `rounds` exponential steps; weights are scored again before each step.
+    With `revive` each step selects among all weights that the parent keeps, including those an earlier step pruned.
     """
 
     scores: Score
@@ -95,7 +95,7 @@ class Prune(Node):
     factors: Mapping[str, float] = field(default_factory=dict)  # name pattern -> factor of the rate
     times: int = 1
     ties: int = 0
-    allocation: Part | None = None  # what share each layer keeps; None: weights of a group compete by their scores
+    allocation: Part | None = None  # sets the share of each layer; None: weights of a group compete by score
     rounds: int = 1
     revive: bool = False
     invert: bool = False  # keep the worst-scored instead
@@ -103,7 +103,7 @@ class Prune(Node):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Shuffle(Node):
-    """A mask with as many ones, elsewhere: within each layer, or (`scope="global"`) anywhere."""
+    """A random permutation of a mask: within each layer, or (`scope="global"`) across all layers."""
 
     mask: Mask
     seed: int
@@ -112,14 +112,14 @@ class Shuffle(Node):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Given(Node):
-    """A mask that came in a file, by its SHA-256."""
+    """A mask from a file, by its SHA-256."""
 
     content: str
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Fit(Node):
-    """A mask found elsewhere, on this network: layers that it does not speak of, or that are excluded, stay whole."""
+    """A mask found elsewhere, applied to this network: layers that it lacks, or that are excluded, stay dense."""
 
     mask: Mask
     to: Dense
@@ -134,18 +134,18 @@ class MaskAt(Node):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Score(Node):
-    """How much a criterion wants to keep each prunable weight of a ticket; higher is kept."""
+    """A criterion's score of each prunable weight of a ticket; the highest are kept."""
 
     criterion: Part
     at: Ticket
-    ref: Weights | None = None  # weights to compare with, where the criterion needs them
-    data: Data | None = None  # examples, where it needs them
+    ref: Weights | None = None  # reference weights, if the criterion needs them
+    data: Data | None = None  # training examples, if it needs them
     seed: int = 0
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Ticket(Node):
-    """What one trains, scores and saves. Effective weights are `mask * weights + (1 - mask) * fill`."""
+    """A mask and start weights: trained, scored, saved. Effective weights are `mask * weights + (1 - mask) * fill`."""
 
     network: Network
     weights: Weights
@@ -179,13 +179,13 @@ class Train(Node):
 
     @property
     def batching(self) -> Batching:
-        """How its examples come in batches."""
+        """The batch size and the seeds of data order and augmentation."""
         return Batching(self.recipe.batch_size, self.recipe.last_batch, self.order, self.augment, self.level)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Measure(Node):
-    """A small table that is made of tickets, looked at together on some data."""
+    """A small table computed from several tickets and a data set, such as an error barrier."""
 
     what: Part
     of: tuple[Ticket, ...]
@@ -193,19 +193,19 @@ class Measure(Node):
 
     @property
     def points(self) -> int:
-        """How often it goes through the data."""
+        """The number of passes through the data."""
         return int(self.what.args.get("points", 1))
 
 
 Weights = Init | At | Treat | Fill | Pretrained
 Mask = Dense | Prune | Shuffle | Given | Fit | MaskAt
-Work = Train | Measure  # what a job does
+Work = Train | Measure  # nodes that a worker computes as one job
 
 
 def at(run: Train, step: int) -> Weights:
-    """The weights of `run` at `step`: at its start these *are* the start weights.
+    """Returns the weights of `run` at `step`; at its start these *are* the start weights.
 
-    Raises ValueError where the run never passes that step.
+    Raises ValueError if the run never passes that step.
     """
     if step == run.ticket.start:
         return run.ticket.weights
@@ -217,7 +217,7 @@ def at(run: Train, step: int) -> Weights:
 
 
 def seen(run: Train, step: int) -> Ticket:
-    """A run at `step` of the recipe's clock, as a ticket: its weights and its mask. Raises ValueError as `at` does."""
+    """Returns the ticket of a run's mask and weights at `step` of the recipe's clock. Raises ValueError as `at`."""
     old, weights = run.ticket, at(run, step)
     mask = old.mask
     if not run.static and isinstance(weights, At) and weights.run == run:  # not those of another, as at the start
@@ -226,12 +226,12 @@ def seen(run: Train, step: int) -> Ticket:
 
 
 def end(run: Train) -> Ticket:
-    """What training made of a ticket, again a ticket."""
+    """Returns a run's end weights and its mask, as a ticket."""
     return seen(run, END)
 
 
 def whole(mask: Mask) -> Dense | None:
-    """The full mask that a mask was pruned from; None for one that came in a file."""
+    """Returns the full mask that a mask was pruned from; None for a mask from a file."""
     while not isinstance(mask, (Dense, Given)):
         match mask:
             case Prune(parent=other) | Fit(to=other) | Shuffle(mask=other):
@@ -242,14 +242,14 @@ def whole(mask: Mask) -> Dense | None:
 
 
 def full(on: Mask | Ticket) -> Dense:
-    """The full mask over the network that a mask or a ticket is on: every ticket's has one."""
+    """Returns the full mask over the network of a mask or ticket; the mask of a ticket always has one."""
     dense = whole(on.mask if isinstance(on, Ticket) else on)
     assert dense is not None
     return dense
 
 
 def topological(roots: Iterable[Node], stop: Any = lambda node: False) -> Iterator[Node]:
-    """Every node below `roots` once, children first; nothing below a node for which `stop` holds."""
+    """Yields `roots` and their descendants once, children first; does not descend below a node where `stop` is true."""
     done: set[str] = set()
     stack = [(node, False) for node in reversed(list(roots))]
     while stack:
@@ -265,22 +265,22 @@ def topological(roots: Iterable[Node], stop: Any = lambda node: False) -> Iterat
 
 
 def is_stored(node: Node) -> bool:
-    """Whether the store keeps this node's value; everything else is computed again when it is needed."""
+    """Whether the store keeps this node's value; other nodes are recomputed when needed."""
     return isinstance(node, (Train, Prune, Measure)) or (isinstance(node, At) and node.step != END)
 
 
 def works(roots: Iterable[Node]) -> list[Work]:
-    """Everything below some nodes, themselves among it, that a job does, children first."""
+    """Returns the trainings and measures among `roots` and their descendants, children first."""
     return [node for node in topological(roots) if isinstance(node, Work)]
 
 
 def parents(work: Work) -> list[Work]:
-    """The nearest work that this is made from."""
+    """Returns the nearest trainings and measures that `work` depends on."""
     below = topological(work.children, stop=lambda node: isinstance(node, Work))
     return [node for node in below if isinstance(node, Work)]
 
 
 def sources(node: Node) -> list[str]:
-    """The keys of the nearest stored results that a node is computed from."""
+    """Returns the sorted keys of the nearest stored results that a node is computed from."""
     below = topological(node.children, stop=is_stored)
     return sorted(other.key for other in below if is_stored(other))

@@ -1,4 +1,4 @@
-"""What a key is: the SHA-256 of canonical JSON, in which equal meanings are equal texts."""
+"""Keys: the SHA-256 of canonical JSON, in which equal values have equal text."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _text = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
 def canonical(value: Any) -> Any:
-    """`value` as plain JSON in which equal meanings are equal texts.
+    """Returns `value` as plain JSON data, equal for equal values: `1.0` becomes `1`, floats have 12 digits.
 
     Raises ValueError for a number that is not finite, TypeError for anything that is not data.
     """
@@ -51,13 +51,13 @@ def _default(f: Field[Any]) -> Any:
 
 @cache
 def _defaults(kind: Any) -> dict[str, Any]:
-    """The fields that say what a value of this class is, with their canonical defaults; MISSING where there is none."""
+    """Returns the init fields of a dataclass with their canonical defaults; MISSING for a required field."""
     defaults = {f.name: _default(f) for f in fields(kind) if f.init}
     return {name: default if default is MISSING else canonical(default) for name, default in defaults.items()}
 
 
 def _plain_fields(value: Any) -> dict[str, Any]:
-    """The non-default fields, canonical."""
+    """Returns the non-default fields in canonical form."""
     kind: Any = type(value)
     entries = ((name, canonical(getattr(value, name)), default) for name, default in _defaults(kind).items())
     return {name: item for name, item, default in entries if default is MISSING or item != default}
@@ -65,7 +65,7 @@ def _plain_fields(value: Any) -> dict[str, Any]:
 
 @dataclass(frozen=True, eq=False)
 class Spec:
-    """A plain value inside a node: described by its non-default fields, equal when it is described equally."""
+    """A plain value inside a node; two are equal if their classes and their canonical non-default fields are."""
 
     def __eq__(self, other: object) -> bool:
         return type(self) is type(other) and isinstance(other, Spec) and self._digest == other._digest
@@ -74,7 +74,7 @@ class Spec:
         return hash(self._digest)
 
     @cached_property
-    def _plain(self) -> dict[str, Any]:  # computed once: all nodes of a chain have one network, data and recipe
+    def _plain(self) -> dict[str, Any]:  # cached: the nodes of a chain share one network, data and recipe
         return _plain_fields(self)
 
     @cached_property
@@ -82,12 +82,12 @@ class Spec:
         return _sha256(self._plain)
 
     def describe(self) -> dict[str, Any]:
-        """The non-default fields, canonical."""
+        """Returns the non-default fields in canonical form."""
         return dict(self._plain)
 
     @classmethod
     def restored(cls, description: Mapping[str, Any]) -> Self:
-        """The value of which `describe` returns `description`. Raises TypeError where there is none."""
+        """Returns the value whose `describe()` is `description`. Raises TypeError for unknown or missing fields."""
         hints = get_type_hints(cls)
         if unknown := sorted(description.keys() - hints.keys()):
             raise TypeError(f"{cls.__name__} has no {unknown[0]}")
@@ -95,7 +95,7 @@ class Spec:
 
 
 def restored(value: Any, hint: Any) -> Any:
-    """A field's value from its canonical form, by the field's type."""
+    """Returns a field's value from its canonical form, given the field's type hint."""
     inner = [hint, *get_args(hint)]
     if isinstance(value, list):
         return tuple(restored(item, next(iter(get_args(hint)), None)) for item in value)
@@ -105,7 +105,7 @@ def restored(value: Any, hint: Any) -> Any:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Node:
-    """A computation. `==` and `hash` are the key's."""
+    """A computation; nodes are equal if their keys are."""
 
     version: ClassVar[int] = 1
     key: str = field(init=False)
@@ -114,7 +114,7 @@ class Node:
         object.__setattr__(self, "key", _sha256(self.describe()))
 
     def describe(self) -> dict[str, Any]:
-        """What the key is the hash of; also what the store writes down beside a result."""
+        """Returns the content that `key` hashes; the store writes it beside the result."""
         return {"node": type(self).__name__, "version": self.version, **_plain_fields(self)}
 
     @cached_property

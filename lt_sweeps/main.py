@@ -1,4 +1,4 @@
-"""`python -m lt_sweeps.main`: Hydra in, experiment out. Everything is checked before torch is imported."""
+"""`python -m lt_sweeps.main`: runs a sweep from a Hydra command line, which it checks before it imports torch."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from lt_sweeps.store.store import Damaged
 from lt_sweeps.sweeps import run as sweep
 
 MULTIRUN = ("-m", "--multirun")
-ELSEWHERE = {  # settings of Hydra's that are ours otherwise
+ELSEWHERE = {  # Hydra settings that this project replaces -> what to use instead
     "hydra.job.chdir": "paths are relative to where the command is given",
     "hydra.run.dir": "a sweep's folder is paths.output_dir/sweep: set these two",
     "hydra.sweep.dir": "a sweep's folder is paths.output_dir/sweep: set these two",
@@ -34,7 +34,7 @@ ELSEWHERE = {  # settings of Hydra's that are ours otherwise
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command line; returns the exit code: 0, 1 if a training failed, 2 for a mistake, 130 if interrupted."""
+    """Runs a command line and returns its exit code: 0, 1 if a training failed, 2 for a mistake, 130 if interrupted."""
     typed = list(sys.argv[1:] if arguments is None else arguments)
     words = [word for word in typed if word not in MULTIRUN]
     launched = any(word.lstrip("+").startswith("hydra.launcher.") for word in words) and "--cfg" not in words
@@ -44,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def answered(run: Callable[[], int]) -> int:
-    """Whatever a command comes to, as an exit code and, where it is a mistake, one line."""
+    """Calls `run` and returns its exit code; turns expected errors into one line on stderr and an exit code."""
     try:
         with (
             contextlib.redirect_stdout(Unbreakable(sys.stdout)),  # type: ignore[type-var]
@@ -76,7 +76,7 @@ def answered(run: Callable[[], int]) -> int:
 
 @contextlib.contextmanager
 def _leaving_in_order() -> Iterator[None]:
-    """To be terminated, or hung up on, is an exception, as to be interrupted is: work under way is put in order."""
+    """Context manager: SIGTERM and SIGHUP raise SystemExit, so that running work is cleaned up as after Ctrl-C."""
 
     def leave(signum: int, _: object) -> NoReturn:
         raise SystemExit(128 + signum)
@@ -127,14 +127,14 @@ def _run(arguments: list[str]) -> int:
     _check_flags(arguments)
     ConfigStore.instance().store(name="schema", node=Config)
     _prefer_our_files()
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises instead of printing a trace and leaving
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises instead of printing a trace and exiting
     raised: list[Mistake | sweep.Failed] = []
     is_sweep = False
 
     @hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")
     def task(composed: Any) -> None:
         nonlocal is_sweep
-        is_sweep = bool(HydraConfig.get().sweeper.get("params"))  # an experiment brings it
+        is_sweep = bool(HydraConfig.get().sweeper.get("params"))  # set by an experiment file
         if is_sweep:
             return
         try:
@@ -161,11 +161,11 @@ def _run(arguments: list[str]) -> int:
 
 
 def _prefer_our_files() -> None:
-    """By `hydra/launcher=ray` our file is meant, also where Hydra's own plugin for Ray is installed."""
+    """Removes other plugins' configs that have the name of ours, such as `hydra/launcher=ray` of Hydra's Ray plugin."""
     from hydra.core.config_store import ConfigStore
     from hydra.core.plugins import Plugins
 
-    Plugins.instance()  # they have registered theirs
+    Plugins.instance()  # makes installed plugins register their configs
     for path in CONF.glob("hydra/*/*.yaml"):
         ConfigStore.instance().repo["hydra"].get(path.parent.name, {}).pop(path.name, None)
 
@@ -214,7 +214,7 @@ def _check_flags(arguments: Sequence[str]) -> None:
 
 
 def command(arguments: Sequence[str]) -> str:
-    """The command line, to be typed again."""
+    """Returns the command line as text that can be pasted into a shell."""
     return shlex.join(["python", "-m", "lt_sweeps.main", *arguments])
 
 

@@ -14,8 +14,8 @@ from lt_sweeps.registry import nearest
 Mask = dict[str, Tensor]
 State = dict[str, Tensor]
 WEIGHT = ("weight",)
-LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)  # that initialisers draw
-PRUNABLE: dict[type[nn.Module], tuple[str, ...]] = {  # kinds of layers, and patterns of their weights
+LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)  # layers whose weights initialisers draw
+PRUNABLE: dict[type[nn.Module], tuple[str, ...]] = {  # layer class -> name patterns of its weights
     nn.Linear: WEIGHT,
     nn.Conv1d: WEIGHT,
     nn.Conv2d: WEIGHT,
@@ -31,7 +31,7 @@ PRUNABLE: dict[type[nn.Module], tuple[str, ...]] = {  # kinds of layers, and pat
 
 @dataclass(frozen=True)
 class TicketTensors:
-    """A ticket in tensors: what a training begins with."""
+    """The tensors of a ticket, with which a training starts."""
 
     weights: State
     mask: Mask
@@ -39,11 +39,11 @@ class TicketTensors:
 
 
 def dense(network: nn.Module, exclude: tuple[str, ...] = (), include: tuple[str, ...] = ()) -> tuple[Mask, int]:
-    """The full mask over a network's prunable tensors, and how many weights the patterns exclude.
+    """Returns the full mask over a network's prunable tensors, and how many weights the patterns exclude.
 
-    Prunable are the weights of linear and convolution layers, transposed ones too, and those of recurrent layers and of
-    attention's projections; never biases or normalisation. `include` adds others, see `prunable`.
-    Raises ValueError for a pattern that matches no weight, or where nothing is left to prune.
+    Prunable are the weights of linear, convolution (also transposed) and recurrent layers and of attention projections;
+    never biases or normalisation. `include` adds others, see `prunable`.
+    Raises ValueError for a pattern that matches no weight, or if nothing is left to prune.
 
     >>> mask, excluded = dense(nn.Sequential(nn.Linear(3, 2), nn.Linear(2, 1)), ("1.weight",))
     >>> list(mask), kept(mask), excluded
@@ -56,11 +56,11 @@ def dense(network: nn.Module, exclude: tuple[str, ...] = (), include: tuple[str,
 
 
 def prunable(network: nn.Module, include: tuple[str, ...] = ()) -> dict[str, Tensor]:
-    """The weights of layers that can be pruned, by name; one without elements cannot.
+    """Returns the prunable weights of a network by name; tensors without elements are left out.
 
-    `include` adds other weights of two or more dimensions by name pattern: embeddings, parameters of the network's own,
-    and weights that it holds under several names, of which the first stands for all. Raises ValueError for a
-    pattern that adds nothing, and for an embedding with sparse gradients, which cannot be masked.
+    `include` adds other weights of two or more dimensions by name pattern: embeddings, the network's own parameters,
+    and weights shared under several names, of which the first name represents all. Raises ValueError for a pattern
+    that adds nothing, and for an embedding with sparse gradients, which cannot be masked.
 
     >>> network = nn.Sequential(nn.Embedding(3, 2), nn.Conv1d(1, 2, 3), nn.BatchNorm1d(2), nn.Linear(2, 1))
     >>> list(prunable(network)), list(prunable(network, ("0.*",)))
@@ -82,7 +82,7 @@ def prunable(network: nn.Module, include: tuple[str, ...] = ()) -> dict[str, Ten
 
 
 def aliases(network: nn.Module) -> dict[str, str]:
-    """Each further name of a weight that a network holds under several, and the first.
+    """Returns a dict from each further name of a shared weight to its first name.
 
     >>> two = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))
     >>> two[1].weight = two[0].weight
@@ -95,7 +95,7 @@ def aliases(network: nn.Module) -> dict[str, str]:
 
 
 def _owner(network: nn.Module, name: str) -> tuple[nn.Module, str]:
-    """The module that a parameter belongs to, and its name there."""
+    """Returns the module that owns a parameter, and the parameter's name in it."""
     owner, _, last = name.rpartition(".")
     return network.get_submodule(owner), last
 
@@ -106,9 +106,9 @@ def _is_weight(module: nn.Module, name: str) -> bool:
 
 
 def not_excluded(weights: Mapping[str, Tensor], exclude: Iterable[str]) -> dict[str, Tensor]:
-    """The weights that no pattern of `prune.exclude` names.
+    """Returns the weights that no pattern of `prune.exclude` matches.
 
-    Raises ValueError for a pattern that matches no weight, or where nothing is left.
+    Raises ValueError for a pattern that matches no weight, or if nothing is left.
     """
     require_matches("prune.exclude", exclude, weights)
     left = {name: w for name, w in weights.items() if not any(fnmatch(name, pattern) for pattern in exclude)}
@@ -118,7 +118,7 @@ def not_excluded(weights: Mapping[str, Tensor], exclude: Iterable[str]) -> dict[
 
 
 def require_matches(setting: str, patterns: Iterable[str], names: Collection[str]) -> None:
-    """Raise ValueError for a name pattern, as of fnmatch, that matches nothing."""
+    """Raises ValueError for an fnmatch pattern that matches none of `names`."""
     for pattern in patterns:
         if not any(fnmatch(name, pattern) for name in names):
             first = ", ".join(list(names)[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else "")
@@ -126,17 +126,17 @@ def require_matches(setting: str, patterns: Iterable[str], names: Collection[str
 
 
 def kept(mask: Mapping[str, Tensor]) -> int:
-    """How many weights a mask keeps."""
+    """Returns the number of weights that a mask keeps."""
     return sum(int(ones.sum()) for ones in mask.values())
 
 
 def total(mask: Mapping[str, Tensor]) -> int:
-    """How many weights a mask speaks of."""
+    """Returns the number of weights that a mask covers."""
     return sum(ones.numel() for ones in mask.values())
 
 
 def emptied(mask: Mapping[str, Tensor]) -> list[str]:
-    """The layers of which nothing is left: signals no longer pass, the network has collapsed."""
+    """Returns the names of layers without any kept weight: no signal passes, the network has collapsed."""
     return sorted(name for name, ones in mask.items() if not bool(ones.any()))
 
 
@@ -146,9 +146,9 @@ def effective(
     fill: Mapping[str, Tensor] | None = None,
     also: Mapping[str, str] | None = None,
 ) -> State:
-    """`mask * state + (1 - mask) * fill`, exactly; `fill` None is zero. Other tensors pass through, copied.
+    """Returns `mask * state + (1 - mask) * fill`, exactly (`fill=None`: zero), and copies of tensors without a mask.
 
-    `also` are a network's `aliases`: what is pruned under a weight's first name is pruned under the others.
+    `also` are the network's `aliases`: further names of a masked weight get its effective tensor too.
 
     >>> effective({"w": torch.tensor([1.0, -2.0])}, {"w": torch.tensor([True, False])})["w"].tolist()
     [1.0, 0.0]
@@ -163,10 +163,10 @@ def effective(
 
 
 def fitted(mask: Mapping[str, Tensor], full: Mapping[str, Tensor], named: Collection[str]) -> Mask:
-    """A mask found elsewhere on a network of the prunable tensors `full`, among its layers `named`.
+    """Returns a mask from elsewhere for a network whose prunable tensors are `full`.
 
-    Excluded layers stay out of it, layers that it does not speak of stay whole. Raises ValueError where it speaks of
-    a layer that is not there, or of another shape.
+    Layers that are not in `full` (excluded) are left out; layers that are not in `mask` stay dense. Raises ValueError
+    if `mask` has a layer that is not in `named`, the network's layers, or one of another shape.
 
     >>> full = {"a": torch.ones(2, dtype=torch.bool), "b": torch.ones(1, dtype=torch.bool)}
     >>> fitted({"a": torch.tensor([True, False]), "c": torch.tensor([False])}, full, ["a", "b", "c"])["a"].tolist()
@@ -182,10 +182,9 @@ def fitted(mask: Mapping[str, Tensor], full: Mapping[str, Tensor], named: Collec
 
 
 def shuffled(mask: Mask, scope: str, generator: torch.Generator) -> Mask:
-    """As many ones, elsewhere: uniformly among all masks of the same count per layer, or (`global`) in total.
+    """Returns a mask drawn uniformly among those with the same count per layer, or (`global`) the same total count.
 
-    Where another mask exists at all, the result differs from the given one: a draw that happens to equal it
-    is drawn again.
+    If another mask exists, the result differs from the given one: a draw that equals it is repeated.
     """
     names = sorted(mask)
     if scope == "global":

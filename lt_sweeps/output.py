@@ -1,4 +1,4 @@
-"""Output that outlives its reader, and does to a terminal nothing but text."""
+"""Terminal output: text without control characters, and a stream that survives a closed pipe."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TextIO
 
 
 def printable(text: str) -> str:
-    """`text` in one line: words of a file from elsewhere move no cursor and hide nothing.
+    """Returns `text` with `?` for non-printable characters, so that a foreign file cannot send terminal escapes.
 
     >>> printable("a ticket\\x1b[2J\\n")
     'a ticket?[2J?'
@@ -16,13 +16,13 @@ def printable(text: str) -> str:
 
 
 class Unbreakable:
-    """A text stream that goes on into nothing when whoever read it is gone: `| head` ends no sweep."""
+    """A text stream that writes to /dev/null once its pipe is closed, so that `| head` does not end a sweep."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
 
     def write(self, text: str) -> int:
-        """Write, if there is still somebody to read."""
+        """Writes `text`, or drops it if the pipe is closed."""
         try:
             return self._stream.write(text)
         except BrokenPipeError:
@@ -30,14 +30,14 @@ class Unbreakable:
             return len(text)
 
     def flush(self) -> None:
-        """Flush, if there is still somebody to read."""
+        """Flushes the stream, if the pipe is not closed."""
         try:
             self._stream.flush()
         except BrokenPipeError:
             self._give_up()
 
     def isatty(self) -> bool:
-        """Whether a person is looking."""
+        """Whether the stream is a terminal."""
         return self._stream.isatty()
 
     def _give_up(self) -> None:

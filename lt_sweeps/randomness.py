@@ -1,4 +1,4 @@
-"""Randomness by name: every draw in the project comes from a seed and the names of what it is for."""
+"""Named randomness: every draw in the project comes from a seed and names that state its purpose."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def derive(seed: int, *names: str | int) -> int:
-    """A 63-bit seed for what the names say, unrelated to every other.
+    """Returns a 63-bit seed that is a hash of `seed` and `names`.
 
     >>> derive(0, "order", 1) == derive(0, "order", 1), derive(0, "order", 1) == derive(0, "order", 2)
     (True, False)
@@ -24,9 +24,9 @@ def derive(seed: int, *names: str | int) -> int:
 
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """Python's, numpy's and torch's own generators begin at `seed` meanwhile, and go on where they were afterwards.
+    """Context manager: seeds Python's, numpy's and torch's global generators, and restores them (torch's: CPU) at exit.
 
-    For code that is not ours, which may draw from any of them; ours draws from generators that it is given.
+    For foreign code, which may draw from any of them; our own code draws from generators passed as arguments.
     """
     import numpy as np
     import torch
@@ -42,7 +42,7 @@ def seeded(seed: int) -> Iterator[None]:
 
 
 def seed_all(seed: int) -> None:
-    """Seed Python's, numpy's and torch's own generators."""
+    """Seeds Python's, numpy's and torch's global generators."""
     import numpy as np
     import torch
 
@@ -52,7 +52,7 @@ def seed_all(seed: int) -> None:
 
 
 def rng(seed: int, *names: str | int) -> torch.Generator:
-    """A CPU generator for what the names say: the same draws on every device."""
+    """Returns a CPU generator seeded by `derive(seed, *names)`: the same draws on every device."""
     import torch
 
     return torch.Generator().manual_seed(derive(seed, *names))

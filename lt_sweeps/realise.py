@@ -1,4 +1,4 @@
-"""Nodes realised: each as the pure functions of the project compute it, or as the store holds it."""
+"""Realises nodes as tensors: computed by the project's pure functions, or read from the store."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ from lt_sweeps.store.tensors import decode_mask, decode_masked, encode_mask
 
 
 class Values:
-    """Realises nodes with one store, one device and one folder of data."""
+    """Realises nodes with a given store, device and data folder."""
 
     def __init__(
         self, store: Store, data_dir: Path, device: torch.device, fingerprint: dict[str, Any], workers: int = 0
@@ -68,10 +68,10 @@ class Values:
         return loader(data, self.data_dir, self.device, self._workers)
 
     def require(self, data: Data, published: tuple[int, int]) -> None:
-        """Read a data set. Raises Mistake where it is not what its configuration says, sizes included."""
+        """Loads a data set. Raises Mistake if it does not match its configuration, or its sizes are not `published`."""
         try:
             sizes = self.examples(data).published
-        except (Exception, SystemExit) as error:  # whatever a reader of files, or a user's own, may raise
+        except (Exception, SystemExit) as error:  # file readers and users' code may raise anything
             raise Mistake(f"dataset={data.source.name}: {str(error) or type(error).__name__}".splitlines()[0]) from None
         for name, declared, count in zip(("train", "test"), published, sizes, strict=True):
             if declared != count:
@@ -93,14 +93,14 @@ class Values:
     def commit(
         self, node: Node, result: Mapping[str, Any], blobs: Mapping[str, bytes], ahead: Mapping[str, str] | None = None
     ) -> Record:
-        """Store a node's value, with what it was computed from and the machine that did."""
+        """Stores a node's value, with its sources, the files it was made from and the machine's fingerprint."""
         description, made_from, read = node.describe(), sources(node), files(node, self.data_dir)
         return self.store.commit(node.key, description, made_from, result, blobs, self.fingerprint, ahead, read)
 
     # ------------------------------------------------------------------------------- weights
 
     def weights(self, node: Weights) -> State:
-        """A state dict on the CPU. Raises Missing, naming the record that must be computed again."""
+        """Returns a state dict on the CPU. Raises Missing with the key of the record that must be computed again."""
         match node:
             case Init(network=network, seed=seed):
                 require_current([network.build])
@@ -128,7 +128,7 @@ class Values:
     def _at(self, node: At) -> State:
         holder, name = (node.run, "end") if node.step == END else (node, "state")
         record = self.store.get(holder.key)
-        if name not in record["blobs"]:  # it diverged, or collapsed
+        if name not in record["blobs"]:  # the training diverged or collapsed
             raise Missing(holder.key)
         try:
             mask, fill = self._mask_beside(node), self.fill(node.run.ticket)
@@ -138,22 +138,22 @@ class Values:
             raise Missing(holder.key) from None
 
     def effective(self, ticket: Ticket, mask: masks.Mask) -> State:
-        """What a ticket computes with, under every name that its network has for a weight."""
+        """Returns a ticket's effective weights under `mask`, for every name of a shared weight."""
         return masks.effective(self.weights(ticket.weights), mask, self.fill(ticket), self.aliases(ticket))
 
     def aliases(self, ticket: Ticket) -> dict[str, str]:
-        """Further names of weights that are pruned under their first; where none can be, nobody's code is asked."""
+        """Returns the further names of shared weights that need masking; {} without building the network if none do."""
         came_so = isinstance(ticket.weights, At) and end(ticket.weights.run).mask == ticket.mask
         return self._also(ticket.network) if full(ticket).include and not came_so else {}
 
     def fill(self, ticket: Ticket) -> State | None:
-        """What pruned places of a ticket hold; None is zero."""
+        """Returns the values of a ticket's pruned weights; None is zero."""
         return None if ticket.fill is None else self.weights(ticket.fill)
 
     # --------------------------------------------------------------------------------- masks
 
     def kept(self, run: Train) -> masks.Mask:
-        """The mask of a training's ticket, as stored beside it where it is done."""
+        """Returns the mask of a training's ticket: from the training's record if it is stored, else realised."""
         try:
             return decode_mask(self.store.content(self.store.get(run.key)["blobs"]["mask"]))
         except (Missing, KeyError):
@@ -168,11 +168,11 @@ class Values:
         return decode_mask(self.store.content(self.store.get(node.key)["blobs"]["mask"]))
 
     def begun(self, ticket: Ticket) -> masks.Mask:
-        """The mask that a training of a ticket begins with."""
+        """Returns the mask with which a training of a ticket starts."""
         return self.mask(ticket.mask)
 
     def mask(self, node: Mask) -> masks.Mask:
-        """A mask on the CPU; a pruned one is kept in the store."""
+        """Returns a mask on the CPU; that of a `Prune` node is read from the store, or computed and stored."""
         match node:
             case Dense():
                 return dict(self.dense(node)[0])
@@ -210,7 +210,7 @@ class Values:
         return mask
 
     def _wanted(self, node: Prune, parent: masks.Mask) -> allocation.Counts:
-        """How many weights each group keeps, or each layer, where an allocation says its share."""
+        """Returns how many weights each group keeps; with an allocation, each layer is a group."""
         if node.allocation is None:
             return allocation.counts(parent, node.fraction, node.groups, node.factors, node.times)
         ((_, keep),) = allocation.counts(parent, node.fraction, "global", {}, node.times)
@@ -218,11 +218,11 @@ class Values:
         return allocation.allotted(self.shapes(full(node.parent)), remaining, keep, node.allocation)
 
     def excluded(self, node: Mask) -> int:
-        """How many weights that could be pruned never are."""
+        """Returns the number of weights that `prune.exclude` protects from pruning."""
         return int(self.dense(full(node))[1])
 
     def check(self, node: Node) -> None:
-        """Raise Mistake where what a cell was given is gone, and nothing computes it again, or does not fit."""
+        """Raises Mistake if content of `ticket=` or `mask_from=` is not in the store, or does not fit the network."""
         try:
             if isinstance(node, Given | Pretrained):
                 self.store.content(node.content)
@@ -237,7 +237,7 @@ class Values:
     # ------------------------------------------------------------------------------ measures
 
     def table(self, node: Measure, tell: Callable[[int], None] = lambda point: None) -> Table:
-        """What a measure finds; `tell` hears how many points are done."""
+        """Computes the table of a measure; calls `tell(n)` after n points."""
         require_current([node.what, node.of[0].network.build])
         module = build(node.of[0].network).to(self.device)
         ends = Ends(
@@ -258,7 +258,7 @@ class Values:
 
 
 def scorer(values: Values, node: Score) -> Callable[[masks.Mask, int], Scores]:
-    """Scores each prunable weight, higher = keep, under a mask and after so many rounds of pruning."""
+    """Returns `score(mask, done)`: scores of the prunable weights (higher = kept) under `mask`, after `done` rounds."""
     require_current([node.criterion, node.at.network.build])
     ticket, criterion = node.at, load("criterion", node.criterion.name)
     weights, fill = values.weights(ticket.weights), values.fill(ticket)

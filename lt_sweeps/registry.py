@@ -1,9 +1,9 @@
-"""What can be chosen by name, known without importing torch.
+"""The registry: functions that options can name, listed without importing torch.
 
-A function becomes choosable by `@register(version=..., needs=...)` in the folder of its kind. The table is read
-from the source text, so command lines are checked and keys are computed before torch is imported.
-Anything else can be named by import path (`my.pkg.score`); its key then holds a hash of the code that it can reach, or
-of an installed package the distribution's version, found without importing either.
+`@register(kind, version=..., needs=...)` registers a function, in the folder of its kind. The registry is read from the
+source text, so command lines are checked and keys are computed before torch is imported.
+Any other function can be named by import path (`my.pkg.score`); its key then holds a hash of the code that it can
+reach, or, for an installed package, the distribution's version. Neither needs an import.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ FOLDERS = {
     "method": "methods",
     "measure": "measures",
 }
-# What functions of a kind are called with: no argument that anybody sets.
+# Arguments that the project passes to functions of a kind; users cannot set them.
 GIVEN: dict[str, tuple[str, ...]] = {
     "criterion": ("probe",),
     "allocation": ("shapes", "density"),
@@ -72,7 +72,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 @dataclass(frozen=True)
 class Entry:
-    """One registered function: where it is, its version, needs, what can be set, and a hash of its file's code."""
+    """One registered function: its module, version, needs, settable parameters, and a hash of its code and file."""
 
     name: str
     module: str
@@ -83,7 +83,7 @@ class Entry:
 
 
 def register(kind: str, *, version: int, needs: tuple[str, ...] = ()) -> Callable[[F], F]:
-    """Mark a function as choosable; raise `version` whenever its results change."""
+    """Decorator: marks a function as registered; increase `version` whenever its results change."""
     if kind not in FOLDERS:
         raise ValueError(f"unknown kind {kind!r}; there are {', '.join(FOLDERS)}")
     return lambda function: function
@@ -91,7 +91,7 @@ def register(kind: str, *, version: int, needs: tuple[str, ...] = ()) -> Callabl
 
 @cache
 def catalogue(kind: str) -> dict[str, Entry]:
-    """Every registered function of a kind, by name."""
+    """Returns every registered function of a kind, by name."""
     entries = {}
     for path in sorted((HERE / FOLDERS[kind]).glob("*.py")):
         body = ast.parse(path.read_text()).body
@@ -116,7 +116,7 @@ def catalogue(kind: str) -> dict[str, Entry]:
 
 
 def _mark(item: ast.stmt) -> ast.Call | None:
-    """The `@register(...)` above a function, if there is one."""
+    """Returns the `@register(...)` decorator of a statement, or None."""
     for mark in getattr(item, "decorator_list", []):
         if isinstance(mark, ast.Call) and getattr(mark.func, "id", "") == "register":
             return mark
@@ -124,7 +124,7 @@ def _mark(item: ast.stmt) -> ast.Call | None:
 
 
 def code_hash(body: list[ast.stmt]) -> str:
-    """A hash of statements that comments, docstrings, layout, imports and `register` do not change."""
+    """Returns a hash of statements that ignores comments, docstrings, layout, imports and `register`."""
     kept = []
     for item in body:
         if isinstance(item, (ast.Import, ast.ImportFrom)):
@@ -136,7 +136,7 @@ def code_hash(body: list[ast.stmt]) -> str:
             if isinstance(node, ast.FunctionDef):
                 node.decorator_list = [d for d in node.decorator_list if "register" not in ast.dump(d)]
         if not _is_text(item):
-            kept.append(ast.dump(item).replace(", type_params=[]", ""))  # which Python 3.12 adds
+            kept.append(ast.dump(item).replace(", type_params=[]", ""))  # added by Python 3.12
     return hashlib.sha256("\n".join(kept).encode()).hexdigest()
 
 
@@ -149,9 +149,9 @@ _recorded: ContextVar[Mapping[str, int | str]] = ContextVar("recorded")
 
 @contextmanager
 def recorded(code: Mapping[str, int | str]) -> Iterator[None]:
-    """Functions of these import paths have these versions meanwhile, whatever code is here now: to read what is stored.
+    """Context manager: `part` gives these import paths these versions, instead of hashing the code that exists now.
 
-    What would compute with one of them asks `require_current` first.
+    Used to read stored results. Code that computes with such a part must call `require_current` first.
     """
     before = _recorded.set(code)
     try:
@@ -161,9 +161,9 @@ def recorded(code: Mapping[str, int | str]) -> Iterator[None]:
 
 
 def part(kind: str, name: str, args: Mapping[str, Any] | None = None) -> Part:
-    """A registered name or an import path as it goes into keys.
+    """Returns the `Part` of a registered name or an import path, as it goes into keys.
 
-    Raises ValueError where there is none, or for an argument that a registered function does not take.
+    Raises ValueError for an unknown name, or for an argument that a registered function does not take.
     """
     entries = catalogue(kind)
     if name in entries:
@@ -179,13 +179,13 @@ def part(kind: str, name: str, args: Mapping[str, Any] | None = None) -> Part:
 
 
 def needs(kind: str, name: str) -> tuple[str, ...]:
-    """What a function asks for beside the ticket; a user's own may ask for everything."""
+    """Returns the `needs` of a registered function; a user's own function is given everything."""
     entries = catalogue(kind)
     return entries[name].needs if name in entries else ("ref", "data", "seed")
 
 
 def load(kind: str, name: str) -> Any:
-    """The function itself."""
+    """Imports and returns the function. Raises ValueError if its module does not have it."""
     entries = catalogue(kind)
     path, _, attribute = (f"{entries[name].module}.{name}" if name in entries else name).rpartition(".")
     if name in entries or source_of(name) is None:
@@ -200,13 +200,13 @@ def load(kind: str, name: str) -> Any:
 
 
 def nearest(word: str, choices: Any) -> str:
-    """`; did you mean 'x'?`, or nothing."""
+    """Returns `; did you mean 'x'?` with the closest choice, or an empty string."""
     close = difflib.get_close_matches(word, list(choices), 1, 0.6)
     return f"; did you mean {close[0]!r}?" if close else ""
 
 
 def _words(file: Path) -> tuple[set[str], bool]:
-    """The words of a module and of the neighbours it star-imports, and whether it may hold names that are neither."""
+    """Returns the words of a module and of siblings it star-imports, and whether it may define names beyond these."""
     text = file.read_text()
     words, dynamic = set(re.findall(r"\w+", text)), "__getattr__" in text
     for source in re.findall(r"^\s*from (\S+) import \*", text, re.MULTILINE):
@@ -221,12 +221,12 @@ def _words(file: Path) -> tuple[set[str], bool]:
 
 @cache
 def provenance(path: str, what: str, known: tuple[str, ...] = ()) -> int | str:
-    """Which code stands behind an import path, found without importing it.
+    """Returns the version of the code behind an import path, without importing it.
 
-    0 for torch's own (its version is part of a result's fingerprint, not of its key), the distribution's
-    version for an installed package, the version that `@register` above it gives, else a hash of its module's code and
-    of all that this can reach through imports outside installed packages.
-    Raises ValueError, naming `what` and the nearest of `known`, where there is nothing of that name.
+    This is 0 for torch and torchvision (torch's version is part of a result's fingerprint, not of its key), the
+    distribution's version for an installed package, the `version` of the function's own `@register`, else a hash of its
+    module and of all code that it reaches through imports outside installed packages.
+    Raises ValueError, naming `what` and the nearest of `known`, if nothing has that name.
     """
     top, *inner = path.split(".")
     if inner and top in sys.stdlib_module_names:
@@ -255,7 +255,7 @@ def provenance(path: str, what: str, known: tuple[str, ...] = ()) -> int | str:
 
 
 def source_of(path: str) -> Path | None:
-    """The source file behind an import path, if it is a user's own; found without importing it."""
+    """Returns the source file of an import path if it is a user's own code, else None; imports nothing."""
     top, *inner = path.split(".")
     start = outermost(top) if inner and top else None
     if start is None:
@@ -265,7 +265,7 @@ def source_of(path: str) -> Path | None:
 
 
 def _own_version(file: Path, name: str) -> int | None:
-    """The `version` of a user's own `@register(kind, version=...)`: from there on they say what changes results."""
+    """Returns the `version` of a user's own `@register(kind, version=...)`, which replaces the code hash, or None."""
     for item in ast.parse(file.read_bytes()).body:
         if getattr(item, "name", None) == name and (mark := _mark(item)) is not None:
             return next((ast.literal_eval(word.value) for word in mark.keywords if word.arg == "version"), None)

@@ -1,6 +1,6 @@
-"""What a training or a pruning came to: typed values, and how records write and read them. No torch.
+"""Results of trainings and prunings as typed values, and their form in records. No torch.
 
-Nothing else looks into the `result` of a record by name.
+Only this module accesses entries of a record's `result` by name.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ class Layer:
 
 @dataclass(frozen=True)
 class Kept:
-    """How many of the prunable weights a mask keeps."""
+    """How many prunable weights a mask keeps, in total and per layer."""
 
     kept: int
     total: int
-    excluded: int = 0  # weights that could be pruned, and never are
+    excluded: int = 0  # weights that prune.exclude protects
     layers: tuple[Layer, ...] = ()
-    eligible: int | None = None  # of those kept, how many the criterion had not excluded; None: all
+    eligible: int | None = None  # not excluded by the criterion: of the kept (in a pruning: of the parent's)
 
     @property
     def density(self) -> float:
@@ -37,14 +37,14 @@ class Kept:
         return self.kept / self.total
 
     def remaining(self, *, count_excluded: bool) -> float:
-        """The same in percent, with or without the excluded in both counts."""
+        """Returns the density in percent; `count_excluded` adds the excluded weights to both counts."""
         counted = self.excluded if count_excluded else 0
         return 100 * (self.kept + counted) / (self.total + counted)
 
 
 @dataclass(frozen=True)
 class Evaluated:
-    """A network on the test examples, and at a step that validation chose, on those too. Accuracies in percent."""
+    """Test results of a network, and validation results if validation chose its step. Accuracies in percent."""
 
     test_accuracy: float
     test_loss: float | None = None
@@ -55,26 +55,26 @@ class Evaluated:
 
 @dataclass(frozen=True)
 class Finished:
-    """A training that came to its end."""
+    """A training that reached its end."""
 
     kept: Kept
     steps: int
     history: tuple[Mapping[str, Any], ...]  # a row per evaluation: step, digest, losses, validation accuracy
     at_end: Evaluated
-    at_early_stop: Evaluated | None = None  # where validation examples are held out
+    at_early_stop: Evaluated | None = None  # None without validation examples
     begun: Kept | None = None  # what its mask kept at the start, where a gate or a hook may have changed it
     ended_by: str | None = None  # the hook that ended it before its recipe does
     status = DONE
 
     @property
     def shown(self) -> Evaluated:
-        """At the step of least validation loss, if there is one."""
+        """The results at the step of least validation loss; without validation, at the end."""
         return self.at_early_stop or self.at_end
 
 
 @dataclass(frozen=True)
 class Diverged:
-    """A training whose loss was not finite; `step` is the one that was not taken."""
+    """A training whose loss became non-finite; `step` is the step that was not taken."""
 
     kept: Kept
     steps: int
@@ -85,11 +85,11 @@ class Diverged:
 
 @dataclass(frozen=True)
 class Collapsed:
-    """A ticket of which whole layers are pruned: it is not trained."""
+    """A ticket that is not trained because whole layers are pruned."""
 
     kept: Kept
     emptied: tuple[str, ...]
-    history = ()  # it has none
+    history = ()  # not trained
     status = "collapsed"
 
 
@@ -97,22 +97,22 @@ Outcome = Finished | Diverged | Collapsed
 
 
 def status(record: Mapping[str, Any]) -> str:
-    """`done`, `diverged` or `collapsed`; of a measure `done`."""
+    """Returns `done`, `diverged` or `collapsed`; for a measure `done`."""
     return str(record["result"]["status"])
 
 
 def is_done(record: Mapping[str, Any]) -> bool:
-    """Whether what depends on it can be computed."""
+    """Whether the status is `done`, so that dependent work can be computed."""
     return status(record) == DONE
 
 
 def measured(record: Mapping[str, Any]) -> dict[str, Any]:
-    """The table of a measure: columns, and numbers that sum them up."""
+    """Returns the table of a measure from its record: columns and summary numbers."""
     return {name: value for name, value in record["result"].items() if name != "status"}
 
 
 def outcome(record: Mapping[str, Any]) -> Outcome:
-    """What the record of a training says."""
+    """Returns the typed result of a training from its record."""
     result = record["result"]
     kept, history = kept_of(record), tuple(result.get("history", ()))
     match result["status"]:
@@ -133,7 +133,7 @@ def outcome(record: Mapping[str, Any]) -> Outcome:
 
 
 def kept_of(record: Mapping[str, Any]) -> Kept:
-    """What the record of a training or of a pruning says of its mask."""
+    """Returns the counts of a mask from the record of a training or pruning."""
     result = record["result"]
     layers = tuple(Layer(*layer) for layer in result.get("layers", ()))
     return Kept(result["kept"], result["total"], result.get("excluded", 0), layers, result.get("eligible"))
@@ -146,7 +146,7 @@ def _evaluated(row: Mapping[str, Any]) -> Evaluated:
 
 
 def written(value: Outcome) -> dict[str, Any]:
-    """The `result` of a training's record.
+    """Returns the `result` entry of a training's record.
 
     >>> kept = Kept(3, 4, layers=(Layer("fc.weight", 3, 4),))
     >>> written(Collapsed(kept, ("fc.weight",)))["emptied"], written(Collapsed(kept, ()))["layers"]

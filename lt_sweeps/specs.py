@@ -19,17 +19,17 @@ class Part(Spec):
 
     @property
     def is_registered(self) -> bool:
-        """Whether it is one of ours: what is named by import path has a dot."""
+        """Whether the function is registered by this project; import paths contain a dot."""
         return "." not in self.name
 
     @property
     def is_foreign(self) -> bool:
-        """Whether it is neither ours nor torch's own, whose version is in no key."""
+        """Whether the function is neither registered by this project nor torch's, whose version is in no key."""
         return not self.is_registered and self.version != 0
 
     @property
     def word(self) -> str:
-        """The name of the function itself: of a measure also that of the number that sums it up.
+        """The function's own name; for a measure also the name of its summary number.
 
         >>> Part("barrier").word, Part("my_package.measures.distance").word
         ('barrier', 'distance')
@@ -38,7 +38,7 @@ class Part(Spec):
 
 
 def parts(value: Any) -> Iterator[Part]:
-    """Every function that a plain value names, at any depth."""
+    """Yields every `Part` in a plain value, at any depth."""
     if isinstance(value, Part):
         yield value
     elif isinstance(value, Spec):
@@ -57,12 +57,12 @@ class Network(Spec):
     shape: tuple[int, ...]
     classes: int
     initialiser: Part | None = None  # None: the layers' own
-    prunable: int = 1  # which layers are: 2 adds recurrent, transposed and attention's, which no network of ours has
+    prunable: int = 1  # rule set: 2 adds recurrent, transposed and attention layers, absent from our networks
 
 
 @dataclass(frozen=True, eq=False)
 class Data(Spec):
-    """Which examples there are, how they are split and what a network sees of them."""
+    """A data set: source, split, normalisation, augmentation, limits and corruption."""
 
     source: Part
     classes: int
@@ -72,14 +72,14 @@ class Data(Spec):
     mean: tuple[float, ...] = ()  # of pixels in [0, 1], per channel; () leaves them in [0, 1]
     std: tuple[float, ...] = ()
     augment: tuple[str | Part, ...] = ()  # by name, or with arguments
-    train_limit: int | None = None  # a budget's cut: this many training examples,
-    eval_limit: int | None = None  # and this many for validation and for the test
-    corruption: Part | None = None  # of the training examples, after all this
+    train_limit: int | None = None  # budget: at most this many training examples
+    eval_limit: int | None = None  # budget: at most this many validation and this many test examples
+    corruption: Part | None = None  # of the training examples, after split and limits
 
 
 @dataclass(frozen=True)
 class Batching:
-    """How a training cuts its examples into batches, and the seeds that draw them. In no key: made of what is."""
+    """How a training cuts its examples into batches, with seeds. In no key itself: its fields come from `Train`."""
 
     size: int
     last: str = "drop"  # or "keep" the short one at an epoch's end

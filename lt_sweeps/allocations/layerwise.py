@@ -1,8 +1,8 @@
-"""What share of each layer is kept, whatever its scores.
+"""Allocations: the share of each layer that is kept, whatever its scores.
 
-An allocation takes the shapes of the pruned layers, in the network's order, and the density wanted in all; it returns
-a density for each layer. One that `needs` the first or the last layer needs that of the network to be pruned. Counts
-are made exact, and of no layer more than there is, by `lt_sweeps.allocation`.
+An allocation takes the shapes of the pruned layers, in the network's order, and the overall density; it returns a
+density for each layer. With `needs` "first" or "last", that layer of the network must be pruned. `lt_sweeps.allocation`
+turns densities into exact counts, of which none exceeds its layer.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ Shapes = Mapping[str, tuple[int, ...]]
 
 @register("allocation", version=1)
 def uniform(shapes: Shapes, density: float) -> dict[str, float]:
-    """The same share of every layer.
+    """The same density in every layer.
 
     >>> uniform({"fc": (10, 10), "output": (2, 10)}, 0.5)
     {'fc': 0.5, 'output': 0.5}
@@ -27,7 +27,7 @@ def uniform(shapes: Shapes, density: float) -> dict[str, float]:
 
 @register("allocation", version=2, needs=("first", "last"))
 def uniform_plus(shapes: Shapes, density: float, last: float = 0.2) -> dict[str, float]:
-    """The first layer dense, if it is a convolution, the last at `last` or more, the others alike (Gale et al. 2019).
+    """The first layer dense, if it is a convolution, the last at `last` or more, the others uniform (Gale et al. 2019).
 
     >>> uniform_plus({"conv": (5, 1, 1, 1), "fc": (10, 10), "output": (5, 5)}, 0.2)  # 26 of 130, less 5 and 5
     {'conv': 1.0, 'fc': 0.16, 'output': 0.2}
@@ -39,7 +39,7 @@ def uniform_plus(shapes: Shapes, density: float, last: float = 0.2) -> dict[str,
 
 @register("allocation", version=1)
 def er(shapes: Shapes, density: float) -> dict[str, float]:
-    """Erdos-Renyi: in proportion to (n_in + n_out) / (n_in n_out), channels alone (Mocanu et al. 2018).
+    """Erdos-Renyi: proportional to (n_in + n_out) / (n_in n_out), without kernel sizes (Mocanu et al. 2018).
 
     >>> er({"fc": (10, 10), "output": (2, 10)}, 0.5)  # 20 and 12 shares of a weight: 1.875 each
     {'fc': 0.4, 'output': 1.0}
@@ -50,7 +50,7 @@ def er(shapes: Shapes, density: float) -> dict[str, float]:
 
 @register("allocation", version=1)
 def erk(shapes: Shapes, density: float) -> dict[str, float]:
-    """Erdos-Renyi-Kernel: in proportion to the sum of a layer's dimensions over their product (Evci et al. 2020).
+    """Erdos-Renyi-Kernel: proportional to the sum of a layer's dimensions over their product (Evci et al. 2020).
 
     >>> erk({"conv": (4, 4, 2, 2), "fc": (8, 8)}, 0.21875)  # 28 of 128: 12 and 16
     {'conv': 0.1875, 'fc': 0.25}
@@ -73,10 +73,11 @@ def erk_plus(shapes: Shapes, density: float) -> dict[str, float]:
 def smart_ratio(
     shapes: Shapes, density: float, power: float = 2.0, linear: float = 0.3, by_depth: float = 0.0
 ) -> dict[str, float]:
-    """Fewer in later layers: in proportion to n**power + n, n counting down to 1 (Su et al. 2020, *smart ratios*).
+    """Less in later layers: proportional to n**power + n, with n counting down to 1 (Su et al. 2020, *smart ratios*).
 
-    Linear layers keep the share `linear`. Their VGG networks divide by the layer's number to the power `by_depth` = 2;
-    `power` = 1 and 3 are two of their ablations. What does not fit into a layer goes into those after it, in order.
+    Linear layers keep the share `linear`. For VGG they divide by the layer's number to the power `by_depth` = 2;
+    `power` = 1 and 3 are two of their ablations. Weights that exceed a layer go to the layers after it, in order.
+    Raises ValueError if no convolution is pruned.
 
     >>> smart_ratio({"one": (10, 10, 1, 1), "two": (10, 10, 1, 1), "output": (2, 10)}, 0.2)  # 38 as 12 to 6
     {'one': 0.25333333333333335, 'two': 0.12666666666666668, 'output': 0.3}
@@ -104,7 +105,7 @@ def _kernel(shapes: Shapes) -> dict[str, float]:
 def _in_proportion(
     shapes: Shapes, density: float, raw: Mapping[str, float], fixed: Mapping[str, float] | None = None
 ) -> dict[str, float]:
-    """Densities in proportion to `raw`, but where they are `fixed`; a layer that would exceed 1 is dense."""
+    """Returns densities proportional to `raw`, except those in `fixed`; a layer that would exceed 1 is dense."""
     shares = dict(fixed or {})
     while free := {name: math.prod(shape) for name, shape in shapes.items() if name not in shares}:
         scale = _left(shapes, density, shares) / sum(raw[name] * n for name, n in free.items())
@@ -114,7 +115,7 @@ def _in_proportion(
 
 
 def _left(shapes: Shapes, density: float, fixed: Mapping[str, float]) -> float:
-    """How many weights are left to keep. Raises ValueError where those that are fixed are more than all."""
+    """Returns how many weights the other layers keep. Raises ValueError if the fixed layers keep more than all may."""
     total = sum(math.prod(shape) for shape in shapes.values())
     left = density * total - sum(share * math.prod(shapes[name]) for name, share in fixed.items())
     if left < -1e-9 * total:

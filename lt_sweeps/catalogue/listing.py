@@ -1,4 +1,4 @@
-"""`lt-sweeps list`: what there is to choose, read from `conf/` and docstrings; it composes nothing and is quick."""
+"""`lt-sweeps list`: prints the options, read from `conf/` and docstrings without composing a configuration."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from lt_sweeps.registry import FOLDERS, HERE, Entry, catalogue, nearest
 
 USAGE = "lt-sweeps list [GROUP [OPTION]] [--json]"
 WIDTH = 100
-KINDS = {  # where a group is not called what it registers
+KINDS = {  # group -> its registry kind, where the names differ
     "model": "network",
     "prune": "method",
 }
-PROSE = ("name", "source", "open", "differs")  # of a recipe; its other keys are the fields that train
+PROSE = ("name", "source", "open", "differs")  # keys of a recipe that do not change the training
 
 
 def main(words: Sequence[str]) -> int:
-    """Print `[group [option]] [--json]` of what `conf/` offers; returns the exit code. Raises Mistake."""
+    """Prints the options that `[GROUP [OPTION]] [--json]` selects; returns the exit code. Raises Mistake."""
     if {"-h", "--help"} & {*words}:
         print(f"usage: {USAGE}")
         return 0
@@ -38,7 +38,7 @@ def main(words: Sequence[str]) -> int:
 
 
 def options(group: str | None = None, name: str | None = None, *more: str) -> dict[str, dict[str, Any]]:
-    """Group -> option -> what it is; of a recipe also `source`, `fields`, `open` and `differs`. Raises Mistake."""
+    """Returns group -> option -> description; a recipe's has `source`, `fields`, `open`, `differs`. Raises Mistake."""
     if more or any(word.startswith("-") for word in (group, name) if word):
         raise Mistake(f"list: write {USAGE}")
     paths: dict[str, dict[str, Path]] = {}
@@ -66,7 +66,7 @@ def _described(path: Path) -> dict[str, Any]:
 
 
 def _comment(path: Path) -> str:
-    """The first sentence of a file's first comment."""
+    """Returns the first sentence of a file's first comment."""
     lines = []
     for line in path.read_text().splitlines():
         if not line.startswith("# ") or line.startswith("#   "):  # no comment, or a command
@@ -77,23 +77,23 @@ def _comment(path: Path) -> str:
 
 
 def _docstring(path: Path) -> str:
-    """The first line of the docstring of the registered function that an option names."""
+    """Returns the first line of the docstring of the registered function that an option names."""
     return docstring(entry_of(path)).partition("\n")[0]
 
 
 def entry_of(path: Path) -> Entry | None:
-    """The registered function that an option names, if it names one."""
+    """Returns the registered function that an option names, or None."""
     own: Any = OmegaConf.load(path)
     group = path.parent.name
     kind = KINDS.get(group, group)
-    name = own["name"] if "name" in own else own.get(group, {}).get("name")  # of a file that chooses in other groups
+    name = own["name"] if "name" in own else own.get(group, {}).get("name")  # of a file that sets other groups too
     if kind == "control" and name not in catalogue(kind):
-        kind = "survivors"  # whose words are controls too
+        kind = "survivors"  # options of survivors= are controls too
     return catalogue(kind).get(name) if kind in FOLDERS else None
 
 
 def docstring(entry: Entry | None) -> str:
-    """What a registered function says of itself, read without importing it."""
+    """Returns the docstring of a registered function without importing it."""
     if entry is None:
         return ""
     file = (HERE.parent / entry.module.replace(".", "/")).with_suffix(".py")
@@ -104,7 +104,7 @@ def docstring(entry: Entry | None) -> str:
 
 
 def _inherited(path: Path) -> dict[str, Any]:
-    """A recipe's file over those beside it that its defaults list names."""
+    """Returns a recipe's values, merged over the recipes that its defaults list names."""
     own: Any = OmegaConf.load(path)
     parents = [word for word in own.pop("defaults", []) if word != "_self_"]
     merged = OmegaConf.merge(*(_inherited(path.with_stem(parent)) for parent in parents), own)
@@ -113,7 +113,7 @@ def _inherited(path: Path) -> dict[str, Any]:
 
 
 def flat(recipe: Mapping[str, Any]) -> dict[str, Any]:
-    """Every field of a recipe that says how it trains, with the schema's default where the recipe is silent.
+    """Returns every field of a recipe that changes the training, with the schema's defaults for missing ones.
 
     >>> nine = {"steps": "9it", "optimizer": {"_target_": "torch.optim.SGD", "args": {"lr": 0.1}}}
     >>> flat(nine)["steps"], flat(nine)["optimizer.lr"], flat(nine)["last_batch"]
@@ -131,7 +131,7 @@ def flat(recipe: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _lines(groups: Mapping[str, Mapping[str, Any]], depth: int) -> Iterator[str]:
-    """The answer for people: all groups or one, an option after the other, or one option in full."""
+    """Yields the lines of a listing for people: the options of the groups, or (depth 2) one option in full."""
     for group, described in groups.items():
         if depth == 2:
             for name, option in described.items():
@@ -149,7 +149,7 @@ def _lines(groups: Mapping[str, Mapping[str, Any]], depth: int) -> Iterator[str]
 
 
 def _fields(option: Mapping[str, Any]) -> Iterator[str]:
-    """A recipe in full: each field, and below it what its source leaves open or does otherwise."""
+    """Yields the lines of a recipe: each field, and below it what its source leaves open or does differently."""
     yield from _wrapped(option["source"], "source: ", 8)
     yield ""
     for field, value in option["fields"].items():
@@ -163,7 +163,7 @@ def _fields(option: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _in_one_line(values: Mapping[str, Any]) -> str:
-    """`30000it of batch 128, SGD lr 0.1, MultiStepLR 20000it 25000it`."""
+    """Returns a summary like `30000it of batch 128, SGD lr 0.1, MultiStepLR 20000it 25000it`."""
     words = [f"{values['steps']} of batch {values['batch_size']}"]
     words.append(f"{values['optimizer'].rpartition('.')[2]} lr {values['optimizer.lr']}")
     if values["schedule"]:

@@ -34,7 +34,7 @@ initial ones, afterwards those that were rewound to, or treated:
 
 
 def text() -> str:
-    """The whole page."""
+    """Returns the whole page."""
     return "\n".join([HEAD, *(line for group, title in GROUPS.items() for line in _table(group, title))])
 
 
@@ -54,12 +54,12 @@ def _table(group: str, title: str) -> Iterator[str]:
 
 
 def _papers(prose: str) -> str:
-    """The papers that a text cites, each once."""
+    """Returns the papers that a text cites, each once."""
     return "; ".join(dict.fromkeys(CITED.findall(prose)))
 
 
 def _differs(doc: str) -> str:
-    """What a docstring says after "Differs"."""
+    """Returns the sentence of a docstring after "Differs"."""
     _, _, rest = doc.partition("Differs")
     return rest.removeprefix(":").strip().partition(". ")[0].rstrip(".")
 

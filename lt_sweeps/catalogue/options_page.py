@@ -1,6 +1,6 @@
-"""The tables of docs/options.md, from `conf/` and the columns of results: `python -m lt_sweeps.catalogue.options_page`.
+"""Updates the tables of docs/options.md from `conf/` and columns.py: `python -m lt_sweeps.catalogue.options_page`.
 
-Names are written by this file, the remarks beside them by hand: a table of options keeps its last cells.
+It writes the names; remarks in the last cells of a table of options are written by hand, and kept.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from lt_sweeps.columns import COLUMNS
 from lt_sweeps.config.schema import HERE
 
 PAGE = HERE.parent / "docs" / "options.md"
-OPTIONS = re.compile(r"^\| `(\w+)` \| [^|]* \|(?= .)", re.MULTILINE)  # two cells that a third follows
+OPTIONS = re.compile(r"^\| `(\w+)` \| [^|]* \|(?= .)", re.MULTILINE)  # the first two of three cells
 COLUMN_TABLE = re.compile(r"(\| column \| meaning \|\n\|---\|---\|\n)(?:\|.*\n)*")
 
 
 def text(page: str) -> str:
-    """The page with the options of `conf/` and the columns of results.csv, both as they are now."""
+    """Returns the page with the present options of `conf/` and columns of results.csv."""
     groups = options()
 
     def row(match: re.Match[str]) -> str:

@@ -26,23 +26,23 @@ DENSITIES = (1.0, 0.8, 0.5, 0.2, 0.1, 0.05)
 
 @dataclass(frozen=True)
 class Allocation:
-    """Somebody's allocation, as functions and keys know it."""
+    """The allocation under test: its function, and its `Part` in keys."""
 
     allocate: Callable[..., Mapping[str, float]]
     part: Part
 
     def __call__(self, shapes: Shapes, density: float) -> Mapping[str, float]:
-        """The density of each layer."""
+        """Returns the density of each layer."""
         return self.allocate(shapes, density, **self.part.args)
 
 
 def allocation(name: str, args: Mapping[str, Any] | None = None) -> Allocation:
-    """The allocation of a registered name or an import path."""
+    """Returns the allocation of a registered name or an import path."""
     return Allocation(registry.load("allocation", name), registry.part("allocation", name, args))
 
 
 def _possible(allocation: Allocation) -> list[tuple[Shapes, float, Mapping[str, float]]]:
-    """What it gives for layers and densities; it may refuse some of them by a ValueError."""
+    """Returns its results for all layers and densities that it does not refuse by a ValueError."""
     possible = []
     for shapes in (LENET, DEEP):
         for density in DENSITIES:
@@ -56,7 +56,7 @@ def _possible(allocation: Allocation) -> list[tuple[Shapes, float, Mapping[str, 
 
 
 def every_layer_has_a_density(allocation: Allocation) -> str:
-    """A number from 0 to 1 for each layer, and for no other."""
+    """It returns a number from 0 to 1 for each layer, and nothing else."""
     possible = _possible(allocation)
     for shapes, density, shares in possible:
         if not isinstance(shares, Mapping):
@@ -71,7 +71,7 @@ def every_layer_has_a_density(allocation: Allocation) -> str:
 
 
 def asked_again_it_gives_the_same(allocation: Allocation) -> str:
-    """Whatever was drawn before from anybody's global generator: a mask is drawn elsewhere."""
+    """Its result does not depend on global generators: random masks are drawn by other functions."""
     draws = []
     for seed in (1, 2):
         with surroundings(seed):
@@ -82,7 +82,7 @@ def asked_again_it_gives_the_same(allocation: Allocation) -> str:
 
 
 def counts_are_exact(allocation: Allocation) -> str:
-    """As many weights as are asked for, of no layer more than a parent has left."""
+    """The counts add up to the requested number, and no layer keeps more than its parent."""
     for shapes, density, _ in _possible(allocation):
         sizes = {name: math.prod(shape) for name, shape in shapes.items()}
         for remaining in (sizes, {name: n // (1 + i % 3) for i, (name, n) in enumerate(sizes.items())}):
@@ -94,7 +94,7 @@ def counts_are_exact(allocation: Allocation) -> str:
 
 
 def it_changes_nothing_it_is_given(allocation: Allocation) -> str:
-    """Shapes are read by others after it; and nothing global."""
+    """It changes neither the shapes, which others read after it, nor global state."""
     shapes = dict(DEEP)
     refuse_global_changes(lambda: _tried(allocation, shapes))
     if list(shapes.items()) != list(DEEP.items()):
@@ -109,7 +109,7 @@ def _tried(allocation: Allocation, shapes: Shapes) -> None:
 
 
 def densities_keep_what_is_asked(allocation: Allocation) -> str:
-    """Counts are made exact in any case; but densities that are far off are scaled, which may not be meant."""
+    """Its densities keep the requested share to 1 %: counts are scaled to be exact, which may be unintended."""
     off = []
     for shapes, density, shares in _possible(allocation):
         sizes = {name: math.prod(shape) for name, shape in shapes.items()}

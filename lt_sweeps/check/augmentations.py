@@ -20,25 +20,25 @@ BATCH = 64
 
 @dataclass(frozen=True)
 class Augmentation:
-    """Somebody's augmentation, its arguments, and height and width of the images that it is tried on."""
+    """The augmentation under test, its arguments, and height and width of the test images."""
 
     move: Callable[..., tuple[Tensor, Tensor]]
     args: Mapping[str, Any] = field(default_factory=dict)
     on: tuple[int, int] = (6, 9)
 
     def __call__(self, rows: Tensor, cols: Tensor, seed: int = 0) -> tuple[Tensor, Tensor]:
-        """Where pixels come from after it, with global generators that are seeded with `seed`."""
+        """Returns the source rows and columns after it, with global generators seeded with `seed`."""
         with surroundings(seed):
             return self.move(rows, cols, rng(5, "augment"), **self.args)
 
     def inputs(self) -> tuple[Tensor, Tensor]:
-        """Rows and columns of a batch of images that are where they were."""
+        """Returns source rows (B, H) and columns (B, W) of a batch of unmoved images."""
         height, width = self.on
         return torch.arange(height).repeat(BATCH, 1), torch.arange(width).repeat(BATCH, 1)
 
 
 def augmentation(name: str, args: Mapping[str, Any] | None = None) -> Augmentation:
-    """The augmentation of a registered name or an import path. Raises Mistake for a window of image files."""
+    """Returns the augmentation of a registered name or an import path. Raises Mistake for a window of image files."""
     entries = registry.catalogue("augmentation")
     if name in entries and entries[name].needs:
         raise Mistake(f"check: {name} chooses windows of image files; the laws are about moves of pixels")
@@ -46,7 +46,7 @@ def augmentation(name: str, args: Mapping[str, Any] | None = None) -> Augmentati
 
 
 def every_pixel_has_a_source(augmentation: Augmentation) -> str:
-    """Rows (B, H) and columns (B, W) of whole numbers."""
+    """It returns rows (B, H) and columns (B, W), int64."""
     moved = augmentation(*augmentation.inputs())
     if not isinstance(moved, tuple) or len(moved) != 2:
         raise Broken(f"it returns a {type(moved).__name__}: return the pair (rows, cols)")
@@ -57,7 +57,7 @@ def every_pixel_has_a_source(augmentation: Augmentation) -> str:
 
 
 def the_same_generator_gives_the_same_moves(augmentation: Augmentation) -> str:
-    """Whatever was drawn before from anybody's global generator: a resumed training sees the same images."""
+    """Its moves do not depend on global generators, so that a resumed training sees the same images."""
     first, second = augmentation(*augmentation.inputs(), seed=1), augmentation(*augmentation.inputs(), seed=2)
     if not all(torch.equal(a, b) for a, b in zip(first, second, strict=True)):
         raise Broken("it moves pixels elsewhere when asked again: draw with the generator it is given")
@@ -65,7 +65,7 @@ def the_same_generator_gives_the_same_moves(augmentation: Augmentation) -> str:
 
 
 def sources_lie_within_the_margin(augmentation: Augmentation) -> str:
-    """At most `MARGIN` outside the image, where zeros are; further out is another image's memory."""
+    """Sources are at most `MARGIN` outside the image, where zeros are; further out is another image's memory."""
     for what, after, side in zip(("rows", "cols"), augmentation(*augmentation.inputs()), augmentation.on, strict=True):
         low, high = int(after.min()), int(after.max())
         if low < -MARGIN or high >= side + MARGIN:
@@ -74,7 +74,7 @@ def sources_lie_within_the_margin(augmentation: Augmentation) -> str:
 
 
 def what_it_is_given_stays_as_it_was(augmentation: Augmentation) -> str:
-    """The coordinates are one tensor for all images of a batch."""
+    """It does not write to its arguments: all images of a batch share one tensor of coordinates."""
     rows, cols = augmentation.inputs()
     augmentation(rows, cols)
     refuse_changes(
@@ -84,7 +84,7 @@ def what_it_is_given_stays_as_it_was(augmentation: Augmentation) -> str:
 
 
 def global_state_stays_as_it_was(augmentation: Augmentation) -> str:
-    """Generators, grad mode, default dtype: one that seeds a generator changes what comes after it."""
+    """It changes no global generator, grad mode or default dtype: later code would depend on it."""
     refuse_global_changes(lambda: augmentation.move(*augmentation.inputs(), rng(5, "augment"), **augmentation.args))
     return ""
 

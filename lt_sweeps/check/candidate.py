@@ -1,4 +1,4 @@
-"""Somebody's network as the laws see it: a draw of its weights, a mask of half of them, a short training on noise."""
+"""The network under test: its initial weights, a mask of half of them, and a short training on noise."""
 
 from __future__ import annotations
 
@@ -25,49 +25,49 @@ from lt_sweeps.training.progress import encode_progress
 from lt_sweeps.training.recorder import LOOK_EVERY, Session
 
 SGD = Part("torch.optim.SGD", args={"lr": 0.01, "momentum": 0.9, "weight_decay": 1e-4})
-STEPS = LOOK_EVERY + 1  # one more than it takes to come to a checkpoint
+STEPS = LOOK_EVERY + 1  # one more than the first checkpoint needs
 RECIPE = Recipe(steps=STEPS, batch_size=4, optimizer=SGD, eval_every=STEPS)
 
 
 def candidate(name: str, args: Mapping[str, Any], shape: tuple[int, ...], classes: int) -> Candidate:
-    """The network of a registered name or an import path."""
+    """Returns the network of a registered name or an import path, for inputs of `shape` (C, H, W)."""
     return Candidate(Network(part("network", name, args), shape, classes))
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A network, and what the laws make of it, each made once."""
+    """A network under test, with its weights, mask, examples and training, each computed once."""
 
     network: Network
 
     @cached_property
     def weights(self) -> State:
-        """Initial weights."""
+        """The initial weights."""
         return initial(self.network, 0)
 
     @cached_property
     def mask(self) -> Mask:
-        """About half of the prunable weights."""
+        """A mask of about half of the prunable weights."""
         return half(dense(self.module())[0])
 
     def module(self, seed: int = 0) -> nn.Module:
-        """The network as built without this project, after `seed` was set for all that draws."""
+        """Returns the newly constructed network, with global generators seeded with `seed`."""
         with surroundings(seed):
             return drawn(self.network)
 
     def loaded(self) -> nn.Module:
-        """The network with its initial weights."""
+        """Returns the network with its initial weights."""
         module = self.module()
         module.load_state_dict(self.weights)
         return module
 
     def images(self, count: int) -> Tensor:
-        """Noise that looks normalised."""
+        """Returns standard normal noise, (count, C, H, W)."""
         return torch.randn(count, *self.network.shape, generator=rng(0, "images"))
 
     @cached_property
     def run(self) -> Train:
-        """A few masked steps on noise."""
+        """The expression of a short training on noise."""
         described = self.network
         source = Part("lt_sweeps.check.example.noise", args={"shape": described.shape, "classes": described.classes})
         middle = (0.5,) * described.shape[0]
@@ -81,7 +81,7 @@ class Candidate:
 
     @cached_property
     def whole(self) -> tuple[Trained, State, bytes]:
-        """An uninterrupted training, its end weights, and what it left for a resume."""
+        """An uninterrupted training, its end weights, and its first checkpoint."""
         saved: list[bytes] = []
         trained, state = self.trained(
             checkpoint=lambda progress: saved.append(encode_progress(progress, {})), wait=lambda cost: 0.0
@@ -89,9 +89,9 @@ class Candidate:
         return trained, state, saved[0]
 
     def trained(self, seed: int = 0, **more: Any) -> tuple[Trained, State]:
-        """A training in a process where `seed` was set for all that draws, and its end weights.
+        """Trains with global generators seeded with `seed`; returns the training and its end weights.
 
-        Raises Broken for one that diverged.
+        Raises Broken if it diverges.
         """
         with surroundings(seed):
             made = fit(self.run, TicketTensors(self.weights, self.mask), self.examples, Hardware(), Session(**more))

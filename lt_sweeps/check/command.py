@@ -1,4 +1,4 @@
-"""`lt-sweeps check NAME`: the laws, one line each. Nothing here imports torch before it is known what to check."""
+"""`lt-sweeps check NAME`: prints the laws, one line each. Imports torch only after the kind of NAME is known."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
     from lt_sweeps.check.laws import Outcome
 
 COLOURS = {"ok": "32", "warning": "33", "FAILED": "31", "skipped": "2"}
-SHAPE, CLASSES = (3, 32, 32), 10  # of a network's images, where nothing is said
+SHAPE, CLASSES = (3, 32, 32), 10  # defaults for a network
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run a command line; returns the exit code: 0, 1 if a law fails. Raises Mistake."""
+    """Runs a command line; returns the exit code: 0, or 1 if a law fails. Raises Mistake."""
     options = _parse(arguments)
     kind = kinds.find(options.name, options.kind)
     return _tell(f"{kind} {options.name}", _outcomes(kind, options))
@@ -69,7 +69,7 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
 
 
 def _outcomes(kind: str, options: argparse.Namespace) -> Iterator[Outcome]:
-    """The laws of a kind, gone through."""
+    """Yields the outcomes of the laws of a kind."""
     declaration = _declared(options) if kind == "dataset" else {}
 
     from lt_sweeps.check import datasets, functions
@@ -89,7 +89,7 @@ def _outcomes(kind: str, options: argparse.Namespace) -> Iterator[Outcome]:
 
 
 def _declared(options: argparse.Namespace) -> dict[str, Any]:
-    """What the flags, or else the yaml of a data set, say that it is. Raises Mistake where its files are missing."""
+    """Returns shape, classes and sizes from the flags or the data set's yaml. Raises Mistake if files are missing."""
     config = declared(options.name)
     require(config or DatasetConfig(name=options.name), options.data_dir)
     shape = options.shape or (config.shape if config else None)
@@ -102,7 +102,7 @@ def _declared(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _tell(what: str, outcomes: Iterator[Outcome]) -> int:
-    """Print each outcome as it comes, and how many there were of each; returns the exit code."""
+    """Prints each outcome as it comes, and the number of each verdict; returns the exit code."""
     print(what)
     counts = dict.fromkeys(COLOURS, 0)
     for outcome in outcomes:

@@ -1,4 +1,4 @@
-"""The laws of a criterion, on a small network of which half is pruned."""
+"""The laws of a criterion, on a small half-pruned network."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ from lt_sweeps.randomness import rng
 
 @dataclass(frozen=True)
 class Criterion:
-    """Somebody's criterion, what it registers that it needs, and its arguments."""
+    """The criterion under test, its registered `needs`, and its arguments."""
 
     score: Callable[..., Scores]
     needs: tuple[str, ...] = ("ref", "data", "seed")
     args: Mapping[str, Any] = field(default_factory=dict)
 
     def __call__(self, probe: Probe, seed: int = 0) -> Scores:
-        """Its scores, with global generators that are seeded with `seed`."""
+        """Returns its scores, with global generators seeded with `seed`."""
         with surroundings(seed):
             return self.score(probe, **self.args)
 
 
 def criterion(name: str, args: Mapping[str, Any] | None = None) -> Criterion:
-    """The criterion of a registered name or an import path."""
+    """Returns the criterion of a registered name or an import path."""
     return Criterion(registry.load("criterion", name), registry.needs("criterion", name), args or {})
 
 
@@ -43,7 +43,7 @@ def _mask() -> Mask:
 
 
 def _probe() -> Probe:
-    """A fresh probe that offers all there is, whatever a criterion needs."""
+    """Returns a new probe with reference weights, examples and a generator."""
     mask = _mask()
     return Probe(
         weights=effective(initial(NETWORK, 0), mask),
@@ -58,7 +58,7 @@ def _probe() -> Probe:
 
 
 def _network() -> nn.Module:
-    """Built without a trace: that building draws is not the criterion's doing."""
+    """Builds the network and restores global state, so that its draws are not blamed on the criterion."""
     with surroundings(0):
         return build(NETWORK)
 
@@ -70,7 +70,7 @@ def _source() -> HeldExamples:
 
 
 def _differing(first: Scores, second: Scores) -> str:
-    """`fc.weight, 3 of 12 kept weights`: the first tensor whose kept weights are scored differently; or nothing."""
+    """Returns `fc.weight, 3 of 12 kept weights` for the first tensor with differing scores of kept weights, or ""."""
     for name, ones in _mask().items():
         differ = int((first[name][ones] != second[name][ones]).sum())
         if differ:
@@ -79,7 +79,7 @@ def _differing(first: Scores, second: Scores) -> str:
 
 
 def it_scores_every_prunable_weight(criterion: Criterion) -> str:
-    """A tensor of the weight's shape for each name of `probe.mask`, and no other."""
+    """It returns a tensor of the weight's shape for each name of `probe.mask`, and nothing else."""
     scores, mask = criterion(_probe()), _mask()
     if not isinstance(scores, Mapping):
         raise Broken(f"it returns a {type(scores).__name__}: return a dict, a tensor for each name of probe.mask")
@@ -96,7 +96,7 @@ def it_scores_every_prunable_weight(criterion: Criterion) -> str:
 
 
 def every_score_is_a_number(criterion: Criterion) -> str:
-    """Finite, or -inf for what is to be taken last; what a pruned weight scores is never looked at."""
+    """Scores of kept weights are finite, or -inf for weights to be kept last; scores of pruned weights are ignored."""
     scores, excluded = criterion(_probe()), 0
     for name, ones in _mask().items():
         alive = scores[name][ones]
@@ -111,16 +111,16 @@ def every_score_is_a_number(criterion: Criterion) -> str:
 
 
 def the_same_seed_gives_the_same_scores(criterion: Criterion) -> str:
-    """Whatever was drawn before from anybody's global generator."""
+    """Its scores do not depend on global generators."""
     if difference := _differing(criterion(_probe(), seed=1), criterion(_probe(), seed=2)):
         raise Broken(f"{difference} get another score when asked again: draw with generator=probe.generator")
     return ""
 
 
 def pruned_weights_change_no_score(criterion: Criterion) -> str:
-    """What stands at pruned places of `probe.weights` and `probe.ref` is no business of the kept ones.
+    """Scores of kept weights do not depend on the values at pruned places of `probe.weights` and `probe.ref`.
 
-    The network keeps holding the effective weights: a forward pass sees what a training would.
+    The network keeps the effective weights, as in a training.
     """
     plain, other = _probe(), _probe()
     assert other.ref is not None
@@ -139,7 +139,7 @@ def _with_junk(state: State, mask: Mask) -> State:
 
 
 def what_it_is_given_stays_as_it_was(criterion: Criterion) -> str:
-    """Weights, mask, reference and examples are read by others after it; the network is its own."""
+    """It does not change weights, mask, reference and examples, which others read later; it may change the network."""
     probe, before = _probe(), _probe()
     criterion(probe)
     assert probe.ref is not None
@@ -152,14 +152,14 @@ def what_it_is_given_stays_as_it_was(criterion: Criterion) -> str:
 
 
 def global_state_stays_as_it_was(criterion: Criterion) -> str:
-    """Generators, grad mode, default dtype: a criterion that seeds one changes what comes after it."""
+    """It changes no global generator, grad mode or default dtype: later code would depend on it."""
     probe = _probe()
     refuse_global_changes(lambda: criterion.score(probe, **criterion.args))
     return ""
 
 
 def it_needs_what_it_declares(criterion: Criterion) -> str:
-    """What is not in `needs` is not there, and is not in the keys: results would differ under one key."""
+    """It uses only what `needs` declares: anything else is in no key, so results would differ under one key."""
     undeclared = [need for need in ("ref", "data", "seed") if need not in criterion.needs]
     scores = criterion(_probe())
     for need in undeclared:
@@ -190,7 +190,7 @@ def _with_another_seed() -> Probe:
 
 
 def the_order_of_names_changes_nothing(criterion: Criterion) -> str:
-    """A dict that was written and read again may be in another order."""
+    """Scores do not depend on the order of names: a dict read from a file may have another order."""
     plain, probe = _probe(), _probe()
     assert probe.ref is not None
     turned = replace(
@@ -205,7 +205,7 @@ def the_order_of_names_changes_nothing(criterion: Criterion) -> str:
 
 
 def a_selection_keeps_exactly_what_is_asked(criterion: Criterion) -> str:
-    """Nested in the mask before it, for any count, and where all scores are equal too."""
+    """A selection by its scores, or by equal scores, keeps the exact count and is nested in the parent mask."""
     scores, parent = criterion(_probe()), _mask()
     names, n = tuple(sorted(parent)), kept(parent)
     equal = {name: torch.zeros_like(value) for name, value in scores.items()}

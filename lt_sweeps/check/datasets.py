@@ -1,4 +1,4 @@
-"""The laws of a data set: four tensors, the same at each reading, whose test set is not to be trained on."""
+"""The laws of a data set: four tensors, equal at each reading, without test examples in the training set."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from lt_sweeps.datasets.validate import validated
 from lt_sweeps.errors import Mistake
 from lt_sweeps.specs import Batching, Data, Part
 
-TOLERATED = 0.1  # the share of test examples that may be in the training set: published sets have a few
+TOLERATED = 0.1  # share of test examples that may be in the training set: published sets have a few
 
 
 @dataclass(frozen=True)
 class Source:
-    """Somebody's data set, and what is declared about it; None is not declared."""
+    """The data set under test, and its declared shape, classes and sizes; None: not declared."""
 
     part: Part
     data_dir: Path
@@ -34,9 +34,9 @@ class Source:
     test: int | None = None
 
     def read(self, seed: int) -> Arrays:
-        """The data set, with global generators that are seeded with `seed`.
+        """Reads the data set, with global generators seeded with `seed`.
 
-        Raises Broken where it is not examples and classes, Mistake for image files.
+        Raises Broken if it is not examples and classes, Mistake for image files.
         """
         with surroundings(seed):
             returned = registry.load("dataset", self.part.name)(self.data_dir, **self.part.args)
@@ -49,23 +49,23 @@ class Source:
 
     @cached_property
     def arrays(self) -> Arrays:
-        """The data set as the laws look at it."""
+        """The data set, read once."""
         return self.read(0)
 
     @property
     def labels(self) -> int:
-        """How many classes there are, as declared or as there are."""
+        """The number of classes, as declared, or counted in the training set."""
         return self.classes or int(self.arrays.train_y.max()) + 1
 
 
 def it_gives_examples_and_classes(source: Source) -> str:
-    """Examples (N, ...), pixels as uint8 or floats as they are, and integer classes (N,), for training and the test."""
+    """It returns examples (N, ...), uint8 pixels or floats, and integer classes (N,), for training and test."""
     arrays = source.arrays
     return f"{len(arrays.train_x):,} and {len(arrays.test_x):,} of {list(arrays.train_x.shape[1:])}"
 
 
 def classes_are_counted_from_zero(source: Source) -> str:
-    """0 <= y < classes, as cross-entropy needs them."""
+    """Labels are 0 <= y < classes, as cross-entropy needs them."""
     classes = source.labels
     for what, y in (("train_y", source.arrays.train_y), ("test_y", source.arrays.test_y)):
         outside = int(((y < 0) | (y >= classes)).sum())
@@ -78,7 +78,7 @@ def classes_are_counted_from_zero(source: Source) -> str:
 
 
 def every_class_can_be_learnt(source: Source) -> str:
-    """There is an example of each class to train on; the test may lack one, which is told."""
+    """The training set has examples of each class; a class missing from the test set is a warning."""
     train, test = (y.bincount(minlength=source.labels) for y in (source.arrays.train_y, source.arrays.test_y))
     missing = (train == 0).nonzero().flatten().tolist()
     if missing:
@@ -93,7 +93,7 @@ def _span(counts: Tensor) -> str:
 
 
 def sizes_are_as_declared(source: Source) -> str:
-    """The `shape`, `train` and `test` of the data set's yaml, by which epochs are counted before anything is read."""
+    """Its sizes are the `shape`, `train` and `test` of its yaml, by which epochs are counted before it is read."""
     arrays = source.arrays
     sizes = {"shape": list(arrays.train_x.shape[1:]), "train": len(arrays.train_x), "test": len(arrays.test_x)}
     declared = {"shape": list(source.shape) if source.shape else None, "train": source.train, "test": source.test}
@@ -105,7 +105,7 @@ def sizes_are_as_declared(source: Source) -> str:
 
 
 def a_reading_gives_the_same_again(source: Source) -> str:
-    """Bit for bit, whatever was drawn before: every job reads for itself."""
+    """Two readings are bit-equal and do not depend on global generators: every job reads for itself."""
     for what, first, second in zip(Arrays._fields, source.arrays, source.read(1), strict=True):
         if not torch.equal(first, second):
             raise Broken(
@@ -115,7 +115,7 @@ def a_reading_gives_the_same_again(source: Source) -> str:
 
 
 def the_test_is_not_trained_on(source: Source) -> str:
-    """No image of the test is among those to train on; up to a tenth is told only, for published sets have a few."""
+    """No test image is in the training set; up to a tenth is only a warning, since published sets have a few."""
     seen = set(_contents(source.arrays.train_x))
     twice = sum(image in seen for image in _contents(source.arrays.test_x))
     overlap = f"{twice} of {len(source.arrays.test_x)} test images are also trained on, pixel for pixel"
@@ -129,7 +129,7 @@ def _contents(images: Tensor) -> list[bytes]:
 
 
 def a_split_parts_the_training_examples(source: Source) -> str:
-    """A tenth held out at random: every example is in exactly one part, and none is another."""
+    """With a random tenth held out, every training example is in exactly one part, unchanged."""
     held = len(source.arrays.train_x) // 10
     examples = _examples(source, held)
     if len(examples.validation[0]) != held:
@@ -150,7 +150,7 @@ def _examples(source: Source, held: int = 0) -> Examples:
 
 
 def a_batch_is_a_function_of_the_step(source: Source) -> str:
-    """A training that begins at a step sees what one that passes it sees."""
+    """A training that starts at a step gets the same batches as one that passes it."""
     examples = _examples(source)
     size = min(64, len(examples.train[0]))
 

@@ -1,4 +1,4 @@
-"""A small network, a mask and a data set of noise, with which a check takes seconds."""
+"""A small network, a mask and a data set of noise, for checks that take seconds."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from lt_sweeps.specs import Network, Part
 
 
 def small(shape: tuple[int, ...], classes: int) -> nn.Module:
-    """A convolution, batch normalisation and two linear layers."""
+    """Returns a convolution, batch normalisation and two linear layers, for inputs of `shape` (C, H, W)."""
     channels, height, width = shape
     return nn.Sequential(
         nn.Conv2d(channels, 4, 3, padding=1),
@@ -32,13 +32,13 @@ NETWORK = Network(Part("lt_sweeps.check.example.small"), (1, 8, 8), 10)
 
 
 def half(mask: Mask, seed: int = 0) -> Mask:
-    """A mask of about half the places that a dense one speaks of."""
+    """Returns a random mask of the same shapes that keeps about half of the weights."""
     generator = rng(seed, "half")
     return {name: torch.rand(ones.shape, generator=generator) < 0.5 for name, ones in mask.items()}
 
 
 def noise(data_dir: Path, shape: list[int], classes: int) -> Arrays:
-    """32 images of noise to train on, 8 to test on."""
+    """Returns 32 training and 8 test images of uint8 noise."""
     x = torch.randint(256, (40, *shape), generator=rng(0, "noise"), dtype=torch.uint8)
     y = torch.arange(40) % classes
     return Arrays(x[:32], y[:32], x[32:], y[32:])

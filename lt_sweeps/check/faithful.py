@@ -1,6 +1,6 @@
-"""A network of one's own must be what its seed and its state dict say, and leave pruned weights alone.
+"""Checks that a user's network is a function of its seed and state dict, and does not change pruned weights.
 
-Tried once before the first training: a result could not be resumed, rewound or opened otherwise.
+Run once before the first training: otherwise a result could not be resumed, rewound or loaded.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ DRAW = "draw from torch's, numpy's or Python's global generator"
 
 @cache
 def require(on: Dense) -> None:
-    """Raise ValueError, saying how to mend it, for a network that breaks one of these laws."""
+    """Raises ValueError, with the fix in its message, for a network that breaks one of these laws."""
     network = on.network
     start = _same_draw(network)
     module = build(network)
@@ -55,7 +55,7 @@ def _same_draw(network: Network) -> State:
 
 
 def _no_shared_memory(module: nn.Module) -> None:
-    """Two parameters over the same memory would be counted, masked and trained twice."""
+    """Refuses parameters that overlap in memory: they would be counted, masked and trained twice."""
     places = sorted((*_extent(weight), name) for name, weight in module.named_parameters() if weight.numel())
     for (_, end, name), (begin, _, other) in pairwise(places):
         if begin < end:
@@ -93,7 +93,7 @@ def _changed(before: State, after: State) -> Iterable[str]:
 
 
 def _whole_state(network: Network, module: nn.Module, start: State) -> None:
-    """After some steps forward, a network made anew of the state dict does the same; evaluation changes nothing."""
+    """Requires that after forward passes a copy from the state dict agrees, and that evaluation changes nothing."""
     for _ in range(STEPS):
         _output(network, module, train=True)
     if made := sorted(module.state_dict().keys() ^ start.keys()):
@@ -114,7 +114,7 @@ def _whole_state(network: Network, module: nn.Module, start: State) -> None:
 
 
 def _pruned_stay(on: Dense, start: State) -> None:
-    """Half of the prunable weights are pruned: forward alone must not move them."""
+    """Prunes half of the prunable weights, and requires that forward passes do not change them."""
     module = build(on.network)
     mask = half(dense(module, on.exclude, on.include)[0])
     module.load_state_dict(effective(start, mask, None, aliases(module)))

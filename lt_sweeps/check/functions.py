@@ -1,4 +1,4 @@
-"""The laws of each kind of function that is told by its name and arguments alone, and what they are asked of."""
+"""The laws of each kind of function, and the constructor of the subject to which they are applied."""
 
 from __future__ import annotations
 
@@ -19,6 +19,6 @@ LAWS: dict[str, tuple[Stages[Any], Callable[[str, Mapping[str, Any] | None], Any
 
 
 def outcomes(kind: str, name: str, args: Mapping[str, Any] | None = None) -> Iterator[Outcome]:
-    """The laws of a kind, gone through by the function of a registered name or an import path."""
+    """Yields the outcomes of a kind's laws for the function of a registered name or an import path."""
     stages, subject = LAWS[kind]
     return go_through(stages, subject(name, args))

@@ -1,4 +1,4 @@
-"""Which kind of thing a name means: as registered, as flagged, or as its signature says. No torch here."""
+"""Determines the kind of a name: by its registration, by a flag, or by its signature. No torch here."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import Any
 from lt_sweeps.errors import Mistake
 from lt_sweeps.registry import FOLDERS, catalogue, load, provenance
 
-# What a function of each kind is called with, and what its annotations name.
+# Kind -> names of its parameters, and names in its annotations; either identifies it.
 SIGNS: dict[str, tuple[set[str], set[str]] | None] = {
     "network": ({"shape", "classes"}, {"Module"}),
     "criterion": ({"probe"}, {"Probe", "Scores"}),
     "allocation": ({"shapes", "density"}, set()),
     "survivors": ({"mask", "ref", "end", "generator"}, set()),
-    "pruned": None,  # as a function of survivors by its looks: it has to be said
+    "pruned": None,  # same signature as survivors: needs the flag
     "measure": ({"ends"}, {"Ends"}),
     "augmentation": ({"rows", "cols", "generator"}, set()),
     "dataset": ({"data_dir"}, {"Arrays"}),
@@ -24,7 +24,7 @@ FLAGS = ", ".join(f"--{kind}" for kind in SIGNS)
 
 
 def find(name: str, flagged: str | None) -> str:
-    """The kind of a registered name or an import path. Raises Mistake, in one line, where there is none."""
+    """Returns the kind of a registered name or an import path. Raises Mistake if it is unknown or ambiguous."""
     kinds = [kind for kind in SIGNS if name in catalogue(kind)]
     if kinds and all("graph" in catalogue(kind)[name].needs for kind in kinds):
         raise Mistake(f"{name} is a word of the graph, which computes nothing: there are no laws to check")
@@ -48,8 +48,8 @@ def find(name: str, flagged: str | None) -> str:
 
 def _imported(name: str) -> Any:
     try:
-        candidate = load("network", name)  # of no catalogue: any kind finds the same
-    except Exception as error:  # whatever somebody's module raises when it is imported
+        candidate = load("network", name)  # not registered: the kind makes no difference
+    except Exception as error:  # a user's module may raise anything when imported
         raise Mistake(f"{name} cannot be imported: {type(error).__name__}: {error}") from None
     if not callable(candidate):
         raise Mistake(f"{name} is a {type(candidate).__name__}, neither a function nor a class")
@@ -72,15 +72,15 @@ def _of_signature(name: str, candidate: Any) -> str:
 
 
 def _hints(candidate: Any) -> dict[str, Any]:
-    """Its annotations, as types where they can be had, as text where not."""
+    """Returns its annotations as types, or as text where they cannot be resolved."""
     try:
         return typing.get_type_hints(candidate)
-    except Exception:  # a name that is only there for type checkers, say
+    except Exception:  # such as a name imported under TYPE_CHECKING
         return dict(getattr(candidate, "__annotations__", {}))
 
 
 def _names(hint: Any) -> set[str]:
-    """The names of a type and of what it inherits from, or the last word of one that is text."""
+    """Returns the names of a type and its base classes, or the last word of an annotation that is text."""
     if isinstance(hint, str):
         return {hint.rpartition(".")[2]}
     return {base.__name__ for base in getattr(hint, "__mro__", ())}

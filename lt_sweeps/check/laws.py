@@ -1,4 +1,4 @@
-"""Goes through laws: a law is a function that returns its finding in a few words, or raises `Broken`."""
+"""Runs laws: a law is a function that returns its finding in a few words, or raises `Broken`."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ OURS = Path(__file__).parent.parent
 
 
 class Broken(Exception):
-    """A law that does not hold: what, where, and how to mend it."""
+    """A law that does not hold; the message says what, where, and how to fix it."""
 
 
 class Doubt(str):
-    """A finding that breaks no law, and that somebody should look at."""
+    """A finding that breaks no law but is a warning."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """One law by its name, `ok`, `warning`, `FAILED` or `skipped`, and its finding."""
+    """The outcome of one law: its name, the verdict `ok`, `warning`, `FAILED` or `skipped`, and the finding."""
 
     law: str
     verdict: str
@@ -38,7 +38,7 @@ class Outcome:
 
 
 def go_through(stages: Stages[Subject], subject: Subject) -> Iterator[Outcome]:
-    """The outcome of every law; those of a stage rely on all before it, and are skipped where one of them failed."""
+    """Yields the outcome of every law; after a failed law, the laws of later stages, which rely on it, are skipped."""
     failed = False
     for stage in stages:
         outcomes = [Outcome(_name(law), "skipped") if failed else _outcome(law, subject) for law in stage]
@@ -55,13 +55,13 @@ def _outcome(law: Callable[[Subject], str], subject: Subject) -> Outcome:
         finding = law(subject)
     except Broken as broken:
         return Outcome(_name(law), "FAILED", str(broken))
-    except Exception as error:  # whatever somebody's code may raise is a finding about it
+    except Exception as error:  # any error of a user's code is a finding
         return Outcome(_name(law), "FAILED", describe(error))
     return Outcome(_name(law), "warning" if isinstance(finding, Doubt) else "ok", finding)
 
 
 def describe(error: Exception) -> str:
-    """An error in one line, with the last place in the code that is neither ours nor installed."""
+    """Returns an error in one line, with the innermost line of user code."""
     frames = traceback.extract_tb(error.__traceback__)
     installed = Path(sysconfig.get_paths()["purelib"])
     theirs = [f for f in frames if not any(Path(f.filename).is_relative_to(place) for place in (OURS, installed))]
@@ -72,7 +72,7 @@ def describe(error: Exception) -> str:
 
 @contextmanager
 def surroundings(seed: int) -> Iterator[None]:
-    """All global generators seeded with `seed`, and afterwards everything global as it was before."""
+    """Context manager: seeds all global generators with `seed`, and restores global state at exit."""
     torch_state, grad, dtype = torch.get_rng_state(), torch.is_grad_enabled(), torch.get_default_dtype()
     numpy_state, python_state, threads = np.random.get_state(), random.getstate(), torch.get_num_threads()
     torch.manual_seed(seed)
@@ -90,7 +90,7 @@ def surroundings(seed: int) -> Iterator[None]:
 
 
 def refuse_global_changes(call: Callable[[], object]) -> None:
-    """Raise Broken if a call draws from a global generator, or leaves another global setting changed."""
+    """Raises Broken if a call draws from a global generator, or leaves another global setting changed."""
     with surroundings(3):
         before = _global_state()
         call()
@@ -114,7 +114,7 @@ def _global_state() -> dict[str, Any]:
 
 
 def refuse_changes(what: str, before: Mapping[str, Tensor], after: Mapping[str, Tensor]) -> None:
-    """Raise Broken, naming the first, unless the tensors of `after` are those of `before`, bit for bit."""
+    """Raises Broken for the first tensor of `before` that is changed in `after`, or has a gradient there."""
     for name in before:
         if name not in after or not torch.equal(before[name], after[name]):
             raise Broken(f"it changes {what}[{name!r}], which others read too: work on a clone")

@@ -1,4 +1,4 @@
-"""The laws of a measure of two networks, on small ones of which half is pruned."""
+"""The laws of a measure of two networks, on small half-pruned ones."""
 
 from __future__ import annotations
 
@@ -20,26 +20,26 @@ from lt_sweeps.randomness import rng
 
 @dataclass(frozen=True)
 class Measured:
-    """Somebody's measure, its name and its arguments."""
+    """The measure under test, its name and its arguments."""
 
     measure: Callable[..., Table]
     name: str
     args: Mapping[str, Any] = field(default_factory=dict)
 
     def __call__(self, ends: Ends, seed: int = 0) -> Table:
-        """What it finds, with global generators that are seeded with `seed`."""
+        """Returns its table, with global generators seeded with `seed`."""
         with surroundings(seed):
             return self.measure(ends, **self.args)
 
 
 def measure(name: str, args: Mapping[str, Any] | None = None) -> Measured:
-    """The measure of a registered name or an import path."""
+    """Returns the measure of a registered name or an import path."""
     part = registry.part("measure", name, args)
     return Measured(registry.load("measure", name), part.word, part.args)
 
 
 def _ends() -> Ends:
-    """Two networks under masks of their own, and noise to look at."""
+    """Returns two networks with different masks, and noise as examples."""
     with surroundings(0):
         network = build(NETWORK)
     whole = dense(network)[0]
@@ -56,7 +56,7 @@ def _ends() -> Ends:
 
 
 def it_sums_itself_up_in_a_number(measure: Measured) -> str:
-    """Under its own name; beside it may stand numbers, and lists of numbers of one length: the points of a curve."""
+    """Its table has a number under its own name; others may be numbers, or lists of one length: points of a curve."""
     table = measure(_ends())
     try:
         require(table, measure.name)
@@ -67,14 +67,14 @@ def it_sums_itself_up_in_a_number(measure: Measured) -> str:
 
 
 def asked_again_it_finds_the_same(measure: Measured) -> str:
-    """Whatever was drawn before from anybody's global generator: what it finds is kept and never asked again."""
+    """Its table does not depend on global generators: it is stored, and never computed again."""
     if measure(_ends(), seed=1) != measure(_ends(), seed=2):
         raise Broken("it finds something else when asked again: draw from a generator of your own, with a fixed seed")
     return ""
 
 
 def what_it_is_given_stays_as_it_was(measure: Measured) -> str:
-    """Weights and masks are read by others after it; the network is its own."""
+    """It does not change weights and masks, which others read after it; it may change the network."""
     ends, before = _ends(), _ends()
     measure(ends)
     for number, (old, new) in enumerate(zip(before.weights, ends.weights, strict=True)):
@@ -85,7 +85,7 @@ def what_it_is_given_stays_as_it_was(measure: Measured) -> str:
 
 
 def global_state_stays_as_it_was(measure: Measured) -> str:
-    """Generators, grad mode, default dtype."""
+    """It changes no global generator, grad mode or default dtype."""
     ends = _ends()
     refuse_global_changes(lambda: measure.measure(ends, **measure.args))
     return ""

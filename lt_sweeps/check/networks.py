@@ -1,4 +1,4 @@
-"""The laws of a network that stands still: it can be drawn, masked, saved and evaluated."""
+"""The laws of a network without training: it can be drawn, masked, saved and evaluated."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from lt_sweeps.masks import LAYERS, dense, prunable
 from lt_sweeps.networks.build import build, initial
 from lt_sweeps.specs import Network
 
-SHOWN = 6  # layers that are named
-LARGEST = 256  # the side of the largest image that is tried
+SHOWN = 6  # layers that are listed
+LARGEST = 256  # largest side of a tried image
 CLOSE = 1e-4  # of the largest logit: sums of floats in another order differ by less
 
 
 def logits(candidate: Candidate, module: nn.Module, images: Tensor, seed: int = 0) -> Tensor:
-    """What a network makes of images. Raises Broken unless these are logits, one for each class."""
+    """Returns the logits of images (N, C, H, W). Raises Broken unless they are finite and (N, classes)."""
     with surroundings(seed):
         output = module(images)
     mode = "training" if module.training else "evaluation"
@@ -36,7 +36,7 @@ def logits(candidate: Candidate, module: nn.Module, images: Tensor, seed: int = 
 
 
 def it_can_be_built_and_pruned(candidate: Candidate) -> str:
-    """The weights of linear and convolution layers."""
+    """It can be constructed, and has linear or convolution layers, none of them lazy."""
     try:
         module = candidate.module()
     except TypeError as error:
@@ -55,7 +55,7 @@ def it_can_be_built_and_pruned(candidate: Candidate) -> str:
 
 
 def every_layer_can_be_pruned(candidate: Candidate) -> str:
-    """A weight that several names share, or that is made of others, is not: two masks on one memory undo each other."""
+    """Warns of a layer whose weight is shared by several names, or computed by a parametrization: it is not pruned."""
     module = candidate.module()
     pruned, layers = prunable(module), dict(module.named_modules())
     left = [f"{name}.weight" for name, layer in layers.items() if isinstance(layer, LAYERS)]
@@ -68,7 +68,7 @@ def every_layer_can_be_pruned(candidate: Candidate) -> str:
 
 
 def no_prunable_memory_is_shared(candidate: Candidate) -> str:
-    """Two tensors on one memory, as views are, would undo each other's masks."""
+    """No prunable tensor shares memory with another parameter, as views do: their masks would undo each other."""
     module, by_address = candidate.module(), dict[int, list[str]]()
     for name, weight in module.named_parameters():
         by_address.setdefault(weight.untyped_storage().data_ptr(), []).append(name)
@@ -80,7 +80,7 @@ def no_prunable_memory_is_shared(candidate: Candidate) -> str:
 
 
 def it_gives_a_logit_for_each_class(candidate: Candidate) -> str:
-    """(N, C, H, W) -> (N, classes), finite, in training and in evaluation."""
+    """It maps (N, C, H, W) to finite logits (N, classes), in training and in evaluation mode."""
     module = candidate.module()
     try:
         for mode in (True, False):
@@ -100,7 +100,7 @@ def _sides(network: Network) -> str:
 
 
 def _least_side(network: Network, start: int) -> int | None:
-    """The side of the smallest square image, from `start` on, that can be evaluated; None for none up to LARGEST."""
+    """Returns the least side, from `start` on, of a square image that can be evaluated; None for none up to LARGEST."""
     if len(network.shape) != 3:
         return None
     high = start
@@ -109,7 +109,7 @@ def _least_side(network: Network, start: int) -> int | None:
         if low >= LARGEST:
             return None
     low = max(start, high // 2)
-    while low < high:  # what takes an image takes a larger one
+    while low < high:  # a network that accepts a size accepts larger ones
         middle = (low + high) // 2
         low, high = (low, middle) if _takes(network, middle) else (middle + 1, high)
     return high
@@ -119,15 +119,15 @@ def _takes(network: Network, side: int) -> bool:
     shape = (network.shape[0], side, side)
     try:
         with surroundings(0), torch.no_grad(), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # that a layer has no weights, at a side that will be refused
+            warnings.simplefilter("ignore")  # layers without weights, at a side that will be refused
             module = build(Network(network.build, shape, network.classes)).eval()
             return bool(module(torch.zeros(1, *shape)).shape == (1, network.classes))
-    except Exception:  # somebody's network refuses an image as it likes
+    except Exception:  # a user's network may refuse an image by any error
         return False
 
 
 def a_draw_is_a_function_of_the_seed(candidate: Candidate) -> str:
-    """The same weights for the same seed, whatever was drawn before; others for another."""
+    """Equal seeds give equal weights, whatever was drawn before; different seeds give different weights."""
     draws = []
     for before, seed in ((1, 0), (2, 0), (1, 1)):
         with surroundings(before):
@@ -145,7 +145,7 @@ def a_draw_is_a_function_of_the_seed(candidate: Candidate) -> str:
 
 
 def the_state_dict_is_all_there_is(candidate: Candidate) -> str:
-    """Weights loaded into a network that was built elsewhere compute the same."""
+    """Its state dict, loaded into another instance, gives the same logits."""
     first, second = candidate.module(seed=1), candidate.module(seed=2)
     second.load_state_dict(first.state_dict())
     with torch.no_grad():
@@ -159,7 +159,7 @@ def the_state_dict_is_all_there_is(candidate: Candidate) -> str:
 
 
 def every_prunable_weight_gets_a_gradient(candidate: Candidate) -> str:
-    """Of a finite loss; a layer without one is not used, or is not trained, and spoils every count."""
+    """Every prunable weight has a finite gradient; a layer without one is unused or frozen, and distorts the counts."""
     module, count = candidate.loaded().train(), 8
     classes = torch.arange(count) % candidate.network.classes
     nn.functional.cross_entropy(logits(candidate, module, candidate.images(count)), classes).backward()
@@ -177,7 +177,7 @@ def every_prunable_weight_gets_a_gradient(candidate: Candidate) -> str:
 
 
 def an_evaluation_sees_one_example_at_a_time(candidate: Candidate) -> str:
-    """The same again when repeated, and the same in a batch of one: accuracies depend on neither."""
+    """Logits in evaluation mode are equal when repeated, and nearly equal in a batch of one."""
     module, images = candidate.loaded().eval(), candidate.images(8)
     with torch.no_grad():
         together, again = (logits(candidate, module, images, seed) for seed in (1, 2))

@@ -1,4 +1,4 @@
-"""The laws of a fill, which is called as a treatment is, and looks at pruned places instead."""
+"""The laws of a fill, which has the signature of a treatment, but sets pruned places."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from lt_sweeps.check.survivors import (
 
 
 def fill(name: str, args: Mapping[str, Any] | None = None) -> Treatment:
-    """The fill of a registered name or an import path."""
+    """Returns the fill of a registered name or an import path."""
     return Treatment(registry.load("pruned", name), args or {})
 
 
 def pruned_places_hold_zero_or_what_they_began_with(fill: Treatment) -> str:
-    """So that they are frozen, and nothing that training found is kept."""
+    """Pruned places are zero or their value in `ref`, so that no trained value is kept."""
     mask, ref, end = fill.inputs()
     after, zeros = fill(mask, ref, end), 0
     for name, ones in mask.items():

@@ -1,4 +1,4 @@
-"""The laws of a treatment of kept weights, on a small network of which half is pruned."""
+"""The laws of a treatment of kept weights, on a small half-pruned network."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ SMALL = Dense(NETWORK)
 
 @dataclass(frozen=True)
 class Treatment:
-    """Somebody's treatment, its arguments, and the full mask over the network that it is tried on."""
+    """The treatment under test, its arguments, and the full mask over the test network."""
 
     treat: Callable[..., State]
     args: Mapping[str, Any] = field(default_factory=dict)
     on: Dense = SMALL
 
     def __call__(self, mask: Mask, ref: State, end: State, seed: int = 0) -> State:
-        """What it makes of the weights, with global generators that are seeded with `seed`."""
+        """Returns the treated weights, with global generators seeded with `seed`."""
         with surroundings(seed):
             return self.treat(mask, ref, end, rng(5, "treat"), **self.args)
 
     def inputs(self) -> tuple[Mask, State, State]:
-        """A mask, the weights rewound to, and the weights at the end, of which each has moved."""
+        """Returns a mask, rewound weights, and end weights that all differ from them."""
         network = self.on.network
         with surroundings(0):
             mask = half(dense(build(network), self.on.exclude, self.on.include)[0])
@@ -42,12 +42,12 @@ class Treatment:
 
 
 def treatment(name: str, args: Mapping[str, Any] | None = None) -> Treatment:
-    """The treatment of a registered name or an import path."""
+    """Returns the treatment of a registered name or an import path."""
     return Treatment(registry.load("survivors", name), args or {})
 
 
 def every_tensor_keeps_its_shape(treatment: Treatment) -> str:
-    """The names, shapes and types of the weights rewound to, and only numbers in them."""
+    """It returns the names, shapes and dtypes of `ref`, with finite values."""
     mask, ref, end = treatment.inputs()
     after = treatment(mask, ref, end)
     if not isinstance(after, Mapping):
@@ -63,7 +63,7 @@ def every_tensor_keeps_its_shape(treatment: Treatment) -> str:
 
 
 def the_same_generator_gives_the_same_weights(treatment: Treatment) -> str:
-    """Whatever was drawn before from anybody's global generator."""
+    """Its result does not depend on global generators."""
     first, second = treatment(*treatment.inputs(), seed=1), treatment(*treatment.inputs(), seed=2)
     for name in first:
         if not torch.equal(first[name], second[name]):
@@ -72,7 +72,7 @@ def the_same_generator_gives_the_same_weights(treatment: Treatment) -> str:
 
 
 def what_it_is_given_stays_as_it_was(treatment: Treatment) -> str:
-    """Mask and weights are read by others after it, and what it returns is nobody else's memory."""
+    """It does not change mask and weights, which others read after it, and its result shares no memory with them."""
     ours, before = treatment.inputs(), treatment.inputs()
     after = treatment(*ours)
     for value in after.values():
@@ -83,14 +83,14 @@ def what_it_is_given_stays_as_it_was(treatment: Treatment) -> str:
 
 
 def global_state_stays_as_it_was(treatment: Treatment) -> str:
-    """Generators, grad mode, default dtype: a treatment that seeds one changes what comes after it."""
+    """It changes no global generator, grad mode or default dtype: later code would depend on it."""
     ours = treatment.inputs()
     refuse_global_changes(lambda: treatment.treat(*ours, rng(5, "treat"), **treatment.args))
     return ""
 
 
 def only_kept_weights_are_treated(treatment: Treatment) -> str:
-    """Pruned places, biases and normalisation are as they were at the point rewound to, or at the end."""
+    """Pruned places, biases and normalisation keep their rewound or their end values."""
     mask, ref, end = treatment.inputs()
     after, touched = treatment(mask, ref, end), 0
     for name, value in after.items():

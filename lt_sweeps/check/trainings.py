@@ -1,4 +1,4 @@
-"""The laws of a network that trains: masked, rewound, repeated and interrupted."""
+"""The laws of a network in training: masked, rewound, repeated and interrupted."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from lt_sweeps.training.recorder import state_digest
 
 
 def pruned_weights_stay_pruned(candidate: Candidate) -> str:
-    """After a masked training pruned places are zero exactly, and the density is the mask's."""
+    """After a masked training pruned places are exactly zero."""
     try:
         _, state, _ = candidate.whole
     except RuntimeError as error:
@@ -25,7 +25,7 @@ def pruned_weights_stay_pruned(candidate: Candidate) -> str:
 
 
 def a_rewound_training_repeats_itself(candidate: Candidate) -> str:
-    """From the same weights to the same bits: nothing survives a rewind."""
+    """Two trainings from the same weights are bit-equal: no state outside the weights survives a rewind."""
     (first, before, _), (second, after) = candidate.whole, candidate.trained(seed=1)
     if first.progress.history != second.progress.history or state_digest(before) != state_digest(after):
         changed = next(name for name in [*before, "the loss"] if name not in before or _differ(before, after, name))
@@ -41,7 +41,7 @@ def _differ(first: State, second: State, name: str) -> bool:
 
 
 def a_resumed_training_equals_an_uninterrupted_one(candidate: Candidate) -> str:
-    """What a network holds beside its state dict is lost when a training is interrupted."""
+    """A resumed training is bit-equal: state outside the state dict would be lost by an interruption."""
     _, whole, saved = candidate.whole
     progress = decode_progress(saved)[0]
     begun = progress.step

@@ -1,4 +1,4 @@
-"""What would fail in every training of a sweep, tried once before the first: a step of each network and optimizer."""
+"""Trial steps of each network and optimizer before a sweep starts, to find errors that every training would have."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ from lt_sweeps.training.masking import MaskedOptimizer
 from lt_sweeps.training.progress import Progress, encode_progress, optimizer_state
 from lt_sweeps.training.step import Batch, Step
 
-PLAIN = frozenset({"torch.optim.SGD", "torch.optim.Adam", "torch.optim.AdamW"})  # take any weights of ours
+PLAIN = frozenset({"torch.optim.SGD", "torch.optim.Adam", "torch.optim.AdamW"})  # known to train our networks
 EXAMPLES, SCORED = 4, 64
 
 
 def require_trainable(runs: Iterable[Train]) -> None:
-    """Take a step of each distinct network, optimizer, schedule and precision. Raises Mistake where one cannot be.
+    """Takes steps with each distinct network, optimizer, schedule and precision. Raises Mistake if one fails.
 
-    Of a network of ours with a plain optimizer only the optimizer is made: its steps are known to work.
+    For our own networks with a plain optimizer a linear layer stands in: these steps are known to work.
     """
     for on, recipe in dict.fromkeys((full(run.ticket), run.recipe) for run in runs):
         network, name = on.network, on.network.build.name
@@ -53,9 +53,9 @@ def require_trainable(runs: Iterable[Train]) -> None:
 
 
 def require_lawful(runs: Iterable[Train]) -> None:
-    """Ask each foreign function of criterion, survivors, pruned and augment twice, on the networks and images they get.
+    """Calls each foreign criterion, treatment, fill and augmentation twice, on the networks and shapes of `runs`.
 
-    Raises Mistake where one fails, gives what is of another shape, or is no function of what it is given.
+    Raises Mistake if one fails, returns wrong shapes, or does not repeat its result.
     """
     for kind, part, on in dict.fromkeys(_foreign(runs)):
         try:
@@ -67,7 +67,7 @@ def require_lawful(runs: Iterable[Train]) -> None:
 
 
 def _foreign(runs: Iterable[Train]) -> Iterator[tuple[str, Part, Dense | tuple[int, ...]]]:
-    """Each function that is not ours: its kind, and what it is to be tried on."""
+    """Yields each foreign function: its kind, its part, and the full mask or image size to try it on."""
     for node in topological(runs):
         match node:
             case Score(criterion=Part(is_foreign=True) as part):
@@ -83,7 +83,7 @@ def _foreign(runs: Iterable[Train]) -> Iterator[tuple[str, Part, Dense | tuple[i
 
 
 def _hold(kind: str, part: Part, on: Dense | tuple[int, ...]) -> None:
-    """What it gives has the right shape, and is the same when it is asked again. Raises Broken, and what it raises."""
+    """Checks shapes and repeatability, by the first two stages of laws. Raises Broken, and errors of the function."""
     stages, subject = functions.LAWS[kind]
     tried = replace(subject(part.name, part.args), on=on)
     for law in (*stages[0], *stages[1]):
@@ -136,17 +136,17 @@ def _step(module: nn.Module, shape: tuple[int, ...], recipe: Recipe) -> None:
             x, _ = takes(module.eval(), torch.rand(EXAMPLES, *shape, dtype=torch.float64 if double else None))
         module.train()
         batch = x, torch.arange(EXAMPLES) % 2
-        for _ in range(2):  # the first makes an optimizer's state
+        for _ in range(2):  # the first step creates the optimizer's state
             optim.apply(rates.next(), optimizer)
             step(batch)
     _require_saved(optimizer)
     if recipe.schedule is not None and "total_steps" in recipe.schedule.args:
-        for _ in range(recipe.steps - 2):  # it may end before the training does
+        for _ in range(recipe.steps - 2):  # the schedule may end before the training does
             rates.next()
 
 
 def _require_saved(optimizer: Optimizer) -> None:
-    """Raise ValueError for an optimizer whose state a checkpoint cannot hold."""
+    """Raises ValueError for an optimizer whose state a checkpoint cannot hold."""
     try:
         encode_progress(Progress(0, optimizer=optimizer_state(optimizer)), {})
     except TypeError:

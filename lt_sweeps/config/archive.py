@@ -1,4 +1,4 @@
-"""What earlier sweeps left behind: their cells, as configurations that can be built again. No torch."""
+"""Reads the cells of earlier sweeps from cells.json, as configurations that can be built again. No torch."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from lt_sweeps.errors import Mistake
 from lt_sweeps.store.disk import read
 
 CELLS = "cells.json"
-GIVEN = "given"  # in a sweep's folder: the tickets that its cells began with, which may be gone from where they were
+GIVEN = "given"  # in a sweep's folder: copies of the tickets of ticket= and mask_from=, whose originals may be gone
 
 
 @dataclass(frozen=True)
 class Past:
-    """One cell of an earlier sweep: what was swept, and the keys of its levels."""
+    """One cell of an earlier sweep: its overrides, its settings, and the keys of its levels."""
 
     folder: Path
     swept: Mapping[str, str]
     keys: tuple[str, ...]
     settings: Mapping[str, Any]
-    code: Mapping[str, int | str] = field(default_factory=dict)  # of foreign functions: their versions then
+    code: Mapping[str, int | str] = field(default_factory=dict)  # foreign function -> its version at that time
 
     @cached_property
     def config(self) -> Config:
-        """Its configuration; paths are where it lies now. Raises Mistake."""
+        """The cell's configuration, with the present paths. Raises Mistake."""
         config = restored(self.settings, self.folder.parent)
         return replace(config, ticket=self._kept(config.ticket), mask_from=self._kept(config.mask_from))
 
@@ -40,7 +40,7 @@ class Past:
 
 
 def cells(folder: Path) -> list[Past]:
-    """The cells of a sweep's folder. Raises Mistake."""
+    """Returns the cells of a sweep's folder. Raises Mistake if cells.json is missing or invalid."""
     try:
         content = json.loads(read(folder / CELLS))
         if not isinstance(content, list) or not content:
@@ -53,7 +53,7 @@ def cells(folder: Path) -> list[Past]:
 
 
 def _past(folder: Path, cell: Any) -> Past:
-    """A cell of a file that may hold anything. Raises ValueError, TypeError, KeyError or AttributeError."""
+    """Parses an entry of a file that may hold anything. Raises ValueError, TypeError, KeyError or AttributeError."""
     swept, keys, settings, code = cell["swept"], cell["levels"], cell["config"], cell.get("code", {})
     if not isinstance(keys, list) or not all(re.fullmatch("[0-9a-f]{64}", key) for key in keys):
         raise ValueError("levels are not keys")
@@ -65,11 +65,12 @@ def _past(folder: Path, cell: Any) -> Past:
 
 
 def shown_as(output_dir: Path, key: str) -> tuple[Past, int]:
-    """The cell and level that show the training whose key begins with `key`. Raises Mistake."""
+    """Returns a cell and level of the one training whose key begins with `key`. Raises Mistake for none or several."""
     places: dict[str, tuple[Past, int]] = {}
     for folder in sorted(path.parent for path in output_dir.glob(f"*/{CELLS}")):
         for past in cells(folder):
             for level, whole in enumerate(past.keys):
+                # level 0 of a cell with ticket=KEY is another cell's training
                 if whole.startswith(key) and not (level == 0 and is_key(past.settings.get("ticket"))):
                     places.setdefault(whole, (past, level))
     if not places:
@@ -80,5 +81,5 @@ def shown_as(output_dir: Path, key: str) -> tuple[Past, int]:
 
 
 def is_key(where: str | None) -> bool:
-    """Whether this is the beginning of a key, and not a folder; a cell that begins with a key shows another's run."""
+    """Whether `where` is the beginning of a key, and no existing path."""
     return where is not None and re.fullmatch(r"[0-9a-f]{6,64}", where) is not None and not Path(where).exists()

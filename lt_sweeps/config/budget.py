@@ -1,7 +1,7 @@
-"""A budget turns a published recipe into what is really run: iterations of one clock, and examples.
+"""Budgets: scale a published recipe to the iterations and examples that are really used.
 
 `paper` changes nothing. A smaller budget multiplies the steps, and with them every point on the recipe's
-clock (milestones, warm-up, rewind point), sets how many evaluations there are, and may cut the data.
+clock (milestones, warm-up, rewind point), sets the number of evaluations, and may limit the data.
 """
 
 from __future__ import annotations
@@ -40,13 +40,13 @@ class Clock:
     factor: float
 
     def at(self, text: str | int, where: str) -> int:
-        """A time on the published clock, in this budget's iterations; only 0 becomes 0."""
+        """Converts a time on the published clock to this budget's iterations: at least 1, unless it is 0."""
         published = steps(text, self.per_epoch, where)
         return max(1, round(self.factor * published)) if published else 0
 
 
 def clock(config: Config) -> Clock:
-    """The clock of a cell. Raises Mistake where the data leaves nothing to train on."""
+    """Returns the clock of a cell. Raises Mistake if the training examples do not fill one batch."""
     recipe, budget = config.recipe, config.budget
     examples = config.dataset.train - recipe.validation
     per_epoch = math.floor(examples / recipe.batch_size)
@@ -64,7 +64,7 @@ def clock(config: Config) -> Clock:
 
 
 def scaled_recipe(config: Config, time: Clock) -> Recipe:
-    """The recipe of a cell, within its budget."""
+    """Returns the recipe of a cell, scaled to its budget."""
     recipe, budget = config.recipe, config.budget
     total = time.at(time.total, "recipe.steps")
     cadence = steps(recipe.eval_every, time.per_epoch, "recipe.eval_every")
@@ -94,7 +94,7 @@ def _schedule(schedule: ScheduleConfig | None, time: Clock) -> Part | None:
 
 
 def _timed(name: str, value: Any, time: Clock, where: str) -> Any:
-    """An argument of a schedule, or of one within it, with its times in iterations of the budget."""
+    """Returns an argument of a schedule (also a nested one) with its times in iterations of the budget."""
     if name in ON_THE_CLOCK:
         return [time.at(point, where) for point in value] if isinstance(value, (list, tuple)) else time.at(value, where)
     if isinstance(value, (list, tuple)):
@@ -105,7 +105,7 @@ def _timed(name: str, value: Any, time: Clock, where: str) -> Any:
 
 
 def last_learning_rate(config: Config) -> float:
-    """The learning rate a recipe ends with. Raises Mistake where only running its schedule could tell."""
+    """Returns the learning rate at the end of a recipe. Raises Mistake if its schedule must be run to know it."""
     lr: Any = config.recipe.optimizer.args.get("lr")
     given = config.recipe.schedule
     schedule = given if given is not None and given._target_ is not None else None
@@ -121,7 +121,7 @@ def last_learning_rate(config: Config) -> float:
 
 
 def summary(config: Config, data: Data, recipe: Recipe) -> str:
-    """What a budget makes of a recipe, and of which data, in a few words, for every output."""
+    """Returns one line for every output: the budget, the iterations under it, and limits and corruption of the data."""
     budget = config.budget
     limits = (budget.max_steps, budget.train_examples, budget.eval_examples, budget.batch_size, budget.evaluations)
     cut = budget.name == "paper" and (budget.steps < 1 or any(limit is not None for limit in limits))
@@ -138,7 +138,7 @@ def summary(config: Config, data: Data, recipe: Recipe) -> str:
 
 
 def steps(text: str | int, per_epoch: int, where: str) -> int:
-    """Iterations in "500it", "2ep", "1ep50it" or "500".
+    """Returns the iterations in "500it", "2ep", "1ep50it" or "500". Raises Mistake, naming `where`.
 
     >>> steps("2ep50it", 916, "rewind.step")
     1882

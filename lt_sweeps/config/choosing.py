@@ -1,4 +1,4 @@
-"""Config -> the choices of a method; and which choices do not go together. No torch here."""
+"""Turns a configuration into the `Choices` of a method, and refuses impossible combinations. No torch here."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from lt_sweeps.specs import Part, Recipe
 
 
 def choices(config: Config, time: Clock, dense: Train) -> Choices:
-    """The slots of a method that begins with this training. Raises Mistake."""
+    """Returns the choices of a method whose level 0 is the training `dense`. Raises Mistake."""
     prune, rewind, seeds, criterion = config.prune, config.rewind, config.seeds, config.criterion
     recipe = dense.recipe
     step = _rewind_step(config, time, dense)
@@ -33,7 +33,7 @@ def choices(config: Config, time: Clock, dense: Train) -> Choices:
         rate=prune.rate,
         criterion=part("criterion", criterion.name, criterion.args),
         rounds=criterion.rounds,
-        revive=criterion.revive and criterion.rounds > 1,  # there is no later round to take anything back
+        revive=criterion.revive and criterion.rounds > 1,  # a single round has nothing to revive
         invert=criterion.invert,
         allocation=None if competing else part("allocation", config.allocation.name, config.allocation.args),
         groups=prune.groups if config.allocation.name == "scores" else "global",
@@ -55,7 +55,7 @@ def choices(config: Config, time: Clock, dense: Train) -> Choices:
 
 
 def _rewind_step(config: Config, time: Clock, dense: Train) -> int:
-    """The step survivors go back to: not before a given ticket begins, nor after all training has ended."""
+    """Returns the rewind step: not before a given ticket's start. Raises Corner if it is not before the end."""
     rewind, begin, end = config.rewind, dense.ticket.start, dense.recipe.steps
     step = time.at(rewind.step, "rewind.step")
     if step and rewind.name == "init":
@@ -75,7 +75,7 @@ def _rewind_step(config: Config, time: Clock, dense: Train) -> int:
 
 
 def _shown_recipe(config: Config, time: Clock, retrain: Recipe, start: int) -> Recipe:
-    """How what is shown is trained: `train.*` over everything; not at all where `train.steps` is zero."""
+    """Returns the recipe of shown tickets: `retrain` with overrides `train.*`; no steps if `train.steps` is zero."""
     train, optimizer = config.train, retrain.optimizer
     if train.lr is not None:
         optimizer = replace(optimizer, args={**optimizer.args, "lr": train.lr})
@@ -86,7 +86,7 @@ def _shown_recipe(config: Config, time: Clock, retrain: Recipe, start: int) -> R
 
 
 def _choice(config: Config, *kinds: str) -> Part:
-    """The function that a slot names, of the first of these kinds that has it; the first is the slot's own."""
+    """Returns the function that the slot `kinds[0]` names, of the first of `kinds` that has it. Raises Mistake."""
     slot: Slot = getattr(config, kinds[0])
     for kind in kinds:
         if slot.name in catalogue(kind) or ("." in slot.name and kind == kinds[-1]):
@@ -96,7 +96,7 @@ def _choice(config: Config, *kinds: str) -> Part:
 
 
 def finding(config: Config) -> Config:
-    """The configuration that masks are found with: `find.*` over everything."""
+    """Returns the configuration with which masks are found: `config` with overrides `find.*`."""
     find = config.find
     seeds = {name: _first(other, getattr(config.seeds, name)) for name, other in vars(find.seeds).items()}
     return replace(
@@ -113,7 +113,7 @@ def _over(slot: Slot, other: Override) -> Slot:
 
 
 def _otherwise(recipe: RecipeConfig, other: FindConfig) -> RecipeConfig:
-    """A recipe of another length or learning rate."""
+    """Returns a recipe with the length and learning rate of `other`, where these are set."""
     optimizer = recipe.optimizer
     if other.lr is not None:
         optimizer = replace(optimizer, args={**optimizer.args, "lr": other.lr})
@@ -125,7 +125,7 @@ def _first(other: int | None, usual: int) -> int:
 
 
 def refuse_impossible(config: Config) -> None:
-    """Raise Corner for choices that do not go together, or that would say nothing."""
+    """Raises Corner for options that exclude each other, or that would have no effect."""
     find_config = finding(config)
     _refuse_impossible(config)
     _refuse_idle(config, find_config)
@@ -137,7 +137,7 @@ def refuse_impossible(config: Config) -> None:
 
 
 def _refuse_idle(config: Config, find_config: Config) -> None:
-    """Raise Corner for what would be read and change nothing, or come to the ticket again."""
+    """Raises Corner for options that would have no effect, or for a control that equals its ticket."""
     find, method, survivors, control = config.find, config.prune.name, config.survivors.name, config.control.name
     if survivors == control:
         raise Corner(f"control={control}: with survivors={survivors} the ticket is that already, or comes undone")
@@ -151,7 +151,7 @@ def _refuse_idle(config: Config, find_config: Config) -> None:
     if method == "at_init" and any(value is not None for value in trained):
         raise Corner("find.steps, find.lr, find.seeds.order: prune=at_init finds masks without training")
     criterion = config.criterion
-    entry = catalogue("criterion").get(criterion.name)  # somebody's own may look at everything, and need nothing
+    entry = catalogue("criterion").get(criterion.name)  # None for a user's own, whose `ref` may be unused
     if method == "at_init" and entry is not None and "ref" in entry.needs:
         raise Corner(f"criterion={criterion.name}: compares trained weights with initial ones; prune=at_init has none")
     if criterion.revive and criterion.invert:
@@ -159,7 +159,7 @@ def _refuse_idle(config: Config, find_config: Config) -> None:
 
 
 def _is(name: str, what: str) -> bool:
-    """Whether a word of `survivors=` says this of the weights it gives: `rewound`, `trained` or `drawn`."""
+    """Whether an option of `survivors=` registers that its weights are `what`: `rewound`, `trained` or `drawn`."""
     return name in catalogue("survivors") and what in needs("survivors", name)
 
 

@@ -1,7 +1,7 @@
-"""Every cell of a sweep with the values Hydra gives it, at a fraction of what composing each one would cost.
+"""Composes every cell of a sweep to the values that Hydra gives it, at a fraction of the cost of Hydra per cell.
 
-Hydra composes once per distinct choice of groups. What a cell sets beside that is applied by Hydra's own function
-to copies of what it touches, and what nothing refers to and nothing touches is converted once.
+Hydra composes once per distinct choice of groups. A cell's other overrides are applied by Hydra's own function to
+copies of the top-level nodes that they touch. A node that is untouched and has no interpolations is converted once.
 """
 
 from __future__ import annotations
@@ -18,28 +18,28 @@ from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
 
 
 class Composer:
-    """Composes the cells of one multirun; `master` is the configuration that Hydra made for the whole of it."""
+    """Composes the cells of one multirun; `master` is Hydra's configuration of the multirun."""
 
     def __init__(self, loader: ConfigLoaderImpl, master: DictConfig) -> None:
         self._loader, self._master = loader, master
         self._parser = OverridesParser.create()
-        hydras = list(master.hydra.overrides.hydra)  # hydra.searchpath, which says where there are groups, among them
+        hydras = list(master.hydra.overrides.hydra)  # among them hydra.searchpath, which adds groups
         _, self._groups = loader._parse_overrides_and_create_caching_repo(master.hydra.job.config_name, hydras)
         self._known: dict[str, tuple[Override, bool]] = {}
         self._chosen: dict[tuple[str, ...], _Chosen] = {}
 
     def values(self, words: Sequence[str]) -> dict[str, Any]:
-        """A cell as plain values, resolved, without `hydra`. Raises what Hydra or OmegaConf would raise."""
+        """Returns a cell as plain, resolved values, without `hydra`. Raises the errors of Hydra and OmegaConf."""
         overrides = [self._read(word) for word in words]
         if any(override.is_hydra_override() or override.is_sweep_override() for override, _ in overrides):
-            overrides = [(override, False) for override, _ in overrides]  # all of it is Hydra's
+            overrides = [(override, False) for override, _ in overrides]  # Hydra composes all of it
         groups = tuple(word for word, (_, is_value) in zip(words, overrides, strict=True) if not is_value)
         if groups not in self._chosen:
             self._chosen[groups] = _Chosen(self._loader.load_sweep_config(self._master, list(groups)))
         return self._chosen[groups].values([override for override, is_value in overrides if is_value])
 
     def _read(self, word: str) -> tuple[Override, bool]:
-        """An override, and whether it sets a value, as Hydra tells that from the choice of a group."""
+        """Parses an override; the flag tells, by Hydra's rule, a value (true) from the choice of a group's option."""
         if word not in self._known:
             (override,) = self._parser.parse_overrides([word])
             is_value = isinstance(override.value(), dict) or not self._groups.group_exists(override.key_or_group)
@@ -48,7 +48,7 @@ class Composer:
 
 
 class _Chosen:
-    """A configuration in which the groups are chosen."""
+    """A configuration whose groups are chosen, to which value overrides are applied."""
 
     def __init__(self, config: DictConfig) -> None:
         with open_dict(config):
@@ -56,18 +56,18 @@ class _Chosen:
         self._config = config
         raw = OmegaConf.to_container(config, resolve=False)
         assert isinstance(raw, dict)
-        self._free = {name for name, value in raw.items() if "${" not in repr(value)}  # they refer to nothing
-        self._settled: dict[Any, Any] = {}  # the values of those that are free
+        self._free = {name for name, value in raw.items() if "${" not in repr(value)}  # without interpolations
+        self._settled: dict[Any, Any] = {}  # plain values of free nodes, once converted
 
     def values(self, overrides: Sequence[Override]) -> dict[str, Any]:
-        """What the configuration comes to with these overrides, which leave it as it was."""
+        """Returns the plain values under these overrides, and leaves the configuration unchanged."""
         touched = self._touched(overrides)
         with self._copied(touched):
             ConfigLoaderImpl._apply_overrides_to_config(list(overrides), self._config)
             return {str(name): self._value(name, name in touched) for name in self._config}
 
     def _touched(self, overrides: Sequence[Override]) -> set[Any]:
-        """The names at the top below which overrides write: all of them where a path may lead through a reference."""
+        """Returns the top-level names that overrides write to: all if a path may lead through an interpolation."""
         keys = [override.key_or_group.split(".") for override in overrides]
         if any("${" in str(override.input_line) for override in overrides) or any(map(self._crosses, keys)):
             return {*self._config}
@@ -85,7 +85,7 @@ class _Chosen:
 
     @contextmanager
     def _copied(self, names: set[Any]) -> Iterator[None]:
-        """Let what lies below these names be written to for a while: a copy of the whole costs more than all else."""
+        """Context manager: replaces these top-level nodes by copies; copying all of them would dominate the cost."""
         whole = self._config.__dict__["_content"]
         mine = {name: copy.deepcopy(node) if name in names else node for name, node in whole.items()}
         self._config.__dict__["_content"] = mine
@@ -99,7 +99,7 @@ class _Chosen:
             return _plain(self._config[name])
         if name not in self._settled:
             self._settled[name] = _plain(self._config[name])
-        return copy.deepcopy(self._settled[name])  # nobody shares lists and mappings with another cell
+        return copy.deepcopy(self._settled[name])  # cells must not share lists and mappings
 
 
 def _plain(value: Any) -> Any:

@@ -1,4 +1,4 @@
-"""What a user's own data set is, found by reading it: nobody is asked for what can be counted."""
+"""Counts the shape, classes and examples of a user's own data set by reading it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from lt_sweeps.specs import Part
 
 
 def counted(dataset: Mapping[str, Any], data_dir: str) -> dict[str, Any]:
-    """The configuration of the data that `_target_` returns, under that name. Raises Mistake."""
+    """Returns `dataset` with the counts of the data that `_target_` returns, under that name. Raises Mistake."""
     from lt_sweeps.foreign.reach import one_line
 
     name = dataset["_target_"]
@@ -32,7 +32,7 @@ def counted(dataset: Mapping[str, Any], data_dir: str) -> dict[str, Any]:
 
 @cache  # cells of a sweep share their data
 def _sizes(source: Part, data_dir: Path) -> tuple[tuple[int, ...], int, int, int]:
-    """The shape of an example, the number of classes, and of examples to train and to test on."""
+    """Returns the shape of an example, and the numbers of classes, training examples and test examples."""
     from lt_sweeps.datasets.arrays import Arrays, read
 
     arrays = read(source, data_dir)

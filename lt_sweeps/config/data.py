@@ -1,4 +1,4 @@
-"""What a cell's data is: a named source, its split, its corruption, and what a network sees of it. No torch here."""
+"""Turns a configuration into `Data`: source, split, normalisation, augmentation and corruption. No torch here."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from lt_sweeps.specs import Data, Part
 
 
 def described(config: Config) -> Data:
-    """The data of a cell, within its budget. Raises Mistake for what does not go together."""
+    """Returns the data of a cell, within its budget. Raises Mistake for options that exclude each other."""
     dataset, recipe, budget = config.dataset, config.recipe, config.budget
     held = recipe.validation
     if recipe.mean and len(recipe.mean) != dataset.shape[0]:
@@ -21,7 +21,7 @@ def described(config: Config) -> Data:
             f"{dataset.name} has {dataset.shape[0]}; choose another recipe, or give recipe.mean and recipe.std"
         )
     source = part("dataset", dataset.name, dataset.args)
-    is_registered = dataset.name in catalogue("dataset")  # what a user's own returns is seen when it is read
+    is_registered = dataset.name in catalogue("dataset")  # a user's own is checked when it is read
     from_files = "workers" in needs("dataset", dataset.name) if is_registered else None
     return Data(
         source=source,
@@ -43,7 +43,7 @@ def _cut(limit: int | None, available: int) -> int | None:
 
 
 def _augmentation(entry: Any, config: Config, from_files: bool | None) -> str | Part:
-    """By its name alone where that says everything, as in the keys of what is stored."""
+    """Returns the bare name for version 1 without arguments, as in stored keys, else a `Part`. Raises Mistake."""
     chosen: Any = {"name": entry} if isinstance(entry, str) else entry
     if not isinstance(chosen, Mapping) or "name" not in chosen or chosen.keys() - {"name", "args"}:
         raise Mistake(f"recipe.augment: {entry} is neither a name nor {{name: ..., args: {{...}}}}")

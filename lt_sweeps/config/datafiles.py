@@ -1,4 +1,4 @@
-"""Whether a data set is there, or can be fetched: known without torch, before anything starts."""
+"""Checks whether a data set is present or can be downloaded, without torch, before anything starts."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from lt_sweeps.errors import Mistake
 
 
 def declared(name: str) -> DatasetConfig | None:
-    """What `conf/dataset` says of a registered data set, where it says everything."""
+    """Returns the configuration in `conf/dataset` of a registered data set; None if none is complete."""
     for path in sorted((CONF / "dataset").glob("*.yaml")):
         config = OmegaConf.merge(OmegaConf.structured(DatasetConfig), OmegaConf.load(path))
         if config.name == name and not any(OmegaConf.is_missing(config, field) for field in config):
@@ -25,12 +25,12 @@ def declared(name: str) -> DatasetConfig | None:
 
 
 def usual_folder() -> Path:
-    """Where data sets lie when nobody says: the `paths.data_dir` of conf/config.yaml."""
+    """Returns the default of `paths.data_dir`, as in conf/config.yaml."""
     return Path(os.environ.get("LT_SWEEPS_DATA", "data"))
 
 
 def require(dataset: DatasetConfig, data_dir: str | Path) -> None:
-    """Raise Mistake unless the files are under `data_dir`, or torchvision can download them there."""
+    """Raises Mistake unless the files are under `data_dir`, or torchvision can download them there."""
     folder = Path(data_dir).expanduser()
     missing = [f for f in dataset.files if not any((folder / name).exists() for name in f.split("|"))]
     if missing and not (dataset.host and _reachable(dataset.host)):
@@ -41,7 +41,7 @@ def require(dataset: DatasetConfig, data_dir: str | Path) -> None:
 
 
 def _reachable(host: str, seconds: float = 0.5) -> bool:
-    """Whether a host can be connected to, within a bounded time."""
+    """Whether `host` accepts a connection within `2 * seconds`."""
     connected = threading.Event()
 
     def connect() -> None:

@@ -1,4 +1,4 @@
-"""The schema of what a method is told: how it prunes, what becomes of weights, how masks are found and measured."""
+"""The schema of a method's options: pruning, rewinding, finding masks, training tickets, measures."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from omegaconf import MISSING
 
 @dataclass
 class Slot:
-    """A choosable function: a registered name or an import path, and its arguments."""
+    """A function by registered name or import path, and its arguments."""
 
     name: str = MISSING
     args: dict[str, Any] = field(default_factory=dict)
@@ -18,24 +18,24 @@ class Slot:
 
 @dataclass
 class CriterionConfig(Slot):
-    """What weights are kept by, and how it is asked."""
+    """The criterion that scores weights, and its rounds."""
 
-    rounds: int = 1  # times that it is asked, and prunes a part, for each mask
-    revive: bool = False  # whether a later round may take back what an earlier one pruned
-    invert: bool = False  # keep what it wants least: a sanity check
+    rounds: int = 1  # number of scoring and pruning steps per mask
+    revive: bool = False  # whether a later round may restore weights that an earlier one pruned
+    invert: bool = False  # keep the lowest scores: a sanity check
 
 
 @dataclass
 class Override:
-    """A choosable function, where it is another than everywhere."""
+    """A function that replaces the one chosen elsewhere, and its arguments."""
 
-    name: str | None = None  # None: the same
+    name: str | None = None  # None: no replacement
     args: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass
 class PruneConfig:
-    """A method, and how much it prunes where."""
+    """The pruning method, and how much it prunes in which layers."""
 
     name: str = MISSING  # the method
     rate: float = 0.2  # the share of surviving prunable weights removed per level
@@ -43,15 +43,15 @@ class PruneConfig:
     groups: str = "global"
     factors: dict[str, float] = field(default_factory=dict)  # name pattern -> factor of the rate
     exclude: list[str] = field(default_factory=list)  # name patterns never pruned
-    include: list[str] = field(default_factory=list)  # pruned though they usually are not: embeddings, shared weights
+    include: list[str] = field(default_factory=list)  # patterns of other weights to prune: embeddings, shared weights
     count_excluded: bool = False  # whether weights_remaining counts the excluded, as Frankle & Carbin do
     fresh_order: bool = True  # draw the data order anew at each level
-    on_empty: str = "collapse"  # what an emptied layer is: a result, or an error
+    on_empty: str = "collapse"  # an emptied layer is a result, or "error"
 
 
 @dataclass
 class RewindConfig:
-    """The point survivors go back to, and how the ticket is trained from there."""
+    """The step to which survivors are rewound, and how the ticket is trained from there."""
 
     name: str = MISSING
     step: str = "0it"
@@ -63,7 +63,7 @@ class RewindConfig:
 
 @dataclass
 class OtherOrderConfig:
-    """Seeds of a training that are others than everywhere; None: the same."""
+    """Seeds of data order and augmentation that replace `seeds.*`; None: no replacement."""
 
     order: int | None = None
     augment: int | None = None
@@ -71,37 +71,37 @@ class OtherOrderConfig:
 
 @dataclass
 class OtherSeedsConfig(OtherOrderConfig):
-    """And of the network it begins with."""
+    """The same, and the seed of the initial weights."""
 
     init: int | None = None
 
 
 @dataclass
 class FindConfig:
-    """How a mask is found, where that is otherwise than its ticket is trained."""
+    """How masks are found, where this differs from how tickets are trained."""
 
     name: str = MISSING
     corruption: Override = field(default_factory=Override)
     survivors: Override = field(default_factory=Override)
-    steps: str | None = None  # of the recipe
+    steps: str | None = None  # replaces recipe.steps
     lr: float | None = None
     seeds: OtherSeedsConfig = field(default_factory=OtherSeedsConfig)
 
 
 @dataclass
 class TrainConfig:
-    """How what is shown is trained, where that is otherwise than the chain it belongs to."""
+    """How shown tickets are trained, where this differs from the chain."""
 
     name: str = MISSING
-    steps: str | None = None  # "0it": not at all
+    steps: str | None = None  # "0it": no training
     lr: float | None = None
     seeds: OtherOrderConfig = field(default_factory=OtherOrderConfig)
 
 
 @dataclass
 class MeasureConfig:
-    """What is measured between two trained tickets, beside the accuracy of each."""
+    """Measures of pairs of trained tickets."""
 
     name: str = MISSING
-    sibling: Override = field(default_factory=Override)  # of each level and one with other data order, if named
+    sibling: Override = field(default_factory=Override)  # of each level and its sibling with other data order, if named
     parent: Override = field(default_factory=Override)  # of each level and the training it was pruned from, if named

@@ -10,7 +10,7 @@ from lt_sweeps.registry import nearest
 
 
 def explain(error: BaseException) -> str:
-    """The cause that a user can mend."""
+    """Returns one line that says what a user must fix."""
     if isinstance(error, OverrideParseException):
         return f"{error.override}: cannot be read; write key=value, and quotes around brackets and spaces"
     while error.__cause__ is not None:
@@ -40,7 +40,7 @@ def explain(error: BaseException) -> str:
 
 
 def nearest_key(key: str) -> str:
-    """The key that may have been meant, or where arguments are given, or nothing."""
+    """Returns a hint at the nearest known key, or at the key for arguments, or an empty string."""
     from dataclasses import fields, is_dataclass
 
     from lt_sweeps.config.schema import Config

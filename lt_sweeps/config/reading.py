@@ -1,7 +1,6 @@
-"""From a composed config to a plain, checked `Config`. Nothing below this file sees a DictConfig.
+"""Turns a composed configuration into a plain, checked `Config`. Modules that use a `Config` see no DictConfig.
 
-What Hydra lets pass is refused here, in one line: keys added with `+`, numbers that are not finite, values out
-of range.
+Refuses, in one line, what Hydra accepts: unknown keys added with `+`, numbers that are not finite, values out of range.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ CHOICES = {
     "logger.mode": ("auto", "online", "offline"),
     "logger.artifacts": ("none", "masks", "tickets"),
 }
-SEED = (-(2**63), 2**64 - 1)  # what torch takes
+SEED = (-(2**63), 2**64 - 1)  # as torch accepts them
 RANGES: dict[str, tuple[float, float]] = {
     "seed": SEED,
     **dict.fromkeys((f"seeds.{name}" for name in ("init", "order", "augment", "score", "treat", "ties")), SEED),
@@ -62,7 +61,7 @@ RANGES: dict[str, tuple[float, float]] = {
 
 
 def read(composed: Any) -> Config:
-    """The plain config of one cell. Raises Mistake."""
+    """Returns the plain configuration of one cell. Raises Mistake."""
     ours = OmegaConf.masked_copy(composed, [name for name in composed if name != "hydra"])
     try:
         plain: Any = OmegaConf.to_container(ours, resolve=True, throw_on_missing=True)
@@ -72,7 +71,7 @@ def read(composed: Any) -> Config:
 
 
 def checked(plain: Mapping[str, Any]) -> Config:
-    """The config that plain, resolved values make. Raises Mistake."""
+    """Returns the configuration made of plain, resolved values. Raises Mistake."""
     if isinstance(dataset := plain.get("dataset"), Mapping) and dataset.get("_target_"):
         from lt_sweeps.config.counting import counted
 
@@ -100,7 +99,7 @@ def checked(plain: Mapping[str, Any]) -> Config:
 
 
 def restored(plain: Mapping[str, Any], output_dir: Path) -> Config:
-    """A config that was written down, whatever fields and groups the schema has gained since. Raises Mistake."""
+    """Returns a stored configuration, with defaults for fields and groups that are new since. Raises Mistake."""
     try:
         config = read(OmegaConf.merge(OmegaConf.structured(Config), _defaults_beside(plain), plain))
     except OmegaConfBaseException as error:
@@ -109,7 +108,7 @@ def restored(plain: Mapping[str, Any], output_dir: Path) -> Config:
 
 
 def _defaults_beside(plain: Mapping[str, Any]) -> dict[str, Any]:
-    """The default options of the groups that a config does not speak of."""
+    """Returns the default options of the groups that a configuration lacks."""
     composed: Any = OmegaConf.load(CONF / "config.yaml")
     entries = composed.defaults
     chosen = {group: option for entry in entries if isinstance(entry, Mapping) for group, option in entry.items()}
@@ -124,7 +123,7 @@ def _get(config: Any, where: str) -> Any:
 
 
 def _build(schema: Any, values: Mapping[str, Any], where: str) -> Any:
-    """`values` as the dataclass `schema`; types were checked by OmegaConf, names and numbers are here."""
+    """Returns `values` as the dataclass `schema`; checks names and numbers, whose types OmegaConf has checked."""
     schema_fields = {f.name: f for f in fields(schema)}
     for name in values:
         if name not in schema_fields:

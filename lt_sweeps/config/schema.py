@@ -24,17 +24,17 @@ CONF = next(folder for folder in (HERE / "conf", HERE.parent / "conf") if folder
 
 @dataclass
 class DatasetConfig:
-    """What a data set is, and where its files lie."""
+    """A data set: its source, shape, sizes and files."""
 
     name: str = MISSING
-    _target_: str | None = None  # any callable that returns data, in the place of a name: what follows is counted
+    _target_: str | None = None  # any callable that returns data, instead of `name`; its sizes are counted
     args: dict[str, Any] = field(default_factory=dict)
     shape: list[int] = MISSING  # of one example: C, H, W
     classes: int = MISSING
-    train: int = MISSING  # how many examples there are
+    train: int = MISSING  # number of examples
     test: int = MISSING
-    files: list[str] = field(default_factory=list)  # under paths.data_dir; a list of alternatives is "a|b"
-    host: str | None = None  # where torchvision downloads them from; "host:port" where that is not 443
+    files: list[str] = field(default_factory=list)  # under paths.data_dir; "a|b" is a or b
+    host: str | None = None  # from which torchvision downloads them; "host:port" if the port is not 443
 
 
 @dataclass
@@ -55,12 +55,12 @@ class ScheduleConfig:
 
 @dataclass
 class RecipeConfig:
-    """How a paper trains: times in published iterations or epochs."""
+    """A paper's training protocol; times are in published iterations or epochs."""
 
     name: str = MISSING
     source: str = MISSING  # where it is published
-    open: dict[str, str] = field(default_factory=dict)  # what that leaves open: field -> what is chosen here, and why
-    differs: dict[str, str] = field(default_factory=dict)  # field -> what they do there and cannot be had here
+    open: dict[str, str] = field(default_factory=dict)  # field that the source leaves open -> our choice, and why
+    differs: dict[str, str] = field(default_factory=dict)  # field -> what the source does and we cannot
     steps: str = MISSING  # "50000it" or "160ep"
     batch_size: int = MISSING
     optimizer: Target = field(default_factory=Target)
@@ -74,7 +74,7 @@ class RecipeConfig:
     std: list[float] = field(default_factory=list)
     augment: list[Any] = field(default_factory=list)  # names, or {name: ..., args: {...}}
     eval_every: str = MISSING
-    # How many equal parts of a batch have their own batch statistics; per-device batch normalisation of N devices is N.
+    # Number of equal parts of a batch with their own batch statistics; N for per-device statistics of N devices.
     batchnorm_groups: int = 1
 
 
@@ -85,10 +85,10 @@ class ModelConfig:
     name: str = MISSING
     _target_: str | None = None  # any callable that returns a torch.nn.Module
     args: dict[str, Any] = field(default_factory=dict)
-    width: float = 1.0  # a factor of all channels and hidden units, for networks that take it
+    width: float = 1.0  # factor of channels and hidden units, for networks that support it
     initialiser: str | None = None  # None: the layers' own
     initialiser_args: dict[str, Any] = field(default_factory=dict)
-    min_side: int = 1  # the smallest image the network can take
+    min_side: int = 1  # least height and width of an image
 
 
 @dataclass
@@ -107,7 +107,7 @@ class BudgetConfig:
 
 @dataclass
 class SeedsConfig:
-    """Every kind of randomness by its name."""
+    """One seed per kind of randomness."""
 
     init: int = 0
     order: int = 0
@@ -119,24 +119,24 @@ class SeedsConfig:
 
 @dataclass
 class TrainerConfig:
-    """The hardware: nothing here changes what a result means."""
+    """Hardware settings; none of them changes what a result means."""
 
     accelerator: str = "auto"
-    devices: int = 1  # that one training takes; of all trainer settings the only one that cells may differ in
-    processes: int | None = None  # trainings at a time; None: what cores or GPUs allow; 0: one, in this very process
+    devices: int = 1  # per training; the only trainer setting in which cells may differ
+    processes: int | None = None  # concurrent trainings; None: as cores or GPUs allow; 0: one, in the main process
     workers_per_device: int = 1  # processes that share a GPU
     threads: int = 1  # of each process
     workers: int | None = None  # processes that decode image files; None: as many as processor cores, 16 at most
     deterministic: bool = True
-    kernel: str = "auto"  # of a step: masked; graph, replayed on a GPU to the same bits; auto: that where it can be
+    kernel: str = "auto"  # of a step: masked, or graph (a CUDA graph, same bits); auto: graph if possible
 
 
 @dataclass
 class LoggerConfig:
-    """Who is told of a sweep as it happens: nothing here changes a key or a result."""
+    """The logger of a running sweep; nothing here changes a key or a result."""
 
     name: str = "none"
-    project: str = "lt_sweeps"  # this and what follows is W&B's
+    project: str = "lt_sweeps"  # this and the following are for W&B
     entity: str | None = None
     tags: list[str] = field(default_factory=list)
     mode: str = "auto"  # online if logged in
@@ -145,7 +145,7 @@ class LoggerConfig:
 
 @dataclass
 class PathsConfig:
-    """Where data lies, and where sweeps and the store go."""
+    """The folder of data sets, and the folder of sweeps and the store."""
 
     data_dir: str = "data"
     output_dir: str = "runs"
@@ -157,7 +157,7 @@ class Config:
 
     seed: int = 0
     sweep: str | None = None  # the folder's name; None: made from the cells
-    ticket: str | None = None  # begin with this instead of the dense network: a ticket's folder, or a stored key
+    ticket: str | None = None  # start from this instead of the dense network: a ticket's folder, or a stored key
     mask_from: str | None = None  # one level with this mask instead of pruning: a ticket's folder, or a stored key
     seeds: SeedsConfig = field(default_factory=SeedsConfig)
     dataset: DatasetConfig = field(default_factory=DatasetConfig)

@@ -1,4 +1,4 @@
-"""What is chosen where nobody chooses, as conf/ says it."""
+"""Default choices, as declared in conf/."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from lt_sweeps.config.schema import CONF
 
 @cache
 def recipes() -> dict[str, set[str]]:
-    """Model -> the names of the recipes that its files choose: two files may make one network."""
+    """Returns model -> the names of the recipes that its files in conf/model choose; a model may have several files."""
     names: dict[str, set[str]] = {}
     for path in sorted((CONF / "model").glob("*.yaml")):
         option: Any = OmegaConf.load(path)

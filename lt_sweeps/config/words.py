@@ -1,4 +1,4 @@
-"""What users of Hydra write, as our configuration has it: arguments are open, and lie in `args`."""
+"""Rewrites words of a command line for Hydra: free arguments such as `recipe.optimizer.lr` become keys in `args`."""
 
 from __future__ import annotations
 
@@ -6,24 +6,24 @@ import re
 
 TARGETS = re.compile(r"(\+{0,2}|~)(recipe\.(?:optimizer|schedule))\.(?!_target_\b|args\b)([\w.]+(?:=.*|$))", re.DOTALL)
 OPEN = re.compile(r"(?!hydra\b)(?:[\w.]+\.args\.[\w.]+=|[\w.]+\.args=\{|prune\.factors=\{)")
-FOREIGN = re.compile(r"([\w.+]+)=(?=.*[^\0-\x7f])([^'\"\\{}\[\](),=]*)", re.DOTALL)  # than ASCII
+FOREIGN = re.compile(r"([\w.+]+)=(?=.*[^\0-\x7f])([^'\"\\{}\[\](),=]*)", re.DOTALL)  # value with non-ASCII letters
 KEYS = ("ticket=", "mask_from=")
 
 
 def as_ours(word: str) -> str:
-    """A word of a command line, as Hydra is to read it.
+    """Returns a word of a command line as Hydra must read it.
 
     >>> as_ours("recipe.optimizer.lr=0.1,0.2"), as_ours("recipe.schedule.milestones=[1,2]")
     ('++recipe.optimizer.args.lr=0.1,0.2', '++recipe.schedule.args.milestones=[1,2]')
     >>> as_ours("model.args.width=2"), as_ours("prune.factors={fc1.weight:0.5}"), as_ours("seed=1")
     ('++model.args.width=2', '++prune.factors={fc1.weight:0.5}', 'seed=1')
 
-    Hydra takes letters beyond ASCII only in quotes.
+    Hydra accepts non-ASCII letters only in quotes.
 
     >>> as_ours("paths.output_dir=Übung/läufe"), as_ours("sweep='é'")
     ("paths.output_dir='Übung/läufe'", "sweep='é'")
 
-    A key that begins with digits around an e would be a number, and most likely infinite.
+    A key that begins with digits around an e is quoted: Hydra would read a number, most likely infinite.
 
     >>> as_ours("mask_from=1e234567,66ec2123")
     "mask_from='1e234567',66ec2123"

@@ -1,4 +1,4 @@
-"""Controls that change the mask of a ticket; every word of `survivors=` is a control too, which keeps it."""
+"""Controls that change the mask of a ticket; every option of `survivors=` is a control too, and keeps the mask."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def none(level: Level) -> Mask:
 
 @register("control", version=1, needs=("graph", "mask"))
 def mask_shuffle(level: Level) -> Shuffle:
-    """The ticket's start weights under a mask with as many ones per layer, elsewhere (Frankle et al. 2021).
+    """The ticket's start weights under its mask, permuted within each layer (Frankle et al. 2021).
 
     >>> from lt_sweeps.methods.level import example
     >>> mask_shuffle(example()).scope

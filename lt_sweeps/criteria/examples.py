@@ -9,7 +9,7 @@ from lt_sweeps.criteria.probe import HeldExamples, Probe
 
 
 def tiny(weights: list[list[float]], ref: list[list[float]] | None = None) -> Probe:
-    """A probe of `nn.Linear` without bias, on the unit vectors as examples, all of class 0."""
+    """Returns a probe of `nn.Linear` without bias, with `weights` (classes, inputs) and unit vectors of class 0."""
     value = torch.tensor(weights)
     classes, inputs = value.shape
     return Probe(

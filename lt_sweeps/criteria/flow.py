@@ -1,4 +1,4 @@
-"""Criteria that need no data: what flows through the network."""
+"""Criteria that measure flow through the network and need no data."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from lt_sweeps.registry import register
 
 @register("criterion", version=1)
 def synflow(probe: Probe) -> Scores:
-    """Synaptic flow, w dR/dw, R the sum of the outputs for an input of ones, all weights made positive.
+    """Synaptic flow, |w| dR/d|w|; R is the sum of the outputs for an input of ones, with all weights made positive.
 
-    Tanaka et al. 2020: asked again in each of 100 exponential rounds (`criterion.rounds`), no layer empties before the
-    others must. In double precision and evaluation mode: single overflows from ResNet-44 on, and batch statistics
-    cancel what is to be measured. Raises ValueError where R is not finite.
+    Tanaka et al. 2020: scored again in each of 100 exponential rounds (`criterion.rounds`), so that no layer empties
+    before the others must. Computed in double precision and evaluation mode: single precision overflows from ResNet-44
+    on, and batch statistics would cancel the flow. Raises ValueError if R is not finite.
 
     >>> from lt_sweeps.criteria.examples import tiny
     >>> synflow(tiny(weights=[[1.0, -3.0]]))["weight"].tolist()

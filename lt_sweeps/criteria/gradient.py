@@ -1,4 +1,4 @@
-"""Criteria that look at gradients of the loss on a few training examples, at the weights as they are."""
+"""Criteria that use gradients of the loss on a few training examples, at the ticket's weights."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from lt_sweeps.registry import register
 
 @register("criterion", version=1, needs=("data", "seed"))
 def snip(probe: Probe, examples: int = 100, training: bool = False) -> Scores:
-    """How much the loss depends on a connection, |w dL/dw| (Lee et al. 2019).
+    """Connection sensitivity: how much the loss depends on a weight, |w dL/dw| (Lee et al. 2019).
 
-    On one batch of so many examples, drawn at random; by default in evaluation mode, as their code. Differs: they
+    L is the mean loss on one random batch of `examples`, by default in evaluation mode, as in their code. Differs: they
     prune biases too, and train a network that is drawn anew under the mask (`survivors=reinit`).
 
     >>> from lt_sweeps.criteria.examples import tiny
@@ -30,9 +30,9 @@ def snip(probe: Probe, examples: int = 100, training: bool = False) -> Scores:
 
 @register("criterion", version=1, needs=("data", "seed"))
 def force(probe: Probe, examples: int = 100, training: bool = True) -> Scores:
-    """As `snip` by the gradients of the pruned network, but of weights as they were before (de Jorge et al. 2021).
+    """As `snip`, |w dL/dw|, with gradients of the pruned network, but weights w before pruning (de Jorge et al. 2021).
 
-    What one round pruned, a later one can so take back: `criterion.rounds`, `criterion.revive`.
+    So a later round can restore weights that an earlier one pruned: `criterion.rounds`, `criterion.revive`.
 
     >>> from lt_sweeps.criteria.examples import tiny
     >>> force(tiny(weights=[[0.0], [0.0]]), examples=1)["weight"].tolist()
@@ -44,7 +44,7 @@ def force(probe: Probe, examples: int = 100, training: bool = True) -> Scores:
 
 @register("criterion", version=1, needs=("data", "seed"))
 def gradient(probe: Probe, examples: int = 100, training: bool = False) -> Scores:
-    """The size of the loss's gradient, |dL/dw| (a criterion of Zhou et al.'s code; squared, GraSP-It's).
+    """The magnitude of the loss gradient, |dL/dw| (a criterion of Zhou et al.'s code; squared, GraSP-It's).
 
     >>> from lt_sweeps.criteria.examples import tiny
     >>> gradient(tiny(weights=[[0.0], [0.0]]), examples=1)["weight"].tolist()  # softmax is a half each
@@ -55,9 +55,9 @@ def gradient(probe: Probe, examples: int = 100, training: bool = False) -> Score
 
 @register("criterion", version=1, needs=("data", "seed"))
 def grasp(probe: Probe, per_class: int = 10, temperature: float = 200.0, training: bool = True) -> Scores:
-    """What preserves the gradient's norm, w (H g) (Wang et al. 2020).
+    """Preservation of the gradient norm, w (H g), with gradient g and Hessian H of the loss (Wang et al. 2020).
 
-    They call -w (H g) the score, and prune the highest. The loss is of logits over `temperature`, on as many
+    They call -w (H g) the score, and prune the highest. Logits are divided by `temperature`; the batch has `per_class`
     examples of each class. Differs from their code, which draws linear layers anew before it scores.
 
     >>> from lt_sweeps.criteria.examples import tiny
@@ -72,7 +72,7 @@ def grasp(probe: Probe, per_class: int = 10, temperature: float = 200.0, trainin
 
 @register("criterion", version=1, needs=("data", "seed"))
 def grasp_magnitude(probe: Probe, per_class: int = 10, temperature: float = 200.0, training: bool = True) -> Scores:
-    """The size of GraSP's score, |w (H g)| (Frankle et al. 2021, *GraSP with absolute values*).
+    """The magnitude of GraSP's score, |w (H g)| (Frankle et al. 2021, *GraSP with absolute values*).
 
     >>> from lt_sweeps.criteria.examples import tiny
     >>> import math
@@ -95,7 +95,7 @@ def _grasp(probe: Probe, per_class: int, temperature: float, training: bool) -> 
 
 
 def _slopes(probe: Probe, x: Tensor, y: Tensor, training: bool) -> State:
-    """dL/dw of the prunable weights, on the CPU."""
+    """Returns dL/dw of the prunable weights, on the CPU."""
     with _ready(probe, x, training) as (network, weights):
         slopes = torch.autograd.grad(nn.functional.cross_entropy(network(x), y), list(weights.values()))
     return {name: slope.cpu() for name, slope in zip(weights, slopes, strict=True)}
@@ -103,7 +103,7 @@ def _slopes(probe: Probe, x: Tensor, y: Tensor, training: bool) -> State:
 
 @contextmanager
 def _ready(probe: Probe, x: Tensor, training: bool) -> Iterator[tuple[nn.Module, dict[str, Tensor]]]:
-    """The network where the examples are, and its prunable weights; dropout draws by the probe's generator."""
+    """Yields the network on the examples' device, and its prunable weights; the probe's generator seeds dropout."""
     network = probe.network.to(x.device).train(training)
     seed = int(torch.randint(2**62, (1,), generator=probe.generator))
     with torch.random.fork_rng([x.device] if x.device.type == "cuda" else []), torch.enable_grad():
@@ -112,7 +112,7 @@ def _ready(probe: Probe, x: Tensor, training: bool) -> Iterator[tuple[nn.Module,
 
 
 def _drawn(probe: Probe, examples: int) -> tuple[Tensor, Tensor]:
-    """So many different examples, or all there are. Raises ValueError for none."""
+    """Returns `examples` distinct random examples, or all if there are fewer. Raises ValueError for less than 1."""
     if examples < 1:
         raise ValueError(f"examples={examples}: give 1 at least")
     y = probe.source.classes
@@ -120,7 +120,7 @@ def _drawn(probe: Probe, examples: int) -> tuple[Tensor, Tensor]:
 
 
 def _each_class(probe: Probe, per_class: int) -> tuple[Tensor, Tensor]:
-    """As many examples of each class, or all there are of it. Raises ValueError for none."""
+    """Returns `per_class` random examples of each class, or all if it has fewer. Raises ValueError for less than 1."""
     if per_class < 1:
         raise ValueError(f"per_class={per_class}: give 1 at least")
     y = probe.source.classes

@@ -1,4 +1,4 @@
-"""Criteria that look at weights alone."""
+"""Criteria that use weight magnitudes, and the random control."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from lt_sweeps.registry import register
 
 @register("criterion", version=1)
 def magnitude(probe: Probe) -> Scores:
-    """The size of the trained weight, |w_f| (Frankle & Carbin 2019; Zhou et al.'s *large final*).
+    """The magnitude of the trained weight, |w_f| (Frankle & Carbin 2019; Zhou et al.'s *large final*).
 
     >>> from lt_sweeps.criteria.examples import tiny
     >>> magnitude(tiny(weights=[[1.0, -3.0]]))["weight"].tolist()
@@ -32,7 +32,7 @@ def random(probe: Probe) -> Scores:
 
 @register("criterion", version=1, needs=("ref",))
 def magnitude_increase(probe: Probe) -> Scores:
-    """How much a weight grew, |w_f| - |w_i| (Zhou et al. 2019).
+    """The increase of a weight's magnitude, |w_f| - |w_i| (Zhou et al. 2019).
 
     >>> from lt_sweeps.criteria.examples import tiny
     >>> magnitude_increase(tiny(weights=[[1.0, -3.0]], ref=[[-2.0, 1.0]]))["weight"].tolist()

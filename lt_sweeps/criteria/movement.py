@@ -1,7 +1,7 @@
-"""Criteria that compare where a weight began, w_i, with where it ended, w_f (Zhou et al. 2019, mask criteria).
+"""Criteria that compare initial weights, w_i, with trained weights, w_f (Zhou et al. 2019, mask criteria).
 
-Differs from their code: the families by sign exclude weights by -inf instead of a score of 0, which negative scores
-would fall below; ties, excluded weights among them, are broken at random.
+Differs from their code: criteria by sign exclude weights with a score of -inf instead of 0, since negative scores are
+below 0; ties, also those of excluded weights, are broken at random.
 """
 
 from __future__ import annotations
@@ -48,10 +48,10 @@ def small_init(probe: Probe) -> Scores:
 
 @register("criterion", version=1, needs=("ref",))
 def large_init_large_final(probe: Probe) -> Scores:
-    """Large at both ends: the smaller of the two ranks of |w_i| and |w_f| in the layer (Zhou et al. 2019).
+    """Large initial and trained weights: the smaller of the ranks of |w_i| and |w_f| in the layer (Zhou et al. 2019).
 
-    Keeping the best k is to cut both distributions at the one quantile that leaves k in common, as their code does by
-    bisection; ranks are shares of the layer's kept weights.
+    Keeping the best k equals cutting both distributions at the one quantile that leaves k weights in common, which
+    their code finds by bisection. A rank is the share of the layer's kept weights that are smaller.
 
     >>> from lt_sweeps.criteria.examples import tiny
     >>> large_init_large_final(tiny(weights=[[1.0, -3.0, 2.0, 4.0]], ref=[[4.0, 3.0, 2.0, 1.0]]))["weight"].tolist()
@@ -67,7 +67,7 @@ def large_init_large_final(probe: Probe) -> Scores:
 
 @register("criterion", version=1, needs=("ref",))
 def small_init_small_final(probe: Probe) -> Scores:
-    """Small at both ends, by ranks in the layer as `large_init_large_final` (Zhou et al. 2019): its control.
+    """Small initial and trained weights, by ranks as in `large_init_large_final` (Zhou et al. 2019): its control.
 
     >>> from lt_sweeps.criteria.examples import tiny
     >>> small_init_small_final(tiny(weights=[[1.0, -3.0, 2.0, 4.0]], ref=[[4.0, 3.0, 2.0, 1.0]]))["weight"].tolist()
@@ -154,7 +154,7 @@ def _only(scores: Tensor, wanted: Tensor) -> Tensor:
 
 
 def _rank(value: Tensor, ones: Tensor) -> Tensor:
-    """The share of a layer's kept weights that are smaller; 0 at pruned places."""
+    """Returns for each weight the share of the layer's kept weights that are smaller; 0 at pruned places."""
     kept = value[ones]
     ranks = torch.zeros(value.shape, dtype=torch.float64)
     ranks[ones] = torch.searchsorted(kept.sort().values, kept).double() / max(1, len(kept))

@@ -1,4 +1,4 @@
-"""What a criterion may look at: a ticket, reference weights, examples, randomness."""
+"""The input of a criterion: a ticket, reference weights, examples and a generator."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ Scores = dict[str, Tensor]
 
 
 class Source(Protocol):
-    """Training examples, of which a criterion may want but a few."""
+    """Training examples that can be taken by index."""
 
     @property
     def classes(self) -> Tensor:
-        """The class of each, (N,)."""
+        """The class of each example, (N,)."""
 
     def picked(self, chosen: Tensor) -> tuple[Tensor, Tensor]:
-        """Some of them, by number, as a network sees them, (n, C, H, W), and their classes, (n,)."""
+        """Returns the examples at indices `chosen` as a network sees them, (n, C, H, W), and their classes, (n,)."""
 
 
 def require_scores(scores: Scores, mask: Mask, name: str) -> None:
-    """Raise ValueError unless there is a score for each weight of each prunable tensor."""
+    """Raises ValueError unless `scores` has a tensor of the right shape for each tensor of `mask`."""
     if not isinstance(scores, dict):
         raise ValueError(f"criterion {name} gave a {type(scores).__name__}, not a score for each weight by name")
     for tensor, ones in mask.items():
@@ -39,23 +39,23 @@ def require_scores(scores: Scores, mask: Mask, name: str) -> None:
 
 @dataclass(frozen=True)
 class HeldExamples:
-    """Examples that are in memory."""
+    """Examples in memory."""
 
     x: Tensor
     classes: Tensor
 
     def picked(self, chosen: Tensor) -> tuple[Tensor, Tensor]:
-        """Some of them, copied."""
+        """Returns copies of the examples at indices `chosen`, and their classes."""
         return self.x[chosen], self.classes[chosen]
 
 
 @dataclass(frozen=True)
 class Probe:
-    """The arguments of every criterion.
+    """The input of every criterion.
 
-    `weights` are effective; `mask` names the prunable tensors; `unmasked` are the weights as they are where the mask is
-    taken away; `ref` and the examples (`source` for some, `examples` for all) are there where the criterion registers
-    that it `needs` them ("ref", "data"), as is a meaningful `generator` ("seed").
+    `weights` are the effective weights, `unmasked` the weights without the mask; `mask` has the prunable tensors. A
+    criterion must register in `needs` whether it uses `ref` ("ref"), the examples ("data": `source` for some,
+    `examples` for all) and `generator` ("seed"): otherwise they are absent, or the generator has a constant seed.
     """
 
     weights: State

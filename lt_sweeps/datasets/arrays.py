@@ -1,4 +1,4 @@
-"""What a data set is as published: four tensors in memory, or image files to be decoded while training."""
+"""A published data set: four tensors in memory, or image files that are decoded while training."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from lt_sweeps.specs import Part
 
 
 class Arrays(NamedTuple):
-    """Examples (N, ...) and classes as int64 (N,), as published; splitting comes later.
+    """Examples (N, ...) and classes, int64 (N,), as published, before any split.
 
-    Images are uint8 (N, C, H, W), pixels of 0 to 255; floats are taken as they are, other integers stay integers.
+    Images are uint8 (N, C, H, W), pixels 0 to 255; floats and other integers are not rescaled.
     """
 
     train_x: Tensor
@@ -39,15 +39,15 @@ class Files(NamedTuple):
     train_y: Tensor
     test_x: NDArray[np.bytes_]
     test_y: Tensor
-    resize: int  # for evaluation the shorter side becomes this long, before the centre is cut out
+    resize: int  # length of the shorter side for evaluation, before the centre is cut out
 
 
-_files: dict[tuple[Part, Path], list[tuple[Path, str]]] = {}  # that were read, and their contents then
+_files: dict[tuple[Part, Path], list[tuple[Path, str]]] = {}  # files read, and their hashes at that time
 
 
 @lru_cache(maxsize=2)
 def read(source: Part, data_dir: Path) -> Arrays | Files:
-    """What a registered data set, or a user's own, finds below `data_dir`."""
+    """Reads a registered data set, or a user's own, from `data_dir`."""
     with watch.reading() as names:
         returned = _returned(load("dataset", source.name), data_dir, source.args)
         dataset = returned if isinstance(returned, Files) else Arrays(*validated(returned))
@@ -60,12 +60,12 @@ def read(source: Part, data_dir: Path) -> Arrays | Files:
 
 
 def _returned(function: Any, data_dir: Path, args: Mapping[str, Any]) -> Any:
-    """What a function gives for a folder; the class of a torch Dataset, as torchvision's, gives one part at a time."""
+    """Calls a data set's function; a Dataset class with parameter `train`, as torchvision's, for both parts."""
     if isinstance(function, type) and "train" in inspect.signature(function).parameters and "train" not in args:
         return tuple(function(str(data_dir), train=train, **args) for train in (True, False))
     return function(data_dir, **args)
 
 
 def files_of(source: Part, data_dir: Path) -> list[tuple[Path, str]]:
-    """The files that a data set was read from, and what they held then; none, if it was not read here."""
+    """Returns the files that a data set was read from, with their hashes then; [] if this process has not read it."""
     return _files.get((source, data_dir), [])

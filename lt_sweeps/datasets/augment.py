@@ -1,8 +1,8 @@
-"""Augmentations: moves of pixel coordinates of a whole batch at once, and windows of image files.
+"""Augmentations: moves of pixel coordinates of a whole batch, and windows of image files.
 
-A move takes the source row of every output row, (B, H), and the source column of every output column, (B, W);
-coordinates up to `MARGIN` outside the image are zeros. A window (which needs "files") is chosen in an image of any
-size before it becomes one of the network's.
+A move takes and returns the source row of every output row, (B, H), and the source column of every output column,
+(B, W); up to `MARGIN` outside the image pixels are zero. A window (which needs "files") is cut out of an image of any
+size, and then resized to the network's.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ MARGIN = 4
 
 @register("augmentation", version=1)
 def flip(rows: Tensor, cols: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Left and right exchanged in half of the images.
+    """Flips each image horizontally with probability 1/2.
 
     >>> rows, cols = flip(torch.arange(2).expand(4, 2), torch.arange(3).expand(4, 3), torch.Generator().manual_seed(1))
     >>> sorted({tuple(c) for c in cols.tolist()})
@@ -50,11 +50,11 @@ def random_resized_crop(
     scale: Sequence[float] = (0.08, 1.0),
     ratio: Sequence[float] = (3 / 4, 4 / 3),
 ) -> tuple[int, int, int, int]:
-    """Top, left, height and width of a window of random area, shape (width / height) and place (Szegedy et al. 2015).
+    """Returns top, left, height and width of a window of random area, aspect ratio and place (Szegedy et al. 2015).
 
-    The share of the area is uniform in `scale`, the logarithm of the shape in `ratio`; ten tries to fit one into the
-    image, then the largest central window of the nearest shape: torchvision's rule. open_lth's is scale .1 to 1, ratio
-    .8 to 1.25.
+    The share of the area is uniform in `scale`, the logarithm of width / height uniform over `ratio`. After ten windows
+    that do not fit into the image it is the largest central one of the nearest aspect ratio: torchvision's rule.
+    open_lth has scale .1 to 1 and ratio .8 to 1.25.
 
     >>> random_resized_crop(6, 9, torch.Generator(), scale=(24 / 54, 24 / 54), ratio=(1.5, 1.5))[2:]
     (4, 6)

@@ -1,9 +1,9 @@
-"""Corruptions of the training examples, after the split: validation and test stay clean unless it says otherwise.
+"""Corruptions of the training examples, after the split; validation and test stay clean unless it needs "every part".
 
 Each takes the training images, uint8 (N, C, H, W), their classes, int64 (N,), and the number of classes, and returns
-new images and classes. Its `seed` is an argument of its own: which labels are wrong belongs to the data set, so that
-all seeds of a sweep train on the same one, and a control differs from its ticket in nothing but what it controls.
-One that does not register that it needs "pixels" gets, for a data set of files, their places instead of images.
+new images and classes. Its `seed` is a separate argument: the corruption belongs to the data set, so that all seeds of
+a sweep, and a ticket and its control, train on the same examples.
+For a data set of image files, one that does not need "pixels" gets the indices of the images instead.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from lt_sweeps.registry import register
 
 
 def _places(examples: int, fraction: float, generator: torch.Generator) -> Tensor:
-    """Exactly round(fraction * N) places, at random. Raises ValueError for what is not a share."""
+    """Returns exactly round(fraction * N) random indices. Raises ValueError for a fraction outside [0, 1]."""
     if not 0 <= fraction <= 1:
         raise ValueError(f"corruption.args.fraction={fraction}: must be between 0 and 1")
     return torch.randperm(examples, generator=generator)[: round(fraction * examples)]
@@ -54,7 +54,7 @@ def label_uniform(x: Tensor, y: Tensor, classes: int, fraction: float = 1.0, see
 
 @register("corruption", version=1, needs=("pixels",))
 def pixel_permutation(x: Tensor, y: Tensor, classes: int, seed: int = 0) -> tuple[Tensor, Tensor]:
-    """All C * H * W values of each image in an order of its own, the same in every epoch (Su et al. 2020).
+    """All C * H * W values of each image in its own random order, the same in every epoch (Su et al. 2020).
 
     >>> image = torch.arange(4, dtype=torch.uint8).view(1, 1, 2, 2)
     >>> pixel_permutation(image, torch.tensor([0]), classes=1)[0].flatten().sort().values.tolist()
@@ -70,9 +70,9 @@ def pixel_permutation(x: Tensor, y: Tensor, classes: int, seed: int = 0) -> tupl
 
 @register("corruption", version=1, needs=("pixels", "every part"))
 def fixed_permutation(x: Tensor, y: Tensor, classes: int, seed: int = 0) -> tuple[Tensor, Tensor]:
-    """The pixels of all images in one order, channels together: in validation and test too (Zhang et al. 2017).
+    """The pixels of all images in one random order, the same for all channels, validation and test (Zhang et al. 2017).
 
-    It is another way to write the same images down, not noise; a clean test set would measure chance.
+    It re-encodes images and adds no noise; accuracy on a clean test set would be chance.
 
     >>> images = torch.arange(4, dtype=torch.uint8).view(1, 1, 2, 2).expand(2, -1, -1, -1)
     >>> one, other = fixed_permutation(images, torch.tensor([0, 1]), classes=2)[0]
@@ -85,9 +85,9 @@ def fixed_permutation(x: Tensor, y: Tensor, classes: int, seed: int = 0) -> tupl
 
 @register("corruption", version=1)
 def half(x: Tensor, y: Tensor, classes: int, seed: int = 0) -> tuple[Tensor, Tensor]:
-    """Half of the training examples, at random, in their order (Su et al. 2020, who take half of the batches).
+    """A random half of the training examples, in their order (Su et al. 2020, who take half of the batches).
 
-    The recipe's clock stays that of the whole set: training takes as many steps, and sees each example twice as often.
+    The recipe's clock stays that of the whole set: training has as many steps, and sees each example twice as often.
 
     >>> half(torch.arange(4).view(4, 1, 1, 1), torch.arange(4), classes=4)[1].shape
     torch.Size([2])

@@ -1,4 +1,4 @@
-"""The embedded data set."""
+"""A small data set that scikit-learn contains."""
 
 from __future__ import annotations
 

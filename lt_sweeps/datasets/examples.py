@@ -1,4 +1,4 @@
-"""A data set in memory: split, on the device, in whole batches that are functions of the step."""
+"""A data set in memory: split, on the device, in batches that are functions of the step."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from lt_sweeps.specs import Batching, Data
 
 Batch = tuple[Tensor, Tensor]
 
-# What a batch is made of: places of examples, (B,), and, where pixels move, source rows, (B, H), and columns, (B, W).
+# A batch before it is made: indices of examples (B,) and, with moves of pixels, source rows (B, H) and columns (B, W).
 Chosen = tuple[Tensor, ...]
 
 
 def sent(chosen: Chosen, device: torch.device) -> Chosen:
-    """What was chosen, on a device; a GPU is not waited for."""
+    """Copies `chosen` to a device, without waiting for a GPU."""
     if device.type != "cuda":
         return tuple(part.to(device) for part in chosen)
     return tuple(part.pin_memory().to(device, non_blocking=True) for part in chosen)
 
 
 class Examples:
-    """Training, validation and test examples of `data` on `device`, as uint8 until a batch is asked for."""
+    """Training, validation and test examples of `data` on `device`; pixels are uint8 until a batch is made."""
 
     def __init__(self, data: Data, data_dir: Path, device: torch.device) -> None:
         self.data = data
@@ -63,41 +63,41 @@ class Examples:
         return [_checksum(values) for values in (*self.validation, *self.test)]
 
     def require_unchanged(self) -> None:
-        """Raise RuntimeError where validation or test examples are not as they were read: a network wrote into them."""
+        """Raises RuntimeError if validation or test examples have changed since reading: a network wrote to them."""
         if self._held_out_checksums() != self._checksums:
             raise RuntimeError(
                 "validation or test examples were changed in place during training: the result is refused"
             )
 
     def chunks(self, part: str, share: Share = WHOLE, size: int = 1000) -> Iterator[Batch]:
-        """A share of the `train`, `validation` or `test` examples in order, as a network sees them, not augmented."""
+        """Yields a share of the `train`, `validation` or `test` examples in order, normalised, not augmented."""
         x, y = (values[share.of(len(values))] for values in getattr(self, part))
         for first in range(0, len(x), size):
             yield self.seen(x[first : first + size]), y[first : first + size]
 
     @property
     def classes(self) -> Tensor:
-        """Those of the training examples, in order."""
+        """The classes of the training examples, int64 (N,)."""
         return self.train[1]
 
     def picked(self, chosen: Tensor) -> Batch:
-        """Some training examples, by number, as a network sees them, not augmented."""
+        """Returns the training examples at indices `chosen`, normalised, not augmented, and their classes."""
         return self.seen(self.train[0][chosen]), self.classes[chosen]
 
     def per_epoch(self, batch_size: int, last_batch: str) -> int:
-        """How many batches an epoch has."""
+        """Returns the number of batches of an epoch."""
         return orders.per_epoch(len(self.train[0]), batch_size, last_batch)
 
     def batches(self, start: int, batching: Batching, share: Share = WHOLE) -> Generator[Batch]:
-        """A share of the batches of steps `start`, `start + 1`, ... without end.
+        """Yields a share of the batch of each step `start`, `start + 1`, ... without end.
 
-        Each is a function of the seeds, the level and the step alone: what came before changes nothing.
+        Each batch is a function of the seeds, the level and the step alone, whatever was drawn before.
         """
         for chosen in self.chosen(start, batching, share):
             yield self.batch(sent(chosen, self.device))
 
     def chosen(self, start: int, batching: Batching, share: Share = WHOLE) -> Generator[Chosen]:
-        """What `batches` are made of, on the CPU."""
+        """Yields the `Chosen` of each batch of `batches`, on the CPU."""
         for step, batch in orders.drawn(len(self.train[0]), start, batching):
             part = share.of(len(batch))
             moves = (
@@ -106,7 +106,7 @@ class Examples:
             yield batch[part], *moves
 
     def batch(self, chosen: Chosen) -> Batch:
-        """A batch as a network sees it, of what was chosen and is on the device."""
+        """Returns the augmented, normalised batch of `chosen`, which must be on the device."""
         x, y = self.train
         places, *moves = chosen  # index_select is ten times faster than [places] on the CPU
         images = (self._padded if moves else x).index_select(0, places)
@@ -116,7 +116,7 @@ class Examples:
 
 
 def _checksum(values: Tensor) -> int:
-    """CRC-32 of the bytes of a tensor."""
+    """Returns the CRC-32 of the bytes of a tensor."""
     if not values.numel():
         return 0
     return zlib.crc32(values.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)

@@ -26,15 +26,15 @@ from lt_sweeps.randomness import derive, rng
 from lt_sweeps.registry import load, needs
 from lt_sweeps.specs import Batching, Data, Part
 
-CHUNK = 100  # images that are evaluated at once
-Crop = tuple[int, int | None]  # the place of an image, and the seed of its window; None: the centre
+CHUNK = 100  # images per batch of an evaluation
+Crop = tuple[int, int | None]  # the index of an image, and the seed of its window; None: the centre
 
 
 class Folder:
     """Training, validation and test images of `data`: decoded in `workers` processes, augmented on `device`.
 
-    A worker decodes an image and cuts the network's input out of it; flips and the like are then done to whole batches,
-    as they are in memory. Every draw is a function of the seeds, the level, the step and the place in the batch.
+    A worker process decodes an image and cuts the network's input out of it; moves of pixels are then applied to whole
+    batches, as for data in memory. Draws are functions of the seeds, the level, the step and the place in the batch.
     """
 
     def __init__(self, data: Data, data_dir: Path, device: torch.device, workers: int) -> None:
@@ -68,7 +68,7 @@ class Folder:
         self._view = View(data, device)
 
     def chunks(self, part: str, share: Share = WHOLE) -> Iterator[Batch]:
-        """A share of the `train`, `validation` or `test` examples in order, as a network sees them, not augmented."""
+        """Yields a share of the `train`, `validation` or `test` examples in order, normalised, not augmented."""
         count = len(self._parts[part][1])
         crops: list[Crop] = [(i, None) for i in range(count)[share.of(count)]]
         chunks = (crops[first : first + CHUNK] for first in range(0, len(crops), CHUNK))
@@ -76,26 +76,26 @@ class Folder:
             yield self._view.seen(x), y
 
     def require_unchanged(self) -> None:
-        """Images are decoded anew each time."""
+        """Does nothing: images are decoded anew each time."""
 
     @property
     def classes(self) -> Tensor:
-        """Those of the training examples, in order."""
+        """The classes of the training examples, int64 (N,)."""
         return self._parts["train"][1]
 
     def picked(self, chosen: Tensor) -> Batch:
-        """Some training examples, by number, as a network sees them, not augmented; only they are decoded."""
+        """Decodes and returns the training examples at indices `chosen`, not augmented, and their classes."""
         crops: list[Crop] = [(i, None) for i in chosen.tolist()]
         chunks = [crops[first : first + CHUNK] for first in range(0, len(crops), CHUNK)]
         x, y = zip(*self._decoded("train", chunks), strict=True)
         return self._view.seen(torch.cat(x)), torch.cat(y)
 
     def per_epoch(self, batch_size: int, last_batch: str) -> int:
-        """How many batches an epoch has."""
+        """Returns the number of batches of an epoch."""
         return orders.per_epoch(len(self._parts["train"][1]), batch_size, last_batch)
 
     def batches(self, start: int, batching: Batching, share: Share = WHOLE) -> Generator[Batch]:
-        """A share of the batches of steps `start`, `start + 1`, ... without end."""
+        """Yields a share of the batch of each step `start`, `start + 1`, ... without end."""
         examples = len(self._parts["train"][1])
         augment, level = batching.augment, batching.level
         crops: Iterator[list[Crop]] = (
@@ -114,7 +114,7 @@ class Folder:
             yield self._view.seen(x), y
 
     def _decoded(self, part: str, crops: Iterable[list[Crop]]) -> Iterator[Batch]:
-        """The uint8 images and classes of each list, in order, on the device."""
+        """Yields the uint8 images and classes of each list of crops, in order, on the device."""
         images = Images(*self._parts[part], self.data.shape, self._resize, self._window)
         batches = DataLoader(
             images,
@@ -122,17 +122,17 @@ class Folder:
             num_workers=self._workers,
             worker_init_fn=_deafen,
             pin_memory=self.device.type == "cuda",
-            generator=torch.Generator(),  # or it would draw from the global one
+            generator=torch.Generator(),  # else it draws from the global generator
         )
         try:
             for x, y in batches:
                 yield x.to(self.device, non_blocking=True), y.to(self.device, non_blocking=True)
-        except ValueError as error:  # from a worker with its whole trace, whose last line is the reason
+        except ValueError as error:  # a worker's message is its trace; the last line is the reason
             raise ValueError(str(error).strip().splitlines()[-1].removeprefix("ValueError: ")) from None
 
 
 class Images(Dataset[tuple[Tensor, int]]):
-    """Image files, decoded and cut to (C, H, W): what a worker does."""
+    """Image files as uint8 (C, H, W) tensors, decoded and cut in a worker process."""
 
     def __init__(
         self, paths: NDArray[np.bytes_], y: Tensor, shape: tuple[int, ...], resize: int, window: Part | None
@@ -159,7 +159,7 @@ class Images(Dataset[tuple[Tensor, int]]):
 
 
 def central(image: Image.Image, resize: int, height: int, width: int) -> Image.Image:
-    """The centre, after the shorter side was made `resize` long: what is evaluated on.
+    """Resizes the shorter side to `resize` and returns the centre, as used for evaluation.
 
     >>> central(Image.new("L", (30, 20)), 10, 8, 6).size
     (6, 8)
@@ -171,6 +171,6 @@ def central(image: Image.Image, resize: int, height: int, width: int) -> Image.I
 
 
 def _deafen(_: Any) -> None:
-    """Leave interruptions to the process that trains, which ends its workers itself."""
+    """Makes a worker ignore SIGINT and end at SIGTERM: the training process ends its workers itself."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)

@@ -16,7 +16,7 @@ from lt_sweeps.registry import register
 def image_folder(data_dir: Path, folder: str, resize: int) -> Files:
     """Any images in `folder`/train/<class>/ and `folder`/val/<class>/; classes are numbered by their sorted names.
 
-    `resize` is what the shorter side becomes for evaluation; the centre of `dataset.shape` is then cut out.
+    `resize` is the length of the shorter side for evaluation; the centre of `dataset.shape` is then cut out.
     """
     from torchvision.datasets import ImageFolder
 
@@ -33,6 +33,6 @@ def image_folder(data_dir: Path, folder: str, resize: int) -> Files:
 def imagenet(data_dir: Path, resize: int = 256) -> Files:
     """ImageNet, ILSVRC 2012 (Russakovsky et al. 2015): 1,281,167 and 50,000 images of 1,000 classes.
 
-    Its validation images, the test set here, lie in a folder for each class, where torchvision's `ImageNet` puts them.
+    Its validation images, the test set here, must be in one folder per class, where torchvision's `ImageNet` puts them.
     """
     return image_folder(data_dir, "imagenet", resize)

@@ -1,4 +1,4 @@
-"""The seam between data and training: whatever offers these few verbs can feed a run."""
+"""The interface between data and training."""
 
 from __future__ import annotations
 
@@ -17,41 +17,41 @@ from lt_sweeps.specs import Batching, Data
 
 
 class Loader(Protocol):
-    """What training and evaluation ask of data: `Examples` from memory, `Folder` through workers.
+    """The methods of a data set that training and evaluation use: `Examples` in memory, `Folder` through workers.
 
-    A faster one (decoded on the device, or from packed files) fits here, if its batches are functions of the seeds,
-    the level and the step alone, whatever came before and however many workers there are. Several processes that
-    train together each ask for their share of a batch: together they see what one alone would see.
+    A faster implementation (decoding on the device, or from packed files) must make batches that are functions of the
+    seeds, the level and the step alone, whatever was drawn before and for any number of workers. Each of several
+    processes of one training gets its share of a batch; together they get the batch of a single process.
     """
 
     data: Data
     device: torch.device
-    published: tuple[int, int]  # training and test examples there are, before any split or limit
+    published: tuple[int, int]  # numbers of training and test examples, before any split or limit
 
     def per_epoch(self, batch_size: int, last_batch: str) -> int:
-        """How many batches an epoch has."""
+        """Returns the number of batches of an epoch."""
 
     def batches(self, start: int, batching: Batching, share: Share = WHOLE) -> Generator[Batch]:
-        """A share of the batches of steps `start`, `start + 1`, ..., without end; closed when done with.
+        """Yields a share of the batch of each step `start`, `start + 1`, ... without end; the caller closes it.
 
-        They are on the device; a share of a batch smaller than the number of shares may be empty.
+        Batches are on the device; if a batch has fewer examples than there are shares, a share may be empty.
         """
 
     def chunks(self, part: str, share: Share = WHOLE) -> Iterator[Batch]:
-        """A share of the `train`, `validation` or `test` examples in order, on the device, not augmented."""
+        """Yields a share of the `train`, `validation` or `test` examples in order, on the device, not augmented."""
 
     def require_unchanged(self) -> None:
-        """Raise RuntimeError where what is held in memory for evaluation has been written to."""
+        """Raises RuntimeError if evaluation examples in memory have been written to."""
 
 
 class LoadedData(Loader, Source, Protocol):
-    """A loader from which single training examples can be had, for criteria that look at a few."""
+    """A loader that also gives single training examples by index, for criteria."""
 
 
 def loader(data: Data, data_dir: Path, device: torch.device, workers: int = 0) -> LoadedData:
-    """What fits the data set: in memory where it is arrays, through `workers` processes where it is image files.
+    """Returns the loader of a data set: `Examples` for arrays, `Folder` with `workers` processes for image files.
 
-    Raises ValueError where the files are not what `data` says, OSError where they cannot be read.
+    Raises ValueError if the files do not match `data`, OSError if they cannot be read.
     """
     if isinstance(read(data.source, data_dir), Files):
         return Folder(data, data_dir, device, workers)

@@ -1,4 +1,4 @@
-"""In which order examples are seen: a function of a seed, the level and the step."""
+"""The order of training examples: a function of a seed, the level and the step."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from lt_sweeps.specs import Batching
 
 
 def per_epoch(examples: int, batch_size: int, last_batch: str) -> int:
-    """How many batches an epoch has. Raises ValueError where it has none.
+    """Returns the number of batches of an epoch. Raises ValueError if it is zero.
 
     >>> per_epoch(130, 50, "drop"), per_epoch(130, 50, "keep")
     (2, 3)
@@ -27,7 +27,7 @@ def per_epoch(examples: int, batch_size: int, last_batch: str) -> int:
 
 
 def size(examples: int, step: int, batch_size: int, last_batch: str) -> int:
-    """How many examples the batch of a step has: fewer at an epoch's end, where such a batch is kept.
+    """Returns the number of examples in the batch of a step: fewer at an epoch's end with `last_batch="keep"`.
 
     >>> [size(130, step, 50, "keep") for step in range(4)]
     [50, 50, 30, 50]
@@ -36,13 +36,13 @@ def size(examples: int, step: int, batch_size: int, last_batch: str) -> int:
 
 
 class Share(NamedTuple):
-    """Which of several processes this is: each takes one piece of what all do together, as even as can be."""
+    """A process's number among `world` processes that share work in pieces of nearly equal size."""
 
     rank: int = 0
     world: int = 1
 
     def of(self, examples: int) -> slice:
-        """The places of this one's piece among so many.
+        """Returns the slice of this process's piece of `examples` examples.
 
         >>> [Share(rank, 3).of(5) for rank in range(3)]
         [slice(0, 1, None), slice(1, 3, None), slice(3, 5, None)]
@@ -54,7 +54,7 @@ WHOLE = Share()
 
 
 def drawn(examples: int, start: int, batching: Batching) -> Iterator[tuple[int, Tensor]]:
-    """The steps `start`, `start + 1`, ... without end, and the places of the examples in each one's batch."""
+    """Yields each step `start`, `start + 1`, ... without end, with the indices of its batch's examples, int64 (B,)."""
     batches = per_epoch(examples, batching.size, batching.last)
     for epoch in itertools.count(start // batches):
         order = torch.randperm(examples, generator=rng(batching.order, "order", batching.level, epoch))

@@ -1,4 +1,4 @@
-"""Published data sets, read (and where missing, downloaded) by torchvision."""
+"""Published data sets, read (and downloaded if missing) by torchvision."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from lt_sweeps.registry import register
 def mnist(data_dir: Path) -> Arrays:
     """MNIST (LeCun et al. 1998): 60,000 and 10,000 digits of 28x28.
 
-    Archives in a folder that is not to be written to are unpacked in a temporary copy.
+    Archives in a read-only folder are unpacked in a temporary copy.
     """
     return _like_mnist("MNIST", data_dir)
 
@@ -39,7 +39,7 @@ def kmnist(data_dir: Path) -> Arrays:
 
 
 def _like_mnist(reader: str, data_dir: Path) -> Arrays:
-    """One of torchvision's data sets in MNIST's format, in the folder that is named like its reader."""
+    """Reads one of torchvision's data sets in MNIST's format, from the folder with the name of its reader."""
     raw = data_dir / reader / "raw"
     if raw.is_dir() and not (raw / "train-images-idx3-ubyte").exists() and not _writable(raw):
         with tempfile.TemporaryDirectory() as copy:
@@ -52,7 +52,7 @@ def _like_mnist(reader: str, data_dir: Path) -> Arrays:
 
 
 def _writable(folder: Path) -> bool:
-    """Whether its owner means a folder to be written to: a superuser could, whatever the mode says."""
+    """Whether a folder is writable by access rights and mode: a superuser has access whatever the mode."""
     return os.access(folder, os.W_OK) and bool(folder.stat().st_mode & 0o222)
 
 

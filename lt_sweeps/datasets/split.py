@@ -1,4 +1,4 @@
-"""Which examples are trained on: the split of the published training set, and what a corruption makes of its part."""
+"""The split of the published training set into training and validation, and the corruption of the training part."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from lt_sweeps.specs import Data
 
 
 def split(data: Data, train_y: Tensor, test_y: Tensor) -> tuple[Tensor, Tensor]:
-    """The places of training and of held-out examples in the published training set, drawn by `split_seed`.
+    """Returns the indices of training and validation examples in the published training set, drawn by `split_seed`.
 
-    Raises ValueError where the data set is not what its description says.
+    Raises ValueError if a label is not below `data.classes`, or `data.validation` leaves no training example.
     """
     highest = int(max(train_y.max(), test_y.max()))
     if highest >= data.classes:
@@ -26,7 +26,7 @@ def split(data: Data, train_y: Tensor, test_y: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def corrupted(data: Data, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-    """The training examples as the corruption of `data` leaves them; `x` is images, or the places of image files."""
+    """Returns training examples after the corruption of `data`; `x` is images, or indices of image files."""
     if data.corruption is None:
         return x, y
     change = load("corruption", data.corruption.name)
@@ -35,7 +35,7 @@ def corrupted(data: Data, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def held_out(data: Data, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-    """Validation or test images: clean, unless the corruption is one that changes every part alike."""
+    """Returns validation or test images, corrupted only if the corruption needs "every part"."""
     if data.corruption is None or "every part" not in needs("corruption", data.corruption.name):
         return x, y
     return corrupted(data, x, y)

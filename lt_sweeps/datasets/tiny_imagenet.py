@@ -19,7 +19,7 @@ from lt_sweeps.registry import register
 def tiny_imagenet(data_dir: Path) -> Arrays:
     """Tiny ImageNet (Stanford CS231n): 100,000 and 10,000 images of 3x64x64 in 200 classes, decoded into memory.
 
-    Its labelled validation images are the test set, because those called test have no public labels.
+    Its labelled validation images are the test set here: its test images have no public labels.
     """
     root = data_dir / "tiny-imagenet-200"
     classes = sorted(folder.name for folder in (root / "train").iterdir() if folder.is_dir())
@@ -33,7 +33,7 @@ def tiny_imagenet(data_dir: Path) -> Arrays:
 
 
 def _decoded(paths: list[Path]) -> Tensor:
-    """All images as uint8 (N, 3, 64, 64); some of the published ones are grey. Decoding leaves Python's lock."""
+    """Returns all images as uint8 (N, 3, 64, 64), also the grey ones. Uses threads: decoding releases Python's lock."""
     pixels = np.empty((len(paths), 3, 64, 64), np.uint8)
 
     def decode(n: int) -> None:

@@ -1,4 +1,4 @@
-"""What a data set's function may return; anything else is an error that says how to mend it."""
+"""Validates what a data set's function returns; errors say how to fix it."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ NAMES = ("train_x", "train_y", "test_x", "test_y")
 
 
 def validated(returned: Any) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Examples and labels to train on and to test, as tensors: labels int64 (N,), examples (N, ...) as they are.
+    """Returns training and test examples and labels as tensors: labels int64 (N,), examples (N, ...) unchanged.
 
-    Numpy arrays become tensors, and labels of any integer type int64. Raises ValueError, in one line that says how to
-    mend it, for labels that are negative, one-hot or floats, for examples that are not finite, and for unequal numbers.
+    Accepts four tensors or numpy arrays, or two torch Datasets. Raises ValueError, with the fix in one line, for labels
+    that are negative, one-hot or floats, for examples that are not finite, and for unequal numbers.
     """
     if isinstance(returned, tuple) and len(returned) == 2 and all(map(_is_dataset, returned)):
         returned = (*_stacked("the training Dataset", returned[0]), *_stacked("the test Dataset", returned[1]))
@@ -41,7 +41,7 @@ def _is_dataset(value: Any) -> bool:
 
 
 def _stacked(what: str, dataset: Any) -> tuple[Tensor, Tensor]:
-    """All examples of a torch Dataset of pairs, images of PIL as uint8 (C, H, W), and their labels."""
+    """Returns all images of a torch Dataset of pairs, those of PIL as uint8 (C, H, W), and their labels."""
     if not len(dataset):
         raise ValueError(f"{what} is empty: give one example at least")
     images, labels = [], []
@@ -63,7 +63,7 @@ def _stacked(what: str, dataset: Any) -> tuple[Tensor, Tensor]:
 
 def _label(what: str, label: Any) -> int:
     try:
-        return index(label)  # an integer's, also of a tensor or an array of one
+        return index(label)  # also of a tensor or array with one integer
     except (TypeError, ValueError):
         raise ValueError(f"{what} gives the label {str(label)[:40]!r}: give an integer") from None
 

@@ -1,4 +1,4 @@
-"""What a network sees of uint8 images: augmented by whole batches, and normalised."""
+"""Turns images into a network's input: moves of pixels on whole batches, and normalisation."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from lt_sweeps.specs import Data, Part
 
 
 def augmentations(data: Data, of_files: bool) -> list[Part]:
-    """The moves of pixels that `data` asks for, or the windows of image files."""
+    """Returns the augmentations of `data` that move pixels, or (`of_files`) that cut windows out of image files."""
     entries = [entry if isinstance(entry, Part) else Part(entry) for entry in data.augment]
     return [entry for entry in entries if ("files" in needs("augmentation", entry.name)) == of_files]
 
 
 class View:
-    """The moves of pixels and the normalisation that `data` asks for, on `device`."""
+    """The moves of pixels and the normalisation of `data`, on `device`."""
 
     def __init__(self, data: Data, device: torch.device) -> None:
         self._shape = data.shape
@@ -31,26 +31,28 @@ class View:
 
     @property
     def moves(self) -> bool:
-        """Whether pixels are moved at all."""
+        """Whether `data` has any moves of pixels."""
         return bool(self._moves)
 
     def seen(self, images: Tensor) -> Tensor:
-        """Images as normalised floats: uint8 pixels from [0, 1], floats as they are. Other integers become int64."""
+        """Returns images normalised as floats, uint8 pixels first scaled to [0, 1]; other integers become int64."""
         if images.dtype == torch.uint8:
             return images.float().mul_(self._pixel_scale).add_(self._shift)  # in place: a third of the time of addcmul
         if images.is_floating_point():
-            return images.float().mul(self._scale).add_(self._shift)  # never in place: float() may be what is stored
+            return (
+                images.float().mul(self._scale).add_(self._shift)
+            )  # not in place: float() may return the stored tensor
         return images.long()
 
     @staticmethod
     def padded(images: Tensor) -> Tensor:
-        """Images (N, C, H, W) with zeros around them, as `moved` takes them: (N, C, pixels)."""
+        """Returns images (N, C, H, W) padded with `MARGIN` zeros and flattened to (N, C, pixels), for `moved`."""
         return torch.nn.functional.pad(images, (MARGIN,) * 4).flatten(2)
 
     def drawn(self, seed: int, level: int, step: int, batch: int, part: slice) -> tuple[Tensor, Tensor]:
-        """Source rows (B, H) and columns (B, W) of a part of a batch of so many: a function of seed, level and step.
+        """Returns source rows (B, H) and columns (B, W) of a part of a batch: a function of seed, level and step.
 
-        Moves are drawn for all of the batch, whoever does which, and on the CPU, the same for every device.
+        Moves are drawn for the whole batch, and on the CPU, so that they are equal for any share and any device.
         """
         _, height, width = self._shape
         generator = rng(seed, "augment", level, step)
@@ -60,7 +62,7 @@ class View:
         return rows[part], cols[part]
 
     def moved(self, padded: Tensor, rows: Tensor, cols: Tensor) -> Tensor:
-        """Padded images, (B, C, pixels), with these rows and columns; all on one device."""
+        """Returns images (B, C, H, W) with these source rows and columns of `padded` (B, C, pixels); one device."""
         channels, height, width = self._shape
         pixels = ((rows + MARGIN) * (width + 2 * MARGIN)).unsqueeze(2) + (cols + MARGIN).unsqueeze(1)
         index = pixels.flatten(1).unsqueeze(1).expand(-1, channels, -1)

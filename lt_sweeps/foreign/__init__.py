@@ -1,1 +1,1 @@
-"""Code that is not ours: which of it a result is made by, and which files it reads."""
+"""Users' own code: which of it a result depends on, and which files it reads."""

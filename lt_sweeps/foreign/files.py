@@ -1,6 +1,6 @@
-"""What results are made from beside code: files, folders that are listed, environment variables.
+"""Inputs of results beside code: files, listed folders, environment variables.
 
-A record names each, with a hash of what it held: a file by its path, a folder whose names were read by its path and a
+A record has a name and a content hash of each: a file by its path, a folder whose names were listed by its path and a
 slash, a variable as `env:NAME`.
 """
 
@@ -13,19 +13,19 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-ABSENT = "0" * 64  # in the place of a hash: a file that was looked for, a variable that was asked for, and not there
-set_here: dict[str, str | None] = {}  # environment variables that foreign code has set: what they were before
+ABSENT = "0" * 64  # instead of a hash: a file or variable that was read but did not exist
+set_here: dict[str, str | None] = {}  # environment variables set by foreign code -> their values before
 Seen = tuple[int, int, int]  # time of change, size, inode
 
 
 def seen(path: str) -> Seen:
-    """What tells one state of a file from another without reading it."""
+    """Returns time of change, size and inode of a file, which show a change without reading it."""
     status = Path(path).stat()
     return status.st_mtime_ns, status.st_size, status.st_ino
 
 
 def named(path: Path, places: Sequence[tuple[str, Path]]) -> str:
-    """How a record names a file: below one of some named folders where it lies in one, else by its whole path.
+    """Returns a file's name in records: relative to the first of the named folders that contains it, else its path.
 
     >>> named(Path("/data/MNIST/raw/a"), [("data", Path("/data"))])
     'data:MNIST/raw/a'
@@ -37,7 +37,7 @@ def named(path: Path, places: Sequence[tuple[str, Path]]) -> str:
 
 
 def located(name: str, places: Mapping[str, Path]) -> Path | None:
-    """Where a file lies that a record names; None where nobody says where its place is.
+    """Returns the path of a file by its name in records; None if its named folder is unknown.
 
     >>> located("data:MNIST/raw/a", {"data": Path("/there")}), located("code:net.json", {})
     (PosixPath('/there/MNIST/raw/a'), None)
@@ -51,10 +51,10 @@ def located(name: str, places: Mapping[str, Path]) -> Path | None:
 
 
 def differs(name: str, content: str, places: Mapping[str, Path]) -> bool:
-    """Whether what a record names holds something else now; what cannot be read says nothing.
+    """Whether an input named in a record has another content now; an unreadable file counts as unchanged.
 
-    Nor do data that are gone, as those that lie on another machine; but a file of code, or one whose folder is there,
-    is missed.
+    Missing data count as unchanged too, since they may be on another machine; but a missing file of code, or a missing
+    file with an absolute path whose folder exists, counts as changed.
     """
     if name.startswith("env:"):
         return variable(name.removeprefix("env:")) != content
@@ -69,29 +69,29 @@ def differs(name: str, content: str, places: Mapping[str, Path]) -> bool:
 
 
 def environment() -> dict[str, str]:
-    """The environment as it would be, had no foreign code set a variable in this process."""
+    """Returns the environment without the changes that foreign code has made in this process."""
     before = {name: value for name, value in set_here.items() if value is not None}
     return {**{name: value for name, value in os.environ.items() if name not in set_here}, **before}
 
 
 def variable(name: str) -> str:
-    """The SHA-256 of an environment variable's value, or ABSENT; of one that foreign code has set, as it was before."""
+    """Returns the SHA-256 of a variable's value, before foreign code set it, or ABSENT."""
     value = set_here[name] if name in set_here else os.environ.get(name)
     return ABSENT if value is None else hashlib.sha256(os.fsencode(value)).hexdigest()
 
 
 def names_in(folder: Path) -> frozenset[str]:
-    """What a folder contains."""
+    """Returns the names in a folder, without `__pycache__`."""
     return frozenset(path.name for path in folder.iterdir()) - {"__pycache__"}
 
 
 def listing(folder: Path) -> str:
-    """The SHA-256 of the names in a folder."""
+    """Returns the SHA-256 of the names in a folder."""
     return hashlib.sha256("\n".join(sorted(names_in(folder))).encode(errors="surrogateescape")).hexdigest()
 
 
 def digest(path: Path) -> str:
-    """The SHA-256 of a file's content, or of a folder's; read again only where size or time of change differ."""
+    """Returns the SHA-256 of a file's or folder's content; a file is read again only if its `seen` has changed."""
     if path.is_dir():
         return _digest_of_folder(path)
     state = seen(str(path))
@@ -104,7 +104,7 @@ def digest(path: Path) -> str:
 
 
 def _digest_of_folder(folder: Path) -> str:
-    """One hash of the names and contents of all its files; of a large folder, of their sizes and times of change."""
+    """Returns a hash of the names and contents of all files below; in a large folder, of sizes and times of change."""
     cached = _folders.get(folder)
     if cached is None or time.monotonic() - cached[0] > FOLDER_SECONDS:
         files = sorted(path for path in folder.rglob("*") if path.is_file())
@@ -115,7 +115,7 @@ def _digest_of_folder(folder: Path) -> str:
     return cached[1]
 
 
-LARGE = 2**30  # bytes of a folder whose files are not read again to see whether they are the same
-FOLDER_SECONDS = 60.0  # for which a folder is believed to be as it was
+LARGE = 2**30  # bytes of a folder above which file contents are not hashed
+FOLDER_SECONDS = 60.0  # for which a folder's hash is cached
 _digests: dict[Path, tuple[Seen, str]] = {}
 _folders: dict[Path, tuple[float, str]] = {}

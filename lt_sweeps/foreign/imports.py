@@ -1,4 +1,4 @@
-"""Foreign modules, imported and tried so that what they change of their process is known."""
+"""Imports foreign modules, and records what they change in their process."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from types import ModuleType
 from lt_sweeps.foreign.state import GlobalState
 from lt_sweeps.foreign.watch import watch
 
-Changes = dict[str, list[str]]  # what of this process each module has changed
-changed_by: Changes = {}  # when it was imported: as in any process that imports it
-changed_late: Changes = {}  # when its functions were tried: only here, and before anything was drawn
+Changes = dict[str, list[str]]  # module -> what it has changed in this process
+changed_by: Changes = {}  # by its import: so in any process that imports it
+changed_late: Changes = {}  # by trial calls of its functions: only in this process
 
 
 def imported(name: str) -> ModuleType:
-    """The module of this name, imported if it is not."""
+    """Returns the module of this name; imports it if needed, and records its changes."""
     if name not in sys.modules:
         watch()
         with noticed(name, changed_by):
@@ -27,7 +27,7 @@ def imported(name: str) -> ModuleType:
 
 @contextmanager
 def noticed(name: str, into: Changes = changed_late) -> Iterator[None]:
-    """What code of this module changes of the process meanwhile is known afterwards."""
+    """Context manager: adds to `into` what the module's code changes in the process meanwhile."""
     before = GlobalState()
     try:
         yield

@@ -1,6 +1,6 @@
-"""The code that a module can reach through its imports, found without importing any of it.
+"""The code that a module reaches through its imports, found without importing it.
 
-Code of Python itself, of installed packages and of this project is not followed: their versions say what they are.
+Code of Python itself, of installed packages and of this project is not followed: versions identify it.
 """
 
 from __future__ import annotations
@@ -47,12 +47,12 @@ def is_foreign(file: str) -> bool:
 class Outermost(NamedTuple):
     """The module or package that an import path begins with."""
 
-    file: Path  # its source; a package that is a folder alone has none, and this is where it would be
+    file: Path  # its source; of a namespace package the __init__.py, which does not exist
     root: Path  # the folder in which it is found
 
 
 def outermost(top: str) -> Outermost | None:
-    """What a name at the top of an import path is, found without importing it; None where there is no such source."""
+    """Returns the module or package of the first name of an import path, without importing it; None without source."""
     try:
         spec = importlib.util.find_spec(top)
     except (ImportError, ValueError, AttributeError):
@@ -65,13 +65,13 @@ def outermost(top: str) -> Outermost | None:
 
 
 def inner(file: Path, name: str) -> Path:
-    """The source of a package or module of this name in a package; it need not exist."""
+    """Returns the source path of a package or module of this name in the package of `file`; it may not exist."""
     package = file.parent / name / "__init__.py"
     return package if package.exists() else file.parent / f"{name}.py"
 
 
 def reachable(file: Path) -> set[Path]:
-    """A source file, and every foreign one that it imports, in turn, wherever in it, packages' own files among them."""
+    """Returns a source file and all foreign ones that it imports, directly or not, with packages' `__init__.py`."""
     sources: set[Path] = set()
     frontier = [file.resolve()]
     while frontier:
@@ -101,13 +101,13 @@ def _imported(file: Path) -> Iterator[Path]:
 
 
 def _files(names: list[str]) -> Iterator[Path]:
-    """The source files that are run when a module of this name is imported."""
+    """Yields the source files that an import of a module of this name runs."""
     if (start := outermost(names[0])) is not None:
         yield from _below(start.root, names)
 
 
 def _below(folder: Path, names: list[str]) -> Iterator[Path]:
-    """Modules and packages of a dotted name, from the outermost; a name inside a module ends it."""
+    """Yields the source files of a dotted name, from the outermost; a name in a module ends it."""
     for name in names:
         if name == "*":
             return
@@ -120,7 +120,7 @@ def _below(folder: Path, names: list[str]) -> Iterator[Path]:
 
 
 def package_files(file: Path) -> set[Path]:
-    """The packages that a module lies in: importing it runs them first."""
+    """Returns the `__init__.py` of each package around a module: its import runs them first."""
     packages, folder = set[Path](), file.resolve().parent
     while (folder / "__init__.py").is_file():
         packages.add(folder / "__init__.py")
@@ -129,10 +129,10 @@ def package_files(file: Path) -> set[Path]:
 
 
 def code_hash(file: Path, root: Path) -> str:
-    """16 hex digits for all the code that a module can reach; comments and layout do not matter.
+    """Returns a hash, 16 hex digits, of all code that a module reaches, without comments and layout.
 
-    Nor does it where `root` lies, the folder in which the module, or its outermost package, is found. Of what is not
-    foreign, and has no version that would say what it is, this is all of the outermost package.
+    It does not depend on the location of `root`, the folder that contains the module or its outermost package. For an
+    installed module, which is not foreign but has no version, it covers the whole outermost package.
     """
     file, root = file.resolve(), root.resolve()
     if is_foreign(str(file)):
@@ -145,16 +145,16 @@ def code_hash(file: Path, root: Path) -> str:
 
 
 def _text(file: Path) -> str:
-    """The code of a file without comments and layout; its bytes where that is no Python."""
+    """Returns the code of a file without comments and layout; its bytes if it is no Python."""
     content = file.read_bytes()
     try:
-        return ast.dump(ast.parse(content)).replace(", type_params=[]", "")  # which Python 3.12 adds
+        return ast.dump(ast.parse(content)).replace(", type_params=[]", "")  # added by Python 3.12
     except (SyntaxError, ValueError):
         return content.hex()
 
 
 def one_line(error: BaseException) -> str:
-    """What went wrong in one line; where it did, if that is in foreign code."""
+    """Returns an error in one line, with the innermost file and line in foreign code."""
     what = f"{type(error).__name__}: {error}".splitlines()[0]
     frames = traceback.extract_tb(error.__traceback__)
     where = next(

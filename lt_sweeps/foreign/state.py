@@ -1,4 +1,4 @@
-"""What of a process any code can change, and every later training in it would see."""
+"""Global state of a process that foreign code can change, and that later trainings would see."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ import torch
 from torch.optim.optimizer import __file__ as OPTIMIZER
 
 OURS = ("CUBLAS_", "PL_", "KMP_", "OMP_", "MKL_", "TORCH", "NCCL_", "CUDA_", "PYTORCH_")  # set by torch and Lightning
-# Packages whose functions, classes and methods take part in a training.
+# Packages whose functions, classes and methods a training uses.
 PACKAGES = ("torch", "lt_sweeps", "pytorch_lightning", "lightning_fabric", "torchmetrics", "random", "numpy.random")
 COMPILER = ("torch._dynamo", "torch._inductor", "torch._refs", "torch._decomp", "torch.fx", "torch.onnx")
-CODE = (FunctionType, classmethod, staticmethod, property)  # of a class: not the counters that it keeps
+CODE = (FunctionType, classmethod, staticmethod, property)  # members of a class that are compared; counters are not
 BACKENDS: tuple[Callable[[], Any], ...] = (
     lambda: torch.backends.mkldnn.enabled,
     lambda: torch.backends.cudnn.enabled,
@@ -40,21 +40,21 @@ READ: dict[str, Callable[[], Any]] = {
 
 
 class GlobalState:
-    """A process as it is now; it does not know of variables in users' own modules."""
+    """A snapshot of the process, without variables in users' own modules."""
 
     def __init__(self) -> None:
         self._values = {name: read() for name, read in READ.items()}
         self._functions = dict(_functions())
 
     def changed(self) -> list[str]:
-        """What is other than it was, in words; each function, class and method that is not the one it was."""
+        """Returns the names of settings, functions, classes and methods that have changed since the snapshot."""
         changes = [name for name, read in READ.items() if read() != self._values[name]]
         now = dict(_functions())
         return changes + [name for name, value in self._functions.items() if now.get(name) is not value]
 
 
 def _functions() -> Iterator[tuple[str, Any]]:
-    """The functions and classes of these packages' modules, and what the classes hold, by their names."""
+    """Yields the functions and classes of PACKAGES, and the methods of these classes, with their names."""
     for name, module in list(sys.modules.items()):
         if module is None or not _is_within(name, PACKAGES) or _is_within(name, COMPILER):
             continue
@@ -72,7 +72,7 @@ def _is_within(name: str, packages: tuple[str, ...]) -> bool:
 
 
 def _bare(value: Any) -> Any:
-    """A function without what torch itself wraps around an optimizer's step, once more when it first makes one."""
+    """Returns a function without the wrapper that torch adds to an optimizer's step when it first creates one."""
     while isinstance(value, FunctionType) and value.__code__.co_filename == OPTIMIZER and hasattr(value, "__wrapped__"):
         value = value.__wrapped__
     return value

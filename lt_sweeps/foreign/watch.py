@@ -1,7 +1,7 @@
-"""What foreign code reads while it is imported and called, and the files that data sets are read from.
+"""Records what foreign code reads while it is imported and called, and which files data sets are read from.
 
-An audit hook sees what Python opens, also where nothing is there, and which folders it lists; `os.environ` tells of the
-variables that are asked for. What a library opens by itself, in C, and whether a file exists, is not seen.
+An audit hook sees the files that Python opens, also missing ones, and the folders it lists; a patched `os.environ` sees
+the variables that are read. Files that a library opens in C, and tests whether a file exists, are not seen.
 """
 
 from __future__ import annotations
@@ -21,27 +21,27 @@ from lt_sweeps.foreign.files import ABSENT, Seen, digest, listing, names_in, see
 from lt_sweeps.foreign.reach import HERE, is_foreign, is_installed, package_files, reachable
 
 OURS = f"{HERE}{os.sep}"
-DEEP = 5000  # frames looked at for the code that opens a file
-# Of a machine and of who uses it, not of what is computed.
+DEEP = 5000  # frames searched for the code that opens a file
+# Variables of the machine and its user, which are no inputs of a result.
 MACHINE = re.compile(
     r"((CUDA|ROCR|HIP|NVIDIA|OMP|MKL|NCCL|SLURM|PBS|LSB|XDG|WANDB|CONDA|TORCHELASTIC)_.*"
     r"|HOME|USER|LOGNAME|PATH|PWD|TMPDIR|TEMP|TMP|HOSTNAME|SHELL|LANG|LC_[A-Z]+|TERM|DISPLAY|CI|VIRTUAL_ENV|PYTHON[A-Z]*"
     r"|RANK|WORLD_SIZE|(LOCAL|GROUP|ROLE)_(RANK|WORLD_SIZE)|ROLE_NAME|MASTER_(ADDR|PORT))$"
 )
-# By the foreign source file that did: what it opened, as it was then; what folders it listed; what variables it read.
+# Foreign source file -> files it opened, with their state then; folders it listed; variables it read.
 _files: dict[str, dict[str, Seen | None]] = defaultdict(dict)
 _folders: dict[str, dict[str, frozenset[str]]] = defaultdict(dict)
 _variables: dict[str, dict[str, str]] = defaultdict(dict)
-_written: set[str] = set()  # by this process: no file that a result was made from
-_updated: set[str] = set()  # opened to be read and written: one of both, as it turns out
-_reading: list[set[str]] = []  # the data sets being read, and their files
+_written: set[str] = set()  # by this process: no inputs of a result
+_updated: set[str] = set()  # opened for both reading and writing
+_reading: list[set[str]] = []  # the files of each data set that is being read
 _watching = False
 _lock = threading.Lock()
-_hearing = threading.local()  # so that what we look up is not heard
+_hearing = threading.local()  # set while the hook itself reads, which is not recorded
 
 
 def watch() -> None:
-    """Begin to see what is read; once begun it goes on until the process ends."""
+    """Starts recording, once, until the process ends."""
     global _watching
     with _lock:
         if not _watching:
@@ -60,7 +60,7 @@ def _hear(event: str, args: tuple[Any, ...]) -> None:
             _note_listing(args[0], frame)
         elif isinstance(args[0], (str, bytes)):
             _note_file(str(Path(os.fsdecode(args[0])).absolute()), args[2], frame)
-    except Exception:  # whatever is wrong with it: it must go on as it would without us
+    except Exception:  # an error of the hook must not change the program
         return
     finally:
         _hearing.now = False
@@ -74,7 +74,7 @@ def _note_file(path: str, flags: Any, frame: FrameType) -> None:
             _written.add(path)
             return
         _updated.add(path)
-    if file.is_dir():  # to list or remove what is in it
+    if file.is_dir():  # opened to list or remove its files
         return
     for files in _reading:
         files.add(path)
@@ -90,24 +90,24 @@ def _note_listing(folder: Any, frame: FrameType) -> None:
 
 
 def _reader(frame: FrameType | None, *, through_imports: bool = True) -> str | None:
-    """The innermost foreign source file that is being executed."""
+    """Returns the innermost foreign source file on the stack that is ours to watch, or None."""
     for _ in range(DEEP):
         if frame is None:
             return None
         file = frame.f_code.co_filename
         if is_foreign(file):
             return str(Path(file).resolve()) if _is_ours_to_watch(frame) else None
-        # Neither what an installed package reads as it is imported, nor what we read for a script that calls us.
+        # Not recorded: reads by an installed package during its import, and our own reads.
         if frame.f_code.co_name == "<module>" or file.startswith(OURS):
             return None
-        if not through_imports and "importlib" in file:  # which looks for modules, and for packages
+        if not through_imports and "importlib" in file:  # importlib's search for modules and packages
             return None
         frame = frame.f_back
     return None
 
 
 def _is_ours_to_watch(frame: FrameType | None) -> bool:
-    """Whether we have called this code, or it is a module's that is being imported: not a script's that calls us."""
+    """Whether we called this code, or it is in a module that is being imported; false for a script that calls us."""
     for _ in range(DEEP):
         if frame is None:
             break
@@ -117,13 +117,13 @@ def _is_ours_to_watch(frame: FrameType | None) -> bool:
         if code.co_name == "<module>" and name != "__main__" and is_foreign(code.co_filename):
             return True
         frame = frame.f_back
-    return threading.current_thread() is not threading.main_thread()  # whoever has started it
+    return threading.current_thread() is not threading.main_thread()  # true in a thread, whoever started it
 
 
 def _hear_variables() -> None:
-    """Note which variables foreign code asks for by name, and which it sets: those are no inputs.
+    """Patches `os.environ` to record the variables that foreign code reads by name, and those it sets.
 
-    Going through all of them, or copying them, asks for none.
+    Variables that it sets are no inputs, and iterating over `os.environ` or copying it reads none.
     """
     environment = type(os.environ)
     get, put, each = environment.__getitem__, environment.__setitem__, environment.__iter__
@@ -144,7 +144,7 @@ def _hear_variables() -> None:
 
     def names(self: Any) -> Iterator[Any]:
         keys = list(each(self))
-        _hearing.expected = [_word(name) for name in reversed(keys)]  # which are asked for next, by a copy
+        _hearing.expected = [_word(name) for name in reversed(keys)]  # a copy reads these next
         yield from keys
 
     def _as_it_is(word: str) -> str | None:
@@ -168,7 +168,7 @@ def _word(name: Any) -> str | None:
 
 
 def _foreign_caller() -> FrameType | None:
-    """Who asks the environment, if that is foreign code."""
+    """Returns the frame that accesses the environment, if it is foreign code."""
     frame = sys._getframe(2)
     while frame.f_back is not None and frame.f_code.co_filename.startswith("<frozen "):
         frame = frame.f_back
@@ -177,7 +177,7 @@ def _foreign_caller() -> FrameType | None:
 
 @contextmanager
 def reading() -> Iterator[set[str]]:
-    """The set of the files that are opened for reading meanwhile, filled as they are."""
+    """Context manager: yields a set that fills with the files opened for reading meanwhile."""
     watch()
     files: set[str] = set()
     _reading.append(files)
@@ -188,7 +188,7 @@ def reading() -> Iterator[set[str]]:
 
 
 class Read(NamedTuple):
-    """What was read, and hashes of what it held."""
+    """Files, folders and variables that were read, with hashes of their content."""
 
     files: dict[Path, str]
     folders: dict[Path, str]
@@ -196,10 +196,9 @@ class Read(NamedTuple):
 
 
 def read_by(modules: Iterable[Path]) -> Read:
-    """What these source files, and whatever they reach, have read.
+    """Returns what these source files, and those they reach, have read.
 
-    A module that is imported by a name which the code does not show is one of them. Raises ValueError where something
-    is not any more what it was when it was read.
+    This includes modules imported by a computed name. Raises ValueError if an input has changed since it was read.
     """
     known, code = set[Path](), set[Path]()
     read = Read({}, {}, {})
@@ -217,7 +216,7 @@ def read_by(modules: Iterable[Path]) -> Read:
 
 
 def _add(source: str, read: Read) -> list[Path]:
-    """Add what one source file has read; returns the source files among it."""
+    """Adds what one source file has read to `read`; returns the source files among it."""
     read.variables.update(_variables.get(source, {}))
     for folder, names in list(_folders.get(source, {}).items()):
         path = Path(folder).resolve()
@@ -231,7 +230,7 @@ def _add(source: str, read: Read) -> list[Path]:
         path = _source(Path(file).resolve())
         if path in read.files or file in _written or _is_no_input(path):
             continue
-        if not path.exists():  # it was looked for, or has been removed
+        if not path.exists():  # it never existed, or has been removed
             read.files[path] = ABSENT
         if not path.is_file():
             continue
@@ -240,13 +239,13 @@ def _add(source: str, read: Read) -> list[Path]:
                 continue
             if state is not None:
                 raise _changed(path)
-            read.files[path] = ABSENT  # as it was; whoever has made it since
+            read.files[path] = ABSENT  # it did not exist when it was read
             continue
         read.files[path] = digest(path)
-        if path.suffix == ".py":  # imported by a name that the code does not show
+        if path.suffix == ".py":  # imported by a computed name
             modules.append(path)
         else:
-            read.files[Path(file)] = read.files[path]  # a link may lead elsewhere later
+            read.files[Path(file)] = read.files[path]  # a link may point elsewhere later
     return modules
 
 
@@ -255,19 +254,19 @@ def _changed(path: Path) -> ValueError:
 
 
 def _source(path: Path) -> Path:
-    """The source of a compiled module; any other file is itself."""
+    """Returns the source of a compiled module; any other path unchanged."""
     if path.suffix == ".pyc" and path.parent.name == "__pycache__":
         return path.parent.parent / f"{path.name.partition('.')[0]}.py"
     return path
 
 
 def _is_no_input(path: Path) -> bool:
-    """Whether a file is the system's, an installed package's or ours."""
+    """Whether a file belongs to the system, an installed package or this project."""
     system = path.parts[1:2] in [("proc",), ("sys",), ("dev",)] and path.parts[1:3] != ("dev", "shm")
     return system or is_installed(path) or path.is_relative_to(HERE)
 
 
 def kept(paths: Iterable[str], folder: Path) -> list[Path]:
-    """Of some opened files those in a folder."""
+    """Returns those of `paths` that are files below `folder`, sorted."""
     files = {Path(path).resolve() for path in paths}
     return sorted(path for path in files if path.is_file() and path.is_relative_to(folder.resolve()))

@@ -22,14 +22,14 @@ class Evaluation(NamedTuple):
 
 @torch.no_grad()
 def evaluate(network: nn.Module, batches: Iterable[tuple[Tensor, Tensor]], classes: int) -> Evaluation:
-    """Evaluate in evaluation mode, and leave the network in the mode it was in. Needs one batch at least."""
+    """Evaluates a network in evaluation mode, and restores its mode. Needs at least one batch."""
     mode = network.training
     network.eval()
     weight = next(network.parameters())
     device, dtype = weight.device, weight.dtype
     hits = MulticlassAccuracy(classes, average="micro", validate_args=False).to(device)
     loss = MeanMetric().to(device)
-    # Whatever the precision of a training around it; and a network that draws even now draws the same each time.
+    # Independent of autocast in the caller; a network that draws in evaluation mode draws the same each time.
     with torch.autocast(device.type, enabled=False), seeded(0):
         for x, y in batches:
             logits = network(x.to(dtype) if x.is_floating_point() else x).float()

@@ -1,4 +1,4 @@
-"""Whether two trained networks lie in one valley: the error along the line between them."""
+"""Linear mode connectivity: the error along the line between two trained networks."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from lt_sweeps.registry import register
 
 @register("measure", version=1)
 def barrier(ends: Ends, *, points: int = 30, batchnorm: str = "average") -> Table:
-    """Error along the line between two tickets, and how far it rises above its ends, in points of error.
+    """Error along the line between two tickets, and its rise above the mean of the ends, in percentage points.
 
     barrier = max over alpha of error((1 - alpha) a + alpha b) - (error(a) + error(b)) / 2, on the test examples, at
     `points` evenly spaced alphas in [0, 1] (Frankle et al. 2020, who call two trainings stable where it is below 2).
-    It is never less than half of what the ends differ by. "midpoint" is the error at alpha 0.5, among them or not.
-    What is interpolated are effective weights, under the second mask: where a child is compared with its parent, that
-    is the sparser one (Paul et al. 2023), and alpha 0 is the parent as the child's mask leaves it. Parameters and
-    running statistics of batch normalisation are interpolated too, as the papers' code does; with
-    batchnorm="recompute" the statistics are taken anew, at each point, from the training examples, because averaged
-    ones are not those of the averaged network (Jordan et al. 2023).
+    It is at least half the difference of the ends. "midpoint" is the error at alpha 0.5, also if that is no alpha.
+    Effective weights are interpolated, under the second mask: for a parent and its child that is the sparser one (Paul
+    et al. 2023), and alpha 0 is the parent under the child's mask. Parameters and running statistics of batch
+    normalisation are interpolated too, as in the papers' code; with batchnorm="recompute" the statistics are computed
+    anew at each point from the training examples, because averaged statistics are not those of the averaged network
+    (Jordan et al. 2023).
 
-    Raises ValueError for less than two points, or another treatment of batch normalisation.
+    Raises ValueError for fewer than two points, or another value of `batchnorm`.
 
-    Two networks that compute the same, x -> (x, -x), by opposite signs: halfway between them all weights are zero, all
-    logits equal, the first class is chosen, and one of the two examples is wrong.
+    Example: two networks compute x -> (x, -x) with opposite signs. Halfway between them all weights are zero, so all
+    logits are equal, the first class is predicted, and one of the two examples is wrong.
 
     >>> one = {"0.weight": torch.ones(1, 1), "1.weight": torch.tensor([[1.0], [-1.0]])}
     >>> other = {name: -weight for name, weight in one.items()}
@@ -62,7 +62,7 @@ def barrier(ends: Ends, *, points: int = 30, batchnorm: str = "average") -> Tabl
 
 
 def between(first: State, second: State, alpha: float, mask: Mask) -> State:
-    """A point on the line, exact at its ends; where `mask` has pruned, the second's values, and its counters.
+    """Returns (1 - alpha) first + alpha second, exact at the ends; pruned places and counters are those of `second`.
 
     >>> one, other = {"w": torch.tensor([1.0, 2.0])}, {"w": torch.tensor([3.0, 0.0])}
     >>> between(one, other, 0.25, {"w": torch.tensor([True, False])})["w"].tolist()
@@ -77,7 +77,7 @@ def between(first: State, second: State, alpha: float, mask: Mask) -> State:
 
 @torch.no_grad()
 def renew_statistics(network: nn.Module, ends: Ends) -> None:
-    """Make running means and variances those of the training examples, in batches of evaluation that count alike."""
+    """Recomputes running means and variances in place: plain averages over evaluation batches of training examples."""
     network.eval()
     layers = [module for module in network.modules() if isinstance(module, _BatchNorm) and module.track_running_stats]
     if not layers:

@@ -1,4 +1,4 @@
-"""What a measure of several tickets may look at: their weights and masks, and what networks make of the examples."""
+"""The input of a measure of several tickets: their weights and masks, the network and the examples."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from lt_sweeps.columns import TAKEN
 from lt_sweeps.masks import Mask, State
 from lt_sweeps.measures.accuracy import evaluate
 
-Table = dict[str, float | list[float]]  # what a measure finds; under its own name the number that sums it up
+Table = dict[str, float | list[float]]  # result of a measure; its own name has the summary number
 
 
 def require(table: object, word: str) -> None:
-    """Raise ValueError unless `table` can be kept and shown, and its number `word` sums it up.
+    """Raises ValueError unless `table` is a valid result of a measure, with `word` as its summary number.
 
-    Beside it may stand numbers, and lists of numbers of one length: the points of a curve.
+    Other entries may be numbers, or lists of numbers of one length: the points of a curve.
 
     >>> require({"distance": 2.5, "alpha": [0.0, 1.0], "at": [2.0, 3.0]}, "distance")
     """
@@ -48,10 +48,10 @@ class Ends:
     weights: tuple[State, ...]
     masks: tuple[Mask, ...]
     classes: int
-    network: Callable[[State], nn.Module]  # the network holding some weights, on the device
+    network: Callable[[State], nn.Module]  # returns the network with some weights, on the device
     examples: Callable[[str], Iterator[tuple[Tensor, Tensor]]]  # "train", "validation" or "test", not augmented
-    tell: Callable[[int], None] = lambda point: None  # of how many points are done
+    tell: Callable[[int], None] = lambda point: None  # called with the number of points done
 
     def error(self, network: nn.Module, part: str = "test") -> float:
-        """Percent of the examples of a part whose class is not the network's first choice."""
+        """Returns the top-1 error on a part of the examples, in percent."""
         return round(100 - evaluate(network, self.examples(part), self.classes).accuracy, 4)

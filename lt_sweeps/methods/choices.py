@@ -1,4 +1,4 @@
-"""The slots a method composes: how it prunes, what kept and pruned weights become, which control is shown instead."""
+"""The input of a method: how it prunes, what kept and pruned weights become, and which control is shown."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from lt_sweeps.specs import Part, Recipe
 
 @dataclass(frozen=True)
 class Choices:
-    """Everything a method is told; it builds expressions with these verbs and computes nothing.
+    """The input of a method, with functions that build expressions and compute nothing.
 
-    A method gets two of them, which are equal unless `find.*` says otherwise: with one it finds masks, and the other
-    trains under these masks what is shown.
+    A method gets two, which are equal unless `find.*` is set: `find` builds the chain that finds masks, `train` the
+    tickets and controls that are trained under these masks.
     """
 
-    dense: Train  # where it begins
+    dense: Train  # level 0
     levels: int
     rate: float
     criterion: Part
@@ -34,10 +34,10 @@ class Choices:
     survivors: Part
     pruned: Part
     control: Part
-    rewind: int  # the step survivors go back to
-    start: int  # where schedule and data order begin again
+    rewind: int  # step to which survivors are rewound
+    start: int  # step at which schedule and data order begin again
     retrain: Recipe
-    shown_recipe: Recipe  # how what is shown is trained, and with which seeds, where that is otherwise
+    shown_recipe: Recipe  # recipe of shown tickets, and in the next line their seeds
     shown_seeds: tuple[int, int]  # order, augment
     keep_batchnorm: bool
     fresh_order: bool
@@ -46,7 +46,7 @@ class Choices:
     ties_seed: int
 
     def prune(self, scored: Ticket, parent: Mask, level: int, times: int = 1) -> Mask:
-        """`parent` without the weights that the criterion wants least, asked of a ticket of this chain."""
+        """Returns the mask `parent` without its lowest-scored weights; the criterion scores the ticket `scored`."""
         wanted = needs("criterion", self.criterion.name)
         score = Score(
             self.criterion,
@@ -70,13 +70,13 @@ class Choices:
         )
 
     def ticket(self, last: Train, mask: Mask, level: int) -> Train:
-        """The next training of the chain: what `survivors` and `pruned` make of the weights, trained again."""
+        """Returns the next training of the chain: under `mask`, with weights treated by `survivors` and `pruned`."""
         return self._train(self._level(last, mask, level), self.survivors)
 
     def shown(self, last: Train, ticket: Train, level: int) -> Train:
-        """What the level shows: the ticket, or the control that branches off it and changes one thing.
+        """Returns the training that a level shows: the ticket, or the control that changes one thing of it.
 
-        Raises Corner for a control that comes to its ticket again.
+        Raises Corner for a control that equals its ticket.
         """
         here = self._level(last, ticket.ticket.mask, level)
         if self.control.name in catalogue("control"):
@@ -91,14 +91,14 @@ class Choices:
         return replace(branch, recipe=self.shown_recipe, order=order, augment=augment)
 
     def onward(self) -> Train:
-        """The dense network, trained again as tickets are: where they are rewound, from that point."""
+        """Returns the dense training; if survivors are rewound, its retraining from the rewind point."""
         if self.survivors.name != "rewind":
             return self.dense
         ticket = replace(self.dense.ticket, weights=at(self.dense, self.rewind), start=self.start)
         return replace(self.dense, ticket=ticket, recipe=self.retrain)
 
     def _begun(self, scored: Ticket) -> Weights:
-        """The weights that the training behind a ticket began with; of one that was not trained, its own."""
+        """Returns the start weights of the training that made a ticket; an untrained ticket's own weights."""
         weights = scored.weights
         return at(weights.run, weights.run.ticket.start) if isinstance(weights, At) else weights
 
@@ -117,7 +117,7 @@ class Choices:
 
 
 def _treated(word: Part, level: Level) -> Weights:
-    """What kept weights become: as a word builds it, or as a function of tensors computes it."""
+    """Returns the treated weights: the expression that an option builds, or a `Treat` of a tensor function."""
     if "graph" in needs("survivors", word.name):
         weights: Weights = load("survivors", word.name)(level)
         return weights
@@ -125,7 +125,7 @@ def _treated(word: Part, level: Level) -> Weights:
 
 
 def _filled(word: Part, level: Level) -> Weights | None:
-    """What pruned weights become; None is zero."""
+    """Returns the values of pruned weights; None is zero."""
     if "graph" in needs("pruned", word.name):
         weights: Weights | None = load("pruned", word.name)(level)
         return weights

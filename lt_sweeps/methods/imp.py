@@ -9,10 +9,10 @@ from lt_sweeps.registry import register
 
 @register("method", version=1, needs=("training",))
 def imp(find: Choices, train: Choices) -> list[Train]:
-    """Train, prune a share of what is left, rewind, and again (Frankle & Carbin 2019, Strategy 1).
+    """Train, prune a share of the remaining weights, rewind, repeat (Frankle & Carbin 2019, Strategy 1).
 
-    Differs from open_lth, whose threshold removes one weight more than asked and whose fraction is taken
-    of layers it never prunes.
+    Differs from open_lth, whose threshold removes one weight too many and whose fraction also counts layers it never
+    prunes.
     """
     find_run, train_run, shown = find.dense, train.dense, [train.dense]
     for level in range(1, train.levels + 1):
@@ -37,7 +37,7 @@ def one_shot(find: Choices, train: Choices) -> list[Train]:
 def at_init(find: Choices, train: Choices) -> list[Train]:
     """Prune the untrained network to the density of each level of `imp`: SNIP, GraSP, SynFlow, random and others.
 
-    The criterion is asked of the start weights, `criterion.rounds` times (Lee et al. 2019, Tanaka et al. 2020).
+    The criterion scores the start weights in `criterion.rounds` rounds (Lee et al. 2019, Tanaka et al. 2020).
     """
     shown = [train.dense]
     for level in range(1, train.levels + 1):

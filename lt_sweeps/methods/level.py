@@ -1,4 +1,4 @@
-"""One level of a chain, as the words of `survivors=`, `control=` and `pruned=` see it."""
+"""One level of a chain: the input of options of `survivors=`, `control=` and `pruned=` that build expressions."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from lt_sweeps.specs import Data, Network, Part, Recipe
 
 @dataclass(frozen=True)
 class Level:
-    """What a word builds a level's mask or weights from; everything in it is an expression, nothing is computed."""
+    """The expressions from which an option builds a level's mask or weights; nothing is computed."""
 
-    dense: Train  # where the chain began
+    dense: Train  # level 0 of the chain
     last: Train  # the training that `mask` was pruned from
     mask: Mask
     number: int
-    step: int  # that survivors go back to
+    step: int  # to which survivors are rewound
     seed: int
-    keep_batchnorm: bool = False  # as training left it, where weights are rewound
-    start: Weights | None = None  # of a control: what its ticket begins with
+    keep_batchnorm: bool = False  # keep it as trained where weights are rewound
+    start: Weights | None = None  # of a control: its ticket's start weights
 
     @property
     def rewound(self) -> Weights:
@@ -29,31 +29,31 @@ class Level:
 
     @property
     def begun(self) -> Weights:
-        """What a control changes one thing of: its ticket's own weights; of a ticket, the rewound ones."""
+        """The weights that an option changes: for a control its ticket's start weights, else the rewound weights."""
         return self.rewound if self.start is None else self.start
 
     @property
     def ended(self) -> Weights:
-        """What training left."""
+        """The end weights of the last training."""
         return end(self.last).weights
 
     @property
     def initial(self) -> Weights:
-        """What pruned places hold before anything is trained."""
+        """The values of pruned places before any training."""
         return self.dense.ticket.fill or at(self.dense, self.dense.ticket.start)
 
     @property
     def drawn(self) -> Init:
-        """A fresh draw of all weights, another at each level."""
+        """A fresh draw of all weights, different at each level."""
         return Init(self.dense.ticket.network, self.seed_of("reinit"))
 
     def seed_of(self, name: str) -> int:
-        """The seed of a word that draws."""
+        """Returns the seed of an option that draws."""
         return derive(self.seed, name, self.number)
 
 
 def example(step: int = 0) -> Level:
-    """Level 1 of a small network trained for 9 steps, rewound to `step`: for hand-computed examples."""
+    """Returns level 1 of a small network trained for 9 steps, rewound to `step`: for hand-computed examples."""
     network = Network(Part("lenet_300_100", 1), (1, 8, 8), 10)
     ticket = Ticket(network, Init(network, 0), Dense(network))
     dense = Train(ticket, Data(Part("digits", 1), 10, (1, 8, 8)), Recipe(9, 60, Part("torch.optim.SGD")))

@@ -1,4 +1,4 @@
-"""What is measured of the levels of a cell: against their siblings, and against the trainings they were pruned from."""
+"""Measures of the levels of a cell against their siblings, and against the trainings they were pruned from."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from lt_sweeps.graph import END, At, Measure, Prune, Shuffle, Train, end
 from lt_sweeps.randomness import derive
 from lt_sweeps.specs import Part
 
-Measures = tuple[Measure | None, ...]  # one for each level that has somebody to be compared with
+Measures = tuple[Measure | None, ...]  # per level; None where there is nothing to compare with
 
-MOST = 10_000  # points of a line: each is an evaluation of all test examples
+MOST = 10_000  # points of a line at most: each evaluates all test examples
 
 
 def sibling(run: Train) -> Train:
-    """The same ticket trained with other data order and augmentation: "SGD noise" (Frankle et al. 2020)."""
+    """Returns the same ticket trained with other data order and augmentation: "SGD noise" (Frankle et al. 2020)."""
     return replace(run, order=derive(run.order, "sibling", 1), augment=derive(run.augment, "sibling", 1))
 
 
 def parent(run: Train) -> Train | None:
-    """The training whose end a ticket's mask was pruned from; None where it is dense, or its mask is from elsewhere."""
+    """Returns the training at whose end a ticket's mask was pruned; None for a dense ticket or a mask from a file."""
     mask = run.ticket.mask
     while isinstance(mask, Shuffle):
         mask = mask.mask
@@ -29,9 +29,10 @@ def parent(run: Train) -> Train | None:
 
 
 def with_siblings(what: Part, levels: Sequence[Train], onward: Train) -> Measures:
-    """Each level and its sibling; the dense network's is trained from the rewind point, as `onward` is.
+    """Returns the measure of each level with its sibling; that of level 0 is a sibling of `onward`.
 
-    With its own order, that training comes to the dense network itself, where it goes on to the same end.
+    Where `onward` continues from the rewind point, its own data order leads to the dense network's end weights: then
+    the dense training itself is compared with the sibling, else `onward` is.
     """
     dense = levels[0] if onward.ticket.start else onward
     pairs = [(sibling(onward), dense), *((sibling(run), run) for run in levels[1:])]
@@ -39,7 +40,7 @@ def with_siblings(what: Part, levels: Sequence[Train], onward: Train) -> Measure
 
 
 def with_parents(what: Part, levels: Sequence[Train], onward: Train) -> Measures:
-    """Each level, second, and its parent. Raises ValueError where there are levels, and none has one."""
+    """Returns the measure of each level with its parent (first). Raises ValueError if no pruned level has a parent."""
     measures = tuple(None if (previous := parent(run)) is None else _measure(what, previous, run) for run in levels)
     if len(levels) > 1 and not any(measures):
         raise ValueError(f"measure.parent.name={what.name}: no mask here was pruned from a training")

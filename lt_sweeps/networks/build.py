@@ -1,4 +1,4 @@
-"""From a network's description to a module, and to a draw of its weights."""
+"""Builds a module from a network's description, and draws its weights."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from lt_sweeps.specs import Network
 
 
 def build(network: Network) -> nn.Module:
-    """The module a description names.
+    """Builds the module that a description names.
 
-    A constructor is given `shape` and `classes` where it has such parameters; any other (torchvision's, timm's,
-    your own) gets `num_classes` where it has that, and the configured arguments.
+    A constructor gets those of `shape` (C, H, W), `classes` and `num_classes` that are its parameters (with `**kwargs`
+    `num_classes`), and the configured arguments. Raises ValueError for a result that is no module, or is scripted.
 
-    What a constructor draws and keeps elsewhere than in the state dict, as a random graph's wiring, is always the same.
+    It is seeded with 0: what a constructor draws outside the state dict, such as random wiring, is always the same.
     """
     with seeded(0):
         return _constructed(network)
@@ -48,7 +48,7 @@ def _constructed(network: Network) -> nn.Module:
 
 
 def _materialise(module: nn.Module, shape: tuple[int, ...]) -> None:
-    """Give lazy layers their sizes by one forward pass."""
+    """Runs one forward pass, which sets the sizes of lazy layers."""
     training = module.training
     with torch.no_grad():
         module.eval()(torch.zeros(2, *shape))
@@ -56,7 +56,7 @@ def _materialise(module: nn.Module, shape: tuple[int, ...]) -> None:
 
 
 def logits(output: Any) -> Tensor:
-    """What a network returns, if that is a tensor, or its `logits`. Raises ValueError.
+    """Returns a network's output if it is a tensor, else the output's `logits`. Raises ValueError without these.
 
     >>> logits({"logits": torch.ones(2), "loss": None})
     tensor([1., 1.])
@@ -69,15 +69,15 @@ def logits(output: Any) -> Tensor:
 
 
 def holding(module: nn.Module, state: State) -> nn.Module:
-    """The module with these weights, bit for bit: in double precision where they are. Raises RuntimeError."""
+    """Loads weights into a module bit for bit, in double precision if any are; returns it. Raises RuntimeError."""
     if any(value.dtype == torch.float64 for value in state.values()):
-        module.double()  # before weights are loaded, not after: a float32 network would round what it is given
+        module.double()  # before loading, which would round to float32
     module.load_state_dict(state)
     return module
 
 
 def drawn(network: Network) -> nn.Module:
-    """The module with its weights drawn by its initialiser, from torch's global generator."""
+    """Builds the module, with weights drawn by its initialiser from torch's global generator."""
     module = _constructed(network)
     if network.initialiser is not None:
         load("initialiser", network.initialiser.name)(module, **network.initialiser.args)
@@ -85,7 +85,7 @@ def drawn(network: Network) -> nn.Module:
 
 
 def initial(network: Network, seed: int) -> State:
-    """A draw of all parameters and buffers: the same for the same seed, whatever was drawn before."""
+    """Returns a draw of all parameters and buffers, a function of `seed`. Raises ValueError for other state."""
     with seeded(seed):
         module = drawn(network)
     for name, value in module.state_dict().items():

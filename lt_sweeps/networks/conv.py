@@ -9,7 +9,7 @@ from lt_sweeps.registry import register
 
 
 class Conv(nn.Module):
-    """Pairs of 3x3 convolutions of 64, 128, 256, 512 channels, each then pooled; linear layers of 256, 256, classes."""
+    """Pairs of 3x3 convolutions (64, 128, 256, 512 channels), each pair pooled; linear layers of 256, 256, classes."""
 
     def __init__(self, depth: int, shape: tuple[int, ...], classes: int, width: float) -> None:
         super().__init__()

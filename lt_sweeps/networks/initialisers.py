@@ -1,7 +1,7 @@
-"""How the papers draw initial weights: functions that refill a freshly built network in place.
+"""Initialisers of the papers: functions that draw the weights of a freshly built network in place.
 
-They draw the weights of linear and convolution layers, set their biases to 0 and batch normalisation's scales to 1
-or from U(0, 1); every other parameter keeps the draw of its own layer.
+They draw the weights of linear and convolution layers, set their biases to 0, and batch-normalisation scales to 1
+(`batchnorm=ones`) or draws from U(0, 1) (`uniform`); every other parameter keeps the draw of its own layer.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from lt_sweeps.masks import LAYERS
 from lt_sweeps.registry import register
 
 NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
-DEVIATION_CUT_AT_2 = 0.879625661034239  # of a standard normal, given that it lies in [-2, 2]
+DEVIATION_CUT_AT_2 = 0.879625661034239  # standard deviation of a standard normal truncated to [-2, 2]
 
 
 def _refill(network: nn.Module, draw: Callable[[Tensor], object], batchnorm: str) -> None:
@@ -32,7 +32,7 @@ def _refill(network: nn.Module, draw: Callable[[Tensor], object], batchnorm: str
 
 
 def _fans(weight: Tensor) -> tuple[int, int]:
-    """How many inputs feed an output of this layer, and how many outputs an input feeds, as torch counts them."""
+    """Returns fan-in and fan-out of a layer's weight, as torch counts them."""
     field = math.prod(weight.shape[2:])
     return weight.shape[1] * field, weight.shape[0] * field
 
@@ -45,9 +45,9 @@ def glorot_normal(network: nn.Module, batchnorm: str = "ones") -> None:
 
 @register("initialiser", version=1)
 def truncated_glorot_normal(network: nn.Module, batchnorm: str = "ones") -> None:
-    """Weights from a normal cut at 2 deviations, rescaled to variance 2 / (fan_in + fan_out), biases 0.
+    """Weights from a normal truncated at 2 deviations, rescaled to variance 2 / (fan_in + fan_out), biases 0.
 
-    Keras's Glorot normal, and so Zhou et al. 2019's: it differs from `glorot_normal` in having no tails.
+    Keras's Glorot normal, which Zhou et al. 2019 use: unlike `glorot_normal` it has no tails.
     """
 
     def draw(weight: Tensor) -> None:
@@ -73,8 +73,8 @@ def kaiming_uniform(network: nn.Module, batchnorm: str = "ones") -> None:
 def signed_constant(network: nn.Module, batchnorm: str = "ones", deviation: str = "kaiming") -> None:
     """Weights of one magnitude and a random sign, biases 0: +-sqrt(2 / fan_in) (Ramanujan et al. 2020).
 
-    `deviation=glorot` gives +-sqrt(2 / (fan_in + fan_out)), the expected deviation of the layer as Zhou et al. 2019
-    draw it (they take the deviation of the actual draw).
+    `deviation=glorot` gives +-sqrt(2 / (fan_in + fan_out)), the expected standard deviation of Zhou et al. 2019's draw
+    (they take the deviation of the actual draw).
     """
     if deviation not in ("kaiming", "glorot"):
         raise ValueError(f"model.initialiser_args.deviation={deviation}: choose one of kaiming, glorot")

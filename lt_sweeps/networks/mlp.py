@@ -32,7 +32,7 @@ class MLP(nn.Module):
 
 @register("network", version=1)
 def mlp(shape: tuple[int, ...], classes: int, hidden: Sequence[int] = (), width: float = 1.0) -> nn.Module:
-    """A fully connected network with `hidden` units layer by layer; without any, a linear classifier."""
+    """A fully connected network with layers of `hidden` units; without any, a linear classifier."""
     return MLP(math.prod(shape), [scaled(units, width) for units in hidden], classes)
 
 

@@ -14,7 +14,7 @@ def projection(inputs: int, outputs: int, stride: int) -> nn.Sequential:
 
 
 class PaddedIdentity(nn.Module):
-    """He et al.'s option A, without weights: every `stride`-th pixel, and zeros for the channels that are new."""
+    """He et al.'s shortcut A, without weights: every `stride`-th pixel, and zeros in the additional channels."""
 
     def __init__(self, inputs: int, outputs: int, stride: int) -> None:
         super().__init__()
@@ -26,7 +26,7 @@ class PaddedIdentity(nn.Module):
         return nn.functional.pad(x, (0, 0, 0, 0, self.new // 2, self.new - self.new // 2))
 
 
-SHORTCUTS = {"conv": projection, "identity": PaddedIdentity}  # where a block changes the shape
+SHORTCUTS = {"conv": projection, "identity": PaddedIdentity}  # of blocks that change the shape
 
 
 class Block(nn.Module):
@@ -49,7 +49,7 @@ class Block(nn.Module):
 
 
 class ResNet(nn.Module):
-    """`layers` convolutions and linear layers, shortcuts not counted."""
+    """A CIFAR ResNet with `layers` convolutions and linear layers, shortcuts not counted."""
 
     def __init__(self, layers: int, channels: int, classes: int, shortcut: str, width: float) -> None:
         if shortcut not in SHORTCUTS:
@@ -74,7 +74,7 @@ class ResNet(nn.Module):
 
 @register("network", version=1)
 def resnet20(shape: tuple[int, ...], classes: int, shortcut: str = "conv", width: float = 1.0) -> nn.Module:
-    """ResNet-20 ("ResNet-18" in Frankle & Carbin 2019): 270,896 weights, 267,696 of them pruned there."""
+    """ResNet-20 ("ResNet-18" in Frankle & Carbin 2019): 270,896 weights, of which they prune 267,696."""
     return ResNet(20, shape[0], classes, shortcut, width)
 
 

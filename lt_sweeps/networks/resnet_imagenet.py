@@ -1,6 +1,6 @@
-"""The ImageNet ResNets of He et al. 2016 out of torchvision's blocks, of any width, with a stem for small images.
+"""The ImageNet ResNets of He et al. 2016 from torchvision's blocks, of any width, with a stem for small images.
 
-At width 1 and ImageNet's size these are torchvision's networks: the same names, shapes and draws.
+At width 1 and ImageNet's image size these equal torchvision's networks in names, shapes and draws.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from torchvision.models.resnet import BasicBlock, Bottleneck
 from lt_sweeps.networks.width import scaled
 from lt_sweeps.registry import register
 
-SMALL = 64  # pixels a side up to which the stem keeps an image's size: CIFAR, Tiny ImageNet
+SMALL = 64  # largest image side for which the stem keeps the size: CIFAR, Tiny ImageNet
 
 
 def resnet(
     block: type[BasicBlock | Bottleneck], depths: tuple[int, ...], shape: tuple[int, ...], classes: int, width: float
 ) -> nn.Module:
-    """A stem, four stages of `depths` blocks with 64, 128, 256 and 512 channels times `width`, and a linear layer.
+    """Returns a stem, four stages of `depths` blocks (64, 128, 256, 512 channels times `width`), and a linear layer.
 
     The stem is a 7x7 convolution of stride 2 and a max pool; for images of at most 64x64 a 3x3 convolution of
     stride 1 and no pool.
@@ -60,7 +60,7 @@ def resnet18(shape: tuple[int, ...], classes: int, width: float = 1.0) -> nn.Mod
 def resnet50(shape: tuple[int, ...], classes: int, width: float = 1.0) -> nn.Module:
     """ResNet-50: 25.6M parameters on ImageNet.
 
-    `width` scales all channels, as open_lth's imagenet_resnet_50_W does. Wide ResNet-50-2, of which only the
-    bottlenecks are wider, is `model._target_=torchvision.models.wide_resnet50_2`.
+    `width` scales all channels, as open_lth's imagenet_resnet_50_W does. Wide ResNet-50-2, which widens only the
+    bottlenecks, is `model._target_=torchvision.models.wide_resnet50_2`.
     """
     return resnet(Bottleneck, (3, 4, 6, 3), shape, classes, width)

@@ -1,7 +1,7 @@
 """VGG for CIFAR (Simonyan & Zisserman 2014): batch normalisation, one linear layer after a global pool.
 
-The form of open_lth's cifar_vgg_*: the last average pool and one linear layer replace the three linear layers of
-the original, and convolutions keep their biases.
+As open_lth's cifar_vgg_*: a global average pool and one linear layer replace the three linear layers of the original,
+and convolutions have biases.
 """
 
 from __future__ import annotations

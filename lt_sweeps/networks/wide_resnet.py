@@ -9,9 +9,9 @@ from lt_sweeps.registry import register
 
 
 class Block(nn.Module):
-    """Twice batch normalisation, ReLU, 3x3 convolution, with dropout between; a 1x1 convolution where channels change.
+    """Two of (batch normalisation, ReLU, 3x3 convolution), dropout between; a 1x1 shortcut where the shape changes.
 
-    As in the authors' code and RigL's, such a shortcut begins after the first ReLU and is not normalised.
+    As in the authors' code and RigL's, that shortcut starts after the first ReLU and is not normalised.
     """
 
     def __init__(self, inputs: int, outputs: int, stride: int, dropout: float) -> None:
@@ -32,7 +32,7 @@ class Block(nn.Module):
 
 
 class WideResNet(nn.Module):
-    """A stem of 16 channels and three stages of 16, 32 and 64 times `times`; 6n + 4 layers, shortcuts not counted."""
+    """A stem of 16 channels, three stages of 16, 32 and 64 channels times `times`; 6n + 4 layers without shortcuts."""
 
     def __init__(self, layers: int, times: int, channels: int, classes: int, dropout: float, width: float) -> None:
         super().__init__()
@@ -55,5 +55,5 @@ class WideResNet(nn.Module):
 
 @register("network", version=1)
 def wrn_22_2(shape: tuple[int, ...], classes: int, dropout: float = 0.0, width: float = 1.0) -> nn.Module:
-    """WRN-22-2, of RigL's CIFAR-10 experiments (Evci et al. 2020): 1.1M weights; `width` is a factor beside the 2."""
+    """WRN-22-2, of RigL's CIFAR-10 experiments (Evci et al. 2020): 1.1M weights; `width` is a further factor."""
     return WideResNet(22, 2, shape[0], classes, dropout, width)

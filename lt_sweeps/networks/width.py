@@ -1,10 +1,10 @@
-"""What a factor of the width makes of a number of channels."""
+"""Scales a number of channels by a width factor."""
 
 from __future__ import annotations
 
 
 def scaled(channels: int, width: float) -> int:
-    """`width` times as many channels or units, rounded, at least one.
+    """Returns `width` times as many channels or units, rounded, at least one.
 
     >>> scaled(64, 0.5), scaled(100, 1.2), scaled(3, 0.01)
     (32, 120, 1)

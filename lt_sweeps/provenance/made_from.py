@@ -1,4 +1,4 @@
-"""What a value is made from beside other stored values: foreign functions, data sets, and the files that these read."""
+"""Inputs of a value beside other stored values: foreign functions, data sets, and the files that these read."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from lt_sweeps.specs import Data, Part, parts
 
 
 def foreign_parts(*nodes: Node) -> set[Part]:
-    """The functions in expressions that are neither ours nor torch's: their version says what code is behind them."""
+    """Returns the functions in expressions that are neither ours nor torch's; their version identifies their code."""
     return {part for value in _specs(topological(nodes)) for part in parts(value) if part.is_foreign}
 
 
 def own_parts(node: Node) -> set[Part]:
-    """Those whose code is a user's own, not of an installed package; found without importing it."""
+    """Returns the foreign parts whose code is a user's own, not an installed package's; imports nothing."""
     return {part for part in foreign_parts(node) if source_of(part.name) is not None}
 
 
 def files(node: Node, data_dir: Path) -> dict[str, str]:
-    """What a value was made from in this process beside code, by the names that a record gives it: hashes.
+    """Returns the inputs of a value that this process has read, beside code, as name in records -> hash.
 
-    Raises ValueError where some of it has changed since it was read.
+    Raises ValueError if an input has changed since it was read.
     """
     from lt_sweeps.datasets.arrays import files_of
     from lt_sweeps.foreign.files import named
@@ -36,7 +36,7 @@ def files(node: Node, data_dir: Path) -> dict[str, str]:
     read = read_by(file for part in own_parts(node) if (file := source_of(part.name)) is not None)
     files = dict(entry for source in sources for entry in files_of(source, data_dir)) | read.files
     places = [("data", data_dir.resolve()), *(("code", Path(entry).resolve()) for entry in sys.path)]
-    places += [("code", Path(entry).absolute()) for entry in sys.path]  # of links
+    places += [("code", Path(entry).absolute()) for entry in sys.path]  # also for paths of links
     return {
         **{named(path, places): content for path, content in sorted(files.items())},
         **{f"{named(path, places)}/": content for path, content in sorted(read.folders.items())},

@@ -1,7 +1,7 @@
-"""What pruned weights become, where they are not all zero (Zhou et al. 2019, mask-0 actions).
+"""Fills: the values of pruned weights, where not all are zero (Zhou et al. 2019, mask-0 actions).
 
-`ref` are the initial weights, `end` those that training left, in which a weight that an earlier round pruned still
-holds what it became then. *Shrunk* means |w_f| < |w_i|: a weight that grew through zero did not shrink.
+`ref` are the initial weights, `end` the trained ones, in which a weight that an earlier round pruned holds its fill.
+*Shrunk* means |w_f| < |w_i|: a weight that grew through zero did not shrink.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from lt_sweeps.registry import register
 
 @register("pruned", version=1)
 def zero_if_shrunk(mask: Mask, ref: State, end: State, generator: torch.Generator) -> State:
-    """Zero where training made the weight smaller, else its initial value (Zhou et al. 2019, *variant 1*).
+    """Zero where training reduced the magnitude, else the initial value (Zhou et al. 2019, *variant 1*).
 
     >>> mask, ref = {"w": torch.tensor([False, False])}, {"w": torch.tensor([1.0, -3.0])}
     >>> zero_if_shrunk(mask, ref, {"w": torch.tensor([-2.0, -1.0])}, torch.Generator())["w"].tolist()
@@ -25,9 +25,9 @@ def zero_if_shrunk(mask: Mask, ref: State, end: State, generator: torch.Generato
 
 @register("pruned", version=1)
 def zero_if_grown(mask: Mask, ref: State, end: State, generator: torch.Generator) -> State:
-    """The opposite of `zero_if_shrunk` (Zhou et al. 2019): zero where training made the weight larger.
+    """Zero where training increased the magnitude, else the initial value (Zhou et al. 2019); see `zero_if_shrunk`.
 
-    A weight that did not move stays: it cannot be told from one that an earlier round froze.
+    A weight that did not move stays: it cannot be distinguished from one that an earlier round froze.
 
     >>> mask, ref = {"w": torch.tensor([False, False])}, {"w": torch.tensor([1.0, -3.0])}
     >>> zero_if_grown(mask, ref, {"w": torch.tensor([-2.0, -1.0])}, torch.Generator())["w"].tolist()
@@ -40,7 +40,7 @@ def zero_if_grown(mask: Mask, ref: State, end: State, generator: torch.Generator
 
 @register("pruned", version=1)
 def zero_at_random(mask: Mask, ref: State, end: State, generator: torch.Generator) -> State:
-    """As many zeros in each layer as `zero_if_shrunk` gives, at random places; else the initial value.
+    """As many zeros per layer as `zero_if_shrunk` gives, at random places; else the initial value.
 
     >>> mask, ref = {"w": torch.tensor([False, False])}, {"w": torch.tensor([1.0, -3.0])}
     >>> out = zero_at_random(mask, ref, {"w": torch.tensor([-2.0, -1.0])}, torch.Generator().manual_seed(0))["w"]

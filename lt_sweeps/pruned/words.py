@@ -1,4 +1,4 @@
-"""What pruned weights become, where the graph itself can say it."""
+"""Options of `pruned=` that build expressions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What kept weights become: functions of the mask, the rewound weights, the end weights and a generator."""
+"""Treatments of kept weights: functions of the mask, the rewound weights, the end weights and a generator."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def shuffle(mask: Mask, ref: State, end: State, generator: torch.Generator) -> S
 
 @register("survivors", version=1)
 def keep_batchnorm(mask: Mask, ref: State, end: State, generator: torch.Generator) -> State:
-    """The rewound values, but batch normalisation (scale, shift, running statistics) as training left it.
+    """The rewound values, but trained batch normalisation (scale, shift, running statistics).
 
     >>> one, two = torch.tensor([1.0]), torch.tensor([2.0])
     >>> ref = {"fc.weight": one, "bn.weight": one, "bn.running_mean": one}

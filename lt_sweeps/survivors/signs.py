@@ -1,7 +1,7 @@
-"""Signs and sizes of kept weights, apart (Zhou et al. 2019, mask-1 actions; Gadhikar & Burkholz 2024).
+"""Treatments of signs and magnitudes (Zhou et al. 2019, mask-1 actions; Gadhikar & Burkholz 2024).
 
-`ref` are the rewound weights. Differs from Zhou et al.'s code: each round begins again from them, not from what the
-last round made; what is drawn is drawn anew for each.
+`ref` are the rewound weights. Differs from Zhou et al.'s code: each round starts from them, not from the result of the
+previous round, and makes its own random draws.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from lt_sweeps.registry import register
 
 @register("survivors", version=1)
 def signs(mask: Mask, ref: State, end: State, generator: torch.Generator) -> State:
-    """The sizes of the end weights with the signs of the rewound ones; a fresh draw as end is *reinit, signed*.
+    """The magnitudes of `end` with the signs of the rewound weights; with a fresh draw as `end`, *reinit, signed*.
 
     >>> mask = {"w": torch.tensor([True, True, False])}
     >>> ref, end = {"w": torch.tensor([1.0, -2.0, 3.0])}, {"w": torch.tensor([-5.0, 6.0, 7.0])}
@@ -29,7 +29,7 @@ def signs(mask: Mask, ref: State, end: State, generator: torch.Generator) -> Sta
 
 @register("survivors", version=1)
 def trained_signs(mask: Mask, ref: State, end: State, generator: torch.Generator) -> State:
-    """The rewound sizes with the signs that training gave them (Gadhikar & Burkholz 2024, sign transfer).
+    """The rewound magnitudes with the trained signs (Gadhikar & Burkholz 2024, sign transfer).
 
     >>> mask = {"w": torch.tensor([True, True, False])}
     >>> ref, end = {"w": torch.tensor([1.0, -2.0, 3.0])}, {"w": torch.tensor([-5.0, -6.0, -7.0])}
@@ -41,7 +41,7 @@ def trained_signs(mask: Mask, ref: State, end: State, generator: torch.Generator
 
 @register("survivors", version=1)
 def sign_flip(mask: Mask, ref: State, end: State, generator: torch.Generator, fraction: float = 0.1) -> State:
-    """The signs of this share of each layer's kept weights turned, at random (Gadhikar & Burkholz 2024).
+    """The rewound values, with the signs of a random `fraction` of each layer flipped (Gadhikar & Burkholz 2024).
 
     >>> mask, ref = {"w": torch.tensor([True, True, False])}, {"w": torch.tensor([1.0, -2.0, 3.0])}
     >>> sign_flip(mask, ref, {}, torch.Generator(), fraction=1.0)["w"].tolist()
@@ -58,7 +58,7 @@ def sign_flip(mask: Mask, ref: State, end: State, generator: torch.Generator, fr
 
 @register("survivors", version=1)
 def shuffle_signed(mask: Mask, ref: State, end: State, generator: torch.Generator) -> State:
-    """The rewound sizes, permuted among a layer's kept places; each place keeps its sign (Zhou et al. 2019).
+    """The rewound magnitudes, permuted among a layer's kept places; each place keeps its sign (Zhou et al. 2019).
 
     >>> mask = {"w": torch.tensor([True, False, True])}
     >>> out = shuffle_signed(mask, {"w": torch.tensor([1.0, 2.0, -3.0])}, {}, torch.Generator().manual_seed(0))["w"]
@@ -74,7 +74,7 @@ def shuffle_signed(mask: Mask, ref: State, end: State, generator: torch.Generato
 
 @register("survivors", version=1)
 def permute(mask: Mask, ref: State, end: State, generator: torch.Generator) -> State:
-    """Values of the whole layer in another order (Zhou et al. 2019: *random reinit*, as their code has it).
+    """The rewound values of the whole layer in random order (Zhou et al. 2019: *random reinit*, as in their code).
 
     >>> mask, ref = {"w": torch.tensor([True, True])}, {"w": torch.tensor([1.0, -3.0])}
     >>> sorted(permute(mask, ref, {}, torch.Generator().manual_seed(0))["w"].tolist())
@@ -86,7 +86,7 @@ def permute(mask: Mask, ref: State, end: State, generator: torch.Generator) -> S
 
 @register("survivors", version=1)
 def permute_signed(mask: Mask, ref: State, end: State, generator: torch.Generator) -> State:
-    """Sizes of the whole layer in another order; each place keeps its sign (Zhou et al. 2019, in their code).
+    """The magnitudes of the whole layer in random order; each place keeps its sign (Zhou et al. 2019, in their code).
 
     >>> mask, ref = {"w": torch.tensor([True, True])}, {"w": torch.tensor([1.0, -3.0])}
     >>> out = permute_signed(mask, ref, {}, torch.Generator().manual_seed(0))["w"]
@@ -99,7 +99,7 @@ def permute_signed(mask: Mask, ref: State, end: State, generator: torch.Generato
 
 @register("survivors", version=1)
 def constant(mask: Mask, ref: State, end: State, generator: torch.Generator) -> State:
-    """The deviation of the whole layer's rewound weights, with the layer's signs permuted (Zhou et al. 2019).
+    """The standard deviation of the layer's rewound weights, with the layer's signs permuted (Zhou et al. 2019).
 
     >>> mask, ref = {"w": torch.tensor([True, True])}, {"w": torch.tensor([1.0, -3.0])}
     >>> sorted(constant(mask, ref, {}, torch.Generator().manual_seed(0))["w"].tolist())
@@ -111,7 +111,7 @@ def constant(mask: Mask, ref: State, end: State, generator: torch.Generator) -> 
 
 @register("survivors", version=1)
 def constant_signed(mask: Mask, ref: State, end: State, generator: torch.Generator) -> State:
-    """The deviation of the whole layer's rewound weights, each with its own sign (Zhou et al. 2019, *signed constant*).
+    """The standard deviation of the layer's rewound weights, with their signs (Zhou et al. 2019, *signed constant*).
 
     >>> mask, ref = {"w": torch.tensor([True, True])}, {"w": torch.tensor([1.0, -3.0])}
     >>> constant_signed(mask, ref, {}, torch.Generator())["w"].tolist()
@@ -122,7 +122,7 @@ def constant_signed(mask: Mask, ref: State, end: State, generator: torch.Generat
 
 @register("survivors", version=1)
 def zero_if_shrunk(mask: Mask, ref: State, end: State, generator: torch.Generator) -> State:
-    """The rewound values, but zero where training made one smaller (Zhou et al. 2019, *variant 2*).
+    """The rewound values, but zero where training reduced the magnitude (Zhou et al. 2019, *variant 2*).
 
     >>> mask, ref = {"w": torch.tensor([True, True])}, {"w": torch.tensor([1.0, -3.0])}
     >>> zero_if_shrunk(mask, ref, {"w": torch.tensor([-2.0, -1.0])}, torch.Generator())["w"].tolist()
@@ -132,7 +132,7 @@ def zero_if_shrunk(mask: Mask, ref: State, end: State, generator: torch.Generato
 
 
 def _changed(mask: Mask, ref: State, new: Callable[[str], Tensor]) -> State:
-    """`ref`, with new values at the kept places of prunable tensors."""
+    """Returns `ref` with the values `new(name)` at the kept places of prunable tensors."""
     return {
         name: torch.where(mask[name], new(name), value) if name in mask else value.clone()
         for name, value in ref.items()
@@ -140,7 +140,7 @@ def _changed(mask: Mask, ref: State, new: Callable[[str], Tensor]) -> State:
 
 
 def _permuted(mask: Mask, ref: State, generator: torch.Generator) -> State:
-    """Each prunable tensor's values in a random order."""
+    """Returns each prunable tensor with its values in random order."""
     return {
         name: ref[name].flatten()[torch.randperm(ref[name].numel(), generator=generator)].view_as(ref[name])
         for name in sorted(mask)

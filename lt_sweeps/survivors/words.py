@@ -1,4 +1,4 @@
-"""What kept weights become, where the graph itself can say it: these build expressions, the others compute tensors."""
+"""Options of `survivors=` that build expressions; those in the other modules compute tensors."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from lt_sweeps.registry import part, register
 
 @register("survivors", version=1, needs=("graph", "rewound"))
 def rewind(level: Level) -> Weights:
-    """Back to their values at the rewind point (the ticket of Frankle & Carbin 2019).
+    """The values at the rewind point (the ticket of Frankle & Carbin 2019).
 
     >>> from lt_sweeps.methods.level import example
     >>> rewind(example(step=0)) == example().dense.ticket.weights, rewind(example(step=5)).step
@@ -22,7 +22,7 @@ def rewind(level: Level) -> Weights:
 
 @register("survivors", version=1, needs=("graph", "trained"))
 def keep(level: Level) -> Weights:
-    """Their trained values stay (learning-rate rewinding of Renda et al. 2020, fine-tuning).
+    """The trained values (learning-rate rewinding of Renda et al. 2020, fine-tuning).
 
     >>> from lt_sweeps.graph import END
     >>> from lt_sweeps.methods.level import example
@@ -34,7 +34,7 @@ def keep(level: Level) -> Weights:
 
 @register("survivors", version=1, needs=("graph", "drawn"))
 def reinit(level: Level) -> Init:
-    """A fresh draw from the layers' own initialiser (Frankle & Carbin 2019), biases and batch normalisation too.
+    """A fresh draw from the network's initialiser (Frankle & Carbin 2019), also of biases and batch normalisation.
 
     >>> from lt_sweeps.methods.level import example
     >>> level = example()
@@ -46,7 +46,7 @@ def reinit(level: Level) -> Init:
 
 @register("survivors", version=1, needs=("graph",))
 def reinit_signed(level: Level) -> Weights:
-    """The sizes of a fresh draw, with the signs they had (Zhou et al. 2019); what is not prunable stays.
+    """The magnitudes of a fresh draw with the rewound signs (Zhou et al. 2019); tensors that are not prunable stay.
 
     >>> from lt_sweeps.methods.level import example
     >>> level = example()
@@ -54,5 +54,5 @@ def reinit_signed(level: Level) -> Weights:
     (True, True)
     """
     if level.begun == level.drawn:
-        return level.drawn  # which has its own signs
+        return level.drawn  # its signs are already those of the draw
     return Treat(part("survivors", "signs"), level.mask, level.begun, level.drawn, 0)
