@@ -56,12 +56,12 @@ def decode_mask(content: bytes) -> State:
 
 
 def encode_masked(state: Mapping[str, Tensor], mask: Mapping[str, Tensor]) -> bytes:
-    """Encodes a state; of a masked tensor only the kept values, as a flat tensor."""
+    """Encodes a state; of a masked tensor only the kept values, shape (kept,), in row-major order."""
     return encode({name: value.cpu()[mask[name]] if name in mask else value for name, value in state.items()})
 
 
 def decode_masked(content: bytes, mask: Mapping[str, Tensor], fill: Mapping[str, Tensor] | None) -> State:
-    """Returns the state that `encode_masked` encoded; pruned places hold `fill`, or zero."""
+    """Returns the state that `encode_masked` encoded, in full shapes; pruned places hold `fill`, or zero."""
     state, _ = decode(content)
     for name, ones in mask.items():
         dtype = state[name].dtype
