@@ -91,7 +91,7 @@ class MaskedOptimizer(pl.Callback):
 
 
 def check_masked(state: Mapping[str, Tensor], mask: Mapping[str, Tensor], fill: Mapping[str, Tensor] | None) -> None:
-    """Raises RuntimeError unless every pruned place equals its fill (zero without one) exactly."""
+    """Raises RuntimeError unless every pruned place equals its fill (zero if `fill` is None) exactly."""
     for name, ones in mask.items():
         held = state[name].cpu()[~ones]
         wanted = fill[name][~ones].to(held.dtype) if fill else torch.zeros_like(held)

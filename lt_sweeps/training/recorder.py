@@ -134,7 +134,7 @@ def copy_state(network: nn.Module) -> State:
 
 
 def state_digest(state: Mapping[str, Tensor]) -> str:
-    """The first 16 hex digits of the SHA-256 of all values: equal exactly for bit-equal weights."""
+    """The first 16 hex digits of the SHA-256 of all values, sorted by name: equal exactly for bit-equal weights."""
     digest = hashlib.sha256()
     for name in sorted(state):
         value = state[name].detach().cpu().contiguous().flatten()

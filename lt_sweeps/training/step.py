@@ -75,7 +75,7 @@ class Step:
         self.taken.add_(1 - self.halt)
 
     def look(self, begun: int) -> float:
-        """Returns the loss of the last step; waits for the device. Raises Diverged with its step, counted from `begun`."""
+        """Returns the loss of the last step; waits for the device. Raises Diverged, with steps counted from `begun`."""
         if self.halt.item():
             raise Diverged(begun + int(self.taken.item()))
         return self.loss.item()
