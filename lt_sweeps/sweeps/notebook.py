@@ -213,7 +213,7 @@ class Run:
             return values.kept(self.expression)
 
     def state(self, step: int = END) -> State:
-        """The effective weights after `step` iterations of the recipe's clock (default: the end). Raises Mistake if not stored."""
+        """The effective weights after `step` iterations of the clock, or at the end. Raises Mistake if not stored."""
         run = self.expression
         if isinstance(step, bool) or not isinstance(step, int):
             raise Mistake(f"step={step!r}: give a whole number of iterations, from {run.ticket.start} to the end")
