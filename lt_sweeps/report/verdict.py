@@ -1,4 +1,4 @@
-"""What a sweep found, in sentences."""
+"""The findings of a sweep, in sentences."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def verdicts(curves: Sequence[Curve]) -> list[str]:
 
 
 def verdict(curve: Curve, controls: Sequence[Curve] = (), settings: str = "") -> str:
-    """What a curve says about matching, in one sentence, and one more for each control."""
+    """States which level of a curve matches dense, in one sentence, and one more for each control."""
     model, dataset = curve.place
     head = f"{model} on {dataset}" + (f" ({settings})" if settings else "") + ": "
     what = "tickets" if curve.control == "none" else f"control={curve.control} networks"
