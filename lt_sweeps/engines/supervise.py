@@ -172,7 +172,7 @@ class _Agents:
             self._why = reason.splitlines()[-1]
             self._say(f"an agent ended: {reason}")
         elif waiting:
-            self._why = "they end at once, though there is work"
+            self._why = "agents end immediately although jobs are waiting"
         if reason is not None or waiting:
             self._fruitless += 1
             self._not_before = time.monotonic() + PAUSE * 2**self._fruitless

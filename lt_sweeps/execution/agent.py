@@ -46,5 +46,5 @@ def rebuild(past: archive.Past) -> Cell:
     with recorded(past.code):
         rebuilt = cell_of(past.config, past.swept)
     if tuple(run.key for run in rebuilt.levels) != past.keys:
-        raise Mistake(f"{past.folder}: was planned by other code than is here now; the same command plans it again")
+        raise Mistake(f"{past.folder}: was planned by another version of the code; the same command plans it again")
     return rebuilt

@@ -47,16 +47,19 @@ def estimate(plan: Plan, rates: Mapping[str, Rate], slots: int, kind: Kinds | No
 
 
 def schedule(jobs: Iterable[Job], seconds: Callable[[Job], float], slots: int) -> float:
-    """Seconds until `slots` workers have done all jobs, if a free one takes the ready job with the longest chain."""
+    """Seconds until `slots` workers have done all jobs, if the ready job with the longest chain always begins next.
+
+    A job on several devices takes as many workers.
+    """
     of: dict[Work, list[Job]] = {}
     for job in jobs:
         of.setdefault(job.run, []).append(job)
     holds_up = chains([job for group in of.values() for job in group], seconds)
     parents, open_ = _waiting(of)
     ready: list[tuple[float, int, Job]] = []
-    running: list[tuple[float, int, Work]] = []
+    running: list[tuple[float, int, Job]] = []
     left = {run: len(group) for run, group in of.items()}
-    now, count = 0.0, 0
+    now, count, free = 0.0, 0, slots
 
     def settle(nodes: list[Node]) -> None:
         """Marks nodes whose sources are all done: a job becomes ready, any other node is done at once."""
@@ -72,13 +75,15 @@ def schedule(jobs: Iterable[Job], seconds: Callable[[Job], float], slots: int) -
 
     settle([node for node, waits in open_.items() if not waits])
     while ready or running:
-        while ready and len(running) < slots:
+        while ready and free >= min(ready[0][2].devices, slots):
             _, number, job = heapq.heappop(ready)
-            heapq.heappush(running, (now + seconds(job), number, job.run))
-        now, _, run = heapq.heappop(running)
-        left[run] -= 1
-        if not left[run]:
-            settle(_freed(run, parents, open_))
+            free -= min(job.devices, slots)
+            heapq.heappush(running, (now + seconds(job), number, job))
+        now, _, job = heapq.heappop(running)
+        free += min(job.devices, slots)
+        left[job.run] -= 1
+        if not left[job.run]:
+            settle(_freed(job.run, parents, open_))
     return now
 
 

@@ -66,7 +66,10 @@ def _cells_of(folder: Path) -> Iterator[Compared]:
             settings.setdefault(tuple(labels_of(rows[at]).items()), dict(_flat(past.settings)))
         at += len(past.keys)
     for curve in curves(rows):
-        yield Compared(curve, settings[tuple(curve.labels.items())])
+        labels = tuple(curve.labels.items())
+        if labels not in settings:
+            raise tables.damaged(folder, f"{' '.join(curve.labels.values())} is no cell of this sweep")
+        yield Compared(curve, settings[labels])
 
 
 def _flat(config: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, str]]:

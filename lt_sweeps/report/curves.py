@@ -150,7 +150,7 @@ def _curve(
                     for name in dict.fromkeys(n for row in rows.values() for n in measures_of(row))
                 },
                 tuple(dict.fromkeys(name for row in rows.values() for name in (row.get(EMPTIED) or "").split())),
-                fsum(row.get(AT_RANDOM) or 0.0 for row in rows.values()) / len(rows),
+                fsum(row.get(AT_RANDOM) or 0.0 for row in counted) / len(counted),
             )
         )
     keys = frozenset(row["key"] for row in levels.get(0, {}).values() if row.get("key"))

@@ -27,7 +27,7 @@ def verdicts(curves: Sequence[Curve]) -> list[str]:
             continue
         settings = [f"{name}={curve.labels.get(name, 'default')}" for name in named]
         if curve.dense is not None and (curve.dense.remaining or 100) < 100:
-            settings.append(f"what is called dense is the given ticket, {_kept(curve.dense)}")
+            settings.append(f"level 0 is the given ticket, not a dense network, {_kept(curve.dense)}")
         sentences.append(verdict(curve, controls_of(curve, curves), ", ".join(settings)))
     return sentences
 

@@ -63,7 +63,7 @@ class Leases:
 
     def take(self, key: str, name: str, steps: int = 0) -> bool:
         """Takes the lease of a key; returns False while another process holds it."""
-        me = Holder(platform.node(), _place(), os.getpid(), _born(os.getpid()), name[:200], steps=steps)
+        me = Holder(platform.node(), _place(), os.getpid(), _born(os.getpid()), name, steps=steps)
         self._folder.mkdir(parents=True, exist_ok=True)
         for _ in range(2):
             try:
@@ -163,9 +163,18 @@ class Leases:
 
 
 def _write(descriptor: int, holder: Holder) -> None:
+    os.pwrite(descriptor, _content(holder).ljust(SIZE - 1) + b"\n", 0)
+
+
+def _content(holder: Holder) -> bytes:
+    """A lease as JSON that fits: a long name is cut."""
     fields: dict[str, Any] = asdict(holder)
     del fields["seen"]
-    os.pwrite(descriptor, json.dumps(fields).encode()[: SIZE - 1].ljust(SIZE - 1) + b"\n", 0)
+    content = json.dumps(fields).encode()
+    while len(content) >= SIZE and fields["name"]:
+        fields["name"] = fields["name"][: -max(1, (len(content) - SIZE) // 12)]  # a character is twelve bytes at most
+        content = json.dumps(fields).encode()
+    return content
 
 
 def _read(path: Path) -> Holder | None:

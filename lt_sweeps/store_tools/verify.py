@@ -140,7 +140,7 @@ def _timing(file: File) -> dict[str, float]:
 
 def _notes(root: Path, surveyed: Survey, report: Verified) -> None:
     if surveyed.orphans:
-        report.notes.append(f"{len(surveyed.orphans)} records outlived what they were made from, and hold all the same")
+        report.notes.append(f"{len(surveyed.orphans)} records are valid though their sources were removed")
     read = [record["files"] for record in surveyed.records.values() if record.get("files")]
     changed = {name for files_of in read for name, content in files_of.items() if differs(name, content, {})}
     if changed:

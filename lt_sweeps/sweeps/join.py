@@ -41,7 +41,7 @@ def with_earlier(cells: Sequence[Cell], folder: Path) -> list[Cell]:
         if earlier.config in configs or (same is not None and not levels[same] <= {*past.keys}):
             replaced += 1
         elif changed:
-            raise _refused(folder, "it was computed by other code than is here now")
+            raise _refused(folder, "it was computed by another version of the code")
         else:
             kept.append(earlier)
     if replaced:
@@ -95,5 +95,5 @@ def _counted(count: int) -> str:
 
 def _refused(folder: Path, reason: str) -> Mistake:
     return Mistake(
-        f"{folder}: a cell of before cannot be joined ({reason}): give sweep= another name, or repeat its overrides"
+        f"{folder}: an earlier cell cannot be joined ({reason}): give sweep= another name, or repeat its overrides"
     )

@@ -41,4 +41,4 @@ def mention_equal(cells: Sequence[Cell]) -> None:
         first = seen.setdefault(tuple(node.key for node in c.roots), swept)
         idle |= {name for name in {**first, **swept} if first.get(name) != swept.get(name)}
     if words := sorted(name for name in idle if not name.startswith("trainer.")):
-        print(f"note: {', '.join(words)}: changes nothing in some cells, which are the same trainings as others")
+        print(f"note: {', '.join(words)}: has no effect in some cells: they are the same trainings as other cells")

@@ -147,7 +147,7 @@ def mask_shapes(content: bytes) -> dict[str, tuple[int, ...]]:
     bits, note = header(content)
     shapes = plain_json(note.encode())
     if shapes.keys() != bits.keys():
-        raise BadFile("its note does not speak of its tensors")
+        raise BadFile("its note lists other tensors than the file has")
     for name, shape in shapes.items():
         if not is_shape(shape) or bits[name].dtype != "U8" or len(bits[name].shape) != 1:
             raise BadFile(f"{name[:80]!r} is not a mask")

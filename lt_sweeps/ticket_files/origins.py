@@ -89,7 +89,7 @@ def _stored(what: str, config: Config, find: Find) -> Train:
     with recorded(past.code):
         run = find(past.config, level)
     if run.key != past.keys[level]:
-        raise Mistake(f"{what}={key}: was computed by other code than is here now; export it with that code")
+        raise Mistake(f"{what}={key}: was computed by another version of the code; export it with that code")
     return run
 
 

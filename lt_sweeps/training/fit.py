@@ -203,7 +203,7 @@ def _replay(run: Train, examples: Loader, hardware: Hardware, steps: int) -> Rep
     elif not isinstance(examples, Examples):
         why = "examples are decoded from files"
     elif not run.ticket.network.build.is_registered:
-        why = "a network of one's own may do something else at each step"
+        why = "a user's own network may behave differently at each step"
     elif steps < graph_steps.WORTH:
         why = f"{steps} steps are too few for it to pay"
     else:
