@@ -26,7 +26,7 @@ HELP = {
 
 What a sweep would train and prune, its hours and its disk. It trains nothing.
 
-  --calibrate  measure for some seconds how fast this machine is, where no training has told yet
+  --calibrate  measure for some seconds how fast this machine is, if no training has been timed yet
   OVERRIDE     group=option, key=value, or several values with commas: model=vgg16,resnet20 prune.rate=0.2,0.5;
                lt-sweeps list shows the groups, and python -m lt_sweeps.main --help every key""",
     "run": """usage: lt-sweeps run [OVERRIDE...]

@@ -202,7 +202,10 @@ def test_a_flag_says_what_no_signature_does(capsys: pytest.CaptureFixture[str]) 
 @pytest.mark.parametrize(
     ("words", "line"),
     [
-        ("broken.mystery", r"shows by no parameter or annotation what it is: say which with one of --network, --crit"),
+        (
+            "broken.mystery",
+            r"has no parameter or annotation that identifies its kind: say which with one of --network, --crit",
+        ),
         ("broken.NUMBER", r"broken.NUMBER is a int, neither a function nor a class"),
         ("broken.good_scor", r"'good_scor' is not in broken.py; did you mean 'good_score'\?"),
         ("no_such_module.Net", r"no module 'no_such_module' can be found"),

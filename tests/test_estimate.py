@@ -292,3 +292,10 @@ def test_what_is_left_is_taken_from_the_usual_pace_not_from_the_first(monkeypatc
         told.finish(job(run), record, seconds)
     told.begin(job(runs[3]))
     assert out.getvalue().splitlines()[-1].endswith("10.0 s  20 s left")
+
+
+def test_a_training_on_several_devices_takes_as_many_workers() -> None:
+    two = [replace(job(run_of(steps=10 + n)), devices=2) for n in range(2)]
+    assert estimate.schedule(two, lambda job: 10.0, 2) == 20.0
+    assert estimate.schedule(two, lambda job: 10.0, 4) == 10.0
+    assert estimate.schedule([*two, job(run_of(steps=5))], lambda job: 10.0, 3) == 20.0

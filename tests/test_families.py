@@ -114,11 +114,14 @@ def test_a_mask_found_with_learning_rate_rewinding_is_trained_with_weight_rewind
         (("prune=at_init", "allocation=erk_plus", "prune.exclude=[output.weight]"), "and output.weight is not pruned"),
         (
             ("survivors=sign_flip", "control=sign_flip"),
-            "control=sign_flip: with survivors=sign_flip the ticket is that",
+            "control=sign_flip: with survivors=sign_flip equals the ticket",
         ),
         (("survivors=reinit", "control=reinit_signed"), "the ticket is that already"),
         (("rewind=learning_rate", "survivors=rewind"), "survivors=rewind must be keep"),
-        (("prune=one_shot", "find=learning_rate"), "prune=one_shot trains nothing anew while it finds masks"),
+        (
+            ("prune=one_shot", "find=learning_rate"),
+            "prune=one_shot does not train while it finds masks, so find.survivors has no effect",
+        ),
         (("prune=at_init", "criterion=random", "find.lr=0.1"), "prune=at_init finds masks without training"),
         (("prune=at_init", "criterion=movement"), "criterion=movement: compares trained weights with initial ones"),
         (("prune=at_init", "criterion=force", "criterion.invert=true"), "would take back what was pruned"),
@@ -213,4 +216,4 @@ def test_a_shuffled_mask_gets_what_its_ticket_gets(control: str, tmp_path: Path)
 def test_words_that_change_nothing_are_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = ["prune=at_init", "criterion=magnitude,random", "prune.groups=global,layerwise", "budget=smoke"]
     assert main(["-m", *words, "hydra.launcher.only_plan=true", f"paths.output_dir={tmp_path}"]) == 0
-    assert "note: prune.groups: changes nothing in some cells" in capsys.readouterr().out
+    assert "note: prune.groups: has no effect in some cells" in capsys.readouterr().out

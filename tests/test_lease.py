@@ -9,6 +9,8 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
 from lt_sweeps.store.lease import Leases
 
 HOLD = """
@@ -97,3 +99,15 @@ def test_a_lease_that_is_being_made_belongs_to_whoever_makes_it(tmp_path: Path) 
         assert leases.holders() == {}
         time.sleep(0.3)
         assert leases.take("ab", "mine")  # nobody finished making it
+
+
+@pytest.mark.parametrize("name", ["ü" * 200, "\U0001f39f" * 200, '"' * 500, "x" * 2000])
+def test_a_name_that_is_too_long_is_cut_and_the_lease_stays_readable(name: str, tmp_path: Path) -> None:
+    with Leases(tmp_path) as leases:
+        assert leases.take("ab", name, steps=10**12)
+        leases.tell("ab", 10**12)
+        holder = leases.holders()["ab"]
+        assert holder.alive
+        assert holder.step == 10**12
+        assert 0 < len(holder.name) < len(name)
+        assert name.startswith(holder.name)

@@ -26,7 +26,7 @@ NO_DATA = "dataset=mnist recipe=lenet_mnist dataset.host=null paths.data_dir=now
 MISTAKES: list[tuple[str, tuple[str, ...]]] = [
     ("seed=0,1", ("Ambiguous value", "put -m before it")),
     ("prune.factors={}", ("prune.factors={}", "mappings are merged")),
-    ("survivors=reinit control=reinit", ("control=reinit", "the ticket is that already")),
+    ("survivors=reinit control=reinit", ("control=reinit", "equals the ticket")),
     ("survivors=keep control=random", ("control=random", "its own mask only")),
     ("rewind.batchnorm=keep control=reinit", ("control=reinit", "batch normalisation too")),
     ("+pruned.args.size=1", ("pruned zero takes no argument 'size'",)),

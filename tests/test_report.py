@@ -150,7 +150,7 @@ def test_verdict_from_one_seed_judges_nothing() -> None:
 
 def test_verdict_says_that_what_a_given_ticket_began_is_not_dense() -> None:
     [told] = verdicts(curves([row | {"weights_remaining": 0.8 * row["weights_remaining"]} for row in sweep(MATCHES)]))
-    head = "lenet_300_100 on mnist (what is called dense is the given ticket, 80 % of the weights): "
+    head = "lenet_300_100 on mnist (level 0 is the given ticket, not a dense network, 80 % of the weights): "
     assert told.startswith(head + "the sparsest matching tickets keep 20 % of the weights")
 
 
@@ -381,3 +381,9 @@ assert page.render(rows, title="t", sweep="s", budgets=[], command=None)
 assert not {"torch", "scipy.stats"} & sys.modules.keys()
 """
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_a_seed_that_failed_is_in_no_mean() -> None:
+    rows = [row(0, 0, 98.0), row(0, 1, 98.0), row(1, 0, 97.0) | {"at_random": 80.0}, row(1, 1, None, "failed")]
+    [curve] = curves(rows)
+    assert curve.points[1].at_random == 80.0

@@ -334,8 +334,8 @@ def test_projections_of_attention_and_recurrent_and_transposed_layers_are_prunab
         ("model=lenet_digits criterion.name=test_strange.no_scores", "gave a NoneType, not a score for each weight"),
         ("model=lenet_digits recipe.optimizer.momentun=1", "unexpected keyword argument 'momentun'"),
         ("model=lenet_digits +recipe.optimizer.args.betas=[2,3]", "with Adam fails: ValueError: Invalid beta"),
-        ("model=lenet_digits criterion.name=test_strange.scores_anew", "is scored otherwise when it is asked again"),
-        ("model=lenet_digits survivors.name=test_strange.draws_anew", "is another when asked again: draw with the gen"),
+        ("model=lenet_digits criterion.name=test_strange.scores_anew", "gets other scores in a second call"),
+        ("model=lenet_digits survivors.name=test_strange.draws_anew", "differs in a second call: draw with the gen"),
         ("model=lenet_digits survivors.name=test_strange.forgets", "return all names of ref"),
         ("model=lenet_digits pruned.name=test_strange.forgets", "pruned test_strange.forgets fails on lenet_300_100"),
         (

@@ -45,7 +45,7 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
             dest="kind",
             action="store_const",
             const=kind,
-            help="what it is, where its signature does not say",
+            help="the kind of NAME, if its signature does not identify it",
         )
     parser.add_argument("--shape", type=int, nargs=3, metavar=("C", "H", "W"), help="of one image (network: 3 32 32)")
     parser.add_argument("--classes", type=int, metavar="N", help="how many there are (network: 10)")

@@ -66,7 +66,9 @@ def _of_signature(name: str, candidate: Any) -> str:
     annotated = {word for hint in _hints(candidate).values() for word in _names(hint)}
     kinds = [kind for kind, signs in SIGNS.items() if signs and (signs[0] <= taken or signs[1] & annotated)]
     if len(kinds) != 1:
-        seems = f"may be a {' or a '.join(kinds)}" if kinds else "shows by no parameter or annotation what it is"
+        seems = (
+            f"may be a {' or a '.join(kinds)}" if kinds else "has no parameter or annotation that identifies its kind"
+        )
         raise Mistake(f"{name} {seems}: say which with one of {FLAGS}")
     return kinds[0]
 

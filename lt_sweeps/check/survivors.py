@@ -67,7 +67,7 @@ def the_same_generator_gives_the_same_weights(treatment: Treatment) -> str:
     first, second = treatment(*treatment.inputs(), seed=1), treatment(*treatment.inputs(), seed=2)
     for name in first:
         if not torch.equal(first[name], second[name]):
-            raise Broken(f"{name} is another when asked again: draw with the generator it is given")
+            raise Broken(f"{name} differs in a second call: draw with the generator it is given")
     return ""
 
 

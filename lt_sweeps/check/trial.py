@@ -112,7 +112,7 @@ def _score(criterion: Part, on: Dense) -> None:
         require_scores(draws[-1], mask, criterion.name)
     for name in mask:
         if not torch.equal(draws[0][name], draws[1][name]):
-            raise ValueError(f"{name} is scored otherwise when it is asked again with the same seed")
+            raise ValueError(f"{name} gets other scores in a second call with the same seed")
 
 
 def _step(module: nn.Module, shape: tuple[int, ...], recipe: Recipe) -> None:

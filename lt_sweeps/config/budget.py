@@ -115,7 +115,9 @@ def last_learning_rate(config: Config) -> float:
     )
     drops = (schedule.args.get("milestones") if schedule else []) if is_stepwise else None
     if lr is None or drops is None:
-        raise Mistake("rewind.finetune_lr: give it, it cannot be read off this recipe")
+        raise Mistake(
+            "rewind.finetune_lr: set it: the final learning rate cannot be computed from this recipe's schedule"
+        )
     gamma = schedule.args.get("gamma", 0.1) if schedule else 1.0
     return float(lr) * float(gamma) ** len(drops)
 

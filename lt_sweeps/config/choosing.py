@@ -140,13 +140,15 @@ def _refuse_idle(config: Config, find_config: Config) -> None:
     """Raises Corner for options that would have no effect, or for a control that equals its ticket."""
     find, method, survivors, control = config.find, config.prune.name, config.survivors.name, config.control.name
     if survivors == control:
-        raise Corner(f"control={control}: with survivors={survivors} the ticket is that already, or comes undone")
+        raise Corner(f"control={control}: with survivors={survivors} equals the ticket, or undoes its treatment")
     if config.rewind.name == "learning_rate" and not _is(survivors, "trained"):
         raise Corner(f"rewind=learning_rate goes on from trained weights: survivors={survivors} must be keep")
     if config.mask_from is not None and find_config != config:
         raise Corner(f"mask_from= and find={find.name} or find.*: no mask has to be found; give one of the two")
     if method in ("at_init", "one_shot") and find.survivors.name is not None:
-        raise Corner(f"find={find.name}: prune={method} trains nothing anew while it finds masks")
+        raise Corner(
+            f"find={find.name}: prune={method} does not train while it finds masks, so find.survivors has no effect"
+        )
     trained = (find.steps, find.lr, find.seeds.order, find.seeds.augment)
     if method == "at_init" and any(value is not None for value in trained):
         raise Corner("find.steps, find.lr, find.seeds.order: prune=at_init finds masks without training")

@@ -1,4 +1,4 @@
-"""`python -m lt_sweeps.engines.agent FOLDER [PROCESSES]`: the process of an agent, whoever starts it."""
+"""The process of an agent: `python -m lt_sweeps.engines.agent FOLDER [PROCESSES]`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from lt_sweeps.execution.agent import work
 
 
 def main(folder: str, processes: str | None = None) -> int:
-    """Work on a sweep until nothing is left that can be done; returns the exit code."""
+    """Executes jobs of a sweep until none is left that can be done; returns the exit code."""
     signal.signal(signal.SIGTERM, _leave)
     threading.Thread(target=_leave_with_the_attendant, daemon=True).start()
     try:

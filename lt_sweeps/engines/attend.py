@@ -1,8 +1,8 @@
-"""What every engine runs: it starts an agent as a process of its own, and looks after it.
+"""The attendant, which every engine runs: it starts an agent as a separate process and watches over it.
 
-So an agent meets the same signals whoever started it, and whatever its attendant does about signals (submitit
-catches them, Ray and loky have habits of their own): SIGTERM lets it checkpoint and leave. When the attendant is
-gone, by kill -9 or with its machine's patience, the agent's standard input ends, and it leaves likewise.
+So an agent receives the same signals under every engine, whatever signal handlers the engine's library installs
+(submitit, Ray and loky do): SIGTERM lets it checkpoint and leave. When the attendant is gone, even by kill -9, the
+agent's standard input ends, and it leaves likewise.
 """
 
 from __future__ import annotations
@@ -20,34 +20,34 @@ GRACE = 60.0  # seconds for a checkpoint; less than what SLURM gives between SIG
 
 
 def cancel(log: Path) -> None:
-    """The attendant of the agent that writes this log lets it leave, where its engine has no other way to tell it."""
+    """Creates a file that makes the attendant of the agent with this log stop it, for engines without signals."""
     Path(f"{log}.cancel").touch()
 
 
 def is_cancelled(log: Path) -> bool:
-    """Whether somebody has done that."""
+    """Whether `cancel` was called for the agent with this log."""
     return Path(f"{log}.cancel").exists()
 
 
 class Died(RuntimeError):
-    """An agent ended otherwise than well."""
+    """An agent ended with an exit code other than 0."""
 
 
 @dataclass
 class Attend:
-    """Called where the agent is to be; returns when it has nothing left to do. Raises Died."""
+    """Callable that runs an agent on the machine where it is called, until the agent ends. Raises Died."""
 
     folder: str
     log: str
     processes: int | None = None  # trainings at a time
-    launcher: int | None = None  # a process of this machine: when it is gone, agents leave
+    launcher: int | None = None  # id of a process on this machine; when it is gone, the agent is stopped
     _process: subprocess.Popen[bytes] | None = field(default=None, init=False, repr=False)
 
     def __call__(self) -> None:
-        """Start, and wait."""
+        """Starts the agent and waits for its end."""
         with open(self.log, "ab") as out:
-            # SLURM tells every process of a job that its time is up, and to most that is death: the agent and its
-            # workers are told by their attendant, and inherit that the signal itself stays out.
+            # SLURM sends SIGUSR2 to every process of a job when its time is up, which ends most of them. The agent and
+            # its workers inherit that the signal is blocked; the attendant stops them by SIGTERM.
             before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR2})
             try:
                 self._process = subprocess.Popen(
@@ -55,7 +55,7 @@ class Attend:
                     stdin=subprocess.PIPE,
                     stdout=out,
                     stderr=subprocess.STDOUT,
-                    start_new_session=True,  # Ctrl-C is for whoever launched the sweep, who then cancels its agents
+                    start_new_session=True,  # Ctrl-C reaches the launching process, which cancels its agents
                 )
             finally:
                 signal.pthread_sigmask(signal.SIG_SETMASK, before)
@@ -68,7 +68,7 @@ class Attend:
             raise Died(f"the agent ended with exit code {code}")
 
     def stop(self) -> int:
-        """Let the agent checkpoint and leave; returns its exit code. May be called by a signal's handler meanwhile."""
+        """Lets the agent checkpoint and leave; returns its exit code. A signal handler may call it at any time."""
         assert self._process is not None
         deadline = time.monotonic() + GRACE
         process = self._process
@@ -77,13 +77,13 @@ class Attend:
                 os.kill(process.pid, signal.SIGTERM)
             while not self._ended() and time.monotonic() < deadline:
                 time.sleep(0.05)
-            os.killpg(process.pid, signal.SIGKILL)  # it, or what it left behind
+            os.killpg(process.pid, signal.SIGKILL)  # the agent, or processes that it left behind
         assert process.stdin is not None
         process.stdin.close()
         return process.wait()
 
     def checkpoint(self) -> object:
-        """Called by submitit before the time is up or on preemption: the same again, when SLURM requeues the job."""
+        """Called by submitit before a timeout or on preemption; returns the call to repeat after requeueing."""
         from submitit.helpers import DelayedSubmission
 
         self.stop()

@@ -1,4 +1,4 @@
-"""From `hydra.launcher` to the engine it names. Nothing of the extras is imported before an agent is started."""
+"""Makes the engine that `hydra.launcher` names. Optional packages are imported when the first agent is started."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ EXTRAS = {"submitit_slurm": ("submitit", "slurm"), "ray": ("ray", "ray"), "jobli
 
 
 def make(name: str, options: Mapping[str, Any], trainers: Sequence[TrainerConfig]) -> Engine:
-    """The engine, which has started nothing yet, for cells with these trainers. Raises Mistake."""
+    """Returns the engine for cells with these trainers, without starting an agent. Raises Mistake."""
     if name not in EXTRAS:
         raise Mistake(f"hydra.launcher.engine={name}: there is {', '.join(EXTRAS)}{nearest(name, EXTRAS)}")
     library, extra = EXTRAS[name]
@@ -35,7 +35,7 @@ def make(name: str, options: Mapping[str, Any], trainers: Sequence[TrainerConfig
 
 
 def _read(schema: Any, options: Mapping[str, Any]) -> Any:
-    """Options of the types that they have. Raises Mistake."""
+    """Converts options to the dataclass `schema`. Raises Mistake."""
     config = OmegaConf.structured(schema)
     for name, value in options.items():
         if name not in config:

@@ -1,4 +1,4 @@
-"""An engine starts agents, and that is all it does: what they work on they find in the sweep's folder and the store."""
+"""An engine only starts agents: these find their jobs in the sweep's folder and the store."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from lt_sweeps.config.schema import TrainerConfig
 
 
 class Running(Protocol):
-    """One agent that was started."""
+    """A started agent."""
 
     def alive(self) -> bool:
-        """Whether it works, or waits in a queue to begin."""
+        """Whether it is running or queued."""
 
     def reason(self) -> str | None:
-        """Why it ended, if it did not end well: the last lines of its log."""
+        """Why it failed, such as the last lines of its log; None if it did not fail."""
 
     def cancel(self) -> None:
-        """Let it checkpoint and leave; returns without waiting."""
+        """Lets it checkpoint and leave; does not wait for that."""
 
 
 class Engine(Protocol):
@@ -28,35 +28,35 @@ class Engine(Protocol):
 
     @property
     def agents(self) -> int:
-        """How many at most are there at a time."""
+        """Maximum number of agents at a time."""
 
     @property
     def here(self) -> bool:
-        """Whether they run on this machine, so that it must have what they need."""
+        """Whether agents run on this machine, which then must have the devices they need."""
 
     def start(self, folder: Path) -> Running:
-        """One more agent for the sweep of this folder."""
+        """Starts one more agent for the sweep in `folder`."""
 
     def close(self) -> None:
-        """No more agents are wanted."""
+        """Releases the engine's resources; no more agents are started."""
 
 
 def processes(trainer: TrainerConfig, cpus: float, gpus: float | None) -> int | None:
-    """How many trainings at a time an agent has room for; None: as many as its GPUs, or the trainer's own word, say."""
+    """Number of trainings that an agent runs at a time; None if its GPUs or `trainer.processes` decide."""
     if gpus or trainer.processes is not None:
         return None
     return max(1, int(cpus) // trainer.threads)
 
 
 def new_log(folder: Path) -> Path:
-    """Where an agent of this sweep writes what it says."""
+    """Returns the path of a new log file for an agent of this sweep."""
     path = folder.absolute() / "agents" / f"{time.strftime('%Y%m%d-%H%M%S')}-{uuid4().hex[:4]}.log"
     path.parent.mkdir(parents=True, exist_ok=True)
     return path
 
 
 def last_lines(path: Path, lines: int = 5) -> str:
-    """The end of a log; empty where there is none."""
+    """The last lines of a log; empty if there is no log."""
     try:
         with path.open("rb") as file:
             file.seek(max(0, path.stat().st_size - 4096))

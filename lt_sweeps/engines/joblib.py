@@ -19,14 +19,14 @@ BACKENDS = ("loky", "threading")
 
 @dataclass
 class Options:
-    """How many, in what."""
+    """Number of agents, and joblib's backend."""
 
     n_jobs: int = 2
     backend: str = "loky"
 
 
 class Engine:
-    """Each agent's attendant is a pool of one, so that one that is killed breaks no other's."""
+    """Starts each agent's attendant in a pool of its own, so that a killed one does not break the others."""
 
     here = True
 
@@ -41,7 +41,7 @@ class Engine:
         self._pools: list[Executor] = []
 
     def start(self, folder: Path) -> Running:
-        """One more attendant, and its agent."""
+        """Starts one more attendant, which starts its agent."""
         pool: Executor = ThreadPoolExecutor(1)
         if self._backend == "loky":
             from joblib.externals.loky import ProcessPoolExecutor
@@ -52,28 +52,28 @@ class Engine:
         return Running(pool.submit(Attend(str(folder.absolute()), str(log), self._processes, os.getpid())), log)
 
     def close(self) -> None:
-        """Attendants leave when their agents have."""
+        """Waits until all attendants have ended, each after its agent."""
         for pool in self._pools:
             pool.shutdown(wait=True)
 
 
 class Running:
-    """A task of a pool."""
+    """An agent, as a task of a pool."""
 
     def __init__(self, task: Future[None], log: Path) -> None:
         self._task, self._log = task, log
 
     def alive(self) -> bool:
-        """Whether the pool has no outcome of it yet."""
+        """Whether the task is not done yet."""
         return not self._task.done()
 
     def reason(self) -> str | None:
-        """What it raised, a pool that was killed included."""
+        """Why the task failed, a killed pool included; None if it did not fail."""
         if self._task.cancelled() or (error := self._task.exception()) is None:
             return None
         return last_lines(self._log) or str(error).strip().splitlines()[-1]
 
     def cancel(self) -> None:
-        """Its attendant looks for this file."""
+        """Cancels a queued task; a running one stops when its attendant sees the file."""
         self._task.cancel()
         attend.cancel(self._log)

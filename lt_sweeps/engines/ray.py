@@ -18,7 +18,7 @@ from lt_sweeps.errors import Mistake
 
 @dataclass
 class Options:
-    """Where the cluster is, and what of it an agent occupies."""
+    """The address of the cluster, and the resources of an agent."""
 
     agents: int = 4
     address: str | None = None
@@ -42,7 +42,7 @@ class Engine:
         self._resources = {"num_cpus": options.num_cpus, "num_gpus": gpus or 0, "max_retries": 0}
 
     def start(self, folder: Path) -> Running:
-        """One more task; it waits in Ray until there is room. Raises Mistake where there is no cluster."""
+        """Submits one more task, which Ray queues until resources are free. Raises Mistake if there is no cluster."""
         ray = self._connected()
         log = new_log(folder)
         task = ray.remote(**self._resources)(_attended)
@@ -65,11 +65,11 @@ class Engine:
                 reason = str(error).splitlines()[0]
                 raise Mistake(f"hydra/launcher=ray hydra.launcher.address={self._options.address}: {reason}") from None
             if threading.current_thread() is threading.main_thread():
-                signal.signal(signal.SIGTERM, before)  # Ray puts its own in the place of ours, who cancels agents
+                signal.signal(signal.SIGTERM, before)  # Ray replaces our handler, which cancels agents
         return ray
 
     def close(self) -> None:
-        """A cluster that was started here ends here."""
+        """Waits up to GRACE seconds for the agents, then disconnects; a cluster that was started here ends."""
         import ray
 
         if ray.is_initialized():
@@ -83,17 +83,17 @@ def _attended(attending: Attend) -> None:
 
 
 class Running:
-    """A task of Ray's."""
+    """An agent, as a task of Ray."""
 
     def __init__(self, ray: Any, task: Any, log: Path) -> None:
         self._ray, self._task, self._log = ray, task, log
 
     def alive(self) -> bool:
-        """Whether Ray has no outcome of it yet."""
+        """Whether the task is not done yet."""
         return not self._ray.wait([self._task], timeout=0)[0]
 
     def reason(self) -> str | None:
-        """What it raised, a worker that was killed included."""
+        """Why the task failed, a killed worker included; None if it did not fail."""
         try:
             self._ray.get(self._task)
         except Exception as error:
@@ -101,6 +101,6 @@ class Running:
         return None
 
     def cancel(self) -> None:
-        """Not by Ray alone: it interrupts a task by an exception, which may be lost wherever it comes up."""
+        """Cancels the task by a file too: Ray interrupts a task by an exception, which code may swallow."""
         attend.cancel(self._log)
-        self._ray.cancel(self._task)  # one that still waits for room
+        self._ray.cancel(self._task)  # if it is still queued

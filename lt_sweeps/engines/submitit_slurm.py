@@ -18,7 +18,7 @@ from lt_sweeps.errors import Mistake
 
 @dataclass
 class Options:
-    """What a job asks of SLURM, by the names of submitit and of Hydra's plugin for it."""
+    """The SLURM options of a job, named as in submitit and Hydra's plugin for it."""
 
     agents: int = 4
     partition: str | None = None
@@ -38,7 +38,7 @@ class Options:
 
 
 class Engine:
-    """Submits agents from this machine, and asks squeue of them."""
+    """Submits agents as SLURM jobs from this machine, and polls squeue."""
 
     here = False
 
@@ -75,7 +75,7 @@ class Engine:
         self._queue = _Queue()
 
     def start(self, folder: Path) -> Running:
-        """Submit one more job. Raises Mistake where SLURM refuses it."""
+        """Submits one more job. Raises Mistake if SLURM refuses it."""
         from submitit import SlurmExecutor
         from submitit.core.utils import FailedJobError
 
@@ -91,11 +91,11 @@ class Engine:
         return Running(job, log, self._queue)
 
     def close(self) -> None:
-        """Nothing of it stays here."""
+        """Does nothing: the engine holds no resources here."""
 
 
 class Running:
-    """A job, from the queue to its end, requeued or not."""
+    """An agent, as a SLURM job, until its end; requeueing does not end it."""
 
     def __init__(self, job: Any, log: Path, queue: _Queue) -> None:
         self._job, self._log, self._queue = job, log, queue
@@ -105,7 +105,7 @@ class Running:
         return str(self._job.job_id) in self._queue.listed(self._job.job_id)
 
     def reason(self) -> str | None:
-        """What submitit keeps of a job that ended well is its result; anything else is a failure."""
+        """Why the job failed; None if submitit has stored a result that is not an exception."""
         if self._ended_well():
             return None
         text = last_lines(self._log) or last_lines(self._job.paths.stderr)
@@ -122,12 +122,12 @@ class Running:
             return False
 
     def cancel(self) -> None:
-        """SLURM sends SIGTERM to the job's processes, and ends them after its KillWait."""
+        """Calls scancel: SLURM sends SIGTERM to the job's processes, and kills them after its KillWait."""
         subprocess.run(["scancel", str(self._job.job_id)], check=False, capture_output=True)
 
 
 class _Queue:
-    """The job ids in squeue, read once for all agents. Where it does not answer, all of them are believed alive."""
+    """The job ids in squeue, read once for all agents. If squeue fails, all of them count as alive."""
 
     def __init__(self) -> None:
         self.refreshed_at = 0.0

@@ -1,8 +1,8 @@
-"""A sweep that agents work on, seen from the process that started them: it trains nothing. No torch here.
+"""Supervises a sweep that agents execute: starts agents and reports progress, but trains nothing. No torch here.
 
-What is done, and what failed, it reads off the store and the sweep's folder, whoever did it; agents are started where
-work that is ready waits for one, or where one has died. Nothing is lost when this process is: the same command looks
-at the same store, and goes on.
+It reads what is done or failed from the store and the sweep's folder, whichever process did it. It starts agents while
+ready jobs wait, or when an agent has died. If this process dies, nothing is lost: the same command continues from the
+same store.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ from lt_sweeps.keys import Node
 from lt_sweeps.store.lease import Holder, Leases
 from lt_sweeps.store.store import Record, Store
 
-PATIENCE = 3  # agents in a row that may end before anything has come of them
-PAUSE = 1.0  # seconds between looks; more where a look takes long, so that looking costs little
+PATIENCE = 3  # agents in a row that may end without any result
+PAUSE = 1.0  # seconds between polls of the store; more if a poll takes long
 
 
 def supervise(
@@ -40,7 +40,7 @@ def supervise(
     reporter: Reporter,
     *others: Watcher,
 ) -> dict[Node, str]:
-    """Have agents do everything that is missing; returns what failed, by node, as `execute` does."""
+    """Has agents execute all missing jobs; returns why jobs failed, by node, as `execute` does."""
     work = _Work(folder, cells, store, (reporter, *others))
     agents = _Agents(engine, folder, reporter.say)
     leases = Leases(store.root)
@@ -63,7 +63,7 @@ def supervise(
 
 
 class _Work:
-    """What is to be done, what of it can be done now, and what became of it."""
+    """The jobs that are left, those of them that are ready, and those that failed."""
 
     def __init__(self, folder: Path, cells: Sequence[Cell], store: Store, watchers: Sequence[Watcher]) -> None:
         self._folder, self._cells, self._store, self._watchers = folder, cells, store, watchers
@@ -77,7 +77,7 @@ class _Work:
         self._parents = {job.run: parents(job.run) for job in self.jobs}
 
     def ready(self) -> list[Job]:
-        """The jobs whose parents are there."""
+        """The jobs whose parents are done."""
         return [job for job in self.jobs if all(self._is_done(parent) for parent in self._parents[job.run])]
 
     def _is_done(self, run: Work) -> bool:
@@ -85,7 +85,7 @@ class _Work:
         return record is not None and results.is_done(record)
 
     def follow(self, held: Mapping[str, Holder]) -> None:
-        """Tell the watchers what is under way, and how far it is."""
+        """Tells the watchers which jobs are running, and their steps."""
         for job in self.jobs:
             holder = held.get(job.run.key)
             if holder is not None:
@@ -101,7 +101,7 @@ class _Work:
                 watcher.begin(job)
 
     def look(self) -> bool:
-        """Tell the watchers what has come since; returns whether anything has."""
+        """Tells the watchers which jobs have finished or failed since; returns whether any have."""
         failed = failures.read(self._folder)
         left, ends = [], False
         for job in self.jobs:
@@ -118,7 +118,7 @@ class _Work:
                 left.append(job)
         came = len(left) < len(self.jobs)
         self.jobs = left
-        if ends or not left:  # what depends on it will not come; or something was damaged, and is to be done again
+        if ends or not left:  # drop what depends on it; or redo what was damaged
             self._plan()
         return came
 
@@ -136,22 +136,22 @@ class _Work:
 
 
 class _Agents:
-    """The agents: as many as there is work waiting, at most as many as the engine may start."""
+    """The running agents: one for each waiting job, at most `engine.agents`."""
 
     def __init__(self, engine: Engine, folder: Path, say: Callable[[str], None]) -> None:
         self._engine, self._folder, self._say = engine, folder, say
         self._agents: list[Running] = []
-        self._waited: set[str] = set()  # what had nobody when last looked at
-        self._fruitless = 0  # agents that ended since anything came of any
+        self._waited: set[str] = set()  # keys of ready jobs that nobody held at the last poll
+        self._fruitless = 0  # agents that ended since the last result
         self._not_before = 0.0
         self.given_up: str | None = None
 
     def encourage(self) -> None:
-        """Something has come of them."""
+        """Resets the count of agents that ended without a result."""
         self._fruitless = 0
 
     def tend(self, waiting: Sequence[str], idle: bool) -> None:
-        """See who ended, and start others where work waits; `idle`: nobody is at work."""
+        """Removes ended agents and starts others for waiting jobs; `idle`: no process holds a job."""
         for agent in [agent for agent in self._agents if not agent.alive()]:
             self._agents.remove(agent)
             self._dismiss(agent.reason(), bool(waiting))
@@ -160,7 +160,7 @@ class _Agents:
                 self._say(f"{self._fruitless} agents in a row ended before anything came of them; no more are started")
                 self.given_up = f"no agent stayed alive: {self._why}"
             return
-        # A training that has just become ready is about to be taken by whoever finished its parent.
+        # A training that has just become ready is about to be taken by the agent that finished its parent.
         wanted = self._waited & {*waiting} if self._agents else {*waiting}
         self._waited = {*waiting}
         if time.monotonic() >= self._not_before:
@@ -172,19 +172,19 @@ class _Agents:
             self._why = reason.splitlines()[-1]
             self._say(f"an agent ended: {reason}")
         elif waiting:
-            self._why = "they end at once, though there is work"
+            self._why = "agents end immediately although jobs are waiting"
         if reason is not None or waiting:
             self._fruitless += 1
             self._not_before = time.monotonic() + PAUSE * 2**self._fruitless
 
     def see_off(self, seconds: float = 5.0) -> None:
-        """All is done: those at work see it themselves, and leave."""
+        """Waits up to `seconds` for agents to end by themselves, once all jobs are done."""
         until = time.monotonic() + seconds
         while time.monotonic() < until and any(agent.alive() for agent in self._agents):
             time.sleep(0.2)
 
     def leave(self) -> None:
-        """They checkpoint and end; what waits in a queue never begins."""
+        """Cancels the agents: running ones checkpoint and end, queued ones never begin."""
         for agent in self._agents:
             with suppress(Exception):
                 if agent.alive():
@@ -194,7 +194,7 @@ class _Agents:
 
 @contextmanager
 def _cancelled_on_the_way_out(agents: _Agents) -> Iterator[None]:
-    """However it is left, no agent stays: to be terminated is an exception here, as to be interrupted is."""
+    """Context manager: cancels all agents when it is left; SIGTERM raises SystemExit in it."""
     main = threading.current_thread() is threading.main_thread()
     before = signal.signal(signal.SIGTERM, _leave) if main else None
     try:

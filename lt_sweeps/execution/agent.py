@@ -1,7 +1,7 @@
-"""An agent: works on a sweep that somebody else has planned, wherever an engine started it.
+"""An agent: a process that an engine has started, and that executes jobs of a sweep planned by another process.
 
-All it needs is the sweep's folder: its cells, the store beside it, and how it was launched. It takes by lease what
-nobody is at, and leaves when there is nothing for it to do; that it is killed, or started twice, does no harm.
+It needs only the sweep's folder: the cells, the store beside it, and launch.json. It takes free jobs by lease, and
+ends when there is nothing for it to do; killing it, or starting it twice, does no harm.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ from lt_sweeps.execution.run import execute
 from lt_sweeps.registry import recorded
 from lt_sweeps.store.store import Store, write
 
-LAUNCH = "launch.json"  # in a sweep's folder: what is not in its cells, because it is this machine's
-PATIENCE = 60.0  # seconds an agent waits for work to become ready before it lets its devices go
+LAUNCH = "launch.json"  # in a sweep's folder: the settings of a machine, which are not in its cells
+PATIENCE = 60.0  # seconds that an agent waits for a job to become ready before it ends
 
 
 def launch(folder: Path, command: str, data_dir: Path, trainer: TrainerConfig) -> None:
-    """Write down how a sweep is worked on."""
+    """Writes launch.json: command, data folder and trainer of a sweep."""
     setup = {"command": command, "data_dir": str(data_dir.absolute()), "trainer": asdict(trainer)}
     write(folder / LAUNCH, json.dumps(setup, indent=1).encode())
 
 
 def work(folder: Path, processes: int | None = None, patience: float = PATIENCE) -> None:
-    """Do what can be done of the sweep in this folder, on so many processes. Raises Mistake."""
+    """Executes jobs of the sweep in `folder`, on `processes` workers if given. Raises Mistake."""
     folder = folder.absolute()
     setup = json.loads((folder / LAUNCH).read_text())
     trainer = TrainerConfig(**setup["trainer"])
@@ -42,9 +42,9 @@ def work(folder: Path, processes: int | None = None, patience: float = PATIENCE)
 
 
 def rebuild(past: archive.Past) -> Cell:
-    """A cell as it was planned, also where a user's own code has changed since. Raises Mistake where ours has."""
+    """Rebuilds a cell as planned, even if the user's own code has changed. Raises Mistake if that of lt_sweeps has."""
     with recorded(past.code):
         rebuilt = cell_of(past.config, past.swept)
     if tuple(run.key for run in rebuilt.levels) != past.keys:
-        raise Mistake(f"{past.folder}: was planned by other code than is here now; the same command plans it again")
+        raise Mistake(f"{past.folder}: was planned by another version of the code; the same command plans it again")
     return rebuilt

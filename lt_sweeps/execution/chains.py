@@ -1,4 +1,4 @@
-"""Which jobs hold up the most: what each, and all that must follow it one after the other, will cost. No torch here."""
+"""The longest chain of each job: its cost plus that of the jobs that must follow it in sequence. No torch here."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from lt_sweeps.keys import Node
 
 
 def work(job: Job) -> float:
-    """A job's cost where no rate is known: the examples it trains on, as if all networks were alike."""
+    """A job's cost without a known rate: the number of examples it trains on, whatever the network; 0 for a measure."""
     return 0.0 if isinstance(job.run, Measure) else float(job.iterations * job.run.recipe.batch_size)
 
 
 def chains(jobs: Iterable[Job], cost: Callable[[Job], float] = work) -> dict[Work, float]:
-    """For each job's work its cost plus that of the dearest path of jobs that wait for it: the largest goes first.
+    """For each job's run, its cost plus that of the most expensive path of jobs that depend on it.
 
-    What is not among the jobs is there already, or never will be, and holds up nothing. Of several replays
-    of one training the dearest counts. Each node of the graph is looked at once.
+    A run without a job (stored, or never to be done) costs nothing. Of several replays of one training the most
+    expensive counts. Each node of the graph is visited once.
     """
     costs: dict[Work, float] = {}
     for job in jobs:
         costs[job.run] = max(costs.get(job.run, 0.0), cost(job))
     order = list(topological(costs, stop=lambda node: isinstance(node, Work) and node not in costs))
-    after: dict[Node, float] = {}  # for each node, the dearest of what is made from it
+    after: dict[Node, float] = {}  # for each node, the cost of the most expensive path from it
     for node in reversed(order):
         if isinstance(node, Work):
             if node not in costs:

@@ -1,4 +1,4 @@
-"""Lines of JSON between a scheduler and its workers, over a socket of the file system."""
+"""Lines of JSON between a scheduler and its workers, over a Unix domain socket."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Message = dict[str, Any]
 
 
 class Channel:
-    """One end. Whatever a library prints goes elsewhere."""
+    """One end of a connection. It is separate from stdout and stderr, where libraries print."""
 
     def __init__(self, connection: socket.socket) -> None:
         self._socket = connection
@@ -20,21 +20,21 @@ class Channel:
 
     @classmethod
     def to(cls, address: str) -> Channel:
-        """Connect to a scheduler."""
+        """Connects to a scheduler."""
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         connection.connect(address)
         return cls(connection)
 
     def fileno(self) -> int:
-        """For those who wait for several."""
+        """The socket's file descriptor, for selectors."""
         return self._socket.fileno()
 
     def send(self, message: Message) -> None:
-        """Raises OSError where nobody is at the other end."""
+        """Sends a message. Raises OSError if the other end is closed."""
         self._socket.sendall(json.dumps(message, separators=(",", ":")).encode() + b"\n")
 
     def receive(self) -> list[Message]:
-        """Wait until something comes, and give what is complete of it. Raises EOFError where the other end is gone."""
+        """Waits for data and returns the complete messages. Raises EOFError if the other end is closed."""
         try:
             content = self._socket.recv(1 << 20)
         except ConnectionError:
@@ -45,7 +45,7 @@ class Channel:
         return [json.loads(line) for line in lines]
 
     def next(self) -> Message | None:
-        """Wait for one message, if no more has come already; None where the other end is gone."""
+        """Returns the next message, waiting if there is none yet; None if the other end is closed."""
         while not self._come:
             try:
                 self._come += self.receive()
@@ -54,5 +54,5 @@ class Channel:
         return self._come.popleft()
 
     def close(self) -> None:
-        """The other end sees this."""
+        """Closes the connection; the other end notices."""
         self._socket.close()

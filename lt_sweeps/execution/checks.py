@@ -1,4 +1,4 @@
-"""What can only be found wrong by looking at files and modules, looked at before the first training."""
+"""Checks of files and data sets that are made before the first training."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from lt_sweeps.store.store import Store
 
 
 class Checks:
-    """Looks at what a sweep was given, and at its data, each data set once."""
+    """Checks the files that a sweep begins with, and its data, each data set once."""
 
     def __init__(self, cells: Sequence[Cell], store: Store, data_dir: Path) -> None:
         self._cells = cells
@@ -23,15 +23,15 @@ class Checks:
         self._read: set[Data] = set()
 
     def files(self) -> None:
-        """Whether files that cells begin with are there and fit. Raises Mistake."""
+        """Checks that the files that cells begin with exist and fit. Raises Mistake."""
         for node in topological(run for cell in self._cells for run in cell.roots):
             self._values.check(node)
 
     def data(self, runs: Iterable[Work]) -> None:
-        """Whether the data of these is what its configuration says. Raises Mistake."""
+        """Checks that the data of these runs is as configured. Raises Mistake."""
         wanted = set(runs)
         for cell in self._cells:
             for data in {run.data for run in cell.roots if run in wanted} - self._read:
                 self._values.require(data, cell.published)
                 self._read.add(data)
-        self._values.examples.cache_clear()  # whoever trains reads it again, perhaps onto a GPU
+        self._values.examples.cache_clear()  # workers read it again, perhaps onto a GPU

@@ -1,4 +1,4 @@
-"""How long a plan takes: all of it, on so many workers at once, and as separate jobs. No torch here."""
+"""Estimates how long a plan takes: in total, on several workers, and as separate jobs. No torch here."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ class Estimate:
 
     work: float  # one job after the other
     wall: float  # on `slots` workers
-    longest: float  # what must be done one after the other, however many workers there are
+    longest: float  # the longest chain of jobs that depend on each other
     slots: int
     cells: int
-    separate: float | None  # every cell by itself, nothing shared and nothing stored; None where that is not known
+    separate: float | None  # each cell alone, with nothing shared or stored; None if a rate is missing
 
 
 def estimate(plan: Plan, rates: Mapping[str, Rate], slots: int, kind: Kinds | None = None) -> Estimate | None:
-    """What the jobs of a plan take at these rates, by kind; None where a rate is missing."""
+    """Estimates the seconds of a plan's jobs from the rates by kind; None without jobs or if a rate is missing."""
     name = kind or Kinds()
     if not plan.jobs or any(name(job.run) not in rates for job in plan.jobs):
         return None
@@ -47,19 +47,22 @@ def estimate(plan: Plan, rates: Mapping[str, Rate], slots: int, kind: Kinds | No
 
 
 def schedule(jobs: Iterable[Job], seconds: Callable[[Job], float], slots: int) -> float:
-    """When the last job is done, if each free one of `slots` workers takes the ready job that holds up the most."""
+    """Seconds until `slots` workers have done all jobs, if the ready job with the longest chain always begins next.
+
+    A job on several devices takes as many workers.
+    """
     of: dict[Work, list[Job]] = {}
     for job in jobs:
         of.setdefault(job.run, []).append(job)
     holds_up = chains([job for group in of.values() for job in group], seconds)
     parents, open_ = _waiting(of)
     ready: list[tuple[float, int, Job]] = []
-    running: list[tuple[float, int, Work]] = []
+    running: list[tuple[float, int, Job]] = []
     left = {run: len(group) for run, group in of.items()}
-    now, count = 0.0, 0
+    now, count, free = 0.0, 0, slots
 
     def settle(nodes: list[Node]) -> None:
-        """These wait for nothing more: a training can begin, anything else is there at once."""
+        """Marks nodes whose sources are all done: a job becomes ready, any other node is done at once."""
         nonlocal count
         while nodes:
             node = nodes.pop()
@@ -72,18 +75,20 @@ def schedule(jobs: Iterable[Job], seconds: Callable[[Job], float], slots: int) -
 
     settle([node for node, waits in open_.items() if not waits])
     while ready or running:
-        while ready and len(running) < slots:
+        while ready and free >= min(ready[0][2].devices, slots):
             _, number, job = heapq.heappop(ready)
-            heapq.heappush(running, (now + seconds(job), number, job.run))
-        now, _, run = heapq.heappop(running)
-        left[run] -= 1
-        if not left[run]:
-            settle(_freed(run, parents, open_))
+            free -= min(job.devices, slots)
+            heapq.heappush(running, (now + seconds(job), number, job))
+        now, _, job = heapq.heappop(running)
+        free += min(job.devices, slots)
+        left[job.run] -= 1
+        if not left[job.run]:
+            settle(_freed(job.run, parents, open_))
     return now
 
 
 def _waiting(of: Mapping[Work, list[Job]]) -> tuple[dict[Node, list[Node]], dict[Node, int]]:
-    """For each node, what is made from it and from how many others it is made itself."""
+    """For each node the nodes made from it, and the number of nodes that it is made from."""
     parents: dict[Node, list[Node]] = {}
     open_: dict[Node, int] = {}
     for node in topological(of, stop=lambda node: isinstance(node, Work) and node not in of):

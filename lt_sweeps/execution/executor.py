@@ -1,4 +1,4 @@
-"""Who does the jobs: the seam between the order of a sweep's work and the hands that do it."""
+"""The interface between scheduling a sweep's jobs and executing them."""
 
 from __future__ import annotations
 
@@ -19,28 +19,28 @@ OnStep = Callable[[Job, int, History], None]
 
 
 class Executor(Protocol):
-    """Takes jobs whose sources are all there, and says what came of each."""
+    """Executes jobs whose sources are all in the store, and returns the outcome of each."""
 
     def room(self, job: Job) -> bool:
         """Whether this job could begin now."""
 
     def idle(self, job: Job) -> bool:
-        """Whether a worker waits that could do just this."""
+        """Whether an idle worker can take the job."""
 
     def give(self, job: Job) -> None:
-        """Begin it."""
+        """Takes a job for execution."""
 
     def wait(self, on_step: OnStep, seconds: float) -> list[tuple[Job, Outcome]]:
-        """What came of jobs, as soon as something has; nothing, where that takes longer than some seconds."""
+        """Returns the outcomes of jobs as soon as there are any; an empty list after `seconds`."""
 
     def __enter__(self) -> Self: ...
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
-        """Trainings under way are checkpointed and left."""
+        """Checkpoints and leaves running trainings."""
 
 
 class InProcess:
-    """One job at a time, in this very process."""
+    """Executor that runs one job at a time, in this process."""
 
     def __init__(self, store: Store, data_dir: Path, trainer: TrainerConfig, say: Callable[[str], None]) -> None:
         from lt_sweeps.execution.worker import Worker
@@ -49,19 +49,19 @@ class InProcess:
         self._jobs: list[Job] = []
 
     def room(self, job: Job) -> bool:
-        """There is none beside another job."""
+        """Whether there is no other job."""
         return not self._jobs
 
     def idle(self, job: Job) -> bool:
-        """This process does anything."""
+        """Always true: this process takes any job."""
         return True
 
     def give(self, job: Job) -> None:
-        """It is done when it is waited for."""
+        """Queues a job; `wait` executes it."""
         self._jobs.append(job)
 
     def wait(self, on_step: OnStep, seconds: float) -> list[tuple[Job, Outcome]]:
-        """Do the job. Raises Mistake where foreign code has changed what another's training would see."""
+        """Executes the job. Raises Mistake if foreign code has changed global state that other trainings would see."""
         from lt_sweeps.foreign.imports import changed_by, changed_late
         from lt_sweeps.foreign.state import GlobalState
 

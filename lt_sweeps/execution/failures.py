@@ -1,4 +1,4 @@
-"""What failed in a sweep, as files in its folder: whoever works on the sweep leaves it to a rerun. No torch here."""
+"""Records of failed jobs, as files in a sweep's folder: no process tries these again before a rerun. No torch here."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ LARGEST = 2**20  # bytes of a note
 
 
 def leave(folder: Path, key: str, reason: str, trace: str = "") -> str:
-    """This training failed; nobody tries it again, or what depends on it, before the command is given again.
+    """Records that a job failed: no process tries it, or what depends on it, before the command is run again.
 
-    Returns the reason, and where the whole traceback lies if there is one.
+    Returns the reason, with the path of the traceback's file if there is one.
     """
     if trace:
         path = folder / "failed" / f"{key[:16]}.txt"
@@ -25,7 +25,7 @@ def leave(folder: Path, key: str, reason: str, trace: str = "") -> str:
 
 
 def read(folder: Path) -> dict[str, str]:
-    """What failed so far: key -> reason."""
+    """Returns the reason of each failure, by the key of the failed run."""
     reasons = {}
     for path in sorted((folder / "failed").glob("*.json")):
         try:
@@ -36,7 +36,7 @@ def read(folder: Path) -> dict[str, str]:
 
 
 def clear(folder: Path) -> None:
-    """The command is given again: everything may be tried."""
+    """Removes all failure records, so that a rerun tries everything again."""
     for path in (*(folder / "failed").glob("*.json"), *(folder / "failed").glob("*.txt")):
-        if not path.is_dir() or path.is_symlink():  # a folder is none of ours
+        if not path.is_dir() or path.is_symlink():  # we write no folders here
             path.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""How the first rank leads the others through a job: it alone reads and writes the store, they train along."""
+"""How rank 0 leads the other ranks through a job: it alone reads and writes the store, all of them train."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 
 def lead(ranks: Ranks, do: Callable[[], Record | None]) -> Record | None:
-    """Do a job on rank 0, and tell the others what came of it."""
+    """Executes a job on rank 0, and broadcasts its record or error to the other ranks."""
     if ranks.world == 1:
         return do()
     try:
@@ -32,7 +32,7 @@ def lead(ranks: Ranks, do: Callable[[], Record | None]) -> Record | None:
 
 
 def begin(ranks: Ranks, ticket: TicketTensors, progress: Progress | None) -> None:
-    """Have the others take part in a training of this ticket."""
+    """Broadcasts a ticket and its progress, so that the other ranks take part in its training."""
     if ranks.world == 1:
         return
     parts = {"weights": ticket.weights, "mask": ticket.mask, "fill": ticket.fill or {}}
@@ -48,7 +48,7 @@ def follow(
     take_part: Callable[[TicketTensors, Progress | None], object],
     kinds: Sequence[type[Exception]],
 ) -> Record | None:
-    """Go along with rank 0 to the end of its job: the same record, or the same error where it is of these kinds."""
+    """Follows rank 0 to the end of its job; returns its record or raises its error (RuntimeError if not in `kinds`)."""
     while True:
         message = json.loads(ranks.tell(None))
         if "record" in message:
@@ -66,7 +66,7 @@ def follow(
 
 
 def together(ranks: Ranks, do: Callable[[], T]) -> T:
-    """Do what all ranks do in step. One that cannot ends its process, and with it the group: the others wait for it."""
+    """Runs `do`, which all ranks run together; on an error a rank of several ends its process, as the others wait."""
     try:
         return do()
     except Exception as error:

@@ -1,4 +1,4 @@
-"""The machine: what it has, and what bit-identity depends on beside the key."""
+"""The device to train on, and the fingerprint that bit-identity depends on beside the key."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 
 
 def fingerprint(device: torch.device, deterministic: bool, devices: int = 1) -> dict[str, Any]:
-    """Results are promised to be bit-identical within one fingerprint only."""
+    """Describes torch, machine, device and threads; results are promised to be bit-identical within one fingerprint."""
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else torch.backends.cpu.get_cpu_capability()
     several = {"devices": devices} if devices > 1 else {}
     return {
@@ -23,7 +23,7 @@ def fingerprint(device: torch.device, deterministic: bool, devices: int = 1) -> 
 
 
 def device(accelerator: str) -> torch.device:
-    """What trains; `auto` is a GPU where there is one."""
+    """The torch device for `trainer.accelerator`; `auto` is a CUDA GPU if there is one, else the CPU."""
     if accelerator == "auto":
         accelerator = "gpu" if torch.cuda.is_available() else "cpu"
     return torch.device({"gpu": "cuda"}.get(accelerator, accelerator))

@@ -1,4 +1,4 @@
-"""What an attempt at a job comes to, wherever it is made."""
+"""The outcome of executing a job."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ Kind = Literal["done", "again", "failed", "refused"]
 
 
 class Disagreement(Exception):
-    """A replay did not reproduce the run that is stored."""
+    """A replay did not reproduce the stored run."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """`done`: committed. `again`: what is stored has changed, plan anew. `refused`: no other job would fare better."""
+    """`done`: committed. `again`: the store changed, plan anew. `failed`: this job. `refused`: any job would fail."""
 
     kind: Kind
     reason: str = ""
     seconds: float = 0.0
-    memory: bool = False  # whether it failed for want of memory, which it need not when it is alone
-    trace: str = ""  # how it came to the failure
+    memory: bool = False  # whether it ran out of memory; alone it may not
+    trace: str = ""  # the traceback of a failure
 
 
 def attempt(worker: Worker, job: Job, on_step: Tell) -> Outcome:
-    """Do a job, and say what came of it; only what ends the process is not an outcome."""
+    """Executes a job and returns its outcome; raises only Left, and interrupts such as KeyboardInterrupt."""
     from lt_sweeps.training.leaving import Left
 
     began = time.monotonic()

@@ -1,4 +1,4 @@
-"""What a sweep asks for, what of it is there, and what is left to do. No torch here."""
+"""The plan of a sweep: what its cells request, what is stored, and which jobs are left. No torch here."""
 
 from __future__ import annotations
 
@@ -23,28 +23,28 @@ class Job:
     run: Work
     snapshots: frozenset[int] = frozenset()
     replay_to: int | None = None
-    devices: int = 1  # that it is done on, as the first cell that asks for it says
+    devices: int = 1  # how many it runs on, from the first cell that requests it
 
     @property
     def first(self) -> int:
-        """The step at which this begins; a measure's steps are its points."""
+        """The step at which the job begins; a measure's steps are its points."""
         return self.run.ticket.start if isinstance(self.run, Train) else 0
 
     @property
     def last(self) -> int:
-        """The step at which this ends."""
+        """The step at which the job ends."""
         if isinstance(self.run, Measure):
             return self.run.points
         return self.run.recipe.steps if self.replay_to is None else self.replay_to
 
     @property
     def iterations(self) -> int:
-        """How many steps this takes."""
+        """Number of steps of the job."""
         return self.last - self.first
 
     @property
     def leaves(self) -> list[str]:
-        """The keys of the snapshots that this leaves in the store."""
+        """The keys of the snapshots that the job commits."""
         return [At(self.run, step).key for step in sorted(self.snapshots)] if isinstance(self.run, Train) else []
 
 
@@ -56,11 +56,11 @@ class Plan:
     requested: int  # trainings, if every cell were run by itself
     distinct: int
     jobs: list[Job] = field(default_factory=list)
-    asks: dict[Work, int] = field(default_factory=dict)  # for each of them, how many cells ask for it
+    asks: dict[Work, int] = field(default_factory=dict)  # run -> number of cells that request it
     shown: tuple[Train, ...] = ()  # the distinct levels of all cells
     measures: tuple[Measure, ...] = ()
     records: dict[Node, Record] = field(default_factory=dict)  # of what is stored
-    blocked: dict[Node, str] = field(default_factory=dict)  # what depends on a diverged or collapsed training
+    blocked: dict[Node, str] = field(default_factory=dict)  # runs that depend on a diverged or collapsed one -> why
 
     @property
     def to_train(self) -> int:
@@ -74,7 +74,7 @@ class Plan:
 
 
 def make(cells: Sequence[Cell], store: Store) -> Plan:
-    """Compare the expressions of all cells with what is stored."""
+    """Compares the expressions of all cells with the store, and plans the missing jobs."""
     per_cell = [works(cell.roots) for cell in cells]
     union = Counter(run for runs in per_cell for run in runs)
     trained = {run: asks for run, asks in union.items() if isinstance(run, Train)}
@@ -106,13 +106,13 @@ def make(cells: Sequence[Cell], store: Store) -> Plan:
 
 
 def before(jobs: Iterable[Job]) -> dict[Work, set[Work]]:
-    """For each of them which of the others must be done before it can begin."""
+    """For each job's run, the runs of the other jobs that must be done before it."""
     runs = dict.fromkeys(job.run for job in jobs)
     return {run: {parent for parent in parents(run) if parent in runs} for run in runs}
 
 
 def stored(store: Store, run: Work) -> Record | None:
-    """The record of a training or a measure, if there is a valid one."""
+    """The record of a training or a measure; None if there is no valid one."""
     try:
         return store.get(run.key)
     except Missing:
@@ -143,7 +143,7 @@ def _measures_summary(plan: Plan) -> str:
 
 
 def _mark_blocked(plan: Plan, union: Iterable[Work]) -> None:
-    """`union` is children first, so one pass is enough."""
+    """Marks runs that depend on a diverged or collapsed run; `union` is children first, so one pass is enough."""
     if all(results.is_done(record) for record in plan.records.values()):
         return
     for run in union:
@@ -156,7 +156,7 @@ def _mark_blocked(plan: Plan, union: Iterable[Work]) -> None:
 
 
 def _needed(plan: Plan) -> list[Node]:
-    """What must be there for the missing trainings, children first; nothing below what is stored."""
+    """The missing runs and all nodes that they are made from, children first; nothing below a stored node."""
     missing = [run for run in (*plan.shown, *plan.measures) if run not in plan.records and run not in plan.blocked]
     return list(topological(missing, stop=lambda node: node in plan.records))
 

@@ -1,7 +1,7 @@
-"""Jobs on warm worker processes: each imports torch and reads data once, dies alone, and is replaced.
+"""Runs jobs on long-lived worker processes: each imports torch and reads data once; a crash costs only its own job.
 
-A slot is a core, or a GPU, or one of several processes on a GPU. A worker takes one slot, or, for trainings on several
-devices, a group of them takes as many. Workers are started when there is something to do, and kept.
+A slot is a group of cores, a GPU, or one of several processes on a GPU. A worker takes one slot; for a training on
+several devices, a group of processes takes one slot per device. Workers are started on demand, and kept.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ from lt_sweeps.execution.worker_handle import WorkerHandle
 from lt_sweeps.provenance.ownership import owner
 from lt_sweeps.store.store import Store
 
-LONGEST = 80  # bytes of a folder's path in which there can be a socket: 104 in all on a Mac, 108 on Linux
+LONGEST = 80  # bytes of the path of the socket's folder; a socket's whole path has at most 104 on macOS, 108 on Linux
 GRACE = 20.0  # seconds for a checkpoint, before an unfinished worker is killed; SLURM gives 30
 
 
 class Pool:
-    """As many jobs at a time as there are slots."""
+    """Executor that runs jobs on worker processes, as many at a time as the slots allow."""
 
     def __init__(
         self,
@@ -47,7 +47,7 @@ class Pool:
     ) -> None:
         self._free, self._trainer, self._logs, self._say = list(slots), trainer, logs, say
         self._setup: Message = {
-            "path": [entry or str(Path.cwd()) for entry in sys.path],  # some are no folders, but an importer's marks
+            "path": [entry or str(Path.cwd()) for entry in sys.path],  # not all are folders: some are of import hooks
             "store": str(store.root.resolve()),
             "data_dir": str(data_dir.resolve()),
             "trainer": asdict(trainer),
@@ -55,7 +55,7 @@ class Pool:
         self._handles: dict[str, WorkerHandle] = {}
         self._started = 0
         self._shown_lines: set[str] = set()
-        self._able = False  # whether any worker has ever got as far as to wait for a job
+        self._able = False  # whether any worker has ever finished its imports
         self._folder = _short_folder()
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._listener.bind(str(self._folder / "s"))
@@ -66,21 +66,21 @@ class Pool:
     # --------------------------------------------------------------------------------- giving
 
     def warm(self, devices: Sequence[int]) -> None:
-        """Start workers for these jobs to come, one for each, as far as there is room."""
+        """Starts a worker for each of these numbers of devices, as long as slots are free."""
         for wanted in devices:
             if (slots := self._chosen(wanted)) is not None:
                 self._start(slots)
 
     def room(self, job: Job) -> bool:
-        """Whether a worker of this many devices is idle, or there are slots for a new one."""
+        """Whether an idle worker can take the job, or a new one has slots (those of idle workers included)."""
         return self.idle(job) or self._chosen(job.devices, idle=True) is not None
 
     def idle(self, job: Job) -> bool:
-        """Whether a worker that can do this has nothing to do."""
+        """Whether an idle worker can take the job."""
         return self._idle(job) is not None
 
     def give(self, job: Job) -> None:
-        """To an idle worker, or a new one, which may take the place of idle ones of another size or owner."""
+        """Gives a job to an idle worker, or to a new one; for a new one, idle workers may have to end."""
         handle = self._idle(job)
         if handle is None:
             slots = self._chosen(job.devices)
@@ -96,14 +96,14 @@ class Pool:
             handle.send(message_of(job))
 
     def _idle(self, job: Job) -> WorkerHandle | None:
-        """A worker of as many devices that has imported the same foreign code, or has not imported any code yet."""
+        """An idle worker with as many devices as the job; its earlier jobs, if any, had the same foreign code."""
         mine = owner(job.run)
         idle = [handle for handle in self._handles.values() if handle.job is None and handle.devices == job.devices]
         able = [handle for handle in idle if handle.owner in (None, mine)]
         return min(able, key=lambda handle: (handle.owner is None, not handle.ready), default=None)
 
     def _chosen(self, devices: int, *, idle: bool = False) -> list[str] | None:
-        """Slots for one more worker: on as many different GPUs. `idle`: those of idle workers may be taken."""
+        """Free slots for a worker with `devices` devices, on distinct GPUs; with `idle` also those of idle workers."""
         free = [*self._free]
         if idle:
             free += [slot for handle in self._handles.values() if handle.job is None for slot in handle.slots]
@@ -116,13 +116,13 @@ class Pool:
             self._free.remove(slot)
         name = str(self._started)
         self._started += 1
-        log = self._logs / f"worker-{platform.node()}-{os.getpid()}-{name}.log"  # others work on the sweep too
+        log = self._logs / f"worker-{platform.node()}-{os.getpid()}-{name}.log"  # other processes log here too
         handle = WorkerHandle(name, slots, str(self._folder / "s"), self._trainer.threads, log)
         self._handles[name] = handle
         return handle
 
     def _dismiss(self, handle: WorkerHandle, seconds: float = 5.0) -> int:
-        """It ends, by itself if it is idle, and its slots are free."""
+        """Ends a worker, killing it after `seconds`, and frees its slots; returns the exit code."""
         for channel in handle.channels.values():
             self._selector.unregister(channel)
         handle.hang_up()
@@ -134,7 +134,7 @@ class Pool:
     # -------------------------------------------------------------------------------- waiting
 
     def wait(self, on_step: OnStep, seconds: float) -> list[tuple[Job, Outcome]]:
-        """Listen until something came of a job, or for some seconds."""
+        """Listens until a job has an outcome, or for at most `seconds`."""
         until, outcomes = time.monotonic() + seconds, list[tuple[Job, Outcome]]()
         while not outcomes and (left := until - time.monotonic()) > 0:
             ended = [handle.name for handle in self._handles.values() if handle.process.poll() is not None]
@@ -143,9 +143,9 @@ class Pool:
                 heard.add(key.data)
                 if key.fileobj is self._listener:
                     self._greet()
-                elif key.data in self._handles:  # not one that has just died
+                elif key.data in self._handles:  # else it died earlier in this loop
                     outcomes += self._listen(self._handles[key.data], key.fileobj, on_step)  # type: ignore[arg-type]
-            for name in ended:  # before it could speak, or its children keep its connection open
+            for name in ended:  # before it connected, or while its children keep the connection open
                 if name in self._handles and name not in heard:
                     outcomes += self._buried(self._handles[name])
         return outcomes
@@ -169,7 +169,7 @@ class Pool:
             return self._buried(handle)
         outcomes = []
         for message in messages:
-            if "say" in message and message["say"] not in self._shown_lines:  # each worker says what holds for all
+            if "say" in message and message["say"] not in self._shown_lines:  # each worker sends it, print it once
                 self._shown_lines.add(message["say"])
                 self._say(message["say"])
             if "step" in message and handle.job is not None:
@@ -189,7 +189,7 @@ class Pool:
         if job is None:
             return []
         memory = handle.lacked_memory(code)
-        # Where no worker can begin at all, no job would fare better; else it was this job.
+        # If no worker has ever become ready, every job would fail; else the failure is this job's.
         kind: Kind = "failed" if self._able or memory else "refused"
         return [(job, Outcome(kind, handle.died_of(code), memory=memory))]
 
@@ -199,10 +199,10 @@ class Pool:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        """Idle workers end at once; what trains is asked to checkpoint and leave."""
+        """Ends idle workers at once; running trainings get GRACE seconds to checkpoint and leave."""
         self._selector.close()
         for handle in self._handles.values():
-            if handle.job is not None or kind is not None:  # nobody who interrupts a sweep waits for idle imports
+            if handle.job is not None or kind is not None:  # on an interrupt, do not wait for imports
                 handle.leave()
             handle.hang_up()
         until = time.monotonic() + GRACE
@@ -213,6 +213,6 @@ class Pool:
 
 
 def _short_folder() -> Path:
-    """A folder of our own for a socket, whose path the system wants to be short."""
+    """Creates a temporary folder for the socket; the system limits the length of a socket's path."""
     place = tempfile.gettempdir()
     return Path(tempfile.mkdtemp(prefix="lt-", dir=place if len(os.fsencode(place)) <= LONGEST else "/tmp"))

@@ -1,8 +1,8 @@
-"""A worker in a process of its own: `python -m lt_sweeps.execution.process ADDRESS HAND`, started by a pool.
+"""The process of a worker, started by a pool: `python -m lt_sweeps.execution.process ADDRESS HAND`.
 
-It imports torch and reads data once, then does one job after another, until the scheduler at the other end of the
-socket is gone; a training under way is then checkpointed and left. Under `torch.distributed.run` each rank is such
-a process, and gets every job.
+It imports torch and reads data once, then executes one job after another until the scheduler closes the socket; a
+running training is then checkpointed and left. Under `torch.distributed.run` each rank is such a process, and gets
+every job.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ TELL_EVERY = 0.2  # seconds between two messages about one training, if nothing 
 
 
 def message_of(job: Job) -> Message:
-    """A job as a message."""
+    """Encodes a job as a message."""
     return {
         "run": job.run.key,
         "table": encoded([job.run]),
@@ -40,16 +40,16 @@ def message_of(job: Job) -> Message:
 
 
 def job_of(message: Message) -> Job:
-    """The job of a message."""
+    """Decodes the job of a message."""
     run = decoded(message["table"])[message["run"]]
     assert isinstance(run, Work)
     return Job(run, frozenset(message["snapshots"]), message["replay_to"], message["devices"])
 
 
 def main() -> None:
-    """Connect, get ready, and do what comes."""
+    """Connects to the scheduler, and executes jobs until the connection closes."""
     address, hand = sys.argv[1:]
-    for number in (signal.SIGINT, signal.SIGHUP):  # Ctrl-C, and a terminal that is closed, are the scheduler's to hear
+    for number in (signal.SIGINT, signal.SIGHUP):  # the scheduler handles Ctrl-C and a closed terminal
         signal.signal(number, signal.SIG_IGN)
     faulthandler.enable()
     rank = int(os.environ.get("RANK", 0))
@@ -83,14 +83,14 @@ def main() -> None:
 
 
 class Peer:
-    """The scheduler, as a worker sees it; the first rank speaks for all."""
+    """A worker's connection to the scheduler; ranks other than 0 send outcomes only."""
 
     def __init__(self, channel: Channel, rank: int) -> None:
         self._channel, self._rank = channel, rank
         self.gone = False
 
     def send(self, message: Message) -> None:
-        """Send, or notice that nobody listens."""
+        """Sends a message; sets `gone` if the scheduler has closed the connection."""
         if self._rank == 0 or "outcome" in message:
             try:
                 self._channel.send(message)
@@ -98,11 +98,11 @@ class Peer:
                 self.gone = True
 
     def say(self, line: str) -> None:
-        """A line for the user."""
+        """Sends a line for the user."""
         self.send({"say": line})
 
     def on_step(self) -> Callable[[int, Any], None]:
-        """A callback that sends the steps of one training now and then, and each evaluation at once."""
+        """Returns a callback that sends each evaluation at once, and the step at most every TELL_EVERY seconds."""
         sent, sent_at = 0, 0.0
 
         def tell(step: int, history: Any) -> None:

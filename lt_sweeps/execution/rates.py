@@ -1,8 +1,8 @@
-"""How fast trainings of a kind go on this machine: as measured for a moment, and as finished ones went. No torch here.
+"""The speed of each kind of training on this machine, from calibrations and finished trainings. No torch here.
 
-    <store>/calibration/<hash>.json     a rate, the kind it is of and the machine that it was measured on
+    <store>/calibration/<hash>.json     a rate, its kind and the machine that it was measured on
 
-A rate is in no key and decides nothing; it may be deleted at any time.
+A rate is in no key and changes no result; it may be deleted at any time.
 """
 
 from __future__ import annotations
@@ -23,20 +23,19 @@ from lt_sweeps.store.disk import read
 from lt_sweeps.store.store import Store, write
 
 MOST = 1 << 20  # bytes of a calibration's file
-NOT_SPEED = ("split_seed", "corruption", "train_limit")  # of data: which examples, not how large or how many at once
+NOT_SPEED = ("split_seed", "corruption", "train_limit")  # of Data: they choose examples and do not change the speed
 
 
 @dataclass(frozen=True)
 class Rate:
-    """Seconds: of one iteration or point, of one evaluation, and of all else that a training takes once."""
+    """Seconds per iteration (or point of a measure), per evaluation, and once per training."""
 
     step: float
     evaluation: float = 0.0
     once: float = 0.0
 
     def seconds(self, job: Job) -> float:
-        """What a job takes.
-
+        """Seconds that a job takes.
         >>> from lt_sweeps.graph import Dense, Init, Ticket, Train
         >>> from lt_sweeps.specs import Data, Network, Part, Recipe
         >>> net = Network(Part("net"), (1,), 2)
@@ -48,13 +47,13 @@ class Rate:
 
 
 class Kinds:
-    """Names what a rate belongs to: trainings of one kind go equally fast."""
+    """Names the kind of a training or measure; runs of one kind are equally fast."""
 
     def __init__(self) -> None:
-        self._names: dict[tuple[int, ...], tuple[Work, str]] = {}  # by identity; the work keeps it from reuse
+        self._names: dict[tuple[int, ...], tuple[Work, str]] = {}  # by ids, which the work keeps alive
 
     def __call__(self, run: Work) -> str:
-        """The name of a kind. The trainings of a cell share what it is made of: it is made once for each."""
+        """The name of a run's kind, cached by the ids of the objects that the trainings of a cell share."""
         if isinstance(run, Measure):
             near: tuple[int, ...] = (id(run.of[0].network), id(run.data), id(run.what))
         else:
@@ -65,7 +64,7 @@ class Kinds:
 
 
 def described(run: Work) -> dict[str, Any]:
-    """What decides how fast it goes: network, inputs, how they are made and evaluated, batch, optimizer; or measure."""
+    """The settings that decide a run's speed: network, data, batch, optimizer, or the measure."""
     network = (run.of[0] if isinstance(run, Measure) else run.ticket).network.describe()
     features: dict[str, Any] = {
         "network": {name: value for name, value in network.items() if name != "initialiser"},
@@ -84,7 +83,7 @@ def described(run: Work) -> dict[str, Any]:
 
 
 def evaluations(job: Job) -> int:
-    """How often a job evaluates on the way: at each multiple of the cadence, and at the recipe's end."""
+    """Number of evaluations during a job: at each multiple of `eval_every`, and at the recipe's end."""
     if isinstance(job.run, Measure):
         return 0
     recipe, first = job.run.recipe, job.first
@@ -93,10 +92,10 @@ def evaluations(job: Job) -> int:
 
 
 def known(plan: Plan, store: Store, machine: Mapping[str, Any], kind: Kinds) -> dict[str, Rate]:
-    """The rates of the plan's kinds on a machine, as far as they are known.
+    """Returns the known rates of the plan's kinds on a machine.
 
-    What was calibrated is scaled by what finished trainings of that kind took; without a calibration theirs is taken
-    to be all iterations.
+    A calibrated rate is scaled by the median ratio of actual to predicted seconds of finished trainings of its kind;
+    without a calibration all their seconds are attributed to iterations.
     """
     kinds = dict.fromkeys(kind(run) for run in plan.asks)
     rates = {name: rate for name in kinds if (rate := _calibrated(store, name, machine)) is not None}
@@ -114,13 +113,13 @@ def known(plan: Plan, store: Store, machine: Mapping[str, Any], kind: Kinds) -> 
 
 
 def missing(plan: Plan, rates: Iterable[str], kind: Kinds) -> list[Work]:
-    """One training or measure of each kind that is to be done and that nobody knows the rate of."""
+    """Returns one training or measure to be done of each kind without a known rate."""
     rated = {*rates}
     return list({name: job.run for job in plan.jobs if (name := kind(job.run)) not in rated}.values())
 
 
 def keep(store: Store, run: Work, machine: Mapping[str, Any], rate: Rate) -> None:
-    """Write a measured rate down, for later plans."""
+    """Writes a measured rate to the store, for later plans."""
     record = {"kind": described(run), "machine": dict(machine), "seconds": asdict(rate)}
     write(_path(store, digest(described(run)), machine), json.dumps(record, indent=1).encode())
 

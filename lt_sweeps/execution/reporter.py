@@ -1,4 +1,4 @@
-"""Progress that a person can read: a live line on a terminal, plain lines elsewhere."""
+"""Prints the progress of a sweep: a live line on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from lt_sweeps.output import printable
 from lt_sweeps.results import Collapsed, Diverged, Finished
 from lt_sweeps.store.store import Record
 
-PLAIN_EVERY = 15.0  # seconds between two lines of trainings under way where there is no terminal
+PLAIN_EVERY = 15.0  # seconds between two lines about running trainings without a terminal
 LIVE_EVERY = 0.2
 ESTIMATE_EVERY = 2.0
 LONG = 3 * 3600.0  # seconds from which a sweep is announced to be long
@@ -32,35 +32,35 @@ class Reporter:
         self._live = self._out.isatty()
         self._jobs: dict[Work, Job] = {}  # not done yet
         self._done = 0
-        self._running: dict[Work, tuple[float, int | None, int]] = {}  # since when, from which step, at which
-        self._rates: dict[str, list[float]] = {}  # per pace: seconds per iteration of each that is done
+        self._running: dict[Work, tuple[float, int | None, int]] = {}  # start time, first step seen, current step
+        self._rates: dict[str, list[float]] = {}  # by pace: seconds per iteration of each finished job
         self._shown = 0.0
         self._estimate = -ESTIMATE_EVERY, ""
         self._warned = False
 
     def name(self, run: Work) -> str:
-        """The cell and level that show a training or a measure, or what it is."""
+        """The name of a training or measure: the cell and level that show it, or a description."""
         return self._names.get(run) or called(run)
 
     def say(self, line: str) -> None:
-        """A line that stays."""
+        """Prints a permanent line."""
         self._out.write(("\r\x1b[2K" if self._live else "") + printable(line) + "\n")
         self._out.flush()
 
     def expect(self, jobs: Collection[Job]) -> None:
-        """These are still to be done."""
+        """Sets the jobs that are still to be done."""
         self._jobs = {job.run: job for job in jobs}
         self._running = {run: state for run, state in self._running.items() if run in self._jobs}
 
     def begin(self, job: Job) -> None:
-        """This one begins."""
+        """Notes that a job begins."""
         now = time.monotonic()
         self._running[job.run] = now, None, job.first
         if len(self._running) == 1:
             self._shown = now if not self._live else 0.0
 
     def step(self, job: Job, step: int, history: History) -> None:
-        """The training is at this step, and these are its evaluations so far."""
+        """Prints a job's step, speed and last validation accuracy, if a line is due."""
         now = time.monotonic()
         since, first, _ = self._running.get(job.run, (now, None, 0))
         self._running[job.run] = (now, step, step) if first is None else (since, first, step)
@@ -80,12 +80,12 @@ class Reporter:
             self.say(line)
 
     def fail(self, job: Job, reason: str) -> None:
-        """A job failed; what depends on it cannot be done."""
+        """Prints why a job failed."""
         self._running.pop(job.run, None)
         self.say(f"failed: {self.name(job.run)}: {reason}")
 
     def finish(self, job: Job, record: Record | None, seconds: float | None) -> None:
-        """A job is done and committed."""
+        """Prints the result of a committed job."""
         self._running.pop(job.run, None)
         self._jobs.pop(job.run, None)
         self._done += 1
@@ -114,12 +114,12 @@ class Reporter:
         return f"[{self._done + ahead:{len(str(total))}}/{total}] {self.name(job.run)}"
 
     def _left(self) -> str:
-        """The time all remaining jobs should take, at the speed of each network so far, as many at once as now."""
+        """The time left, as text: from the speed of each network so far, with as many jobs at once as now."""
         now = time.monotonic()
         when, text = self._estimate
         if now - when < ESTIMATE_EVERY:
             return text
-        paces = {name: median(rates) for name, rates in self._rates.items()}  # the first are slower
+        paces = {name: median(rates) for name, rates in self._rates.items()}  # the median, as first jobs are slower
         for run, (since, first, step) in self._running.items():
             if first is not None and step > first:
                 paces.setdefault(_pace(run), (now - since) / (step - first))
@@ -146,14 +146,14 @@ class Reporter:
 
 
 def called(run: Work) -> str:
-    """What no cell shows is called."""
+    """The name of a run that no cell shows."""
     if isinstance(run, Measure):
         return _pace(run)
     return f"{run.ticket.network.build.name} level {run.level} (on the way)"
 
 
 def _pace(run: Work) -> str:
-    """What goes about equally fast."""
+    """A name that runs of about equal speed share."""
     if isinstance(run, Measure):
         return f"{run.what.word} of {run.of[0].network.build.name}"
     return run.ticket.network.build.name

@@ -1,7 +1,7 @@
-"""A plan executed: each missing training and measure once, after what it needs, by whatever executor there is.
+"""Executes a plan: each missing training and measure once, after its sources, on any executor.
 
-The order, the number of workers and other processes that share the store change nothing in what is stored. A
-training is begun under its lease; one that somebody else is at is waited for, and adopted.
+The order of jobs, the number of workers and other processes on the same store do not change what is stored. A job
+begins under its lease; if another process holds the lease, its result is waited for and used.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ from lt_sweeps.provenance.ownership import require_one
 from lt_sweeps.store.lease import Leases
 from lt_sweeps.store.store import Record, Store
 
-LOYALTY = 2.0  # how much more another training must hold up, before it takes the place of an idle worker
-VAIN = 3  # times that work is done before it is called failed, because what it was made from is another here
-LOOK_EVERY = 1.0  # seconds between two looks at what other processes are doing
+LOYALTY = 2.0  # how many times longer the chain of another job must be to precede a job that an idle worker can take
+VAIN = 3  # times that a job may end without a record that is valid here, before it counts as failed
+LOOK_EVERY = 1.0  # seconds between two checks of what other processes have done
 
 
 def execute(
@@ -48,17 +48,17 @@ def execute(
     folder: Path | None = None,
     patience: float = math.inf,
 ) -> dict[Node, str]:
-    """Do everything that is missing; returns what failed, by node. Diverged and collapsed are results, not failures.
+    """Executes all missing jobs; returns why jobs failed, by node. Diverged and collapsed are results, not failures.
 
-    `folder` is the sweep's, where workers leave their logs and whoever else works on it sees what failed; without one,
-    or where `trainer.processes` is 0, all is done in this process. `patience` is for how many seconds to wait where
-    other processes are at all that could be done. Raises Mistake.
+    `folder` is the sweep's, for the logs of workers and the failure records that other processes read; without it, or
+    with `trainer.processes=0`, all jobs run in this process. `patience` is how many seconds to wait while other
+    processes hold every job that is ready. Raises Mistake.
     """
     plan = planning.make(cells, store)
     if not plan.jobs:
         return {}
     with ExitStack() as stack:
-        leases = stack.enter_context(Leases(store.root))  # held until the executor has left, and saved what it was at
+        leases = stack.enter_context(Leases(store.root))  # released after the executor has checkpointed and left
         executor: Executor
         if trainer.processes == 0 or folder is None:
             require_one(job.run for job in plan.jobs)
@@ -74,7 +74,7 @@ def execute(
 
 
 class _Work:
-    """The state of a sweep under way."""
+    """The state of a running sweep."""
 
     def __init__(
         self,
@@ -96,11 +96,11 @@ class _Work:
         self._failed: dict[Node, str] = {}
         self._jobs: dict[Work, Job] = {}  # all that is not done
         self._running: dict[Work, Job] = {}
-        self._vain: Counter[Work] = Counter()  # what was done, and is not what this process wants
-        self._alone: set[Work] = set()  # what had too little memory beside others
+        self._vain: Counter[Work] = Counter()  # ends without a record that is valid here
+        self._alone: set[Work] = set()  # runs that lacked memory beside others
 
     def done(self) -> dict[Node, str]:
-        """Plan and work until nothing is left, or nothing but what others are at."""
+        """Plans and executes until no job is left, or other processes hold the rest for longer than `patience`."""
         idle_since = time.monotonic()
         self._plan()
         while self._jobs and time.monotonic() - idle_since < self._patience:
@@ -118,7 +118,7 @@ class _Work:
         return self._failed
 
     def _plan(self) -> None:
-        """What is to do; begun anew where something was not what the last plan expected."""
+        """Plans the remaining jobs; called again when something differs from the last plan."""
         planned = planning.make(self._cells, self._store).jobs
         elsewhere = self._failed_elsewhere()
         for job in planned:
@@ -138,7 +138,7 @@ class _Work:
         return bool(self._failed) and any(node in self._failed for node in topological([job.run]))
 
     def _begin(self) -> bool:
-        """Give the executor what it has room for; False where there must be a new plan."""
+        """Gives ready jobs to the executor while it has room; returns False if a new plan is needed."""
         as_planned = True
         waiting = [run for run in self._jobs if run not in self._running]
         ready = [self._jobs[run] for run in waiting if self._jobs.keys().isdisjoint(self._before[run])]
@@ -147,11 +147,11 @@ class _Work:
             if self._running and not self._alone.isdisjoint([run, *self._running]):
                 continue
             if not self._executor.room(job):
-                break  # what holds up less would keep a training on several devices waiting for ever
+                break  # less urgent jobs would keep a training on several devices waiting for ever
             mine = self._leases.take(run.key, self._reporter.name(run), job.last)
             if self._is_done(job):
                 as_planned &= self._finish(job, None)
-            elif mine and run.key in self._failed_elsewhere():  # while we waited for it
+            elif mine and run.key in self._failed_elsewhere():  # before we got the lease
                 as_planned = False
             elif mine:
                 self._running[run] = job
@@ -163,7 +163,7 @@ class _Work:
         return as_planned
 
     def _urgency(self, job: Job) -> float:
-        """What holds up most goes first, but not so that workers of different sizes take turns in being started."""
+        """The cost of a job's chain; LOYALTY to idle workers keeps workers of different sizes from taking turns."""
         return self._weight[job.run] * (LOYALTY if self._executor.idle(job) else 1.0)
 
     def _on_step(self, job: Job, step: int, history: History) -> None:
@@ -172,13 +172,13 @@ class _Work:
             watcher.step(job, step, history)
 
     def _is_done(self, job: Job) -> bool:
-        """Whether all that a job is to leave in the store is there."""
+        """Whether everything that a job is to commit is in the store."""
         if job.replay_to is None:
             return job.run.key in self._store
         return all(key in self._store for key in job.leaves)
 
     def _settle(self, job: Job, outcome: Outcome) -> bool:
-        """What came of a job; False where there must be a new plan."""
+        """Handles a job's outcome; returns False if a new plan is needed. Raises Mistake if it was refused."""
         if outcome.kind == "refused":
             raise Mistake(outcome.reason)
         if outcome.kind == "done":
@@ -207,7 +207,7 @@ class _Work:
                 watcher.fail(job, reason)
 
     def _finish(self, job: Job, seconds: float | None) -> bool:
-        """It is done, here in so many seconds or elsewhere; False where others cannot be done for it."""
+        """Marks a job as done; `seconds` is None if another process did it. Returns False if a new plan is needed."""
         record: Record | None = None
         if job.replay_to is None:
             record = planning.stored(self._store, job.run)

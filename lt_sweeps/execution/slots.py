@@ -15,9 +15,9 @@ CPU = ""  # the name of a slot that has no GPU
 
 
 def slots(trainer: TrainerConfig, at_least: int = 1) -> list[str]:
-    """A name for each slot: a GPU's, as CUDA_VISIBLE_DEVICES knows it, or none. Raises Mistake.
+    """Returns a name for each slot: a GPU as in CUDA_VISIBLE_DEVICES, or CPU. Raises Mistake.
 
-    `at_least` is how many one training takes.
+    `at_least` is the number of devices of one training.
     """
     if trainer.processes == 0:
         return [CPU]  # this process, whatever it trains on
@@ -34,7 +34,7 @@ def slots(trainer: TrainerConfig, at_least: int = 1) -> list[str]:
 
 
 def gpus() -> list[str]:
-    """The GPUs this process may use, by the names that their driver's environment variable knows them by."""
+    """The GPUs this process may use, named as in CUDA_VISIBLE_DEVICES or HIP_VISIBLE_DEVICES."""
     chosen = os.environ.get("CUDA_VISIBLE_DEVICES", os.environ.get("HIP_VISIBLE_DEVICES"))
     if chosen is not None:
         return [name.strip() for name in chosen.split(",") if name.strip() not in ("", "-1")]
@@ -42,7 +42,7 @@ def gpus() -> list[str]:
 
 
 def memory() -> float:
-    """How many bytes of memory this process may use; infinite where nobody says."""
+    """Bytes of memory this process may use; infinite if the limit is unknown."""
     limits = [math.inf]
     with suppress(OSError, ValueError):
         limits.append(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
@@ -52,7 +52,7 @@ def memory() -> float:
 
 
 def cores() -> int:
-    """How many processor cores this process may use: those it may run on, or, if that is less, its share of time."""
+    """Number of processor cores this process may use: its CPU affinity, or its cgroup's CPU quota if that is less."""
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     try:
         quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()

@@ -1,4 +1,4 @@
-"""The calls that a follower of a sweep gets as it happens."""
+"""The interface of objects that follow a running sweep."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ History = Sequence[Mapping[str, Any]]  # the evaluations of a training: step, lo
 
 
 class Watcher(Protocol):
-    """Follows the jobs as they are done; it must neither fail nor change them."""
+    """Follows jobs as they run; it must neither fail nor change them."""
 
     def begin(self, job: Job) -> None:
-        """This one begins; others may be under way."""
+        """Called when a job begins; others may be running."""
 
     def step(self, job: Job, step: int, history: History) -> None:
-        """It is at this step, and these are its evaluations so far, those before an interruption included."""
+        """Called with a job's step and all its evaluations so far, those before an interruption included."""
 
     def finish(self, job: Job, record: Record | None, seconds: float | None) -> None:
-        """It is done and committed, here in so many seconds, or by another process; a replay has no record."""
+        """Called when a job is committed; `seconds` is None if not known here, `record` is None for a replay."""
 
     def fail(self, job: Job, reason: str) -> None:
-        """It failed, and what depends on it cannot be done."""
+        """Called when a job failed; what depends on it cannot be done."""

@@ -1,4 +1,4 @@
-"""Expressions as JSON: what a worker in another process receives, and what it makes of it again.
+"""Expressions as JSON, for worker processes: encoding and decoding.
 
 >>> from lt_sweeps.graph import Dense, Init
 >>> from lt_sweeps.specs import Network, Part
@@ -21,12 +21,12 @@ Table = dict[str, dict[str, Any]]  # key -> what the node is, with the keys of i
 
 
 def encoded(nodes: Iterable[Node]) -> Table:
-    """All that some expressions consist of."""
+    """Returns the descriptions of all nodes of these expressions, by key."""
     return {node.key: node.describe() for node in topological(nodes)}
 
 
 def decoded(table: Mapping[str, Mapping[str, Any]]) -> dict[str, Node]:
-    """The nodes of a table by key. Raises ValueError where one is not what its key says."""
+    """Returns the nodes of a table by key. Raises ValueError if a rebuilt node has another key."""
     nodes: dict[str, Node] = {}
     for key, entry in table.items():
         kind, hints = _kind(entry["node"])

@@ -1,4 +1,4 @@
-"""What does jobs on a device, or on several: a training or a measure, from realised values to its commit; a replay."""
+"""Executes jobs (trainings, measures, replays) on one device or several, from realised values to the commit."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ from lt_sweeps.training.recorder import Session, Tell
 
 
 class Worker:
-    """Does jobs on one device, and commits them.
+    """Executes jobs on one device and commits their results.
 
-    Under torch.distributed.run each rank is one, and all do the same jobs: rank 0 commits, the others go along. A rank
-    that cannot take part in a training any more ends its process, for the others wait for it.
+    Under torch.distributed.run each rank has a Worker, and all execute the same jobs; only rank 0 commits. A rank that
+    fails within a training ends its process, because the other ranks wait for it.
     """
 
     def __init__(
@@ -61,18 +61,18 @@ class Worker:
         self._mixing_mentioned = False
 
     def do(self, job: Job, on_step: Tell) -> Record | None:
-        """Do one job and commit what came of it. A replay returns no record.
+        """Executes a job and commits its result; returns the record, or None for a replay.
 
-        Raises Missing where something in the store has to be computed again, Disagreement where a replay differs from
-        what is stored, and Left, with a checkpoint made, on a SIGTERM or when asked to leave.
+        Raises Missing if a stored source must be computed again, Disagreement if a replay differs from the stored run,
+        and Left, after a checkpoint of a training, on SIGTERM or when `leave()` is true.
         """
-        watch.watch()  # before anybody's code is imported
+        watch.watch()  # before foreign code is imported
         if self.ranks.rank:
             return group.follow(self.ranks, lambda *start: self._train(job, *start), (Missing, Disagreement))
         return group.lead(self.ranks, lambda: self._do(job, on_step))
 
     def rest(self) -> None:
-        """Between two jobs: what a GPU's other processes can use is theirs."""
+        """Frees cached GPU memory between two jobs, for other processes on the GPU."""
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
 
@@ -99,12 +99,12 @@ class Worker:
         )
         self._require_made_from(run, made_from)
         self.store.save_timing(run.key, {"seconds": round(trained.seconds, 3)})
-        record = self._commit_trained(run, trained, kept)  # last: a kill before it loses nothing for good
+        record = self._commit_trained(run, trained, kept)  # last: until then the checkpoint is kept
         self.store.drop_work(run.key)
         return record
 
     def _measure(self, measure: Measure, on_step: Tell) -> Record:
-        """One rank does it; an interruption loses the points that were done."""
+        """Computes a measure and commits it; an interruption loses the points computed so far."""
 
         def tell(point: int) -> None:
             if self.leave():
@@ -118,7 +118,7 @@ class Worker:
         return self.values.commit(measure, {"status": "done", **table}, {})
 
     def _fit(self, job: Job, mask: masks.Mask, on_step: Tell, progress: Progress | None = None, **more: Any) -> Trained:
-        """Train a job's ticket, with its values realised."""
+        """Realises a job's ticket and trains it, on all ranks."""
         assert isinstance(job.run, Train)
         weights, fill = self.values.weights(job.run.ticket.weights), self.values.fill(job.run.ticket)
         ticket = masks.TicketTensors(weights, mask, fill)
@@ -126,7 +126,7 @@ class Worker:
         return self._train(job, ticket, progress, keep=self.store.put, tell=on_step, **more)
 
     def _train(self, job: Job, ticket: masks.TicketTensors, progress: Progress | None, **more: Any) -> Trained:
-        """What every rank does."""
+        """Trains on this rank; every rank calls it."""
         run = job.run
         assert isinstance(run, Train)
         session = Session(progress, job.replay_to, job.snapshots, leave=self.leave, **more)
@@ -135,7 +135,7 @@ class Worker:
         )
 
     def _kept(self, ticket: Ticket, mask: masks.Mask) -> Kept:
-        """What a mask keeps, and of what its criterion had not excluded, where that is less."""
+        """Counts the kept weights; `eligible` is the number that the criterion had not excluded, if smaller."""
         shown = [name for name in self.values.shapes(full(ticket)) if name in mask]
         kept, eligible = masks.kept(mask), None
         if isinstance(ticket.mask, Prune):
@@ -167,7 +167,7 @@ class Worker:
         return self.values.commit(run, results.written(finished), blobs)
 
     def _commit_snapshots(self, run: Train, progress: Progress, ahead: dict[str, str] | None = None) -> None:
-        """Before the run itself, which is done when all of it is; they name what it will hold as their source."""
+        """Commits a run's snapshots, before the run's own record; `ahead` is the identity the run will have."""
         for step, blob in sorted(progress.snapshots.items()):
             blobs = {"state": self.store.content(blob)}
             if step in progress.masks:
@@ -175,11 +175,11 @@ class Worker:
             self.values.commit(At(run, step), {"step": step}, blobs, ahead)
 
     def _made_from(self, run: Work) -> dict[str, Any]:
-        """What a checkpoint may only be continued with: this fingerprint, and these contents of its sources."""
+        """The fingerprint and the identities of the sources: a checkpoint is continued only if they are equal."""
         return {**self.fingerprint, "sources": {key: self.store.identity(key) for key in sources(run)}}
 
     def _require_made_from(self, run: Work, made_from: dict[str, Any]) -> None:
-        """Raise Missing where another process has put other content in the place of a parent meanwhile."""
+        """Raises Missing if another process has replaced a source by other content since."""
         if self._made_from(run) != made_from:
             self.store.drop_work(run.key)
             raise Missing(run.key)
@@ -210,7 +210,7 @@ class Worker:
         return True
 
     def _replay(self, job: Job, run: Train, on_step: Tell) -> None:
-        """Train again up to a snapshot, and hold every evaluation on the way against the stored run."""
+        """Trains again up to a snapshot and commits it. Raises Disagreement if a digest differs from the stored run."""
         record = self.store.get(run.key)
         if record["fingerprint"] != self.fingerprint:
             raise Disagreement("it was computed on another machine or library")
@@ -228,7 +228,7 @@ class Worker:
             record = planning.stored(self.store, node) if isinstance(node, Train) else None
             made_by = record["fingerprint"] if record else self.fingerprint
             if made_by != self.fingerprint:
-                both = {**self.fingerprint, **made_by}  # that of a single device names no devices
+                both = {**self.fingerprint, **made_by}  # one device: no entry `devices`
                 differs = ", ".join(k for k in both if made_by.get(k) != self.fingerprint.get(k))
                 self.tell(f"note: this chain continues stored work made with another {differs}")
                 self._mixing_mentioned = True

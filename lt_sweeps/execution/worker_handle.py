@@ -1,4 +1,4 @@
-"""One worker process, or one group of them, as the scheduler that started it sees it."""
+"""The scheduler's handle to a worker process, or to a group of them."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from lt_sweeps.execution.slots import CPU
 from lt_sweeps.foreign import files
 from lt_sweeps.provenance.ownership import Owner
 
-MEMORY = (-signal.SIGKILL, 128 + signal.SIGKILL)  # what the system does when memory is short
-RANK_KILLED = re.compile(rf"exitcode\s*: -{signal.SIGKILL:d}\b")  # how torch.distributed.run reports one of a group
-FIRST_WORDS = re.compile(r"Fatal Python error|rank \d+ of \d+: ")  # what follows them is not why
+MEMORY = (-signal.SIGKILL, 128 + signal.SIGKILL)  # exit codes of a process that the system killed for memory
+RANK_KILLED = re.compile(rf"exitcode\s*: -{signal.SIGKILL:d}\b")  # how torch.distributed.run reports a killed rank
+FIRST_WORDS = re.compile(r"Fatal Python error|rank \d+ of \d+: ")  # lines that state the cause of an end
 
 
 class WorkerHandle:
-    """A process per device of its slots: one by itself, or several as a group of `torch.distributed.run`."""
+    """A worker: one process per slot, several as a group of `torch.distributed.run`."""
 
     def __init__(self, name: str, slots: Sequence[str], address: str, threads: int, log: Path) -> None:
         self.name, self.slots, self.log = name, tuple(slots), log
         self.channels: dict[int, Channel] = {}  # by rank
         self.job: Job | None = None
-        self.owner: Owner | None = None  # whose code it has imported; None before its first job
+        self.owner: Owner | None = None  # of the foreign code it has imported; None before its first job
         self.history: list[Message] = []  # the evaluations of its job
         self._pids: dict[int, int] = {}
         self._killed = False  # by us
@@ -48,11 +48,11 @@ class WorkerHandle:
 
     @property
     def devices(self) -> int:
-        """How many devices it trains on."""
+        """Number of devices it trains on."""
         return len(self.slots)
 
     def greet(self, channel: Channel, hello: Message, setup: Message) -> None:
-        """A process of it has begun, and wants to know where everything lies."""
+        """Registers a process that has connected, and sends it the setup: paths, store, trainer."""
         self.channels[hello["rank"]] = channel
         self._pids[hello["rank"]] = hello["pid"]
         with suppress(OSError):
@@ -60,28 +60,28 @@ class WorkerHandle:
 
     @property
     def ready(self) -> bool:
-        """Whether all of it can be spoken to."""
+        """Whether all its processes have connected."""
         return len(self.channels) == self.devices
 
     def send(self, message: Message) -> None:
-        """To every rank; what has died meanwhile is noticed where its words are waited for."""
+        """Sends a message to every rank; a dead one is noticed later, by `Pool.wait`."""
         for channel in self.channels.values():
             with suppress(OSError):
                 channel.send(message)
 
     def leave(self) -> None:
-        """Ask for a checkpoint and an end; the first rank writes it, and the others end with it."""
+        """Sends SIGTERM to rank 0, which checkpoints and ends; the other ranks end with it."""
         pid = self._pids.get(0, self.process.pid)
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGTERM)
 
     def hang_up(self) -> None:
-        """It sees that nobody listens: idle it ends, in a training it checkpoints first."""
+        """Closes the connections: an idle worker then ends, a training one checkpoints first."""
         for channel in self.channels.values():
             channel.close()
 
     def end(self, seconds: float) -> int:
-        """Wait for its end, and see to it; returns the exit code."""
+        """Waits up to `seconds` for the process to end, then kills it; returns the exit code."""
         with suppress(subprocess.TimeoutExpired):
             self.process.wait(seconds if self.ready else 0.0)  # before it is ready there is nothing to lose
         if self.process.poll() is None:
@@ -96,7 +96,7 @@ class WorkerHandle:
         return code
 
     def lacked_memory(self, code: int) -> bool:
-        """Whether the system killed it, or one of its group, as it does where memory is short."""
+        """Whether the system killed it or one of its ranks, as it does when memory is short."""
         return not self._killed and (code in MEMORY or any(RANK_KILLED.search(line) for line in self._last_lines()))
 
     def died_of(self, code: int) -> str:

@@ -1,4 +1,4 @@
-"""How fast a kind of training goes here: a moment of the product's own `fit`, of which nothing is kept."""
+"""Measures the speed of a kind of training by a short run of `fit`, of which nothing is kept."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ from lt_sweeps.store.store import Store
 from lt_sweeps.training.fit import fit
 from lt_sweeps.training.recorder import Session, copy_state, state_digest
 
-SECONDS = 1.5  # that the steps of a kind are watched, and a third of that its evaluations
-COLD = 3  # steps that come first, and are slower: memory is new, and kernels are chosen
+SECONDS = 1.5  # for which the steps of a kind are timed; its evaluations for a third of that
+COLD = 3  # first steps, slower and not counted: memory is allocated, kernels are chosen
 
 
 class _Enough(Exception):
-    """What was to be seen was seen; the rest of the training is of no interest."""
+    """Ends a training when enough of its steps are timed."""
 
 
 class _Watched:
-    """A loader that writes down when each step asks for its batch, and ends the training after a while."""
+    """A loader that records when each step requests its batch, and ends the training after SECONDS."""
 
     def __init__(self, examples: Loader) -> None:
         self._examples = examples
@@ -45,7 +45,7 @@ class _Watched:
         self.times: list[float] = []
 
     def batches(self, start: int, batching: Batching, share: Share = WHOLE) -> Generator[Batch]:
-        """The same batches, until it is enough."""
+        """Yields the batches of the wrapped loader. Raises _Enough when enough steps are timed."""
         with closing(self._examples.batches(start, batching, share)) as batches:
             while True:
                 self.times.append(time.perf_counter())
@@ -55,16 +55,16 @@ class _Watched:
 
 
 class Calibration:
-    """Measures kinds of training, with the settings of the worker that would do them."""
+    """Measures rates, with the settings of the worker that would execute the jobs."""
 
     def __init__(self, store: Store, data_dir: Path, trainer: TrainerConfig) -> None:
         self._worker = Worker(store, data_dir, trainer, lambda line: None)
         self.machine = self._worker.fingerprint
 
     def rate(self, run: Work, published: tuple[int, int]) -> Rate:
-        """The rate of a kind: of training under some mask, on its own data, or of a measure's points. Writes nothing.
+        """Measures the rate of a training's kind, on its data under some mask, or of a measure's. Stores nothing.
 
-        Raises Mistake where the data set is not what its configuration says.
+        Raises Mistake if the data set is not as configured.
         """
         values = self._worker.values
         values.require(run.data, published)
@@ -79,12 +79,12 @@ class Calibration:
         return Rate(step, evaluation, once + tests)
 
     def _steps(self, run: Train, weights: State, examples: Loader) -> tuple[float, float]:
-        """Seconds before the first step, and of each."""
+        """Measures the seconds before the first step, and per step."""
         network, values = run.ticket.network, self._worker.values
         mask = values.mask(Dense(network))
-        for ones in mask.values():  # masking costs the same whatever is pruned, but not where nothing is
+        for ones in mask.values():  # masking costs the same at any density, but nothing at density 1
             ones.view(-1)[0] = False
-        # No step of it is its last, nor one that evaluates.
+        # No step is the recipe's last, and none evaluates.
         recipe = replace(run.recipe, steps=run.recipe.steps + 1, eval_every=run.recipe.steps + 1)
         silent = replace(run, ticket=Ticket(network, Init(network, 0), Dense(network)), recipe=recipe)
         watched, begun = _Watched(examples), time.perf_counter()
@@ -102,7 +102,7 @@ class Calibration:
         return times[0] - begun, (warm[-1] - warm[0]) / (len(warm) - 1)
 
     def _evaluations(self, run: Train, weights: State, examples: Loader) -> tuple[float, float]:
-        """Seconds of an evaluation on the way, and of those on the test examples at the end."""
+        """Measures the seconds of an evaluation during training, and of the test evaluations at the end."""
         network = holding(build(run.ticket.network), weights)
         if run.recipe.precision == "64-true":
             network.double()
@@ -117,7 +117,7 @@ class Calibration:
         return kept + validation, (2 if held else 1) * test * self._example(network, examples, "test")
 
     def _example(self, network: torch.nn.Module, examples: Loader, part: str) -> float:
-        """Seconds to evaluate one example."""
+        """Measures the seconds to evaluate one example."""
         seen, begun = 0, 0.0
 
         def timed(chunks: Iterator[Batch]) -> Iterator[Batch]:
@@ -136,7 +136,7 @@ class Calibration:
 
 
 def _looked_at(measure: Measure, examples: Loader) -> int:
-    """How many examples there are at each point of a measure."""
+    """Number of examples that each point of a measure processes."""
     train, test = examples.published
     data, renewed = measure.data, measure.what.args.get("batchnorm") == "recompute"
     limited = (train - data.validation if data.train_limit is None else data.train_limit) * renewed

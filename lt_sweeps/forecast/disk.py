@@ -1,4 +1,4 @@
-"""What a plan will write into the store, to within headers: counted from shapes and densities. No torch here."""
+"""The bytes that a plan will write into the store, from shapes and densities. No torch here."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ from lt_sweeps.store.store import Store
 
 WIDTH = {"F64": 8, "I64": 8, "F32": 4, "I32": 4, "F16": 2, "BF16": 2, "U8": 1, "I8": 1, "BOOL": 1}  # bytes, as stored
 HASH, SHORT = "0" * 64, "0" * 16
-CARD = 7_000  # bytes of a ticket's card, whose configuration is most of it
+CARD = 7_000  # bytes of a ticket's card, mostly its configuration
 
 
 @dataclass(frozen=True)
 class Layout:
-    """Every tensor of a network: its shape and safetensors' word for its type, and what an optimizer adds."""
+    """Shape and safetensors type of each tensor of a network, and the size of its optimizer's state."""
 
     tensors: Mapping[str, tuple[tuple[int, ...], str]]
-    optimizer: int = 0  # bytes of its state
+    optimizer: int = 0  # bytes of the optimizer's state
     _sizes: dict[tuple[str, ...], int] = field(default_factory=dict, compare=False)
 
     @property
     def whole(self) -> int:
-        """Bytes of all values."""
+        """Bytes of all tensors."""
         return sum(math.prod(shape) * WIDTH[kind] for shape, kind in self.tensors.values())
 
     def state(self, kept: Mapping[str, int]) -> int:
-        """Bytes of a file with all values, of masked tensors the live ones only."""
+        """Bytes of a file with all tensors, of those in `kept` only so many values."""
         names = tuple(kept)
         if names not in self._sizes:
             flat = {
@@ -47,7 +47,7 @@ class Layout:
         return self._sizes[names] + sum(n * WIDTH[self.tensors[name][1]] for name, n in kept.items())
 
     def mask(self, names: Iterable[str]) -> int:
-        """Bytes of a file with a bit for every value of these tensors."""
+        """Bytes of a mask file: one bit for every value of these tensors."""
         shapes = {name: list(self.tensors[name][0]) for name in sorted(names)}
         bits = {name: ((-(-math.prod(shape) // 8),), "U8") for name, shape in shapes.items()}
         return file_size(bits, json.dumps(shapes))
@@ -55,13 +55,13 @@ class Layout:
 
 @dataclass
 class Disk:
-    """Bytes that are still to be written, and that are there for a while beside them."""
+    """Bytes that a plan will write, and those of its checkpoints and exported tickets."""
 
     weights: int = 0
     snapshots: int = 0
     masks: int = 0
     records: int = 0
-    checkpoints: int = 0  # at most, while so many trainings are running
+    checkpoints: int = 0  # at most, temporary, of the trainings running at a time
     tickets: int = 0  # what all levels would take as ticket files, stored ones included
 
     @property
@@ -71,7 +71,7 @@ class Disk:
 
 
 def file_size(tensors: Mapping[str, tuple[tuple[int, ...], str]], note: str = "") -> int:
-    """Bytes of a safetensors file: eight, a header padded to eights, the values.
+    """Bytes of a safetensors file: 8 for the header's length, the header padded to a multiple of 8, the values.
 
     >>> file_size({"weight": ((2, 3), "F32")})
     96
@@ -92,7 +92,7 @@ def written(
     machine: Mapping[str, Any],
     slots: int,
 ) -> Disk:
-    """What the jobs of a plan will leave in the store; `kept` says how many weights of each tensor a mask keeps."""
+    """Estimates what the jobs of a plan will store; `kept` counts the kept weights of each tensor of a mask."""
     disk = Disk()
     counted = {end(run).mask for run in plan.records if isinstance(run, Train)}
     running: list[int] = []
@@ -105,7 +105,7 @@ def written(
         live = kept(mask)
         state = form.state(live)
         disk.snapshots += state * len(job.snapshots)
-        if job.snapshots:  # whose records differ in the digits of a step
+        if job.snapshots:  # their records differ in the digits of the step
             step = max(job.snapshots)
             disk.records += len(job.snapshots) * _record(At(run, step), {"step": step}, ["state"], machine)
         if job.replay_to is None:
@@ -129,7 +129,7 @@ def written(
 
 
 def _prunings(plan: Plan) -> dict[Prune, Train]:
-    """Every mask to be pruned for the jobs, and a training that needs it."""
+    """Every mask that must be pruned for the jobs, with a training that needs it."""
     prunings: dict[Prune, Train] = {}
     for run in (job.run for job in plan.jobs):
         if isinstance(run, Train):
@@ -179,7 +179,7 @@ def _record(node: Node, result: Mapping[str, Any], blobs: Iterable[str], machine
 
 
 def summary(disk: Disk) -> str:
-    """What a plan writes, in one line.
+    """The bytes that a plan writes, in one line.
 
     >>> summary(Disk(weights=1_000_000_000, snapshots=300_000_000, masks=5_000, checkpoints=40_000_000))
     'disk: 1.3 GB (weights 1.0 GB, snapshots 300 MB, masks 5.0 kB), checkpoints in progress 40 MB'

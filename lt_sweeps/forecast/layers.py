@@ -1,4 +1,4 @@
-"""What of each network is pruned, and how fast: a table for `lt-sweeps plan`, and a check before the first training.
+"""Which layers of each network are pruned, at what rate: a table for `lt-sweeps plan`, and checks before training.
 
 The only planning that needs torch. Networks are built on the meta device, where weights take no memory.
 """
@@ -33,7 +33,7 @@ NEVER = "never"
 
 @dataclass(frozen=True)
 class Row:
-    """A tensor of weights, its shape, and what a level prunes of it, in words."""
+    """A weight tensor, its shape, and what a level prunes of it, as text."""
 
     name: str
     shape: tuple[int, ...]
@@ -57,7 +57,7 @@ def tables(networks: Iterable[tuple[Network, PruneConfig]]) -> list[str]:
 
 
 def as_pruned(config: Config) -> PruneConfig:
-    """What a cell prunes: where an allocation says how much of each layer, all layers together lose the rate."""
+    """The pruning settings to show for a cell: under an allocation the rate is that of all layers together."""
     allocation = config.allocation.name
     if allocation == "scores":
         return config.prune
@@ -66,7 +66,7 @@ def as_pruned(config: Config) -> PruneConfig:
 
 
 def require_possible(network: Network, config: Config) -> None:
-    """Raise Mistake where an allocation cannot be had at the density of the last level."""
+    """Raises Mistake if an allocation is impossible at the density of the last level."""
     name = config.allocation.name
     if name in ("scores", "global"):
         return
@@ -118,7 +118,7 @@ def _table(network: Network, prune: PruneConfig, rates: list[float]) -> str:
 
 
 def _require_memory(module: nn.Module, network: Network) -> None:
-    """Raise Mistake where weights, gradients and one number more for each weight do not fit into memory."""
+    """Raises Mistake if weights, gradients and one more number per weight do not fit into memory."""
     needed, available = 3 * sum(p.numel() * p.element_size() for p in module.parameters()), memory()
     if needed > available:
         raise Mistake(
@@ -137,7 +137,7 @@ def _rows(module: nn.Module, pruned: Mapping[str, str]) -> list[Row]:
 
 
 def _why(module: nn.Module, name: str) -> str:
-    """Why a tensor cannot be pruned: what its layer is, or that it is not one layer's alone."""
+    """Why a tensor cannot be pruned: the type of its layer, or that several layers share it."""
     holders = [other for other, p in module.named_parameters(remove_duplicate=False) if p is module.get_parameter(name)]
     if len(holders) > 1:
         return f"shared with {holders[1]}"
@@ -148,7 +148,7 @@ def _why(module: nn.Module, name: str) -> str:
 
 
 def whole(network: Network, include: tuple[str, ...]) -> str | None:
-    """A note for a network of a user's own of which something stays whole that could be pruned."""
+    """A note about weight tensors of a user's own network that are never pruned; None if there are none."""
     if network.build.is_registered:
         return None
     module = skeleton(network)
@@ -162,7 +162,7 @@ def whole(network: Network, include: tuple[str, ...]) -> str | None:
 
 
 def _folded(rows: list[Row]) -> list[list[Row]]:
-    """What repeats itself together: one line each for the 36 convolutions of a stage, or the 4 layers of 12 blocks."""
+    """Groups repeated rows: one line for the 36 convolutions of a stage, four lines for the 4 layers of 12 blocks."""
     kinds = [(row.shape, row.pruned) for row in rows]
     folded, here = [], 0
     while here < len(rows):
@@ -175,7 +175,7 @@ def _folded(rows: list[Row]) -> list[list[Row]]:
 
 
 def _end(kinds: Sequence[object], here: int, period: int) -> int:
-    """Where the `period` neighbours that begin at `here` stop repeating themselves.
+    """The index where the `period` items that begin at `here` stop being repeated.
 
     >>> _end(["x", "a", "b", "a", "b", "a", "c"], 1, 2)
     5
@@ -201,22 +201,22 @@ def _shape(shape: tuple[int, ...]) -> str:
 
 
 def _called(network: Network) -> str:
-    """A constructor and its arguments."""
+    """A network's constructor and its arguments, as text."""
     args = ", ".join(f"{name}={value}" for name, value in network.build.args.items())
     return f"{network.build.name}({args})" if args else network.build.name
 
 
 class _Undrawn(TorchFunctionMode):
-    """Leaves out draws from a normal, for which torch imports its compiler on the meta device: that takes a second."""
+    """Skips `Tensor.normal_`, for which torch imports its compiler on the meta device: that takes a second."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         return args[0] if func is Tensor.normal_ else func(*args, **(kwargs or {}))
 
 
 def skeleton(network: Network) -> nn.Module:
-    """The network with its initialiser's arguments tried, without memory where its constructor allows that."""
+    """Builds a network and runs its initialiser, on the meta device if its constructor allows that. Raises Mistake."""
     with seeded(0):
-        # Not where a constructor looks at its own weights, or forward at values.
+        # Fails if a constructor reads its own weights, or forward reads values; then the CPU is used.
         with suppress(Exception, SystemExit), torch.device("meta"), _Undrawn():
             return _tried(drawn(network), network, torch.device("meta"))
         try:
@@ -226,7 +226,7 @@ def skeleton(network: Network) -> nn.Module:
 
 
 def takes(module: nn.Module, examples: Tensor) -> tuple[Tensor, Tensor]:
-    """The examples, as integers where a network takes no floats, as one that begins with an embedding; its logits."""
+    """Returns the examples, as integers if the network takes no floats (an embedding comes first), and its logits."""
     try:
         return examples, module(examples)
     except Exception:
@@ -236,7 +236,7 @@ def takes(module: nn.Module, examples: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _tried(module: nn.Module, network: Network, device: torch.device) -> nn.Module:
-    """A foreign network after it has given logits of the right shape for two examples. Raises ValueError."""
+    """Returns the module; a foreign one is run on two examples. Raises ValueError for logits of a wrong shape."""
     if not network.build.is_registered:
         with torch.no_grad(), noticed(network.build.name.rpartition(".")[0]):
             logits = takes(module.eval(), torch.zeros(2, *network.shape, device=device))[1]

@@ -1,4 +1,4 @@
-"""What a sweep will take of time and of disk, in the words of `lt-sweeps plan`. Imports torch when called."""
+"""The lines of `lt-sweeps plan` about hours and disk. Imports torch when called."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from lt_sweeps.ticket_files.header import header
 
 
 def lines(cells: Sequence[Cell], plan: Plan, store: Store, *, calibrate: bool) -> list[str]:
-    """An estimate of hours and one of disk; with `calibrate` rates that are missing are measured first.
+    """Returns a line for the estimated hours and one for disk; `calibrate` measures missing rates first.
 
-    Raises Mistake where a network cannot be built, or, with `calibrate`, where the data is not what it should be.
+    Raises Mistake if a network cannot be built, or, with `calibrate`, if the data is not as configured.
     """
     from lt_sweeps.execution import machine
     from lt_sweeps.forecast.sizes import Sizes
@@ -52,7 +52,7 @@ def _calibrate(cells: Sequence[Cell], plan: Plan, store: Store, kind: rates.Kind
 
 
 def _file_counts(cells: Sequence[Cell]) -> dict[str, dict[str, int]]:
-    """What the masks keep that came in files, by the SHA-256 of these."""
+    """The kept weights of each tensor of the masks that are given as files, by the file's SHA-256."""
     counts = {}
     for c in cells:
         for card in origins.folders(c.config).values():

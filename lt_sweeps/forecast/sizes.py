@@ -1,4 +1,4 @@
-"""What sizes a plan has, from networks on the meta device: the tensors of each, and what each mask keeps."""
+"""Sizes of a plan, from networks on the meta device: the tensors of each, and the weights that each mask keeps."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ TYPES = {
     torch.bool: "BOOL",
 }
 Counts = Mapping[str, int]
-Parent = tuple[tuple[str, int], ...]  # the same, as a key
+Parent = tuple[tuple[str, int], ...]  # Counts, as a hashable key
 
 
 class Sizes:
-    """Layouts and densities, each worked out once; `given` says what masks keep that came in files, by content."""
+    """Layouts and kept weights, each computed once; `given` are those of masks from files, by the file's SHA-256."""
 
     def __init__(self, given: Mapping[str, Counts]) -> None:
         self._given = given
@@ -53,7 +53,7 @@ class Sizes:
         return self._layouts[near][1]
 
     def kept(self, mask: Mask) -> Counts:
-        """How many weights of each tensor a mask keeps; in a global group by their share, exact in the sum."""
+        """Number of weights that a mask keeps of each tensor; a global group is split in proportion to its tensors."""
         for node in topological([mask], stop=lambda node: node in self._kept or not isinstance(node, Mask)):
             if isinstance(node, Mask) and node not in self._kept:
                 self._kept[node] = self._count(node)
@@ -87,7 +87,7 @@ def _whole(every: Dense) -> Counts:
 
 def _pruned(before: Parent, fraction: float, groups: str, factors: tuple[tuple[str, float], ...], times: int) -> Counts:
     left = dict(before)
-    # One number for each tensor is all that `counts` asks of a mask: the sum of its ones.
+    # `counts` needs only the number of ones of each tensor.
     ones = {name: torch.tensor(n) for name, n in before}
     after: dict[str, int] = {}
     for names, keep in counts(ones, fraction, groups, dict(factors), times):
@@ -118,7 +118,7 @@ def _layout(network: Network, optimizer: Part, double: bool) -> Layout:
 
 @lru_cache(maxsize=256)
 def _optimizer_bytes(described: Part, name: str, numel: int, dtype: torch.dtype) -> int:
-    """What an optimizer remembers of a parameter, by letting it take a step on a small one."""
+    """Bytes of an optimizer's state for a parameter, measured by a step on a small one."""
     weight = torch.zeros((2, 3), dtype=dtype, requires_grad=True)
     weight.grad = torch.ones_like(weight)
     taking = optim.over(described, [(name, weight)])

@@ -15,7 +15,7 @@ from lt_sweeps.report.styles import styles
 
 
 def about(cell: About) -> About:
-    """The run of the sweep that a cell belongs to."""
+    """Describes the aggregate run of the sweep that a cell belongs to."""
     return replace(
         cell,
         id=digest([cell.group, "aggregate"])[:16],
@@ -26,7 +26,7 @@ def about(cell: About) -> About:
 
 
 def rows(results: Sequence[table.Row]) -> list[Row]:
-    """One row per curve and level: n, mean and deviation (n - 1 in the denominator) of the report's accuracies.
+    """Returns one row per curve and level: n, mean and deviation (n - 1 in the denominator) of the report's accuracies.
 
     >>> cell = {"model": "m", "dataset": "d", "control": "none", "level": 0, "weights_remaining": 100.0}
     >>> of_seed = [{"seed": s, "key": str(s), "status": "done", "test_accuracy": 90.0 + s} for s in (0, 2)]

@@ -1,4 +1,4 @@
-"""From `logger=` to a logger, or to none; what cannot work is found before anything starts, without network."""
+"""Makes the logger that `logger=` names, or none; checks it before anything starts, without network access."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def make(config: LoggerConfig, folder: Path, store: Store) -> Logger | None:
 
 
 def _mode(config: LoggerConfig) -> tuple[Literal["online", "offline"], str]:
-    """Online or offline, and why."""
+    """Returns online or offline, and why."""
     if config.mode == "offline":
         return "offline", "as asked"
     if config.mode == "online":

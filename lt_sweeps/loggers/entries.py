@@ -1,4 +1,4 @@
-"""What is logged of a cell, as a function of the store's records: the same whoever computed them, and when."""
+"""The log entries of a cell, a function of the store's records: the same whoever computed these, and when."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ FIGURES = ("test_accuracy", "val_accuracy", "early_stop_step", "early_stop_test_
 
 
 def about(described: Mapping[str, Any], cell: Cell, sweep: str, columns: Sequence[str]) -> About:
-    """A cell's run. `described` is the cell as in cells.json, `columns` are the overrides in which cells differ.
+    """Describes a cell's run. `described` is the cell as in cells.json, `columns` the overrides in which cells differ.
 
-    Its id does not depend on the number of levels, nor on what is measured, unless cells differ in it: a sweep that is
-    extended goes on in the same runs. Nor does it depend on the hardware.
+    Its id does not depend on the number of levels or on the measure, unless cells differ in them: an extended sweep
+    continues the same runs. Nor does it depend on the hardware.
     """
     labels = cell.labels
     words = [str(value) for name, value in labels.items() if name != "seed"]
@@ -52,9 +52,9 @@ def entries(
     blocked: Mapping[Node, str],
     failed: Mapping[Node, str],
 ) -> list[list[Entry]]:
-    """Per level its evaluations, its row of results.csv, and what the store keeps of it; last what was measured of all.
+    """Returns for each level its evaluations, its row of results.csv and its blobs; the last list has all measures.
 
-    Measures come late: beside their levels they would change what was logged to a run long before.
+    Measures come last: among the levels they would change what was logged to a run long before.
     """
     rows = table.rows([cell], records, blocked, failed)
     levels: list[list[Entry]] = []
@@ -94,7 +94,7 @@ def _level(cell: Cell, row: table.Row) -> Row:
 
 
 def _measured(cell: Cell, row: table.Row) -> Row:
-    """The measures of a level that the store has."""
+    """The entry of a level's stored measures; empty without any."""
     values = {f"level/{name}": row[name] for name in cell.measures if row[name] is not None}
     if not values or row["sparsity"] is None:
         return {}

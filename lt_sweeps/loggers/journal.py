@@ -1,8 +1,9 @@
-"""Which rows go to which cell's run, and when.
+"""Follows a sweep, and decides which rows are logged to which cell's run, and when.
 
-One training belongs to many cells. While it goes on, its evaluations go to the first cell that shows it and whose
-earlier levels are there; to every other cell they go from the store's records, when all its levels are there. So hardly
-more runs are open at a time than trainings are under way, and every run is complete, whoever computed what it shows.
+One training may belong to many cells. While it runs, its evaluations are logged to the first cell that shows it and
+whose earlier levels are done; to every other cell they are logged from the store's records, once all its levels are
+done. So hardly more runs are open at a time than trainings are running, and every run is complete, whichever process
+computed what it shows.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ P = ParamSpec("P")
 
 
 def _losing_nothing(step: Callable[Concatenate[Journal, P], None]) -> Callable[Concatenate[Journal, P], None]:
-    """Report an error of the logger in one line, and go on without a logger."""
+    """Decorator: reports an error of the logger in one line, and goes on without a logger."""
 
     @wraps(step)
     def guarded(self: Journal, /, *args: P.args, **kwargs: P.kwargs) -> None:
@@ -103,9 +104,9 @@ class Journal:
 
     @_losing_nothing
     def begin(self, job: Job) -> None:
-        """The first cell that can show this training as it happens does."""
+        """Chooses the first cell that can show this training while it runs, and opens its run."""
         if isinstance(job.run, Measure):
-            return  # which shows nothing as it happens
+            return  # a measure has nothing to log while it runs
         for shown in self._showing.get(job.run, []):
             self._refresh(shown)
             level = shown.cell.levels.index(job.run)
@@ -117,7 +118,7 @@ class Journal:
 
     @_losing_nothing
     def step(self, job: Job, step: int, history: History) -> None:
-        """Evaluations are logged as they are made."""
+        """Logs a training's new evaluations to its live cell."""
         live = self._live.get(job.run)
         if live is not None and len(history) != live.evaluations:
             self._send(live.shown, [*live.earlier, *curve(live.shown.cell, live.level, history)])
@@ -125,18 +126,18 @@ class Journal:
 
     @_losing_nothing
     def finish(self, job: Job, record: Record | None, seconds: float | None) -> None:
-        """The live cell gets its level, and every cell that is complete now is logged."""
+        """Logs the level to its live cell, and every cell that is complete now."""
         if record is not None:
             self._settle(job.run, ends=not results.is_done(record))
 
     @_losing_nothing
     def fail(self, job: Job, reason: str) -> None:
-        """What depends on this training will not come."""
+        """Notes a failure, and logs every cell that is complete now: what depends on this training will not come."""
         self._failed[job.run] = reason
         self._settle(job.run, ends=True)
 
     def _settle(self, run: Work, ends: bool) -> None:
-        """The outcome of a job is known; if it `ends` the chain, so is that of all that depends on it."""
+        """Logs cells after the outcome of a job; if it `ends` its chain, all that depends on it is settled too."""
         live = self._live.pop(run, None)
         for shown in list(self._cells) if ends else self._showing.get(run, []):
             if not shown.pending:
@@ -153,7 +154,7 @@ class Journal:
 
     @_losing_nothing
     def close(self, rows: Sequence[table.Row], plan: Plan, failed: Mapping[Node, str], page: Path) -> None:
-        """Log every cell that was not, or not as it is now, and the curves over seeds."""
+        """Logs every cell that is not yet logged with its present content, and the curves over seeds."""
         assert self._logger is not None
         self._failed.update(failed)
         logged, before = 0, 0
@@ -176,7 +177,7 @@ class Journal:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
-        """Whatever ended the sweep, no run stays open."""
+        """Finishes all open runs, whatever ended the sweep."""
         code = 1
         if isinstance(error, KeyboardInterrupt):
             code = 130
@@ -195,7 +196,7 @@ class Journal:
     # ------------------------------------------------------------------------------------ one cell
 
     def _refresh(self, shown: _Shown) -> None:
-        """Other processes may fill the store too."""
+        """Drops what is in the store from `pending`: other processes may have committed it."""
         shown.pending = {run for run in shown.pending if run.key not in self._store}
 
     def _is_failed(self, shown: _Shown) -> bool:
@@ -207,7 +208,7 @@ class Journal:
         return [entry for level in by_level[:levels] for entry in level]
 
     def _send(self, shown: _Shown, content: Sequence[Entry]) -> None:
-        """Log what is not logged yet; if what was logged no longer holds, the run begins anew."""
+        """Logs the entries that are not logged yet; if those that are have changed, the run begins anew."""
         assert self._logger is not None
         if shown.run is not None and shown.sent != content[: len(shown.sent)]:
             shown.run.finish(1)

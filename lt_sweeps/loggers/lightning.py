@@ -12,7 +12,7 @@ from lt_sweeps.loggers.runs import About, Blobs, Row
 
 
 class Lightning:
-    """One folder per cell and seed."""
+    """Logger for TensorBoard or CSV, with one folder per cell and seed."""
 
     def __init__(self, kind: str, folder: Path) -> None:
         self.kind, self.folder = kind, folder / kind
@@ -21,7 +21,7 @@ class Lightning:
         self.after: str | None = f"look at them: tensorboard --logdir {self.folder}" if kind == "tensorboard" else None
 
     def open(self, about: About) -> LightningRun:
-        """The files of a run, from its beginning."""
+        """Opens a run from its beginning; its earlier files are removed."""
         from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
 
         name = re.sub(r"[^\w.+=,-]", "-", about.name)[:160]
@@ -34,10 +34,10 @@ class Lightning:
         return LightningRun(logger, numbers=self.kind == "tensorboard")
 
     def aggregate(self, about: About, table: Sequence[Row], page: Path) -> None:
-        """The sweep's own folder has the table and the report."""
+        """Does nothing: the sweep's own folder has the table and the report."""
 
     def close(self) -> None:
-        """Runs that are open have their rows on disk."""
+        """Does nothing: the rows of open runs are on disk."""
 
 
 class LightningRun:
@@ -47,7 +47,7 @@ class LightningRun:
         self._logger, self._numbers = logger, numbers
 
     def log(self, row: Row) -> None:
-        """TensorBoard takes numbers only, and has levels on an axis of their own."""
+        """Logs a row; for TensorBoard its numbers only, with levels on an axis of their own."""
         step = row["lth/step"]
         if self._numbers:
             step = row["lth/level"] if "lth/status" in row else step
@@ -55,8 +55,8 @@ class LightningRun:
         self._logger.log_metrics(row, step)
 
     def keep(self, blobs: Blobs) -> None:
-        """Masks and weights are in the store."""
+        """Does nothing: masks and weights are in the store."""
 
     def finish(self, code: int) -> None:
-        """Write and close the files."""
+        """Writes and closes the files."""
         self._logger.finalize("success" if code == 0 else "failed")

@@ -1,4 +1,4 @@
-"""What was logged before: a small file per run, so that a repeated sweep does not upload everything again."""
+"""Marks of what was logged: a small file per run, so that a repeated sweep does not upload everything again."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from lt_sweeps.store.store import write
 
 
 class Marks:
-    """The digests of complete runs, in a folder; what went to another destination is another content."""
+    """The digests of complete runs, as files in a folder; the destination is part of a digest."""
 
     def __init__(self, folder: Path, destination: tuple[str, ...]) -> None:
         self._folder, self._destination = folder, destination
@@ -23,12 +23,12 @@ class Marks:
         return digest([self._destination, about, content])
 
     def read(self, about: About) -> str | None:
-        """The mark that was left, if one was."""
+        """Returns the mark of a run; None if it has none."""
         path = self._folder / about.id
         return path.read_text() if path.exists() else None
 
     def leave(self, about: About, mark: str) -> None:
-        """This was logged."""
+        """Writes the mark of a run that was logged."""
         write(self._folder / about.id, mark.encode())
 
 

@@ -12,7 +12,7 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class About:
-    """What a run is, before its first row. The same cell and seed of the same sweep have the same `id`."""
+    """The description of a run. The same cell and seed of the same sweep have the same `id`."""
 
     id: str
     name: str
@@ -28,7 +28,7 @@ class Blobs:
 
     key: str
     level: int
-    names: Mapping[str, str]  # what it is -> content in the store
+    names: Mapping[str, str]  # "mask" or "end" -> name of the blob
     metadata: Mapping[str, Any]
 
 
@@ -36,31 +36,31 @@ Entry = Row | Blobs
 
 
 class Run(Protocol):
-    """One cell and seed. What is logged cannot be taken back."""
+    """The run of one cell and seed. What is logged cannot be taken back."""
 
     def log(self, row: Row) -> None:
-        """One evaluation, or (it has `lth/status`) one level."""
+        """Logs a row: an evaluation, or, if it has `lth/status`, a level."""
 
     def keep(self, blobs: Blobs) -> None:
-        """What a level leaves in the store."""
+        """Logs the blobs of a level."""
 
     def finish(self, code: int) -> None:
-        """The run is over: 0, 1 if a level failed, 130 or 143 if it was interrupted."""
+        """Ends the run with a code: 0, 1 if a level failed, 130 or 143 if it was interrupted."""
 
 
 class Logger(Protocol):
-    """Opens runs. May raise anything at any time: the journal sees to it that no training is lost by it."""
+    """Opens runs. It may raise anything at any time: the journal catches it, so that no training is lost."""
 
     folder: Path  # below the sweep's
-    destination: tuple[str, ...]  # what was logged elsewhere, or otherwise, is logged again
+    destination: tuple[str, ...]  # where and how it logs; if this changes, everything is logged again
     before: str  # a line for the user, before anything starts
     after: str | None  # and one when everything is logged
 
     def open(self, about: About) -> Run:
-        """A run from its beginning: what was logged under this id is replaced."""
+        """Opens a run from its beginning: what was logged under this id is replaced."""
 
     def aggregate(self, about: About, table: Sequence[Row], page: Path) -> None:
-        """Curves over seeds, and the report."""
+        """Logs the curves over seeds, and the report."""
 
     def close(self) -> None:
-        """Nothing more will be opened."""
+        """Closes the logger: no more runs are opened."""

@@ -30,7 +30,7 @@ class Wandb:
         self.before = f"logger=wandb: {mode} ({why}), project {config.project}"
         self.after = f"upload: wandb sync {self.folder}" if mode == "offline" else None
         self._open: list[WandbRun] = []
-        # What it stages, caches and reports to its makers is set in the environment and nowhere else.
+        # W&B's folders for staging and caching, and its error reports, can be set in the environment only.
         here = self.folder.absolute()
         wanted = {"WANDB_DATA_DIR": f"{here / 'data'}", "WANDB_CACHE_DIR": f"{here / 'cache'}", "WANDB_SILENT": "true"}
         if mode == "offline":
@@ -39,7 +39,7 @@ class Wandb:
         os.environ.update(self._added)
 
     def open(self, about: About) -> WandbRun:
-        """A run from its beginning; the unfinished offline files of the same run are removed."""
+        """Opens a run from its beginning; earlier offline files of the same run are removed."""
         for stale in self.folder.glob(f"offline-run-*-{about.id}"):
             shutil.rmtree(stale)
         run = wandb.init(
@@ -54,7 +54,7 @@ class Wandb:
             job_type=about.job_type,
             notes=about.notes,
             config=dict(about.config),
-            reinit="create_new",  # else the second of two open runs would be the first
+            reinit="create_new",  # else a second open run would be the first one
             settings=wandb.Settings(
                 silent=True,
                 console="off",
@@ -72,7 +72,7 @@ class Wandb:
         return self._open[-1]
 
     def aggregate(self, about: About, table: Sequence[Row], page: Path) -> None:
-        """A table, the line of accuracy over weights remaining, and the report as a page."""
+        """Logs a table, the line of accuracy over weights remaining, and the report as a page."""
         run = self.open(about)
         if table:
             shown = wandb.Table(columns=list(table[0]), data=[list(row.values()) for row in table])
@@ -82,7 +82,7 @@ class Wandb:
         run.finish(0)
 
     def close(self) -> None:
-        """What is still open failed. A service that died is let go, or it would complain when Python ends."""
+        """Ends open runs as failed; a W&B service that died is torn down, else it would complain when Python ends."""
         try:
             for run in self._open:
                 run.finish(1)
@@ -102,11 +102,11 @@ class WandbRun:
         self._finished = False
 
     def log(self, row: Row) -> None:
-        """One history row."""
+        """Logs one history row."""
         self._run.log(row)
 
     def keep(self, blobs: Blobs) -> None:
-        """An artifact named by the training's key: the cells that show it share it. Its files stay in the store."""
+        """Logs an artifact named by the training's key, which all its cells share; the files stay in the store."""
         if not self._wanted:
             return
         artifact = wandb.Artifact(f"ticket-{blobs.key[:16]}", type="ticket", metadata=dict(blobs.metadata))
@@ -116,7 +116,7 @@ class WandbRun:
         self._run.log_artifact(artifact, aliases=[f"level_{blobs.level}"])
 
     def finish(self, code: int) -> None:
-        """Finished once, with an exit code: W&B would call a failed run finished."""
+        """Finishes the run once, with an exit code: without one W&B would call a failed run finished."""
         if not self._finished:
             self._finished = True
             self._run.finish(exit_code=code)

@@ -65,5 +65,7 @@ def require_current(parts: Iterable[Part]) -> None:
             except ValueError:
                 now = None
             if now != part.version:
-                raise Mistake(f"{part.name}: its code has changed since: the same command plans with the code of now")
+                raise Mistake(
+                    f"{part.name}: its code has changed since: run the command again to plan with the current code"
+                )
             _known.add(f"{part.name} {part.version}")  # imported from now on: later changes have no effect here

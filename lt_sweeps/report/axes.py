@@ -1,4 +1,4 @@
-"""What the axes of a figure show: ranges, and levels for ticks."""
+"""The ranges and ticks of the axes of figures."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ TICKS = 9  # as many fit on a phone
 def span(intervals: Sequence[Interval], accuracy: bool) -> tuple[float, float]:
     """The y range: all means, and their intervals as far as they do not flatten the curves; steps begin at 0.
 
-    It covers one point of accuracy at least, or ten steps: less would make much of little. Means of 97 and 98
+    It covers one point of accuracy at least, or ten steps: less would exaggerate. Means of 97 and 98
     have a range of 1, an interval may widen it by as much on each side, and 7 % are margin:
 
     >>> span([Interval(97.0, 90.0, 104.0, 2), Interval(98.0, None, None, 1)], True)
@@ -37,7 +37,7 @@ def span(intervals: Sequence[Interval], accuracy: bool) -> tuple[float, float]:
 
 
 def above_zero(intervals: Sequence[Interval], line: float) -> tuple[float, float]:
-    """The y range of what is about zero or above it: with a line that is there to be compared with.
+    """The y range of a measure that is about zero or above; it includes 0 and 1.5 times `line`.
 
     >>> above_zero([Interval(0.5, None, None, 1)], 2.0), above_zero([Interval(-1.0, None, None, 1)], 2.0)
     ((-0.21, 3.21), (-1.28, 3.28))

@@ -1,4 +1,4 @@
-"""`lt-sweeps best FOLDER`: each cell's best density, chosen on validation examples, and what it is on test examples."""
+"""`lt-sweeps best FOLDER`: each cell's best density, chosen on validation examples, and its test accuracy."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from lt_sweeps.report.wording import spread
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Print the table; returns the exit code. Raises Mistake."""
+    """Prints the table; returns the exit code. Raises Mistake."""
     parser = argparse.ArgumentParser("lt-sweeps best", description=__doc__)
     parser.add_argument("folder", type=Path, help="of a sweep")
     print("\n".join(table(tables.read(parser.parse_args(list(arguments)).folder))))
@@ -21,7 +21,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def table(rows: Sequence[Row]) -> Iterator[str]:
-    """Markdown: a line per setting, over its seeds. Raises Mistake where nothing was held out to choose by.
+    """Yields Markdown: a line per setting, over its seeds. Raises Mistake if no level has a validation accuracy.
 
     >>> def row(seed, level, val, test):
     ...     figures = {"weights_remaining": 9.0, "val_accuracy": val, "test_accuracy": test}

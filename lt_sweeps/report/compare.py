@@ -1,4 +1,4 @@
-"""`lt-sweeps compare FOLDER... NAME=VALUE...`: what settings make, each cell against the one with these values."""
+"""`lt-sweeps compare FOLDER... NAME=VALUE...`: compares each cell with the one that has these values."""
 
 from __future__ import annotations
 
@@ -20,24 +20,24 @@ EXAMPLE = """compared are cells that differ in these settings alone, at levels t
   lt-sweeps compare runs/signs survivors=rewind
   lt-sweeps compare runs/at_init runs/imp prune=imp criterion=magnitude allocation=scores control=none"""
 SAME = 0.005  # relative difference of the weights that remain
-# What of a cell's configuration may differ between cells that are compared, beside what is named.
+# Settings in which compared cells may differ, beside those named on the command line.
 FREE = ("seed", "seeds.", "sweep", "paths.", "trainer.", "logger.", "measure.", "prune.levels", "budget.levels")
 
 
 @dataclass(frozen=True)
 class Compared:
-    """The cells of a folder that differ in their seed alone: their curve, and what else they are."""
+    """The cells of a folder that differ in their seed alone: their curve and their settings."""
 
     curve: Curve
     settings: Mapping[str, str]  # of the configuration, by dotted names
 
     def value(self, name: str) -> str | None:
-        """What it has for a name of the command line: a column, a group's option or an entry."""
+        """The value of a name on the command line: of a label, of a group's option or of a setting."""
         return self.curve.labels.get(name, self.settings.get(f"{name}.name", self.settings.get(name)))
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Print the table; returns the exit code. Raises Mistake."""
+    """Prints the table; returns the exit code. Raises Mistake."""
     parser = argparse.ArgumentParser(
         "lt-sweeps compare",
         usage="lt-sweeps compare FOLDER... NAME=VALUE...",
@@ -66,11 +66,14 @@ def _cells_of(folder: Path) -> Iterator[Compared]:
             settings.setdefault(tuple(labels_of(rows[at]).items()), dict(_flat(past.settings)))
         at += len(past.keys)
     for curve in curves(rows):
-        yield Compared(curve, settings[tuple(curve.labels.items())])
+        labels = tuple(curve.labels.items())
+        if labels not in settings:
+            raise tables.damaged(folder, f"{' '.join(curve.labels.values())} is no cell of this sweep")
+        yield Compared(curve, settings[labels])
 
 
 def _flat(config: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, str]]:
-    """A configuration as dotted names, without what may differ."""
+    """Yields a configuration as dotted names and values, without those of FREE."""
     for name, value in config.items():
         if isinstance(value, Mapping) and value:
             yield from _flat(value, f"{before}{name}.")
@@ -79,9 +82,9 @@ def _flat(config: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, st
 
 
 def table(compared: Sequence[Compared], reference: Mapping[str, str]) -> Iterator[str]:
-    """Markdown: a line for each level of each curve that has a counterpart. Raises Mistake where none has one.
+    """Yields Markdown: a line for each level of each curve with a counterpart. Raises Mistake if none has one.
 
-    The counterpart of a curve has the values of `reference`, and all other settings and dense networks of the curve.
+    The counterpart of a curve has the values of `reference`, all other settings of the curve, and its dense network.
 
     >>> def cells(survivors, *levels):
     ...     row = {"model": "m", "dataset": "d", "control": "none", "survivors": survivors, "seed": 0, "status": "done"}
@@ -135,7 +138,7 @@ def _differences(cell: Compared, other: Compared, named: Mapping[str, str]) -> l
 
 
 def _same(point: Point, other: Curve) -> Point | None:
-    """The level of another curve that keeps as much."""
+    """The level of another curve that keeps the same share of weights, to within SAME."""
     near = [
         level
         for level in other.pruned

@@ -15,12 +15,12 @@ from lt_sweeps.report.wording import statuses
 Row = Mapping[str, Any]
 
 NAMED = 4  # emptied layers; the others are counted
-UNLABELLED = TAKEN - {*LABELS}  # what is the same in every sweep and labels no curve
+UNLABELLED = TAKEN - {*LABELS}  # columns of every sweep that label no curve
 
 
 @dataclass(frozen=True)
 class Point:
-    """One level of a curve. Only finished seeds are in the numbers; `unfinished` counts the others by status."""
+    """One level of a curve. Accuracies are those of finished seeds; `unfinished` counts the others by status."""
 
     level: int
     remaining: float | None  # percent of weights, mean over seeds
@@ -34,12 +34,12 @@ class Point:
 
     @property
     def judged(self) -> bool:
-        """Whether there are seeds enough to ask if this level matches."""
+        """Whether enough seeds finished to judge if this level matches."""
         return self.to_dense is not None and self.to_dense.low is not None
 
     @property
     def notes(self) -> str:
-        """What a reader of this level should know.
+        """Notes about a level: unfinished seeds, empty layers, weights drawn at random.
 
         >>> Point(3, 2.0, {}, {}, {}, None, at_random=92.7).notes
         '93 % of its weights drawn at random, excluded by the criterion'
@@ -49,7 +49,7 @@ class Point:
 
     @property
     def lost(self) -> str:
-        """What became of the seeds that did not finish, and which layers are empty.
+        """The seeds that did not finish, by status, and the layers that are empty.
 
         >>> Point(3, 2.0, {}, {}, {"collapsed": 2}, None, emptied=("fc1.weight",)).lost
         '2 collapsed (fc1.weight empty)'
@@ -101,7 +101,7 @@ class Curve:
 
 
 def curves(rows: Sequence[Row]) -> list[Curve]:
-    """Group rows into curves, in the order of their first rows.
+    """Groups rows into curves, in the order of their first rows.
 
     Accuracies are those at the early-stop step where all finished rows of a model and data set have one, else
     all those at the end of training: the two are never mixed in one figure. Raises ValueError for two
@@ -150,7 +150,7 @@ def _curve(
                     for name in dict.fromkeys(n for row in rows.values() for n in measures_of(row))
                 },
                 tuple(dict.fromkeys(name for row in rows.values() for name in (row.get(EMPTIED) or "").split())),
-                fsum(row.get(AT_RANDOM) or 0.0 for row in rows.values()) / len(rows),
+                fsum(row.get(AT_RANDOM) or 0.0 for row in counted) / len(counted),
             )
         )
     keys = frozenset(row["key"] for row in levels.get(0, {}).values() if row.get("key"))
@@ -158,7 +158,7 @@ def _curve(
 
 
 def labels_of(row: Row) -> dict[str, str]:
-    """The labels, in a row of results.csv or of layers.csv, of the curve that it belongs to."""
+    """The labels of the curve that a row of results.csv or of layers.csv belongs to."""
     measured = measures_of(row)
     return {name: _text(value) for name, value in row.items() if name not in UNLABELLED and name not in measured}
 

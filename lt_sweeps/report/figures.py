@@ -44,7 +44,7 @@ def early_stop_figure(curves: Sequence[Curve], look: Sequence[Style]) -> dict[st
 
 
 def measure_figure(curves: Sequence[Curve], look: Sequence[Style], column: str) -> dict[str, Any] | None:
-    """A measure's column of results.csv over the weights that remain; None where there is nothing in it."""
+    """A measure's column of results.csv over the weights that remain; None if it has no values."""
     if not any(point.measures.get(column) for curve in curves for point in curve.points):
         return None
     what, other = compared(column)
@@ -57,7 +57,7 @@ def measure_figure(curves: Sequence[Curve], look: Sequence[Style], column: str) 
 
 
 def compared(column: str) -> tuple[str, str]:
-    """What a column of results.csv measures, and whom each level is compared with.
+    """The measure of a column of results.csv, and the training that each level is compared with.
 
     >>> compared("barrier"), compared("distance_parent")
     (('barrier', 'sibling'), ('distance', 'parent'))
@@ -67,7 +67,7 @@ def compared(column: str) -> tuple[str, str]:
 
 
 def _near_dense(data: Sequence[Mapping[str, Any]], whole: list[float]) -> list[dict[str, Any]]:
-    """Two buttons, where collapsing levels would flatten what happens near dense."""
+    """Two zoom buttons, if levels far below dense would flatten the curves near dense."""
     dense = [trace["y"][0] for trace in data if trace["mode"] == "lines"]
     if not dense or whole[1] - whole[0] <= 2 * NEAR:
         return []
@@ -106,7 +106,7 @@ def cuts_intervals(figure: Mapping[str, Any]) -> bool:
 
 
 def _figure(curves: Sequence[Curve], look: Sequence[Style], quantity: Quantity) -> dict[str, Any]:
-    """A plotly figure as plain data. A level with no weights at all has no place on the log axis."""
+    """A plotly figure as plain data, without levels that keep no weights: these have no place on a log axis."""
     shown = [[point for point in curve.points if point.remaining] for curve in curves]
     at = [point.remaining for points in shown for point in points if point.remaining] or [100.0]
     means = [mean for points in shown for point in points if (mean := quantity.of(point))]

@@ -14,7 +14,7 @@ NOTHING = "&ndash;"
 
 
 def table(curves: Sequence[Curve], look: Sequence[Style]) -> str:
-    """The curves of one model and data set, in a box that scrolls by itself."""
+    """Returns the HTML table of the curves of one model and data set, in a box with its own scroll bar."""
     heads = ["Weights<br>remaining", "n", "Test accuracy<br>(%)", "Difference to dense<br>(points)", "Matching"]
     controls = any(_ticket(curve, curves) for curve in curves)
     steps = any(point.early_stop for curve in curves for point in curve.points)

@@ -1,4 +1,4 @@
-"""A sweep's results as a Markdown table: what goes beside a command in a README or an issue."""
+"""A sweep's results as Markdown, for a README or an issue."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The report of a sweep: one HTML file that needs nothing else, and whose bytes follow from its rows."""
+"""The report of a sweep: one self-contained HTML file, whose bytes depend on its rows alone."""
 
 from __future__ import annotations
 
@@ -66,11 +66,11 @@ def render(
     budgets: list[str],
     command: str | None,
 ) -> str:
-    """The whole page: verdicts, budgets, and per model and data set figures and a table.
+    """Returns the whole page: verdicts, budgets, and per model and data set figures and a table.
 
-    Rows are those of results.csv, absent values None, `layers` those of layers.csv. A budget is a line `budget=NAME:
-    what it means`; every name but `paper` puts up a notice. Raises ValueError for two trainings of one cell, level
-    and seed.
+    `rows` are those of results.csv (absent values None), `layers` those of layers.csv. A budget is a line `budget=NAME:
+    what it means`; any name but `paper` adds a warning to the page. Raises ValueError for two trainings of one cell,
+    level and seed.
     """
     all_curves, kept = curves(rows), by_curve(layers)
     look = styles(all_curves)
@@ -124,7 +124,7 @@ def _place(number: int, group: Sequence[Curve], look: Sequence[Style], kept: Map
 
 
 def _measures(number: int, group: Sequence[Curve], look: Sequence[Style], lost: bool) -> list[str]:
-    """Nothing, where nothing was measured."""
+    """The figures of measures; empty if nothing was measured."""
     name, parts, columns = " on ".join(group[0].place), list[str](), dict[str, list[str]]()
     for column in dict.fromkeys(column for curve in group for point in curve.points for column in point.measures):
         columns.setdefault(compared(column)[0], []).append(column)
@@ -141,7 +141,7 @@ def _measures(number: int, group: Sequence[Curve], look: Sequence[Style], lost: 
 
 
 def _layers(number: int, group: Sequence[Curve], look: Sequence[Style], kept: Mapping[Labels, Levels]) -> list[str]:
-    """Nothing, where no layer's share is known."""
+    """The figure of layers; empty if no layer's share is known."""
     figure = layer_figure(group, look, kept)
     if figure is None:
         return []
@@ -165,7 +165,7 @@ def _figure(figure: Mapping[str, Any], name: str, label: str, caption: str) -> s
 
 
 def _budget(budgets: Sequence[str]) -> str:
-    """What was really run. A line says paper only if its name, before the colon, is just that."""
+    """The box with the budgets that were run, with a warning unless all of them are named `paper`."""
     lines = "".join(f"<p>{escape(line)}</p>" for line in budgets)
     if budgets and all(line.split(":")[0].strip() == "budget=paper" for line in budgets):
         return f'<div class="budget">{lines}</div>'

@@ -1,4 +1,4 @@
-"""What may be said about means over seeds: intervals, paired differences, matching."""
+"""Statistics of means over seeds: intervals, paired differences, matching."""
 
 from __future__ import annotations
 
@@ -69,8 +69,8 @@ def paired(a: Mapping[int, float], b: Mapping[int, float]) -> Interval | None:
 def matching(difference: Interval | None, margin: float = MARGIN) -> bool:
     """Whether the interval of a paired difference to dense lies above -margin: non-inferiority.
 
-    Not to be matching is not to be worse: the interval may only be too wide. Frankle & Carbin 2019 compare
-    means; we need the interval, so that one seed is never enough.
+    A level that does not match is not shown to be worse: its interval may only be too wide. Frankle & Carbin 2019
+    compare means; we need the interval, so that one seed is never enough.
 
     >>> matching(Interval(-0.05, -0.12, 0.02, 5)), matching(Interval(-0.05, -0.25, 0.15, 5))
     (True, False)

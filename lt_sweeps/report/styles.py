@@ -24,9 +24,9 @@ class Style:
 
 
 def styles(curves: Sequence[Curve]) -> list[Style]:
-    """A style for each curve. Colours tell cells apart and dashes their controls; of a single cell both tell controls.
+    """A style for each curve. Colours distinguish cells, dashes their controls; in a single cell both do the latter.
 
-    A name says only what differs; `none`, the ticket, is called that.
+    A name has only the labels that differ; `control=none` is called ticket.
     """
     named = differing(curves)
     controls = sorted({curve.control for curve in curves}, key=lambda name: (name != "none", name))

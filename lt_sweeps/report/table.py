@@ -1,6 +1,7 @@
-"""One row per cell and level, read off the store's records: the same bytes however they were computed.
+"""The tables of a sweep, from the store's records alone: the same bytes however they were computed.
 
-Where measures are asked for, each has a column for the number that sums it up, and all of it stands in a second table.
+results.csv has a row per cell and level, with a column for the summary number of each measure; measures.csv has all
+points of the measures.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ def rows(
     blocked: Mapping[Node, str],
     failed: Mapping[Node, str],
 ) -> list[Row]:
-    """The results of a sweep, in the order of its cells."""
+    """Returns the rows of results.csv, in the order of the cells."""
     extra, measured = swept_columns(cells), measured_columns(cells)
     outcomes = {run: results.outcome(record) for run, record in records.items() if isinstance(run, Train)}
     rare = [name for name in RARE if any(_rare(outcome)[name] is not None for outcome in outcomes.values())]
@@ -52,7 +53,7 @@ def rows(
 
 
 def measured(cells: Sequence[Cell], records: Mapping[Node, Record]) -> list[Row]:
-    """Every point of every measure that is there: where it is on its line, and the error there."""
+    """Returns the rows of measures.csv: one for every point of every stored measure."""
     extra = swept_columns(cells)
     table = []
     for cell in cells:
@@ -67,7 +68,7 @@ def measured(cells: Sequence[Cell], records: Mapping[Node, Record]) -> list[Row]
 
 
 def layers(cells: Sequence[Cell], records: Mapping[Node, Record]) -> list[Row]:
-    """How many weights each layer of each level keeps, in the network's order."""
+    """Returns the rows of layers.csv: how many weights each layer keeps at each level, in the network's order."""
     extra = swept_columns(cells)
     table = []
     for cell in cells:
@@ -81,12 +82,12 @@ def layers(cells: Sequence[Cell], records: Mapping[Node, Record]) -> list[Row]:
 
 
 def _named(cell: Cell, extra: Sequence[str]) -> Row:
-    """The columns that label a cell, with those that this sweep needs beside the usual."""
+    """The columns that label a cell: the usual ones, and the `extra` ones of this sweep."""
     return {name: cell.labels[name] for name in LABELS} | {name: cell.value(name) for name in extra}
 
 
 def measured_columns(cells: Sequence[Cell]) -> list[str]:
-    """The measures that some cell asks for."""
+    """The columns of the measures that some cell requests."""
     return list(dict.fromkeys(name for cell in cells for name in cell.measures))
 
 
@@ -95,7 +96,7 @@ def _table(measure: Measure, records: Mapping[Node, Record]) -> dict[str, Any]:
 
 
 def unusual(labels: Mapping[str, Any]) -> list[str]:
-    """The labels that differ from the usual, as words.
+    """The labels that differ from their usual values, as `name=value`.
 
     >>> unusual({"prune": "imp", "rewind": "step", "survivors": "rewind", "control": "none"})
     ['rewind=step']
@@ -104,7 +105,7 @@ def unusual(labels: Mapping[str, Any]) -> list[str]:
 
 
 def swept_columns(cells: Sequence[Cell]) -> list[str]:
-    """The overrides in which the cells differ, and groups that are not as usual, where no other column says so."""
+    """The overrides in which cells differ and the unusual groups, unless another column already shows them."""
     names = dict.fromkeys(name for cell in cells for name in cell.swept)
     differing = [name for name in names if len({cell.swept.get(name) for cell in cells}) > 1]
     columns = [name for name in differing if name != "seed" and (name not in LABELS or _hidden(cells, name))]
@@ -112,7 +113,7 @@ def swept_columns(cells: Sequence[Cell]) -> list[str]:
 
 
 def _hidden(cells: Sequence[Cell], name: str) -> bool:
-    """Whether two options of a group have the same label, as files of one `name` have: then the option is said."""
+    """Whether two options of a group have the same label, as yaml files with one `name` do."""
     options = {(cell.labels[name], cell.swept.get(name)) for cell in cells}
     return len(options) > len({label for label, _ in options})
 
@@ -144,7 +145,7 @@ def _rare(outcome: Outcome) -> Row:
 
 
 def as_csv(table: Sequence[Row]) -> str:
-    """Rows as CSV; what is absent is empty."""
+    """Returns rows as CSV; absent values are empty."""
     out = io.StringIO()
     if table:
         names = dict.fromkeys(name for row in table for name in row)
@@ -155,7 +156,7 @@ def as_csv(table: Sequence[Row]) -> str:
 
 
 def read(folder: Path) -> list[Row]:
-    """The rows of a sweep's results.csv, as they were written: typed, absent values None. Raises Mistake."""
+    """Reads the rows of a sweep's results.csv, typed, absent values None. Raises Mistake."""
     path = folder / RESULTS
     if not path.exists():
         archive.cells(folder)
@@ -175,7 +176,7 @@ def read(folder: Path) -> list[Row]:
 
 
 def damaged(folder: Path, why: str) -> Mistake:
-    """The answer to a results.csv that cannot be what a sweep wrote."""
+    """The error for a results.csv that no sweep can have written."""
     return Mistake(f"{folder / RESULTS}: cannot be read ({why}); lt-sweeps report {folder} writes it again")
 
 

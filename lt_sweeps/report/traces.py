@@ -21,21 +21,21 @@ LEGEND_WIDTH = 38  # characters that fit on a phone
 
 @dataclass(frozen=True)
 class Quantity:
-    """What a figure shows of the points of its curves."""
+    """The quantity that a figure shows of the points of its curves."""
 
     title: str
     of: Callable[[Point], Interval | None]
     describe: Callable[[Interval], str]  # in words: the mean and half the width of its interval
-    stable: float | None = None  # of a measure: what is less is stable, or 0 where nothing is
+    stable: float | None = None  # of a measure: stable below this; 0 if it has no such bound
 
     @property
     def accuracy(self) -> bool:
-        """Whether levels may match dense in it."""
+        """Whether this is accuracy, in which levels may match dense."""
         return self.describe is accuracy
 
 
 def curve_traces(style: Style, at: Sequence[Point], quantity: Quantity, bottom: float) -> list[dict[str, Any]]:
-    """The line of a curve, and at the bottom a cross for each level that some seed did not finish."""
+    """The traces of a curve: its line, and at the bottom a cross for each level that some seed did not finish."""
     shown = [(p, v) for p in at if (v := quantity.of(p))]
     halves = [v.half for _, v in shown]
     filled = [not quantity.accuracy or p.level == 0 or matching(p.to_dense) for p, _ in shown]
@@ -66,12 +66,12 @@ def curve_traces(style: Style, at: Sequence[Point], quantity: Quantity, bottom: 
 
 
 def of_curve(style: Style) -> dict[str, Any]:
-    """What every trace of a curve has: its name, and that it is hidden and shown with the curve."""
+    """The settings that all traces of a curve share: its name, and a group to hide and show together."""
     return {"type": "scatter", "name": _legend(style.name), "legendgroup": style.name, "hovertemplate": HOVER}
 
 
 def crosses(style: Style, at: Sequence[Any], bottom: float, texts: Sequence[str]) -> dict[str, Any]:
-    """Crosses at the bottom of a figure, for what a curve lacks."""
+    """A trace of crosses at the bottom of a figure, for missing values of a curve."""
     return of_curve(style) | {
         "x": list(at),
         "y": [bottom] * len(at),

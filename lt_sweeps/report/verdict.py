@@ -1,4 +1,4 @@
-"""What a sweep found, in sentences."""
+"""The findings of a sweep, in sentences."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ def verdicts(curves: Sequence[Curve]) -> list[str]:
             continue
         settings = [f"{name}={curve.labels.get(name, 'default')}" for name in named]
         if curve.dense is not None and (curve.dense.remaining or 100) < 100:
-            settings.append(f"what is called dense is the given ticket, {_kept(curve.dense)}")
+            settings.append(f"level 0 is the given ticket, not a dense network, {_kept(curve.dense)}")
         sentences.append(verdict(curve, controls_of(curve, curves), ", ".join(settings)))
     return sentences
 
 
 def verdict(curve: Curve, controls: Sequence[Curve] = (), settings: str = "") -> str:
-    """What a curve says about matching, in one sentence, and one more for each control."""
+    """States which level of a curve matches dense, in one sentence, and one more for each control."""
     model, dataset = curve.place
     head = f"{model} on {dataset}" + (f" ({settings})" if settings else "") + ": "
     what = "tickets" if curve.control == "none" else f"control={curve.control} networks"

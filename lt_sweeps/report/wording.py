@@ -27,7 +27,7 @@ def signed(value: float) -> str:
 
 
 def bounds(interval: Interval) -> str:
-    """The ends of an interval in brackets, nothing where there is none."""
+    """The ends of an interval in brackets; empty if it has none."""
     return "" if interval.low is None or interval.high is None else f"[{plain(interval.low)}, {plain(interval.high)}]"
 
 
@@ -37,7 +37,7 @@ def plain(value: float) -> str:
 
 
 def seeds(n: int) -> str:
-    """How many seeds."""
+    """A number of seeds, in words."""
     return "1 seed" if n == 1 else f"{n} seeds"
 
 
@@ -74,7 +74,7 @@ def barrier(interval: Interval) -> str:
 
 
 def plainly(interval: Interval) -> str:
-    """A mean and half the width of its interval, of what has no unit.
+    """A mean and half the width of its interval, without a unit.
 
     >>> plainly(Interval(0.5, 0.25, 0.75, 3)), plainly(Interval(1234.5678, None, None, 1))
     ('0.5 ± 0.25', '1235')
@@ -89,7 +89,7 @@ def iterations(interval: Interval) -> str:
 
 
 def spread(values: Iterable[float], digits: int = 2) -> str:
-    """A mean and the deviation over seeds, n - 1 in the denominator; nothing for no values.
+    """A mean and the deviation over seeds, n - 1 in the denominator; empty for no values.
 
     >>> spread([97.0, 98.0, 99.0]), spread([4040.0], 0), spread([])
     ('98.00 ± 1.00', '4,040', '')
@@ -102,7 +102,7 @@ def spread(values: Iterable[float], digits: int = 2) -> str:
 
 
 def wins(more: Mapping[int, float], less: Mapping[int, float]) -> str:
-    """In how many of the seeds that both have the first is larger.
+    """In how many of the common seeds the value of `more` is larger.
 
     >>> wins({0: 2.0, 1: 1.0, 2: 9.0}, {0: 1.0, 1: 1.0})
     '1 of 2'

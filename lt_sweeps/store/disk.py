@@ -1,4 +1,4 @@
-"""A file is there whole or not at all, and where there is no room for it that is told from other errors."""
+"""Atomic writing and safe reading of files; errors of full disks."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def is_full(error: BaseException) -> TypeGuard[OSError]:
-    """Whether a disk, a quota or a limit has no room left: every other job would meet that too."""
+    """Whether an error means that a disk, quota or limit is full, which would stop every other job too."""
     return isinstance(error, OSError) and error.errno in FULL
 
 
 def no_room(error: OSError) -> str:
-    """What to tell a user of it."""
+    """The message to a user whose disk, quota or limit is full."""
     where = f"{error.filename}: " if error.filename else ""
     return f"{where}{error.strerror}; make room, and the same command continues where this one was"
 
 
 def read(path: Path, limit: int | None = None) -> bytes:
-    """Read a regular file of at most `limit` bytes. Raises FileNotFoundError, and ValueError for anything else there.
+    """Reads a regular file of at most `limit` bytes. Raises FileNotFoundError, and ValueError for anything else there.
 
     A fifo or a device would block, or never end: it is opened without waiting, and not read.
     """
@@ -42,7 +42,7 @@ def read(path: Path, limit: int | None = None) -> bytes:
 
 
 def write(path: Path, content: bytes, mode: int = 0o644) -> None:
-    """Write a file so that it is there whole or not at all, whatever happens. Raises OSError, with its name."""
+    """Writes a file atomically: it exists whole or not at all. Raises OSError, with the file's name."""
     try:
         _write(path, content, mode)
     except OSError as error:

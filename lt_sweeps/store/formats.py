@@ -1,4 +1,4 @@
-"""What the files of a store hold, and how each shows that it is whole: a checksum inside, but a blob's is its name."""
+"""The formats of a store's files, and their checksums: inside the file; that of a blob is its name."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from typing import Any
 from lt_sweeps.store import schema
 
 Record = dict[str, Any]
-MOST_RECORD = 64 << 20  # bytes; the history of a million evaluations is larger than any there was
+MOST_RECORD = 64 << 20  # bytes; enough for a longer history than any so far
 
 
 def signed(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """With a checksum of itself."""
+    """Adds a checksum to fields."""
     return {**fields, "checksum": checksum(fields)}
 
 
 def checksum(fields: Mapping[str, Any]) -> str:
-    """The SHA-256 of plain data, however it is written down."""
+    """The SHA-256 of plain data, whatever the order of its names."""
     return hashlib.sha256(json.dumps(dict(fields), sort_keys=True).encode()).hexdigest()
 
 
 def identity(record: Record) -> str:
-    """What a record holds, as one hash."""
+    """A hash of the blobs of a record, 16 hex digits."""
     return checksum(record["blobs"])[:16]
 
 
@@ -40,7 +40,7 @@ def foretold(blobs: Mapping[str, bytes]) -> str:
 
 
 def read_record(content: bytes, key: str) -> Record:
-    """The record in a file. Raises ValueError unless it is whole, this key's, and says what it may."""
+    """Returns the record in a file. Raises ValueError unless it is whole, of this key, and as the schema requires."""
     record: Record = _read_signed(content)
     if record.get("key") != key:
         raise ValueError("it is of another key")
@@ -49,7 +49,7 @@ def read_record(content: bytes, key: str) -> Record:
 
 
 def read_timing(content: bytes) -> dict[str, float]:
-    """The timing in a file. Raises ValueError unless it is whole; the first ones had no checksum.
+    """Returns the timing in a file. Raises ValueError unless it is whole; the earliest timings have no checksum.
 
     >>> read_timing(b'{"seconds": 1.5}')
     {'seconds': 1.5}
@@ -63,7 +63,7 @@ def read_timing(content: bytes) -> dict[str, float]:
 
 
 def read_work(content: bytes) -> bytes:
-    """The checkpoint in a file. Raises ValueError unless it is whole."""
+    """Returns the checkpoint in a file. Raises ValueError unless it is whole."""
     name, _, content = content.partition(b"\n")
     if hashlib.sha256(content).hexdigest().encode() != name:
         raise ValueError("content differs from its checksum")
@@ -71,7 +71,7 @@ def read_work(content: bytes) -> bytes:
 
 
 def write_work(content: bytes) -> bytes:
-    """A checkpoint as it is kept."""
+    """Returns the content of a checkpoint's file: its checksum, then the checkpoint."""
     return hashlib.sha256(content).hexdigest().encode() + b"\n" + content
 
 

@@ -1,8 +1,8 @@
-"""Leases: who is computing what, so that processes which share a store do not do the same twice.
+"""Leases: which process computes which key, so that processes that share a store do not compute one twice.
 
-A lease saves work, it guards no truth: two that compute one key write the same bytes. It is a file `lease/<key>`, made
-exclusively, and written anew through its open descriptor while its holder lives. It is taken over, by renaming it
-away, when its holder is dead (a process of this boot that is gone) or was silent for a minute, frozen or out of reach.
+Leases only save work: two processes that compute one key write the same bytes. A lease is a file `lease/<key>`, created
+exclusively, and rewritten through its open descriptor as a heartbeat. Another process takes it over, by renaming it
+away, if its holder is dead (a process of this boot that is gone) or silent for a minute (frozen or out of reach).
 """
 
 from __future__ import annotations
@@ -21,49 +21,49 @@ from uuid import uuid4
 
 from lt_sweeps.store.disk import read
 
-BEAT = 5.0  # seconds between two signs of life
-PATIENCE = 60.0  # seconds without one after which a holder counts as gone
-SIZE = 512  # bytes of a lease, always: whoever reads while it is written sees one or the other
+BEAT = 5.0  # seconds between two heartbeats
+PATIENCE = 60.0  # seconds without a heartbeat after which a holder counts as gone
+SIZE = 512  # bytes of every lease: a reader during a write sees the old or the new content
 
 
 @dataclass(frozen=True)
 class Holder:
-    """Who holds a lease, and how far its work is."""
+    """The process that holds a lease, and how far its work is."""
 
     host: str
-    place: str  # the boot and the space of process numbers that `pid` is of
+    place: str  # the boot and the PID namespace of `pid`
     pid: int
-    born: int  # when the process began, in ticks: a number may be given again
-    name: str  # what is computed, as a person calls it
+    born: int  # when the process began, in ticks: a pid may be reused
+    name: str  # of what is computed, for people
     step: int = 0
     steps: int = 0
-    seen: float = 0.0  # when it last gave a sign of life, in seconds since the epoch: the file's mtime
+    seen: float = 0.0  # the last heartbeat, in seconds since the epoch: the file's mtime
 
     @property
     def alive(self) -> bool:
-        """Whether it can still be at work, as far as one look can tell."""
+        """Whether it may still be at work: it is not known to be dead, and its heartbeat is recent."""
         return not self.dead and time.time() - self.seen < PATIENCE
 
     @property
     def dead(self) -> bool:
-        """Whether it certainly is no more: only a process of this machine can be known to be dead."""
+        """Whether its process has certainly ended, which can be known on the same machine only."""
         return self.place == _place() and _born(self.pid) != self.born
 
 
 class Leases:
-    """The leases of a store; those taken here are kept alive until they are released."""
+    """The leases of a store; a thread keeps those taken here alive until they are released."""
 
     def __init__(self, root: Path, beat: float = BEAT, patience: float = PATIENCE) -> None:
         self._folder, self._beat, self._patience = root / "lease", beat, patience
         self._held: dict[str, tuple[int, Holder]] = {}
-        self._noticed: dict[str, tuple[object, float]] = {}  # another's sign of life, and when we first saw that one
+        self._noticed: dict[str, tuple[object, float]] = {}  # another's heartbeat, and when we first saw it
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
 
     def take(self, key: str, name: str, steps: int = 0) -> bool:
-        """Whether the lease is ours now; False while somebody else is at work."""
-        me = Holder(platform.node(), _place(), os.getpid(), _born(os.getpid()), name[:200], steps=steps)
+        """Takes the lease of a key; returns False while another process holds it."""
+        me = Holder(platform.node(), _place(), os.getpid(), _born(os.getpid()), name, steps=steps)
         self._folder.mkdir(parents=True, exist_ok=True)
         for _ in range(2):
             try:
@@ -83,7 +83,7 @@ class Leases:
         return False
 
     def tell(self, key: str, step: int) -> None:
-        """How far the work is."""
+        """Writes the current step into a lease."""
         with self._lock, suppress(OSError):
             if key in self._held:
                 descriptor, me = self._held[key]
@@ -91,7 +91,7 @@ class Leases:
                 _write(*self._held[key])
 
     def release(self, key: str) -> None:
-        """The work is done, or given up."""
+        """Releases a lease: the work is done, or given up."""
         with self._lock:
             if key not in self._held:
                 return
@@ -103,13 +103,13 @@ class Leases:
             os.close(descriptor)
 
     def holders(self) -> dict[str, Holder]:
-        """Everybody who holds a lease, by key."""
+        """Returns the holder of each lease, by key."""
         names = sorted(path.name for path in self._folder.glob("*") if not path.name.startswith("."))
         holders = {key: _read(self._folder / key) for key in names}
         return {key: holder for key, holder in holders.items() if holder is not None}
 
     def close(self) -> None:
-        """Release everything."""
+        """Releases all leases taken here."""
         self._stop.set()
         if self._thread is not None:
             self._thread.join()
@@ -135,7 +135,7 @@ class Leases:
                         _write(descriptor, me)
 
     def _is_gone(self, key: str) -> bool:
-        """Whether the holder is dead or silent, and its lease was put away."""
+        """Removes the lease of a dead or silent holder; returns whether the key is free now."""
         path = self._folder / key
         try:
             status = path.stat()
@@ -152,7 +152,7 @@ class Leases:
         try:
             path.rename(aside)
             moved = aside.stat()
-            if (moved.st_ino, moved.st_mtime_ns) != sign:  # somebody else was faster, this is theirs; or it woke up
+            if (moved.st_ino, moved.st_mtime_ns) != sign:  # a faster process took it over; or its holder woke up
                 path.hardlink_to(aside)
                 return False
         except OSError:
@@ -163,9 +163,18 @@ class Leases:
 
 
 def _write(descriptor: int, holder: Holder) -> None:
+    os.pwrite(descriptor, _content(holder).ljust(SIZE - 1) + b"\n", 0)
+
+
+def _content(holder: Holder) -> bytes:
+    """A lease as JSON that fits: a long name is cut."""
     fields: dict[str, Any] = asdict(holder)
     del fields["seen"]
-    os.pwrite(descriptor, json.dumps(fields).encode()[: SIZE - 1].ljust(SIZE - 1) + b"\n", 0)
+    content = json.dumps(fields).encode()
+    while len(content) >= SIZE and fields["name"]:
+        fields["name"] = fields["name"][: -max(1, (len(content) - SIZE) // 12)]  # a character is twelve bytes at most
+        content = json.dumps(fields).encode()
+    return content
 
 
 def _read(path: Path) -> Holder | None:

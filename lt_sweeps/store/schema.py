@@ -1,7 +1,7 @@
-"""What a record may say: the types and bounds of its fields, so that nobody downstream meets anything else.
+"""The schema of records: types and bounds of their fields, checked whenever a record is read.
 
-A checksum shows that a file is as it was written, not that what was written makes sense. The names of the results are
-all that the store knows of them.
+A checksum shows that a file is as it was written, not that its content makes sense. The store knows the names and types
+of results, not their meaning.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 
 HASH = re.compile(r"[0-9a-f]{64}")
 STATUSES = ("done", "diverged", "collapsed")
-MOST = 1 << 53  # steps and weights: beyond it a count is no exact float
+MOST = 1 << 53  # steps or weights; beyond it a count is not exact as a float
 DEEPEST = 32  # levels of nesting; a description of a node has about six
 
 Check = Callable[[Any], bool]
@@ -56,7 +56,7 @@ def _is_finite(value: Any) -> bool:
 
 
 def _is_evaluation(value: Any) -> bool:
-    """A row of evaluation: losses may be infinite, since a network may well get there; accuracies are percent."""
+    """Whether this is a row of evaluation: losses may be infinite or nan; accuracies are percent."""
     return isinstance(value, dict) and all(EVALUATION.get(name, lambda _: True)(item) for name, item in value.items())
 
 
@@ -117,7 +117,7 @@ def _is_snapshot(entry: tuple[str, Any]) -> bool:
 
 
 def require_note(note: Any) -> None:
-    """Raise ValueError, naming the field, unless the note of a checkpoint says what it may."""
+    """Raises ValueError, naming the field, unless the note of a checkpoint has the right fields and types."""
     if not isinstance(note, dict):
         raise ValueError("its note is not a mapping")
     for name, check in NOTE.items():
@@ -131,7 +131,7 @@ def require_note(note: Any) -> None:
 
 
 def require(record: Mapping[str, Any]) -> None:
-    """Raise ValueError, naming the field, unless a record has the fields, types and bounds of its kind of node."""
+    """Raises ValueError, naming the field, unless a record has the fields, types and bounds of its kind of node."""
     _require_shallow(record)
     for name in ("node", "result", "sources", "blobs", "fingerprint"):
         if not isinstance(record.get(name), dict):

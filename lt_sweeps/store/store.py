@@ -1,14 +1,14 @@
-"""The store: what was computed, by key; content by its own hash. It knows nothing of pruning or torch.
+"""The store: records of computed nodes by key, and content by its hash. It knows nothing of pruning or torch.
 
-    record/ab/<key>.json     the commit of a node: what it is, its result, its blobs, and a checksum of itself
+    record/ab/<key>.json     the commit of a node: its description, its result, its blobs, and a checksum
     blob/ab/<sha256>         content, read-only, named by its hash
     timing/ab/<key>.json     how long it took: kept apart, because a record is the same however it was computed
     work/<key>               the checkpoint of a training in progress
-    quarantine/              what failed verification
+    quarantine/              files that failed verification
 
 Blobs are written first and the record last; the record's existence is the only meaning of "done". Every write is a
-temporary file in the same folder, flushed, renamed over the name, and the folder flushed. Everything is
-verified when it is read: what does not match is moved to quarantine, reported in one line, and computed again.
+temporary file in the same folder, flushed, renamed over the name, and the folder flushed. Every file is verified
+when it is read: one that does not match is moved to quarantine, reported in one line, and computed again.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ from lt_sweeps.store.disk import write as write
 from lt_sweeps.store.formats import MOST_RECORD, identity, read_record, read_timing, read_work, signed, write_work
 from lt_sweeps.store.formats import Record as Record
 
-LOOK_AGAIN = 1.0  # seconds for which a file is believed to be as it was
+LOOK_AGAIN = 1.0  # seconds for which a check of a file is reused
 
 
 class Damaged(UserWarning):
-    """A file of the store was set aside."""
+    """Warning: a damaged file of the store was moved to quarantine."""
 
 
 class Missing(KeyError):
@@ -46,20 +46,20 @@ class Store:
     """A folder of records and blobs. Any number of processes may use it at the same time."""
 
     def __init__(self, root: Path, places: Mapping[str, Path] | None = None, *, as_stored: bool = False) -> None:
-        self.root, self._as_stored = root, as_stored  # whatever the files hold now that records name
-        self.places = dict(places or {})  # where the files lie that records name below a place, "data:MNIST/..."
+        self.root, self._as_stored = root, as_stored  # as_stored: changed files make no record stale
+        self.places = dict(places or {})  # place -> folder, for names of files such as "data:MNIST/..."
         self._looked: dict[
             tuple[str, str], tuple[float, bool]
-        ] = {}  # of files and contents: when, and whether it differed
-        self._verified: dict[str, tuple[tuple[int, int, int], Record]] = {}  # what was read, and as which file
+        ] = {}  # (name, content) -> when it was checked, and whether it differed
+        self._verified: dict[str, tuple[tuple[int, int, int], Record]] = {}  # key -> (mtime, size, inode), record
 
     # ------------------------------------------------------------------------------- records
 
     def get(self, key: str) -> Record:
-        """The record of a key, if it holds: verified, its blobs there, and its sources still what it was made from.
+        """Returns the record of a key, if it is valid: verified, with all its blobs, its sources unchanged.
 
-        A source that was computed again with another content makes this one stale, exactly as a changed file makes
-        what was built from it; a source that is gone says nothing against it. Raises Missing.
+        A source that was computed again with other content makes the record stale, as a changed file that it was made
+        from does; a source that is gone does not. Raises Missing.
         """
         record = self._read(key)
         for name in record["blobs"].values():
@@ -71,7 +71,7 @@ class Store:
         return record
 
     def _is_stale(self, record: Record) -> bool:
-        """Whether any stored source, or file, or one of theirs in turn, is not what the next was made from."""
+        """Whether any stored source or file, direct or indirect, has changed since it was used."""
         seen: set[str] = set()
         frontier = [record]
         while frontier:
@@ -91,11 +91,11 @@ class Store:
         return False
 
     def _differs(self, name: str, content: str) -> bool:
-        """Whether what a record names holds something else now."""
+        """Whether a file that a record names has other content now."""
         if self._as_stored:
             return False
         when, changed = self._looked.get((name, content), (-math.inf, False))
-        if time.monotonic() - when > LOOK_AGAIN:  # a plan asks of the same few files for each of its records
+        if time.monotonic() - when > LOOK_AGAIN:  # the records of a plan name the same few files
             changed = differs(name, content, self.places)
             self._looked[name, content] = time.monotonic(), changed
         return changed
@@ -117,7 +117,7 @@ class Store:
         return record
 
     def identity(self, key: str) -> str | None:
-        """What a stored record holds, as one hash; None if there is none."""
+        """A hash of the content of a stored record; None if there is no record."""
         try:
             return identity(self._read(key))
         except Missing:
@@ -141,9 +141,9 @@ class Store:
         ahead: Mapping[str, str] | None = None,
         files: Mapping[str, str] | None = None,
     ) -> Record:
-        """Write blobs, then the record: the node is done. `ahead` identifies sources that are committed only later.
+        """Writes blobs, then the record: the node is done. `ahead` has the identities of sources committed later.
 
-        `files` are the contents of the files, beside its sources, that it was made from, by their names.
+        `files` has the content hashes of the files that the node was made from, by their names.
         """
         names = {name: self.put(content) for name, content in sorted(blobs.items())}
         fields = {
@@ -160,13 +160,13 @@ class Store:
         return record
 
     def discard(self, key: str) -> None:
-        """Forget a record: it is to be computed again."""
+        """Deletes a record, so that it is computed again."""
         self._path("record", key).unlink(missing_ok=True)
 
     # --------------------------------------------------------------------------------- blobs
 
     def put(self, content: bytes) -> str:
-        """Keep content by its SHA-256; renews the mtime of what is there, so that no concurrent gc deletes it."""
+        """Stores content and returns its SHA-256; renews the mtime of a blob that exists, so that no gc deletes it."""
         name = hashlib.sha256(content).hexdigest()
         path = self._path("blob", name)
         if path.is_dir():
@@ -182,7 +182,7 @@ class Store:
         return name
 
     def content(self, name: str) -> bytes:
-        """Content by name, verified. Raises Missing."""
+        """Returns the content of a blob, verified. Raises Missing."""
         path = self._path("blob", name)
         try:
             content = read(path)
@@ -197,18 +197,18 @@ class Store:
         return content
 
     def path(self, name: str) -> Path:
-        """Where content lies, verified; it will not change. Raises Missing."""
+        """Returns the path of a blob, verified; the file will not change. Raises Missing."""
         self.content(name)
         return self._path("blob", name).absolute()
 
     # ------------------------------------------------------------------------ work and timings
 
     def save_work(self, key: str, content: bytes) -> None:
-        """Keep the progress of a training; the last one saved counts."""
+        """Saves the checkpoint of a training, in the place of an earlier one."""
         write(self.root / "work" / key, write_work(content))
 
     def load_work(self, key: str) -> bytes | None:
-        """The last saved progress, if it is whole."""
+        """Returns the last checkpoint; None if there is none, or if it is damaged."""
         path = self.root / "work" / key
         try:
             return read_work(read(path))
@@ -219,15 +219,15 @@ class Store:
             return None
 
     def drop_work(self, key: str) -> None:
-        """The training is done, or its progress is of no use."""
+        """Deletes the checkpoint of a training, if there is one."""
         (self.root / "work" / key).unlink(missing_ok=True)
 
     def save_timing(self, key: str, timing: Mapping[str, float]) -> None:
-        """Keep how long a node took."""
+        """Saves how long a node took."""
         write(self._path("timing", key), json.dumps(signed(timing), sort_keys=True).encode())
 
     def load_timing(self, key: str) -> dict[str, float]:
-        """How long a node took, as far as it is known."""
+        """Returns how long a node took; empty if unknown."""
         try:
             return read_timing(read(self._path("timing", key), MOST_RECORD))
         except (FileNotFoundError, ValueError):

@@ -17,7 +17,7 @@ State = dict[str, Tensor]
 
 
 def encode(tensors: Mapping[str, Tensor], note: str = "") -> bytes:
-    """Tensors by name, and a note."""
+    """Encodes tensors by name, and a note, as safetensors."""
     plain, held = dict[str, Tensor](), set[int]()
     for name in sorted(tensors):
         value = tensors[name].detach().cpu().contiguous()
@@ -28,15 +28,14 @@ def encode(tensors: Mapping[str, Tensor], note: str = "") -> bytes:
 
 
 def decode(content: bytes) -> tuple[State, str]:
-    """The tensors and the note."""
+    """Returns the tensors by name, and the note."""
     length = int.from_bytes(content[:8], "little")
     note = json.loads(content[8 : 8 + length]).get("__metadata__", {}).get("note", "")
     return load(content), note
 
 
 def encode_mask(mask: Mapping[str, Tensor]) -> bytes:
-    """A mask, eight places to the byte.
-
+    """Encodes a mask, bool tensors by name, as bits: eight places to the byte.
     >>> mask = {"w": torch.tensor([[True, False, True]])}
     >>> {name: ones.tolist() for name, ones in decode_mask(encode_mask(mask)).items()}
     {'w': [[True, False, True]]}
@@ -47,7 +46,7 @@ def encode_mask(mask: Mapping[str, Tensor]) -> bytes:
 
 
 def decode_mask(content: bytes) -> State:
-    """The mask that `encode_mask` made."""
+    """Returns the mask that `encode_mask` encoded."""
     bits, note = decode(content)
     mask = {}
     for name, shape in json.loads(note).items():
@@ -57,12 +56,12 @@ def decode_mask(content: bytes) -> State:
 
 
 def encode_masked(state: Mapping[str, Tensor], mask: Mapping[str, Tensor]) -> bytes:
-    """A state whose pruned places are known from elsewhere."""
+    """Encodes a state; of a masked tensor only the kept values, shape (kept,), in row-major order."""
     return encode({name: value.cpu()[mask[name]] if name in mask else value for name, value in state.items()})
 
 
 def decode_masked(content: bytes, mask: Mapping[str, Tensor], fill: Mapping[str, Tensor] | None) -> State:
-    """The state that `encode_masked` made; pruned places hold `fill`, or zero."""
+    """Returns the state that `encode_masked` encoded, in full shapes; pruned places hold `fill`, or zero."""
     state, _ = decode(content)
     for name, ones in mask.items():
         dtype = state[name].dtype

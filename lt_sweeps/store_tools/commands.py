@@ -28,7 +28,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def parser() -> argparse.ArgumentParser:
-    """What can be asked of a store."""
+    """The parser of `lt-sweeps store`."""
     top = _Parser("lt-sweeps store", usage=USAGE)
     verbs = top.add_subparsers(dest="verb", prog="lt-sweeps store", required=True, parser_class=_Parser)
     check = verbs.add_parser("verify", help="read everything: exit code 0 if it is right, 1 if something is not")
@@ -45,7 +45,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run a verb; returns the exit code. Raises Mistake."""
+    """Runs a command; returns the exit code. Raises Mistake."""
     options = parser().parse_args(arguments)
     root = require(options.store)
     match options.verb:

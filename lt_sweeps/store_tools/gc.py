@@ -1,7 +1,7 @@
-"""`lt-sweeps store gc`: removes what nothing can use any more, and never anything that somebody may be using.
+"""`lt-sweeps store gc`: removes files that nothing can use any more, and none that may be in use.
 
-A blob is kept before the record that names it, and a snapshot long before. So nothing is touched while a lease is held,
-nor what is young; and what is kept again is young again (`Store.put`).
+A blob is written before the record that names it, a snapshot's blob long before. So nothing is removed while a lease is
+held, and no recent file ever; `Store.put` renews the mtime of a blob that exists.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ QUARANTINE = "damaged files that were set aside"
 
 @dataclass
 class Removed:
-    """What is removed, or would be, by kind."""
+    """The files that are removed, or would be (`dry`), by kind."""
 
     store: str
     dry: bool
@@ -39,12 +39,12 @@ class Removed:
     notes: list[str] = field(default_factory=list)
 
     def plain(self) -> dict[str, Any]:
-        """For a machine."""
+        """The result as plain data for JSON."""
         counted = {kind: {"files": len(of_kind), "bytes": _bytes(of_kind)} for kind, of_kind in self.kinds.items()}
         return {"store": self.store, "dry_run": self.dry, "removed": counted, "notes": self.notes}
 
     def lines(self) -> list[str]:
-        """For a person."""
+        """The result as lines of text."""
         rows = [f"{len(of_kind):8,} files {size(_bytes(of_kind)):>9}  {kind}" for kind, of_kind in self.kinds.items()]
         everything = [file for of_kind in self.kinds.values() for file in of_kind]
         total = f"{len(everything):,} files, {size(_bytes(everything))}"
@@ -53,11 +53,11 @@ class Removed:
 
 
 def collect(root: Path, *, dry: bool, older_than: float, quarantine: bool) -> Removed:
-    """Remove what nothing can use and is older than so many hours. Raises Mistake while somebody is at work."""
+    """Removes unusable files older than `older_than` hours. Raises Mistake while a lease is held."""
     _refuse_company(root)
     before = time.time() - 3600 * older_than
     result = Removed(str(root), dry)
-    # What can be removed is listed before what needs it: whatever is committed meanwhile is seen to need it.
+    # Candidates are listed before the records that may need them, so that records committed meanwhile count.
     candidates = {kind: files(root, kind) for kind in ("blob", "timing", "lease", "quarantine")}
     begun, work = partial(root), files(root, "work")
     surveyed = survey(root, files(root, "record"))
@@ -116,7 +116,7 @@ def _checkpoints(work: list[File]) -> dict[str, Checkpoint]:
 
 
 def _useful(file: File, saved: Checkpoint | None, surveyed: Survey, root: Path) -> bool:
-    """Whether a training may go on from here: on whichever machine, if its sources can still be what they were."""
+    """Whether a checkpoint may still be continued, on some machine: no source is known to have changed."""
     if saved is None or surveyed.holds(file.name):
         return False
     sources = saved.made_from.get("sources", {})
@@ -127,13 +127,13 @@ def _useful(file: File, saved: Checkpoint | None, surveyed: Survey, root: Path) 
 
 
 def _given(root: Path) -> set[str]:
-    """The blobs that sweeps beside the store began with, from tickets' folders: no record names them."""
+    """The blobs of ticket folders that sweeps beside the store began with: no record names them."""
     paths: Iterator[Path] = root.parent.glob(f"*/{GIVEN}/*/*.safetensors")
     return {hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
 
 
 def _remove(file: File, before: float) -> bool:
-    """Put a file away under another name, look again, and remove it only if nobody has touched it since."""
+    """Renames a file and removes it, unless it has been touched since `before`: then it gets its name back."""
     aside = file.path.with_name(f".{file.path.name.lstrip('.')}.{uuid4().hex}")
     try:
         file.path.rename(aside)

@@ -1,4 +1,4 @@
-"""`lt-sweeps store show`: what a record or a blob is, where it came from, and who shows it."""
+"""`lt-sweeps store show`: what a record or a blob is, what it was made from, and which sweeps show it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ MOST_LINKS = 6  # of a chain that are shown; of a longer one those in the middle
 
 
 def show(root: Path, prefix: str) -> dict[str, Any]:
-    """What the one record or blob whose name begins with `prefix` is. Raises Mistake."""
+    """Describes the one record or blob whose name begins with `prefix`. Raises Mistake if none does, or several do."""
     surveyed = survey(root, files(root, "record"))
     blobs = {file.name: file for file in files(root, "blob")}
     matches = [name for name in sorted({*surveyed.records, *surveyed.damaged, *blobs}) if name.startswith(prefix)]
@@ -87,7 +87,7 @@ def _parent(key: str, surveyed: Survey) -> str | None:
 
 
 def _made_from_it(key: str, surveyed: Survey) -> list[str]:
-    """Every record that was made from this one, or from one that was."""
+    """Every record that was made from this one, directly or indirectly."""
     descendants, frontier = dict[str, None](), [key]
     while frontier:
         last = frontier.pop()
@@ -99,7 +99,7 @@ def _made_from_it(key: str, surveyed: Survey) -> list[str]:
 
 
 def _shown(root: Path, key: str, surveyed: Survey) -> list[str]:
-    """The sweeps beside the store that show a training, and as which level of what."""
+    """The sweeps beside the store that show a training, with its level and cell."""
     if surveyed.records[key]["node"].get("node") != "Train":
         return []
     places = []
@@ -170,13 +170,13 @@ def _blob(path: Path, surveyed: Survey) -> dict[str, Any]:
 
 
 def _read(name: str, content: str) -> str:
-    """A file, a folder that was listed, or a variable, and whether it is what it was, as far as can be seen here."""
+    """A file, listed folder or variable that a record names, as text, with a remark if its content differs now."""
     what = f"{name} (was not there)" if content == ABSENT else f"{name} ({content[:12]})"
     return f"{what}, holds something else now" if differs(name, content, {}) else what
 
 
 def lines(description: Mapping[str, Any]) -> list[str]:
-    """What was found, for a person."""
+    """A description as lines of text."""
     if "blob" in description:
         state = "" if description["valid"] else "  DAMAGED: its content differs from its name"
         head = [f"blob {description['blob']}  {size(description['bytes'])}{state}"]
@@ -230,7 +230,7 @@ def _plain(value: Mapping[str, Any], before: str = "") -> list[str]:
 
 
 def _item(name: str, values: list[str]) -> list[str]:
-    """A heading, and what there is of it; long lists get lines of their own."""
+    """The lines of a heading and its values; under some headings each value has its own line."""
     if not values:
         return []
     line_each = name in ("made from", "shown by", "on the way to", "named by")

@@ -1,4 +1,4 @@
-"""What lies in a store, read as it is: nothing is set aside, mended or made. No torch."""
+"""Reads the content of a store without changing it: nothing is quarantined, repaired or created. No torch."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ KINDS = (*SHARDED, "work", "lease", "quarantine")
 
 @dataclass(frozen=True)
 class File:
-    """A file as it was when it was looked at."""
+    """A file as it was when it was listed."""
 
     path: Path
     size: int
@@ -29,13 +29,13 @@ class File:
 
     @property
     def name(self) -> str:
-        """The key or hash it is called by."""
+        """The key or hash that names it."""
         return self.path.name.removesuffix(".json")
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Where a training in progress is: its step, what it was made from, and the snapshots it has kept."""
+    """The content of a checkpoint: its step, what it was made from, and the snapshots it has kept."""
 
     step: int
     made_from: dict[str, Any]
@@ -50,7 +50,7 @@ class Checkpoint:
 
 @dataclass
 class Survey:
-    """Every record of a store, and what does not hold of them."""
+    """Every record of a store, and which of them are damaged, incomplete or stale."""
 
     records: dict[str, Record] = field(default_factory=dict)
     damaged: dict[str, str] = field(default_factory=dict)  # key -> what is wrong with the file
@@ -68,7 +68,7 @@ class Survey:
 
 
 def require(root: Path) -> Path:
-    """The folder of a store. Raises Mistake."""
+    """Returns the folder of a store, expanded. Raises Mistake if it is none."""
     root = root.expanduser()
     if any((root / kind).is_dir() for kind in KINDS):
         return root
@@ -89,7 +89,7 @@ def irregular(root: Path, kind: str) -> list[Path]:
 
 
 def partial(root: Path) -> list[File]:
-    """What writers have begun and not yet, or never, named."""
+    """Temporary files of writers that are at work, or were killed."""
     places = [place for kind in KINDS for place in (f"{kind}/.*", f"{kind}/??/.*")]
     return list(_files(path for place in places for path in sorted(root.glob(place))))
 
@@ -98,14 +98,14 @@ def _files(paths: Iterable[Path]) -> Iterator[File]:
     for path in paths:
         try:
             status = path.stat()
-        except FileNotFoundError:  # a sweep goes on beside us
+        except FileNotFoundError:  # a running sweep has removed it
             continue
         if path.is_file():
             yield File(path, status.st_size, status.st_mtime)
 
 
 def survey(root: Path, records: list[File]) -> Survey:
-    """Read and check these records, and compare them with each other."""
+    """Reads and checks these records, and compares them with each other."""
     surveyed = Survey()
     for file in records:
         try:
@@ -131,7 +131,7 @@ def survey(root: Path, records: list[File]) -> Survey:
 
 
 def _spread(surveyed: Survey) -> None:
-    """What was made from what is stale is stale too, through any number of generations."""
+    """Marks every record that was made from a stale one, directly or indirectly, as stale."""
     made_from: dict[str, list[str]] = {}
     for key, record in surveyed.records.items():
         for source in record["sources"]:
@@ -145,7 +145,7 @@ def _spread(surveyed: Survey) -> None:
 
 
 def checkpoint(file: File) -> Checkpoint:
-    """What a file of work in progress says of itself. Raises ValueError unless it is whole."""
+    """Reads what a checkpoint's file says of itself. Raises ValueError unless it is whole."""
     _, note = header(read_work(read(file.path)))
     try:
         progress = json.loads(note)
@@ -156,8 +156,7 @@ def checkpoint(file: File) -> Checkpoint:
 
 
 def size(count: float) -> str:
-    """Bytes as a person says them.
-
+    """Bytes in words.
     >>> size(0), size(999), size(4_200), size(2_500_000_000)
     ('0 B', '999 B', '4.2 kB', '2.5 GB')
     """

@@ -1,4 +1,4 @@
-"""`lt-sweeps store verify`: every byte of a store, read and held against what it should be; nothing is changed."""
+"""`lt-sweeps store verify`: reads and checks every byte of a store; changes nothing."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Progress = Callable[[int, int], None]  # bytes read so far, and bytes in all
 
 @dataclass(frozen=True)
 class Finding:
-    """Something that does not hold, and what the next sweep will do about it."""
+    """Something damaged, stale or missing, and what the next sweep will do about it."""
 
     kind: str
     name: str
@@ -34,7 +34,7 @@ class Finding:
 
 @dataclass
 class Verified:
-    """What was read, how fast, and what was found."""
+    """The result of verifying a store: what was read, how fast, and the findings."""
 
     store: str
     counts: dict[str, int] = field(default_factory=dict)
@@ -49,11 +49,11 @@ class Verified:
         return self.bytes / max(self.seconds, 1e-9)
 
     def plain(self) -> dict[str, Any]:
-        """For a machine."""
+        """The result as plain data for JSON."""
         return {**asdict(self), "gigabytes_per_second": round(self.rate / 1e9, 3), "clean": not self.findings}
 
     def lines(self) -> list[str]:
-        """For a person."""
+        """The result as lines of text."""
         counted = ", ".join(f"{count:,} {kind}s" for kind, count in self.counts.items())
         speed = f"{size(self.bytes)} read in {self.seconds:.1f} s, {self.rate / 1e9:.2f} GB/s"
         rows = [f"{self.store}: {counted}; {speed}", *map(str, self.findings), *(f"note: {n}" for n in self.notes)]
@@ -65,10 +65,10 @@ class Verified:
 
 
 def verify(root: Path, progress: Progress = lambda done, total: None) -> Verified:
-    """Read everything in a store."""
+    """Reads and checks everything in a store; `progress` gets the bytes read so far, and in all."""
     began = time.monotonic()
     report = Verified(str(root))
-    listed = {kind: files(root, kind) for kind in (*SHARDED, "work")}  # records first: their blobs are there already
+    listed = {kind: files(root, kind) for kind in (*SHARDED, "work")}  # records first: their blobs were written before
     report.counts = {"checkpoint" if kind == "work" else kind: len(of_kind) for kind, of_kind in listed.items()}
     total = sum(file.size for of_kind in listed.values() for file in of_kind)
 
@@ -140,7 +140,7 @@ def _timing(file: File) -> dict[str, float]:
 
 def _notes(root: Path, surveyed: Survey, report: Verified) -> None:
     if surveyed.orphans:
-        report.notes.append(f"{len(surveyed.orphans)} records outlived what they were made from, and hold all the same")
+        report.notes.append(f"{len(surveyed.orphans)} records are valid though their sources were removed")
     read = [record["files"] for record in surveyed.records.values() if record.get("files")]
     changed = {name for files_of in read for name, content in files_of.items() if differs(name, content, {})}
     if changed:
@@ -155,6 +155,6 @@ def _notes(root: Path, surveyed: Survey, report: Verified) -> None:
 
 
 def _reads_in_silence(record: Record) -> bool:
-    """Whether it is a training on a data set that lies in files, of which it names none: an old one."""
+    """Whether a record is of a training on data files but names none of them, as old records do."""
     source = record["node"].get("data", {}).get("source", {}).get("name")
     return record["node"].get("node") == "Train" and not record.get("files") and source not in (None, "digits")

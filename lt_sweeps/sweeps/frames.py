@@ -1,4 +1,4 @@
-"""Values and curves as the tables of a notebook hold them."""
+"""Converts result rows and curves for the DataFrames of a notebook."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ TRUTH = {"True": True, "true": True, "False": False, "false": False}
 
 
 def framed(rows: Sequence[Row]) -> pd.DataFrame:
-    """The rows of a results table; a column of overrides that are all numbers, or all true or false, holds such.
+    """Returns results as a DataFrame; a column of overrides becomes numeric or boolean if all its values are.
 
     >>> framed([{"prune.rate": "0.2", "mask_from": "012345", "seed": 0}]).to_dict("records")
     [{'prune.rate': 0.2, 'mask_from': '012345', 'seed': 0}]
@@ -35,7 +35,7 @@ def framed(rows: Sequence[Row]) -> pd.DataFrame:
 
 
 def normalized(value: Any) -> Any:
-    """What a column says, however it is written: as text on a command line, or as pandas reads it.
+    """Normalises a value for comparison, whether it is text from a command line or read by pandas.
 
     >>> normalized(30) == normalized("30") == normalized(30.0)
     True

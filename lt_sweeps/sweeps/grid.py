@@ -1,4 +1,4 @@
-"""The cells of a grid, less those that make no sense: what one option alone takes is given to it alone."""
+"""The possible cells of a grid; an argument goes only to the options that take it."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from lt_sweeps.registry import catalogue
 
 GROUPS = ("criterion", "allocation", "survivors", "control", "pruned", "corruption", "model")  # whose options have args
 ARGUMENT = re.compile(rf"\+*({'|'.join(GROUPS)})\.args\.(\w+)=")
-ComposedCell = tuple[Mapping[str, Any], Sequence[str]]  # the plain values of a cell, and its words
+ComposedCell = tuple[Mapping[str, Any], Sequence[str]]  # a cell's plain configuration, and its overrides
 Composed = Sequence[ComposedCell]
 
 
 def cells(composed: Composed, *, strict: bool = False) -> list[Cell]:
-    """The cells that can be, with a line for what is left out. Raises Mistake for anything else that is wrong.
+    """Builds the possible cells, and prints a note about those left out. Raises Mistake for any other error.
 
-    With `strict` nothing is left out.
+    With `strict` an impossible cell is an error too.
     """
     if strict:
         return [_cell(values, words) for values, words in composed]
@@ -46,8 +46,8 @@ def _cell(values: Mapping[str, Any], words: Sequence[str]) -> Cell:
 
 
 def _given_where_taken(composed: Composed) -> Composed:
-    """The cells without arguments that their options do not take, where the options of other cells do."""
-    for group in ("model", "dataset"):  # an import path is that of the option that wants one
+    """Removes arguments from cells whose option does not take them, if the option of another cell does."""
+    for group in ("model", "dataset"):  # an import path belongs to the option `custom`
         if 0 < sum(f"{group}=custom" in words for _, words in composed) < len(composed):
             if any(word.startswith(f"{group}._target_=") for _, words in composed for word in words):
                 print(f"note: {group}._target_ is given to {group}=custom")
@@ -70,7 +70,7 @@ def _given_where_taken(composed: Composed) -> Composed:
 
 
 def _lacks(chosen: Mapping[str, Any], kind: str, argument: str) -> bool:
-    """Whether a group's option is a registered function, or a word of the graph, that takes no such argument."""
+    """Whether a group's option takes no such argument; False for an import path."""
     if chosen.get("_target_") or "." in str(chosen["name"]):
         return False
     entry = catalogue(kind).get(chosen["name"])
@@ -78,7 +78,7 @@ def _lacks(chosen: Mapping[str, Any], kind: str, argument: str) -> bool:
 
 
 def _without(pair: ComposedCell, group: str, setting: str) -> ComposedCell:
-    """A cell as if its words did not set this of a group: an import path, or an argument."""
+    """A cell without its override of one setting of a group: the import path, or an argument."""
     values, words = copy.deepcopy(dict(pair[0])), pair[1]
     if setting == "_target_":
         values[group][setting] = None

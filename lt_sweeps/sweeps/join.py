@@ -1,4 +1,4 @@
-"""A sweep's folder grows: cells that another command left there under the same name stay beside those of this one."""
+"""Joins the cells of a command with those that earlier commands left in the folder of the same sweep."""
 
 from __future__ import annotations
 
@@ -11,15 +11,14 @@ from lt_sweeps.cell import Cell, cell_of
 from lt_sweeps.config import archive
 from lt_sweeps.errors import Mistake
 
-LOCAL = ("paths", "trainer", "logger", "sweep")  # of a command and a machine: they tell no cells apart
+LOCAL = ("paths", "trainer", "logger", "sweep")  # settings of a command or machine: cells are equal without them
 
 
 def with_earlier(cells: Sequence[Cell], folder: Path) -> list[Cell]:
-    """The cells of a folder that these do not replace, then these.
+    """Returns the cells of a folder that `cells` do not replace, followed by `cells`.
 
-    A cell is replaced, without a word, by one that has all of its levels and measures; and with a note by one with the
-    same labels or configuration, whose settings or code have changed. Raises Mistake where another cannot be built
-    again.
+    A cell is replaced silently by one that has all of its levels and measures, and with a note by one with the same
+    labels or configuration but other settings or code. Raises Mistake if any other cell cannot be rebuilt.
     """
     if not (folder / archive.CELLS).exists():
         return list(cells)
@@ -42,7 +41,7 @@ def with_earlier(cells: Sequence[Cell], folder: Path) -> list[Cell]:
         if earlier.config in configs or (same is not None and not levels[same] <= {*past.keys}):
             replaced += 1
         elif changed:
-            raise _refused(folder, "it was computed by other code than is here now")
+            raise _refused(folder, "it was computed by another version of the code")
         else:
             kept.append(earlier)
     if replaced:
@@ -53,7 +52,7 @@ def with_earlier(cells: Sequence[Cell], folder: Path) -> list[Cell]:
 
 
 def _with_common_words(cells: Sequence[Cell]) -> list[Cell]:
-    """The cells with a value for each word that any of them was made with: what one command sets, another may leave."""
+    """The cells, each with a value for every override that any of them has: one command may omit what another sets."""
     names = dict.fromkeys(word for c in cells for word in _apart(c.swept)[0])
     completed = []
     for c in cells:
@@ -64,7 +63,7 @@ def _with_common_words(cells: Sequence[Cell]) -> list[Cell]:
 
 
 def _value(config: Any, word: str, written: str | None) -> str | None:
-    """The value of a word in a configuration, as text; `written`, that in the command, where it has none."""
+    """The value of an override in a configuration, as text; if it has none, `written`, the text in the command."""
     for part in word.split("."):
         config = config.get(part) if isinstance(config, Mapping) else getattr(config, part, None)
     if is_dataclass(config):  # a group: its option may have another name than what it chooses
@@ -73,7 +72,7 @@ def _value(config: Any, word: str, written: str | None) -> str | None:
 
 
 def _on_this_machine(past: archive.Past, now: Cell) -> Cell:
-    """An earlier cell with the paths, the loggers and the hardware of the command that is given now."""
+    """Rebuilds an earlier cell with the paths, loggers and hardware of the current command."""
     trainer = replace(now.config.trainer, devices=past.config.trainer.devices)
     config = replace(past.config, paths=now.config.paths, logger=now.config.logger, trainer=trainer)
     return cell_of(config, _apart(past.swept)[0] | _apart(now.swept)[1])
@@ -85,7 +84,7 @@ def _name(c: Cell) -> tuple[object, ...]:
 
 
 def _apart(swept: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
-    """The words that tell cells apart, and those of a command and a machine."""
+    """Splits overrides into those that tell cells apart and those of a command or machine (LOCAL)."""
     local = {word: value for word, value in swept.items() if word.partition(".")[0] in LOCAL}
     return {word: value for word, value in swept.items() if word not in local}, local
 
@@ -96,5 +95,5 @@ def _counted(count: int) -> str:
 
 def _refused(folder: Path, reason: str) -> Mistake:
     return Mistake(
-        f"{folder}: a cell of before cannot be joined ({reason}): give sweep= another name, or repeat its overrides"
+        f"{folder}: an earlier cell cannot be joined ({reason}): give sweep= another name, or repeat its overrides"
     )

@@ -1,4 +1,4 @@
-"""A finished sweep in a notebook: tables as DataFrames, tickets, modules and curves of what it stored.
+"""A sweep in a notebook: its tables as DataFrames, its tickets, modules and curves.
 
 import lt_sweeps as lt
 sweep = lt.open("runs/demo")                 # sweep.results: a row per cell and level
@@ -41,15 +41,15 @@ MOST_VALUES = 12  # of a column, in a message
 
 
 def open(folder: str | Path) -> Sweep:
-    """The sweep in a folder (`runs/<sweep>`). Raises Mistake where there is none."""
+    """Opens the sweep in a folder (`runs/<sweep>`). Raises Mistake if there is none."""
     return Sweep(Path(folder))
 
 
 class Sweep:
-    """What a sweep left: its results, and every training behind them."""
+    """The results of a sweep, and every training behind them."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder.expanduser().resolve()  # wherever a notebook goes from here
+        self.folder = folder.expanduser().resolve()  # a notebook may change its working directory
         self.cells = archive.cells(self.folder)
         self._store = Store(self.folder.parent / "store", as_stored=True)
 
@@ -74,7 +74,7 @@ class Sweep:
         return pd.read_csv(self.folder / "timings.csv", dtype={"key": str})
 
     def runs(self, **where: Any) -> list[Run]:
-        """The trainings whose row of `results` has these values, in its order."""
+        """The trainings whose rows of `results` have these values, in order. Raises Mistake for an unknown column."""
         if unknown := [name for name in where if name not in self.results]:
             raise Mistake(f"{self.folder.name} has no column {unknown[0]!r}, it has {', '.join(self.results)}")
         chosen = self.results
@@ -102,11 +102,11 @@ class Sweep:
 
     @cached_property
     def _places(self) -> list[tuple[int, int]]:
-        """The cell and level of each row, as they are written."""
+        """The cell and level of each row, in the order in which rows are written."""
         return [(cell, level) for cell, past in enumerate(self.cells) for level in range(len(past.keys))]
 
     def ticket(self, level: int | None = None, **where: Any) -> Run:
-        """The one training whose row has these values. Raises Mistake where none has, or several have."""
+        """The one training whose row has these values. Raises Mistake if none has, or several have."""
         where = where if level is None else {**where, "level": level}
         runs = self.runs(**where)
         if not runs:
@@ -118,7 +118,7 @@ class Sweep:
         return runs[0]
 
     def _no_row(self, where: Mapping[str, Any]) -> Mistake:
-        """What was asked for, and what there is of the first column that has no such value."""
+        """The error for values that no row has: it lists the values of the first column without a match."""
         wanted = ", ".join(f"{name}={value}" for name, value in where.items())
         for name, value in where.items():
             values = [str(normalized(one)) if pd.isna(one) else str(one) for one in dict.fromkeys(self.results[name])]
@@ -151,7 +151,7 @@ class Sweep:
     ) -> pd.DataFrame:
         """Test error along the line between two trained networks; `attrs["barrier"]` is its height in points.
 
-        `second` is the sparser one. It is what `measure=barrier` measures, and is measured once: the store keeps it.
+        `second` is the sparser one. The result is that of `measure=barrier`, and is computed once: the store keeps it.
         """
         ends = end(first.expression), end(second.expression)
         what = part("measure", "barrier", {"points": points, "batchnorm": batchnorm})
@@ -165,19 +165,19 @@ class Sweep:
         return curve
 
     def cell(self, number: int) -> Cell:
-        """The expressions of a cell, built again from its configuration. Raises Mistake where they are others now."""
+        """Rebuilds the expressions of a cell from its configuration. Raises Mistake if their keys have changed."""
         return agent.rebuild(self.cells[number])
 
 
 def _is(column: str, entry: Any, value: Any) -> bool:
-    """Whether a column says this; of a key its beginning is enough."""
+    """Whether an entry of a column equals a value; of a key the beginning is enough."""
     if column == "key" and isinstance(value, str) and archive.is_key(value):
         return str(entry).startswith(value)
     return bool(normalized(entry) == normalized(value))
 
 
 class Run:
-    """One training of a sweep: the ticket that it began with, and what became of it."""
+    """One training of a sweep: its ticket, and its results."""
 
     def __init__(self, sweep: Sweep, place: tuple[int, int], row: Mapping[str, Any]) -> None:
         self._sweep, self._place, self.row = sweep, place, dict(row)
@@ -189,7 +189,7 @@ class Run:
 
     @cached_property
     def expression(self) -> Train:
-        """What was computed."""
+        """The expression of the training."""
         cell, level = self._place
         return self._sweep.cell(cell).levels[level]
 
@@ -208,12 +208,12 @@ class Run:
 
     @property
     def mask(self) -> Mask:
-        """What is kept of each prunable tensor."""
+        """The mask: one bool tensor per prunable tensor, True = kept. Raises Mistake if it is not stored."""
         with self._stored("its mask") as values:
             return values.kept(self.expression)
 
     def state(self, step: int = END) -> State:
-        """The effective weights after `step` iterations of the recipe's clock, by default at the end."""
+        """The effective weights after `step` iterations of the clock, or at the end. Raises Mistake if not stored."""
         run = self.expression
         if isinstance(step, bool) or not isinstance(step, int):
             raise Mistake(f"step={step!r}: give a whole number of iterations, from {run.ticket.start} to the end")
@@ -226,7 +226,7 @@ class Run:
             return values.effective(replace(run.ticket, weights=weights), values.kept(run))
 
     def module(self, step: int = END) -> nn.Module:
-        """The network holding `state(step)`, in evaluation mode. Raises Mistake where the code of it has changed."""
+        """The network holding `state(step)`, in evaluation mode. Raises Mistake if its code has changed."""
         from lt_sweeps.networks.build import build as build_network
         from lt_sweeps.networks.build import holding
         from lt_sweeps.provenance.ownership import require_current
@@ -243,7 +243,7 @@ class Run:
         return evaluate(self.module(), self._values(data_dir).examples(data).chunks("test"), data.classes)
 
     def export(self, folder: str | Path, *, trained: bool = False) -> Path:
-        """Lay the ticket (with `trained`: what it was trained to) down as a folder; `lt.load_ticket` opens it."""
+        """Writes the ticket (with `trained`, the trained network) to a folder, which `lt.load_ticket` opens."""
         from lt_sweeps.ticket_files.export import export
 
         row = self.row
@@ -257,7 +257,7 @@ class Run:
 
     @contextmanager
     def _stored(self, what: str, data_dir: str | Path | None = None) -> Iterator[Values]:
-        """For computing with what is stored. Raises Mistake where that is gone, or never was."""
+        """Yields the values of stored nodes. Raises Mistake if what is needed is not in the store."""
         try:
             yield self._values(data_dir)
         except Missing:

@@ -1,4 +1,4 @@
-"""What a sweep's folder shows: results.csv, report.html and the rest, made from what is stored."""
+"""Writes the files of a sweep's folder, such as results.csv and report.html, from the store."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from lt_sweeps.store.store import Store, write
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Write results and report of what is done of a sweep that was interrupted, or is under way."""
+    """Write results and report of an interrupted or running sweep, from what is done so far."""
     parser = argparse.ArgumentParser("lt-sweeps report", description=main.__doc__)
     parser.add_argument("folder", type=Path, help="of a sweep")
     folder: Path = parser.parse_args(arguments).folder
@@ -37,7 +37,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _require_known(folder: Path, stored: set[str]) -> None:
-    """Raise Mistake where the folder shows results that the store beside it does not have: they would be lost."""
+    """Raises Mistake if results.csv has results that are not in the store: rewriting it would lose them."""
     try:
         rows = table.read(folder)
     except Mistake:
@@ -53,7 +53,7 @@ def _require_known(folder: Path, stored: set[str]) -> None:
 def write_all(
     cells: Sequence[Cell], folder: Path, command: str, store: Store, plan: Plan, failed: Mapping[Node, str]
 ) -> list[table.Row]:
-    """Write all that a sweep's folder shows; returns the rows of results.csv."""
+    """Writes all tables and reports of a sweep's folder; returns the rows of results.csv."""
     from lt_sweeps.report.markdown import summary
     from lt_sweeps.report.page import render
 
@@ -68,7 +68,7 @@ def write_all(
     if plan.measures:
         write(folder / "measures.csv", table.as_csv(table.measured(cells, plan.records)).encode())
     else:
-        (folder / "measures.csv").unlink(missing_ok=True)  # of a command that asked for some
+        (folder / "measures.csv").unlink(missing_ok=True)  # left by an earlier command with measures
     write(folder / "timings.csv", table.timings(cells, seconds).encode())
     write(folder / "report.html", page.encode())
     write(folder / "summary.md", summary(rows, budget_lines, command, _machines(plan)).encode())
@@ -76,7 +76,7 @@ def write_all(
 
 
 def _machines(plan: Plan) -> list[str]:
-    """The fingerprints of all results."""
+    """The distinct fingerprints of all results, as text."""
     prints = [record["fingerprint"] for record in plan.records.values()]
     return sorted(
         {", ".join(f"{name} {value}" for name, value in sorted(fingerprint.items())) for fingerprint in prints}
@@ -84,8 +84,8 @@ def _machines(plan: Plan) -> list[str]:
 
 
 def write_done(cells: Sequence[Cell], folder: Path, command: str, store: Store) -> None:
-    """Write what is done of a sweep that ends before its end."""
-    with suppress(Exception):  # why it ends is what the user is to hear
+    """Writes the results so far of a sweep that ends early; errors are ignored."""
+    with suppress(Exception):  # the user shall see why the sweep ended instead
         write_all(cells, folder, command, store, _plan(cells, store), {})
 
 

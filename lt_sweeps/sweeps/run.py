@@ -1,4 +1,4 @@
-"""A sweep from checked cells to a report: plan, print, execute, write. Imports torch only if something is to train."""
+"""Runs a sweep from checked cells to the report: plan, print, execute, write. Imports torch only if it is needed."""
 
 from __future__ import annotations
 
@@ -43,11 +43,11 @@ def run(
     calibrate: bool = False,
     engine: Engine | None = None,
 ) -> None:
-    """Plan and print, then, unless `only_plan`, train what is missing, or have agents do it, and write what came of it.
+    """Plans and prints; unless `only_plan`, executes the missing jobs, here or by agents, and writes the results.
 
-    With `calibrate` the plan measures rates that its estimate of hours lacks.
+    `calibrate` measures the rates that the estimate of hours lacks.
 
-    Everything that can be wrong is found before the first training. Raises Mistake, and Failed at the very end.
+    All checks come before the first training. Raises Mistake, and Failed at the very end.
     """
     cells = distinct(cells)
     first = cells[0].config
@@ -55,7 +55,7 @@ def run(
     choose.check(first.logger)
     output = Path(first.paths.output_dir).expanduser()
     folder = output / _name(cells)
-    if first.sweep is not None:  # a name that is made of the cells is of no others
+    if first.sweep is not None:  # a name that is made of the cells has no earlier ones
         cells = distinct(with_earlier(cells, folder))
         first = cells[-1].config
     refuse_replicas(cells)
@@ -92,7 +92,7 @@ def run(
         if plan.jobs:
             try:
                 failed = _execute(cells, store, journal, folder, engine)
-            except BaseException:  # interrupted, or refused by a worker: what is done can be read all the same
+            except BaseException:  # interrupted, or refused by a worker: write what is done
                 results.write_done(cells, folder, command, store)
                 raise
             plan = planning.make(cells, store)
@@ -106,7 +106,7 @@ def run(
 
 
 def _layers(cells: Sequence[Cell]) -> list[str]:
-    """What of each network is pruned. Raises Mistake where a pattern names nothing: the first look at the modules."""
+    """Tables of the layers of each network. Raises Mistake for an impossible allocation or a pattern without match."""
     from lt_sweeps.forecast import layers
 
     pruned = [c.config for c in cells if c.config.mask_from is None]
@@ -130,7 +130,7 @@ def _journal(cells: Sequence[Cell], folder: Path, plan: Plan, store: Store) -> J
 
 
 def _begin(cells: Sequence[Cell], folder: Path, command: str) -> None:
-    """Write down what is to be done, so that others can see it, and help."""
+    """Writes cells and launch settings to the sweep's folder, for agents and other commands."""
     folder.mkdir(parents=True, exist_ok=True)
     for c in cells:
         for card in origins.folders(c.config).values():
@@ -159,7 +159,7 @@ def _execute(
 
 
 def _name(cells: Sequence[Cell]) -> str:
-    """The configured name, or one made of the cells: the same command finds its folder again."""
+    """The configured name, or one made of the cells, so that the same command finds its folder again."""
     name = cells[0].config.sweep
     if name is not None:
         if not re.fullmatch(r"[\w.+=,-]+", name) or name.startswith(".") or name == "store":
@@ -175,7 +175,7 @@ def _name(cells: Sequence[Cell]) -> str:
 
 
 def _require_devices(cells: Sequence[Cell]) -> None:
-    """Raise Mistake where the machine lacks the devices of the configuration, as far as can be seen without torch."""
+    """Raises Mistake if the machine lacks the configured devices, as far as can be seen without torch."""
     trainer, most = cells[0].config.trainer, max(c.config.trainer.devices for c in cells)
     if trainer.accelerator == "gpu" and not gpus() and not Path("/dev/kfd").exists():
         raise Mistake("trainer.accelerator=gpu: this machine shows no GPU; use trainer=auto or trainer=cpu")

@@ -1,7 +1,7 @@
-"""A sweeper that searches, as Optuna does, asks for a few cells at a time: what they are worth, and one folder for all.
+"""Support for sweepers that search in batches of cells, as Optuna does: the values of cells, one folder for all.
 
-A cell is worth its validation accuracy at its last level, at the step of least validation loss; the test set chooses
-nothing. What diverged or collapsed is worth 0 %, so that the search keeps away from it. No torch here.
+The value of a cell is its validation accuracy at its last level, at the step of least validation loss; the test set
+chooses nothing. A cell that diverged or collapsed has the value 0 %, so that the search avoids it. No torch here.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from lt_sweeps.report.table import swept_columns
 from lt_sweeps.results import Finished
 from lt_sweeps.store.store import Store
 
-ASIDE = ("paths", "logger", "trainer", "hydra")  # what changes no trial
+ASIDE = ("paths", "logger", "trainer", "hydra")  # groups that do not change a trial's result
 
 
 def sought(hydra: Any) -> Search | None:
-    """The search that Hydra's configuration asks for, if its sweeper is not the one that knows all cells before."""
+    """The search of Hydra's configuration; None if its sweeper lists all cells beforehand."""
     if hydra.sweeper._target_.rpartition(".")[2] in ("BasicSweeper", "LtSweepsSweeper"):
         return None
     space = [f"{name}={values}" for name, values in (hydra.sweeper.get("params") or {}).items()]
@@ -32,16 +32,16 @@ def sought(hydra: Any) -> Search | None:
 
 
 class Search:
-    """All trials so far; each batch is run together with those before it, which are in the store."""
+    """All trials so far; each batch is swept together with the earlier ones, which are in the store."""
 
     def __init__(self, overrides: Sequence[str], summary: Path) -> None:
-        self._summary = summary  # the folder where a sweeper leaves its own
+        self._summary = summary  # the folder of the sweeper's own files
         words = sorted(word for word in overrides if word.lstrip("+~").partition("=")[0].split(".")[0] not in ASIDE)
         self._name = f"search-{digest(words)[:6]}"
-        self._trials: dict[tuple[str, ...], Cell] = {}  # by what is trained: a trial may be asked for twice
+        self._trials: dict[tuple[str, ...], Cell] = {}  # by the keys of its levels: a trial may be requested twice
 
     def with_earlier(self, cells: Sequence[Cell]) -> list[Cell]:
-        """The cells of all batches, in one sweep. Raises Mistake where a cell would have no value."""
+        """Adds a batch and returns the cells of all batches. Raises Mistake if a cell has no validation examples."""
         for c in cells:
             if not c.config.recipe.validation:
                 raise Mistake(
@@ -54,7 +54,7 @@ class Search:
         return list(self._trials.values())
 
     def values(self, cells: Sequence[Cell]) -> list[float]:
-        """What these are worth, when they are done; tells the best of all so far."""
+        """Returns the values of finished cells, and prints the best trial so far."""
         self._summary.mkdir(parents=True, exist_ok=True)
         store = Store(Path(cells[0].config.paths.output_dir).expanduser() / "store")
         worth = {levels: value(c, store) for levels, c in self._trials.items()}
@@ -70,7 +70,7 @@ def _levels(cell: Cell) -> tuple[str, ...]:
 
 
 def value(cell: Cell, store: Store) -> float:
-    """The validation accuracy of the last level, in percent."""
+    """The validation accuracy of the last level, in percent; 0 if it has not finished."""
     record = planning.stored(store, cell.levels[-1])
     outcome = None if record is None else results.outcome(record)
     if not isinstance(outcome, Finished):

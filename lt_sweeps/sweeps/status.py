@@ -29,17 +29,17 @@ MARKS = {"done": "#", "running": ">", "waiting": ".", "failed": "!", "diverged":
 
 @dataclass
 class Status:
-    """What became of every training and measure of a sweep so far."""
+    """The state of every training and measure of a sweep."""
 
     folder: Path
     states: dict[Work, str]
     names: dict[Work, str]
-    cells: list[tuple[str, list[Work]]]  # what each is called, and its levels
+    cells: list[tuple[str, list[Work]]]  # name and levels of each
     running: dict[Work, Holder] = field(default_factory=dict)
     failed: dict[Work, str] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
-        """For a machine."""
+        """The status as plain data for JSON."""
         return {
             "folder": str(self.folder),
             "counts": dict(Counter(self.states.values())),
@@ -56,7 +56,7 @@ class Status:
         )
 
     def as_text(self) -> str:
-        """For a person."""
+        """The status as lines of text."""
         counts = Counter(self.states.values())
         totals = ", ".join(f"{counts[state]} {state}" for state in MARKS if counts[state])
         measures = sum(isinstance(run, Measure) for run in self.states)
@@ -76,7 +76,7 @@ class Status:
 
 
 def status(folder: Path) -> Status:
-    """Look at a sweep. Raises Mistake."""
+    """Reads the status of the sweep in `folder`. Raises Mistake."""
     past = archive.cells(folder)
     cells = [rebuild(cell) for cell in past]
     store = Store(folder.parent / "store", as_stored=True)

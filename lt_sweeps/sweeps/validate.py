@@ -1,4 +1,4 @@
-"""What the cells of a sweep must have in common, and what must tell them apart. No torch."""
+"""Checks the cells of a sweep against each other. No torch."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from lt_sweeps.errors import Mistake
 
 
 def refuse_mixed(cells: Sequence[Cell]) -> None:
-    """One process plans and reports all cells: of what they share, only the devices of a training may differ."""
+    """Raises Mistake if cells differ in paths, logger or trainer (but `trainer.devices`): one process runs them."""
     shared = [
         {"paths": c.config.paths, "trainer": replace(c.config.trainer, devices=1), "logger": c.config.logger}
         for c in cells
@@ -21,7 +21,7 @@ def refuse_mixed(cells: Sequence[Cell]) -> None:
 
 
 def refuse_replicas(cells: Sequence[Cell]) -> None:
-    """Seeds that change nothing would count one result several times, and an interval would have no width."""
+    """Raises Mistake if two seeds make the same trainings: one result would count twice, with no deviation."""
     seen: dict[tuple[str, ...], int] = {}
     for c in cells:
         first = seen.setdefault(tuple(run.key for run in c.levels), c.config.seed)
@@ -33,7 +33,7 @@ def refuse_replicas(cells: Sequence[Cell]) -> None:
 
 
 def mention_equal(cells: Sequence[Cell]) -> None:
-    """What tells cells apart that are the same work changes nothing there, and may not be known to."""
+    """Prints a note about overrides in which cells differ although their trainings and measures are the same."""
     seen: dict[tuple[str, ...], Mapping[str, str]] = {}
     idle = set()
     for c in cells:
@@ -41,4 +41,4 @@ def mention_equal(cells: Sequence[Cell]) -> None:
         first = seen.setdefault(tuple(node.key for node in c.roots), swept)
         idle |= {name for name in {**first, **swept} if first.get(name) != swept.get(name)}
     if words := sorted(name for name in idle if not name.startswith("trainer.")):
-        print(f"note: {', '.join(words)}: changes nothing in some cells, which are the same trainings as others")
+        print(f"note: {', '.join(words)}: has no effect in some cells: they are the same trainings as other cells")

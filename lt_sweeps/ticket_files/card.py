@@ -1,10 +1,10 @@
-"""The folder that a ticket is handed over as: what lies in it, and whether it holds. No torch, nothing is executed.
+"""The folder of an exported ticket: reading, verifying and writing it. No torch, nothing is executed.
 
-    card.json             what it is, what it was made from and by, what to expect of it; a checksum of itself
-    weights.safetensors   of prunable tensors the live values only (all, where pruned places are not zero)
+    card.json             description, provenance and expected accuracy of the ticket; a checksum of all this
+    weights.safetensors   of prunable tensors the kept values only (all values, if pruned places are not zero)
     mask.safetensors      eight places to the byte; the tensors' shapes are its note
 
-The two files are the bytes that the store keeps, so a ticket that comes back has the keys it left with.
+The two safetensors files are those of the store, so a ticket that comes back has the keys it was exported with.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from lt_sweeps.ticket_files.header import BadFile, Entry, header, is_shape, plai
 FORMAT = "lt_sweeps ticket 1"
 CARD, WEIGHTS, MASK = "card.json", "weights.safetensors", "mask.safetensors"
 MOST_CARD = 1 << 20  # bytes
-# What a card must hold, and the type of each: everything else in it is for people.
+# The fields that every card must have, with their types.
 REQUIRED: dict[str, type | tuple[type, ...]] = {
     "format": str,
     "kind": str,
@@ -47,7 +47,7 @@ REQUIRED: dict[str, type | tuple[type, ...]] = {
 
 
 class BadTicket(Mistake):
-    """A folder that is not a ticket, or no longer the one that was written: says so in one line."""
+    """A folder is not a ticket, or was changed since it was written; the message is one line."""
 
 
 @dataclass(frozen=True)
@@ -62,22 +62,22 @@ class Card:
 
     @property
     def whole(self) -> bool:
-        """Whether pruned places hold values of their own, and the file all of them."""
+        """Whether pruned places hold a fill, so that the file has all values."""
         return bool(self.fields["pruned"] == "freeze")
 
     def copy(self, folder: Path) -> None:
-        """Lay the same ticket down elsewhere."""
+        """Writes the same ticket to another folder."""
         rest = {name: value for name, value in self.fields.items() if name not in ("format", "files", "checksum")}
         write(folder, rest, self.weights, self.mask)
 
 
 def checksum(fields: Mapping[str, Any]) -> str:
-    """What a card says of itself: the SHA-256 of everything else in it."""
+    """The checksum of a card: a digest of all its other fields."""
     return digest({name: value for name, value in fields.items() if name != "checksum"})
 
 
 def read(folder: Path) -> Card:
-    """The ticket in a folder, every byte of it accounted for. Raises BadTicket."""
+    """Reads the ticket in a folder and verifies every byte of it. Raises BadTicket."""
     try:
         return _read(folder)
     except FileNotFoundError as error:
@@ -143,11 +143,11 @@ def _are_names(value: Any) -> bool:
 
 
 def mask_shapes(content: bytes) -> dict[str, tuple[int, ...]]:
-    """The shape of each masked tensor, with exactly as many bits in the file. Raises BadFile."""
+    """Returns the shape of each masked tensor. Raises BadFile unless the file has exactly as many bits."""
     bits, note = header(content)
     shapes = plain_json(note.encode())
     if shapes.keys() != bits.keys():
-        raise BadFile("its note does not speak of its tensors")
+        raise BadFile("its note lists other tensors than the file has")
     for name, shape in shapes.items():
         if not is_shape(shape) or bits[name].dtype != "U8" or len(bits[name].shape) != 1:
             raise BadFile(f"{name[:80]!r} is not a mask")
@@ -160,7 +160,7 @@ def mask_shapes(content: bytes) -> dict[str, tuple[int, ...]]:
 
 
 def kept(content: bytes, entry: Entry) -> int:
-    """How many ones the bits of a masked tensor are."""
+    """Number of kept weights of a masked tensor: the ones among its bits in a mask file."""
     return int.from_bytes(content[entry.begin : entry.end], "little").bit_count()
 
 
@@ -176,12 +176,12 @@ def _check_weights(weights: bytes, mask: bytes, shapes: Mapping[str, tuple[int, 
 
 
 def _key(fields: Mapping[str, Any]) -> str:
-    """Which ticket a card is of, start or trained."""
+    """Identifies the ticket of a card: start or trained, of which training."""
     return f"{fields['kind']} of {fields['provenance']['run'][:8]}"
 
 
 def _key_in(folder: Path) -> str | None:
-    """The same of a card that is there; None where that cannot be read."""
+    """The `_key` of the card in a folder; None if that cannot be read."""
     try:
         return _key(json.loads((folder / CARD).read_bytes()))
     except (ValueError, LookupError, TypeError, OSError):
@@ -189,11 +189,11 @@ def _key_in(folder: Path) -> str | None:
 
 
 def write(folder: Path, fields: dict[str, Any], weights: bytes, mask: bytes) -> None:
-    """Lay a ticket down. Raises Mistake where a folder of that name has something else in it."""
+    """Writes a ticket to a folder. Raises Mistake if the folder has another ticket or other files in it."""
     from lt_sweeps.store.store import write as write_file
 
     beside = {path.name for path in folder.iterdir()} - {CARD, WEIGHTS, MASK} if folder.exists() else set()
-    if beside and not (folder / CARD).exists():  # what a killed export left behind is not beside
+    if beside and not (folder / CARD).exists():  # files of a killed export do not count
         raise Mistake(f"{folder}: is not empty, and no ticket: choose another folder")
     if (folder / CARD).exists() and (held := _key_in(folder)) not in (None, _key(fields)):
         raise Mistake(f"{folder}: holds another ticket ({held}): choose another folder, or remove it first")

@@ -1,4 +1,4 @@
-"""A stored ticket laid down as a folder that can be handed to a colleague."""
+"""Exports a stored ticket to a folder that can be handed to a colleague."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from lt_sweeps.store.store import Record
 from lt_sweeps.store.tensors import encode, encode_mask, encode_masked
 from lt_sweeps.ticket_files import card
 
-PLACES = ("paths", "ticket", "mask_from")  # where things lie on one machine
+PLACES = ("paths", "ticket", "mask_from")  # settings of one machine, which are not exported
 LOAD = """import json, math, numpy, torch, safetensors.torch as st
 state, mask, f = st.load_file("weights.safetensors"), st.load_file("mask.safetensors"), "mask.safetensors"
 for name, shape in json.loads(st.safe_open(f, "pt").metadata()["note"]).items():
@@ -31,9 +31,9 @@ state = st.load_file("weights.safetensors")
 def export(
     run: Train, record: Record, config: Config, values: Values, folder: Path, *, title: str, trained: bool
 ) -> Path:
-    """Write the ticket that `run` began with, or with `trained` what it ended with, and everything said of it.
+    """Writes the ticket that `run` began with (with `trained`, its trained network) and its card to a folder.
 
-    Raises Missing where the store no longer has what the ticket is computed from.
+    Raises Missing if the store no longer has what the ticket is computed from.
     """
     ticket = end(run) if trained else run.ticket
     mask, filled = values.kept(run), ticket.fill is not None
@@ -77,7 +77,7 @@ def export(
 
 
 def outcome(record: Record) -> Mapping[str, Any]:
-    """What training the ticket by its recipe came to."""
+    """The result of a training, as a card has it under `expected`: status and test accuracies."""
     result = results.outcome(record)
     end = result.at_end if isinstance(result, Finished) else None
     early = result.at_early_stop if isinstance(result, Finished) else None

@@ -1,4 +1,4 @@
-"""What a safetensors file claims to hold, checked against its size: no torch, and nothing allocated on its word."""
+"""Reads the header of a safetensors file and checks it against the file's size, without torch."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ MOST_HEADER = 1 << 22  # bytes; a network of ten thousand tensors needs a quarte
 
 
 class BadFile(ValueError):
-    """A file that is not what it says it is."""
+    """A file is not what it claims to be."""
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One tensor: its type, its shape, and where its bytes begin and end in the file."""
+    """One tensor of a file: its type, its shape, and where its bytes begin and end."""
 
     dtype: str
     shape: tuple[int, ...]
@@ -53,13 +53,13 @@ def header(content: bytes) -> tuple[dict[str, Entry], str]:
 
 
 def is_shape(sides: Any) -> bool:
-    """Whether these are a few whole numbers that a tensor's shape can be made of."""
+    """Whether a value can be a tensor's shape: at most 8 integers from 0 to 2**63 - 1."""
     is_short = isinstance(sides, (list, tuple)) and len(sides) <= 8
     return is_short and all(type(side) is int and 0 <= side < 1 << 63 for side in sides)
 
 
 def plain_json(text: bytes) -> dict[str, Any]:
-    """A JSON object. Raises BadFile for anything else, however deep or strange."""
+    """Parses a JSON object. Raises BadFile for anything else, however deeply nested."""
     try:
         value = json.loads(text.decode())  # UTF-8 alone, as safetensors reads it
     except (ValueError, RecursionError) as error:

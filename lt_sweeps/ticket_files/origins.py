@@ -1,4 +1,4 @@
-"""What `ticket=` and `mask_from=` stand for: a folder's files by their content, or a training of an earlier sweep."""
+"""Resolves `ticket=` and `mask_from=`: a folder, by the content of its files, or a training of an earlier sweep."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from lt_sweeps.specs import Network
 from lt_sweeps.ticket_files import card as cards
 from lt_sweeps.ticket_files.card import Card
 
-Find = Callable[[Config, int], Train]  # the training that a level of a configuration is
+Find = Callable[[Config, int], Train]  # (configuration, level) -> the training
 
 
 def mask(config: Config, to: Dense, find: Find) -> Mask:
@@ -46,20 +46,20 @@ def ticket(config: Config, dense: Ticket, find: Find) -> tuple[Ticket, int]:
 
 
 def of_card(card: Card, network: Network, to: Dense) -> Ticket:
-    """A folder's ticket as an expression, with what pruned places hold."""
+    """The expression of a folder's ticket, with its fill if pruned places hold values."""
     ones = Fit(Given(sha256(card.mask)), to)
     weights = Pretrained(sha256(card.weights), None if card.whole else ones)
     return Ticket(network, weights, ones, weights if card.whole else None, card.fields["start"])
 
 
 def folders(config: Config) -> dict[str, Card]:
-    """The folders that a cell was given, by the setting that names them. Raises BadTicket."""
+    """The ticket folders of a configuration, by the setting that names them. Raises BadTicket."""
     settings = {"ticket": config.ticket, "mask_from": config.mask_from}
     return {name: _card(where) for name, where in settings.items() if where is not None and not is_key(where)}
 
 
 def _card(where: str) -> Card:
-    """The ticket in a folder, verified once for as long as its files are those that were read. Raises BadTicket."""
+    """Reads and verifies the ticket in a folder; again only if its files change. Raises BadTicket."""
     folder = Path(where).expanduser()
     return _verified(folder, tuple(_state(folder / name) for name in (cards.CARD, cards.WEIGHTS, cards.MASK)))
 
@@ -70,7 +70,7 @@ def _verified(folder: Path, _: tuple[object, ...]) -> Card:
 
 
 def _state(path: Path) -> tuple[int, int, int] | None:
-    """Which file this is, as the store tells a file that it has read from another; None if it is not there."""
+    """The mtime, size and inode of a file, which show whether it has changed; None if it does not exist."""
     try:
         status = path.stat()
     except OSError:
@@ -79,7 +79,7 @@ def _state(path: Path) -> tuple[int, int, int] | None:
 
 
 def sha256(content: bytes) -> str:
-    """The name of content, as the store has it."""
+    """The SHA-256 of content, which is its name in the store."""
     return hashlib.sha256(content).hexdigest()
 
 
@@ -89,12 +89,12 @@ def _stored(what: str, config: Config, find: Find) -> Train:
     with recorded(past.code):
         run = find(past.config, level)
     if run.key != past.keys[level]:
-        raise Mistake(f"{what}={key}: was computed by other code than is here now; export it with that code")
+        raise Mistake(f"{what}={key}: was computed by another version of the code; export it with that code")
     return run
 
 
 def _refuse_other_network(where: str, description: Mapping[str, Any], here: Network, name: str) -> None:
-    """The initialiser does not matter: the weights come with the ticket."""
+    """Raises Mistake if networks differ in more than the initialiser, which a ticket with weights does not need."""
 
     def plain(network: Mapping[str, Any]) -> Any:
         return canonical({key: value for key, value in network.items() if key != "initialiser"})

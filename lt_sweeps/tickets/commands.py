@@ -31,7 +31,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def parser() -> argparse.ArgumentParser:
-    """What can be asked of tickets."""
+    """The parser of `lt-sweeps ticket`."""
     top = _Parser("lt-sweeps ticket", usage=USAGE)
     verbs = top.add_subparsers(dest="verb", prog="lt-sweeps ticket", required=True, parser_class=_Parser)
     export = verbs.add_parser("export", help="lay a stored ticket down as a folder: safetensors and a card")
@@ -55,7 +55,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run a verb; returns the exit code. Raises Mistake."""
+    """Runs a command; returns the exit code. Raises Mistake."""
     options = parser().parse_args(arguments)
     match options.verb:
         case "export":
@@ -120,7 +120,7 @@ def _list(folder: Path) -> int:
         count += 1
         try:
             rows = _distinct(table.read(sweep))
-        except Mistake as error:  # it has only begun
+        except Mistake as error:  # the sweep has only begun
             print(error)
             continue
         print(f"{sweep}")

@@ -1,4 +1,4 @@
-"""A ticket's folder as a module of torch. What it holds is data: only this project's own networks are built by name."""
+"""Loads a ticket's folder as a torch module. A folder is data: only this project's own networks are built by name."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ MOST_NETWORK = 10_000  # characters that a network's description may have
 def load_ticket(
     path: str | Path, network: nn.Module | Callable[[], nn.Module] | None = None, *, trust: bool = False
 ) -> nn.Module:
-    """The network of a ticket's folder, holding its weights, pruned places included, in evaluation mode.
+    """Returns the network of a ticket's folder with its weights, pruned places included, in evaluation mode.
 
-    A network that is not one of this project's is code, not data: give it as `network`, or `trust` the folder
-    to name a constructor that is then imported and called. Raises BadTicket, in one line, for a folder that does not
-    hold what it says, before anything is allocated on its word.
+    A network that is not one of this project's is code, not data: give it as `network`, or set `trust` to import and
+    call the constructor that the folder names. Raises BadTicket, in one line, for a folder that is not what it claims,
+    before memory is allocated for it.
     """
     card = read(Path(path).expanduser())
     described = network_of(card, trust=trust or network is not None)
@@ -45,17 +45,17 @@ def load_ticket(
 
 
 def mask(card: Card) -> Mask:
-    """What a ticket keeps of each prunable tensor."""
+    """The mask of a ticket: one bool tensor per prunable tensor, True = kept."""
     return decode_mask(card.mask)
 
 
 def state(card: Card) -> State:
-    """A ticket's effective weights."""
+    """The effective weights of a ticket, by the names of its state dict."""
     return decode_masked(card.weights, {} if card.whole else mask(card), None)
 
 
 def network_of(card: Card, *, trust: bool) -> Network:
-    """The network that a card describes. Raises BadTicket where building it would mean to run its word."""
+    """Returns the network that a card describes. Raises BadTicket for foreign code, unless `trust` is set."""
     description = card.fields["network"]
     if len(str(description)) > MOST_NETWORK:
         raise BadTicket(f"{card.folder}: describes a network at a length that none needs")
@@ -78,7 +78,7 @@ def network_of(card: Card, *, trust: bool) -> Network:
 
 
 def check_shapes(card: Card, described: Network, *, trust: bool) -> None:
-    """Raise BadTicket unless the network, without its memory, has the tensors of the files."""
+    """Raises BadTicket unless the network, built on the meta device, has the tensors of the files."""
     expected = _shapes(card, described, trust)
     actual: dict[str, Any] = {name: entry.shape for name, entry in header(card.weights)[0].items()}
     actual |= card.shapes
@@ -90,10 +90,10 @@ def check_shapes(card: Card, described: Network, *, trust: bool) -> None:
 def _shapes(card: Card, described: Network, trust: bool) -> dict[str, tuple[int, ...]]:
     try:
         with torch.device("meta"), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # torch's remarks about sizes that no network has
+            warnings.simplefilter("ignore")  # torch's warnings about unlikely sizes
             module = build(described)
-    except Exception as error:  # whatever a constructor makes of arguments that came from elsewhere
-        if trust:  # not every constructor of others can be called without memory
+    except Exception as error:  # a constructor may raise anything for arguments from a file
+        if trust:  # some foreign constructors fail on the meta device
             return {name: tuple(value.shape) for name, value in build(described).state_dict().items()}
         first = (str(error).splitlines() or [""])[0][:120]
         raise BadTicket(f"{card.folder}: its network cannot be built ({type(error).__name__}: {first})") from None

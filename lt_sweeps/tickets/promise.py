@@ -1,4 +1,4 @@
-"""What a card says of its ticket's training, as expressions: data, recipe, and what came of it. No torch."""
+"""The training that a card describes: its data and recipe as specs, and its expected result. No torch."""
 
 from __future__ import annotations
 
@@ -19,29 +19,29 @@ KINDS = ("dataset", "corruption", "augmentation", "schedule")
 
 
 def data_of(card: Card, *, trust: bool) -> Data:
-    """The examples a ticket was found on. Raises BadTicket."""
+    """Returns the data of a card's training. Raises BadTicket."""
     return _spec(card, Data, "data", trust)
 
 
 def recipe_of(card: Card, *, trust: bool) -> Recipe:
-    """How it is trained. Raises BadTicket."""
+    """Returns the recipe of a card's training. Raises BadTicket."""
     return _spec(card, Recipe, "recipe", trust)
 
 
 def require(data: Data, data_dir: Path) -> None:
-    """Raise Mistake unless the examples are there, or can be fetched from where *we* know that they are."""
+    """Raises Mistake unless the examples are there, or can be downloaded from an address that lt_sweeps knows."""
     dataset = datafiles.declared(data.source.name)
     if dataset is not None:
         datafiles.require(dataset, data_dir)
 
 
 def data_folder(folder: Path | None) -> Path:
-    """Where data sets lie: as given, or as the environment says."""
+    """The folder of data sets: as given, or by the environment."""
     return (folder or datafiles.usual_folder()).expanduser()
 
 
 def promised(card: Card) -> str:
-    """What training it came to, in a few words."""
+    """The expected result of a card's training, as text."""
     expected = card.fields["expected"]
     words = [f"{name.replace('_', ' ')} {expected[name]}" for name in EXPECTED if expected.get(name) is not None]
     return ", ".join(words) or "nothing"

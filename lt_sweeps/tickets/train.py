@@ -1,4 +1,4 @@
-"""A ticket trained as its card says, and compared with what it promises."""
+"""Trains a ticket as its card says, and compares the result with the expected one."""
 
 from __future__ import annotations
 
@@ -19,7 +19,10 @@ from lt_sweeps.tickets.promise import data_folder, data_of, recipe_of, require
 
 
 def train(folder: Path, data_dir: Path | None, runs: Path, accelerator: str, *, trust: bool) -> int:
-    """Train, tell, compare; returns the exit code: 0 if it was trained. Raises BadTicket and Mistake."""
+    """Trains a ticket and prints its result beside the expected one; returns 0 if it was trained, else 1.
+
+    Raises BadTicket and Mistake.
+    """
     card = cards.read(folder.expanduser())
     if card.fields["kind"] != "start":
         raise BadTicket(f"{folder}: holds trained weights; export it without --trained to train it")

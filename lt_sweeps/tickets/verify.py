@@ -1,4 +1,4 @@
-"""Whether a ticket is what its card says: its network is built, and what was trained is evaluated."""
+"""Verifies a ticket against its card: builds its network, and evaluates it if it is trained."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from lt_sweeps.ticket_files.card import BadTicket, Card
 from lt_sweeps.tickets.load import load_ticket
 from lt_sweeps.tickets.promise import data_folder, data_of, promised, require
 
-TOLERANCE = 0.05  # points: five of ten thousand examples, which another machine's rounding may tip
+TOLERANCE = 0.05  # points: five of ten thousand examples, which rounding on another machine may change
 
 
 def verify(card: Card, data_dir: Path | None, *, trust: bool) -> Iterator[str]:
-    """What holds, line by line. Raises BadTicket at the first thing that does not."""
+    """Yields a line for each check that passes. Raises BadTicket at the first that fails."""
     network = load_ticket(card.folder, trust=trust)
     yield f"files hold; {sum(p.numel() for p in network.parameters()):,} parameters fit the network"
     if card.fields["kind"] == "start":

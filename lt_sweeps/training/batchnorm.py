@@ -14,10 +14,10 @@ from lt_sweeps.training.ranks import Ranks
 
 
 class WholeBatch(TorchFunctionMode):
-    """Inside it, batch normalisation that trains sees the examples of all ranks as one batch.
+    """Context manager: batch normalisation in training treats the examples of all ranks as one batch.
 
-    It stands in for the function `torch.nn.functional.batch_norm`, not for modules: so it holds for any subclass and
-    any free call (timm has both), and nothing in the network is exchanged. torch's SyncBatchNorm needs GPUs.
+    It replaces the function `torch.nn.functional.batch_norm`, not modules: so it works for any subclass and any direct
+    call (timm has both), and the network is not changed. torch's SyncBatchNorm needs GPUs.
     """
 
     def __init__(self, ranks: Ranks) -> None:
@@ -27,7 +27,7 @@ class WholeBatch(TorchFunctionMode):
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
-        """Call a function of torch, or ours in its place."""
+        """Calls a torch function, or ours in the place of batch_norm."""
         if func is nn.functional.batch_norm:
             return self._batch_norm(*args, **(kwargs or {}))
         return func(*args, **(kwargs or {}))
@@ -43,7 +43,7 @@ class WholeBatch(TorchFunctionMode):
         momentum: float = 0.1,
         eps: float = 1e-5,
     ) -> Tensor:
-        """torch.nn.functional.batch_norm, its parameters by their names there."""
+        """`torch.nn.functional.batch_norm` over all ranks, with the same parameters."""
         if not training:
             return nn.functional.batch_norm(input, running_mean, running_var, weight, bias, training, momentum, eps)
         mean, var, count = _moments(input.detach(), self._ranks)
@@ -61,24 +61,24 @@ class WholeBatch(TorchFunctionMode):
 
 
 def _per_channel(values: Tensor, like: Tensor) -> Tensor:
-    """(C,) so that it goes with (N, C, ...), at least in single precision."""
+    """Reshapes values (C,) to broadcast with `like` (N, C, ...), in its dtype."""
     return values.to(like.dtype).view(-1, *[1] * (like.dim() - 2))
 
 
 def _summed_over(x: Tensor) -> list[int]:
-    """Every dimension but that of the channels."""
+    """The dimensions to sum over: all but that of the channels."""
     return [0, *range(2, x.dim())]
 
 
 def _wide(x: Tensor) -> Tensor:
-    """At least in single precision, in which torch's own works too."""
+    """Converts to single precision, as torch's own does; double precision stays."""
     return x if x.dtype == torch.float64 else x.float()
 
 
 def _moments(x: Tensor, ranks: Ranks) -> tuple[Tensor, Tensor, Tensor]:
-    """Mean and biased variance of each channel over all ranks, and of how many values, in double precision.
+    """Mean (C,) and biased variance (C,) over all ranks, and the number of values per channel, in double precision.
 
-    Raises ValueError where there is but one value, as torch does.
+    Raises ValueError if there is only one value per channel, as torch does.
     """
     channels = x.shape[1]
     own = x.numel() // max(1, channels)
@@ -87,7 +87,7 @@ def _moments(x: Tensor, ranks: Ranks) -> tuple[Tensor, Tensor, Tensor]:
         moments = torch.var_mean(_wide(x), _summed_over(x), correction=0)
         var, mean = moments[0].double(), moments[1].double()
     count = torch.full_like(mean[:1], own)
-    # About the origin, so that they add up: exact enough in double precision, in which the local ones are not summed.
+    # Moments about the origin add up over the ranks; in double precision, unlike the local ones, they are exact enough.
     sums = ranks.add(torch.cat([own * mean, own * (var + mean.square()), count]))
     count = sums[-1]
     if own <= 1 and count.item() <= 1:

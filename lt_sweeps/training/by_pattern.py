@@ -22,10 +22,10 @@ def by_pattern(
     lr: float | None = None,
     weight_decay: float | None = None,
 ) -> Optimizer:
-    """An optimizer for each name pattern, as of fnmatch; `*` is what no other pattern matches.
+    """One optimizer per name pattern (of fnmatch); `*` takes the parameters that no other pattern matches.
 
-    `groups` are patterns, each with a `_target_` of torch.optim and its arguments; `lr` and `weight_decay` are of those
-    that do not say theirs. Raises ValueError for another target, and for a parameter that no pattern matches or
+    `groups` maps each pattern to a `_target_` of torch.optim and its arguments; `lr` and `weight_decay` are defaults
+    for groups without their own. Raises ValueError for another target, and for a parameter that no pattern matches or
     several do: a mapping has no order.
 
     >>> weights = [("fc.weight", torch.zeros(2, 2)), ("fc.bias", torch.zeros(2))]
@@ -51,7 +51,7 @@ def pattern_of(name: str, groups: Mapping[str, Any]) -> str:
 
 
 def require_used(names: Iterable[str], groups: Mapping[str, Any]) -> None:
-    """Raise ValueError for a pattern that matches no parameter; there may be no rest."""
+    """Raises ValueError for a pattern, other than `*`, that matches no parameter."""
     used = {pattern_of(name, groups) for name in names}
     for pattern in groups:
         if pattern not in used and pattern != "*":
@@ -79,7 +79,7 @@ class Together(Optimizer):
             optimizer.state = self.state
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]
-        """Ask for the loss once, then take a step of each."""
+        """Calls the closure once, then takes a step of each optimizer."""
         loss = None
         if closure is not None:
             with torch.enable_grad():

@@ -1,4 +1,4 @@
-"""One ticket trained: one Lightning fit from a step of the clock to another."""
+"""Trains one ticket: one Lightning fit from one step of the clock to another."""
 
 from __future__ import annotations
 
@@ -45,13 +45,13 @@ class Hardware:
     accelerator: str = "cpu"
     deterministic: bool = True
     ranks: Ranks = ALONE
-    kernel: str = "masked"  # a step is one operation after another; "graph": replayed on a GPU; "auto": where it can be
+    kernel: str = "masked"  # eager steps; "graph": replayed as a CUDA graph; "auto": a graph if possible
     say: Callable[[str], None] = lambda line: None  # to the user
 
 
 @dataclass(frozen=True)
 class Trained:
-    """What became of a ticket; `state` is None if it diverged."""
+    """The result of training a ticket; `state` is None if it diverged."""
 
     progress: Progress
     state: State | None
@@ -65,12 +65,12 @@ class Trained:
 def fit(
     run: Train, ticket: TicketTensors, examples: Loader, hardware: Hardware, session: Session | None = None
 ) -> Trained:
-    """Train a ticket, from its start or from where an earlier session left off, to the recipe's end or to a step.
+    """Trains a ticket, from its start or an earlier session's progress, to the recipe's end or `session.until`.
 
-    A non-finite loss is a result: the step before it is the last one taken. On a SIGTERM, or when `session.leave` says
-    so, the next step is the last one for now: the session gets a checkpoint of it, and Left is raised. Every rank of
-    `hardware` calls this with the same values and its own `leave`; snapshots, checkpoints and reports are made on rank
-    0. Raises RuntimeError where the ranks differ in what must be the same.
+    A non-finite loss is a result: the step before it is the last one taken. On SIGTERM, or when `session.leave()` is
+    true, the session gets a checkpoint after the next step, and Left is raised. Every rank of `hardware` calls this
+    with the same values and its own `leave`; only rank 0 makes snapshots, checkpoints and reports. Raises RuntimeError
+    if the ranks differ, or if a pruned weight has moved.
     """
     session, ranks, recipe = session or Session(), hardware.ranks, run.recipe
     mask, fill = ticket.mask, ticket.fill
@@ -80,7 +80,7 @@ def fit(
         session = session.unrecorded()
     network = build(run.ticket.network)
     if recipe.precision == "64-true":
-        network.double()  # before weights are loaded, not after: a float32 network would round what it is given
+        network.double()  # before weights are loaded, not after: a float32 network would round them
     start = effective(ticket.weights, mask, fill, aliases(network))
     network.load_state_dict(start)
     dynamics = None if run.static else Dynamics(run, network, mask)
@@ -124,7 +124,7 @@ def fit(
             early = evaluate(network, examples.chunks("test", ranks.share), examples.data.classes)
         examples.require_unchanged()
         if ranks.any(leaving()):
-            recorder.leave(last_state, [])  # no step remains that would want the optimizer's state
+            recorder.leave(last_state, [])  # no step remains that needs the optimizer's state
         return Trained(begun, state, recorder.seconds, end=end, early_stop=early, mask=dict(ends_with))
 
 
@@ -144,7 +144,7 @@ def _go_on(
     hardware: Hardware,
     leaving: Leaving,
 ) -> None:
-    """Take the steps from the recorder's progress to the last one. Raises Diverged, or Left where asked to."""
+    """Takes the steps from the recorder's progress to `last`. Raises Diverged, Ended, or Left if it is to leave."""
     recipe, ranks, begun, dynamics = run.recipe, hardware.ranks, recorder.progress, recorder.dynamics
     masked = MaskedOptimizer(ticket.mask, ticket.fill) if dynamics is None else dynamics.optimizer()
     replay = _replay(run, recorder.examples, hardware, last - begun.step)
@@ -165,8 +165,8 @@ def _go_on(
     batches = source(begun.step, run.batching, ranks.share)
     trainer = _trainer(recipe.precision, hardware, [masked, leaving])
     try:
-        with warnings.catch_warnings(), closing(batches):  # which may hold workers
-            warnings.filterwarnings("ignore", module="pytorch_lightning|lightning_fabric")  # what it tells itself
+        with warnings.catch_warnings(), closing(batches):  # `batches` may hold data workers
+            warnings.filterwarnings("ignore", module="pytorch_lightning|lightning_fabric")  # Lightning's own
             trainer.fit(
                 module,
                 train_dataloaders=_Stretches(
@@ -175,14 +175,14 @@ def _go_on(
             )
         module.look()
     except SystemExit as left:
-        if isinstance(left.__context__, KeyboardInterrupt):  # Lightning turns one into the other, and deafens itself
+        if isinstance(left.__context__, KeyboardInterrupt):  # Lightning converts it, and then ignores SIGINT
             signal.signal(signal.SIGINT, signal.default_int_handler)
             raise KeyboardInterrupt from None
         raise
 
 
 def _trainer(precision: str, hardware: Hardware, callbacks: list[pl.Callback]) -> pl.Trainer:
-    """The lean trainer: everything that is done per step is ours, and what ranks do together too."""
+    """A minimal Lightning trainer: steps and communication between ranks are our own code."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # advice about hardware and loggers that a user of this project cannot act on
         return pl.Trainer(
@@ -203,11 +203,11 @@ def _trainer(precision: str, hardware: Hardware, callbacks: list[pl.Callback]) -
         )
 
 
-STRETCH = 16  # steps that Lightning is told of at once
+STRETCH = 16  # eager steps in one batch of Lightning's
 
 
 class _Stretches:
-    """So many batches, in stretches, as the iterable of known length that Lightning asks for."""
+    """Groups `count` batches into stretches: an iterable of known length, as Lightning requires."""
 
     def __init__(self, batches: Iterator[Any], count: int, stretch: int) -> None:
         self._batches, self._count, self._stretch = batches, count, stretch
@@ -221,7 +221,7 @@ class _Stretches:
 
 
 def _replay(run: Train, examples: Loader, hardware: Hardware, steps: int) -> Replay | None:
-    """What replaying steps from a CUDA graph takes, where that is wanted; says why where it cannot be."""
+    """Returns what replaying a CUDA graph needs, or None; tells the user why a wanted graph is impossible."""
     if hardware.kernel == "masked" or (hardware.kernel == "auto" and examples.device.type != "cuda"):
         return None
     if examples.device.type != "cuda":
@@ -233,7 +233,7 @@ def _replay(run: Train, examples: Loader, hardware: Hardware, steps: int) -> Rep
     elif not isinstance(examples, Examples):
         why = "examples are decoded from files"
     elif not run.ticket.network.build.is_registered:
-        why = "a network of one's own may do something else at each step"
+        why = "a user's own network may behave differently at each step"
     elif steps < graph_steps.WORTH:
         why = f"{steps} steps are too few for it to pay"
     else:

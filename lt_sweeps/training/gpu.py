@@ -1,4 +1,4 @@
-"""What a training on a GPU does otherwise: a stream of its own, and memory that nobody clears."""
+"""Specifics of trainings on a GPU: a CUDA stream each, and memory that Lightning does not clear."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.accelerators import CUDAAccelerator  # type: ignore[attr-defined]
 
-_streams: dict[torch.device, list[torch.cuda.Stream]] = {}  # that no training uses now
+_streams: dict[torch.device, list[torch.cuda.Stream]] = {}  # those that no training uses now
 
 
 @contextmanager
 def own_stream(device: torch.device) -> Iterator[None]:
-    """A stream of its own on a GPU: nothing can be captured on the default one, nor on one that others use."""
+    """Context manager: uses an own stream on a GPU, as no graph can be captured on the default or a shared one."""
     if device.type != "cuda":
         yield
         return
@@ -23,7 +23,7 @@ def own_stream(device: torch.device) -> Iterator[None]:
         stream = free.pop()
     except IndexError:
         stream = torch.cuda.Stream(device)
-    stream.wait_stream(torch.cuda.current_stream(device))  # for what is put there for us
+    stream.wait_stream(torch.cuda.current_stream(device))  # for data that is still being written there
     try:
         with torch.cuda.stream(stream):
             yield
@@ -32,10 +32,10 @@ def own_stream(device: torch.device) -> Iterator[None]:
 
 
 class Gpu(CUDAAccelerator):
-    """Lightning's, but that it leaves memory alone: to clear it would free what graphs of other trainings read."""
+    """Lightning's CUDA accelerator, but it clears no memory: that would free what graphs of other trainings read."""
 
     def setup(self, trainer: pl.Trainer) -> None:
-        """Nothing is prepared."""
+        """Does nothing."""
 
     def teardown(self) -> None:
-        """Nothing is cleared."""
+        """Does nothing: no memory is cleared."""

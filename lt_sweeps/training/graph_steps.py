@@ -1,7 +1,7 @@
-"""Whole steps as one CUDA graph: batch, forward, backward, masks, clipping and optimizer without the host.
+"""Runs whole training steps as one CUDA graph: batch, forward, backward, masks, clipping, optimizer without the host.
 
-A graph replays the kernels of an eager step, so its results are the same bits. That is checked, not believed: the first
-steps are taken eagerly, replayed beside, and compared; a graph that differs anywhere is thrown away.
+A graph replays the kernels of an eager step, so its results are the same bits. This is checked: the first steps are
+taken eagerly, then replayed and compared; a graph that differs anywhere is discarded.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ from lt_sweeps.training.step import Step
 
 COMPARED = 8  # eager steps that a graph must repeat bit for bit before it is trusted
 STRETCH = 64  # steps whose batches and learning rates are sent to the device at once
-CAPTURE = Lock()  # one at a time of all trainings in a process
-WORTH = 200  # steps of a training below which a capture does not pay
+CAPTURE = Lock()  # one capture at a time in a process
+WORTH = 200  # fewest steps of a training for which a capture pays
 
 
 @dataclass(frozen=True)
 class Replay:
-    """What replaying steps takes beside the step: where examples lie, and who is told why a graph is not used."""
+    """What replaying needs beside the step: the examples, and a function that tells the user why no graph is used."""
 
     examples: Examples
     say: Callable[[str], None]
 
 
 class GraphSteps:
-    """Steps on the batches that are chosen, replayed from a graph once it is proven equal to eager ones."""
+    """Takes steps on the chosen batches, replayed from a graph once it has proved equal to eager steps."""
 
     def __init__(
         self,
@@ -50,7 +50,7 @@ class GraphSteps:
         self._graph: Callable[[], None] | None = None
 
     def take(self, stretch: Iterable[Chosen], after_step: Callable[[], None]) -> None:
-        """Take one step for each batch, a smaller one by itself."""
+        """Takes one step for each batch; smaller batches are taken eagerly."""
         chosen = list(stretch)
         if not self._tried:
             self._tried = True
@@ -73,7 +73,7 @@ class GraphSteps:
         return len(chosen[0]) == self._batch_size
 
     def _fits(self, settings: Settings) -> bool:
-        """Whether nothing but the learning rate is other than it was when the graph was captured."""
+        """Whether only the learning rate differs from the settings at the capture."""
         return all(
             now[name] == value
             for now, then in zip(settings, self._settings, strict=True)
@@ -86,11 +86,11 @@ class GraphSteps:
         self._step(self._examples.batch(sent(chosen, self._examples.device)))
 
     def _try(self, chosen: Sequence[Chosen], after_step: Callable[[], None]) -> None:
-        """Take the first steps eagerly, and capture a graph if that repeats all but the first of them bit for bit."""
+        """Takes the first steps eagerly; keeps a graph if it repeats all but the first of them bit for bit."""
         settings = [self._rates.next() for _ in chosen]
         before: list[Tensor] = []
         for number, (batch, wanted) in enumerate(zip(chosen, settings, strict=True)):
-            if number == 1:  # the first step of an optimizer makes its state, and is another than those after it
+            if number == 1:  # the first step differs from later ones: the optimizer creates its state
                 before = [value.clone() for value in self._state()]
             self._eager(batch, wanted)
             after_step()
@@ -116,7 +116,7 @@ class GraphSteps:
         return None
 
     def _compare(self, chosen: Sequence[Chosen], settings: Sequence[Settings], before: Sequence[Tensor]) -> str | None:
-        """Replay these steps from the values `before` them; None if that ends in the very bits that are there now."""
+        """Replays these steps from the values `before` them; returns None if that ends in the same bits, else why."""
         held = self._state()
         after = [value.clone() for value in held]
         if len(before) != len(held):
@@ -153,7 +153,7 @@ class GraphSteps:
         self._graph = captured(step)
 
     def _load(self, chosen: Sequence[Chosen], settings: Sequence[Settings]) -> None:
-        """Put the batches of a stretch, and its learning rates, where the graph reads them."""
+        """Copies the batches and learning rates of a stretch to where the graph reads them."""
         stacked = tuple(torch.stack(parts) for parts in zip(*chosen, strict=True))
         for place, values in zip(self._inputs, sent(stacked, self._examples.device), strict=True):
             place[: len(chosen)].copy_(values)
@@ -164,7 +164,7 @@ class GraphSteps:
         self._place.zero_()
 
     def _state(self) -> list[Tensor]:
-        """Everything that a step reads and changes."""
+        """All tensors that a step reads and changes."""
         step = self._step
         values = [*self._network.parameters(), *self._network.buffers(), step.loss, step.halt, step.taken]
         for state in step.optimizer.state.values():
@@ -173,9 +173,9 @@ class GraphSteps:
 
 
 def captured(work: Callable[[], None]) -> Callable[[], None]:
-    """What does the same operations on the same memory again, as one launch; `work` itself is only recorded.
+    """Captures `work` as a CUDA graph; returns a function that repeats it on the same memory, as one launch.
 
-    Raises RuntimeError for work that waits for the device.
+    `work` is only recorded. Raises RuntimeError for work that waits for the device.
     """
     graph = torch.cuda.CUDAGraph()
     stream = torch.cuda.current_stream()
@@ -185,5 +185,5 @@ def captured(work: Callable[[], None]) -> Callable[[], None]:
 
 
 def _same(value: Tensor, other: Tensor) -> bool:
-    """Equal, bit for bit but for the sign of a zero; nan equals nan."""
+    """Whether all values are equal, bit for bit but for the sign of a zero; nan equals nan."""
     return bool(((value == other) | ((value != value) & (other != other))).all())

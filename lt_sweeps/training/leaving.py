@@ -1,4 +1,4 @@
-"""Leaving a training in good order: when a SIGTERM comes, or the caller says so, and only between two steps."""
+"""Leaving a training between two steps, on SIGTERM or at the caller's request."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Left(SystemExit):
 
 
 class Leaving(pl.Callback):
-    """Whether to leave: `leave()` says so, or a SIGTERM came, which within this context only sets a flag."""
+    """Whether to leave: `leave()` is true, or SIGTERM was received, which in this context only sets a flag."""
 
     def __init__(self, leave: Callable[[], bool]) -> None:
         self._leave, self._signalled = leave, False
@@ -38,7 +38,7 @@ class Leaving(pl.Callback):
             signal.signal(signal.SIGTERM, signal.SIG_DFL if self._before is None else self._before)
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Lightning has put a handler in the place of ours, which ends a training at some later point, unsaved."""
+        """Installs our handler again: Lightning's would end the training at some later point, without a checkpoint."""
         self._listen()
 
     def _listen(self) -> None:
@@ -50,5 +50,5 @@ class Leaving(pl.Callback):
 
 
 def _may_listen() -> bool:
-    """Python gives signals to the main thread alone."""
+    """Whether this is the main thread: only there Python handles signals."""
     return threading.current_thread() is threading.main_thread()

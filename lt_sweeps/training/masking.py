@@ -19,13 +19,13 @@ class MaskedOptimizer(pl.Callback):
     """Keeps `w = mask * w + (1 - mask) * fill` through any optimizer.
 
     Weights are masked at the start, and gradients before clipping, so norms and clipping see live weights only.
-    After each step weights and optimizer state are masked and the fill put back, wherever a step could have
-    moved them at all: an element-wise optimizer cannot move a zero without a gradient, but a fill is pulled at
-    by weight decay. Masks are float tensors on the device, applied by `torch._foreach_mul_`; tensors of which
-    nothing is pruned are left out.
+    After each step weights and optimizer state are masked and the fill put back, unless a step cannot have moved
+    them: an element-wise optimizer cannot move a zero without a gradient, but weight decay moves a fill. Masks
+    are float tensors on the device, applied by `torch._foreach_mul_`; tensors of which nothing is pruned are
+    left out.
 
-    In any Lightning module with a `network` and one optimizer the hooks do all this; `TicketModule`, which takes its
-    steps by itself, calls the two methods behind them.
+    In any Lightning module with a `network` and one optimizer the hooks do all this; `TicketModule`, whose optimization
+    is manual, calls `mask_gradients` and `mask_weights` itself.
     """
 
     def __init__(self, mask: Mapping[str, Tensor], fill: Mapping[str, Tensor] | None, *, moving: bool = False) -> None:
@@ -34,19 +34,19 @@ class MaskedOptimizer(pl.Callback):
         self._weights: list[nn.Parameter] = []
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Take hold of the parameters, on their device."""
+        """Attaches to the parameters, which are on their device now."""
         self.attach(pl_module.network, trainer.optimizers[0])  # type: ignore[arg-type]
 
     def on_before_optimizer_step(self, trainer: pl.Trainer, pl_module: pl.LightningModule, optimizer: Any) -> None:
-        """Gradients are complete and not yet clipped."""
+        """Masks the gradients, which are complete and not yet clipped."""
         self.mask_gradients()
 
     def on_train_batch_end(self, *_: Any) -> None:
-        """The step is done, and nothing has looked at the weights yet."""
+        """Masks the weights after a step, before anything reads them."""
         self.mask_weights()
 
     def attach(self, network: nn.Module, optimizer: Optimizer) -> None:
-        """Mask a network's weights, now and after every step of this optimizer."""
+        """Masks a network's weights now, and prepares `mask_gradients` and `mask_weights` for this optimizer."""
         parameters = dict(network.named_parameters())
         names = sorted(self._mask)
         self._weights = [parameters[name] for name in names]
@@ -74,7 +74,7 @@ class MaskedOptimizer(pl.Callback):
         self._keep = [mask[name].to(w.device, w.dtype) for name, w in zip(names, self._weights, strict=True)]
 
     def mask_gradients(self) -> None:
-        """Zero the gradients of pruned weights."""
+        """Zeroes the gradients of pruned weights."""
         gradients = [weight.grad for weight in self._weights]
         if any(gradient is None for gradient in gradients):  # a layer that the loss does not depend on
             pairs = [(g, keep) for g, keep in zip(gradients, self._keep, strict=True) if g is not None]
@@ -84,7 +84,7 @@ class MaskedOptimizer(pl.Callback):
             torch._foreach_mul_(gradients, self._keep)  # type: ignore[arg-type]
 
     def mask_weights(self) -> None:
-        """Zero or refill the pruned weights, and zero their optimizer state, where a step may have moved them."""
+        """Zeroes or refills the pruned weights, and zeroes their optimizer state, if a step may have moved them."""
         if self._moves:
             self._mask_weights(state=True)
 
@@ -103,7 +103,7 @@ class MaskedOptimizer(pl.Callback):
 
 
 def check_masked(state: Mapping[str, Tensor], mask: Mapping[str, Tensor], fill: Mapping[str, Tensor] | None) -> None:
-    """Raise RuntimeError unless every pruned place equals its fill exactly."""
+    """Raises RuntimeError unless every pruned place equals its fill (zero if `fill` is None) exactly."""
     for name, ones in mask.items():
         held = state[name].cpu()[~ones]
         wanted = fill[name][~ones].to(held.dtype) if fill else torch.zeros_like(held)

@@ -1,4 +1,4 @@
-"""The LightningModule: any network, trained by its recipe from a step of the clock on."""
+"""The LightningModule that trains any network by its recipe, from any step of the clock on."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ GENERATORS = Lock()
 
 
 class TicketModule(pl.LightningModule):
-    """`network` under the recipe of `run`; `step` is the absolute step, wherever this fit began.
+    """Trains `network` by the recipe of `run`; `step` is on the recipe's clock, wherever this fit began.
 
-    What Lightning calls a batch is a stretch of steps: its bookkeeping costs some 0.5 ms, a quarter of a LeNet step,
-    and is paid once for all of them. So optimization is manual, in the order that the masks need.
+    A batch of Lightning's is a stretch of steps: its bookkeeping costs some 0.5 ms, a quarter of a LeNet step, and is
+    paid once per stretch. So optimization is manual, in the order that the masks need.
 
-    Several ranks take the same steps: each has its share of a batch, and what a step depends on is added up.
+    Several ranks take the same steps: each has its share of a batch, and losses and gradients are summed.
     """
 
     def __init__(
@@ -52,20 +52,20 @@ class TicketModule(pl.LightningModule):
         self.automatic_optimization = False
         self._masked, self._after_step = masked, after_step
         self._ranks, self._leave = ranks, leave
-        self.leaving = False  # after this step, on any rank
+        self.leaving = False  # whether to leave after this step, on any rank
         self.network = network
         self.run = run
         self.step = self._begun = step
         self._optimizer_state, self._replay, self._history = optimizer_state, replay, history
         self._dynamics = dynamics
         self._steps: Steps | None = None
-        # A network's own draws (dropout) are made a function of the step. A foreign one may draw at some steps only;
-        # a registered one that drew nothing in its first step needs no more seeding, which takes time.
+        # A network's random draws (dropout) are seeded by the step. A foreign network may draw at some steps only; a
+        # registered one that drew nothing in its first step is not seeded any more, which saves time.
         self._foreign = not run.ticket.network.build.is_registered
         self._draws: bool | None = None  # not yet known
 
     def training_step(self, stretch: Iterable[Any], _: int) -> None:
-        """Take one step for each batch of a stretch."""
+        """Takes one step for each batch of a stretch."""
         if self._steps is None:
             self._steps = self._begin(self.trainer.optimizers[0])
         self._steps.take(stretch, self._count)
@@ -99,10 +99,10 @@ class TicketModule(pl.LightningModule):
         return self._step.look(self._begun)
 
     def _loss(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """What to go backward from, of a batch or this rank's part of it; and the mean loss of the whole batch."""
+        """The loss to differentiate, of this rank's part of a batch, and the mean loss of the whole batch."""
         if self._draws is False:
             return self._loss_of(batch)
-        with GENERATORS:  # those of torch are the whole process's, and others may train in it
+        with GENERATORS:  # all trainings of a process share torch's generators
             seed = derive(self.run.augment, "network", self.run.level, self.step)
             (seed_all if self._foreign else torch.manual_seed)(seed)
             return self._loss_of(batch)
@@ -131,7 +131,7 @@ class TicketModule(pl.LightningModule):
         return part / examples, part.new_tensor(total / examples)
 
     def configure_optimizers(self) -> Any:
-        """The recipe's optimizer, fresh or as it was left."""
+        """Returns the recipe's optimizer, fresh or with the state of an earlier session."""
         recipe = self.run.recipe
         optimizer = optim.optimizer(recipe.optimizer, self.network)
         parameters = [p for group in optimizer.param_groups for p in group["params"]]
@@ -142,7 +142,7 @@ class TicketModule(pl.LightningModule):
         return optimizer
 
     def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
-        """Batches are made on the device."""
+        """Returns the batch, which is on the device already."""
         return batch
 
 

@@ -17,14 +17,14 @@ from lt_sweeps.registry import load, needs, register
 from lt_sweeps.specs import Part
 from lt_sweeps.training.by_pattern import require_used
 
-Settings = Sequence[Mapping[str, Any]]  # of each group of an optimizer; none where nothing changes them
+Settings = Sequence[Mapping[str, Any]]  # of each parameter group; empty without a schedule
 
 
 def optimizer(described: Part, network: nn.Module) -> Optimizer:
-    """Any torch optimizer over all trainable parameters; fused where it can be and is not said otherwise.
+    """Returns a torch optimizer over all trainable parameters; fused if possible and not configured otherwise.
 
-    On a GPU a fused one reads its learning rate from the device and keeps its counters there, so that a step of it can
-    be part of a graph.
+    On a GPU a fused one reads its learning rate from the device and keeps its counters there, so that its step can be
+    part of a CUDA graph. Raises ValueError for a network without trainable parameters, or unused patterns.
     """
     named = [(name, p) for name, p in network.named_parameters() if p.requires_grad]
     if not named:
@@ -48,7 +48,7 @@ def optimizer(described: Part, network: nn.Module) -> Optimizer:
 
 
 def over(described: Part, named: Sequence[tuple[str, Tensor]], **more: Any) -> Optimizer:
-    """The optimizer over these parameters, with their names where it groups them by name."""
+    """Returns the optimizer over these parameters; it gets their names if it groups them by name."""
     weights = named if groups_by_name(described) else [weight for _, weight in named]
     made: Optimizer = load("optimizer", described.name)(weights, **described.args, **more)
     return made
@@ -60,11 +60,11 @@ def groups_by_name(described: Part) -> bool:
 
 
 class Rates:
-    """What a schedule makes of an optimizer's settings, step by step.
+    """The settings of an optimizer under a schedule, step by step.
 
-    It is followed on the CPU, on an optimizer of nothing, so that a GPU is neither asked nor waited for. A plateau
-    hears of the validation loss of each row of `history`, of those before a resumption too. `names` are those of the
-    parameters, for an optimizer that groups them.
+    The schedule runs on the CPU, on a dummy optimizer, so that no step waits for the GPU. ReduceLROnPlateau gets the
+    validation loss of each row of `history`, of rows before a resumption too. `names` are those of the parameters, for
+    an optimizer that groups them.
     """
 
     def __init__(
@@ -79,7 +79,7 @@ class Rates:
         if scheduled is not None:
             self._twin = over(described, [(name, torch.zeros((1, 1), requires_grad=True)) for name in names])
             self._schedule = schedule(scheduled, self._twin, step)
-        self._history, self._heard = history, 0  # evaluations, which grow, and of how many a plateau has heard
+        self._history, self._heard = history, 0  # evaluations, which grow, and how many of them were used
 
     @property
     def follows_loss(self) -> bool:
@@ -99,13 +99,13 @@ class Rates:
         ]
         if not self.follows_loss:
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # that the optimizer of nothing has taken no step
+                warnings.simplefilter("ignore")  # the dummy optimizer has taken no step
                 self._schedule.step()
         return settings
 
 
 def apply(settings: Settings, to: Optimizer) -> None:
-    """Give these settings to the groups of an optimizer, on its device where one is there."""
+    """Sets the parameter groups of an optimizer; a setting held as a tensor is filled in place."""
     for group, wanted in zip(to.param_groups, settings, strict=False):
         for name, value in wanted.items():
             held = group.get(name)
@@ -116,19 +116,19 @@ def apply(settings: Settings, to: Optimizer) -> None:
 
 
 def schedule(described: Part, over: Optimizer, step: int) -> LRScheduler:
-    """Any torch schedule, as it stands after `step` iterations."""
+    """Returns a torch schedule, advanced by `step` iterations."""
     made = _scheduled(described.name, described.args, over)
     if isinstance(made, ReduceLROnPlateau):
-        return made  # it hears of evaluations, not of steps
+        return made  # evaluations advance it, not steps
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that no optimizer step has been taken, and others that speak of order
+        warnings.simplefilter("ignore")  # about the order of optimizer and schedule steps
         for _ in range(step):
             made.step()
     return made
 
 
 def _scheduled(name: str, args: Mapping[str, Any], over: Optimizer) -> LRScheduler:
-    """A schedule, and those that its arguments name, as SequentialLR's do. Raises ValueError."""
+    """Builds a schedule, and the schedules among its arguments, which SequentialLR has. Raises ValueError."""
     built = {key: _inner(value, over) for key, value in args.items()}
     constructor = load("schedule", name)
     by_name = "optimizer" in inspect.signature(constructor).parameters  # of ChainedScheduler it is not the first
@@ -167,7 +167,7 @@ def warmup_multistep(optimizer: Optimizer, milestones: list[int], gamma: float =
 
 @register("schedule", version=1)
 def triangular(optimizer: Optimizer, warmup: int, total_steps: int, start: float = 0.0) -> LRScheduler:
-    """Linearly from `start` of the rate to all of it at step `warmup`, and to 0 at step `total_steps` (TurboPrune).
+    """Linear from `start` times the rate to the full rate at step `warmup`, then to 0 at `total_steps` (TurboPrune).
 
     >>> import torch
     >>> sgd = torch.optim.SGD([torch.zeros(1)], lr=1.0)

@@ -1,4 +1,4 @@
-"""What a training needs to go on where it was, as bytes: no pickle, no random state."""
+"""The progress of a training, from which it can be continued, and as bytes: no pickle, no random state."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Progress:
 
 
 def encode_progress(progress: Progress, fingerprint: dict[str, Any]) -> bytes:
-    """Everything but the random state, which is a function of the step."""
+    """Encodes the progress as bytes; the random state is left out, as a function of the step."""
     tensors = {f"state/{name}": value for name, value in progress.state.items()}
     tensors |= {f"best/{name}": value for name, value in progress.best_state.items()}
     tensors |= {f"mask/{name}": value for name, value in progress.mask.items()}
@@ -67,7 +67,7 @@ def encode_progress(progress: Progress, fingerprint: dict[str, Any]) -> bytes:
 
 
 def decode_progress(content: bytes) -> tuple[Progress, dict[str, Any]]:
-    """The progress, and the fingerprint of the machine that made it. Raises ValueError for anything else."""
+    """Returns the progress, and the fingerprint it was saved with. Raises ValueError for anything else."""
     try:
         return _decoded(content)
     except (LookupError, TypeError, AttributeError, RecursionError) as error:
@@ -102,7 +102,7 @@ def _decoded(content: bytes) -> tuple[Progress, dict[str, Any]]:
 
 
 def optimizer_state(optimizer: Optimizer) -> list[dict[str, Any]]:
-    """The state of each parameter, in the order of the parameters."""
+    """Copies the optimizer's state of each parameter, in the order of the parameters."""
     return [
         {name: value.clone() if torch.is_tensor(value) else value for name, value in optimizer.state[p].items()}
         for group in optimizer.param_groups

@@ -1,4 +1,4 @@
-"""What is written down while a ticket trains: evaluations, the early-stop point, snapshots, checkpoints."""
+"""Records a training: its evaluations, the early-stop point, snapshots, checkpoints."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ from lt_sweeps.training.progress import EarlyStop, Progress, optimizer_state
 from lt_sweeps.training.ranks import Ranks
 
 Tell = Callable[[int, Sequence[Mapping[str, Any]]], None]  # the step, and every evaluation so far
-LOOK_EVERY = 16  # steps: how often the clock is looked at for a checkpoint, and the caller is told of one
-TELL_EVERY = 1.0  # seconds after which it is told of one all the same
+LOOK_EVERY = 16  # steps between two checks whether a checkpoint is due, and between two calls of `tell`
+TELL_EVERY = 1.0  # seconds after which `tell` is called in any case
 
 
 def checkpoint_wait(cost: float) -> float:
@@ -39,7 +39,7 @@ def checkpoint_wait(cost: float) -> float:
 
 @dataclass(frozen=True)
 class Session:
-    """From where to where a training goes now, what it keeps on the way, and whom it tells."""
+    """The part of a training that runs now: where it begins and ends, which snapshots it keeps, its callbacks."""
 
     progress: Progress | None = None  # where an earlier session left off; None: begin with the ticket
     until: int | None = None  # the last step; None: the recipe's
@@ -47,16 +47,16 @@ class Session:
     keep: Callable[[bytes], str] = lambda content: ""  # stores a snapshot and returns its name
     checkpoint: Callable[[Progress], None] = lambda progress: None  # saves the progress, at any step
     tell: Tell = lambda step, history: None
-    wait: Callable[[float], float] = checkpoint_wait  # seconds to the next checkpoint, of those that the last one took
+    wait: Callable[[float], float] = checkpoint_wait  # seconds that the last checkpoint took -> to the next
     leave: Callable[[], bool] = lambda: False  # whether the next step is the last one for now
 
     def unrecorded(self) -> Session:
-        """The same for a process beside the one that records: it keeps, saves and tells nothing."""
+        """The same session for a rank other than 0: it keeps, saves and tells nothing."""
         return Session(self.progress, self.until, self.snapshots, wait=self.wait, leave=self.leave)
 
 
 class Recorder:
-    """Follows a training and keeps its `progress`; `on_step` is called when weights are masked again."""
+    """Records a training in `progress`; `on_step` is called after each step, when the weights are masked."""
 
     def __init__(
         self,
@@ -75,7 +75,7 @@ class Recorder:
         self._seconds_before = progress.seconds
 
     def on_step(self, module: TicketModule, optimizer: Optimizer) -> None:
-        """One more step is done. Raises Left, with a checkpoint made, if it was to be the last one for now."""
+        """Records a finished step. Raises Left, after a checkpoint, if the training is to be left."""
         step = self.progress.step = module.step
         if step in self._session.snapshots:
             module.look()
@@ -96,7 +96,7 @@ class Recorder:
             self._save(copy_state(module.network), optimizer_state(optimizer))
 
     def evaluate(self, network: nn.Module, loss: float | None = None) -> None:
-        """Add a row of what is so now; `loss` is the mean of the last training batch."""
+        """Evaluates the network and adds a row to the history; `loss` is the mean of the last training batch."""
         progress = self.progress
         row: dict[str, Any] = {"step": progress.step, "digest": state_digest(network.state_dict())}
         if loss is not None:
@@ -121,9 +121,9 @@ class Recorder:
         return (network.state_dict(), self.mask) if self.dynamics is None else self.dynamics.kept()
 
     def leave(self, state: State, optimizer: list[dict[str, Any]]) -> NoReturn:
-        """Checkpoint this state of the network and of its optimizer, and raise Left."""
+        """Checkpoints this state of the network and of its optimizer, and raises Left."""
         self._save(state, optimizer)
-        self._ranks.any(True)  # the first process to end is the end of all, and rank 0 may still be saving
+        self._ranks.any(True)  # wait for all: the first rank to end ends the others, and rank 0 may be saving
         raise Left(self.progress.step)
 
     def _save(self, state: State, optimizer: list[dict[str, Any]]) -> None:
@@ -144,12 +144,12 @@ class Recorder:
 
 
 def copy_state(network: nn.Module) -> State:
-    """A copy that later steps do not change."""
+    """A copy of a network's state that later steps do not change."""
     return {name: value.detach().clone() for name, value in network.state_dict().items()}
 
 
 def state_digest(state: Mapping[str, Tensor]) -> str:
-    """The first 16 hex digits of the SHA-256 of all values: equal exactly for bit-equal weights."""
+    """The first 16 hex digits of the SHA-256 of all values, sorted by name: equal exactly for bit-equal weights."""
     digest = hashlib.sha256()
     for name in sorted(state):
         value = state[name].detach().cpu().contiguous().flatten()

@@ -1,4 +1,4 @@
-"""One training step, as operations on the device alone: the host reads nothing back until it looks."""
+"""One training step, as operations on the device alone: the host reads nothing back before `look`."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ class Diverged(Exception):
 class Step:
     """Takes steps of a masked optimizer, and stops by itself at a loss that is not finite.
 
-    From that step on `halt` is 1, and on a GPU an optimizer that knows of `found_inf` (every fused one) changes nothing
-    any more. Others go on; nothing of that is recorded either, because `look` comes first. Waiting for the loss of
-    every step would leave a GPU idle for most of a small network's.
+    From that step on `halt` is 1, and on a GPU an optimizer that supports `found_inf` (every fused one) changes nothing
+    any more. Other optimizers go on, but nothing of that is recorded, because `look` comes first. Waiting for the loss
+    of every step would leave a GPU idle for most of a small network's step.
 
-    `loss_of` gives what to go backward from, and the mean loss of the batch, whichever part of it is here;
+    `loss_of` returns the loss to differentiate, of this rank's part of the batch, and the mean loss of the whole batch;
     `after_backward` completes the gradients before they are masked. With `hooks` the mask may change before a step.
     """
 
@@ -56,7 +56,7 @@ class Step:
             optimizer.found_inf = self.halt  # type: ignore[attr-defined]
 
     def __call__(self, batch: Batch) -> None:
-        """Take one step."""
+        """Takes one step."""
 
         def closure() -> Tensor:
             """The loss, and its gradients as the optimizer is to see them."""
@@ -94,7 +94,7 @@ class Step:
         hooks.after()
 
     def look(self, begun: int) -> float:
-        """The loss of the last step; waits for the device. Raises Diverged for steps counted from `begun`."""
+        """Returns the loss of the last step; waits for the device. Raises Diverged, with steps counted from `begun`."""
         if self.halt.item():
             raise Diverged(begun + int(self.taken.item()))
         return self.loss.item()
@@ -114,20 +114,20 @@ class Hooks(Protocol):
 
 
 class Steps(Protocol):
-    """Takes the steps of a stretch, and calls `after_step` when each is done, or under way on the device."""
+    """Takes the steps of a stretch; calls `after_step` after each, when it is done or queued on the device."""
 
     def take(self, stretch: Iterable[Any], after_step: Callable[[], None]) -> None:
-        """Take one step for each batch."""
+        """Takes one step for each batch."""
 
 
 class EagerSteps:
-    """One step after another."""
+    """Takes steps one after another, eagerly."""
 
     def __init__(self, step: Step, rates: Rates) -> None:
         self._step, self._rates = step, rates
 
     def take(self, stretch: Iterable[Batch], after_step: Callable[[], None]) -> None:
-        """Take one step for each batch."""
+        """Takes one step for each batch."""
         for batch in stretch:
             apply(self._rates.next(), self._step.optimizer)
             self._step(batch)
