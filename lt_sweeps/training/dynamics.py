@@ -121,7 +121,7 @@ class Dynamics:
             raise ValueError("a gate or a hook changes the mask: pruned weights must be zero (pruned=zero)")
         if run.recipe.optimizer.name.endswith("LBFGS"):
             raise ValueError(f"{run.recipe.optimizer.name} asks for the loss several times a step: no gate, no hook")
-        self._run, self.mask, self._memories = run, dict(mask), [dict[str, Tensor]() for _ in run.hooks]
+        self._run, self.mask, self._memories = run, _ordered(mask), [dict[str, Tensor]() for _ in run.hooks]
         self._hooks = [Hook(part, number) for number, part in enumerate(run.hooks)]
         self.network = network
         if run.gate is not None:
@@ -129,9 +129,9 @@ class Dynamics:
             if not isinstance(gate, Gate):
                 raise ValueError(f"gate {run.gate.name} returned a {type(gate).__name__}, not a Gate")
             held = dict(network.named_parameters())
-            weights = {name: held[name].detach().clone() for name in mask}
+            weights = {name: held[name].detach().clone() for name in self.mask}
             generator = rng(run.draw, "gate", run.level, "begin")
-            self.network = Gated(network, gate, mask, gate.begin(weights, mask, generator))
+            self.network = Gated(network, gate, self.mask, gate.begin(weights, self.mask, generator))
 
     def optimizer(self) -> MaskedOptimizer:
         """What masks weights and optimizer state; with a gate nothing, for no weight is trained."""
@@ -139,7 +139,7 @@ class Dynamics:
 
     def resume(self, step: int, mask: Mask, memories: list[dict[str, Tensor]]) -> None:
         """Go on where an earlier session left off."""
-        self.mask, self._memories = dict(mask), [dict(memory) for memory in memories]
+        self.mask, self._memories = _ordered(mask), [dict(memory) for memory in memories]
         if isinstance(self.network, Gated):
             self.network.narrow(self.mask)
             self.network.now = Now(None, self._done(step))
@@ -218,6 +218,11 @@ class Dynamics:
             state={name: value.detach() for name, value in self.network.state_dict().items()},
             **clock,
         )
+
+
+def _ordered(mask: Mask) -> Mask:
+    """The same mask in the order of names, so that what is drawn for it does not depend on where it came from."""
+    return {name: mask[name] for name in sorted(mask)}
 
 
 def _slope(weight: Tensor) -> Tensor:
