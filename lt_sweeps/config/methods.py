@@ -26,6 +26,15 @@ class CriterionConfig(Slot):
 
 
 @dataclass
+class HookConfig(Slot):
+    """What changes the mask of a training under way, or ends it, and when it is asked."""
+
+    every: str = "100it"
+    begin: str = "0it"  # the first step
+    until: str = "100%"  # the last step: a time, or a share of the training
+
+
+@dataclass
 class Override:
     """A function that replaces the one chosen elsewhere, and its arguments."""
 

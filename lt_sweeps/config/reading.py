@@ -36,7 +36,7 @@ CHOICES = {
 SEED = (-(2**63), 2**64 - 1)  # as torch accepts them
 RANGES: dict[str, tuple[float, float]] = {
     "seed": SEED,
-    **dict.fromkeys((f"seeds.{name}" for name in ("init", "order", "augment", "score", "treat", "ties")), SEED),
+    **dict.fromkeys((f"seeds.{name}" for name in ("init", "order", "augment", "score", "treat", "ties", "draw")), SEED),
     "recipe.batch_size": (1, math.inf),
     "recipe.validation": (0, math.inf),
     "recipe.batchnorm_groups": (1, math.inf),
@@ -101,7 +101,8 @@ def checked(plain: Mapping[str, Any]) -> Config:
 def restored(plain: Mapping[str, Any], output_dir: Path) -> Config:
     """Returns a stored configuration, with defaults for fields and groups that are new since. Raises Mistake."""
     try:
-        config = read(OmegaConf.merge(OmegaConf.structured(Config), _defaults_beside(plain), plain))
+        new = {"seeds": {"draw": plain.get("seed", 0)}}  # configurations of before there were gates
+        config = read(OmegaConf.merge(OmegaConf.structured(Config), new, _defaults_beside(plain), plain))
     except OmegaConfBaseException as error:
         raise Mistake(explain(error)) from None
     return replace(config, paths=PathsConfig(str(usual_folder()), str(output_dir)))

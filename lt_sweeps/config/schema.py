@@ -11,6 +11,7 @@ from omegaconf import MISSING
 from lt_sweeps.config.methods import (
     CriterionConfig,
     FindConfig,
+    HookConfig,
     MeasureConfig,
     PruneConfig,
     RewindConfig,
@@ -115,6 +116,7 @@ class SeedsConfig:
     score: int = 0
     treat: int = 0
     ties: int = 0
+    draw: int = 0  # of gates and hooks
 
 
 @dataclass
@@ -170,6 +172,8 @@ class Config:
     survivors: Slot = field(default_factory=Slot)
     pruned: Slot = field(default_factory=Slot)
     control: Slot = field(default_factory=Slot)
+    gate: Slot = field(default_factory=Slot)
+    hook: HookConfig = field(default_factory=HookConfig)
     rewind: RewindConfig = field(default_factory=RewindConfig)
     find: FindConfig = field(default_factory=FindConfig)
     train: TrainConfig = field(default_factory=TrainConfig)

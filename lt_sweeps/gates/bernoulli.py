@@ -9,7 +9,7 @@ from lt_sweeps.masks import Mask, State
 from lt_sweeps.registry import register
 
 
-@register("gate", version=1)
+@register("gate", version=1, needs=("search",))
 def bernoulli(bias: float = 0.0, rescale: bool = False) -> Gate:
     """Each weight is kept with the probability sigmoid(logit); logits are trained (Zhou et al. 2019, supermasks).
 

@@ -39,7 +39,7 @@ def _popup(keep: float, ranking: str, schedule: str, parameters: Parameters, par
     return {name: straight_through(hard[name], sizes[name]) for name in parent}
 
 
-@register("gate", version=1)
+@register("gate", version=1, needs=("search",))
 def edge_popup(
     keep: float = 0.5,
     scores: str = "kaiming_uniform",
@@ -77,7 +77,7 @@ def _scale(mask: Tensor) -> Tensor:
     return (mask.numel() / mask.detach().sum().clamp(min=1)).sqrt()
 
 
-@register("gate", version=1)
+@register("gate", version=1, needs=("search",))
 def biprop(
     keep: float = 0.5, scores: str = "kaiming_uniform", ranking: str = "layer", schedule: str = "constant"
 ) -> Gate:
@@ -106,7 +106,7 @@ def biprop(
     )
 
 
-@register("gate", version=1)
+@register("gate", version=1, needs=("search",))
 def gem(scores: str = "uniform", unflag: bool = False) -> Gate:
     """Scores in [0, 1], of which those of a half and more are kept (Sreenivasan et al. 2022, GEM-MINER).
 

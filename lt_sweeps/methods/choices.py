@@ -14,6 +14,32 @@ from lt_sweeps.specs import Part, Recipe
 
 
 @dataclass(frozen=True)
+class Dynamics:
+    """What changes a training beside its optimizer: a gate, hooks, and the seed of what they draw."""
+
+    gate: Part | None = None
+    hooks: tuple[Part, ...] = ()
+    draw: int = 0
+
+    def of(self, run: Train) -> Train:
+        """The same training with these."""
+        draw = self.draw if self.gate or self.hooks else 0
+        return replace(run, gate=self.gate, hooks=self.hooks, draw=draw)
+
+    def keeping(self, share: float) -> Dynamics:
+        """The same, where what takes `keep` and was given none is to keep this share of the weights."""
+        gate = None if self.gate is None else _keeping("gate", self.gate, share)
+        return replace(self, gate=gate, hooks=tuple(_keeping("hook", hook, share) for hook in self.hooks))
+
+
+def _keeping(kind: str, part: Part, share: float) -> Part:
+    entry = catalogue(kind).get(part.name)
+    if entry is None or "keep" not in entry.parameters or "keep" in part.args:
+        return part
+    return replace(part, args={**part.args, "keep": share})
+
+
+@dataclass(frozen=True)
 class Choices:
     """The input of a method, with functions that build expressions and compute nothing.
 
@@ -41,6 +67,8 @@ class Choices:
     shown_seeds: tuple[int, int]  # order, augment
     keep_batchnorm: bool
     fresh_order: bool
+    dynamics: Dynamics  # of tickets
+    search: Dynamics  # of the trainings that learn a mask
     score_seed: int
     treat_seed: int
     ties_seed: int
@@ -90,6 +118,15 @@ class Choices:
         order, augment = self.shown_seeds
         return replace(branch, recipe=self.shown_recipe, order=order, augment=augment)
 
+    def searched(self, level: int) -> Train:
+        """A training that learns the mask of a level on the frozen weights of the dense network."""
+        here = self._level(self.dense, self.dense.ticket.mask, level)
+        is_trained = "trained" in needs("survivors", self.survivors.name)
+        weights = here.rewound if is_trained else _treated(self.survivors, here)
+        ticket = replace(self.dense.ticket, weights=weights, start=self.start)
+        run = replace(self.dense, ticket=ticket, recipe=self.retrain, level=self._numbered(level))
+        return self.search.keeping((1 - self.rate) ** level).of(run)
+
     def onward(self) -> Train:
         """Returns the dense training; if survivors are rewound, its retraining from the rewind point."""
         if self.survivors.name != "rewind":
@@ -108,12 +145,12 @@ class Choices:
     def _train(self, level: Level, survivors: Part) -> Train:
         dense = self.dense
         weights, fill = _treated(survivors, level), _filled(self.pruned, level)
-        return replace(
-            dense,
-            ticket=Ticket(dense.ticket.network, weights, level.mask, fill, self.start),
-            recipe=self.retrain,
-            level=dense.level + level.number if self.fresh_order else dense.level,
-        )
+        ticket = Ticket(dense.ticket.network, weights, level.mask, fill, self.start)
+        return self.dynamics.of(replace(dense, ticket=ticket, recipe=self.retrain, level=self._numbered(level.number)))
+
+    def _numbered(self, level: int) -> int:
+        """The level that data order is drawn for."""
+        return self.dense.level + level if self.fresh_order else self.dense.level
 
 
 def _treated(word: Part, level: Level) -> Weights:

@@ -14,7 +14,7 @@ from typing import Any
 
 from lt_sweeps import results
 from lt_sweeps.cell import Cell
-from lt_sweeps.columns import AT_RANDOM, COLUMNS, EMPTIED, FIGURES, LABELS, RARE, USUAL
+from lt_sweeps.columns import AT_RANDOM, COLUMNS, DENSITY_BEGUN, EMPTIED, ENDED_BY, FIGURES, LABELS, RARE, USUAL
 from lt_sweeps.config import archive
 from lt_sweeps.errors import Mistake
 from lt_sweeps.graph import Measure, Train
@@ -137,9 +137,11 @@ def _figures(outcome: Outcome, cell: Cell) -> Row:
 
 
 def _rare(outcome: Outcome) -> Row:
-    kept = outcome.kept
+    kept, finished = outcome.kept, outcome if isinstance(outcome, Finished) else None
     return {
         AT_RANDOM: None if kept.eligible is None else round(100 - 100 * kept.eligible / kept.kept, 4),
+        DENSITY_BEGUN: round(finished.begun.density, 8) if finished and finished.begun else None,
+        ENDED_BY: finished.ended_by if finished else None,
         EMPTIED: " ".join(outcome.emptied) or None if isinstance(outcome, Collapsed) else None,
     }
 

@@ -13,7 +13,17 @@ from lt_sweeps.config.reading import checked
 from lt_sweeps.errors import Corner, Mistake
 from lt_sweeps.registry import catalogue
 
-GROUPS = ("criterion", "allocation", "survivors", "control", "pruned", "corruption", "model")  # whose options have args
+GROUPS = (
+    "criterion",
+    "allocation",
+    "survivors",
+    "control",
+    "pruned",
+    "gate",
+    "hook",
+    "corruption",
+    "model",
+)  # whose options have args
 ARGUMENT = re.compile(rf"\+*({'|'.join(GROUPS)})\.args\.(\w+)=")
 ComposedCell = tuple[Mapping[str, Any], Sequence[str]]  # a cell's plain configuration, and its overrides
 Composed = Sequence[ComposedCell]

@@ -183,10 +183,10 @@ class Dynamics:
                 continue
             change = hook(self._moment(hook, step))
             self._memories[hook.number] = dict(change.memory)
-            if change.end:
-                raise Ended(step, hook.part.name)
             if change.mask is not None:
                 self._set(change.mask, hook, masked)
+            if change.end:
+                raise Ended(step, hook.part.name)
             take = take and not change.skip
         return take
 
