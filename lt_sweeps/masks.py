@@ -174,7 +174,9 @@ def fitted(mask: Mapping[str, Tensor], full: Mapping[str, Tensor], named: Collec
     """
     for name, ones in mask.items():
         if name not in named:
-            raise ValueError(f"the given mask speaks of {name}, this network has {', '.join(sorted(named)[:6])} ...")
+            raise ValueError(
+                f"the given mask has a layer {name} that this network lacks; it has {', '.join(sorted(named)[:6])} ..."
+            )
         if name in full and ones.shape != full[name].shape:
             here, there = ("x".join(map(str, shape)) for shape in (full[name].shape, ones.shape))
             raise ValueError(f"the given mask has {there} places for {name}, this network {here}; prune.exclude it")
@@ -186,6 +188,8 @@ def shuffled(mask: Mask, scope: str, generator: torch.Generator) -> Mask:
 
     If another mask exists, the result differs from the given one: a draw that equals it is repeated.
     """
+    if scope not in ("layer", "global"):
+        raise ValueError(f"a mask is shuffled within each layer or globally, not by {scope!r}")
     names = sorted(mask)
     if scope == "global":
         flat = _permuted(torch.cat([mask[name].flatten() for name in names]), generator)

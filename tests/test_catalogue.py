@@ -32,6 +32,8 @@ EXEMPLIFIED = (
     "survivors",
     "control",
     "pruned",
+    "gate",
+    "hook",
     "augmentation",
     "corruption",
     "schedule",

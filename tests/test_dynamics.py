@@ -37,7 +37,7 @@ def hooked(name: str, optimizer: str = "sgd", **args: Any) -> Train:
 EVERY = {
     **{name: gated(name) for name in GATES},
     **{name: hooked(name) for name in HOOKS},
-    "gem and freeze": gated("gem", hooks=(part("hook", "freeze", {**CLOCK, "keep": 0.3}),)),
+    "gem and freeze": gated("gem", hooks=(part("hook", "freeze_scores", {**CLOCK, "keep": 0.3}),)),
     "exponential": gated("edge_popup", keep=0.2, ranking="global", schedule="exponential"),
     "rescaled": gated("bernoulli", rescale=True),
 }

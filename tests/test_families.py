@@ -22,16 +22,20 @@ from lt_sweeps.graph import At, Init, Prune, Train, Treat, end, topological
 from lt_sweeps.keys import Node
 from lt_sweeps.main import main
 from lt_sweeps.realise import Values
+from lt_sweeps.registry import catalogue
 from lt_sweeps.store.store import Store
 from lt_sweeps.training import recorder
 
 SMOKE = ("budget=smoke", "prune.levels=1", "prune.rate=0.5")
-GROUPS = ("criterion", "allocation", "survivors", "pruned", "control", "find", "train", "prune")
+GROUPS = ("criterion", "allocation", "survivors", "pruned", "control", "gate", "hook", "find", "train", "prune")
 OPTIONS = [f"{group}={path.stem}" for group in GROUPS for path in sorted((CONF / group).glob("*.yaml"))]
 BESIDE = {  # what an option cannot do without
     "allocation=smart_ratio": ("model=resnet20", "dataset=digits", "recipe=lenet_digits", "prune.exclude=[]"),
     "survivors=keep": ("rewind=learning_rate",),
 }
+LEARNS = ("prune=learned", "prune.levels=1")
+BESIDE |= {f"gate={name}": LEARNS for name, gate in catalogue("gate").items() if "search" in gate.needs}
+BESIDE |= {"hook=freeze_scores": (*LEARNS, "gate=gem"), "prune=learned": ("gate=edge_popup",)}
 BESIDE["allocation=smart_ratio_vgg"] = BESIDE["allocation=smart_ratio"]
 
 

@@ -109,5 +109,5 @@ def test_a_mask_of_included_weights_is_for_networks_that_include_them(
     folder = lt.open(tmp_path / "s").ticket(level=1, seed=0, control="none").export(tmp_path / "ticket")
     given = [f"mask_from={folder}", "seed=1", f"paths.output_dir={tmp_path / 'other'}"]
     assert main([*WORDS, *given]) == 2
-    assert "the given mask speaks of embed.weight" in capsys.readouterr().err
+    assert "the given mask has a layer embed.weight that this network lacks" in capsys.readouterr().err
     assert main([*WORDS, include, *given]) == 0

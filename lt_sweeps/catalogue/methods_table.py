@@ -15,6 +15,8 @@ GROUPS = {
     "survivors": "Survivors: what kept weights become",
     "pruned": "Pruned: what the others become",
     "control": "Controls: what is shown instead of the ticket",
+    "gate": "Gates: how weights are seen while a mask, or other coordinates, are learned",
+    "hook": "Hooks: what changes the mask of a training under way",
     "rewind": "Rewinding: where training begins again",
     "find": "Finding: how a mask is found, if otherwise than its ticket is trained",
     "train": "Training: how what is shown is trained, if otherwise than its chain",

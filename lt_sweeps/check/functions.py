@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from lt_sweeps.check import allocations, augmentations, criteria, measures, pruned, survivors
+from lt_sweeps.check import allocations, augmentations, criteria, dynamics, measures, pruned, survivors
 from lt_sweeps.check.laws import Outcome, Stages, go_through
 
 LAWS: dict[str, tuple[Stages[Any], Callable[[str, Mapping[str, Any] | None], Any]]] = {
@@ -13,6 +13,8 @@ LAWS: dict[str, tuple[Stages[Any], Callable[[str, Mapping[str, Any] | None], Any
     "allocation": (allocations.STAGES, allocations.allocation),
     "survivors": (survivors.STAGES, survivors.treatment),
     "pruned": (pruned.STAGES, pruned.fill),
+    "gate": (dynamics.GATE, dynamics.gate),
+    "hook": (dynamics.HOOK, dynamics.hook),
     "measure": (measures.STAGES, measures.measure),
     "augmentation": (augmentations.STAGES, augmentations.augmentation),
 }

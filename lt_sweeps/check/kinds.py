@@ -16,6 +16,8 @@ SIGNS: dict[str, tuple[set[str], set[str]] | None] = {
     "allocation": ({"shapes", "density"}, set()),
     "survivors": ({"mask", "ref", "end", "generator"}, set()),
     "pruned": None,  # same signature as survivors: needs the flag
+    "gate": (set(), {"Gate"}),  # by what it returns: it takes settings alone
+    "hook": ({"moment"}, {"Moment"}),
     "measure": ({"ends"}, {"Ends"}),
     "augmentation": ({"rows", "cols", "generator"}, set()),
     "dataset": ({"data_dir"}, {"Arrays"}),
@@ -64,7 +66,9 @@ def _of_signature(name: str, candidate: Any) -> str:
     except (TypeError, ValueError):
         taken = set()
     annotated = {word for hint in _hints(candidate).values() for word in _names(hint)}
-    kinds = [kind for kind, signs in SIGNS.items() if signs and (signs[0] <= taken or signs[1] & annotated)]
+    kinds = [
+        kind for kind, signs in SIGNS.items() if signs and ((signs[0] and signs[0] <= taken) or signs[1] & annotated)
+    ]
     if len(kinds) != 1:
         seems = (
             f"may be a {' or a '.join(kinds)}" if kinds else "has no parameter or annotation that identifies its kind"
