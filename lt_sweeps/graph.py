@@ -131,6 +131,11 @@ class MaskAt(Node):
 
     weights: At
 
+    @property
+    def before(self) -> Mask:
+        """The mask that the run began with."""
+        return self.weights.run.ticket.mask
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Score(Node):
@@ -236,8 +241,8 @@ def whole(mask: Mask) -> Dense | None:
         match mask:
             case Prune(parent=other) | Fit(to=other) | Shuffle(mask=other):
                 mask = other
-            case MaskAt(weights=weights):
-                mask = weights.run.ticket.mask
+            case MaskAt():
+                mask = mask.before
     return mask if isinstance(mask, Dense) else None
 
 

@@ -159,7 +159,7 @@ class Values:
         except (Missing, KeyError):
             if not run.static:
                 raise Missing(run.key) from None
-            return self.mask(run.ticket.mask)
+            return self.begun(run.ticket)
 
     def _mask_beside(self, node: At) -> masks.Mask:
         """The mask of a training at the step of these weights. Raises Missing."""

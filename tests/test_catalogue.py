@@ -103,6 +103,10 @@ def test_every_option_composes_to_a_checked_experiment(option: str) -> None:
     words = [option] if option != "model=custom" else [option, "model._target_=small.Net"]
     if option.startswith("experiment="):
         words += ["sweep=s", "recipe.steps=100000it"]  # beyond every rewind point
+    if option == "prune=learned" or (option.startswith("gate=") and option != "gate=none"):
+        learns = "search" in catalogue("gate").get(option.removeprefix("gate="), catalogue("gate")["gem"]).needs
+        words += ["prune=learned", "prune.levels=1"] if learns else []
+        words += ["gate=edge_popup"] if option == "prune=learned" else []
     if option in ("prune=one_shot", "budget=smoke"):
         words.append("recipe.steps=50it")
     # a recipe belongs to a data set with as many channels

@@ -11,7 +11,7 @@ from torch import Tensor
 from lt_sweeps.allocation import allotted, counts
 from lt_sweeps.forecast.disk import WIDTH, Layout
 from lt_sweeps.forecast.layers import skeleton
-from lt_sweeps.graph import At, Dense, Fit, Given, Mask, MaskAt, Prune, Shuffle, Train, full, topological
+from lt_sweeps.graph import Dense, Fit, Given, Mask, MaskAt, Prune, Shuffle, Train, full, topological
 from lt_sweeps.masks import dense, prunable
 from lt_sweeps.specs import Network, Part
 from lt_sweeps.training import optim
@@ -65,8 +65,8 @@ class Sizes:
                 return self._whole(mask)
             case Shuffle(mask=other):
                 return self._kept[other]
-            case MaskAt(weights=At(run=run)):
-                return self.kept(run.ticket.mask)  # what a gate or hooks keep at the end is known then
+            case MaskAt():
+                return self.kept(mask.before)  # what a gate or hooks keep at the end is known then
             case Given(content=content):
                 return self._given[content]
             case Fit(mask=other, to=to):

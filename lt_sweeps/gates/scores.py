@@ -110,8 +110,8 @@ def biprop(
 def gem(scores: str = "uniform", unflag: bool = False) -> Gate:
     """Scores in [0, 1], of which those of a half and more are kept (Sreenivasan et al. 2022, GEM-MINER).
 
-    With `hook=freeze_scores`, which freezes the lowest at zero on the way to a density. Its penalty, lambda times the sum of
-    squares, is weight decay of 2 lambda. `unflag` keeps at the end all that is not frozen, whatever its score.
+    With `hook=freeze_scores`, which freezes the lowest at zero on the way to a density. Its penalty, lambda times the
+    sum of squares, is weight decay of 2 lambda. `unflag` keeps at the end all that is not frozen, whatever its score.
 
     >>> parent = {"w": torch.ones(2, dtype=torch.bool)}
     >>> gem().mask({"w": torch.tensor([0.5, 0.4])}, parent, Now(None, 1.0))["w"].tolist()

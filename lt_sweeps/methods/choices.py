@@ -67,11 +67,11 @@ class Choices:
     shown_seeds: tuple[int, int]  # order, augment
     keep_batchnorm: bool
     fresh_order: bool
-    dynamics: Dynamics  # of tickets
-    search: Dynamics  # of the trainings that learn a mask
     score_seed: int
     treat_seed: int
     ties_seed: int
+    dynamics: Dynamics = Dynamics()  # of tickets
+    search: Dynamics = Dynamics()  # of the trainings that learn a mask
 
     def prune(self, scored: Ticket, parent: Mask, level: int, times: int = 1) -> Mask:
         """Returns the mask `parent` without its lowest-scored weights; the criterion scores the ticket `scored`."""
