@@ -118,9 +118,9 @@ class Choices:
         order, augment = self.shown_seeds
         return replace(branch, recipe=self.shown_recipe, order=order, augment=augment)
 
-    def searched(self, level: int) -> Train:
-        """A training that learns the mask of a level on the frozen weights of the dense network."""
-        here = self._level(self.dense, self.dense.ticket.mask, level)
+    def searched(self, dense: Train, level: int) -> Train:
+        """A training that learns the mask of a level on frozen weights of a dense network that was trained as usual."""
+        here = Level(dense, dense, dense.ticket.mask, level, self.rewind, self.treat_seed, self.keep_batchnorm)
         is_trained = "trained" in needs("survivors", self.survivors.name)
         weights = here.rewound if is_trained else _treated(self.survivors, here)
         ticket = replace(self.dense.ticket, weights=weights, start=self.start)

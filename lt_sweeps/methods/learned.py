@@ -17,7 +17,7 @@ def learned(find: Choices, train: Choices) -> list[Train]:
     """
     shown = [train.dense]
     for level in range(1, train.levels + 1):
-        search = find.searched(level)
+        search = find.searched(train.dense, level)
         ticket = train.ticket(search, end(search).mask, level)
         shown.append(train.shown(search, ticket, level))
     return shown
