@@ -45,7 +45,7 @@ BESIDE = {  # group -> usual option; a column only if some cell has another one
     "train": "same",
 }
 AT_RANDOM, EMPTIED = "at_random", "emptied"
-DENSITY_BEGUN, ENDED_BY = "density_begun", "ended_by"
+DENSITY_BEGUN, EXPLORED, ENDED_BY = "density_begun", "explored", "ended_by"
 COLUMNS = {
     column.name: column
     for column in (
@@ -83,12 +83,13 @@ COLUMNS = {
         Column("key", str, "of the training: equal keys are one training"),
         Column(AT_RANDOM, float, "percent of the kept weights that the criterion had excluded, where some were"),
         Column(DENSITY_BEGUN, float, "density at the start of training, where a gate or a hook changed it in some row"),
+        Column(EXPLORED, float, "percent of the prunable weights that hooks have kept at some step (Liu et al. 2021)"),
         Column(ENDED_BY, str, "the hook that ended the training early, where one did"),
         Column(EMPTIED, str, "the layers that lost all their weights, where some did"),
     )
 }
 LABELS = ("model", "dataset", "prune", "rewind", "survivors", "control")
-RARE = (AT_RANDOM, DENSITY_BEGUN, ENDED_BY, EMPTIED)  # only in tables where some row has a value
+RARE = (AT_RANDOM, DENSITY_BEGUN, EXPLORED, ENDED_BY, EMPTIED)  # only in tables where some row has a value
 FIGURES = tuple(name for name in COLUMNS if name not in (*LABELS, *RARE))
 LAYER = ("layer", "kept", "total")  # columns of layers.csv
 POINT = ("measure",)  # columns of measures.csv

@@ -15,7 +15,12 @@ from lt_sweeps.loggers.runs import About, Blobs, Entry, Row
 from lt_sweeps.report import table
 from lt_sweeps.store.store import Record
 
-CURVES = {"train_loss": "train/loss", "val_loss": "val/loss", "val_accuracy": "val/accuracy"}
+CURVES = {
+    "train_loss": "train/loss",
+    "val_loss": "val/loss",
+    "val_accuracy": "val/accuracy",
+    "explored": "mask/explored",
+}
 SHARES = ("sparsity", "density", "weights_remaining")
 FIGURES = ("test_accuracy", "val_accuracy", "early_stop_step", "early_stop_test_accuracy", "steps")
 

@@ -14,7 +14,18 @@ from typing import Any
 
 from lt_sweeps import results
 from lt_sweeps.cell import Cell
-from lt_sweeps.columns import AT_RANDOM, COLUMNS, DENSITY_BEGUN, EMPTIED, ENDED_BY, FIGURES, LABELS, RARE, USUAL
+from lt_sweeps.columns import (
+    AT_RANDOM,
+    COLUMNS,
+    DENSITY_BEGUN,
+    EMPTIED,
+    ENDED_BY,
+    EXPLORED,
+    FIGURES,
+    LABELS,
+    RARE,
+    USUAL,
+)
 from lt_sweeps.config import archive
 from lt_sweeps.errors import Mistake
 from lt_sweeps.graph import Measure, Train
@@ -141,6 +152,7 @@ def _rare(outcome: Outcome) -> Row:
     return {
         AT_RANDOM: None if kept.eligible is None else round(100 - 100 * kept.eligible / kept.kept, 4),
         DENSITY_BEGUN: round(finished.begun.density, 8) if finished and finished.begun else None,
+        EXPLORED: outcome.history[-1].get("explored") if outcome.history else None,
         ENDED_BY: finished.ended_by if finished else None,
         EMPTIED: " ".join(outcome.emptied) or None if isinstance(outcome, Collapsed) else None,
     }

@@ -67,6 +67,7 @@ def _is_history(value: Any) -> bool:
 EVALUATION: dict[str, Check] = {
     "step": _is_count,
     "digest": _is_text,
+    "explored": _is_percent,
     "train_loss": _is_number,
     "val_loss": _is_number,
     "test_loss": _is_number,

@@ -13,11 +13,12 @@ from torch.func import functional_call
 from lt_sweeps.gates.gate import Gate, Now
 from lt_sweeps.graph import Train
 from lt_sweeps.hooks.moment import Change, Moment
-from lt_sweeps.masks import Mask, State, aliases
+from lt_sweeps.masks import Mask, State, aliases, kept, total
 from lt_sweeps.randomness import rng
 from lt_sweeps.registry import CLOCK, load, needs
 from lt_sweeps.specs import Part
 from lt_sweeps.training.masking import MaskedOptimizer
+from lt_sweeps.training.progress import Progress
 
 
 class Ended(Exception):
@@ -123,6 +124,7 @@ class Dynamics:
             raise ValueError(f"{run.recipe.optimizer.name} asks for the loss several times a step: no gate, no hook")
         self._run, self.mask, self._memories = run, _ordered(mask), [dict[str, Tensor]() for _ in run.hooks]
         self._hooks = [Hook(part, number) for number, part in enumerate(run.hooks)]
+        self._explored = {name: ones.clone() for name, ones in self.mask.items()}
         self.network = network
         if run.gate is not None:
             gate = load("gate", run.gate.name)(**run.gate.args)
@@ -137,18 +139,26 @@ class Dynamics:
         """What masks weights and optimizer state; with a gate nothing, for no weight is trained."""
         return MaskedOptimizer({} if isinstance(self.network, Gated) else self.mask, None, moving=True)
 
-    def resume(self, step: int, mask: Mask, memories: list[dict[str, Tensor]]) -> None:
+    def resume(self, progress: Progress) -> None:
         """Go on where an earlier session left off."""
-        self.mask, self._memories = _ordered(mask), [dict(memory) for memory in memories]
+        self.mask, self._explored = _ordered(progress.mask), _ordered(progress.explored)
+        self._memories = [dict(memory) for memory in progress.memories]
         if isinstance(self.network, Gated):
             self.network.narrow(self.mask)
-            self.network.now = Now(None, self._done(step))
+            self.network.now = Now(None, self._done(progress.step))
+
+    def save(self, progress: Progress) -> None:
+        """Write the mask and what the hooks remember into the progress of a checkpoint: copies."""
+        progress.mask = {name: ones.clone() for name, ones in self.mask.items()}
+        progress.explored = {name: ones.clone() for name, ones in self._explored.items()}
+        progress.memories = [{name: value.detach().cpu().clone() for name, value in m.items()} for m in self._memories]
 
     @property
-    def progress(self) -> tuple[Mask, list[dict[str, Tensor]]]:
-        """The mask and what the hooks remember: copies, for a checkpoint."""
-        memories = [{name: value.detach().cpu().clone() for name, value in m.items()} for m in self._memories]
-        return {name: ones.clone() for name, ones in self.mask.items()}, memories
+    def explored(self) -> float | None:
+        """Percent of the prunable weights that hooks have kept at some step (Liu et al. 2021); None with a gate."""
+        if not self._hooks or isinstance(self.network, Gated):
+            return None
+        return round(100 * kept(self._explored) / total(self._explored), 4)
 
     def kept(self) -> tuple[State, Mask]:
         """The network as it is evaluated now, as an ordinary state dict on its device, and its mask."""
@@ -196,6 +206,7 @@ class Dynamics:
             if new is None or new.shape != ones.shape or new.dtype != torch.bool:
                 raise ValueError(f"hook {hook.part.name} gave no bool mask of the right shape for {name}")
         self.mask = {name: mask[name].detach().cpu() for name in self.mask}
+        self._explored = {name: ones | self.mask[name] for name, ones in self._explored.items()}
         if isinstance(self.network, Gated):
             self.network.narrow(self.mask)
         else:

@@ -91,7 +91,7 @@ def fit(
         ranks.agree("the start", f"{begun.step} {state_digest(begun.state)}")
     module.load_state_dict(begun.state)
     if dynamics is not None and begun.mask:
-        dynamics.resume(begun.step, begun.mask, begun.memories)
+        dynamics.resume(begun)
     recorder = Recorder(run, examples, mask, begun, session, ranks, dynamics)
     last = recipe.steps if session.until is None else session.until
     with Leaving(session.leave) as leaving, own_stream(examples.device):

@@ -36,6 +36,7 @@ class Progress:
     best_state: State = field(default_factory=dict)
     seconds: float = 0.0
     mask: State = field(default_factory=dict)  # of a training that changes it: where it is now
+    explored: State = field(default_factory=dict)  # what its masks have kept at some step
     memories: list[State] = field(default_factory=list)  # of its hooks
     masks: dict[int, str] = field(default_factory=dict)  # step of a snapshot -> blob of the mask there
     ended_by: str | None = None  # the hook that ended it
@@ -46,6 +47,7 @@ def encode_progress(progress: Progress, fingerprint: dict[str, Any]) -> bytes:
     tensors = {f"state/{name}": value for name, value in progress.state.items()}
     tensors |= {f"best/{name}": value for name, value in progress.best_state.items()}
     tensors |= {f"mask/{name}": value for name, value in progress.mask.items()}
+    tensors |= {f"explored/{name}": value for name, value in progress.explored.items()}
     for index, memory in enumerate(progress.memories):
         tensors |= {f"memory/{index}/{name}": value for name, value in memory.items()}
     plain: list[dict[str, Any]] = []
@@ -90,7 +92,8 @@ def _decoded(content: bytes) -> tuple[Progress, dict[str, Any]]:
         masks={int(step): name for step, name in note.get("masks", {}).items()},
         ended_by=note.get("ended_by"),
     )
-    places = {"state": progress.state, "best": progress.best_state, "mask": progress.mask}
+    places = {"state": progress.state, "best": progress.best_state}
+    places |= {"mask": progress.mask, "explored": progress.explored}
     for path, value in tensors.items():
         place, _, name = path.partition("/")
         if place in ("optimizer", "memory"):

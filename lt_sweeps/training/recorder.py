@@ -99,6 +99,8 @@ class Recorder:
         """Evaluates the network and adds a row to the history; `loss` is the mean of the last training batch."""
         progress = self.progress
         row: dict[str, Any] = {"step": progress.step, "digest": state_digest(network.state_dict())}
+        if self.dynamics is not None and self.dynamics.explored is not None:
+            row["explored"] = self.dynamics.explored
         if loss is not None:
             row["train_loss"] = round(loss, 6)
         self._ranks.agree(f"the network after step {progress.step}", row["digest"])
@@ -132,7 +134,7 @@ class Recorder:
         self.progress.optimizer = optimizer
         self.progress.seconds = self._seconds_before + now - self._begun
         if self.dynamics is not None:
-            self.progress.mask, self.progress.memories = self.dynamics.progress
+            self.dynamics.save(self.progress)
         self._session.checkpoint(self.progress)
         saved = time.monotonic()
         self._due = saved + self._session.wait(saved - now)
