@@ -18,6 +18,7 @@ USAGE = """usage: lt-sweeps plan OVERRIDES...    what a sweep would train and pr
        lt-sweeps ticket VERB ...      export, verify, train and list tickets as folders; ticket --help says more
        lt-sweeps store VERB ...       verify every byte, gc what nothing can use, show what a key is; --json
        lt-sweeps check NAME           the laws, on a network, criterion, allocation, treatment, data set ...
+       lt-sweeps theorem [TARGET]     a trained network rebuilt as a mask on random weights, and run
 
   lt-sweeps plan model=vgg16,resnet20 prune.rate=0.2,0.5 seed=0,1,2
   lt-sweeps check my.pkg.Net --shape 3 32 32 --classes 10"""
@@ -45,6 +46,7 @@ COMMANDS = {  # verb -> module with its `main`
     "ticket": "tickets.commands",
     "store": "store_tools.commands",
     "check": "check.command",
+    "theorem": "theorem.command",
 }
 
 

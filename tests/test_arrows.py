@@ -30,9 +30,10 @@ LAYERS = (
     ("cells", "config.composing"),
     ("forecast", "sweeps.results"),
     ("sweeps", "tickets", "check", "store_tools"),
+    ("theorem",),
     ("main", "cli"),
 )
-TENSOR_FUNCTIONS = ("masks", "allocation", "criteria", "survivors", "pruned")
+TENSOR_FUNCTIONS = ("masks", "allocation", "criteria", "survivors", "pruned", "gates", "hooks")
 TENSOR_FUNCTIONS_NEVER_IMPORT = (
     "pytorch_lightning",
     *(f"lt_sweeps.{part}" for part in ("training", "execution", "store", "cell", "sweep", "config", "main", "cli")),
