@@ -80,15 +80,16 @@ def top(scores: Mapping[str, Tensor], parent: Mask, keep: float, ranking: str = 
         raise ValueError(f"ranking={ranking}: choose layer or global")
     if not 0 < keep <= 1:
         raise ValueError(f"keep={keep}: give a share above 0, and at most 1")
-    flat = {
-        name: scores[name].detach().masked_fill(~ones.to(scores[name].device), -math.inf).flatten()
-        for name, ones in parent.items()
-    }
+    alive = {name: int(ones.sum()) for name, ones in parent.items()}
+    flat = {name: scores[name].detach().flatten() for name in parent}
+    for name, ones in parent.items():
+        if alive[name] < ones.numel():
+            flat[name] = flat[name].masked_fill(~ones.flatten().to(flat[name].device), -math.inf)
     if ranking == "global":
-        alive = sum(int(ones.sum()) for ones in parent.values())
-        parts = _top(torch.cat(list(flat.values())), keep, alive).split([len(value) for value in flat.values()])
+        together = _top(torch.cat(list(flat.values())), keep, sum(alive.values()))
+        parts = together.split([len(value) for value in flat.values()])
     else:
-        parts = tuple(_top(flat[name], keep, int(ones.sum())) for name, ones in parent.items())
+        parts = tuple(_top(flat[name], keep, count) for name, count in alive.items())
     return {name: part.view(parent[name].shape) for name, part in zip(parent, parts, strict=True)}
 
 

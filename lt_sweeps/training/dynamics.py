@@ -40,7 +40,8 @@ class Gated(nn.Module):
         for name, parameter in network.named_parameters():
             parameter.requires_grad_(not gate.frozen and name not in parent)
         self.network = network
-        self._gate, self._parent = gate, dict(parent)
+        self._gate = gate
+        self.narrow(parent)
         self.gate = nn.Module()
         self._names = {name.replace(".", "/"): name for name in begun}  # torch allows no dot in a parameter's name
         for inside, name in self._names.items():
@@ -54,7 +55,7 @@ class Gated(nn.Module):
 
     def narrow(self, parent: Mask) -> None:
         """Another parent mask from now on, as a hook wants it."""
-        self._parent = dict(parent)
+        self._parent, self._keep = dict(parent), dict[str, Tensor]()
 
     def forward(self, x: Tensor) -> Any:
         """The network's output through the gate."""
@@ -79,9 +80,10 @@ class Gated(nn.Module):
     def _effective(self, now: Now) -> tuple[State, State]:
         parameters, held = self.parameters_of_gate, dict(self.network.named_parameters())
         own = {name: held[name].detach() for name in self._parent}
-        parent = {name: ones.to(own[name].device, own[name].dtype) for name, ones in self._parent.items()}
+        if any(name not in self._keep or self._keep[name].device != weight.device for name, weight in own.items()):
+            self._keep = {name: ones.to(own[name].device, own[name].dtype) for name, ones in self._parent.items()}
         soft = self._gate.mask(parameters, self._parent, now)
-        mask = {name: soft[name].to(own[name].dtype) * ones for name, ones in parent.items()}
+        mask = {name: soft[name].to(own[name].dtype) * ones for name, ones in self._keep.items()}
         return self._gate.effective(parameters, own, mask), mask
 
 
