@@ -14,6 +14,8 @@ from torch import Tensor, nn
 from lt_sweeps.allocations.layerwise import Shapes
 from lt_sweeps.criteria.probe import Probe, Scores
 from lt_sweeps.datasets.arrays import Arrays
+from lt_sweeps.gates.gate import Gate, Now, Parameters, straight_through
+from lt_sweeps.hooks.moment import Change, Moment
 from lt_sweeps.masks import Mask, State
 from lt_sweeps.measures.ends import Ends, Table
 
@@ -546,3 +548,76 @@ def mystery(a: int) -> int:
 
 
 NUMBER = 3
+
+
+# -------------------------------------------------------------------------------- gates and hooks
+
+
+def _scores(weights: State, mask: Mask, generator: torch.Generator) -> State:
+    return {name: torch.rand(w.shape, generator=generator) for name, w in weights.items()}
+
+
+def _rounded(parameters: Parameters, parent: Mask, now: Now) -> State:
+    return {name: straight_through((parameters[name] > 0.5).float(), parameters[name]) for name in parent}
+
+
+def good_gate() -> Gate:
+    return Gate(_scores, _rounded)
+
+
+def begins_with_nothing() -> Gate:
+    return Gate(lambda weights, mask, generator: {}, _rounded)
+
+
+def soft_mask() -> Gate:
+    return Gate(_scores, lambda parameters, parent, now: {name: parameters[name] for name in parent})
+
+
+def begins_unseeded() -> Gate:
+    return Gate(lambda weights, mask, generator: {n: torch.rand(w.shape) for n, w in weights.items()}, _rounded)
+
+
+def gate_in_place() -> Gate:
+    def begin(weights: State, mask: Mask, generator: torch.Generator) -> State:
+        return {name: w.abs_() for name, w in weights.items()}
+
+    return Gate(begin, _rounded)
+
+
+def no_gradient() -> Gate:
+    return Gate(_scores, lambda parameters, parent, now: {n: (parameters[n] > 0.5).float() for n in parent})
+
+
+def remembers_outside() -> Gate:
+    """Its steps depend on how many there were in this process."""
+    steps = [0]
+
+    def after_step(parameters: Parameters) -> None:
+        steps[0] += 1
+        for score in parameters.values():
+            score.add_(0.01 * steps[0])
+
+    return Gate(_scores, _rounded, after_step=after_step)
+
+
+def good_hook(moment: Moment) -> Change:
+    asked = moment.memory.get("asked", torch.zeros(()))
+    keep = {n: ones & (moment.weights[n].abs() > 0.01 * (1 + asked)) for n, ones in moment.mask.items()}
+    return Change({n: keep[n] if bool(keep[n].any()) else moment.mask[n] for n in keep}, {"asked": asked + 1})
+
+
+def hook_of_floats(moment: Moment) -> Change:
+    return Change({name: ones.float() for name, ones in moment.mask.items()})
+
+
+def hook_unseeded(moment: Moment) -> Change:
+    return Change({name: torch.rand(ones.shape) < 0.5 for name, ones in moment.mask.items()})
+
+
+ASKED = [0]
+
+
+def hook_counts_outside(moment: Moment) -> Change:
+    """Repeats itself for one moment, and keeps count of the steps it was asked at outside of its memory."""
+    ASKED[0] = ASKED[0] + moment.step if moment.step != 5 else 5
+    return Change({name: ones.roll(ASKED[0] % 7) for name, ones in moment.mask.items()})

@@ -25,7 +25,8 @@ from lt_sweeps.training.fit import Hardware, Trained, fit
 from lt_sweeps.training.progress import decode_progress, encode_progress
 from lt_sweeps.training.recorder import Session
 
-EVERY = {"every": 5, "begin": 5, "until": STEPS}  # when the hook under test is asked
+LONG = 2 * STEPS  # so that a hook is asked after the first checkpoint too
+EVERY = {"every": 5, "begin": 5, "until": LONG}  # when the hook under test is asked
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ class Subject:
         weights, generator = self.weights, rng(6, "slopes")
         masked = {name: weight * self.mask[name] for name, weight in weights.items()}
         slopes = {name: torch.randn(weight.shape, generator=generator) for name, weight in weights.items()}
-        return Moment(5, 5, STEPS, 5, masked, slopes, self.mask, {}, rng(5, "hook"), dict(masked))
+        return Moment(5, 5, LONG, 5, masked, slopes, self.mask, {}, rng(5, "hook"), dict(masked))
 
     def change(self, moment: Moment, seed: int = 0) -> Change:
         """What the hook changes, with global generators seeded with `seed`."""
@@ -82,9 +83,8 @@ class Subject:
     @property
     def run(self) -> Train:
         """A short training with it."""
-        if self.kind == "gate":
-            return replace(self.on.run, gate=self.part, draw=3)
-        return replace(self.on.run, hooks=(self.part,), draw=3)
+        run = replace(self.on.run, recipe=replace(self.on.run.recipe, steps=LONG, eval_every=LONG), draw=3)
+        return replace(run, gate=self.part) if self.kind == "gate" else replace(run, hooks=(self.part,))
 
     def trained(self, **session: Any) -> Trained:
         """That training."""
@@ -172,7 +172,10 @@ def pruned_places_are_zero_and_gradients_reach_the_parameters(subject: Subject) 
             raise Broken(f"{name} is not finite as the network sees it")
         if bool((effective[name][ones == 0] != 0).any()):
             raise Broken(f"{name} is not zero where its mask is: multiply by the mask")
-    sum(value.pow(2).sum() for value in effective.values()).backward()  # type: ignore[union-attr]
+    total_square = torch.stack([value.pow(2).sum() for value in effective.values()]).sum()
+    if not total_square.requires_grad:
+        raise Broken("no gradient reaches its parameters: use straight_through where it rounds")
+    total_square.backward()
     reached = sum(int((value.grad != 0).sum()) for value in parameters.values() if value.grad is not None)
     if not reached:
         raise Broken("no gradient reaches its parameters: use straight_through where it rounds")
@@ -182,7 +185,7 @@ def pruned_places_are_zero_and_gradients_reach_the_parameters(subject: Subject) 
 def its_mask_has_the_shapes_it_was_given(subject: Subject) -> str:
     """A mask that it returns is a bool tensor for each of `moment.mask`; memory is of tensors."""
     change, moment = subject.change(subject.moment()), subject.moment()
-    if not all(isinstance(value, Tensor) for value in change.memory.values()):
+    if not isinstance(change.memory, Mapping) or not all(isinstance(value, Tensor) for value in change.memory.values()):
         raise Broken("its memory is not of tensors: only tensors are kept in a checkpoint")
     if change.mask is None:
         return "no change of the mask"

@@ -55,11 +55,12 @@ def require_trainable(runs: Iterable[Train]) -> None:
 def require_lawful(runs: Iterable[Train]) -> None:
     """Calls each foreign criterion, treatment, fill and augmentation twice, on the networks and shapes of `runs`.
 
-    Raises Mistake if one fails, returns wrong shapes, or does not repeat its result.
+    Gates and hooks, ours too, are tried with their arguments on a small network. Raises Mistake if one fails, returns
+    wrong shapes, or does not repeat its result.
     """
     for kind, part, on in dict.fromkeys(_foreign(runs)):
         try:
-            with noticed(part.name.rpartition(".")[0]):
+            with noticed(part.name.rpartition(".")[0]) if part.is_foreign else nullcontext():
                 _score(part, on) if isinstance(on, Dense) and kind == "criterion" else _hold(kind, part, on)
         except (Exception, SystemExit) as error:
             where = f" on {on.network.build.name}" if isinstance(on, Dense) else ""
@@ -67,7 +68,7 @@ def require_lawful(runs: Iterable[Train]) -> None:
 
 
 def _foreign(runs: Iterable[Train]) -> Iterator[tuple[str, Part, Dense | tuple[int, ...]]]:
-    """Yields each foreign function: its kind, its part, and the full mask or image size to try it on."""
+    """Yields each foreign function, and each gate and hook: kind, part, and the full mask or image size to try on."""
     for node in topological(runs):
         match node:
             case Score(criterion=Part(is_foreign=True) as part):
@@ -76,7 +77,10 @@ def _foreign(runs: Iterable[Train]) -> Iterator[tuple[str, Part, Dense | tuple[i
                 yield "survivors", part, full(mask)
             case Fill(fill=Part(is_foreign=True) as part, mask=mask):
                 yield "pruned", part, full(mask)
-            case Train(data=data):
+            case Train(data=data, gate=gate, hooks=hooks):
+                if gate is not None:
+                    yield "gate", gate, ()
+                yield from (("hook", hook, ()) for hook in hooks)
                 for entry in data.augment:
                     if isinstance(entry, Part) and entry.is_foreign:
                         yield "augmentation", entry, data.shape[-2:]
@@ -85,7 +89,7 @@ def _foreign(runs: Iterable[Train]) -> Iterator[tuple[str, Part, Dense | tuple[i
 def _hold(kind: str, part: Part, on: Dense | tuple[int, ...]) -> None:
     """Checks shapes and repeatability, by the first two stages of laws. Raises Broken, and errors of the function."""
     stages, subject = functions.LAWS[kind]
-    tried = replace(subject(part.name, part.args), on=on)
+    tried = subject(part.name, part.args) if kind in ("gate", "hook") else replace(subject(part.name, part.args), on=on)
     for law in (*stages[0], *stages[1]):
         law(tried)
 

@@ -70,6 +70,8 @@ def _dynamics(config: Config, time: Clock, recipe: Recipe) -> Dynamics:
         }
         if clock["every"] < 1:
             raise Mistake(f"hook.every={hook.every}: must be at least one iteration")
+        if clock["begin"] >= recipe.steps or clock["begin"] > until:
+            raise Corner(f"hook.begin={hook.begin}: is after hook.until={hook.until}, or after the training's end")
         parts = (part("hook", hook.name, {**hook.args, **clock}),)
     return Dynamics(None if gate.name == "none" else part("gate", gate.name, gate.args), parts, config.seeds.draw)
 
@@ -203,6 +205,8 @@ def _refuse_idle_dynamics(config: Config) -> None:
         raise Corner(f"gate={gate.name}: learns a mask on frozen weights, for prune=learned")
     if gate.name != "none" and searches and not learns:
         raise Corner(f"gate={gate.name}: trains weights under a given mask; prune={method} needs a gate that learns it")
+    if gate.name != "none" and hook.name != "none" and (not learns or "slopes" in needs("hook", hook.name)):
+        raise Corner(f"hook={hook.name}: gate={gate.name} has no weights of which it could change the mask")
     if (gate.name != "none" or hook.name != "none") and config.pruned.name != "zero":
         raise Corner(f"pruned={config.pruned.name}: with a gate or a hook pruned weights are zero")
     if not searches:

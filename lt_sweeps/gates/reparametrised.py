@@ -46,6 +46,8 @@ def sign_in(balance: float = 1.0) -> Gate:
 def powerpropagation(alpha: float = 2.0) -> Gate:
     """Each weight is v * |v| ** (alpha - 1), so that large ones learn faster (Schwarz et al. 2021, Powerpropagation).
 
+    The slope at v = 0 is 0 for alpha above 1: a pruned weight that begins at zero stays there.
+
     >>> powerpropagation(2.0).effective({"w": torch.tensor([-3.0])}, {}, {"w": torch.ones(1)})["w"].tolist()
     [-9.0]
     """
@@ -55,9 +57,13 @@ def powerpropagation(alpha: float = 2.0) -> Gate:
     def root(weight: Tensor) -> Tensor:
         return weight.sign() * weight.abs() ** (1 / alpha)
 
+    def power(value: Tensor) -> Tensor:
+        """Finite slopes at zero too, where the plain formula has 0 * inf."""
+        safe = torch.where(value == 0, torch.ones_like(value), value)
+        return torch.where(value == 0, value * (alpha == 1), safe * safe.abs() ** (alpha - 1))
+
     def effective(parameters: Parameters, weights: State, mask: State) -> State:
-        values = {name: parameters[name] for name in mask}
-        return {name: value * value.abs() ** (alpha - 1) * mask[name] for name, value in values.items()}
+        return {name: power(parameters[name]) * ones for name, ones in mask.items()}
 
     return Gate(
         begin=lambda weights, mask, generator: {name: root(w) for name, w in weights.items()},

@@ -11,6 +11,11 @@ from lt_sweeps.hooks.moment import Change, Moment
 from lt_sweeps.registry import register
 
 
+def _require_share(fraction: float) -> None:
+    if not 0 <= fraction <= 1:
+        raise ValueError(f"fraction={fraction}: give a share of the kept weights, from 0 to 1")
+
+
 def _flat(ones: Tensor, chosen: Tensor) -> Tensor:
     """A mask of the shape of another with these places."""
     mask = torch.zeros(ones.numel(), dtype=torch.bool, device=ones.device)
@@ -32,6 +37,7 @@ def rigl(moment: Moment, fraction: float = 0.3) -> Change:
     >>> change.mask["w"].int().tolist(), change.skip
     ([1, 0, 1, 1], True)
     """
+    _require_share(fraction)
     span = max(1, moment.until - moment.begin)
     share = fraction / 2 * (1 + math.cos(math.pi * (moment.step - moment.begin) / span))
     masks = {}
@@ -60,6 +66,7 @@ def set(moment: Moment, fraction: float = 0.3) -> Change:
     >>> int(mask.sum()), mask[0].item(), mask[3].item()
     (4, 1, 1)
     """
+    _require_share(fraction)
     masks = {}
     for name, ones in moment.mask.items():
         weight, flat = moment.weights[name].flatten(), ones.flatten()

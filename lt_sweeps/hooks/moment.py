@@ -38,6 +38,7 @@ class Change:
     """What becomes of a training. `None` leaves the mask as it is.
 
     Weights that a mask no longer keeps become zero with their optimizer state; those that it keeps anew begin at zero.
+    With a gate that learns a mask, `mask` is what the gate may keep, and its scores stay as they are.
     `skip` takes no optimizer step on this batch. `end` ends the training before this step.
     """
 

@@ -20,6 +20,8 @@ def freeze_scores(moment: Moment, keep: float = 0.05) -> Change:
     >>> freeze_scores(example(weights=[0.9, 0.1, 0.5, 0.7], mask=[1, 1, 1, 1], step=10), 0.5).mask["w"].int().tolist()
     [1, 0, 0, 1]
     """
+    if not 0 < keep <= 1:
+        raise ValueError(f"keep={keep}: give a share above 0, and at most 1")
     done = min(1.0, (moment.step - moment.begin + moment.every) / max(moment.every, moment.until - moment.begin))
     sizes = {name: weight.abs() for name, weight in moment.weights.items()}
     return Change({name: ones.bool() for name, ones in top(sizes, moment.mask, keep**done, "global").items()})
@@ -39,6 +41,8 @@ def early_bird(moment: Moment, keep: float = 0.5, tolerance: float = 0.1, window
     >>> first.end, early_bird(later, window=2).end
     (False, True)
     """
+    if window < 1 or tolerance < 0:
+        raise ValueError(f"window={window}, tolerance={tolerance}: give 1 or more masks, and a share of places")
     sizes = {name: weight.abs() for name, weight in moment.weights.items()}
     mask = {name: ones.bool() for name, ones in top(sizes, moment.mask, keep, "global").items()}
     newest = torch.cat([ones.flatten() for ones in mask.values()])

@@ -129,15 +129,18 @@ def _target(words: Sequence[str], data_dir: Path) -> tuple[nn.Module, LoadedData
     from lt_sweeps.cell import cell_of
     from lt_sweeps.config.reading import read as checked
     from lt_sweeps.config.schema import CONF, Config
+    from lt_sweeps.graph import Init
     from lt_sweeps.networks.build import build, holding, initial
     from lt_sweeps.training.fit import Hardware, fit
 
     ConfigStore.instance().store(name="schema", node=Config)
     with initialize_config_dir(str(CONF), version_base="1.3"):
         run = cell_of(checked(compose("config", ["prune.levels=0", *words]))).levels[0]
-    network = run.ticket.network
+    network, start = run.ticket.network, run.ticket.weights
+    if not isinstance(start, Init):
+        raise Mistake("theorem: give the folder of a trained ticket by itself, not as ticket=")
     examples = loader(run.data, data_dir, torch.device("cpu"))
-    ticket = masks.TicketTensors(initial(network, 0), masks.dense(build(network))[0])
+    ticket = masks.TicketTensors(initial(network, start.seed), masks.dense(build(network))[0])
     trained = fit(run, ticket, examples, Hardware())
     if trained.state is None:
         raise Mistake("theorem: the training diverged")

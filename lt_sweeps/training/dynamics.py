@@ -17,6 +17,7 @@ from lt_sweeps.masks import Mask, State, aliases, kept, total
 from lt_sweeps.randomness import rng
 from lt_sweeps.registry import CLOCK, load, needs
 from lt_sweeps.specs import Part
+from lt_sweeps.training import optim
 from lt_sweeps.training.masking import MaskedOptimizer
 from lt_sweeps.training.progress import Progress
 
@@ -44,6 +45,8 @@ class Gated(nn.Module):
         self.narrow(parent)
         self.gate = nn.Module()
         self._names = {name.replace(".", "/"): name for name in begun}  # torch allows no dot in a parameter's name
+        if len(self._names) < len(begun) or not all(self._names):
+            raise ValueError(f"the gate's parameters {', '.join(begun)} have no names of their own")
         for inside, name in self._names.items():
             self.gate.register_parameter(inside, nn.Parameter(begun[name].clone()))
         self.now = Now(None, 0.0)
@@ -124,6 +127,8 @@ class Dynamics:
             raise ValueError("a gate or a hook changes the mask: pruned weights must be zero (pruned=zero)")
         if run.recipe.optimizer.name.endswith("LBFGS"):
             raise ValueError(f"{run.recipe.optimizer.name} asks for the loss several times a step: no gate, no hook")
+        if run.gate is not None and optim.groups_by_name(run.recipe.optimizer):
+            raise ValueError(f"{run.recipe.optimizer.name} groups weights by name, and a gate trains others")
         self._run, self.mask, self._memories = run, _ordered(mask), [dict[str, Tensor]() for _ in run.hooks]
         self._hooks = [Hook(part, number) for number, part in enumerate(run.hooks)]
         self._explored = {name: ones.clone() for name, ones in self.mask.items()}
@@ -132,6 +137,10 @@ class Dynamics:
             gate = load("gate", run.gate.name)(**run.gate.args)
             if not isinstance(gate, Gate):
                 raise ValueError(f"gate {run.gate.name} returned a {type(gate).__name__}, not a Gate")
+            if self._hooks and (not gate.frozen or any(hook.needs_slopes for hook in self._hooks)):
+                raise ValueError(
+                    f"gate {run.gate.name}: only a gate that learns a mask takes a hook, and one of scores"
+                )
             held = dict(network.named_parameters())
             weights = {name: held[name].detach().clone() for name in self.mask}
             generator = rng(run.draw, "gate", run.level, "begin")
@@ -194,7 +203,7 @@ class Dynamics:
             if hook.needs_slopes is not slopes or not hook.due(step):
                 continue
             change = hook(self._moment(hook, step))
-            self._memories[hook.number] = dict(change.memory)
+            self._memories[hook.number] = {name: value.detach().clone() for name, value in change.memory.items()}
             if change.mask is not None:
                 self._set(change.mask, hook, masked)
             if change.end:
@@ -207,7 +216,7 @@ class Dynamics:
             new = mask.get(name)
             if new is None or new.shape != ones.shape or new.dtype != torch.bool:
                 raise ValueError(f"hook {hook.part.name} gave no bool mask of the right shape for {name}")
-        self.mask = {name: mask[name].detach().cpu() for name in self.mask}
+        self.mask = {name: mask[name].detach().cpu().clone() for name in self.mask}
         self._explored = {name: ones | self.mask[name] for name, ones in self._explored.items()}
         if isinstance(self.network, Gated):
             self.network.narrow(self.mask)
@@ -218,8 +227,10 @@ class Dynamics:
         held: Mapping[str, Tensor] = dict(self.network.named_parameters())
         if isinstance(self.network, Gated):
             held = self.network.parameters_of_gate
-        weights = {name: held[name] for name in self.mask if name in held}
-        device = next(iter(weights.values())).device if weights else torch.device("cpu")
+        if missing := [name for name in self.mask if name not in held]:
+            raise ValueError(f"the gate has no score named {missing[0]}: hook {hook.part.name} has nothing to look at")
+        weights = {name: held[name] for name in self.mask}
+        device = next(iter(weights.values())).device
         clock = {name: int(hook.part.args[name]) for name in CLOCK}
         return Moment(
             step,

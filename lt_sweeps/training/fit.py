@@ -106,7 +106,7 @@ def fit(
             begun.step = stop.step
             return Trained(begun, None, recorder.seconds, diverged_at=stop.step)
         module.to(examples.device)
-        if begun.ended_by is not None and begun.history[-1:] and begun.history[-1]["step"] != begun.step:
+        if begun.ended_by is not None and (not begun.history or begun.history[-1]["step"] != begun.step):
             recorder.evaluate(module)
         last_state = copy_state(module)
         state, ends_with = recorder.kept(module)

@@ -86,6 +86,8 @@ class Step:
             nn.utils.clip_grad_norm_(self._parameters, self._clip_norm)
 
     def _with_hooks(self, batch: Batch, hooks: Hooks) -> None:
+        if self.halt.item():
+            return  # an earlier loss was not finite: `look` says so
         hooks.before()
         self._gradients(batch)
         if not self.halt.item() and hooks.on_gradients():  # a hook is never asked about a loss that is not finite
