@@ -7,6 +7,6 @@ exec python -m lt_sweeps.main -m \
     model=lenet_300_100 dataset=mnist recipe=zhou_lenet_mnist recipe.optimizer._target_=torch.optim.SGD \
     recipe.optimizer.args.lr=0.1 ++recipe.optimizer.args.momentum=0.9 ++recipe.optimizer.args.weight_decay=1e-4 \
     recipe.batch_size=128 recipe.steps=5ep recipe.eval_every=1ep prune=learned prune.levels=1 \
-    gate=edge_popup gate.args.keep=0.9,0.5,0.3,0.1,0.03 gate.args.scale=true,false \
+    gate=edge_popup ++gate.args.keep=0.9,0.5,0.3,0.1,0.03 ++gate.args.scale=true,false \
     survivors=keep train=untrained seed=0,1,2 \
     "$@"

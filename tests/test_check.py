@@ -223,7 +223,7 @@ def test_a_flag_says_what_no_signature_does(capsys: pytest.CaptureFixture[str]) 
         ("magnitude --network", r"magnitude is a criterion, not a network: leave out --network"),
         (
             "imp",
-            r"imp is a method: laws are known for network, criterion, allocation, survivors, pruned, gate, hook, measure, augm",
+            r"imp is a method: laws are known for network, criterion, allocation, survivors, pruned, gate, hook",
         ),
         ("", r"check: the following arguments are required: name"),
         ("magnitude --shap 3", r"check: argument --shape: expected 3 arguments"),
