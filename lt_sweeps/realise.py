@@ -35,6 +35,7 @@ from lt_sweeps.graph import (
     Weights,
     end,
     full,
+    seen,
     sources,
     whole,
 )
@@ -160,6 +161,10 @@ class Values:
             if not run.static:
                 raise Missing(run.key) from None
             return self.begun(run.ticket)
+
+    def mask_at(self, run: Train, step: int) -> masks.Mask:
+        """The mask of a training at a step of its clock. Raises Missing, and ValueError as `at` does."""
+        return self.kept(run) if run.static or step == END else self.mask(seen(run, step).mask)
 
     def _mask_beside(self, node: At) -> masks.Mask:
         """The mask of a training at the step of these weights. Raises Missing."""

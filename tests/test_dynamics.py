@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,15 +14,21 @@ from small import examples, half_mask, run_of, weights
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
+import lt_sweeps as lt
 from lt_sweeps import masks
 from lt_sweeps.check.example import half
 from lt_sweeps.gates.gate import Gate, Now
 from lt_sweeps.graph import Train
+from lt_sweeps.hooks.moment import Change, Moment
+from lt_sweeps.main import main
 from lt_sweeps.masks import TicketTensors
 from lt_sweeps.networks.build import build, initial
 from lt_sweeps.randomness import rng
 from lt_sweeps.registry import catalogue, load, part
 from lt_sweeps.specs import Network, Part
+from lt_sweeps.ticket_files.card import BadTicket, read
+from lt_sweeps.tickets.load import mask as ticket_mask
+from lt_sweeps.tickets.train import train as train_ticket
 from lt_sweeps.training import recorder
 from lt_sweeps.training.fit import Hardware, Trained, fit
 from lt_sweeps.training.progress import Progress, decode_progress, encode_progress
@@ -265,3 +272,91 @@ def test_what_cannot_move_is_refused() -> None:
     asks_often = replace(hooked("rigl"), recipe=replace(run_of().recipe, optimizer=Part("torch.optim.LBFGS")))
     with pytest.raises(ValueError, match="asks for the loss several times a step"):
         train(asks_often)
+
+
+# -------------------------------------------------------------------------------- end to end
+
+
+SWEEP = ("prune.levels=1", "prune.rate=0.5", "budget=smoke", "recipe.steps=40it", "recipe.eval_every=10it")
+HOOKED = ("prune=at_init", "criterion=random", "hook=set", "hook.every=4it", "hook.begin=4it")
+
+
+def test_a_notebook_and_a_folder_have_the_mask_of_their_step(tmp_path: Path) -> None:
+    """A training that changes its mask: what it began with, what it had half way, and what it ended with."""
+    words = [*SWEEP, *HOOKED, "budget=paper", "logger=none", "trainer.processes=0", "sweep=s"]
+    assert main(["-m", *words, f"paths.output_dir={tmp_path}"]) == 0
+    run = lt.open(tmp_path / "s").ticket(level=1)
+    began, end = {name: value != 0 for name, value in run.state(0).items()}, run.mask
+    assert all(int(began[name].sum()) == int(ones.sum()) for name, ones in end.items())
+    assert not all(torch.equal(began[name], ones) for name, ones in end.items())
+    half_way, ended = run.state(10), run.state()
+    assert any(bool((half_way[name][~ones] != 0).any()) for name, ones in end.items()), "it was kept then"
+    assert not any(bool((ended[name][~ones] != 0).any()) for name, ones in end.items())
+    assert run.evaluate().accuracy == run.row["test_accuracy"]
+    for trained, mask in ((False, began), (True, end)):
+        exported = ticket_mask(read(run.export(tmp_path / f"ticket{trained}", trained=trained)))
+        assert all(torch.equal(ones, mask[name]) for name, ones in exported.items())
+    with pytest.raises(BadTicket, match="set changed its training"):
+        train_ticket(tmp_path / "ticketFalse", Path(), tmp_path, "cpu", trust=False)
+
+
+@pytest.mark.parametrize(
+    ("words", "answer"),
+    [
+        (("prune=learned",), "learns masks through a gate"),
+        (("gate=edge_popup",), "for prune=learned"),
+        (("gate=sign_in", "hook=set"), "hook=set: gate=sign_in has no weights"),
+        (("prune=learned", "gate=edge_popup", "hook=rigl"), "hook=rigl: gate=edge_popup has no weights"),
+        (("hook=set", "hook.begin=1000it"), "hook.begin=1000it: is after"),
+        (("hook=set", "hook.every=0it"), "at least one iteration"),
+        (("hook=set", "hook.until=200%"), "write a share of the training"),
+        (("hook=rigl", "pruned=freeze"), "pruned weights are zero"),
+        (("prune=learned", "gate=bernoulli", "prune.levels=2"), "finds its own density"),
+        (("prune=learned", "gate=edge_popup", "gate.args.keep=0.1", "prune.levels=2"), "args.keep is given"),
+        (("prune=learned", "gate=edge_popup", "gate.args.keep=0"), "give a share above 0"),
+        (("prune=learned", "gate=edge_popup", "gate.args.keep=a"), "gate edge_popup fails"),
+        (("hook=rigl", "hook.args.fraction=1.5"), "give a share of the kept weights"),
+        (("hook=early_bird", "hook.args.window=0"), "give 1 or more masks"),
+        (("hook.name=test_dynamics.writes", "hook.every=1it"), "moment.weights"),
+    ],
+)
+def test_what_cannot_be_is_answered_before_anything_trains(
+    words: tuple[str, ...], answer: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["-m", *SWEEP, *words, "sweep=s", f"paths.output_dir={tmp_path}", "trainer.processes=0"]) == 2
+    assert answer in capsys.readouterr().err
+    assert not (tmp_path / "store").exists() or not list((tmp_path / "store").rglob("*.json"))
+
+
+def writes(moment: Moment) -> Change:
+    """Changes weights under the training's feet."""
+    for weight in moment.weights.values():
+        weight.mul_(0.5)
+    return Change()
+
+
+def test_a_loss_that_is_not_finite_is_no_mask_that_has_settled() -> None:
+    """Without steps the weights stay, and with them the mask; the training has diverged all the same."""
+    bird = part("hook", "early_bird", {"every": 1, "begin": 0, "until": 50, "window": 4, "tolerance": 1.0})
+    run = replace(run_of(), hooks=(bird,))
+    run = replace(run, recipe=replace(run.recipe, optimizer=Part("torch.optim.SGD", args={"lr": 1e30})))
+    assert train(run).diverged_at == 1
+
+
+def test_what_a_hook_remembers_is_what_was() -> None:
+    seen: list[tuple[float, float]] = []
+
+    def remembering(moment: Moment) -> Change:
+        now, before = moment.weights["fc.weight"], moment.memory.get("fc.weight")
+        seen.append((float(now.norm()), float("nan") if before is None else float(before.norm())))
+        return Change(None, dict(moment.weights))
+
+    globals()["remembering"] = remembering
+    train(replace(run_of(), hooks=(Part("test_dynamics.remembering", args={"every": 10, "begin": 0, "until": 50}),)))
+    assert [before for _, before in seen[1:]] == [now for now, _ in seen[:-1]]
+    assert len({now for now, _ in seen}) == 5
+
+
+def test_powerpropagation_trains_beside_weights_of_exactly_zero() -> None:
+    for alpha in (1.0, 1.5, 2.0, 4.0):
+        assert train(gated("powerpropagation", alpha=alpha)).diverged_at is None

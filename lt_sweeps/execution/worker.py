@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -152,7 +153,7 @@ class Worker:
             diverged = Diverged(begun, progress.step, history, trained.diverged_at)
             return self.values.commit(run, results.written(diverged), {})
         assert trained.end is not None
-        kept = begun if run.static else self._kept(run.ticket, mask)
+        kept = begun if run.static else replace(self._kept(run.ticket, mask), eligible=None)
         if emptied := masks.emptied(mask):
             return self.values.commit(run, results.written(Collapsed(kept, tuple(emptied))), {})
         early = None

@@ -223,7 +223,7 @@ class Run:
             raise Mistake(f"step={step}: {error}") from None
         what = "its end" if step == END else f"step {step} (a sweep keeps the steps that it rewinds to, and the ends)"
         with self._stored(what) as values:
-            return values.effective(replace(run.ticket, weights=weights), values.kept(run))
+            return values.effective(replace(run.ticket, weights=weights), values.mask_at(run, step))
 
     def module(self, step: int = END) -> nn.Module:
         """The network holding `state(step)`, in evaluation mode. Raises Mistake if its code has changed."""

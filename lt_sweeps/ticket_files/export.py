@@ -9,7 +9,7 @@ from typing import Any
 
 from lt_sweeps import masks, results
 from lt_sweeps.config.schema import Config
-from lt_sweeps.graph import Train, end, full
+from lt_sweeps.graph import END, Train, end, full
 from lt_sweeps.realise import Values
 from lt_sweeps.results import Finished
 from lt_sweeps.store.store import Record
@@ -36,7 +36,7 @@ def export(
     Raises Missing if the store no longer has what the ticket is computed from.
     """
     ticket = end(run) if trained else run.ticket
-    mask, filled = values.kept(run), ticket.fill is not None
+    mask, filled = values.mask_at(run, END if trained else run.ticket.start), ticket.fill is not None
     state = values.effective(ticket, mask)
     weights = encode(state) if filled else encode_masked(state, mask)
     every = full(ticket)
@@ -60,6 +60,7 @@ def export(
         "recipe": run.recipe.describe(),
         "exclude": list(every.exclude),
         **({"include": list(every.include)} if every.include else {}),
+        **({} if run.static else {"changed by": [part.name for part in (run.gate, *run.hooks) if part is not None]}),
         "order": run.order,
         "augment": run.augment,
         "provenance": {

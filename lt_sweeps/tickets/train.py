@@ -26,6 +26,11 @@ def train(folder: Path, data_dir: Path | None, runs: Path, accelerator: str, *, 
     card = cards.read(folder.expanduser())
     if card.fields["kind"] != "start":
         raise BadTicket(f"{folder}: holds trained weights; export it without --trained to train it")
+    if card.fields.get("changed by"):
+        names = ", ".join(map(str, card.fields["changed by"]))
+        raise BadTicket(
+            f"{folder}: {names} changed its training, which a folder does not hold: give ticket= to a sweep"
+        )
     network, data, where = network_of(card, trust=trust), data_of(card, trust=trust), data_folder(data_dir)
     whole = Dense(network, tuple(card.fields["exclude"]), tuple(card.fields.get("include", ())))
     ticket = origins.of_card(card, network, whole)
