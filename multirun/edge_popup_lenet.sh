@@ -1,7 +1,7 @@
 #!/bin/sh
 # Edge-popup (Ramanujan et al. 2020) over kept shares, with and without the factor sqrt(n / kept): LeNet-300-100 on
 # MNIST, 5 epochs of SGD instead of their 100. Masks are evaluated as they were found; nothing but scores is trained.
-# Cost: 30 cells: 90 trainings asked, 63 distinct; disk: 60 MB;
+# Cost: 30 cells: 90 trainings asked, 63 distinct; disk: 174 MB;
 # hours: 25 min of one core, estimated on a shared two-core AMD EPYC.
 exec python -m lt_sweeps.main -m \
     model=lenet_300_100 dataset=mnist recipe=zhou_lenet_mnist recipe.optimizer._target_=torch.optim.SGD \
