@@ -1,5 +1,5 @@
 #!/bin/sh
-# Learned supermasks (Zhou et al. 2019, Table 1): a probability per frozen weight of LeNet-300-100 on MNIST, on the drawn
+# Learned supermasks (Zhou et al. 2019, Table 1): a probability per frozen weight of LeNet-300-100 on MNIST, on drawn
 # weights or a constant with their signs, with and without dynamic weight rescaling. Their search takes 2,000 epochs,
 # this one 20. Beside them the trained network.
 # Cost: 12 cells: 36 trainings asked, 27 distinct; disk: 77 MB;

@@ -107,6 +107,8 @@ def test_every_option_composes_to_a_checked_experiment(option: str) -> None:
         learns = "search" in catalogue("gate").get(option.removeprefix("gate="), catalogue("gate")["gem"]).needs
         words += ["prune=learned", "prune.levels=1"] if learns else []
         words += ["gate=edge_popup"] if option == "prune=learned" else []
+    if option.startswith("hook=") and option != "hook=none":
+        words += ["hook.every=1it", "hook.begin=1it"]  # a small training has no five epochs
     if option in ("prune=one_shot", "budget=smoke"):
         words.append("recipe.steps=50it")
     # a recipe belongs to a data set with as many channels

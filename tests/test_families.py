@@ -35,7 +35,10 @@ BESIDE = {  # what an option cannot do without
 }
 LEARNS = ("prune=learned", "prune.levels=1")
 BESIDE |= {f"gate={name}": LEARNS for name, gate in catalogue("gate").items() if "search" in gate.needs}
-BESIDE |= {"hook=freeze_scores": (*LEARNS, "gate=gem"), "prune=learned": ("gate=edge_popup",)}
+BESIDE |= {
+    "hook=freeze_scores": (*LEARNS, "gate=gem", "hook.every=1it", "hook.begin=1it"),
+    "prune=learned": ("gate=edge_popup",),
+}
 BESIDE["allocation=smart_ratio_vgg"] = BESIDE["allocation=smart_ratio"]
 
 
