@@ -17,7 +17,7 @@ from torch.nn.functional import cross_entropy
 import lt_sweeps as lt
 from lt_sweeps import masks
 from lt_sweeps.check.example import half
-from lt_sweeps.gates.gate import Gate, Now
+from lt_sweeps.gates.gate import Gate, Now, straight_through
 from lt_sweeps.graph import Train
 from lt_sweeps.hooks.moment import Change, Moment
 from lt_sweeps.main import main
@@ -360,3 +360,28 @@ def test_what_a_hook_remembers_is_what_was() -> None:
 def test_powerpropagation_trains_beside_weights_of_exactly_zero() -> None:
     for alpha in (1.0, 1.5, 2.0, 4.0):
         assert train(gated("powerpropagation", alpha=alpha)).diverged_at is None
+
+
+def freezing() -> Gate:
+    return Gate(
+        lambda weights, mask, generator: {n: torch.ones_like(w) for n, w in weights.items()}, kept_where_positive
+    )
+
+
+def kept_where_positive(parameters: Any, parent: Any, now: Now) -> Any:
+    return {name: straight_through((parameters[name] > 0).float(), parameters[name]) for name in parent}
+
+
+def test_a_gate_of_ones_own_that_freezes_weights_is_for_a_search(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    here = (
+        *SWEEP,
+        "gate.name=test_dynamics.freezing",
+        f"paths.output_dir={tmp_path}",
+        "trainer.processes=0",
+        "sweep=s",
+    )
+    assert main(["-m", *here]) == 2
+    assert "freezes the weights that are to be trained" in capsys.readouterr().err
+    assert main(["-m", *here, "prune=learned"]) == 0

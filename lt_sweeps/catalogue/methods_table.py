@@ -23,7 +23,14 @@ GROUPS = {
     "measure": "Measures: what is between two trained networks",
     "corruption": "Corruptions of the training examples",
 }
-NEEDS = {"ref": "start weights", "data": "examples, gradients", "seed": "a seed", "training": "training"}
+NEEDS = {
+    "ref": "start weights",
+    "data": "examples, gradients",
+    "seed": "a seed",
+    "training": "training",
+    "slopes": "gradients",
+    "search": "`prune=learned`",
+}
 CITED = re.compile(r"(?:de )?[A-Z][\w-]+(?:, [A-Z]\w+)*(?: et al\.| & [A-Z]\w+)? (?:19|20)\d\d(?:/20\d\d)?")
 HEAD = """# What there is, and where it comes from
 

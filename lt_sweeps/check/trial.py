@@ -52,11 +52,12 @@ def require_trainable(runs: Iterable[Train]) -> None:
             raise Mistake(f"a first step of {name} with {optimizer} fails: {one_line(error)}{hint}") from None
 
 
-def require_lawful(runs: Iterable[Train]) -> None:
+def require_lawful(runs: Iterable[Train], shown: Iterable[Train] = ()) -> None:
     """Calls each foreign criterion, treatment, fill and augmentation twice, on the networks and shapes of `runs`.
 
-    Gates and hooks, ours too, are tried with their arguments on a small network. Raises Mistake if one fails, returns
-    wrong shapes, or does not repeat its result.
+    Gates and hooks, ours too, are tried with their arguments on a small network; a gate of those that are `shown` must
+    train weights, since a search is below them. Raises Mistake if one fails, returns wrong shapes, or does not repeat
+    its result.
     """
     for kind, part, on in dict.fromkeys(_foreign(runs)):
         try:
@@ -65,6 +66,9 @@ def require_lawful(runs: Iterable[Train]) -> None:
         except (Exception, SystemExit) as error:
             where = f" on {on.network.build.name}" if isinstance(on, Dense) else ""
             raise Mistake(f"{kind} {part.name} fails{where}: {one_line(error)}") from None
+    for gate in dict.fromkeys(run.gate for run in shown if run.gate is not None):
+        if getattr(load("gate", gate.name)(**gate.args), "frozen", False):
+            raise Mistake(f"gate {gate.name} freezes the weights that are to be trained: it is for prune=learned")
 
 
 def _foreign(runs: Iterable[Train]) -> Iterator[tuple[str, Part, Dense | tuple[int, ...]]]:

@@ -75,7 +75,7 @@ def run(
 
         runs = [job.run for job in plan.jobs if isinstance(job.run, Train)]
         trial.require_trainable(runs)
-        trial.require_lawful(runs)
+        trial.require_lawful(runs, [run for c in cells for run in c.levels])
     for line in [*budgets(cells), *(_kept_whole(cells) if plan.jobs and not only_plan else [])]:
         print(line)
     print(planning.summary(plan))
