@@ -121,11 +121,11 @@ MUTATIONS: list[tuple[str, ...]] = [
         "torch.randperm(len(tied), generator=generator)",
         "torch.arange(len(tied))",
     ),
-    ("law: pruned gradients are zero before clipping", STEP, "            self._masked.mask_gradients()\n", ""),
+    ("law: pruned gradients are zero before clipping", STEP, "        self._masked.mask_gradients()\n", ""),
     (
         "law: every training asserts that pruned places hold their fill",
         FIT,
-        "        check_masked(state, mask, fill)\n",
+        "        check_masked(state, ends_with, fill)\n",
         "",
     ),
     (
@@ -137,8 +137,8 @@ MUTATIONS: list[tuple[str, ...]] = [
     (
         "law: a loss that is not finite stops before its step",
         STEP,
-        "        if self.halt.item():\n",
-        "        if False:\n",
+        "        if self.halt.item():\n            raise Diverged",
+        "        if False:\n            raise Diverged",
     ),
     ("law: a shuffled mask differs", MASKS, "if not torch.equal(other, ones) or", "if True or"),
     (
