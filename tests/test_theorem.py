@@ -109,6 +109,7 @@ def test_the_command_rebuilds_a_network_of_the_embedded_digits(capsys: pytest.Ca
     ("words", "answer"),
     [
         (["--candidates", "27"], "give 2 to 26"),
+        (["recipe.stps=1it"], "recipe.stps"),
         (["model=conv2", "dataset=digits", "recipe=lenet_digits", "budget=smoke"], "is not linear layers"),
     ],
 )

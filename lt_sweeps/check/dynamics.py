@@ -19,8 +19,8 @@ from lt_sweeps.graph import Train
 from lt_sweeps.hooks.moment import Change, Moment
 from lt_sweeps.masks import Mask, State, TicketTensors, total
 from lt_sweeps.randomness import rng
-from lt_sweeps.registry import CLOCK
 from lt_sweeps.specs import Part
+from lt_sweeps.training.dynamics import Hook, gate_of
 from lt_sweeps.training.fit import Hardware, Trained, fit
 from lt_sweeps.training.progress import decode_progress, encode_progress
 from lt_sweeps.training.recorder import Session
@@ -54,10 +54,7 @@ class Subject:
     @property
     def gate(self) -> Gate:
         """The gate, made anew."""
-        gate = registry.load("gate", self.part.name)(**self.part.args)
-        if not isinstance(gate, Gate):
-            raise Broken(f"it returns a {type(gate).__name__}: return a Gate")
-        return gate
+        return gate_of(self.part)
 
     def begun(self, seed: int = 0) -> State:
         """The gate's parameters at the start, with global generators seeded with `seed`."""
@@ -69,16 +66,12 @@ class Subject:
         weights, generator = self.weights, rng(6, "slopes")
         masked = {name: weight * self.mask[name] for name, weight in weights.items()}
         slopes = {name: torch.randn(weight.shape, generator=generator) for name, weight in weights.items()}
-        return Moment(5, 5, LONG, 5, masked, slopes, self.mask, {}, rng(5, "hook"), dict(masked))
+        return Moment(5, 5, LONG, 5, masked, slopes, self.mask, {}, rng(5, "hook"))
 
     def change(self, moment: Moment, seed: int = 0) -> Change:
         """What the hook changes, with global generators seeded with `seed`."""
-        args = {name: value for name, value in self.part.args.items() if name not in CLOCK}
         with surroundings(seed):
-            change = registry.load("hook", self.part.name)(moment, **args)
-        if not isinstance(change, Change):
-            raise Broken(f"it returns a {type(change).__name__}: return a Change")
-        return change
+            return Hook(self.part, 0)(moment)
 
     @property
     def run(self) -> Train:

@@ -23,6 +23,7 @@ from lt_sweeps.randomness import seeded
 from lt_sweeps.registry import load
 from lt_sweeps.specs import Part, Recipe
 from lt_sweeps.training import optim
+from lt_sweeps.training.dynamics import gate_of
 from lt_sweeps.training.masking import MaskedOptimizer
 from lt_sweeps.training.progress import Progress, encode_progress, optimizer_state
 from lt_sweeps.training.step import Batch, Step
@@ -67,7 +68,7 @@ def require_lawful(runs: Iterable[Train], shown: Iterable[Train] = ()) -> None:
             where = f" on {on.network.build.name}" if isinstance(on, Dense) else ""
             raise Mistake(f"{kind} {part.name} fails{where}: {one_line(error)}") from None
     for gate in dict.fromkeys(run.gate for run in shown if run.gate is not None):
-        if getattr(load("gate", gate.name)(**gate.args), "frozen", False):
+        if gate_of(gate).frozen:
             raise Mistake(f"gate {gate.name} freezes the weights that are to be trained: it is for prune=learned")
 
 

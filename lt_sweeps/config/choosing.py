@@ -9,7 +9,7 @@ from lt_sweeps.config.methods import FindConfig, Override, Slot
 from lt_sweeps.config.schema import Config, RecipeConfig
 from lt_sweeps.errors import Corner, Mistake
 from lt_sweeps.graph import Train
-from lt_sweeps.methods.choices import Choices, Dynamics
+from lt_sweeps.methods.choices import ChangedBy, Choices
 from lt_sweeps.registry import catalogue, nearest, needs, part
 from lt_sweeps.specs import Part, Recipe
 
@@ -26,7 +26,7 @@ def choices(config: Config, time: Clock, dense: Train) -> Choices:
         length = max(1, time.at(rewind.finetune, "rewind.finetune"))
         retrain = replace(recipe, steps=length, optimizer=optimizer, schedule=None)
         start = 0
-    chosen, is_search = _dynamics(config, time, retrain), "search" in needs("method", prune.name)
+    chosen, is_search = _changed_by(config, time, retrain), "search" in needs("method", prune.name)
     train, competing = config.train, config.allocation.name in ("scores", "global")
     return Choices(
         dense=dense,
@@ -42,8 +42,8 @@ def choices(config: Config, time: Clock, dense: Train) -> Choices:
         survivors=_choice(config, "survivors"),
         control=_choice(config, "control", "survivors"),
         pruned=_choice(config, "pruned"),
-        dynamics=Dynamics() if is_search else chosen,
-        search=chosen if is_search else Dynamics(),
+        changed_by=ChangedBy() if is_search else chosen,
+        searched_by=chosen if is_search else ChangedBy(),
         rewind=step,
         start=start,
         retrain=retrain,
@@ -57,7 +57,7 @@ def choices(config: Config, time: Clock, dense: Train) -> Choices:
     )
 
 
-def _dynamics(config: Config, time: Clock, recipe: Recipe) -> Dynamics:
+def _changed_by(config: Config, time: Clock, recipe: Recipe) -> ChangedBy:
     """The gate and the hook of a cell, with their times in iterations. Raises Mistake."""
     gate, hook = config.gate, config.hook
     parts: tuple[Part, ...] = ()
@@ -73,7 +73,7 @@ def _dynamics(config: Config, time: Clock, recipe: Recipe) -> Dynamics:
         if clock["begin"] >= recipe.steps or clock["begin"] > until:
             raise Corner(f"hook.begin={hook.begin}: is after hook.until={hook.until}, or after the training's end")
         parts = (part("hook", hook.name, {**hook.args, **clock}),)
-    return Dynamics(None if gate.name == "none" else part("gate", gate.name, gate.args), parts, config.seeds.draw)
+    return ChangedBy(None if gate.name == "none" else part("gate", gate.name, gate.args), parts, config.seeds.draw)
 
 
 def _share_of(text: str, steps: int) -> int:

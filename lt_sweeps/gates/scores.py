@@ -32,11 +32,17 @@ def _share(keep: float, schedule: str, done: float) -> float:
     return keep if schedule == "constant" else keep**done
 
 
-def _popup(keep: float, ranking: str, schedule: str, parameters: Parameters, parent: Mask, now: Now) -> State:
-    """The mask of the highest |score|, with the gradient of |score| at every weight, kept or not."""
-    sizes = {name: parameters[name].abs() for name in parent}
-    hard = top(sizes, parent, _share(keep, schedule, now.done), ranking)
-    return {name: straight_through(hard[name], sizes[name]) for name in parent}
+def _popup(
+    keep: float, scores: str, ranking: str, schedule: str, effective: Callable[[Parameters, State, State], State]
+) -> Gate:
+    """The gate that keeps the highest |score|, with the gradient of |score| at every weight, kept or not."""
+
+    def mask(parameters: Parameters, parent: Mask, now: Now) -> State:
+        sizes = {name: parameters[name].abs() for name in parent}
+        hard = top(sizes, parent, _share(keep, schedule, now.done), ranking)
+        return {name: straight_through(hard[name], sizes[name]) for name in parent}
+
+    return Gate(lambda weights, parent, generator: _begin(scores, weights, generator), mask, effective)
 
 
 @register("gate", version=1, needs=("search",))
@@ -65,11 +71,7 @@ def edge_popup(
             return masked(parameters, weights, mask)
         return {name: weights[name] * ones * _scale(ones) for name, ones in mask.items()}
 
-    return Gate(
-        begin=lambda weights, mask, generator: _begin(scores, weights, generator),
-        mask=lambda parameters, parent, now: _popup(keep, ranking, schedule, parameters, parent, now),
-        effective=effective,
-    )
+    return _popup(keep, scores, ranking, schedule, effective)
 
 
 def _scale(mask: Tensor) -> Tensor:
@@ -99,11 +101,7 @@ def biprop(
             binary[name] = straight_through(mean * weights[name].sign() * kept, weights[name] * ones)
         return binary
 
-    return Gate(
-        begin=lambda weights, mask, generator: _begin(scores, weights, generator),
-        mask=lambda parameters, parent, now: _popup(keep, ranking, schedule, parameters, parent, now),
-        effective=effective,
-    )
+    return _popup(keep, scores, ranking, schedule, effective)
 
 
 @register("gate", version=1, needs=("search",))

@@ -30,7 +30,6 @@ class Moment:
     mask: Mask
     memory: Mapping[str, Tensor]
     generator: torch.Generator
-    state: State  # the whole network: batch normalisation too
 
 
 @dataclass(frozen=True)
@@ -61,4 +60,4 @@ def example(
     slope = {"w": torch.tensor(slopes)} if slopes else {}
     generator = torch.Generator().manual_seed(0)
     bits = {"w": torch.tensor(mask, dtype=torch.bool)}
-    return Moment(step, 0, 20, 10, values, slope, bits, memory or {}, generator, values)
+    return Moment(step, 0, 20, 10, values, slope, bits, memory or {}, generator)

@@ -14,7 +14,7 @@ from lt_sweeps.specs import Part, Recipe
 
 
 @dataclass(frozen=True)
-class Dynamics:
+class ChangedBy:
     """What changes a training beside its optimizer: a gate, hooks, and the seed of what they draw."""
 
     gate: Part | None = None
@@ -26,7 +26,7 @@ class Dynamics:
         draw = self.draw if self.gate or self.hooks else 0
         return replace(run, gate=self.gate, hooks=self.hooks, draw=draw)
 
-    def keeping(self, share: float) -> Dynamics:
+    def keeping(self, share: float) -> ChangedBy:
         """The same, where what takes `keep` and was given none is to keep this share of the weights."""
         gate = None if self.gate is None else _keeping("gate", self.gate, share)
         return replace(self, gate=gate, hooks=tuple(_keeping("hook", hook, share) for hook in self.hooks))
@@ -70,8 +70,8 @@ class Choices:
     score_seed: int
     treat_seed: int
     ties_seed: int
-    dynamics: Dynamics = Dynamics()  # of tickets
-    search: Dynamics = Dynamics()  # of the trainings that learn a mask
+    changed_by: ChangedBy = ChangedBy()  # the trainings of tickets
+    searched_by: ChangedBy = ChangedBy()  # the trainings that learn a mask
 
     def prune(self, scored: Ticket, parent: Mask, level: int, times: int = 1) -> Mask:
         """Returns the mask `parent` without its lowest-scored weights; the criterion scores the ticket `scored`."""
@@ -120,12 +120,12 @@ class Choices:
 
     def searched(self, dense: Train, level: int) -> Train:
         """A training that learns the mask of a level on frozen weights of a dense network that was trained as usual."""
-        here = Level(dense, dense, dense.ticket.mask, level, self.rewind, self.treat_seed, self.keep_batchnorm)
+        here = replace(self._level(dense, dense.ticket.mask, level), dense=dense)
         is_trained = "trained" in needs("survivors", self.survivors.name)
         weights = here.rewound if is_trained else _treated(self.survivors, here)
         ticket = replace(self.dense.ticket, weights=weights, start=self.start)
         run = replace(self.dense, ticket=ticket, recipe=self.retrain, level=self._numbered(level))
-        return self.search.keeping((1 - self.rate) ** level).of(run)
+        return self.searched_by.keeping((1 - self.rate) ** level).of(run)
 
     def onward(self) -> Train:
         """Returns the dense training; if survivors are rewound, its retraining from the rewind point."""
@@ -146,7 +146,9 @@ class Choices:
         dense = self.dense
         weights, fill = _treated(survivors, level), _filled(self.pruned, level)
         ticket = Ticket(dense.ticket.network, weights, level.mask, fill, self.start)
-        return self.dynamics.of(replace(dense, ticket=ticket, recipe=self.retrain, level=self._numbered(level.number)))
+        return self.changed_by.of(
+            replace(dense, ticket=ticket, recipe=self.retrain, level=self._numbered(level.number))
+        )
 
     def _numbered(self, level: int) -> int:
         """The level that data order is drawn for."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from lt_sweeps.config.datafiles import usual_folder
 from lt_sweeps.errors import Mistake
+from lt_sweeps.theorem import MOST
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -27,7 +28,6 @@ EXAMPLE = """examples:
   lt-sweeps theorem --curve                               how the error of subset sums falls with their candidates
   lt-sweeps theorem --single --candidates 21              Pensia et al.'s first experiment"""
 COUNTS = list(range(6, 21, 2))
-MOST = 26
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -124,18 +124,25 @@ def _target(words: Sequence[str], data_dir: Path) -> tuple[nn.Module, LoadedData
         return load_ticket(words[0]), loader(data, data_dir, torch.device("cpu"))
     from hydra import compose, initialize_config_dir
     from hydra.core.config_store import ConfigStore
+    from hydra.errors import HydraException
+    from omegaconf.errors import OmegaConfBaseException
 
     from lt_sweeps import masks
     from lt_sweeps.cell import cell_of
+    from lt_sweeps.config.mistakes import explain
     from lt_sweeps.config.reading import read as checked
     from lt_sweeps.config.schema import CONF, Config
+    from lt_sweeps.config.words import as_ours
     from lt_sweeps.graph import Init
     from lt_sweeps.networks.build import build, holding, initial
     from lt_sweeps.training.fit import Hardware, fit
 
     ConfigStore.instance().store(name="schema", node=Config)
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        run = cell_of(checked(compose("config", ["prune.levels=0", *words]))).levels[0]
+    try:
+        with initialize_config_dir(str(CONF), version_base="1.3"):
+            run = cell_of(checked(compose("config", ["prune.levels=0", *map(as_ours, words)]))).levels[0]
+    except (HydraException, OmegaConfBaseException) as error:
+        raise Mistake(explain(error)) from None
     network, start = run.ticket.network, run.ticket.weights
     if not isinstance(start, Init):
         raise Mistake("theorem: give the folder of a trained ticket by itself, not as ticket=")

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from lt_sweeps.randomness import rng
+from lt_sweeps.theorem import MOST
 
-MOST = 26  # candidates: 2^13 sums on each side of the middle
 AT_ONCE = 1 << 22  # sums held in memory at a time
 
 

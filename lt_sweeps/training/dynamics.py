@@ -22,6 +22,14 @@ from lt_sweeps.training.masking import MaskedOptimizer
 from lt_sweeps.training.progress import Progress
 
 
+def gate_of(part: Part) -> Gate:
+    """Returns the gate of a registered name or an import path, with its settings. Raises ValueError for no gate."""
+    gate = load("gate", part.name)(**part.args)
+    if not isinstance(gate, Gate):
+        raise ValueError(f"gate {part.name} returned a {type(gate).__name__}, not a Gate")
+    return gate
+
+
 class Ended(Exception):
     """A hook ends the training; the step was not taken."""
 
@@ -97,10 +105,15 @@ class Hook:
     part: Part
     number: int
 
+    @property
+    def clock(self) -> dict[str, int]:
+        """Its first step, its last one, and the steps between two moments."""
+        return {name: int(self.part.args[name]) for name in CLOCK}
+
     def due(self, step: int) -> bool:
         """Whether it is asked before this step."""
-        begin, until, every = (int(self.part.args[name]) for name in ("begin", "until", "every"))
-        return begin <= step <= until and (step - begin) % every == 0
+        clock = self.clock
+        return clock["begin"] <= step <= clock["until"] and (step - clock["begin"]) % clock["every"] == 0
 
     @property
     def needs_slopes(self) -> bool:
@@ -134,9 +147,7 @@ class Dynamics:
         self._explored = {name: ones.clone() for name, ones in self.mask.items()}
         self.network = network
         if run.gate is not None:
-            gate = load("gate", run.gate.name)(**run.gate.args)
-            if not isinstance(gate, Gate):
-                raise ValueError(f"gate {run.gate.name} returned a {type(gate).__name__}, not a Gate")
+            gate = gate_of(run.gate)
             if self._hooks and (not gate.frozen or any(hook.needs_slopes for hook in self._hooks)):
                 raise ValueError(
                     f"gate {run.gate.name}: only a gate that learns a mask takes a hook, and one of scores"
@@ -231,7 +242,6 @@ class Dynamics:
             raise ValueError(f"the gate has no score named {missing[0]}: hook {hook.part.name} has nothing to look at")
         weights = {name: held[name] for name in self.mask}
         device = next(iter(weights.values())).device
-        clock = {name: int(hook.part.args[name]) for name in CLOCK}
         return Moment(
             step,
             weights={name: weight.detach() for name, weight in weights.items()},
@@ -239,8 +249,7 @@ class Dynamics:
             mask={name: ones.to(device) for name, ones in self.mask.items()},
             memory={name: value.to(device) for name, value in self._memories[hook.number].items()},
             generator=rng(self._run.draw, "hook", hook.number, self._run.level, step),
-            state={name: value.detach() for name, value in self.network.state_dict().items()},
-            **clock,
+            **hook.clock,
         )
 
 

@@ -82,9 +82,11 @@ def fit(
     if recipe.precision == "64-true":
         network.double()  # before weights are loaded, not after: a float32 network would round them
     start = effective(ticket.weights, mask, fill, aliases(network))
-    network.load_state_dict(start)
-    dynamics = None if run.static else Dynamics(run, network, mask)
-    module = network if dynamics is None else dynamics.network
+    dynamics, module = None, network
+    if not run.static:
+        network.load_state_dict(start)
+        dynamics = Dynamics(run, network, mask)
+        module = dynamics.network
     begun = session.progress or Progress(run.ticket.start, start if dynamics is None else copy_state(module))
     if ranks.world > 1:
         ranks.agree("the mask", state_digest(mask))
@@ -108,8 +110,8 @@ def fit(
         module.to(examples.device)
         if begun.ended_by is not None and (not begun.history or begun.history[-1]["step"] != begun.step):
             recorder.evaluate(module)
-        last_state = copy_state(module)
         state, ends_with = recorder.kept(module)
+        last_state = state if dynamics is None else copy_state(module)
         check_masked(state, ends_with, fill)
         if run.gate is not None:
             _require_frozen(network, start)
