@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -86,22 +87,46 @@ def watch(root: Path, seen: Seen) -> None:
 
 def kill_at(number: int) -> Seen:
     """SIGKILL before the operation of this number; what was written and not flushed is torn in half."""
-    count, unflushed = 0, set[str]()
+
+    def kill(count: int, unflushed: set[Path]) -> None:
+        if count == number:
+            _tear(unflushed)
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    return _before_each(kill)
+
+
+def copies(root: Path, to: Path) -> Seen:
+    """No fault: before each operation the folder is copied as a kill there would leave it, to a folder of its number."""
+
+    def copy(count: int, unflushed: set[Path]) -> None:
+        there = to / str(count)
+        shutil.copytree(root, there) if root.is_dir() else there.mkdir()
+        _tear(there / path.relative_to(root) for path in unflushed)
+
+    return _before_each(copy)
+
+
+def _before_each(act: Callable[[int, set[Path]], None]) -> Seen:
+    """Calls `act` with the number of each operation and the files that are written and not flushed."""
+    count, unflushed = 0, set[Path]()
 
     def seen(event: str, path: str) -> None:
         nonlocal count
         count += 1
         if event == "write":
-            unflushed.add(path)
-        if count == number:
-            for torn in filter(Path.exists, map(Path, sorted(unflushed))):
-                torn.chmod(0o644)
-                os.truncate(torn, torn.stat().st_size // 2)
-            os.kill(os.getpid(), signal.SIGKILL)
+            unflushed.add(Path(path))
+        act(count, unflushed)
         if event == "fsync":
-            unflushed.discard(path)
+            unflushed.discard(Path(path))
 
     return seen
+
+
+def _tear(files: Iterable[Path]) -> None:
+    for torn in filter(Path.exists, files):
+        torn.chmod(0o644)
+        os.truncate(torn, torn.stat().st_size // 2)
 
 
 def full_at(number: int, lasting: bool, fired: Callable[[], None]) -> Seen:

@@ -5,15 +5,17 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from lt_sweeps.store.store import Missing, Store
+from lt_sweeps.store_tools.survey import checkpoint, files
 from lt_sweeps.store_tools.verify import Verified, verify
 
 HERE = Path(__file__).parent
@@ -28,6 +30,7 @@ class Server:
 
     process: subprocess.Popen[str]
     home: Path
+    recovered: set[str] = field(default_factory=set)  # the states of its folder from which the sweep went on well
 
     @classmethod
     def start(cls, home: Path) -> Server:
@@ -104,6 +107,53 @@ def tree(runs: Path) -> Tree:
     told = [path for path in runs.glob("?/*") if path.suffix in (".csv", ".json", ".html", ".md")]
     there = [path for path in (*kept, *told) if not path.name.startswith(".") and path.name != "timings.csv"]
     return {str(path.relative_to(runs)): hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(there)}
+
+
+def state(runs: Path) -> str:
+    """A digest of all that a folder holds, but for what differs by chance: random names, times, processes."""
+    content = hashlib.sha256()
+    names = {re.sub(r"\b[0-9a-f]{32}$", "*", str(path.relative_to(runs))): path for path in sorted(runs.rglob("*"))}
+    for name, path in sorted(names.items()):
+        content.update(name.encode() + b"\0")
+        if path.is_file():
+            timed = path.name == "timings.csv" or path.relative_to(runs).parts[1] in ("lease", "timing", "work")
+            content.update(_untimed(path.read_bytes()) if timed else hashlib.sha256(path.read_bytes()).digest())
+    return content.hexdigest()
+
+
+def _untimed(content: bytes) -> bytes:
+    """What matters of a file that has a duration or a process in it: its step, and whether it is whole."""
+    checksum, _, rest = content.partition(b"\n")
+    if hashlib.sha256(rest).hexdigest().encode() == checksum:
+        return b"checkpoint " + re.search(rb'step\\?": (\d+)', rest)[1]  # type: ignore[index]
+    try:
+        return b"whole" if json.loads(content) else b"empty"
+    except ValueError:
+        return b"table" if content.startswith(b"key,") else b"torn"
+
+
+def recovers(server: Server, calm: Calm, where: object) -> None:
+    """What a fault left is sound; the same command goes on to the same bytes and repeats nothing that was finished.
+
+    Where a folder holds what has been recovered from before, it is not tried again.
+    """
+    if (now := state(server.runs)) in server.recovered:
+        return
+    if server.store.is_dir():
+        assert not checked(server.store).findings, where
+    done = finished(server.store)
+    saved = {file.name: checkpoint(file).step for file in files(server.store, "work") if file.name not in done}
+    again = server.sweep()
+    assert (again["code"], again["errors"]) == (0, ""), (where, again)
+    assert tree(server.runs) == calm.tree, where
+    assert repeated(again["trained"], done) == [], where
+    assert begun(again["trained"]).items() >= saved.items(), f"{where}: it goes on from its checkpoint"
+    server.recovered.add(now)
+
+
+def begun(trained: Iterable[list[Any]]) -> dict[str, int]:
+    """The step at which each training, replays apart, was begun."""
+    return {key: step for what, key, step, until in trained if what == "begin" and until is None}
 
 
 def finished(store: Path) -> set[str]:

@@ -105,6 +105,8 @@ def child(asked: dict[str, Any], commands: list[list[Cell]], answer: str) -> int
         case "full":
             seen = counted.full_at(fault["at"], fault["lasting"], lambda: told.update(fired=True))
             counted.watch(Path(asked["root"]), seen)
+        case "copies":
+            counted.watch(Path(asked["root"]), counted.copies(Path(asked["root"]), Path(fault["to"])))
         case "size":
             resource.setrlimit(resource.RLIMIT_FSIZE, (fault["bytes"], resource.RLIM_INFINITY))
         case "none":

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from harness import ROOT, Calm, Server, checked, finished, repeated, tree
+from harness import ROOT, Calm, Server, checked, recovers, tree
 
 from lt_sweeps.store.disk import is_full, write
 from lt_sweeps.store.store import Store
@@ -32,16 +32,11 @@ def stopped_in_one_line(told: Any, root: Path, reason: str = NO_ROOM) -> None:
 
 def goes_on(server: Server, calm: Calm, where: object) -> None:
     if server.store.is_dir():
-        assert not checked(server.store).findings, where
         assert not [path for path in server.runs.rglob(".*") if path.is_file()], f"{where}: half a file is left"
-    done = finished(server.store)
-    again = server.sweep()
-    assert (again["code"], again["errors"]) == (0, ""), (where, again)
-    assert tree(server.runs) == calm.tree, where
-    assert repeated(again["trained"], done) == [], where
+    recovers(server, calm, where)
 
 
-def recovers(server: Server, calm: Calm, points: Iterable[int], lasting: bool) -> int:
+def refused_at(server: Server, calm: Calm, points: Iterable[int], lasting: bool) -> int:
     """Refuse room from, or at, each of these points, and run again where there is room; returns how many there were."""
     refused = 0
     for number in points:
@@ -60,7 +55,7 @@ def recovers(server: Server, calm: Calm, points: Iterable[int], lasting: bool) -
 
 def test_a_disk_that_is_full_from_any_point_on_stops_the_sweep_and_loses_nothing(server: Server, calm: Calm) -> None:
     first = 1 + os.getpid() % EVERY
-    refused = recovers(server, calm, range(first, calm.operations, EVERY), lasting=True)
+    refused = refused_at(server, calm, range(first, calm.operations, EVERY), lasting=True)
     print(f"no room from each of {refused} operations on: 0 bytes differ")
     assert refused >= 6
 
@@ -68,7 +63,7 @@ def test_a_disk_that_is_full_from_any_point_on_stops_the_sweep_and_loses_nothing
 @pytest.mark.processes
 @pytest.mark.parametrize("lasting", [True, False], ids=["for good", "once"])
 def test_no_room_at_any_operation_that_takes_some(server: Server, calm: Calm, lasting: bool) -> None:
-    refused = recovers(server, calm, range(1, 100_000), lasting)
+    refused = refused_at(server, calm, range(1, 100_000), lasting)
     print(f"no room at each of {refused} operations, {'for good' if lasting else 'once'}: 0 bytes differ")
     assert refused > 150
 

@@ -2,43 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
+import shutil
 
 import pytest
-from harness import Calm, Server, checked, finished, repeated, tree
+from harness import Calm, Server, recovers, state, tree
 
 from lt_sweeps.store_tools.gc import collect
-from lt_sweeps.store_tools.survey import checkpoint, files
 
 NAMING = ("os.rename", "os.remove")  # what changes the names in a folder: between two of them it holds the same
 
 
-def recovers(server: Server, calm: Calm, points: Iterable[int]) -> int:
-    """Kill at each of these points and run again; returns how many there were."""
-    killed = 0
-    for number in points:
-        server.clear()
-        stopped = server.sweep({"kind": "kill", "at": number})
-        if stopped["code"] == 0:
-            break
-        assert stopped["code"] == -9, (number, stopped)
-        killed += 1
-        if server.store.is_dir():
-            assert not checked(server.store).findings, number
-        done = finished(server.store)
-        saved = {file.name: checkpoint(file).step for file in files(server.store, "work") if file.name not in done}
-        again = server.sweep()
-        assert (again["code"], again["errors"]) == (0, ""), (number, again)
-        assert tree(server.runs) == calm.tree, number
-        assert repeated(again["trained"], done) == [], number
-        assert _begun(again["trained"]).items() >= saved.items(), f"{number}: it goes on from its checkpoint"
-    return killed
-
-
-def _begun(trained: Iterable[list[Any]]) -> dict[str, int]:
-    """The step at which each training, replays apart, was begun."""
-    return {key: step for what, key, step, until in trained if what == "begin" and until is None}
+def killed(server: Server, number: int) -> bool:
+    """Kill a sweep that begins anew at an operation; returns whether it has so many."""
+    server.clear()
+    stopped = server.sweep({"kind": "kill", "at": number})
+    assert stopped["code"] in (0, -9), (number, stopped)
+    return stopped["code"] == -9
 
 
 def test_the_undisturbed_sweep_does_everything_a_store_is_for(server: Server, calm: Calm) -> None:
@@ -73,17 +52,32 @@ def test_the_command_line_itself_comes_to_the_same_bytes_as_what_is_killed_here(
 def test_a_kill_before_whatever_names_or_removes_a_file_changes_nothing_in_the_end(server: Server, calm: Calm) -> None:
     """Every state that the names in the folder are ever in; make engines adds the operations between them."""
     points = [number for number, (event, _) in enumerate(calm.events, 1) if event in NAMING]
-    killed = recovers(server, calm, points)
-    print(f"killed at {killed} of {calm.operations} file operations: 0 bytes differ")
-    assert killed == len(points) > 40
+    for number in points:
+        assert killed(server, number)
+        recovers(server, calm, number)
+    print(f"killed at {len(points)} of {calm.operations} file operations: 0 bytes differ")
+    assert len(points) > 40
 
 
 @pytest.mark.processes
-def test_a_kill_at_every_file_operation_changes_nothing_in_the_end(server: Server, calm: Calm) -> None:
-    """The loop goes on until no kill fires: operations that come to be are covered without a change here."""
-    killed = recovers(server, calm, range(1, 100_000))
-    print(f"killed at each of {killed} file operations: 0 bytes differ")
-    assert killed == calm.operations
+def test_a_kill_at_every_file_operation_changes_nothing_in_the_end(
+    server: Server, calm: Calm, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """One sweep leaves a copy of its folder before each operation: what a kill there leaves, as every 29th shows."""
+    copies = tmp_path_factory.mktemp("copies")
+    server.clear()
+    assert server.sweep({"kind": "copies", "to": str(copies)})["code"] == 0
+    numbers = sorted(int(path.name) for path in copies.iterdir())
+    assert numbers == [*range(1, calm.operations + 1)]
+    for number in numbers:
+        if number % 29 == 1:
+            assert killed(server, number)
+            assert state(server.runs) == state(copies / str(number)), number
+        server.clear()
+        shutil.copytree(copies / str(number), server.runs)
+        recovers(server, calm, number)
+    assert not killed(server, calm.operations + 1)
+    print(f"what a kill leaves at each of {len(numbers)} file operations: 0 bytes differ in the end")
 
 
 def test_what_kills_leave_behind_is_collected_and_nothing_else(server: Server, calm: Calm) -> None:
