@@ -64,6 +64,7 @@ class Finished:
     at_early_stop: Evaluated | None = None  # None without validation examples
     begun: Kept | None = None  # what its mask kept at the start, where a gate or a hook may have changed it
     ended_by: str | None = None  # the hook that ended it before its recipe does
+    sampled: tuple[float, ...] = ()  # test accuracies under masks drawn at the end, where a gate draws them
     status = DONE
 
     @property
@@ -129,6 +130,7 @@ def outcome(record: Mapping[str, Any]) -> Outcome:
         None if early is None else _evaluated(early),
         None if begun is None else kept_of({"result": begun}),
         result.get("ended_by"),
+        tuple(result.get("sampled", ())),
     )
 
 
@@ -165,6 +167,7 @@ def written(value: Outcome) -> dict[str, Any]:
             result |= {} if early is None else {"early_stop": _row(early)}
             result |= {} if value.begun is None else {"begun": _counted(value.begun)}
             result |= {} if value.ended_by is None else {"ended_by": value.ended_by}
+            result |= {"sampled": list(value.sampled)} if value.sampled else {}
     return result
 
 

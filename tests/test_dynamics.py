@@ -22,6 +22,7 @@ from lt_sweeps.graph import Train
 from lt_sweeps.hooks.moment import Change, Moment
 from lt_sweeps.main import main
 from lt_sweeps.masks import TicketTensors
+from lt_sweeps.measures.accuracy import evaluate
 from lt_sweeps.networks.build import build, initial
 from lt_sweeps.randomness import rng
 from lt_sweeps.registry import catalogue, load, part
@@ -385,3 +386,24 @@ def test_a_gate_of_ones_own_that_freezes_weights_is_for_a_search(
     assert main(["-m", *here]) == 2
     assert "freezes the weights that are to be trained" in capsys.readouterr().err
     assert main(["-m", *here, "prune=learned"]) == 0
+
+
+def test_a_gate_that_draws_is_evaluated_under_ten_masks_drawn_at_its_end() -> None:
+    """Without a step the probabilities are those that it begins with: the masks are drawn here once more, by hand."""
+    run = gated("bernoulli", bias=0.3)
+    run = replace(run, recipe=replace(run.recipe, steps=0))
+    network = build(run.ticket.network)
+    mask, start = masks.dense(network)[0], {name: w * (not name.endswith("bias")) for name, w in weights().items()}
+    trained = fit(run, TicketTensors(start, mask), DIGITS, CPU)
+    expected = []
+    for number in range(10):
+        generator = rng(run.draw, "gate", run.level, "evaluate", number)
+        drawn = {
+            name: torch.rand(mask[name].shape, generator=generator) < torch.tensor(0.3).sigmoid()
+            for name in sorted(mask)
+        }
+        network.load_state_dict(start | {name: start[name] * ones for name, ones in drawn.items()})
+        expected.append(evaluate(network, DIGITS.chunks("test"), 10).accuracy)
+    assert list(trained.sampled) == expected
+    assert len({*expected}) > 1
+    assert fit(gated("edge_popup"), TicketTensors(start, mask), DIGITS, CPU).sampled == ()

@@ -162,7 +162,7 @@ class Worker:
             early = Evaluated(tested.accuracy, tested.loss, best.step, best.val_loss, best.val_accuracy)
         end = Evaluated(trained.end.accuracy, trained.end.loss)
         changed = None if run.static else begun
-        finished = Finished(kept, progress.step, history, end, early, changed, progress.ended_by)
+        finished = Finished(kept, progress.step, history, end, early, changed, progress.ended_by, trained.sampled)
         blobs = {"end": encode_masked(trained.state, mask), "mask": encode_mask(mask)}
         self._commit_snapshots(run, progress, {run.key: foretold(blobs)})
         return self.values.commit(run, results.written(finished), blobs)

@@ -15,7 +15,8 @@ def bernoulli(bias: float = 0.0, rescale: bool = False) -> Gate:
 
     A mask is drawn for each forward pass; the gradient is that of the probability. `rescale` multiplies a layer by
     n / kept, gradient included (their dynamic weight rescaling). `bias` is where logits begin: lower keeps less.
-    Differs: the mask that is kept holds the weights of probability a half and more; their evaluation draws.
+    Differs: the mask that is kept holds the weights of probability a half and more. Their evaluation draws masks; the
+    mean accuracy of ten is recorded beside, as `sampled_accuracy`.
 
     >>> gate = bernoulli(rescale=True)
     >>> mask = gate.mask({"w": torch.tensor([0.0, -1.0])}, {"w": torch.ones(2, dtype=torch.bool)}, Now(None, 1.0))
@@ -40,4 +41,5 @@ def bernoulli(bias: float = 0.0, rescale: bool = False) -> Gate:
         begin=lambda weights, parent, generator: {name: torch.full_like(w, bias) for name, w in weights.items()},
         mask=mask,
         effective=effective,
+        draws=True,
     )

@@ -45,7 +45,8 @@ class Gate:
     parameters; without a generator it is of zeros and ones. What it holds outside `parent` does not count.
     `effective(parameters, weights, mask)` returns what the network computes with; it must be zero where the mask is.
     `after_step(parameters)` runs in place after each step. `frozen`: whether all other parameters of the network keep
-    their start values; else biases and normalisation are trained beside the gate's parameters.
+    their start values; else biases and normalisation are trained beside the gate's parameters. `draws`: whether the
+    mask is a random one where there is a generator; then the end of a training is evaluated under such masks too.
     """
 
     begin: Callable[[State, Mask, torch.Generator], State]
@@ -53,6 +54,7 @@ class Gate:
     effective: Callable[[Parameters, State, State], State] = masked
     after_step: Callable[[Parameters], None] = _unchanged
     frozen: bool = True
+    draws: bool = False
 
 
 def straight_through(hard: Tensor, soft: Tensor) -> Tensor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from lt_sweeps.graph import END, At, Measure, Prune, Shuffle, Train, end
+from lt_sweeps.graph import END, At, MaskAt, Measure, Prune, Shuffle, Train, end
 from lt_sweeps.randomness import derive
 from lt_sweeps.specs import Part
 
@@ -26,6 +26,12 @@ def parent(run: Train) -> Train | None:
         mask = mask.mask
     scored = mask.scores.at.weights if isinstance(mask, Prune) else None
     return scored.run if isinstance(scored, At) and scored.step == END else None
+
+
+def search(run: Train) -> Train | None:
+    """Returns the training that learned the mask of a ticket; None for a mask that was not learned, or was shuffled."""
+    mask = run.ticket.mask
+    return mask.weights.run if isinstance(mask, MaskAt) else None
 
 
 def with_siblings(what: Part, levels: Sequence[Train], onward: Train) -> Measures:

@@ -10,6 +10,7 @@ import csv
 import io
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from lt_sweeps import results
@@ -22,14 +23,17 @@ from lt_sweeps.columns import (
     ENDED_BY,
     EXPLORED,
     FIGURES,
+    FOUND,
     LABELS,
     RARE,
+    SAMPLED,
     USUAL,
 )
 from lt_sweeps.config import archive
 from lt_sweeps.errors import Mistake
 from lt_sweeps.graph import Measure, Train
 from lt_sweeps.keys import Node
+from lt_sweeps.methods.measured import search
 from lt_sweeps.results import Collapsed, Finished, Outcome
 from lt_sweeps.store.store import Record
 
@@ -48,13 +52,14 @@ def rows(
     """Returns the rows of results.csv, in the order of the cells."""
     extra, measured = swept_columns(cells), measured_columns(cells)
     outcomes = {run: results.outcome(record) for run, record in records.items() if isinstance(run, Train)}
-    rare = [name for name in RARE if any(_rare(outcome)[name] is not None for outcome in outcomes.values())]
+    rarely = {run: _rare(outcome) | _found(run, outcomes) for run, outcome in outcomes.items()}
+    rare = [name for name in RARE if any(figures[name] is not None for figures in rarely.values())]
     table = []
     for cell in cells:
         named = _named(cell, extra)
         for level, run in enumerate(cell.levels):
             status = "failed" if run in failed else "blocked" if run in blocked else "missing"
-            figures = _figures(outcomes[run], cell) if run in outcomes else {"status": status}
+            figures = _figures(outcomes[run], cell) | rarely[run] if run in outcomes else {"status": status}
             row: Row = named | {"seed": cell.labels["seed"], "level": level} | figures | {"key": run.key}
             for name, measures in cell.measures.items():
                 if (measure := measures[level]) is not None:
@@ -143,7 +148,6 @@ def _figures(outcome: Outcome, cell: Cell) -> Row:
         "early_stop_test_accuracy": early and early.test_accuracy,
         "steps": None if isinstance(outcome, Collapsed) else outcome.steps,
         "status": outcome.status,
-        **_rare(outcome),
     }
 
 
@@ -155,6 +159,17 @@ def _rare(outcome: Outcome) -> Row:
         EXPLORED: outcome.history[-1].get("explored") if outcome.history else None,
         ENDED_BY: finished.ended_by if finished else None,
         EMPTIED: " ".join(outcome.emptied) or None if isinstance(outcome, Collapsed) else None,
+    }
+
+
+def _found(run: Train, outcomes: Mapping[Train, Outcome]) -> Row:
+    """What the search that learned the mask of a ticket came to."""
+    learned_by = search(run)
+    outcome = None if learned_by is None else outcomes.get(learned_by)
+    finished = outcome if isinstance(outcome, Finished) else None
+    return {
+        FOUND: finished and finished.at_end.test_accuracy,
+        SAMPLED: round(fmean(finished.sampled), 4) if finished and finished.sampled else None,
     }
 
 

@@ -89,6 +89,7 @@ TRAINING: dict[str, Check] = {
     "early_stop": lambda value: _is_evaluation(value) and {"step", "test_accuracy"} <= value.keys(),
     "begun": lambda value: isinstance(value, dict) and _is_count(value.get("kept")) and _is_count(value.get("total")),
     "ended_by": _is_text,
+    "sampled": lambda value: isinstance(value, list) and all(map(_is_percent, value)),
 }
 PRUNING: dict[str, Check] = {name: TRAINING[name] for name in ("kept", "total", "eligible", "emptied")}
 SNAPSHOT: dict[str, Check] = {"step": _is_count}

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
@@ -85,8 +86,21 @@ class Gated(nn.Module):
         weights, mask = self._effective(self.now._replace(generator=None))
         if strange := [name for name, ones in mask.items() if not bool(((ones == 0) | (ones == 1)).all())]:
             raise ValueError(f"the gate's mask of {strange[0]} is not of zeros and ones where none is drawn")
-        weights |= {other: weights[name] for other, name in aliases(self.network).items() if name in weights}
-        return {**self.network.state_dict(), **weights}, {name: ones.bool().cpu() for name, ones in mask.items()}
+        return self._state(weights), {name: ones.bool().cpu() for name, ones in mask.items()}
+
+    @property
+    def draws(self) -> bool:
+        """Whether its masks are random ones."""
+        return self._gate.draws
+
+    @torch.no_grad()
+    def drawn(self, generator: torch.Generator) -> State:
+        """The network under a mask that is drawn now, as an ordinary state dict."""
+        return self._state(self._effective(self.now._replace(generator=generator))[0])
+
+    def _state(self, weights: State) -> State:
+        tied = {other: weights[name] for other, name in aliases(self.network).items() if name in weights}
+        return {**self.network.state_dict(), **weights, **tied}
 
     def _effective(self, now: Now) -> tuple[State, State]:
         parameters, held = self.parameters_of_gate, dict(self.network.named_parameters())
@@ -187,6 +201,15 @@ class Dynamics:
         if isinstance(self.network, Gated):
             return self.network.kept()
         return self.network.state_dict(), self.mask
+
+    def sampled(self, count: int) -> Iterator[nn.Module]:
+        """The network under each of `count` masks drawn at the end, one at a time; none if the gate does not draw."""
+        if isinstance(self.network, Gated) and self.network.draws:
+            network = deepcopy(self.network.network)
+            for number in range(count):
+                generator = rng(self._run.draw, "gate", self._run.level, "evaluate", number)
+                network.load_state_dict(self.network.drawn(generator))
+                yield network
 
     def before(self, step: int, masked: MaskedOptimizer) -> None:
         """Draw anew for this step; ask the hooks that look at weights alone. Raises Ended."""

@@ -37,6 +37,8 @@ from lt_sweeps.training.step import Diverged
 logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
 logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
 
+SAMPLES = 10  # masks drawn for an evaluation, as in Zhou et al. 2019
+
 
 @dataclass(frozen=True)
 class Hardware:
@@ -60,6 +62,7 @@ class Trained:
     end: Evaluation | None = None  # on the test examples
     early_stop: Evaluation | None = None
     mask: Mask = field(default_factory=dict)  # at the end
+    sampled: tuple[float, ...] = ()  # test accuracies under masks drawn at the end, where a gate draws them
 
 
 def fit(
@@ -120,14 +123,17 @@ def fit(
         if session.until is not None:
             return Trained(begun, state, recorder.seconds)
         end = evaluate(module, examples.chunks("test", ranks.share), examples.data.classes)
-        early = None
+        early, drawn = None, () if dynamics is None else dynamics.sampled(SAMPLES)
+        sampled = tuple(
+            evaluate(one, examples.chunks("test", ranks.share), examples.data.classes).accuracy for one in drawn
+        )
         if begun.best is not None:
             network.load_state_dict(begun.best_state)
             early = evaluate(network, examples.chunks("test", ranks.share), examples.data.classes)
         examples.require_unchanged()
         if ranks.any(leaving()):
             recorder.leave(last_state, [])  # no step remains that needs the optimizer's state
-        return Trained(begun, state, recorder.seconds, end=end, early_stop=early, mask=dict(ends_with))
+        return Trained(begun, state, recorder.seconds, end=end, early_stop=early, mask=dict(ends_with), sampled=sampled)
 
 
 def _require_frozen(network: nn.Module, start: State) -> None:

@@ -132,7 +132,7 @@ def test_a_job_that_is_preempted_is_requeued_and_continues(how: str, folder: Pat
     waits_again = re.compile(r"JobState=PENDING.*Restarts=[1-9]", re.DOTALL)  # not while it still ends
     show = ["scontrol", "show", "job", job]
     eventually(lambda: waits_again.search(subprocess.run(show, capture_output=True, text=True).stdout))
-    # SLURM would wait two minutes. In the second in which it killed a job, slurmd refuses to start it: "already killed".
+    # SLURM would wait two minutes. In the second in which it killed a job, slurmd refuses to start it again.
     subprocess.run(["scontrol", "update", f"JobId={job}", "StartTime=now+3seconds"], check=True)
     said = ended(sweep)
     assert "an agent ended" not in said, "the job that was requeued is the one that does the rest"

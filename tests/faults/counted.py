@@ -97,7 +97,7 @@ def kill_at(number: int) -> Seen:
 
 
 def copies(root: Path, to: Path) -> Seen:
-    """No fault: before each operation the folder is copied as a kill there would leave it, to a folder of its number."""
+    """No fault: before each operation the folder is copied, as a kill there would leave it, to one of its number."""
 
     def copy(count: int, unflushed: set[Path]) -> None:
         there = to / str(count)
