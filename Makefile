@@ -11,7 +11,7 @@ BIN = .venv/bin
 PARALLEL = -n auto --maxprocesses 4 --dist worksteal
 READY = .venv/.ready
 
-.PHONY: catalogue demo test pairs engines lint bench gpu reproduce clean
+.PHONY: catalogue demo test pairs engines processes launchers lint bench gpu reproduce clean
 .DELETE_ON_ERROR:
 
 demo: $(READY)
@@ -25,8 +25,13 @@ pairs: $(READY)
 
 engines: $(READY)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,slurm,ray,joblib,optuna]'
-	$(BIN)/python -m pytest tests --ignore tests/engines -m "processes or engines" $(PARALLEL) --durations=10
-	$(BIN)/python -m pytest tests/engines -m "processes or engines" --durations=10  # they share one SLURM
+	$(MAKE) --no-print-directory --jobs 2 --output-sync=target processes launchers
+
+processes:
+	$(BIN)/python -m pytest tests --ignore tests/engines -m "processes or engines" $(PARALLEL) --durations=20
+
+launchers:  # one after the other, for they share one SLURM: much of their time is spent waiting
+	$(BIN)/python -m pytest tests/engines -m "processes or engines" --durations=10
 
 # Every page that is made from the code, and the record of keys and versions that a test compares it with.
 catalogue: $(READY)

@@ -20,24 +20,45 @@ SECTIONS = {
 }
 
 
-@pytest.mark.parametrize("name", SECTIONS)
-def test_an_extension_is_a_few_lines(name: str, tmp_path: Path) -> None:
+def files(name: str) -> dict[str, str]:
+    """The files of a section, by path."""
+    return dict(re.findall(r"```(?:python|yaml)\n# (\S+)\n(.*?)```", SECTIONS[name], re.DOTALL))
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the project with the files of all sections, in which one process has run the command of each."""
+    home = tmp_path_factory.mktemp("project")
     for folder in ("lt_sweeps", "conf", "hydra_plugins"):
-        shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
-    for path, content in re.findall(r"```(?:python|yaml)\n# (\S+)\n(.*?)```", SECTIONS[name], re.DOTALL):
-        assert not (tmp_path / path).exists()
-        (tmp_path / path).write_text(content)
-    (command,) = re.findall(r"```bash\n(.*?)\n```", SECTIONS[name], re.DOTALL)
-    program, *words = shlex.split(command)
-    assert program == "python"
-    there = {**os.environ, "PYTHONPATH": str(tmp_path)}
-    done = subprocess.run([sys.executable, *words, "sweep=s"], cwd=tmp_path, env=there, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert (tmp_path / "runs" / "s" / "report.html").exists()
-    examples = [path for path in re.findall(r"```python\n# (\S+)", SECTIONS[name]) if ">>>" in SECTIONS[name]]
-    for path in examples:
-        code = (
-            f"import doctest, importlib as i; print(doctest.testmod(i.import_module({path[:-3].replace('/', '.')!r})))"
-        )
-        tried = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=there, capture_output=True, text=True)
-        assert "failed=0, attempted=2" in tried.stdout, tried.stdout + tried.stderr
+        shutil.copytree(ROOT / folder, home / folder)
+    commands = []
+    for number, name in enumerate(SECTIONS):
+        for path, content in files(name).items():
+            assert not (home / path).exists()
+            (home / path).write_text(content)
+        (command,) = re.findall(r"```bash\n(.*?)\n```", SECTIONS[name], re.DOTALL)
+        program, words = shlex.split(command)[:3], shlex.split(command)[3:]
+        assert program == ["python", "-m", "lt_sweeps.main"]
+        commands.append([*words, f"sweep=s{number}"])
+    code = f"from lt_sweeps.main import main; assert [main(words) for words in {commands}] == {[0] * len(commands)}"
+    ran = subprocess.run([sys.executable, "-c", code], cwd=home, env=there(home), capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr
+    return home
+
+
+def there(home: Path) -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": str(home)}
+
+
+@pytest.mark.parametrize("name", SECTIONS)
+def test_an_extension_is_a_few_lines(name: str, done: Path) -> None:
+    assert (done / "runs" / f"s{[*SECTIONS].index(name)}" / "report.html").exists()
+
+
+def test_the_examples_of_extensions_are_right(done: Path) -> None:
+    examples = [path for name in SECTIONS for path, content in files(name).items() if ">>>" in content]
+    assert len(examples) > 5
+    modules = [path[:-3].replace("/", ".") for path in examples]
+    code = f"import doctest, importlib; print([doctest.testmod(importlib.import_module(m)) for m in {modules}])"
+    tried = subprocess.run([sys.executable, "-c", code], cwd=done, env=there(done), capture_output=True, text=True)
+    assert tried.stdout.count("failed=0, attempted=2") == len(examples), tried.stdout + tried.stderr

@@ -19,7 +19,7 @@ import torch
 from small import examples, half_mask, run_of, weights
 from test_folder import write_images
 from test_sweep import cells_of
-from together import COMPARED, Watched, compared, jobs
+from together import CASES, Watched, compared, jobs
 from torch import Tensor, nn
 
 from lt_sweeps.datasets.order import Share
@@ -109,8 +109,7 @@ def apart(one: dict[str, Tensor], two: dict[str, Tensor]) -> float:
 
 
 @pytest.mark.processes
-@pytest.mark.parametrize("precision", PRECISIONS)
-@pytest.mark.parametrize("name", COMPARED)
+@pytest.mark.parametrize(("name", "precision"), CASES)
 def test_a_training_on_two_devices_is_the_training_on_one(name: str, precision: str, done: Path, tree: Path) -> None:
     here, alone = compared(name, precision, CPU, tree)
     ours, theirs = states(done, f"{name} {precision}")
@@ -130,10 +129,10 @@ def test_a_training_on_two_devices_is_the_training_on_one(name: str, precision: 
 
 
 @pytest.mark.processes
-@pytest.mark.parametrize("precision", PRECISIONS)
-@pytest.mark.parametrize("name", COMPARED)
+@pytest.mark.parametrize(("name", "precision"), CASES)
 def test_masks_and_densities_are_those_of_one_device(name: str, precision: str, done: Path, tree: Path) -> None:
-    here, _ = compared(name, precision, CPU, tree)
+    here, alone = compared(name, precision, CPU, tree)
+    assert [found["mask"] for found in told(done, f"{name} {precision}")] == [alone["mask"]] * RANKS
     for state in states(done, f"{name} {precision}"):
         pruned = {n: here[n] == 0 for n in here}
         assert all(torch.equal(state[n] == 0, zeros) for n, zeros in pruned.items() if here[n].is_floating_point())

@@ -69,7 +69,7 @@ def train(run: Train, **session: Any) -> Trained:
 def test_every_gate_and_hook_resumes_from_every_checkpoint_to_the_same_bits(
     name: str, optimizer: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(recorder, "LOOK_EVERY", 7)
+    monkeypatch.setattr(recorder, "LOOK_EVERY", 13)
     run, saved = replace(EVERY[name], recipe=run_of(optimizer).recipe), list[bytes]()
 
     def save(progress: Progress) -> None:

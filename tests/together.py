@@ -98,6 +98,22 @@ PHOTOS = Data(
     augment=(part("augmentation", "random_resized_crop", {"scale": [0.2, 1.0]}), "flip"),
 )
 PHOTO_NET = Network(Part("small.Net", args={"dropout": 0.0}), (3, 16, 16), 3)
+
+
+def changing() -> dict[str, Train]:
+    """Trainings with every kind of gate and hook.
+
+    Without batch normalisation, before which the slope of a filter's only weight is zero but for rounding, and without
+    max-pooling, where a filter of weights that have just grown, zeros, ties: both make masks follow the last digit.
+    """
+    run = replace(run_of("sgd", network=LENET, steps=30, **UNEVEN), draw=3)
+    clock = {"every": 5, "begin": 5, "until": 20}
+    hooked = {name: replace(run, hooks=(part("hook", name, clock),)) for name in ("rigl", "set")}
+    gated = {name: replace(run, gate=part("gate", name, {})) for name in ("edge_popup", "bernoulli", "sign_in")}
+    freezing = part("hook", "freeze_scores", {**clock, "keep": 0.2})
+    return {**hooked, **gated, "gem": replace(run, gate=part("gate", "gem", {}), hooks=(freezing,))}
+
+
 # What is trained with one process and with several: a run, whether pruned places are filled, and in which data.
 COMPARED: dict[str, tuple[Train, bool]] = {
     "lenet": (run_of("adam", network=LENET, steps=30, **UNEVEN), False),
@@ -113,7 +129,15 @@ COMPARED: dict[str, tuple[Train, bool]] = {
         replace(run_of("sgd", network=PHOTO_NET, steps=9, eval_every=3, batch_size=7, last_batch="keep"), data=PHOTOS),
         True,
     ),
+    **{name: (run, False) for name, run in changing().items()},
 }
+# A mask that is learned or moved turns on the last digit of a score: such runs are compared in double precision alone.
+CASES = [
+    (name, precision)
+    for name, (run, _) in COMPARED.items()
+    for precision in ("32-true", "64-true")
+    if run.static or precision == "64-true"
+]
 
 
 def source(run: Train, tree: Path) -> Loader:
@@ -143,7 +167,11 @@ def compared(name: str, precision: str, hardware: Hardware, tree: Path) -> tuple
     run = in_precision(run, precision)
     trained = train(run, hardware, source(run, tree), filled)
     assert trained.state is not None
-    told = {"digest": state_digest(trained.state), "history": trained.progress.history}
+    told = {
+        "digest": state_digest(trained.state),
+        "mask": state_digest(trained.mask),
+        "history": trained.progress.history,
+    }
     return trained.state, {**told, "end": trained.end, "early_stop": trained.early_stop}
 
 
@@ -300,11 +328,10 @@ def main() -> None:
     def write(name: str, told: Any) -> None:
         (folder / f"{name}.{rank}.json").write_text(json.dumps(told))
 
-    for name in COMPARED:
-        for precision in ("32-true", "64-true"):
-            state, told = compared(name, precision, hardware, tree)
-            write(f"{name} {precision}", told)
-            (folder / f"{name} {precision}.{rank}").write_bytes(encode(state))
+    for name, precision in CASES:
+        state, told = compared(name, precision, hardware, tree)
+        write(f"{name} {precision}", told)
+        (folder / f"{name} {precision}.{rank}").write_bytes(encode(state))
     write("resumed", resumed(hardware))
     write("left", [left(hardware, sent, hardware.ranks.world - 1) for sent in (0, 19, 49)])
     write("diverged", diverged(hardware))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 
 import pytest
@@ -9,6 +10,7 @@ from harness import Calm, Server, recovers, state, tree
 
 from lt_sweeps.store_tools.gc import collect
 
+EVERY = 4
 NAMING = ("os.rename", "os.remove")  # what changes the names in a folder: between two of them it holds the same
 
 
@@ -49,14 +51,15 @@ def test_the_command_line_itself_comes_to_the_same_bytes_as_what_is_killed_here(
     assert kept == {name: sha for name, sha in calm.tree.items() if name.startswith("store/")}
 
 
-def test_a_kill_before_whatever_names_or_removes_a_file_changes_nothing_in_the_end(server: Server, calm: Calm) -> None:
-    """Every state that the names in the folder are ever in; make engines adds the operations between them."""
-    points = [number for number, (event, _) in enumerate(calm.events, 1) if event in NAMING]
+def test_a_kill_before_what_names_or_removes_a_file_changes_nothing_in_the_end(server: Server, calm: Calm) -> None:
+    """One in four of the states that the names of files are ever in, others each time; make engines tries all."""
+    naming = [number for number, (event, _) in enumerate(calm.events, 1) if event in NAMING]
+    points = naming[os.getpid() % EVERY :: EVERY]
     for number in points:
         assert killed(server, number)
         recovers(server, calm, number)
     print(f"killed at {len(points)} of {calm.operations} file operations: 0 bytes differ")
-    assert len(points) > 40
+    assert len(points) > 10
 
 
 @pytest.mark.processes

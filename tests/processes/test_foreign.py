@@ -7,14 +7,13 @@ import json
 import os
 import re
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from warm import warm
 
 pytestmark = pytest.mark.processes
 
-CLI = "import sys; from lt_sweeps.cli import main; sys.exit(main())"
 WORDS = ["model=custom", "dataset=digits", "recipe.validation=237", "budget=smoke", "prune.levels=1", "sweep=s"]
 NET = '''
 import contextlib, importlib, json, os, random
@@ -99,12 +98,10 @@ def home(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def run(home: Path, *words: str, module: str = "lt_sweeps.main") -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+def run(home: Path, *words: str, program: str = "lt_sweeps.main", path: str = "") -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[2]), *filter(None, [path])])}
     environment.pop("LT_SWEEPS_PROCESSES", None)
-    begin = ["-m", "lt_sweeps.main"] if module == "lt_sweeps.main" else ["-c", CLI]
-    command = [sys.executable, *begin, *words]
-    return subprocess.run(command, cwd=home, env=environment, capture_output=True, text=True, timeout=300, check=False)
+    return warm().run(program, *words, cwd=home, env=environment)
 
 
 def train(home: Path, target: str, *words: str) -> list[str]:
@@ -118,7 +115,7 @@ def train(home: Path, target: str, *words: str) -> list[str]:
 
 
 def to_train(home: Path) -> int:
-    done = run(home, "plan", *WORDS, "model._target_=mine.net.Net", module="lt_sweeps.cli")
+    done = run(home, "plan", *WORDS, "model._target_=mine.net.Net", program="lt_sweeps.cli")
     found = re.search(r"(\d+) to train", done.stdout)
     assert found, done.stdout + done.stderr
     return int(found[1])
@@ -245,29 +242,25 @@ def test_what_is_stored_can_be_read_when_the_code_is_another(home: Path) -> None
     """Masks, weights, exports, status and report; what would be computed with the code of now is refused."""
     rows = train(home, "mine.net.Net")
 
-    def read(*words: str) -> str:
-        environment = {**os.environ, "PYTHONPATH": f"{Path(__file__).parents[2]}:{home}"}
-        command = [sys.executable, *words]
-        done = subprocess.run(
-            command, cwd=home, env=environment, capture_output=True, text=True, timeout=200, check=False
-        )
+    def read(program: str, *words: str) -> str:
+        done = run(home, *words, program=program, path=str(home))
         assert done.returncode == 0, done.stderr
         subprocess.run(["rm", "-rf", str(home / "tickets")], check=True)
         return done.stdout
 
     table = (home / "runs/s/results.csv").read_bytes()
-    before, status = read("-c", READ).splitlines(), read("-c", CLI, "status", "runs/s")
+    before, status = read(READ).splitlines(), read("lt_sweeps.cli", "status", "runs/s")
     assert before[2:] == ["Net", "Evaluation", "PosixPath"]
     for name, old, new in (("helper.py", "32", "48"), ("mine/net.json", "0.1", "0.2")):
         (home / name).write_text((home / name).read_text().replace(old, new))
     assert to_train(home) == 2
-    now = read("-c", READ).splitlines()
+    now = read(READ).splitlines()
     assert now[:2] == before[:2]
     assert all("its code has changed" in line for line in now[2:])
     assert len(now) == 5
-    assert read("-c", CLI, "status", "runs/s") == status
-    assert "2 of 2 levels are done" in read("-c", CLI, "report", "runs/s")
+    assert read("lt_sweeps.cli", "status", "runs/s") == status
+    assert "2 of 2 levels are done" in read("lt_sweeps.cli", "report", "runs/s")
     assert (home / "runs/s/results.csv").read_bytes() == table
     (home / "mine/net.py").unlink()
-    assert read("-c", READ).splitlines()[:2] == before[:2]
+    assert read(READ).splitlines()[:2] == before[:2]
     assert rows
