@@ -295,7 +295,7 @@ def test_a_seed_is_verified_listed_and_says_what_it_saves(
     assert cli(["ticket", "verify", str(folder)]) == 0
     assert f"test accuracy {run.row['test_accuracy']:.2f} %, as promised" in capsys.readouterr().out
     assert cli(["ticket", "list", str(tmp_path)]) == 0
-    assert "seed 0 of trained weights" in capsys.readouterr().out
+    assert "trained weights at step 0 drawn by seed 0, " in capsys.readouterr().out
     assert cli(export) == 2
     assert "holds another ticket (trained of " in capsys.readouterr().err
 
@@ -404,6 +404,14 @@ FORGERIES: dict[str, tuple[Forge, str]] = {
     "other weights promised": (
         lambda card, note: card["drawn"]["weights"].update(sha256="0" * 64),
         "seed 0 draws other weights",
+    ),
+    "words that clear a screen": (
+        lambda card, note: (card["drawn"].update(by="\x1b[2J", seed=1), note.update(seed=1)),
+        "draws other numbers than ?[2J",
+    ),
+    "a hash that is a path": (
+        lambda card, note: card["drawn"]["weights"].update(sha256="../../../../tmp/x"),
+        "does not say 'drawn' as it should",
     ),
     "nothing promised": (lambda card, note: card["drawn"].pop("weights"), "does not say 'drawn' as it should"),
 }

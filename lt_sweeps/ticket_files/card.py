@@ -13,6 +13,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import re
 import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -167,7 +168,7 @@ def _check_drawn(drawn: Any, seed: Seed) -> None:
     """Raises BadFile unless a card says what is drawn, as the file of the seed has it."""
     weights = drawn.get("weights") if isinstance(drawn, dict) else None
     known = (weights.get("sha256"), weights.get("bytes")) if isinstance(weights, dict) else (None, None)
-    if not isinstance(known[0], str) or type(known[1]) is not int:
+    if not re.fullmatch("[0-9a-f]{64}", str(known[0])) or type(known[1]) is not int:  # a name in the store
         raise BadFile(f"{CARD} does not say 'drawn' as it should")
     if {name: drawn.get(name) for name in seed.describe()} != seed.describe():
         raise BadFile(f"{CARD} says another seed, sign or factor than {SEED}")

@@ -157,12 +157,12 @@ def _summary(card: Card) -> str:
     """A ticket in one line."""
     fields = card.fields
     here = sum(len(content) for content in (card.content, card.mask))
-    weights = f"{fields['kind']} weights" if card.seed is None else f"seed {card.seed.seed} of {fields['kind']} weights"
+    drawn = "" if card.seed is None else f" drawn by seed {card.seed.seed}"
     bits, _ = header(card.mask)
     kept = sum(cards.kept(card.mask, entry) for entry in bits.values())
     total = sum(math.prod(shape) for shape in card.shapes.values())
     return printable(
-        f"{card.folder}: {fields['title'][:100]}; {weights} at step {fields['start']}, "
+        f"{card.folder}: {fields['title'][:100]}; {fields['kind']} weights at step {fields['start']}{drawn}, "
         f"{kept:,} of {total:,} kept ({100 * kept / max(1, total):.2f} %), {here:,} bytes"
     )
 
