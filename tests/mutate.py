@@ -27,7 +27,7 @@ from lt_sweeps.registry import FOLDERS, catalogue
 from lt_sweeps.ticket_files import card as cards
 from lt_sweeps.tickets.promise import data_of, recipe_of
 
-FILES = (cards.CARD, cards.WEIGHTS, cards.MASK)
+FILES = (cards.CARD, *cards.VALUES.values(), cards.MASK)
 HOSTILE: tuple[Any, ...] = (
     *(None, True, -1, 0, 1, 2**31, 2**63, 10**30, 1e308, float("nan"), float("inf"), -0.5),
     *("", "os.system", "subprocess.Popen", "torch.optim.os.system", "${oc.env:HOME}", "../../etc/passwd", "\x1b[2J"),
@@ -47,11 +47,16 @@ OURS = {  # annotations of our own dataclasses, which Python compiles when it is
 }
 
 
+def files(folder: Path) -> list[str]:
+    """The files of a ticket, in either form."""
+    return [name for name in FILES if (folder / name).exists()]
+
+
 def sign(folder: Path) -> None:
     """Make hashes and checksum right again, as a forger would."""
     try:
         told = json.loads((folder / cards.CARD).read_bytes())
-        for name in FILES[1:]:
+        for name in files(folder)[1:]:
             content = (folder / name).read_bytes()
             told["files"][name] = {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
         told["checksum"] = cards.checksum(told)
@@ -118,7 +123,7 @@ def forge_header(content: bytes, draw: random.Random) -> bytes:
 
 def mutate(folder: Path, draw: random.Random) -> None:
     """One damage, or one forgery."""
-    name = draw.choice(FILES)
+    name = draw.choice(files(folder))
     content = (folder / name).read_bytes()
     if draw.random() < 0.4:
         (folder / name).write_bytes(flip(content, draw))

@@ -21,11 +21,11 @@ IDS = [str(path.relative_to(ROOT)) for path in FILES]
 LAYERS = (
     ("keys", "specs", "randomness", "results", "errors"),
     ("graph",),
-    ("methods", "config.archive", "ticket_files.card", "ticket_files.header"),
+    ("methods", "config.archive", "ticket_files.card", "ticket_files.header", "ticket_files.seed"),
     ("ticket_files.origins",),
     ("cell",),
     ("realise",),
-    ("execution", "engines", "ticket_files.export"),
+    ("execution", "engines", "ticket_files.export", "ticket_files.as_seed"),
     ("loggers",),
     ("cells", "config.composing"),
     ("forecast", "sweeps.results"),
@@ -41,6 +41,7 @@ TENSOR_FUNCTIONS_NEVER_IMPORT = (
 WITHOUT_TORCH = (
     "lt_sweeps",
     "lt_sweeps.ticket_files.card",
+    "lt_sweeps.ticket_files.seed",
     "lt_sweeps.tickets.promise",
     "lt_sweeps.tickets.commands",
     "lt_sweeps.config.archive",

@@ -242,8 +242,11 @@ class Run:
         data = self.expression.data
         return evaluate(self.module(), self._values(data_dir).examples(data).chunks("test"), data.classes)
 
-    def export(self, folder: str | Path, *, trained: bool = False) -> Path:
-        """Writes the ticket (with `trained`, the trained network) to a folder, which `lt.load_ticket` opens."""
+    def export(self, folder: str | Path, *, trained: bool = False, as_seed: bool = False) -> Path:
+        """Writes the ticket (with `trained`, the trained network) to a folder, which `lt.load_ticket` opens.
+
+        `as_seed` writes the seed of its draw instead of its weights. Raises Mistake where no seed draws them.
+        """
         from lt_sweeps.ticket_files.export import export
 
         row = self.row
@@ -251,7 +254,9 @@ class Run:
         config, where = self._sweep.cells[self._place[0]].config, Path(folder).expanduser()
         with self._stored("what it is computed from") as values:
             try:
-                return export(self.expression, self.record, config, values, where, title=title, trained=trained)
+                return export(
+                    self.expression, self.record, config, values, where, title=title, trained=trained, as_seed=as_seed
+                )
             except OSError as error:
                 raise Mistake(f"{where}: cannot be written ({error.strerror})") from None
 

@@ -4,7 +4,8 @@
     weights.safetensors   of prunable tensors the kept values only (all values, if pruned places are not zero)
     mask.safetensors      eight places to the byte; the tensors' shapes are its note
 
-The two safetensors files are those of the store, so a ticket that comes back has the keys it was exported with.
+A ticket exported `--as-seed` has seed.safetensors (seed.py) instead of its weights, which are drawn again when they are
+asked for. The safetensors files are those of the store, so a ticket that comes back has the keys it was exported with.
 """
 
 from __future__ import annotations
@@ -12,18 +13,23 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import re
 import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from lt_sweeps.errors import Mistake
 from lt_sweeps.keys import digest
+from lt_sweeps.ticket_files import seed as seeds
 from lt_sweeps.ticket_files.header import BadFile, Entry, header, is_shape, plain_json
+from lt_sweeps.ticket_files.seed import Seed
 
-FORMAT = "lt_sweeps ticket 1"
-CARD, WEIGHTS, MASK = "card.json", "weights.safetensors", "mask.safetensors"
+FORMAT, SEED_FORMAT = "lt_sweeps ticket 1", "lt_sweeps ticket 1 as seed"
+CARD, WEIGHTS, SEED, MASK = "card.json", "weights.safetensors", "seed.safetensors", "mask.safetensors"
+VALUES = {FORMAT: WEIGHTS, SEED_FORMAT: SEED}  # the file of the weights
 MOST_CARD = 1 << 20  # bytes
 # The fields that every card must have, with their types.
 REQUIRED: dict[str, type | tuple[type, ...]] = {
@@ -56,19 +62,55 @@ class Card:
 
     folder: Path
     fields: Mapping[str, Any]
-    weights: bytes
+    content: bytes  # the file of the weights, or of the seed
     mask: bytes
     shapes: Mapping[str, tuple[int, ...]]  # of the masked tensors
+    seed: Seed | None = None
 
     @property
     def whole(self) -> bool:
         """Whether pruned places hold a fill, so that the file has all values."""
         return bool(self.fields["pruned"] == "freeze")
 
+    @cached_property
+    def weights(self) -> bytes:
+        """The file of the weights; of a seed they are drawn now. Raises BadTicket where they are not those exported."""
+        if self.seed is None:
+            return self.content
+        try:
+            content = seeds.weights(self.content, self.seed, self.mask, whole=self.whole)
+        except (RuntimeError, MemoryError) as error:
+            first = (str(error).splitlines() or [""])[0][:120]
+            raise BadTicket(f"{self.folder}: its weights cannot be drawn ({first})") from None
+        if hashlib.sha256(content).hexdigest() != self.weights_sha256:
+            raise BadTicket(
+                f"{self.folder}: seed {self.seed.seed} draws other weights than those exported: the folder was "
+                f"edited, or {seeds.drawn_by()} draws other numbers than {str(self.fields['drawn'].get('by'))[:80]}"
+            )
+        return content
+
+    @property
+    def weights_sha256(self) -> str:
+        """The SHA-256 of the file of the weights, known without drawing them."""
+        drawn = self.fields["drawn"]["weights"] if self.seed else self.fields["files"][WEIGHTS]
+        return str(drawn["sha256"])
+
+    @property
+    def tensors(self) -> dict[str, tuple[int, ...]]:
+        """The shapes of all tensors of the network's state."""
+        values = {name: entry.shape for name, entry in header(self.content)[0].items()}
+        return {**(self.seed.tensors if self.seed else values), **self.shapes}
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Bytes of the ticket in each form."""
+        sparse = self.fields["drawn"]["weights"]["bytes"] if self.seed else len(self.content)
+        return seeds.sizes(self.content, self.mask, sparse, self.tensors)
+
     def copy(self, folder: Path) -> None:
         """Writes the same ticket to another folder."""
         rest = {name: value for name, value in self.fields.items() if name not in ("format", "files", "checksum")}
-        write(folder, rest, self.weights, self.mask)
+        write(folder, rest, self.content, self.mask, as_seed=self.seed is not None)
 
 
 def checksum(fields: Mapping[str, Any]) -> str:
@@ -89,14 +131,13 @@ def read(folder: Path) -> Card:
 
 
 def _read(folder: Path) -> Card:
-    for name in (CARD, WEIGHTS, MASK):
-        if not stat.S_ISREG((folder / name).stat().st_mode):
-            raise BadFile(f"{name} is not a file")
+    _require_file(folder / CARD)
     if (folder / CARD).stat().st_size > MOST_CARD:
         raise BadFile(f"{CARD} is larger than any card should be")
     fields = _checked(plain_json((folder / CARD).read_bytes()))
-    files = {}
-    for name in (WEIGHTS, MASK):
+    values, files = VALUES[fields["format"]], {}
+    for name in (values, MASK):
+        _require_file(folder / name)
         entry = fields["files"].get(name)
         if not isinstance(entry, dict) or (folder / name).stat().st_size != entry.get("bytes"):
             raise BadFile(f"{name} has not the size that {CARD} says")
@@ -108,14 +149,33 @@ def _read(folder: Path) -> Card:
     except BadFile as error:
         raise BadFile(f"{MASK}: {error}") from None
     try:
-        _check_weights(files[WEIGHTS], files[MASK], shapes, fields["pruned"] == "freeze")
+        seed = seeds.parse(files[SEED], shapes) if values == SEED else None
+        if seed is None:
+            _check_weights(files[WEIGHTS], files[MASK], shapes, fields["pruned"] == "freeze")
     except BadFile as error:
-        raise BadFile(f"{WEIGHTS}: {error}") from None
-    return Card(folder, fields, files[WEIGHTS], files[MASK], shapes)
+        raise BadFile(f"{values}: {error}") from None
+    if seed is not None:
+        _check_drawn(fields.get("drawn"), seed)
+    return Card(folder, fields, files[values], files[MASK], shapes, seed)
+
+
+def _require_file(path: Path) -> None:
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise BadFile(f"{path.name} is not a file")
+
+
+def _check_drawn(drawn: Any, seed: Seed) -> None:
+    """Raises BadFile unless a card says what is drawn, as the file of the seed has it."""
+    weights = drawn.get("weights") if isinstance(drawn, dict) else None
+    known = (weights.get("sha256"), weights.get("bytes")) if isinstance(weights, dict) else (None, None)
+    if not re.fullmatch("[0-9a-f]{64}", str(known[0])) or type(known[1]) is not int:  # a name in the store
+        raise BadFile(f"{CARD} does not say 'drawn' as it should")
+    if {name: drawn.get(name) for name in seed.describe()} != seed.describe():
+        raise BadFile(f"{CARD} says another seed, sign or factor than {SEED}")
 
 
 def _checked(fields: dict[str, Any]) -> dict[str, Any]:
-    if fields.get("format") != FORMAT:
+    if not isinstance(fields.get("format"), str) or fields["format"] not in VALUES:
         raise BadFile(f"{CARD} is of another format than {FORMAT!r}")
     for name, kind in REQUIRED.items():
         if not isinstance(fields.get(name), kind) or isinstance(fields[name], bool):
@@ -176,8 +236,9 @@ def _check_weights(weights: bytes, mask: bytes, shapes: Mapping[str, tuple[int, 
 
 
 def _key(fields: Mapping[str, Any]) -> str:
-    """Identifies the ticket of a card: start or trained, of which training."""
-    return f"{fields['kind']} of {fields['provenance']['run'][:8]}"
+    """Identifies the ticket of a card: start or trained, of which training, in which form."""
+    form = ", as a seed" if "drawn" in fields else ""
+    return f"{fields['kind']} of {fields['provenance']['run'][:8]}{form}"
 
 
 def _key_in(folder: Path) -> str | None:
@@ -188,18 +249,22 @@ def _key_in(folder: Path) -> str | None:
         return None
 
 
-def write(folder: Path, fields: dict[str, Any], weights: bytes, mask: bytes) -> None:
-    """Writes a ticket to a folder. Raises Mistake if the folder has another ticket or other files in it."""
+def write(folder: Path, fields: dict[str, Any], values: bytes, mask: bytes, *, as_seed: bool) -> None:
+    """Writes a ticket to a folder: `values` is the file of its weights or, `as_seed`, of its seed.
+
+    Raises Mistake if the folder has another ticket or other files in it.
+    """
     from lt_sweeps.store.store import write as write_file
 
-    beside = {path.name for path in folder.iterdir()} - {CARD, WEIGHTS, MASK} if folder.exists() else set()
+    form = SEED_FORMAT if as_seed else FORMAT
+    contents = {VALUES[form]: values, MASK: mask}
+    beside = {path.name for path in folder.iterdir()} - {CARD, *contents} if folder.exists() else set()
     if beside and not (folder / CARD).exists():  # files of a killed export do not count
         raise Mistake(f"{folder}: is not empty, and no ticket: choose another folder")
     if (folder / CARD).exists() and (held := _key_in(folder)) not in (None, _key(fields)):
         raise Mistake(f"{folder}: holds another ticket ({held}): choose another folder, or remove it first")
-    contents = {WEIGHTS: weights, MASK: mask}
     files = {n: {"sha256": hashlib.sha256(c).hexdigest(), "bytes": len(c)} for n, c in contents.items()}
-    fields = {"format": FORMAT, **fields, "files": files}
+    fields = {"format": form, **fields, "files": files}
     signed = {**fields, "checksum": checksum(fields)}
     for name, content in contents.items():
         write_file(folder / name, content)

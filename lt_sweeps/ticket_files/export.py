@@ -15,6 +15,7 @@ from lt_sweeps.results import Finished
 from lt_sweeps.store.store import Record
 from lt_sweeps.store.tensors import encode, encode_mask, encode_masked
 from lt_sweeps.ticket_files import card
+from lt_sweeps.ticket_files.as_seed import as_seed as write_seed
 
 PLACES = ("paths", "ticket", "mask_from")  # settings of one machine, which are not exported
 LOAD = """import json, math, numpy, torch, safetensors.torch as st
@@ -29,16 +30,28 @@ state = st.load_file("weights.safetensors")
 
 
 def export(
-    run: Train, record: Record, config: Config, values: Values, folder: Path, *, title: str, trained: bool
+    run: Train,
+    record: Record,
+    config: Config,
+    values: Values,
+    folder: Path,
+    *,
+    title: str,
+    trained: bool,
+    as_seed: bool = False,
 ) -> Path:
     """Writes the ticket that `run` began with (with `trained`, its trained network) and its card to a folder.
 
-    Raises Missing if the store no longer has what the ticket is computed from.
+    With `as_seed` the seed of its draw is written instead of its weights. Raises Missing if the store no longer has
+    what the ticket is computed from, and Mistake if no seed draws its weights.
     """
     ticket = end(run) if trained else run.ticket
     mask, filled = values.mask_at(run, END if trained else run.ticket.start), ticket.fill is not None
     state = values.effective(ticket, mask)
-    weights = encode(state) if filled else encode_masked(state, mask)
+    content = encode(state) if filled else encode_masked(state, mask)
+    how: dict[str, Any] = {"how to load without lt_sweeps": (LOAD_WHOLE if filled else LOAD).splitlines()}
+    if as_seed:
+        content, how = write_seed(ticket.weights, state, mask, content, whole=filled)
     every = full(ticket)
     fields = {
         "kind": "trained" if trained else "start",
@@ -71,9 +84,9 @@ def export(
             "made by": record["fingerprint"],
         },
         "config": {name: value for name, value in asdict(config).items() if name not in PLACES},
-        "how to load without lt_sweeps": (LOAD_WHOLE if filled else LOAD).splitlines(),
+        **how,
     }
-    card.write(folder, fields, weights, encode_mask(mask))
+    card.write(folder, fields, content, encode_mask(mask), as_seed=as_seed)
     return folder
 
 

@@ -48,7 +48,7 @@ def ticket(config: Config, dense: Ticket, find: Find) -> tuple[Ticket, int]:
 def of_card(card: Card, network: Network, to: Dense) -> Ticket:
     """The expression of a folder's ticket, with its fill if pruned places hold values."""
     ones = Fit(Given(sha256(card.mask)), to)
-    weights = Pretrained(sha256(card.weights), None if card.whole else ones)
+    weights = Pretrained(card.weights_sha256, None if card.whole else ones)
     return Ticket(network, weights, ones, weights if card.whole else None, card.fields["start"])
 
 
@@ -61,7 +61,7 @@ def folders(config: Config) -> dict[str, Card]:
 def _card(where: str) -> Card:
     """Reads and verifies the ticket in a folder; again only if its files change. Raises BadTicket."""
     folder = Path(where).expanduser()
-    return _verified(folder, tuple(_state(folder / name) for name in (cards.CARD, cards.WEIGHTS, cards.MASK)))
+    return _verified(folder, tuple(_state(folder / name) for name in (cards.CARD, *cards.VALUES.values(), cards.MASK)))
 
 
 @lru_cache(maxsize=4)

@@ -19,8 +19,8 @@ from lt_sweeps.ticket_files.card import Card
 from lt_sweeps.ticket_files.header import header
 
 USAGE = """lt-sweeps ticket list [FOLDER]                      the tickets of a sweep, or those laid down below a folder
-       lt-sweeps ticket export SWEEP level=3 seed=0 [--to FOLDER] [--trained]
-       lt-sweeps ticket export KEY [--to FOLDER] [--trained]
+       lt-sweeps ticket export SWEEP level=3 seed=0 [--to FOLDER] [--trained] [--as-seed]
+       lt-sweeps ticket export KEY [--to FOLDER] [--trained] [--as-seed]
        lt-sweeps ticket verify FOLDER...
        lt-sweeps ticket train FOLDER"""
 
@@ -39,6 +39,7 @@ def parser() -> argparse.ArgumentParser:
     export.add_argument("where", nargs="*", help="column=value of its results.csv, until one row is meant")
     export.add_argument("--to", type=Path, help="the new folder (default: tickets/<what it is>)")
     export.add_argument("--trained", action="store_true", help="what the ticket was trained to, not where it began")
+    export.add_argument("--as-seed", action="store_true", help="the seed that draws its weights, not the weights")
     export.add_argument("--runs", type=Path, default=Path("runs"), help="where sweeps lie, for a key (default: runs)")
     verify = verbs.add_parser("verify", help="check every byte of tickets, build their networks, evaluate trained ones")
     train = verbs.add_parser("train", help="train a ticket as its card says, and compare with what it promises")
@@ -84,8 +85,12 @@ def _export(options: argparse.Namespace) -> int:
         run = Sweep(Path(options.what)).ticket(**where)
     row = run.row
     name = f"{row['model']}_{row['dataset']}_level{row['level']}_seed{row['seed']}_{run.key[:6]}"
-    folder = run.export(options.to or Path("tickets") / name, trained=options.trained)
-    print(_summary(cards.read(folder)))
+    name += "_seed" if options.as_seed else ""
+    folder = run.export(options.to or Path("tickets") / name, trained=options.trained, as_seed=options.as_seed)
+    card = cards.read(folder)
+    print(_summary(card))
+    if card.seed is not None:
+        print(_sizes(card))
     print(f"load it: lt_sweeps.load_ticket({str(folder)!r})")
     return 0
 
@@ -151,11 +156,19 @@ def _row(row: dict[str, Any]) -> str:
 def _summary(card: Card) -> str:
     """A ticket in one line."""
     fields = card.fields
-    here = sum(len(content) for content in (card.weights, card.mask))
+    here = sum(len(content) for content in (card.content, card.mask))
+    drawn = "" if card.seed is None else f" drawn by seed {card.seed.seed}"
     bits, _ = header(card.mask)
     kept = sum(cards.kept(card.mask, entry) for entry in bits.values())
     total = sum(math.prod(shape) for shape in card.shapes.values())
     return printable(
-        f"{card.folder}: {fields['title'][:100]}; {fields['kind']} weights at step {fields['start']}, "
+        f"{card.folder}: {fields['title'][:100]}; {fields['kind']} weights at step {fields['start']}{drawn}, "
         f"{kept:,} of {total:,} kept ({100 * kept / max(1, total):.2f} %), {here:,} bytes"
     )
+
+
+def _sizes(card: Card) -> str:
+    """What a seed saves, in one line."""
+    here, *others = card.sizes.items()
+    words = [f"{size / here[1]:.1f} x smaller than {name} ({size:,} bytes)" for name, size in others]
+    return f"{here[0]}: {here[1]:,} bytes, {', '.join(words)}"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import nn
@@ -16,7 +15,6 @@ from lt_sweeps.registry import catalogue
 from lt_sweeps.specs import Network
 from lt_sweeps.store.tensors import decode_mask, decode_masked
 from lt_sweeps.ticket_files.card import BadTicket, Card, read
-from lt_sweeps.ticket_files.header import header
 
 MOST_NETWORK = 10_000  # characters that a network's description may have
 
@@ -79,9 +77,7 @@ def network_of(card: Card, *, trust: bool) -> Network:
 
 def check_shapes(card: Card, described: Network, *, trust: bool) -> None:
     """Raises BadTicket unless the network, built on the meta device, has the tensors of the files."""
-    expected = _shapes(card, described, trust)
-    actual: dict[str, Any] = {name: entry.shape for name, entry in header(card.weights)[0].items()}
-    actual |= card.shapes
+    expected, actual = _shapes(card, described, trust), card.tensors
     if expected != actual:
         differs = sorted(name for name in expected.keys() | actual.keys() if expected.get(name) != actual.get(name))
         raise BadTicket(f"{card.folder}: its files and its network differ in {differs[0][:80]}")
