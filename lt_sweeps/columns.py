@@ -78,7 +78,8 @@ COLUMNS = {
             "status",
             str,
             "`done`, or a result in its own right: `diverged` (a loss was not finite), `collapsed` (a layer was "
-            "emptied), `blocked` (the parent diverged or collapsed); `failed` and `missing` in an unfinished sweep",
+            "emptied, also by the training that learned the mask), `blocked` (the parent diverged or collapsed); "
+            "`failed` and `missing` in an unfinished sweep",
         ),
         Column("key", str, "of the training: equal keys are one training"),
         Column(AT_RANDOM, float, "percent of the kept weights that the criterion had excluded, where some were"),
@@ -88,6 +89,7 @@ COLUMNS = {
         Column(EMPTIED, str, "the layers that lost all their weights, where some did"),
     )
 }
+COMPARED = {"sibling": "", "parent": "_parent", "start": "_start", "init": "_init"}  # suffix of a measure's column
 LABELS = ("model", "dataset", "prune", "rewind", "survivors", "control")
 RARE = (AT_RANDOM, DENSITY_BEGUN, EXPLORED, ENDED_BY, EMPTIED)  # only in tables where some row has a value
 FIGURES = tuple(name for name in COLUMNS if name not in (*LABELS, *RARE))
