@@ -28,7 +28,7 @@ from lt_sweeps.columns import (
 )
 from lt_sweeps.config import archive
 from lt_sweeps.errors import Mistake
-from lt_sweeps.graph import Measure, Train
+from lt_sweeps.graph import MaskAt, Measure, Shuffle, Train
 from lt_sweeps.keys import Node
 from lt_sweeps.results import Collapsed, Finished, Outcome
 from lt_sweeps.store.store import Record
@@ -54,13 +54,23 @@ def rows(
         named = _named(cell, extra)
         for level, run in enumerate(cell.levels):
             status = "failed" if run in failed else "blocked" if run in blocked else "missing"
-            figures = _figures(outcomes[run], cell) if run in outcomes else {"status": status}
+            outcome = outcomes.get(run) or _collapsed_search(run, outcomes)
+            figures = {"status": status} if outcome is None else _figures(outcome, cell)
             row: Row = named | {"seed": cell.labels["seed"], "level": level} | figures | {"key": run.key}
             for name, measures in cell.measures.items():
                 if (measure := measures[level]) is not None:
                     row[name] = _table(measure, records).get(measure.what.word)
             table.append({name: row.get(name) for name in (*LABELS, *extra, *FIGURES, *rare, *measured)})
     return table
+
+
+def _collapsed_search(run: Train, outcomes: Mapping[Train, Outcome]) -> Outcome | None:
+    """The outcome of the training that learned a ticket's mask, if it emptied a layer: it is the ticket's own."""
+    mask = run.ticket.mask
+    while isinstance(mask, Shuffle):
+        mask = mask.mask
+    search = outcomes.get(mask.weights.run) if isinstance(mask, MaskAt) else None
+    return search if isinstance(search, Collapsed) else None
 
 
 def measured(cells: Sequence[Cell], records: Mapping[Node, Record]) -> list[Row]:
