@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any
 
-from lt_sweeps.columns import BESIDE, TAKEN
+from lt_sweeps.columns import BESIDE, COMPARED, TAKEN
 from lt_sweeps.config import budget as budgets
 from lt_sweeps.config import usual
 from lt_sweeps.config.choosing import choices, finding, refuse_impossible
@@ -18,7 +18,7 @@ from lt_sweeps.errors import Corner, Mistake
 from lt_sweeps.graph import Dense, Init, Ticket, Train, Work
 from lt_sweeps.methods.choices import Choices
 from lt_sweeps.methods.given import given
-from lt_sweeps.methods.measured import Measures, with_parents, with_siblings
+from lt_sweeps.methods.measured import PAIRS, Measures
 from lt_sweeps.registry import catalogue, nearest, part
 from lt_sweeps.specs import Network
 from lt_sweeps.ticket_files import origins
@@ -160,15 +160,15 @@ def _model_label(model: ModelConfig) -> str:
 def _measures(config: Config, levels: list[Train], onward: Train) -> dict[str, Measures]:
     """Returns the configured measures by their columns in results.csv."""
     measures = dict[str, Measures]()
-    for other, column, pairs in (("sibling", "{}", with_siblings), ("parent", "{}_parent", with_parents)):
+    for other, pairs in PAIRS.items():
         chosen: Override = getattr(config.measure, other)
         if chosen.name is not None:
             what = part("measure", chosen.name, chosen.args)
-            name = column.format(what.word)
-            if name in TAKEN or name in measures or what.word.endswith("_parent"):
+            name = what.word + COMPARED[other]
+            if name in TAKEN or name in measures or what.word.endswith(tuple(filter(None, COMPARED.values()))):
                 raise Mistake(f"measure.{other}.name={chosen.name}: {name} is the name of another column: choose one")
             if levels[-1].recipe.steps == levels[-1].ticket.start:
-                raise Corner("train=untrained: tickets that are not trained have no siblings or parents to measure")
+                raise Corner("train=untrained: tickets that are not trained have nothing to be measured against")
             try:
                 measures[name] = pairs(what, levels, onward)
             except ValueError as error:

@@ -79,7 +79,8 @@ COLUMNS = {
             "status",
             str,
             "`done`, or a result in its own right: `diverged` (a loss was not finite), `collapsed` (a layer was "
-            "emptied), `blocked` (the parent diverged or collapsed); `failed` and `missing` in an unfinished sweep",
+            "emptied, also by the training that learned the mask), `blocked` (the parent diverged or collapsed); "
+            "`failed` and `missing` in an unfinished sweep",
         ),
         Column("key", str, "of the training: equal keys are one training"),
         Column(AT_RANDOM, float, "percent of the kept weights that the criterion had excluded, where some were"),
@@ -89,12 +90,13 @@ COLUMNS = {
         Column(
             FOUND,
             float,
-            "percent, where a mask was learned: test accuracy at the end of that search, before the ticket is trained",
+            "percent, where a mask was learned: test accuracy at the end of that search, before any ticket is trained",
         ),
         Column(SAMPLED, float, "percent, where such a mask is drawn: mean test accuracy of ten draws at that end"),
         Column(EMPTIED, str, "the layers that lost all their weights, where some did"),
     )
 }
+COMPARED = {"sibling": "", "parent": "_parent", "start": "_start", "init": "_init"}  # suffix of a measure's column
 LABELS = ("model", "dataset", "prune", "rewind", "survivors", "control")
 RARE = (
     AT_RANDOM,

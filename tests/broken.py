@@ -592,7 +592,7 @@ def remembers_outside() -> Gate:
     """Its steps depend on how many there were in this process."""
     steps = [0]
 
-    def after_step(parameters: Parameters) -> None:
+    def after_step(parameters: Parameters, now: Now) -> None:
         steps[0] += 1
         for score in parameters.values():
             score.copy_(score.flatten().roll(steps[0]).view_as(score))

@@ -57,6 +57,7 @@ EVERY = {
     "gem and freeze": gated("gem", hooks=(part("hook", "freeze_scores", {**CLOCK, "keep": 0.3}),)),
     "exponential": gated("edge_popup", keep=0.2, ranking="global", schedule="exponential"),
     "rescaled": gated("bernoulli", rescale=True),
+    "restored": gated("sign_in", restore_every=0.1, until=0.7),
 }
 
 
@@ -155,6 +156,34 @@ def test_scores_of_edge_popup_move_as_its_paper_says() -> None:
     (slope * out).backward()
     assert score.grad is not None
     assert torch.allclose(score.grad, slope * x * weight * score.detach().sign())
+
+
+def test_sign_in_restores_its_balance_and_leaves_the_products_where_they_are() -> None:
+    """m^2 - v^2 = balance after the steps that are due, whatever m and v have become; the product moves by rounding."""
+    gate: Gate = load("gate", "sign_in")(0.5, restore_every=0.2, until=0.6)
+    rng_ = torch.Generator().manual_seed(0)
+    due = []
+    for step in range(1, 21):
+        sides = {name: torch.randn(1000, generator=rng_) * 3 for name in ("w|m", "w|v")}
+        sides["w|v"][0] = 0.0
+        before = {name: value.clone() for name, value in sides.items()}
+        gate.after_step(sides, Now(None, step / 20, (step - 1) / 20))
+        if all(torch.equal(value, before[name]) for name, value in sides.items()):
+            continue
+        due.append(step)
+        product, m, v = before["w|m"].double() * before["w|v"], sides["w|m"].double(), sides["w|v"].double()
+        assert torch.allclose(m * v, product, rtol=3e-7, atol=0)
+        assert torch.allclose(m**2 - v**2, torch.full_like(m, 0.5), rtol=0, atol=1e-6 * float(m.square().max()))
+        assert bool((m > 0).all())
+    assert due == [4, 8, 12]
+    assert train(EVERY["restored"]).progress.history != train(gated("sign_in")).progress.history
+    assert train(gated("sign_in", restore_every=0.0)).progress.history == train(gated("sign_in")).progress.history
+
+
+@pytest.mark.parametrize("args", [{"restore_every": 0.6}, {"restore_every": -0.1}, {"until": 0.9}, {"balance": 0.0}])
+def test_sign_in_refuses_what_would_restore_nothing(args: dict[str, float]) -> None:
+    with pytest.raises(ValueError, match=r"never be restored|shares of the training|number above 0"):
+        load("gate", "sign_in")(**args)
 
 
 # ------------------------------------------------------------------------------------- hooks

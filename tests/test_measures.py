@@ -312,3 +312,36 @@ def test_a_measure_of_one_s_own_is_a_column_and_a_figure(
         assert "measure broken.uneven: one and two differ in length" in out
     assert main(["-m", *SMALL, "measure.sibling.name=broken.density", f"paths.output_dir={tmp_path}"]) == 2
     assert "density is the name of another column" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("words", [("gate=sign_in",), ("criterion=random", "control=reinit")])
+def test_signs_are_counted_against_the_rewind_point_and_against_initialisation(
+    words: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of the kept weights, one after the other, from what the notebook shows; no further training is needed."""
+    here = ("rewind=step", "rewind.step=9it", "seed=0", "recipe.optimizer.args.lr=0.02", *words)
+    rows = sweep(tmp_path, *here, "measure=sign_flips")
+    assert list(rows[0])[-2:] == ["sign_flips_start", "sign_flips_init"]
+    run, dense = (lt.open(tmp_path / "s").ticket(level=level) for level in (1, 0))
+    initial, rewound, end = dense.state(0), run.state(9), run.state()
+    assert set(run.mask) == {"fc1.weight", "fc2.weight", "output.weight"}
+    for column, begun in (("sign_flips_start", rewound), ("sign_flips_init", initial)):
+        pairs = [
+            (a, b)
+            for name, ones in run.mask.items()
+            for a, b in zip(begun[name][ones].tolist(), end[name][ones].tolist(), strict=True)
+        ]
+        flips = sum(a < 0 < b or b < 0 < a for a, b in pairs)
+        assert 0 < flips < len(pairs)
+        assert float(rows[1][column]) == pytest.approx(100 * flips / len(pairs), abs=1e-6)
+    assert float(rows[0]["sign_flips_start"]) == float(rows[0]["sign_flips_init"]), "dense begins at initialisation"
+    assert "sign_flips to the init" in (tmp_path / "s" / "report.html").read_text()
+    capsys.readouterr()
+    sweep(tmp_path, *here)
+    assert "0 to train" in capsys.readouterr().out
+
+
+def test_a_ticket_that_is_not_trained_flips_no_signs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = [*SMALL, "train=untrained", "measure=sign_flips", f"paths.output_dir={tmp_path}"]
+    assert main(["-m", *words]) == 2
+    assert "tickets that are not trained have nothing to be measured against" in capsys.readouterr().err

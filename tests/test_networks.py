@@ -369,7 +369,7 @@ def test_the_usual_width_is_in_no_key_and_another_is() -> None:
 
 
 def test_a_registered_function_takes_the_arguments_it_names() -> None:
-    assert registry.catalogue("network")["resnet20"].parameters == ("shortcut", "width")
+    assert registry.catalogue("network")["resnet20"].parameters == ("shortcut", "width", "bias", "affine")
     with pytest.raises(ValueError, match=r"network conv2 takes no argument 'widht'; did you mean 'width'\?"):
         registry.part("network", "conv2", {"widht": 2})
     with pytest.raises(ValueError, match="initialiser glorot_normal takes no argument 'width'"):

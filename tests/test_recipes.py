@@ -28,9 +28,18 @@ from lt_sweeps.networks.build import build
 from lt_sweeps.specs import Part
 from lt_sweeps.training import optim
 
+
+def learns(experiment: Path) -> bool:
+    """Whether the masks of an experiment are learned, by its own file or one that it is made from."""
+    text = experiment.read_text()
+    bases = [experiment.with_stem(name) for name in re.findall(r"^  - (\w+)$", text, re.MULTILINE) if name != "_self_"]
+    return "override /prune: learned" in text or any(learns(base) for base in bases)
+
+
 TABLE = Path(__file__).parent / "golden" / "recipes.csv"
 RECIPES = sorted(path.stem for path in (CONF / "recipe").glob("*.yaml") if path.stem != "lenet_digits")  # no paper's
 EXPERIMENTS = sorted(path.stem for path in (CONF / "experiment").glob("*.yaml"))
+LEARNED = {path.stem for path in (CONF / "experiment").glob("*.yaml") if learns(path)}  # tests/test_learned.py
 MODELS = {
     "lenet_300_100": "lenet_mnist",
     "conv2": "conv2_cifar10",
@@ -192,7 +201,7 @@ def test_every_experiment_is_planned(name: str, tmp_path: Path, capsys: pytest.C
     assert re.search(r"\d+ cells?: \d+ trainings asked", capsys.readouterr().out)
 
 
-@pytest.mark.parametrize("name", EXPERIMENTS)
+@pytest.mark.parametrize("name", [name for name in EXPERIMENTS if name not in LEARNED])
 def test_what_an_experiment_prunes_and_spares_is_there(name: str) -> None:
     ticket = composed(f"experiment={name}").levels[1].ticket
     assert isinstance(ticket.mask, Prune)

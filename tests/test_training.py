@@ -345,6 +345,7 @@ def test_every_torch_schedule_stands_where_stepping_would_have_put_it() -> None:
         "torch.optim.lr_scheduler.CosineAnnealingLR": {"T_max": 50},
         "torch.optim.lr_scheduler.MultiStepLR": {"milestones": [3, 9]},
         "warmup_multistep": {"milestones": [9], "warmup": 5},
+        "cosine": {"total_steps": 40, "hold": 3},
         "triangular": {"warmup": 5, "total_steps": 20, "start": 0.2},
     }.items():
         sgd = torch.optim.SGD([torch.zeros(1)], lr=0.1, momentum=0.9)

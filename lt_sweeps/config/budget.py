@@ -28,6 +28,7 @@ ON_THE_CLOCK = (
     "T_0",
     "step_size_up",
     "step_size_down",
+    "hold",
 )
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from lt_sweeps.config.budget import Clock, last_learning_rate
 from lt_sweeps.config.methods import FindConfig, Override, Slot
-from lt_sweeps.config.schema import Config, RecipeConfig
+from lt_sweeps.config.schema import Config, RecipeConfig, ScheduleConfig, Target
 from lt_sweeps.errors import Corner, Mistake
 from lt_sweeps.graph import Train
 from lt_sweeps.methods.choices import ChangedBy, Choices
@@ -146,11 +146,21 @@ def _over(slot: Slot, other: Override) -> Slot:
 
 
 def _otherwise(recipe: RecipeConfig, other: FindConfig) -> RecipeConfig:
-    """Returns a recipe with the length and learning rate of `other`, where these are set."""
-    optimizer = recipe.optimizer
+    """Returns a recipe with the length, batch size, optimizer, schedule and learning rate of `other`, where set."""
+    optimizer, schedule = recipe.optimizer, recipe.schedule
+    if other.optimizer._target_ is not None:
+        optimizer = Target(other.optimizer._target_, other.optimizer.args)
+    if other.schedule._target_ is not None:
+        schedule = ScheduleConfig(other.schedule._target_, other.schedule.args)
     if other.lr is not None:
         optimizer = replace(optimizer, args={**optimizer.args, "lr": other.lr})
-    return replace(recipe, steps=recipe.steps if other.steps is None else other.steps, optimizer=optimizer)
+    return replace(
+        recipe,
+        steps=recipe.steps if other.steps is None else other.steps,
+        batch_size=_first(other.batch_size, recipe.batch_size),
+        optimizer=optimizer,
+        schedule=schedule,
+    )
 
 
 def _first(other: int | None, usual: int) -> int:
@@ -172,6 +182,9 @@ def refuse_impossible(config: Config) -> None:
 def _refuse_idle(config: Config, find_config: Config) -> None:
     """Raises Corner for options that would have no effect, or for a control that equals its ticket."""
     find, method, survivors, control = config.find, config.prune.name, config.survivors.name, config.control.name
+    for name, other in (("optimizer", find.optimizer), ("schedule", find.schedule)):
+        if other.args and other._target_ is None:
+            raise Mistake(f"find.{name}.args: of which one? Set find.{name}._target_ too")
     if survivors == control:
         raise Corner(f"control={control}: with survivors={survivors} equals the ticket, or undoes its treatment")
     if config.rewind.name == "learning_rate" and not _is(survivors, "trained"):
@@ -183,9 +196,9 @@ def _refuse_idle(config: Config, find_config: Config) -> None:
         raise Corner(
             f"find={find.name}: prune={method} does not train while it finds masks, so find.survivors has no effect"
         )
-    trained = (find.steps, find.lr, find.seeds.order, find.seeds.augment)
-    if method == "at_init" and any(value is not None for value in trained):
-        raise Corner("find.steps, find.lr, find.seeds.order: prune=at_init finds masks without training")
+    trained = (find.steps, find.lr, find.batch_size, find.optimizer._target_, find.schedule._target_)
+    if method == "at_init" and any(value is not None for value in (*trained, find.seeds.order, find.seeds.augment)):
+        raise Corner("find.steps, find.lr, find.optimizer, find.seeds: prune=at_init finds masks without training")
     criterion = config.criterion
     entry = catalogue("criterion").get(criterion.name)  # None for a user's own, whose `ref` may be unused
     if method == "at_init" and entry is not None and "ref" in entry.needs:

@@ -86,14 +86,25 @@ class OtherSeedsConfig(OtherOrderConfig):
 
 
 @dataclass
+class OtherTarget:
+    """An optimizer or schedule, as in a recipe, that replaces the recipe's; None: no replacement."""
+
+    _target_: str | None = None
+    args: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass
 class FindConfig:
     """How masks are found, where this differs from how tickets are trained."""
 
     name: str = MISSING
     corruption: Override = field(default_factory=Override)
     survivors: Override = field(default_factory=Override)
-    steps: str | None = None  # replaces recipe.steps
-    lr: float | None = None
+    steps: str | None = None  # replaces recipe.steps; this and the following are of the recipe
+    batch_size: int | None = None
+    optimizer: OtherTarget = field(default_factory=OtherTarget)
+    schedule: OtherTarget = field(default_factory=OtherTarget)
+    lr: float | None = None  # of the optimizer, also of another one
     seeds: OtherSeedsConfig = field(default_factory=OtherSeedsConfig)
 
 
@@ -109,8 +120,10 @@ class TrainConfig:
 
 @dataclass
 class MeasureConfig:
-    """Measures of pairs of trained tickets."""
+    """Measures of pairs of tickets, one of which is a level as trained. The other one, for each that is named:"""
 
     name: str = MISSING
-    sibling: Override = field(default_factory=Override)  # of each level and its sibling with other data order, if named
-    parent: Override = field(default_factory=Override)  # of each level and the training it was pruned from, if named
+    sibling: Override = field(default_factory=Override)  # its sibling, trained with other data order
+    parent: Override = field(default_factory=Override)  # the training it was pruned from
+    start: Override = field(default_factory=Override)  # what it was when its training began
+    init: Override = field(default_factory=Override)  # the initial weights of level 0, under its mask

@@ -38,6 +38,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "seed": SEED,
     **dict.fromkeys((f"seeds.{name}" for name in ("init", "order", "augment", "score", "treat", "ties", "draw")), SEED),
     "recipe.batch_size": (1, math.inf),
+    "find.batch_size": (1, math.inf),
     "recipe.validation": (0, math.inf),
     "recipe.batchnorm_groups": (1, math.inf),
     "recipe.clip_norm": (1e-12, math.inf),
@@ -90,9 +91,10 @@ def checked(plain: Mapping[str, Any]) -> Config:
     for pattern, factor in config.prune.factors.items():
         if not 0 <= factor * config.prune.rate < 1:
             raise Mistake(f"prune.factors[{pattern}]={factor}: times prune.rate it must lie in [0, 1)")
-    schedule = config.recipe.schedule._target_ if config.recipe.schedule else None
-    if schedule and schedule.endswith("ReduceLROnPlateau") and not config.recipe.validation:
-        raise Mistake("recipe.schedule=ReduceLROnPlateau follows the validation loss: set recipe.validation=5000")
+    for where, schedule in (("recipe", config.recipe.schedule), ("find", config.find.schedule)):
+        name = schedule._target_ if schedule else None
+        if name and name.endswith("ReduceLROnPlateau") and not config.recipe.validation:
+            raise Mistake(f"{where}.schedule=ReduceLROnPlateau follows the validation loss: set recipe.validation=5000")
     if len(config.recipe.mean) != len(config.recipe.std) or not all(config.recipe.std):
         raise Mistake("recipe.mean and recipe.std: give one number per channel in both, std not 0")
     return config

@@ -16,15 +16,24 @@ Parameters = Mapping[str, Tensor]
 
 
 class Now(NamedTuple):
-    """When a mask is asked for."""
+    """When a gate is asked."""
 
     generator: torch.Generator | None  # on the CPU; None: the mask that is evaluated and kept
     done: float  # the share of the training's steps that are taken, from 0 to 1
+    before: float = 0.0  # that share before the last step
 
     def uniform(self, like: Tensor) -> Tensor:
         """Draws from [0, 1) of the shape of a tensor, on its device: the same on every device."""
         assert self.generator is not None
         return torch.rand(like.shape, generator=self.generator).to(like.device, like.dtype)
+
+    def has_passed(self, every: float) -> bool:
+        """Whether the last step reached or passed a multiple of a share `every` of the training.
+
+        >>> [Now(None, step / 10, (step - 1) / 10).has_passed(0.25) for step in range(1, 11)]
+        [False, False, True, False, True, False, False, True, False, True]
+        """
+        return int(self.done / every + 1e-9) > int(self.before / every + 1e-9)
 
 
 def masked(parameters: Parameters, weights: State, mask: State) -> State:
@@ -32,7 +41,7 @@ def masked(parameters: Parameters, weights: State, mask: State) -> State:
     return {name: weights[name] * ones for name, ones in mask.items()}
 
 
-def _unchanged(parameters: Parameters) -> None:
+def _unchanged(parameters: Parameters, now: Now) -> None:
     return None
 
 
@@ -44,15 +53,16 @@ class Gate:
     weights. `mask(parameters, parent, now)` returns a float mask for each tensor of `parent`, with gradients to the
     parameters; without a generator it is of zeros and ones. What it holds outside `parent` does not count.
     `effective(parameters, weights, mask)` returns what the network computes with; it must be zero where the mask is.
-    `after_step(parameters)` runs in place after each step. `frozen`: whether all other parameters of the network keep
-    their start values; else biases and normalisation are trained beside the gate's parameters. `draws`: whether the
-    mask is a random one where there is a generator; then the end of a training is evaluated under such masks too.
+    `after_step(parameters, now)` changes the parameters in place after each step. `frozen`: whether all other
+    parameters of the network keep their start values; else biases and normalisation are trained beside the gate's.
+    `draws`: whether the mask is a random one where there is a generator; then the end of a training is evaluated under
+    such masks too.
     """
 
     begin: Callable[[State, Mask, torch.Generator], State]
     mask: Callable[[Parameters, Mask, Now], State]
     effective: Callable[[Parameters, State, State], State] = masked
-    after_step: Callable[[Parameters], None] = _unchanged
+    after_step: Callable[[Parameters, Now], None] = _unchanged
     frozen: bool = True
     draws: bool = False
 

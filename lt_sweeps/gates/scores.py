@@ -124,7 +124,7 @@ def gem(scores: str = "uniform", unflag: bool = False) -> Gate:
             for name in parent
         }
 
-    def after_step(parameters: Parameters) -> None:
+    def after_step(parameters: Parameters, now: Now) -> None:
         for score in parameters.values():
             score.clamp_(0, 1)
 

@@ -1,11 +1,11 @@
-"""Measures of the levels of a cell against their siblings, and against the trainings they were pruned from."""
+"""Measures of the levels of a cell against siblings, the trainings they were pruned from, and their own beginnings."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from lt_sweeps.graph import END, At, MaskAt, Measure, Prune, Shuffle, Train, end
+from lt_sweeps.graph import END, At, MaskAt, Measure, Prune, Shuffle, Ticket, Train, end
 from lt_sweeps.randomness import derive
 from lt_sweeps.specs import Part
 
@@ -29,8 +29,10 @@ def parent(run: Train) -> Train | None:
 
 
 def search(run: Train) -> Train | None:
-    """Returns the training that learned the mask of a ticket; None for a mask that was not learned, or was shuffled."""
+    """Returns the training that learned a ticket's mask, shuffled or not; None for a mask that was not learned."""
     mask = run.ticket.mask
+    while isinstance(mask, Shuffle):
+        mask = mask.mask
     return mask.weights.run if isinstance(mask, MaskAt) else None
 
 
@@ -53,10 +55,34 @@ def with_parents(what: Part, levels: Sequence[Train], onward: Train) -> Measures
     return measures
 
 
+def with_starts(what: Part, levels: Sequence[Train], onward: Train) -> Measures:
+    """Returns the measure of each level's ticket as its training begins (first), and as it ends."""
+    return tuple(_measured(what, run.ticket, run) for run in levels)
+
+
+def with_initial(what: Part, levels: Sequence[Train], onward: Train) -> Measures:
+    """Returns the measure of each level with the start weights of level 0, under the level's first mask (first)."""
+    begun = levels[0].ticket
+    return tuple(_measured(what, replace(run.ticket, weights=begun.weights, start=begun.start), run) for run in levels)
+
+
 def _measure(what: Part, first: Train, second: Train) -> Measure:
+    return _measured(what, end(first), second)
+
+
+def _measured(what: Part, first: Ticket, second: Train) -> Measure:
     points, batchnorm = what.args.get("points", 2), what.args.get("batchnorm", "average")
     wrong = not isinstance(points, int) or not 2 <= points <= MOST or batchnorm not in ("average", "recompute")
     if what.name == "barrier" and wrong:
         arguments = f"args.points={points} args.batchnorm={batchnorm}"
         raise ValueError(f"measure of {what.name}: {arguments}: give 2 to {MOST:,} points, and average or recompute")
-    return Measure(what, (end(first), end(second)), second.data)
+    return Measure(what, (first, end(second)), second.data)
+
+
+# By the name of their setting of `measure`: what makes the measures of a cell's levels.
+PAIRS: dict[str, Callable[[Part, Sequence[Train], Train], Measures]] = {
+    "sibling": with_siblings,
+    "parent": with_parents,
+    "start": with_starts,
+    "init": with_initial,
+}

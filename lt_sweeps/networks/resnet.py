@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from lt_sweeps.networks.layers import Layers
 from lt_sweeps.networks.width import scaled
 from lt_sweeps.registry import register
 
 
-def projection(inputs: int, outputs: int, stride: int) -> nn.Sequential:
+def projection(inputs: int, outputs: int, stride: int, layers: Layers) -> nn.Sequential:
     """A 1x1 convolution with batch normalisation, as in Frankle & Carbin 2019 and open_lth."""
-    return nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
+    return nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), layers.norm(outputs))
 
 
 class PaddedIdentity(nn.Module):
     """He et al.'s shortcut A, without weights: every `stride`-th pixel, and zeros in the additional channels."""
 
-    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
+    def __init__(self, inputs: int, outputs: int, stride: int, layers: Layers) -> None:
         super().__init__()
         self.new, self.stride = outputs - inputs, stride
 
@@ -32,15 +33,15 @@ SHORTCUTS = {"conv": projection, "identity": PaddedIdentity}  # of blocks that c
 class Block(nn.Module):
     """Two 3x3 convolutions and a shortcut."""
 
-    def __init__(self, inputs: int, outputs: int, stride: int, shortcut: str) -> None:
+    def __init__(self, inputs: int, outputs: int, stride: int, shortcut: str, layers: Layers) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(inputs, outputs, 3, stride, padding=1, bias=False)
-        self.bn1 = nn.BatchNorm2d(outputs)
+        self.bn1 = layers.norm(outputs)
         self.conv2 = nn.Conv2d(outputs, outputs, 3, padding=1, bias=False)
-        self.bn2 = nn.BatchNorm2d(outputs)
+        self.bn2 = layers.norm(outputs)
         self.shortcut: nn.Module = nn.Sequential()
         if stride != 1 or inputs != outputs:
-            self.shortcut = SHORTCUTS[shortcut](inputs, outputs, stride)
+            self.shortcut = SHORTCUTS[shortcut](inputs, outputs, stride, layers)
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, inputs, H, W) -> (N, outputs, H / stride, W / stride)."""
@@ -49,22 +50,22 @@ class Block(nn.Module):
 
 
 class ResNet(nn.Module):
-    """A CIFAR ResNet with `layers` convolutions and linear layers, shortcuts not counted."""
+    """A CIFAR ResNet with `depth` convolutions and linear layers, shortcuts not counted."""
 
-    def __init__(self, layers: int, channels: int, classes: int, shortcut: str, width: float) -> None:
+    def __init__(self, depth: int, channels: int, classes: int, shortcut: str, width: float, layers: Layers) -> None:
         if shortcut not in SHORTCUTS:
             raise ValueError(f"model.args.shortcut={shortcut}: choose one of {', '.join(SHORTCUTS)}")
         super().__init__()
         inputs, *stages = (scaled(c, width) for c in (16, 16, 32, 64))
         self.conv = nn.Conv2d(channels, inputs, 3, padding=1, bias=False)
-        self.bn = nn.BatchNorm2d(inputs)
+        self.bn = layers.norm(inputs)
         blocks = []
         for stage, outputs in enumerate(stages):
-            for index in range((layers - 2) // 6):
-                blocks.append(Block(inputs, outputs, 2 if stage and not index else 1, shortcut))
+            for index in range((depth - 2) // 6):
+                blocks.append(Block(inputs, outputs, 2 if stage and not index else 1, shortcut, layers))
                 inputs = outputs
         self.blocks = nn.Sequential(*blocks)
-        self.output = nn.Linear(inputs, classes)
+        self.output = nn.Linear(inputs, classes, bias=layers.bias)
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) -> (N, classes) logits."""
@@ -73,30 +74,65 @@ class ResNet(nn.Module):
 
 
 @register("network", version=1)
-def resnet20(shape: tuple[int, ...], classes: int, shortcut: str = "conv", width: float = 1.0) -> nn.Module:
+def resnet20(
+    shape: tuple[int, ...],
+    classes: int,
+    shortcut: str = "conv",
+    width: float = 1.0,
+    bias: bool = True,
+    affine: bool = True,
+) -> nn.Module:
     """ResNet-20 ("ResNet-18" in Frankle & Carbin 2019): 270,896 weights, of which they prune 267,696."""
-    return ResNet(20, shape[0], classes, shortcut, width)
+    return ResNet(20, shape[0], classes, shortcut, width, Layers(bias, affine=affine))
 
 
 @register("network", version=1)
-def resnet32(shape: tuple[int, ...], classes: int, shortcut: str = "conv", width: float = 1.0) -> nn.Module:
+def resnet32(
+    shape: tuple[int, ...],
+    classes: int,
+    shortcut: str = "conv",
+    width: float = 1.0,
+    bias: bool = True,
+    affine: bool = True,
+) -> nn.Module:
     """ResNet-32; pruning at initialisation (GraSP) uses it with `width=2`."""
-    return ResNet(32, shape[0], classes, shortcut, width)
+    return ResNet(32, shape[0], classes, shortcut, width, Layers(bias, affine=affine))
 
 
 @register("network", version=1)
-def resnet44(shape: tuple[int, ...], classes: int, shortcut: str = "conv", width: float = 1.0) -> nn.Module:
+def resnet44(
+    shape: tuple[int, ...],
+    classes: int,
+    shortcut: str = "conv",
+    width: float = 1.0,
+    bias: bool = True,
+    affine: bool = True,
+) -> nn.Module:
     """ResNet-44."""
-    return ResNet(44, shape[0], classes, shortcut, width)
+    return ResNet(44, shape[0], classes, shortcut, width, Layers(bias, affine=affine))
 
 
 @register("network", version=1)
-def resnet56(shape: tuple[int, ...], classes: int, shortcut: str = "conv", width: float = 1.0) -> nn.Module:
+def resnet56(
+    shape: tuple[int, ...],
+    classes: int,
+    shortcut: str = "conv",
+    width: float = 1.0,
+    bias: bool = True,
+    affine: bool = True,
+) -> nn.Module:
     """ResNet-56."""
-    return ResNet(56, shape[0], classes, shortcut, width)
+    return ResNet(56, shape[0], classes, shortcut, width, Layers(bias, affine=affine))
 
 
 @register("network", version=1)
-def resnet110(shape: tuple[int, ...], classes: int, shortcut: str = "conv", width: float = 1.0) -> nn.Module:
+def resnet110(
+    shape: tuple[int, ...],
+    classes: int,
+    shortcut: str = "conv",
+    width: float = 1.0,
+    bias: bool = True,
+    affine: bool = True,
+) -> nn.Module:
     """ResNet-110."""
-    return ResNet(110, shape[0], classes, shortcut, width)
+    return ResNet(110, shape[0], classes, shortcut, width, Layers(bias, affine=affine))

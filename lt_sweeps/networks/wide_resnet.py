@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from lt_sweeps.networks.layers import Layers
 from lt_sweeps.networks.width import scaled
 from lt_sweeps.registry import register
 
@@ -14,11 +15,11 @@ class Block(nn.Module):
     As in the authors' code and RigL's, that shortcut starts after the first ReLU and is not normalised.
     """
 
-    def __init__(self, inputs: int, outputs: int, stride: int, dropout: float) -> None:
+    def __init__(self, inputs: int, outputs: int, stride: int, dropout: float, layers: Layers) -> None:
         super().__init__()
-        self.bn1 = nn.BatchNorm2d(inputs)
+        self.bn1 = layers.norm(inputs)
         self.conv1 = nn.Conv2d(inputs, outputs, 3, stride, padding=1, bias=False)
-        self.bn2 = nn.BatchNorm2d(outputs)
+        self.bn2 = layers.norm(outputs)
         self.drop = nn.Dropout(dropout)
         self.conv2 = nn.Conv2d(outputs, outputs, 3, padding=1, bias=False)
         changes = stride != 1 or inputs != outputs
@@ -34,18 +35,20 @@ class Block(nn.Module):
 class WideResNet(nn.Module):
     """A stem of 16 channels, three stages of 16, 32 and 64 channels times `times`; 6n + 4 layers without shortcuts."""
 
-    def __init__(self, layers: int, times: int, channels: int, classes: int, dropout: float, width: float) -> None:
+    def __init__(
+        self, depth: int, times: int, channels: int, classes: int, dropout: float, width: float, layers: Layers
+    ) -> None:
         super().__init__()
         inputs, *stages = (scaled(c, width) for c in (16, 16 * times, 32 * times, 64 * times))
         self.conv = nn.Conv2d(channels, inputs, 3, padding=1, bias=False)
         blocks = []
         for stage, outputs in enumerate(stages):
-            for index in range((layers - 4) // 6):
-                blocks.append(Block(inputs, outputs, 2 if stage and not index else 1, dropout))
+            for index in range((depth - 4) // 6):
+                blocks.append(Block(inputs, outputs, 2 if stage and not index else 1, dropout, layers))
                 inputs = outputs
         self.blocks = nn.Sequential(*blocks)
-        self.bn = nn.BatchNorm2d(inputs)
-        self.output = nn.Linear(inputs, classes)
+        self.bn = layers.norm(inputs)
+        self.output = nn.Linear(inputs, classes, bias=layers.bias)
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) -> (N, classes) logits."""
@@ -54,6 +57,13 @@ class WideResNet(nn.Module):
 
 
 @register("network", version=1)
-def wrn_22_2(shape: tuple[int, ...], classes: int, dropout: float = 0.0, width: float = 1.0) -> nn.Module:
+def wrn_22_2(
+    shape: tuple[int, ...],
+    classes: int,
+    dropout: float = 0.0,
+    width: float = 1.0,
+    bias: bool = True,
+    affine: bool = True,
+) -> nn.Module:
     """WRN-22-2, of RigL's CIFAR-10 experiments (Evci et al. 2020): 1.1M weights; `width` is a further factor."""
-    return WideResNet(22, 2, shape[0], classes, dropout, width)
+    return WideResNet(22, 2, shape[0], classes, dropout, width, Layers(bias, affine=affine))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from lt_sweeps.columns import COMPARED
 from lt_sweeps.report.axes import above_zero, span, ticks, two_digits, x_range
 from lt_sweeps.report.curves import Curve, over_seeds
 from lt_sweeps.report.styles import Style
@@ -57,13 +58,15 @@ def measure_figure(curves: Sequence[Curve], look: Sequence[Style], column: str) 
 
 
 def compared(column: str) -> tuple[str, str]:
-    """The measure of a column of results.csv, and the training that each level is compared with.
+    """The measure of a column of results.csv, and what each level is compared with.
 
     >>> compared("barrier"), compared("distance_parent")
     (('barrier', 'sibling'), ('distance', 'parent'))
     """
-    what = column.removesuffix("_parent")
-    return what, "sibling" if what == column else "parent"
+    for other, suffix in COMPARED.items():
+        if suffix and column.endswith(suffix):
+            return column.removesuffix(suffix), other
+    return column, "sibling"
 
 
 def _near_dense(data: Sequence[Mapping[str, Any]], whole: list[float]) -> list[dict[str, Any]]:

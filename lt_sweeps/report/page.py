@@ -40,6 +40,8 @@ BARRIER = "How far the test error rises on the line between two trained networks
 OTHER = {
     "sibling": "each level and the same ticket trained with other data order and augmentation (its sibling).",
     "parent": "each level and the training that its mask was pruned from, under that mask.",
+    "start": "each level and what it was when its training began.",
+    "init": "each level and the initial weights of the dense network, under its mask.",
 }
 LAYERS = """What each layer keeps, in the network's order; the slider chooses the level. Means over seeds; curves that
 keep the same of every layer are drawn once. A cross on the axis: an emptied layer, through which nothing passes."""

@@ -59,13 +59,26 @@ def rows(
         named = _named(cell, extra)
         for level, run in enumerate(cell.levels):
             status = "failed" if run in failed else "blocked" if run in blocked else "missing"
-            figures = _figures(outcomes[run], cell) | rarely[run] if run in outcomes else {"status": status}
+            outcome = outcomes.get(run) or _collapsed_search(run, outcomes)
+            figures = {"status": status} if outcome is None else _figures(outcome, cell) | _rare(outcome)
+            figures |= _found(run, outcomes)
             row: Row = named | {"seed": cell.labels["seed"], "level": level} | figures | {"key": run.key}
             for name, measures in cell.measures.items():
                 if (measure := measures[level]) is not None:
                     row[name] = _table(measure, records).get(measure.what.word)
             table.append({name: row.get(name) for name in (*LABELS, *extra, *FIGURES, *rare, *measured)})
     return table
+
+
+def _collapsed_search(run: Train, outcomes: Mapping[Train, Outcome]) -> Outcome | None:
+    """The outcome of the training that learned a ticket's mask, if it emptied a layer: it is the ticket's own."""
+    outcome = _search(run, outcomes)
+    return outcome if isinstance(outcome, Collapsed) else None
+
+
+def _search(run: Train, outcomes: Mapping[Train, Outcome]) -> Outcome | None:
+    learned_by = search(run)
+    return None if learned_by is None else outcomes.get(learned_by)
 
 
 def measured(cells: Sequence[Cell], records: Mapping[Node, Record]) -> list[Row]:
@@ -163,9 +176,8 @@ def _rare(outcome: Outcome) -> Row:
 
 
 def _found(run: Train, outcomes: Mapping[Train, Outcome]) -> Row:
-    """What the search that learned the mask of a ticket came to."""
-    learned_by = search(run)
-    outcome = None if learned_by is None else outcomes.get(learned_by)
+    """What the search that learned a ticket's mask came to."""
+    outcome = _search(run, outcomes)
     finished = outcome if isinstance(outcome, Finished) else None
     return {
         FOUND: finished and finished.at_end.test_accuracy,

@@ -78,7 +78,7 @@ class Gated(nn.Module):
     def after_step(self) -> None:
         """What the gate does to its parameters after each step."""
         with torch.no_grad():
-            self._gate.after_step(self.parameters_of_gate)
+            self._gate.after_step(self.parameters_of_gate, self.now)
 
     @torch.no_grad()
     def kept(self) -> tuple[State, Mask]:
@@ -224,8 +224,8 @@ class Dynamics:
     def after(self, step: int) -> None:
         """The step is done."""
         if isinstance(self.network, Gated):
+            self.network.now = Now(None, self._done(step + 1), self._done(step))
             self.network.after_step()
-            self.network.now = Now(None, self._done(step + 1))
 
     def _done(self, step: int) -> float:
         start, steps = self._run.ticket.start, self._run.recipe.steps

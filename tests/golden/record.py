@@ -19,7 +19,7 @@ from lt_sweeps.specs import Data, Network, Part, Recipe
 GOLDEN = Path(__file__).with_suffix(".json")
 # The code that gives each kind of node its value, beside registered functions.
 BEHIND = {
-    "Init": ["networks/build.py", "networks/width.py"],
+    "Init": ["networks/build.py", "networks/layers.py", "networks/width.py"],
     "Dense": ["masks.py"],
     "Prune": ["allocation.py"],
     "Shuffle": ["masks.py", "randomness.py"],
