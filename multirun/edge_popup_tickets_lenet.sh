@@ -1,5 +1,5 @@
 #!/bin/sh
-# Is what edge-popup finds a ticket? LeNet-300-100 on MNIST at 4 and 1.5 % of the weights, ranked per layer and globally,
+# Is what edge-popup finds a ticket? LeNet-300-100 on MNIST at 4 and 1.5 %, ranked per layer and globally,
 # at once and gradually (Sreenivasan et al. 2022): as found, trained, drawn anew, and with shuffled masks.
 # Cost: 72 cells: 216 trainings asked, 99 distinct; disk: 425 MB;
 # hours: 10 min of one core, estimated on a shared two-core AMD EPYC.
