@@ -10,12 +10,11 @@ from lt_sweeps.registry import register
 
 
 @register("hook", version=1)
-def freeze_scores(moment: Moment, keep: float = 0.05, ranking: str = "global") -> Change:
+def freeze_scores(moment: Moment, keep: float = 0.05) -> Change:
     """Freeze the lowest scores at zero, until a share `keep` of all is left (Sreenivasan et al. 2022, GEM-MINER).
 
     Between its first and its last step the kept share falls exponentially; scores of all layers compete. Frozen scores
-    never come back. For gates of one score per weight, and for weights themselves, whose |value| counts. Differs: with
-    `ranking=layer` each layer keeps the share, so that none is emptied, as small ones are at low densities.
+    never come back. For gates of one score per weight, and for weights themselves, whose |value| counts.
 
     >>> from lt_sweeps.hooks.moment import example
     >>> freeze_scores(example(weights=[0.9, 0.1, 0.5, 0.7], mask=[1, 1, 1, 1], step=10), 0.5).mask["w"].int().tolist()
@@ -25,7 +24,7 @@ def freeze_scores(moment: Moment, keep: float = 0.05, ranking: str = "global") -
         raise ValueError(f"keep={keep}: give a share above 0, and at most 1")
     done = min(1.0, (moment.step - moment.begin + moment.every) / max(moment.every, moment.until - moment.begin))
     sizes = {name: weight.abs() for name, weight in moment.weights.items()}
-    return Change({name: ones.bool() for name, ones in top(sizes, moment.mask, keep**done, ranking).items()})
+    return Change({name: ones.bool() for name, ones in top(sizes, moment.mask, keep**done, "global").items()})
 
 
 @register("hook", version=1)
