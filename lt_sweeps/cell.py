@@ -18,7 +18,7 @@ from lt_sweeps.errors import Corner, Mistake
 from lt_sweeps.graph import Dense, Init, Ticket, Train, Work
 from lt_sweeps.methods.choices import Choices
 from lt_sweeps.methods.given import given
-from lt_sweeps.methods.measured import Measures, with_parents, with_siblings
+from lt_sweeps.methods.measured import Measures, with_parents, with_planted, with_siblings
 from lt_sweeps.registry import catalogue, nearest, part
 from lt_sweeps.specs import Network
 from lt_sweeps.ticket_files import origins
@@ -160,14 +160,18 @@ def _model_label(model: ModelConfig) -> str:
 def _measures(config: Config, levels: list[Train], onward: Train) -> dict[str, Measures]:
     """Returns the configured measures by their columns in results.csv."""
     measures = dict[str, Measures]()
-    for other, column, pairs in (("sibling", "{}", with_siblings), ("parent", "{}_parent", with_parents)):
+    for other, column, pairs in (
+        ("sibling", "{}", with_siblings),
+        ("parent", "{}_parent", with_parents),
+        ("planted", "{}_planted", with_planted),
+    ):
         chosen: Override = getattr(config.measure, other)
         if chosen.name is not None:
             what = part("measure", chosen.name, chosen.args)
             name = column.format(what.word)
-            if name in TAKEN or name in measures or what.word.endswith("_parent"):
+            if name in TAKEN or name in measures or what.word.endswith(("_parent", "_planted")):
                 raise Mistake(f"measure.{other}.name={chosen.name}: {name} is the name of another column: choose one")
-            if levels[-1].recipe.steps == levels[-1].ticket.start:
+            if other != "planted" and levels[-1].recipe.steps == levels[-1].ticket.start:
                 raise Corner("train=untrained: tickets that are not trained have no siblings or parents to measure")
             try:
                 measures[name] = pairs(what, levels, onward)

@@ -29,7 +29,8 @@ from lt_sweeps.specs import Part
 from lt_sweeps.training import optim
 
 TABLE = Path(__file__).parent / "golden" / "recipes.csv"
-RECIPES = sorted(path.stem for path in (CONF / "recipe").glob("*.yaml") if path.stem != "lenet_digits")  # no paper's
+NO_PAPERS = ("lenet_digits", "planted")
+RECIPES = sorted(path.stem for path in (CONF / "recipe").glob("*.yaml") if path.stem not in NO_PAPERS)
 EXPERIMENTS = sorted(path.stem for path in (CONF / "experiment").glob("*.yaml"))
 MODELS = {
     "lenet_300_100": "lenet_mnist",

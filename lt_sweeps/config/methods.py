@@ -109,8 +109,9 @@ class TrainConfig:
 
 @dataclass
 class MeasureConfig:
-    """Measures of pairs of trained tickets."""
+    """Measures of pairs of tickets."""
 
     name: str = MISSING
     sibling: Override = field(default_factory=Override)  # of each level and its sibling with other data order, if named
     parent: Override = field(default_factory=Override)  # of each level and the training it was pruned from, if named
+    planted: Override = field(default_factory=Override)  # of each level and the ticket planted in its draw, if named

@@ -48,7 +48,7 @@ def measure_figure(curves: Sequence[Curve], look: Sequence[Style], column: str) 
     if not any(point.measures.get(column) for curve in curves for point in curve.points):
         return None
     what, other = compared(column)
-    title, describe, stable = f"{what} to the {other}", plainly, 0.0
+    title, describe, stable = f"{what} {'of' if other == 'planted ticket' else 'to'} the {other}", plainly, 0.0
     if what == "barrier":
         title, describe, stable = f"Error {title} (points)", barrier, STABLE
     return _figure(
@@ -57,13 +57,15 @@ def measure_figure(curves: Sequence[Curve], look: Sequence[Style], column: str) 
 
 
 def compared(column: str) -> tuple[str, str]:
-    """The measure of a column of results.csv, and the training that each level is compared with.
+    """The measure of a column of results.csv, and what each level is compared with.
 
-    >>> compared("barrier"), compared("distance_parent")
-    (('barrier', 'sibling'), ('distance', 'parent'))
+    >>> compared("barrier"), compared("distance_parent"), compared("recall_planted")
+    (('barrier', 'sibling'), ('distance', 'parent'), ('recall', 'planted ticket'))
     """
-    what = column.removesuffix("_parent")
-    return what, "sibling" if what == column else "parent"
+    for suffix, other in (("_parent", "parent"), ("_planted", "planted ticket")):
+        if column.endswith(suffix):
+            return column.removesuffix(suffix), other
+    return column, "sibling"
 
 
 def _near_dense(data: Sequence[Mapping[str, Any]], whole: list[float]) -> list[dict[str, Any]]:

@@ -40,6 +40,7 @@ BARRIER = "How far the test error rises on the line between two trained networks
 OTHER = {
     "sibling": "each level and the same ticket trained with other data order and augmentation (its sibling).",
     "parent": "each level and the training that its mask was pruned from, under that mask.",
+    "planted ticket": "each level and the ticket that is planted in the network's draw.",
 }
 LAYERS = """What each layer keeps, in the network's order; the slider chooses the level. Means over seeds; curves that
 keep the same of every layer are drawn once. A cross on the axis: an emptied layer, through which nothing passes."""
