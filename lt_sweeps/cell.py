@@ -167,7 +167,7 @@ def _measures(config: Config, levels: list[Train], onward: Train) -> dict[str, M
             name = what.word + COMPARED[other]
             if name in TAKEN or name in measures or what.word.endswith(tuple(filter(None, COMPARED.values()))):
                 raise Mistake(f"measure.{other}.name={chosen.name}: {name} is the name of another column: choose one")
-            if levels[-1].recipe.steps == levels[-1].ticket.start:
+            if other != "planted" and levels[-1].recipe.steps == levels[-1].ticket.start:
                 raise Corner("train=untrained: tickets that are not trained have nothing to be measured against")
             try:
                 measures[name] = pairs(what, levels, onward)

@@ -96,9 +96,15 @@ COLUMNS = {
         Column(EMPTIED, str, "the layers that lost all their weights, where some did"),
     )
 }
-COMPARED = {"sibling": "", "parent": "_parent", "start": "_start", "init": "_init"}  # suffix of a measure's column
+COMPARED = {  # what a level is measured against -> suffix of the column
+    "sibling": "",
+    "parent": "_parent",
+    "start": "_start",
+    "init": "_init",
+    "planted": "_planted",
+}
 LABELS = ("model", "dataset", "prune", "rewind", "survivors", "control")
-RARE = (
+RARE = (  # only where some row has a value
     AT_RANDOM,
     DENSITY_BEGUN,
     EXPLORED,
@@ -106,7 +112,7 @@ RARE = (
     FOUND,
     SAMPLED,
     EMPTIED,
-)  # only where some row has a value
+)
 FIGURES = tuple(name for name in COLUMNS if name not in (*LABELS, *RARE))
 LAYER = ("layer", "kept", "total")  # columns of layers.csv
 POINT = ("measure",)  # columns of measures.csv

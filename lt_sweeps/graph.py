@@ -5,7 +5,7 @@ is the SHA-256 of the canonical JSON of its class name, its version, its non-def
 of its children. Numbers that are equal are written equally (`1` and `1.0`; 12 significant digits), so
 two ways to say the same thing have one key.
 
-    weights  Init At Treat Fill Pretrained mask  Dense Prune Shuffle Given Fit MaskAt  scores  Score
+    weights  Init At Treat Fill Pretrained mask  Dense Prune Shuffle Given Fit MaskAt Planted  scores  Score
     ticket   Ticket                        run   Train                              table   Measure
 
 >>> tiny = Network(Part("lenet_300_100", 1), shape=(1, 8, 8), classes=10)
@@ -138,6 +138,14 @@ class MaskAt(Node):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
+class Planted(Node):
+    """The mask of the ticket that an initialiser has planted in a draw, among the tensors of `whole`."""
+
+    draw: Init
+    whole: Dense
+
+
+@dataclass(frozen=True, eq=False, repr=False)
 class Score(Node):
     """A criterion's score of each prunable weight of a ticket; the highest are kept."""
 
@@ -203,7 +211,7 @@ class Measure(Node):
 
 
 Weights = Init | At | Treat | Fill | Pretrained
-Mask = Dense | Prune | Shuffle | Given | Fit | MaskAt
+Mask = Dense | Prune | Shuffle | Given | Fit | MaskAt | Planted
 Work = Train | Measure  # nodes that a worker computes as one job
 
 
@@ -243,6 +251,8 @@ def whole(mask: Mask) -> Dense | None:
                 mask = other
             case MaskAt():
                 mask = mask.before
+            case Planted(whole=dense):
+                mask = dense
     return mask if isinstance(mask, Dense) else None
 
 

@@ -25,6 +25,7 @@ from lt_sweeps.graph import (
     Mask,
     MaskAt,
     Measure,
+    Planted,
     Pretrained,
     Prune,
     Score,
@@ -43,6 +44,7 @@ from lt_sweeps.keys import Node
 from lt_sweeps.masks import State
 from lt_sweeps.measures.ends import Ends, Table, require
 from lt_sweeps.networks.build import build, holding, initial
+from lt_sweeps.networks.planted import support
 from lt_sweeps.provenance.made_from import files
 from lt_sweeps.provenance.ownership import require_current
 from lt_sweeps.randomness import derive, rng, seeded
@@ -187,6 +189,9 @@ class Values:
                 return decode_mask(self.store.content(content))
             case MaskAt(weights=weights):
                 return self._mask_beside(weights)
+            case Planted(draw=draw, whole=dense):
+                planted = support(draw.network, draw.seed)
+                return {name: planted[name] for name in self.dense(dense)[0]}
             case Fit(mask=mask, to=to):
                 return masks.fitted(self.mask(mask), self.mask(to), self.shapes(to))
             case Prune():

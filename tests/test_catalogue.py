@@ -85,7 +85,7 @@ def test_every_network_keeps_the_laws(name: str) -> None:
     assert kept(go_through(trainings.STAGES, candidate(name, args | narrow, (1, side, side), 10)))
 
 
-@pytest.mark.parametrize("name", ["digits", "mnist", "cifar10"])
+@pytest.mark.parametrize("name", ["digits", "circle", "teacher", "mnist", "cifar10"])
 def test_every_data_set_that_is_here_keeps_the_laws(name: str, request: pytest.FixtureRequest) -> None:
     """What the others are read from is written in `test_published`."""
     declared = next(d for path in (CONF / "dataset").glob("*.yaml") if (d := OmegaConf.load(path)).name == name)
@@ -109,6 +109,8 @@ def test_every_option_composes_to_a_checked_experiment(option: str) -> None:
         words += ["gate=edge_popup"] if option == "prune=learned" else []
     if option.startswith("hook=") and option != "hook=none":
         words += ["hook.every=1it", "hook.begin=1it"]  # a small training has no five epochs
+    if option == "measure=planted":
+        words.append("model=planted")
     if option in ("prune=one_shot", "budget=smoke"):
         words.append("recipe.steps=50it")
     # a recipe belongs to a data set with as many channels

@@ -20,8 +20,8 @@ from lt_sweeps.foreign.reach import one_line
 from lt_sweeps.graph import Dense, Fill, Score, Train, Treat, full, topological
 from lt_sweeps.networks.build import build, initial
 from lt_sweeps.randomness import seeded
-from lt_sweeps.registry import load
-from lt_sweeps.specs import Part, Recipe
+from lt_sweeps.registry import load, needs
+from lt_sweeps.specs import Network, Part, Recipe
 from lt_sweeps.training import optim
 from lt_sweeps.training.dynamics import gate_of
 from lt_sweeps.training.masking import MaskedOptimizer
@@ -37,6 +37,8 @@ def require_trainable(runs: Iterable[Train]) -> None:
 
     For our own networks with a plain optimizer a linear layer stands in: these steps are known to work.
     """
+    runs = list(runs)
+    _require_planted({full(run.ticket).network for run in runs})
     for on, recipe in dict.fromkeys((full(run.ticket), run.recipe) for run in runs):
         network, name = on.network, on.network.build.name
         is_plain = network.build.is_registered and recipe.optimizer.name in PLAIN
@@ -51,6 +53,17 @@ def require_trainable(runs: Iterable[Train]) -> None:
                 "; recipe.optimizer._target_=by_pattern gives it to some weights alone" if optimizer == "Muon" else ""
             )
             raise Mistake(f"a first step of {name} with {optimizer} fails: {one_line(error)}{hint}") from None
+
+
+def _require_planted(networks: Iterable[Network]) -> None:
+    """Draws each network in which a ticket is planted. Raises Mistake where it does not fit."""
+    for network in networks:
+        initialiser = network.initialiser
+        if initialiser is not None and "planted" in needs("initialiser", initialiser.name):
+            try:
+                initial(network, 0)
+            except ValueError as error:
+                raise Mistake(str(error)) from None
 
 
 def require_lawful(runs: Iterable[Train], shown: Iterable[Train] = ()) -> None:

@@ -127,3 +127,4 @@ class MeasureConfig:
     parent: Override = field(default_factory=Override)  # the training it was pruned from
     start: Override = field(default_factory=Override)  # what it was when its training began
     init: Override = field(default_factory=Override)  # the initial weights of level 0, under its mask
+    planted: Override = field(default_factory=Override)  # the ticket planted in the network's draw

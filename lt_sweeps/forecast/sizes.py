@@ -11,7 +11,7 @@ from torch import Tensor
 from lt_sweeps.allocation import allotted, counts
 from lt_sweeps.forecast.disk import WIDTH, Layout
 from lt_sweeps.forecast.layers import skeleton
-from lt_sweeps.graph import Dense, Fit, Given, Mask, MaskAt, Prune, Shuffle, Train, full, topological
+from lt_sweeps.graph import Dense, Fit, Given, Mask, MaskAt, Planted, Prune, Shuffle, Train, full, topological
 from lt_sweeps.masks import dense, prunable
 from lt_sweeps.specs import Network, Part
 from lt_sweeps.training import optim
@@ -63,6 +63,8 @@ class Sizes:
         match mask:
             case Dense():
                 return self._whole(mask)
+            case Planted(whole=dense):
+                return self._whole(dense)  # at most
             case Shuffle(mask=other):
                 return self._kept[other]
             case MaskAt():

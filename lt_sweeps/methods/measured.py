@@ -1,12 +1,27 @@
-"""Measures of the levels of a cell against siblings, the trainings they were pruned from, and their own beginnings."""
+"""Measures of the levels of a cell against siblings, parents, their own beginnings, and a planted ticket."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from lt_sweeps.graph import END, At, MaskAt, Measure, Prune, Shuffle, Ticket, Train, end
+from lt_sweeps.graph import (
+    END,
+    At,
+    Init,
+    MaskAt,
+    Measure,
+    Planted,
+    Prune,
+    Shuffle,
+    Ticket,
+    Train,
+    end,
+    full,
+    topological,
+)
 from lt_sweeps.randomness import derive
+from lt_sweeps.registry import needs
 from lt_sweeps.specs import Part
 
 Measures = tuple[Measure | None, ...]  # per level; None where there is nothing to compare with
@@ -66,6 +81,23 @@ def with_initial(what: Part, levels: Sequence[Train], onward: Train) -> Measures
     return tuple(_measured(what, replace(run.ticket, weights=begun.weights, start=begun.start), run) for run in levels)
 
 
+def with_planted(what: Part, levels: Sequence[Train], onward: Train) -> Measures:
+    """Returns the measure of each pruned level with the ticket that is planted in the dense network's draw (first).
+
+    A level is its ticket where its mask stays as it is, so that a mask that empties a layer is measured too, else what
+    it was at its end. Raises ValueError if nothing is planted, or if a mask was not found on that draw.
+    """
+    begun = levels[0].ticket
+    draw, initialiser = begun.weights, begun.network.initialiser
+    if not isinstance(draw, Init) or initialiser is None or "planted" not in needs("initialiser", initialiser.name):
+        raise ValueError(f"measure.planted.name={what.name}: no ticket is planted in the network: choose model=planted")
+    planted = Ticket(draw.network, draw, Planted(draw, full(begun)))
+    found = [run.ticket if run.static else end(run) for run in levels[1:]]
+    if not all(any(node == draw for node in topological([ticket.mask])) for ticket in found):
+        raise ValueError(f"measure.planted.name={what.name}: a mask was not found on the draw in which it is planted")
+    return None, *(Measure(what, (planted, ticket), levels[0].data) for ticket in found)
+
+
 def _measure(what: Part, first: Train, second: Train) -> Measure:
     return _measured(what, end(first), second)
 
@@ -85,4 +117,5 @@ PAIRS: dict[str, Callable[[Part, Sequence[Train], Train], Measures]] = {
     "parent": with_parents,
     "start": with_starts,
     "init": with_initial,
+    "planted": with_planted,
 }

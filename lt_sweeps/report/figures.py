@@ -49,7 +49,7 @@ def measure_figure(curves: Sequence[Curve], look: Sequence[Style], column: str) 
     if not any(point.measures.get(column) for curve in curves for point in curve.points):
         return None
     what, other = compared(column)
-    title, describe, stable = f"{what} to the {other}", plainly, 0.0
+    title, describe, stable = f"{what} {'of the planted ticket' if other == 'planted' else f'to the {other}'}", plainly, 0.0
     if what == "barrier":
         title, describe, stable = f"Error {title} (points)", barrier, STABLE
     return _figure(
@@ -60,8 +60,8 @@ def measure_figure(curves: Sequence[Curve], look: Sequence[Style], column: str) 
 def compared(column: str) -> tuple[str, str]:
     """The measure of a column of results.csv, and what each level is compared with.
 
-    >>> compared("barrier"), compared("distance_parent")
-    (('barrier', 'sibling'), ('distance', 'parent'))
+    >>> compared("barrier"), compared("distance_parent"), compared("recall_planted")
+    (('barrier', 'sibling'), ('distance', 'parent'), ('recall', 'planted'))
     """
     for other, suffix in COMPARED.items():
         if suffix and column.endswith(suffix):

@@ -42,6 +42,7 @@ OTHER = {
     "parent": "each level and the training that its mask was pruned from, under that mask.",
     "start": "each level and what it was when its training began.",
     "init": "each level and the initial weights of the dense network, under its mask.",
+    "planted": "each level and the ticket that is planted in the network's draw.",
 }
 LAYERS = """What each layer keeps, in the network's order; the slider chooses the level. Means over seeds; curves that
 keep the same of every layer are drawn once. A cross on the axis: an emptied layer, through which nothing passes."""

@@ -11,7 +11,7 @@ import json
 from pathlib import Path
 
 from lt_sweeps import graph
-from lt_sweeps.graph import Dense, Init, Measure, Prune, Score, Shuffle, Ticket, Train, Treat, at, end
+from lt_sweeps.graph import Dense, Init, Measure, Planted, Prune, Score, Shuffle, Ticket, Train, Treat, at, end
 from lt_sweeps.keys import Node
 from lt_sweeps.registry import FOLDERS, HERE, catalogue, code_hash
 from lt_sweeps.specs import Data, Network, Part, Recipe
@@ -23,6 +23,7 @@ BEHIND = {
     "Dense": ["masks.py"],
     "Prune": ["allocation.py"],
     "Shuffle": ["masks.py", "randomness.py"],
+    "Planted": ["networks/planted.py", "networks/targets.py"],
     "Train": [
         "training/fit.py",
         "training/module.py",
@@ -58,6 +59,7 @@ def expressions() -> dict[str, Node]:
         "dense run": dense,
         "score": score,
         "mask": mask,
+        "planted": Planted(Init(network, 0), Dense(network)),
         "shuffled": Shuffle(mask, 3),
         "shuffled anywhere": Shuffle(mask, 3, "global"),
         "treated": Treat(Part("shuffle", 1), mask, at(dense, 500), end(dense).weights, 5),

@@ -1,0 +1,45 @@
+"""What two masks have in common."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from lt_sweeps.measures.ends import Ends, Table
+from lt_sweeps.registry import register
+
+
+@register("measure", version=1)
+def recall(ends: Ends) -> Table:
+    """The percentage of the weights of the first mask that the second keeps, of all tensors together.
+
+    recall = |first and second| / |first|, precision = |first and second| / |second|; of a random second mask of as many
+    weights they are |second| / n and |first| / n in expectation. All are in percent. The lists are of all tensors
+    together (tensor 0), and of each in the network's order. A share of no weights is 0.
+
+    >>> import torch
+    >>> first = {"w": torch.tensor([True, False, False, False])}
+    >>> second = {"w": torch.tensor([True, True, False, False])}
+    >>> table = recall(Ends(({}, {}), (first, second), 2, lambda state: None, lambda part: iter(())))
+    >>> table["recall"], table["precision"], table["random_recall"], table["random_precision"]
+    (100.0, [50.0, 50.0], [50.0, 50.0], [25.0, 25.0])
+    """
+    first, second = ends.masks
+    counts = [_counts(first[name], second[name]) for name in first]
+    rows = [tuple(map(sum, zip(*counts, strict=True))), *counts]
+    return {
+        "recall": _percent(rows[0][2], rows[0][0]),
+        "tensor": [float(number) for number in range(len(rows))],
+        "tensor_recall": [_percent(both, wanted) for wanted, _, both, _ in rows],
+        "precision": [_percent(both, kept) for _, kept, both, _ in rows],
+        "random_recall": [_percent(kept, n) for _, kept, _, n in rows],
+        "random_precision": [_percent(wanted, n) for wanted, _, _, n in rows],
+    }
+
+
+def _counts(first: Tensor, second: Tensor) -> tuple[int, ...]:
+    """How many weights the first mask keeps, the second, and both, of how many."""
+    return int(first.sum()), int(second.sum()), int((first & second).sum()), first.numel()
+
+
+def _percent(part: int, whole: int) -> float:
+    return round(100 * part / whole, 4) if whole else 0.0

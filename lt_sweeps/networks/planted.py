@@ -1,0 +1,139 @@
+"""Planted tickets: draws of a network that contain a sparse network with a known function (Fischer & Burkholz 2022)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from itertools import accumulate
+
+import torch
+from torch import Tensor, nn
+
+from lt_sweeps.masks import Mask
+from lt_sweeps.networks import targets
+from lt_sweeps.networks.build import drawn
+from lt_sweeps.networks.mlp import MLP
+from lt_sweeps.randomness import seeded
+from lt_sweeps.registry import register
+from lt_sweeps.specs import Network
+
+
+@register("initialiser", version=1, needs=("planted",))
+def planted(network: nn.Module, target: str = "circle", knots: int = 10) -> None:
+    """A He draw that contains a sparse network of known function: `circle`, or the `teacher` of the data set's name.
+
+    Weights are drawn from N(0, 2 / fan_in) and the biases of layer l from N(0, product over k <= l of 2 / fan_in_k);
+    then `plant` replaces the entries of the target's neurons. `knots` is that of `targets.circle`. The module gets the
+    attribute `planted`, the mask of the weights that make up the target; biases are in no mask.
+
+    Raises ValueError for a network other than an MLP, and for one that the target does not fit.
+
+    Differs: logits are the target's up to one factor for all classes, where the paper rescales each output; a neuron
+    is chosen by the least distance of all its entries, where the paper's code also asks for equal signs.
+    """
+    if not isinstance(network, MLP):
+        raise ValueError(f"model.initialiser=planted plants in model=mlp alone, not in {type(network).__name__}")
+    layers = {name: layer for name, layer in network.named_modules() if isinstance(layer, nn.Linear)}
+    he_with_biases([*layers.values()])
+    inputs, classes = next(iter(layers.values())).in_features, network.output.out_features
+    answer = targets.deepened(_target(target, inputs, classes, knots), len(layers))
+    support = plant([*layers.values()], answer)
+    vars(network)["planted"] = {f"{name}.weight": mask for name, mask in zip(layers, support, strict=True)}
+
+
+def support(network: Network, seed: int) -> Mask:
+    """Returns the mask of the ticket that is planted in a draw of a network. Raises ValueError if none is."""
+    with seeded(seed):
+        mask: Mask | None = vars(drawn(network)).get("planted")
+    if mask is None:
+        raise ValueError(f"no ticket is planted in {network.build.name}: choose model=planted")
+    return mask
+
+
+def _target(name: str, inputs: int, classes: int, knots: int) -> targets.Target:
+    if name not in ("circle", "teacher"):
+        raise ValueError(f"model.initialiser_args.target={name}: choose one of circle, teacher")
+    if name == "teacher":
+        return targets.teacher(inputs, classes)
+    target = targets.circle(knots)
+    if (inputs, classes) != (2, len(targets.BOUNDS) + 1):
+        here = f"the network {inputs} and {classes}"
+        raise ValueError(f"target=circle has 2 inputs and 4 classes, {here}: choose dataset=circle")
+    return target
+
+
+@torch.no_grad()
+def he_with_biases(layers: Sequence[nn.Linear]) -> None:
+    """Draws weights from N(0, 2 / fan_in), and biases with the product of these variances up to their layer."""
+    variances = [2 / layer.in_features for layer in layers]
+    for layer, weights, biases in zip(layers, variances, accumulate(variances, lambda a, b: a * b), strict=True):
+        layer.weight.normal_(0, math.sqrt(weights))
+        layer.bias.normal_(0, math.sqrt(biases))
+
+
+@torch.no_grad()
+def plant(layers: Sequence[nn.Linear], target: targets.Target) -> list[Tensor]:
+    """Replaces entries of `layers` in place so that they contain `target`; returns the support, a mask per layer.
+
+    A target neuron has the entries theta = (b, w * the factors of its sources), without the zeros of w. It takes the
+    place of the free neuron whose entries m at these places are nearest up to a factor lambda > 0: the least
+    ||theta - lambda m|| with lambda = theta.m / ||m||^2 is the largest cosine. The entries become theta / lambda, so
+    that the neuron computes its target divided by lambda, which is the factor of the next layer. In the last layer
+    neurons are classes and stay in place, and one lambda keeps the norm of all that is replaced.
+
+    Raises ValueError where a layer has too few neurons.
+
+    >>> layer, output = nn.Linear(1, 2), nn.Linear(2, 1)
+    >>> for one, weight, bias in ((layer, [[1.0], [-2.0]], [0.5, 0.0]), (output, [[3.0, 4.0]], [0.0])):
+    ...     one.weight.data, one.bias.data = torch.tensor(weight), torch.tensor(bias)
+    >>> minus = targets.Layer(torch.tensor([[-1.0]]).double(), torch.zeros(1).double())
+    >>> plus = targets.Layer(torch.tensor([[1.0]]).double(), torch.zeros(1).double())
+    >>> [mask.tolist() for mask in plant([layer, output], [minus, plus])]  # relu(-x): nearest is the second, at 1/2
+    [[[False], [True]], [[False, True]]]
+    >>> layer.weight.tolist(), output.weight.tolist()
+    ([[1.0], [-2.0]], [[3.0, 4.0]])
+    """
+    sources = torch.arange(layers[0].in_features)
+    factors = torch.ones(len(sources), dtype=torch.float64)
+    support = []
+    for layer, wanted in zip(layers, target, strict=True):
+        is_last = layer is layers[-1]
+        rows = [row.nonzero().flatten() for row in wanted.weight]
+        thetas = [
+            torch.cat([bias[None], row[at] * factors[at]])
+            for row, bias, at in zip(wanted.weight, wanted.bias, rows, strict=True)
+        ]
+        entries = [_entries(layer, sources[at]) for at in rows]
+        if is_last:
+            neurons = list(range(len(rows)))
+            replaced = torch.cat([m[neuron] for neuron, m in enumerate(entries)]).norm()
+            scales = [float(torch.cat(thetas).norm() / replaced)] * len(rows)
+        else:
+            neurons, scales = _matched(thetas, entries)
+        mask = torch.zeros_like(layer.weight, dtype=torch.bool)
+        for neuron, scale, theta, at in zip(neurons, scales, thetas, rows, strict=True):
+            layer.bias[neuron] = theta[0] / scale
+            layer.weight[neuron, sources[at]] = (theta[1:] / scale).to(layer.weight.dtype)
+            mask[neuron, sources[at]] = True
+        support.append(mask)
+        sources, factors = torch.tensor(neurons), torch.tensor(scales, dtype=torch.float64)
+    return support
+
+
+def _entries(layer: nn.Linear, sources: Tensor) -> Tensor:
+    """The bias and the weights from `sources` of every neuron, (out, 1 + sources), in float64."""
+    return torch.cat([layer.bias[:, None], layer.weight[:, sources]], 1).double()
+
+
+def _matched(thetas: Sequence[Tensor], entries: Sequence[Tensor]) -> tuple[list[int], list[float]]:
+    """The neuron that each target neuron takes, no two the same, and the factor lambda of each."""
+    neurons, scales = list[int](), list[float]()
+    for theta, m in zip(thetas, entries, strict=True):
+        cosines = (m @ theta) / m.norm(dim=1)
+        cosines[neurons] = -1.0
+        best = int(cosines.argmax())
+        if cosines[best] <= 0:
+            raise ValueError(f"a layer of {len(m)} units has no place for {len(thetas)} planted ones: give it more")
+        neurons.append(best)
+        scales.append(float((m[best] @ theta) / m[best].square().sum()))
+    return neurons, scales

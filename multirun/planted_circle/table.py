@@ -1,0 +1,75 @@
+"""Recovery of the planted ticket by each method, as Markdown: `python table.py runs/planted_circle`."""
+
+from __future__ import annotations
+
+import csv
+import sys
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from lt_sweeps.report import table
+from lt_sweeps.report.curves import Row
+from lt_sweeps.report.statistics import interval
+from lt_sweeps.report.wording import bounds, spread
+
+PLANTED, WEIGHTS = (4, 4, 20, 20, 3), 30_600  # planted weights of each layer, and all weights
+NAMES = ("prune", "criterion", "gate", "hook", "prune.rate", "level")
+HEADS = "weights kept | n | recall (%), 95 % interval | at random | within layers | precision (%) | test accuracy (%)"
+Name = tuple[str, ...]
+
+
+def lines(rows: list[Row], within: Mapping[Name, float]) -> Iterator[str]:
+    """Yields the table: a line for each method and density, the densest first, and of these those with most recall."""
+    groups: dict[Name, list[Row]] = {}
+    for row in rows:
+        if row["recall_planted"] is not None:
+            groups.setdefault(_name(row), []).append(row)
+    yield f"| method | {HEADS} | collapsed |"
+    yield "|" + " --- |" * 9
+    for name, several in sorted(groups.items(), key=lambda item: _order(item[1])):
+        recall, density = interval(row["recall_planted"] for row in several), _mean(several, "density")
+        finished = [row for row in several if row["status"] == "done"]
+        cells = (
+            _called(*name[:4]),
+            f"{density * WEIGHTS:,.0f}",
+            str(recall.n),
+            f"{recall.mean:.1f} {bounds(recall)}".rstrip(),
+            f"{100 * density:.1f}",
+            f"{within[name] / len(several):.1f}",
+            f"{recall.mean * sum(PLANTED) / (density * WEIGHTS):.2f}",
+            spread(row["early_stop_test_accuracy"] or row["test_accuracy"] for row in finished) or "-",
+            str(len(several) - len(finished)),
+        )
+        yield "| " + " | ".join(cells) + " |"
+
+
+def within_layers(folder: Path) -> dict[Name, float]:
+    """The recall, summed over seeds, that is expected of random masks with as many weights in each layer."""
+    expected: dict[Name, float] = defaultdict(float)
+    with (folder / "measures.csv").open() as file:
+        for row in csv.DictReader(file):
+            if tensor := int(float(row["tensor"])):
+                expected[_name(row)] += float(row["random_recall"]) * PLANTED[tensor - 1] / sum(PLANTED)
+    return expected
+
+
+def _name(row: Mapping[str, object]) -> Name:
+    return tuple(str(row.get(name) or "-") for name in NAMES)
+
+
+def _called(prune: str, criterion: str, gate: str, hook: str) -> str:
+    chosen = gate if prune == "learned" else criterion
+    return " ".join([prune, chosen, *([hook] if hook not in ("none", "-", "freeze_scores") else [])])
+
+
+def _order(rows: list[Row]) -> tuple[float, float]:
+    return -round(_mean(rows, "density"), 2), -_mean(rows, "recall_planted")
+
+
+def _mean(rows: list[Row], column: str) -> float:
+    return float(sum(row[column] for row in rows) / len(rows))
+
+
+if __name__ == "__main__":
+    print("\n".join(lines(table.read(Path(sys.argv[1])), within_layers(Path(sys.argv[1])))))
