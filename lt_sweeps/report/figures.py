@@ -49,7 +49,8 @@ def measure_figure(curves: Sequence[Curve], look: Sequence[Style], column: str) 
     if not any(point.measures.get(column) for curve in curves for point in curve.points):
         return None
     what, other = compared(column)
-    title, describe, stable = f"{what} {'of the planted ticket' if other == 'planted' else f'to the {other}'}", plainly, 0.0
+    whose = "of the planted ticket" if other == "planted" else f"to the {other}"
+    title, describe, stable = f"{what} {whose}", plainly, 0.0
     if what == "barrier":
         title, describe, stable = f"Error {title} (points)", barrier, STABLE
     return _figure(
