@@ -46,6 +46,7 @@ BESIDE = {  # group -> usual option; a column only if some cell has another one
 }
 AT_RANDOM, EMPTIED = "at_random", "emptied"
 DENSITY_BEGUN, EXPLORED, ENDED_BY = "density_begun", "explored", "ended_by"
+SEARCH_STEPS, SEARCH_ENDED_BY = "search_steps", "search_ended_by"
 COLUMNS = {
     column.name: column
     for column in (
@@ -85,11 +86,14 @@ COLUMNS = {
         Column(DENSITY_BEGUN, float, "density at the start of training, where a gate or a hook changed it in some row"),
         Column(EXPLORED, float, "percent of the prunable weights that hooks have kept at some step (Liu et al. 2021)"),
         Column(ENDED_BY, str, "the hook that ended the training early, where one did"),
+        Column(SEARCH_STEPS, int, "the last step of the training that its mask was found from, where a hook ended one"),
+        Column(SEARCH_ENDED_BY, str, "the hook that ended that training early, where one did"),
         Column(EMPTIED, str, "the layers that lost all their weights, where some did"),
     )
 }
 LABELS = ("model", "dataset", "prune", "rewind", "survivors", "control")
-RARE = (AT_RANDOM, DENSITY_BEGUN, EXPLORED, ENDED_BY, EMPTIED)  # only in tables where some row has a value
+# Only in tables where some row has a value.
+RARE = (AT_RANDOM, DENSITY_BEGUN, EXPLORED, ENDED_BY, SEARCH_STEPS, SEARCH_ENDED_BY, EMPTIED)
 FIGURES = tuple(name for name in COLUMNS if name not in (*LABELS, *RARE))
 LAYER = ("layer", "kept", "total")  # columns of layers.csv
 POINT = ("measure",)  # columns of measures.csv

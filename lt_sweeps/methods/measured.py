@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from lt_sweeps.graph import END, At, Measure, Prune, Shuffle, Train, end
+from lt_sweeps.graph import Measure, Train, end, pruned_from
 from lt_sweeps.randomness import derive
 from lt_sweeps.specs import Part
 
@@ -21,11 +21,7 @@ def sibling(run: Train) -> Train:
 
 def parent(run: Train) -> Train | None:
     """Returns the training at whose end a ticket's mask was pruned; None for a dense ticket or a mask from a file."""
-    mask = run.ticket.mask
-    while isinstance(mask, Shuffle):
-        mask = mask.mask
-    scored = mask.scores.at.weights if isinstance(mask, Prune) else None
-    return scored.run if isinstance(scored, At) and scored.step == END else None
+    return pruned_from(run.ticket.mask)
 
 
 def with_siblings(what: Part, levels: Sequence[Train], onward: Train) -> Measures:

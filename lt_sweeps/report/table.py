@@ -24,11 +24,13 @@ from lt_sweeps.columns import (
     FIGURES,
     LABELS,
     RARE,
+    SEARCH_ENDED_BY,
+    SEARCH_STEPS,
     USUAL,
 )
 from lt_sweeps.config import archive
 from lt_sweeps.errors import Mistake
-from lt_sweeps.graph import Measure, Train
+from lt_sweeps.graph import Measure, Train, search_of
 from lt_sweeps.keys import Node
 from lt_sweeps.results import Collapsed, Finished, Outcome
 from lt_sweeps.store.store import Record
@@ -48,7 +50,12 @@ def rows(
     """Returns the rows of results.csv, in the order of the cells."""
     extra, measured = swept_columns(cells), measured_columns(cells)
     outcomes = {run: results.outcome(record) for run, record in records.items() if isinstance(run, Train)}
-    rare = [name for name in RARE if any(_rare(outcome)[name] is not None for outcome in outcomes.values())]
+    shown = dict.fromkeys(run for cell in cells for run in cell.levels)
+    found = {run: _found(run, outcomes) for run in shown}
+    if not any(search[SEARCH_ENDED_BY] for search in found.values()):
+        found = {}
+    seldom = [*(_rare(outcomes[run]) for run in shown if run in outcomes), *found.values()]
+    rare = [name for name in RARE if any(values.get(name) is not None for values in seldom)]
     table = []
     for cell in cells:
         named = _named(cell, extra)
@@ -56,6 +63,7 @@ def rows(
             status = "failed" if run in failed else "blocked" if run in blocked else "missing"
             figures = _figures(outcomes[run], cell) if run in outcomes else {"status": status}
             row: Row = named | {"seed": cell.labels["seed"], "level": level} | figures | {"key": run.key}
+            row |= found.get(run, {})
             for name, measures in cell.measures.items():
                 if (measure := measures[level]) is not None:
                     row[name] = _table(measure, records).get(measure.what.word)
@@ -156,6 +164,14 @@ def _rare(outcome: Outcome) -> Row:
         ENDED_BY: finished.ended_by if finished else None,
         EMPTIED: " ".join(outcome.emptied) or None if isinstance(outcome, Collapsed) else None,
     }
+
+
+def _found(run: Train, outcomes: Mapping[Train, Outcome]) -> Row:
+    """Where the search for a run's mask ended, and the hook that ended it."""
+    search = search_of(run)
+    outcome = outcomes.get(search) if search else None
+    ended = outcome if isinstance(outcome, Finished) else None
+    return {SEARCH_STEPS: ended and ended.steps, SEARCH_ENDED_BY: ended and ended.ended_by}
 
 
 def as_csv(table: Sequence[Row]) -> str:
