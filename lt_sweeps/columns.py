@@ -98,3 +98,12 @@ FIGURES = tuple(name for name in COLUMNS if name not in (*LABELS, *RARE))
 LAYER = ("layer", "kept", "total")  # columns of layers.csv
 POINT = ("measure",)  # columns of measures.csv
 TAKEN = frozenset({*COLUMNS, *LAYER, *POINT})  # names that measures must not use
+
+
+def is_of_training(column: str) -> bool:
+    """Whether a column says how shown tickets are trained, which level 0 is not asked.
+
+    >>> is_of_training("train"), is_of_training("train.steps"), is_of_training("trainer.kernel")
+    (True, True, False)
+    """
+    return column.partition(".")[0] == "train"

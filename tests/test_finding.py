@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -12,11 +13,16 @@ from test_recipes import composed
 from torch import Tensor
 
 import lt_sweeps as lt
+from lt_sweeps.cli import main as lt_sweeps
 from lt_sweeps.graph import END, At, Prune, Train, at, end, search_of
 from lt_sweeps.hooks.moment import example
 from lt_sweeps.hooks.narrowing import early_bird
 from lt_sweeps.main import main
 from lt_sweeps.report import table
+from lt_sweeps.report.curves import curves
+from lt_sweeps.report.figures import accuracy_figure, early_stop_figure
+from lt_sweeps.report.page import render
+from lt_sweeps.report.styles import styles
 
 BIRD = "find.hook.name=early_bird"
 ONE_SHOT = ("prune=one_shot", "prune.rate=0.5", "prune.levels=2")
@@ -230,3 +236,40 @@ def test_early_bird_tickets_end_to_end(prune: str, tmp_path: Path) -> None:
     begun, whole = first.state(0), sweep.ticket(level=0).state(10)
     for name, ones in first.mask.items():
         assert torch.equal(begun[name], whole[name] * ones), "the dense network on the way, pruned"
+
+
+def test_dense_networks_are_never_called_untrained(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Level 0 is trained, whatever `train=` says of tickets; what is not trained learns at no speed."""
+    words = ["prune=one_shot", "prune.levels=2", "train=untrained,same", "budget=smoke", "sweep=s"]
+    assert main(["-m", *words, "trainer.processes=0", f"paths.output_dir={tmp_path}"]) == 0
+    rows = table.read(tmp_path / "s")
+    assert [row["train"] for row in rows] == ["same", "untrained", "untrained", "same", "same", "same"]
+    for row in rows:
+        untrained = row["train"] == "untrained"
+        assert (row["steps"] == 0) is untrained
+        assert (row["early_stop_step"] is None) is untrained
+        assert row["early_stop_test_accuracy"] is not None
+    asleep, awake = curves(rows)
+    assert (asleep.labels["train"], awake.labels["train"]) == ("untrained", "same")
+    assert (asleep.apart, awake.apart) == (True, False)
+    assert asleep.dense == awake.dense, "they are compared with one dense network"
+    look = styles([asleep, awake])
+    drawn = {line["name"]: line["x"] for line in accuracy_figure([asleep, awake], look)["data"] if "marker" in line}
+    assert [len(x) for x in drawn.values()] == [2, 3], "it is no point of the line of what is not trained"
+    steps = early_stop_figure([asleep, awake], look)
+    assert steps is not None
+    assert not any("untrained" in line["name"] for line in steps["data"])
+    assert early_stop_figure([asleep], look[:1]) is None
+    assert "these tickets are not trained" in render(
+        [row for row in rows if row["level"] == 0 or row["train"] == "untrained"],
+        title="",
+        sweep="s",
+        budgets=[],
+        command=None,
+    )
+    sweep = lt.open(tmp_path / "s")
+    assert list(sweep.curve(train="untrained").level) == [0, 1, 2]
+    assert list(sweep.curve(train="same").level) == [0, 1, 2]
+    capsys.readouterr()
+    assert lt_sweeps(["compare", str(tmp_path / "s"), "train=same"]) == 0
+    assert len(re.findall(r"^\| untrained ", capsys.readouterr().out, re.MULTILINE)) == 2

@@ -16,6 +16,7 @@ from lt_sweeps import results
 from lt_sweeps.cell import Cell
 from lt_sweeps.columns import (
     AT_RANDOM,
+    BESIDE,
     COLUMNS,
     DENSITY_BEGUN,
     EMPTIED,
@@ -27,6 +28,7 @@ from lt_sweeps.columns import (
     SEARCH_ENDED_BY,
     SEARCH_STEPS,
     USUAL,
+    is_of_training,
 )
 from lt_sweeps.config import archive
 from lt_sweeps.errors import Mistake
@@ -62,8 +64,9 @@ def rows(
         for level, run in enumerate(cell.levels):
             status = "failed" if run in failed else "blocked" if run in blocked else "missing"
             figures = _figures(outcomes[run], cell) if run in outcomes else {"status": status}
-            row: Row = named | {"seed": cell.labels["seed"], "level": level} | figures | {"key": run.key}
-            row |= found.get(run, {})
+            row: Row = _place(named, cell, level) | figures | {"key": run.key} | found.get(run, {})
+            if run.recipe.steps == run.ticket.start:
+                row["early_stop_step"] = None  # nothing is trained, so nothing learns fast or slowly
             for name, measures in cell.measures.items():
                 if (measure := measures[level]) is not None:
                     row[name] = _table(measure, records).get(measure.what.word)
@@ -79,7 +82,7 @@ def measured(cells: Sequence[Cell], records: Mapping[Node, Record]) -> list[Row]
         named = _named(cell, extra)
         for name, measures in cell.measures.items():
             for level, measure in enumerate(measures):
-                row = named | {"seed": cell.labels["seed"], "level": level, "measure": name}
+                row = _place(named, cell, level) | {"measure": name}
                 points = {} if measure is None else _table(measure, records)
                 curves = {column: values for column, values in points.items() if isinstance(values, list)}
                 table += [row | dict(zip(curves, point, strict=True)) for point in zip(*curves.values(), strict=True)]
@@ -96,13 +99,20 @@ def layers(cells: Sequence[Cell], records: Mapping[Node, Record]) -> list[Row]:
             for layer in results.kept_of(records[run]).layers if run in records else ():
                 there = {"layer": layer.name, "kept": layer.kept, "total": layer.total}
                 there["density"] = round(layer.kept / layer.total, 8)
-                table.append(named | {"seed": cell.labels["seed"], "level": level} | there)
+                table.append(_place(named, cell, level) | there)
     return table
 
 
 def _named(cell: Cell, extra: Sequence[str]) -> Row:
     """The columns that label a cell: the usual ones, and the `extra` ones of this sweep."""
     return {name: cell.labels[name] for name in LABELS} | {name: cell.value(name) for name in extra}
+
+
+def _place(named: Row, cell: Cell, level: int) -> Row:
+    """The labels of a level, its seed and number. `train.*` is not for level 0, which is trained as usual."""
+    if not level:
+        named = {name: BESIDE.get(name) if is_of_training(name) else value for name, value in named.items()}
+    return named | {"seed": cell.labels["seed"], "level": level}
 
 
 def measured_columns(cells: Sequence[Cell]) -> list[str]:
