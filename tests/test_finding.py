@@ -273,3 +273,49 @@ def test_dense_networks_are_never_called_untrained(tmp_path: Path, capsys: pytes
     capsys.readouterr()
     assert lt_sweeps(["compare", str(tmp_path / "s"), "train=same"]) == 0
     assert len(re.findall(r"^\| untrained ", capsys.readouterr().out, re.MULTILINE)) == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "names"),
+    [
+        (
+            ("prune=learned", "gate=edge_popup", "train=untrained,same", "seed=0,1"),
+            [
+                f"lenet_300_100 digits seed={seed} prune=learned gate=edge_popup search for the mask of level {level}"
+                for seed in (0, 1)
+                for level in (1, 2)
+            ],
+        ),
+        (
+            ("prune=one_shot", "find.hook=early_bird"),
+            [
+                "lenet_300_100 digits seed=0 prune=one_shot find.hook.name=early_bird search for the mask of level 1",
+                "lenet_300_100 digits seed=0 prune=one_shot find.hook.name=early_bird search for the mask of level 2",
+            ],
+        ),
+        (("control=reinit",), ["lenet_300_100 digits seed=0 on the way to level 2"]),
+    ],
+)
+def test_progress_names_what_is_searched(
+    words: tuple[str, ...], names: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    here = ["prune.levels=2", "budget=smoke", "sweep=s", "trainer.processes=0", f"paths.output_dir={tmp_path}"]
+    assert main(["-m", *words, *here]) == 0
+    lines = re.findall(r"^\[ *\d+/\d+\] (.*?)  ", capsys.readouterr().out, re.MULTILINE)
+    assert sorted(line for line in lines if "search" in line or "on the way" in line) == sorted(names)
+
+
+def test_the_experiment_of_early_birds_draws_them_beside_tickets_of_the_whole_training(tmp_path: Path) -> None:
+    words = ["experiment=early_bird", "model=lenet_digits", "budget=smoke", "prune.rate=0.5", "seed=0", "sweep=s"]
+    assert main(["-m", *words, "trainer.processes=0", f"paths.output_dir={tmp_path}"]) == 0
+    rows = table.read(tmp_path / "s")
+    tickets = [row for row in rows if row["level"]]
+    assert {(row["find.hook.name"], row["survivors"]) for row in tickets} == {
+        (hook, word) for hook in ("none", "early_bird") for word in ("keep", "rewind")
+    }
+    for row in tickets:
+        bird = row["find.hook.name"] == "early_bird"
+        assert (row["search_ended_by"], row["search_steps"]) == (("early_bird", 4) if bird else (None, 8)), (
+            "the fifth of its masks is the first that has four before it"
+        )
+    assert len({row["key"] for row in rows if not row["level"]}) == 1

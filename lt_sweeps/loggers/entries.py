@@ -21,6 +21,7 @@ CURVES = {
     "val_accuracy": "val/accuracy",
     "explored": "mask/explored",
 }
+APART = (("find", "gate"), ("find", "hook"), ("train", "hook"))  # in a run's id only where they are given
 SHARES = ("sparsity", "density", "weights_remaining")
 FIGURES = ("test_accuracy", "val_accuracy", "early_stop_step", "early_stop_test_accuracy", "steps")
 
@@ -36,6 +37,9 @@ def about(described: Mapping[str, Any], cell: Cell, sweep: str, columns: Sequenc
     words += [f"{name}={cell.value(name)}" for name in columns if cell.value(name) is not None]
     identity: dict[str, Any] = copy.deepcopy(described["config"])
     del identity["trainer"], identity["budget"]["levels"]
+    for group, name in APART:  # newer than the first runs
+        if identity[group][name]["name"] is None:
+            del identity[group][name]
     if "measure" not in columns:
         del identity["measure"]
     if "prune.levels" not in columns:
