@@ -21,7 +21,8 @@ MATCHING = f"""A level matches when the lower end of the 95 % interval of its di
 points (non-inferiority). Two close means are no evidence of it. A level that does not match is not shown to be worse:
 its interval may only be too wide for the number of seeds. Each level is tested separately, without a correction for
 how many there are, on the test accuracies shown here, so that the sparsest matching level is a little optimistic."""
-INTERVAL = "Two-sided 95 % t-interval of the mean over n seeds. One seed has none."
+INTERVAL = """Two-sided 95 % t-interval of the mean over n seeds, in brackets. One seed has none. (In summary.md ± is
+the standard deviation over seeds.)"""
 EXACT = """ An interval of width zero means that the seeds agree exactly, as they may on a small test set, not that the
 difference is certain."""
 PAIRED = """A difference is taken between two runs of the same seed and then averaged over the seeds that finished both:
