@@ -92,11 +92,10 @@ class Sizes:
             return None, False
         if "search" not in needs("gate", run.gate.name):
             return before, True
-        args = run.gate.args
-        if "keep" not in args:
+        keep, by_layer = run.gate.args.get("keep"), run.gate.args.get("ranking", "layer") == "layer"
+        if not isinstance(keep, int | float) or not 0 < keep <= 1:  # none, or none that the gate will take
             return None, False
-        by_layer = args.get("ranking", "layer") == "layer"
-        return _top(self.kept(full(run.ticket)), before, float(args["keep"]), by_layer), by_layer
+        return _top(self.kept(full(run.ticket)), before, keep, by_layer), by_layer
 
     def _before(self, parent: Mask) -> Parent:
         return tuple(sorted(self._kept[parent].items()))
