@@ -9,7 +9,7 @@ from typing import Any
 
 from lt_sweeps.columns import BESIDE, COMPARED, TAKEN
 from lt_sweeps.config import budget as budgets
-from lt_sweeps.config import usual
+from lt_sweeps.config import changing, usual
 from lt_sweeps.config.choosing import choices, finding, refuse_impossible
 from lt_sweeps.config.data import described
 from lt_sweeps.config.methods import Override
@@ -99,7 +99,7 @@ def _unusual(config: Config) -> dict[str, str]:
         del unusual["allocation"]  # the default of at_init
     if config.recipe.name not in usual.recipes().get(config.model.name, {config.recipe.name}):
         unusual["recipe"] = config.recipe.name
-    return unusual
+    return unusual | changing.apart(config)
 
 
 def _level_of(config: Config, level: int) -> Train:

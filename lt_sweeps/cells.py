@@ -7,9 +7,10 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from lt_sweeps.cell import Cell
+from lt_sweeps.columns import is_of_training
 from lt_sweeps.config.archive import GIVEN
 from lt_sweeps.config.schema import Config
-from lt_sweeps.graph import Work, parents
+from lt_sweeps.graph import Train, Work, parents, search_of
 from lt_sweeps.methods.measured import sibling
 from lt_sweeps.provenance.made_from import foreign_parts
 from lt_sweeps.report import table
@@ -82,13 +83,21 @@ def cell_names(cells: Sequence[Cell]) -> list[str]:
 
 
 def level_names(cells: Sequence[Cell]) -> dict[Work, str]:
-    """Returns a name per training and measure: the first cell and level with it; dense ones omit options of pruning."""
+    """Returns a name per training and measure: the first cell and level with it; dense ones omit options of pruning.
+
+    A training that no cell shows is named by the first level whose mask is found in it.
+    """
     swept = table.swept_columns(cells)
     data = [name for name in swept if name.partition(".")[0] == "corruption"]
     names: dict[Work, str] = {}
     for e in cells:
         for level, run in enumerate(e.levels):
             names.setdefault(run, f"{_named(e, swept) if level else _named(e, data, dense=True)} level {level}")
+    for e in cells:
+        for level, run in enumerate(e.levels):
+            search = search_of(run)
+            if search is not None and search not in names:
+                names[search] = f"{_named(e, _of_search(swept), finding=True)} {_aim(search)} level {level}"
     for e in cells:
         for column, measures in e.measures.items():
             for run, measure in zip(e.levels, measures, strict=True):
@@ -99,7 +108,17 @@ def level_names(cells: Sequence[Cell]) -> dict[Work, str]:
     return names
 
 
-def _named(e: Cell, columns: Sequence[str], *, dense: bool = False) -> str:
+def _of_search(columns: Sequence[str]) -> list[str]:
+    """The columns that say something of how a mask is found."""
+    return [name for name in columns if name != "control" and not is_of_training(name)]
+
+
+def _aim(search: Train) -> str:
+    return "on the way to" if search.static else "search for the mask of"
+
+
+def _named(e: Cell, columns: Sequence[str], *, dense: bool = False, finding: bool = False) -> str:
     words = [e.labels["model"], e.labels["dataset"], f"seed={e.labels['seed']}"]
-    words += [] if dense else table.unusual(e.labels)
+    labels = {**e.labels, "control": "none"} if finding else e.labels
+    words += [] if dense else table.unusual(labels)
     return " ".join([*words, *(f"{name}={e.value(name)}" for name in columns if e.value(name) is not None)])

@@ -47,6 +47,7 @@ BESIDE = {  # group -> usual option; a column only if some cell has another one
 AT_RANDOM, EMPTIED = "at_random", "emptied"
 DENSITY_BEGUN, EXPLORED, ENDED_BY = "density_begun", "explored", "ended_by"
 FOUND, SAMPLED = "found_accuracy", "sampled_accuracy"
+SEARCH_STEPS, SEARCH_ENDED_BY = "search_steps", "search_ended_by"
 COLUMNS = {
     column.name: column
     for column in (
@@ -93,6 +94,8 @@ COLUMNS = {
             "percent, where a mask was learned: test accuracy at the end of that search, before any ticket is trained",
         ),
         Column(SAMPLED, float, "percent, where such a mask is drawn: mean test accuracy of ten draws at that end"),
+        Column(SEARCH_STEPS, int, "the last step of the training that its mask was found from, where a hook ended one"),
+        Column(SEARCH_ENDED_BY, str, "the hook that ended that training early, where one did"),
         Column(EMPTIED, str, "the layers that lost all their weights, where some did"),
     )
 }
@@ -109,6 +112,8 @@ RARE = (  # only where some row has a value
     DENSITY_BEGUN,
     EXPLORED,
     ENDED_BY,
+    SEARCH_STEPS,
+    SEARCH_ENDED_BY,
     FOUND,
     SAMPLED,
     EMPTIED,
@@ -117,3 +122,12 @@ FIGURES = tuple(name for name in COLUMNS if name not in (*LABELS, *RARE))
 LAYER = ("layer", "kept", "total")  # columns of layers.csv
 POINT = ("measure",)  # columns of measures.csv
 TAKEN = frozenset({*COLUMNS, *LAYER, *POINT})  # names that measures must not use
+
+
+def is_of_training(column: str) -> bool:
+    """Whether a column says how shown tickets are trained, which level 0 is not asked.
+
+    >>> is_of_training("train"), is_of_training("train.steps"), is_of_training("trainer.kernel")
+    (True, True, False)
+    """
+    return column.partition(".")[0] == "train"

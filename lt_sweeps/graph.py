@@ -243,6 +243,22 @@ def end(run: Train) -> Ticket:
     return seen(run, END)
 
 
+def pruned_from(mask: Mask) -> Train | None:
+    """Returns the training at whose end a mask was pruned; None for a dense or a learned mask, or one from a file."""
+    while isinstance(mask, Shuffle):
+        mask = mask.mask
+    scored = mask.scores.at.weights if isinstance(mask, Prune) else None
+    return scored.run if isinstance(scored, At) and scored.step == END else None
+
+
+def search_of(run: Train) -> Train | None:
+    """Returns the training that the mask of a run's ticket was pruned from or learned in; None where there is none."""
+    mask = run.ticket.mask
+    while isinstance(mask, Shuffle):
+        mask = mask.mask
+    return mask.weights.run if isinstance(mask, MaskAt) else pruned_from(mask)
+
+
 def whole(mask: Mask) -> Dense | None:
     """Returns the full mask that a mask was pruned from; None for a mask from a file."""
     while not isinstance(mask, (Dense, Given)):

@@ -174,10 +174,12 @@ CUTS: Sequence[tuple[str, ...]] = (
     ("control=none,mask_shuffle", "seed=0,1"),
     ("rewind=step", "rewind.step=15it", "pruned=freeze", "prune.groups=global", "model.width=0.5"),
     ("model=custom", "model._target_=small.Net", "prune=one_shot", "recipe.precision=64-true", *SGD),
+    ("prune=learned", "gate=edge_popup", "survivors=rewind,keep"),
+    ("prune=learned", "gate=edge_popup", "++gate.args.ranking=global", "prune.levels=1"),
 )
 
 
-@pytest.mark.parametrize("words", CUTS, ids=["controls", "rewound", "batchnorm"])
+@pytest.mark.parametrize("words", CUTS, ids=["controls", "rewound", "batchnorm", "learned", "learned globally"])
 def test_a_sweep_writes_what_was_foretold(tmp_path: Path, words: tuple[str, ...]) -> None:
     cells = composed(*words, f"paths.output_dir={tmp_path}")
     store = Store(tmp_path / "store")
@@ -200,6 +202,22 @@ def test_what_is_pruned_by_factor_and_group_is_counted_as_it_will_be() -> None:
     assert kept["output.weight"] == 857  # 1,000 less a twentieth, three times: 950, then 902, then 857
     assert kept["fc1.weight"] + kept["fc2.weight"] == 6150  # of 49,200, halved three times
     assert kept["fc1.weight"] / kept["fc2.weight"] == pytest.approx(19_200 / 30_000, rel=0.01)
+
+
+@pytest.mark.parametrize(
+    ("words", "most"),
+    [
+        (("prune=learned", "gate=bernoulli", "prune.levels=1"), True),
+        (("prune=learned", "gate=edge_popup"), False),
+        (("gate=sign_in",), False),
+        (("find.hook.name=set",), True),
+    ],
+)
+def test_what_only_the_training_will_tell_is_counted_whole_and_said(
+    words: tuple[str, ...], most: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert lt_sweeps(["plan", *SMALL, *words, f"paths.output_dir={tmp_path}"]) == 0
+    assert ("\ndisk: at most " in capsys.readouterr().out) is most
 
 
 # -------------------------------------------------------------------------------- the whole plan

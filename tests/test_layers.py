@@ -176,6 +176,37 @@ def test_the_plan_prints_the_table_and_trains_nothing(tmp_path: Path, capsys: py
     assert not list(tmp_path.rglob("results.csv"))
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("prune=at_init", "criterion=random", "allocation=erk"),
+        ("prune=imp", "allocation=uniform_plus"),
+        ("prune=learned", "gate=edge_popup"),
+        ("prune=learned", "gate=edge_popup", "gate.args.ranking=global", "prune.levels=1"),
+        ("prune=learned", "gate=bernoulli", "prune.levels=1"),
+    ],
+)
+def test_the_plan_says_what_is_kept_in_the_end_or_that_nobody_knows(
+    words: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    here = [*words, "budget=smoke", "prune.rate=0.5", "sweep=s", "trainer.processes=0", f"paths.output_dir={tmp_path}"]
+    assert lt_sweeps(["plan", *here]) == 0
+    lines = [re.split(r" {2,}", line.strip()) for line in capsys.readouterr().out.splitlines() if line.startswith("  ")]
+    ((*_, head), *table) = lines
+    assert main(["-m", *here]) == 0
+    rows = list(csv.DictReader((tmp_path / "s" / "layers.csv").read_text().splitlines()))
+    sparsest = max(row["level"] for row in rows)
+    ended = {row["layer"]: float(row["density"]) for row in rows if row["level"] == sparsest}
+    foretold = {name: told for name, *_, told in table}
+    assert foretold.keys() == ended.keys()
+    if words[-1] == "prune.levels=1":
+        assert set(foretold.values()) == {"known only afterwards"}
+        assert ("50 % of all layers together" in head) is ("gate.args.ranking=global" in words)
+    else:
+        last = {name: float(told.split(" ... ")[-1].removesuffix(" %")) for name, told in foretold.items()}
+        assert last == pytest.approx({name: 100 * density for name, density in ended.items()}, abs=0.01)
+
+
 @pytest.mark.parametrize("verb", ["plan", "run"])
 @pytest.mark.parametrize("given", ["prune.exclude=[fc9.weight]", "++prune.factors={fc9.weight:0.5}"])
 def test_a_pattern_that_names_nothing_is_told_before_the_first_training(

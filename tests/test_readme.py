@@ -80,6 +80,32 @@ def test_the_yaml_files_of_one_s_own_work(tmp_path: Path) -> None:
         assert ("0 to train" in done.stdout) == (number == 1), done.stdout
 
 
+OWN = (ROOT / "docs" / "own.md").read_text()
+MOVING = re.findall(r"^(?:python -m|lt-sweeps) .*mypkg\.moving\..*$", OWN, re.MULTILINE)
+
+
+@pytest.mark.parametrize("command", MOVING)
+def test_a_gate_and_a_hook_of_one_s_own_run_and_keep_the_laws(command: str, tmp_path: Path) -> None:
+    [(path, content)] = re.findall(r"```python\n# (mypkg/moving\.py)\n(.*?)```", OWN, re.DOTALL)
+    (tmp_path / "mypkg").mkdir()
+    (tmp_path / path).write_text(content)
+    first, *words = shlex.split(command)
+    words = words if first == "python" else ["-m", "lt_sweeps.cli", *words]
+    there = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, *words], cwd=tmp_path, env=there, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "FAILED" not in done.stdout
+
+
+def test_a_gate_and_a_hook_of_one_s_own_are_shown_in_every_way_to_choose_them() -> None:
+    assert [next(w for w in shlex.split(c) if "moving" in w).partition("=")[0] for c in MOVING[:3]] == [
+        "gate.name",
+        "hook.name",
+        "find.hook",
+    ]
+    assert len(MOVING) == 5
+
+
 TROUBLE = (ROOT / "docs" / "troubleshooting.md").read_text()
 ANSWERS = re.findall(r"`(python -m lt_sweeps\.main [^`]+)`\n\n    (lt_sweeps: .+)", TROUBLE)
 

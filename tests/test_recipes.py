@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import csv
+import inspect
 import json
 import re
 import subprocess
@@ -16,7 +18,7 @@ import pytest
 import torch
 
 from lt_sweeps.allocation import counts
-from lt_sweeps.catalogue.listing import options
+from lt_sweeps.catalogue.listing import entry_of, options
 from lt_sweeps.cell import Cell, cell_of
 from lt_sweeps.cli import main as command
 from lt_sweeps.config.reading import read
@@ -25,6 +27,7 @@ from lt_sweeps.errors import Mistake
 from lt_sweeps.graph import Dense, Init, Prune, Train
 from lt_sweeps.masks import dense
 from lt_sweeps.networks.build import build
+from lt_sweeps.registry import load
 from lt_sweeps.specs import Part
 from lt_sweeps.training import optim
 
@@ -272,6 +275,29 @@ def test_the_list_names_every_option_within_100_columns(capsys: pytest.CaptureFi
     found = json.loads(capsys.readouterr().out)
     assert {(group, name) for group, named in found.items() for name in named} == there
     assert all(option["about"] for named in found.values() for option in named.values())
+
+
+@pytest.mark.parametrize("group", ["criterion", "gate", "hook", "allocation", "corruption"])
+def test_the_list_names_arguments_with_the_defaults_that_python_sees(
+    group: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, option in options(group)[group].items():
+        path = CONF / group / f"{name}.yaml"
+        if (entry := entry_of(path)) is None:
+            continue
+        taken = inspect.signature(load(group, entry.name)).parameters
+        mine = {argument: taken[argument] for argument in entry.parameters if argument in taken}
+        assert list(option["arguments"]) == list(mine)
+        assert command(["list", group, name]) == 0
+        told = capsys.readouterr().out
+        for argument, parameter in mine.items():
+            (line,) = re.findall(rf"^  {argument} +(.*)$", told, re.MULTILINE)
+            _, _, default = line.partition(" = ")
+            if parameter.default is not inspect.Parameter.empty:
+                assert ast.literal_eval(default) == parameter.default, (name, argument)
+        doc = (inspect.getdoc(load(group, entry.name)) or "").split(">>>")[0]
+        assert all(" ".join(paragraph.split()) in " ".join(told.split()) for paragraph in doc.split("\n\n")), name
+        assert path.read_text() in told
 
 
 @pytest.mark.parametrize("name", RECIPES)

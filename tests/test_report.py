@@ -14,6 +14,7 @@ from lt_sweeps.report import compare
 from lt_sweeps.report.curves import closest, curves, sparsest_matching
 from lt_sweeps.report.figures import accuracy_figure, cuts_intervals, early_stop_figure
 from lt_sweeps.report.layers import by_curve, layer_figure
+from lt_sweeps.report.markdown import summary
 from lt_sweeps.report.page import render
 from lt_sweeps.report.statistics import interval, matching, paired
 from lt_sweeps.report.styles import styles
@@ -387,3 +388,18 @@ def test_a_seed_that_failed_is_in_no_mean() -> None:
     rows = [row(0, 0, 98.0), row(0, 1, 98.0), row(1, 0, 97.0) | {"at_random": 80.0}, row(1, 1, None, "failed")]
     [curve] = curves(rows)
     assert curve.points[1].at_random == 80.0
+
+
+def test_a_plus_minus_is_a_deviation_everywhere_and_heads_say_what_stands_below() -> None:
+    """Three seeds: 98.0, 98.1 and 98.2 deviate by 0.1; half their interval is 4.303 * 0.1 / sqrt(3)."""
+    rows = [row(0, 0, 98.0), row(0, 1, 98.1), row(0, 2, 98.2), *(row(1, seed, 97.0 + seed / 10) for seed in range(3))]
+    html, text = without_plotly(page(rows)), summary(rows, PAPER, "", [])
+    accuracy = next(iter(curves(rows)[0].points[0].accuracy.values()))
+    mean = accuracy + 0.1
+    html = html.replace("In summary.md ± is", "")
+    assert "±" not in html
+    assert "\\u00b1" not in html, "nor in the texts of figures"
+    assert f'<td>{mean:.2f} <span class="range">[{mean - 0.2484:.2f}, {mean + 0.2484:.2f}]</span></td>' in html
+    assert "Test accuracy (%),<br>95 % interval" in html
+    assert f"| {mean:.2f} ± 0.10 |" in text
+    assert "test accuracy (%), mean ± s.d." in text

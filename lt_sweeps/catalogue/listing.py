@@ -23,6 +23,7 @@ KINDS = {  # group -> its registry kind, where the names differ
     "model": "network",
     "prune": "method",
 }
+SLOTS = {"measure": "measure.sibling"}  # group -> where its function is configured, if not there
 PROSE = ("name", "source", "open", "differs")  # keys of a recipe that do not change the training
 
 
@@ -57,7 +58,11 @@ def _one_of(choices: Mapping[str, Any], word: str, what: str) -> str:
 
 
 def _described(path: Path) -> dict[str, Any]:
-    description: dict[str, Any] = {"about": _comment(path) or _docstring(path)}
+    entry = entry_of(path)
+    doc = docstring(entry)
+    description: dict[str, Any] = {"about": _comment(path) or doc.partition("\n")[0]}
+    if entry is not None:
+        description |= {"doc": re.split(r"\n\s*>>>", doc)[0].strip(), "arguments": _arguments(entry)}
     if path.parent.name == "recipe":
         recipe = _inherited(path)
         description |= {"source": recipe["source"], "fields": flat(recipe)}
@@ -76,11 +81,6 @@ def _comment(path: Path) -> str:
     return re.split(r"(?<=\.)\s+(?=[A-Z])", " ".join(lines))[0].rstrip(":")
 
 
-def _docstring(path: Path) -> str:
-    """Returns the first line of the docstring of the registered function that an option names."""
-    return docstring(entry_of(path)).partition("\n")[0]
-
-
 def entry_of(path: Path) -> Entry | None:
     """Returns the registered function that an option names, or None."""
     own: Any = OmegaConf.load(path)
@@ -94,13 +94,31 @@ def entry_of(path: Path) -> Entry | None:
 
 def docstring(entry: Entry | None) -> str:
     """Returns the docstring of a registered function without importing it."""
-    if entry is None:
-        return ""
+    return "" if entry is None else ast.get_docstring(_source(entry)) or ""
+
+
+def _arguments(entry: Entry) -> dict[str, str]:
+    """Returns the arguments that a user can give a registered function, as `type = default`.
+
+    >>> _arguments(catalogue("hook")["rigl"])
+    {'fraction': 'float = 0.3'}
+    """
+    taken = _source(entry).args
+    plain = zip(reversed(taken.args), reversed(taken.defaults), strict=False)
+    defaults = {p.arg: d for p, d in (*plain, *zip(taken.kwonlyargs, taken.kw_defaults, strict=True))}
+    given = {}
+    for parameter in (*taken.args, *taken.kwonlyargs):
+        if parameter.arg in entry.parameters:
+            kind, default = parameter.annotation, defaults.get(parameter.arg)
+            words = [ast.unparse(kind)] if kind else []
+            given[parameter.arg] = " ".join([*words, *(["=", ast.unparse(default)] if default else [])])
+    return given
+
+
+def _source(entry: Entry) -> ast.FunctionDef:
+    """Returns the definition of a registered function."""
     file = (HERE.parent / entry.module.replace(".", "/")).with_suffix(".py")
-    for item in ast.parse(file.read_text()).body:
-        if isinstance(item, ast.FunctionDef) and item.name == entry.name:
-            return ast.get_docstring(item) or ""
-    return ""
+    return next(i for i in ast.parse(file.read_text()).body if isinstance(i, ast.FunctionDef) and i.name == entry.name)
 
 
 def _inherited(path: Path) -> dict[str, Any]:
@@ -136,7 +154,7 @@ def _lines(groups: Mapping[str, Mapping[str, Any]], depth: int) -> Iterator[str]
         if depth == 2:
             for name, option in described.items():
                 yield from _wrapped(f"{group}={name}: {option['about']}", "", 0)
-                yield from _fields(option) if "fields" in option else ["", (CONF / group / f"{name}.yaml").read_text()]
+                yield from _fields(option) if "fields" in option else _function(group, name, option)
             continue
         yield group
         for name, option in described.items():
@@ -160,6 +178,19 @@ def _fields(option: Mapping[str, Any]) -> Iterator[str]:
         for notes in ("open", "differs"):
             if field in option[notes]:
                 yield from _wrapped(f"{notes}: {option[notes][field]}", " " * 28, 28)
+
+
+def _function(group: str, name: str, option: Mapping[str, Any]) -> Iterator[str]:
+    """Yields the lines of any other option: what its function does, its arguments with defaults, and its file."""
+    sentences, *paragraphs = option.get("doc", "").split("\n\n")
+    if sentences != option["about"]:
+        paragraphs.insert(0, sentences)
+    for paragraph in filter(None, paragraphs):
+        yield from ["", *_wrapped(paragraph, "", 0)]
+    if arguments := option.get("arguments"):
+        yield f"\narguments, as {SLOTS.get(group, group)}.args.{next(iter(arguments))}=...:"
+        yield from (f"  {argument:<24}{value}" for argument, value in arguments.items())
+    yield from ["", (CONF / group / f"{name}.yaml").read_text()]
 
 
 def _in_one_line(values: Mapping[str, Any]) -> str:

@@ -18,6 +18,7 @@ from lt_sweeps.forecast.layers import takes
 from lt_sweeps.foreign.imports import noticed
 from lt_sweeps.foreign.reach import one_line
 from lt_sweeps.graph import Dense, Fill, Score, Train, Treat, full, topological
+from lt_sweeps.methods.measured import parent
 from lt_sweeps.networks.build import build, initial
 from lt_sweeps.randomness import seeded
 from lt_sweeps.registry import load, needs
@@ -69,9 +70,9 @@ def _require_planted(networks: Iterable[Network]) -> None:
 def require_lawful(runs: Iterable[Train], shown: Iterable[Train] = ()) -> None:
     """Calls each foreign criterion, treatment, fill and augmentation twice, on the networks and shapes of `runs`.
 
-    Gates and hooks, ours too, are tried with their arguments on a small network; a gate of those that are `shown` must
-    train weights, since a search is below them. Raises Mistake if one fails, returns wrong shapes, or does not repeat
-    its result.
+    Gates and hooks, ours too, are tried with their arguments on a small network. A gate of those that are `shown`, and
+    of those that their masks were pruned from, must train weights: a search is below them. Raises Mistake if one fails,
+    returns wrong shapes, or does not repeat its result.
     """
     for kind, part, on in dict.fromkeys(_foreign(runs)):
         try:
@@ -80,7 +81,8 @@ def require_lawful(runs: Iterable[Train], shown: Iterable[Train] = ()) -> None:
         except (Exception, SystemExit) as error:
             where = f" on {on.network.build.name}" if isinstance(on, Dense) else ""
             raise Mistake(f"{kind} {part.name} fails{where}: {one_line(error)}") from None
-    for gate in dict.fromkeys(run.gate for run in shown if run.gate is not None):
+    training = [run for level in shown for run in (level, parent(level)) if run is not None]
+    for gate in dict.fromkeys(run.gate for run in training if run.gate is not None):
         if gate_of(gate).frozen:
             raise Mistake(f"gate {gate.name} freezes the weights that are to be trained: it is for prune=learned")
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from lt_sweeps.config import changing
 from lt_sweeps.config.budget import Clock, last_learning_rate
-from lt_sweeps.config.methods import FindConfig, Override, Slot
+from lt_sweeps.config.changing import over
+from lt_sweeps.config.methods import FindConfig, Slot
 from lt_sweeps.config.schema import Config, RecipeConfig, ScheduleConfig, Target
 from lt_sweeps.errors import Corner, Mistake
 from lt_sweeps.graph import Train
-from lt_sweeps.methods.choices import ChangedBy, Choices
+from lt_sweeps.methods.choices import Choices
 from lt_sweeps.registry import catalogue, nearest, needs, part
 from lt_sweeps.specs import Part, Recipe
 
@@ -26,8 +28,11 @@ def choices(config: Config, time: Clock, dense: Train) -> Choices:
         length = max(1, time.at(rewind.finetune, "rewind.finetune"))
         retrain = replace(recipe, steps=length, optimizer=optimizer, schedule=None)
         start = 0
-    chosen, is_search = _changed_by(config, time, retrain), "search" in needs("method", prune.name)
     train, competing = config.train, config.allocation.name in ("scores", "global")
+    shown_recipe, shown = _shown_recipe(config, time, retrain, start), changing.of_shown(config)
+    if shown is not None and shown_recipe.steps == start:
+        raise Corner(f"train.hook.name={shown.hook.name}: with train.steps={train.steps} nothing is trained")
+    draw, search = seeds.draw, changing.of_search(config)
     return Choices(
         dense=dense,
         levels=prune.levels,
@@ -42,12 +47,15 @@ def choices(config: Config, time: Clock, dense: Train) -> Choices:
         survivors=_choice(config, "survivors"),
         control=_choice(config, "control", "survivors"),
         pruned=_choice(config, "pruned"),
-        changed_by=ChangedBy() if is_search else chosen,
-        searched_by=chosen if is_search else ChangedBy(),
+        changed_by=changing.of_tickets(config).changed_by(time, retrain, draw),
+        shown_by=None if shown is None else shown.changed_by(time, shown_recipe, draw),
+        searched_by=search.changed_by(time, retrain, draw),
+        dense_searched_by=search.changed_by(time, recipe, draw),
+        apart=changing.is_apart(config),
         rewind=step,
         start=start,
         retrain=retrain,
-        shown_recipe=_shown_recipe(config, time, retrain, start),
+        shown_recipe=shown_recipe,
         shown_seeds=(_first(train.seeds.order, seeds.order), _first(train.seeds.augment, seeds.augment)),
         keep_batchnorm=rewind.batchnorm == "keep",
         fresh_order=prune.fresh_order,
@@ -55,36 +63,6 @@ def choices(config: Config, time: Clock, dense: Train) -> Choices:
         treat_seed=seeds.treat,
         ties_seed=seeds.ties,
     )
-
-
-def _changed_by(config: Config, time: Clock, recipe: Recipe) -> ChangedBy:
-    """The gate and the hook of a cell, with their times in iterations. Raises Mistake."""
-    gate, hook = config.gate, config.hook
-    parts: tuple[Part, ...] = ()
-    if hook.name != "none":
-        until = _share_of(hook.until, recipe.steps) if hook.until.endswith("%") else time.at(hook.until, "hook.until")
-        clock = {
-            "every": time.at(hook.every, "hook.every"),
-            "begin": time.at(hook.begin, "hook.begin"),
-            "until": until,
-        }
-        if clock["every"] < 1:
-            raise Mistake(f"hook.every={hook.every}: must be at least one iteration")
-        if clock["begin"] >= recipe.steps or clock["begin"] > until:
-            raise Corner(f"hook.begin={hook.begin}: is after hook.until={hook.until}, or after the training's end")
-        parts = (part("hook", hook.name, {**hook.args, **clock}),)
-    return ChangedBy(None if gate.name == "none" else part("gate", gate.name, gate.args), parts, config.seeds.draw)
-
-
-def _share_of(text: str, steps: int) -> int:
-    """The step at a share of a training, such as 75%."""
-    try:
-        share = float(text.removesuffix("%")) / 100
-    except ValueError:
-        share = -1.0
-    if not 0 <= share <= 1:
-        raise Mistake(f"hook.until={text}: write a share of the training as '75%', or a time as '500it' or '2ep'")
-    return round(share * steps)
 
 
 def _rewind_step(config: Config, time: Clock, dense: Train) -> int:
@@ -134,15 +112,11 @@ def finding(config: Config) -> Config:
     seeds = {name: _first(other, getattr(config.seeds, name)) for name, other in vars(find.seeds).items()}
     return replace(
         config,
-        corruption=_over(config.corruption, find.corruption),
-        survivors=_over(config.survivors, find.survivors),
+        corruption=over(config.corruption, find.corruption),
+        survivors=over(config.survivors, find.survivors),
         recipe=_otherwise(config.recipe, find),
         seeds=replace(config.seeds, **seeds),
     )
-
-
-def _over(slot: Slot, other: Override) -> Slot:
-    return slot if other.name is None else Slot(other.name, other.args)
 
 
 def _otherwise(recipe: RecipeConfig, other: FindConfig) -> RecipeConfig:
@@ -189,9 +163,9 @@ def _refuse_idle(config: Config, find_config: Config) -> None:
         raise Corner(f"control={control}: with survivors={survivors} equals the ticket, or undoes its treatment")
     if config.rewind.name == "learning_rate" and not _is(survivors, "trained"):
         raise Corner(f"rewind=learning_rate goes on from trained weights: survivors={survivors} must be keep")
-    if config.mask_from is not None and find_config != config:
+    if config.mask_from is not None and (find_config != config or changing.is_apart(config)):
         raise Corner(f"mask_from= and find={find.name} or find.*: no mask has to be found; give one of the two")
-    _refuse_idle_dynamics(config)
+    changing.refuse_idle(config)
     if method in ("at_init", "one_shot") and find.survivors.name is not None:
         raise Corner(
             f"find={find.name}: prune={method} does not train while it finds masks, so find.survivors has no effect"
@@ -205,38 +179,6 @@ def _refuse_idle(config: Config, find_config: Config) -> None:
         raise Corner(f"criterion={criterion.name}: compares trained weights with initial ones; prune=at_init has none")
     if criterion.revive and criterion.invert:
         raise Corner("criterion.invert=true: criterion.revive would take back what was pruned; set it to false")
-
-
-def _refuse_idle_dynamics(config: Config) -> None:
-    """Raise Corner for a gate without a search, a search without a gate, and settings that a search ignores."""
-    method, gate, hook, prune = config.prune.name, config.gate, config.hook, config.prune
-    searches = "search" in needs("method", method) and config.mask_from is None
-    learns = "search" in catalogue("gate")[gate.name].needs if gate.name in catalogue("gate") else searches
-    if gate.name == "none" and searches:
-        raise Corner(f"prune={method} learns masks through a gate: choose one, such as gate=edge_popup")
-    if gate.name != "none" and learns and not searches:
-        raise Corner(f"gate={gate.name}: learns a mask on frozen weights, for prune=learned")
-    if gate.name != "none" and searches and not learns:
-        raise Corner(f"gate={gate.name}: trains weights under a given mask; prune={method} needs a gate that learns it")
-    if gate.name != "none" and hook.name != "none" and (not learns or "slopes" in needs("hook", hook.name)):
-        raise Corner(f"hook={hook.name}: gate={gate.name} has no weights of which it could change the mask")
-    if (gate.name != "none" or hook.name != "none") and config.pruned.name != "zero":
-        raise Corner(f"pruned={config.pruned.name}: with a gate or a hook pruned weights are zero")
-    if not searches:
-        return
-    if config.criterion.name != "magnitude" or config.allocation.name != "scores":
-        raise Corner(
-            f"criterion={config.criterion.name}, allocation={config.allocation.name}: prune={method} scores nothing"
-        )
-    given = "keep" in {*gate.args, *hook.args}
-    if prune.levels > 1 and (given or not (_keeps("gate", gate.name) or _keeps("hook", hook.name))):
-        why = "args.keep is given" if given else f"gate={gate.name} finds its own density"
-        raise Corner(f"prune.levels={prune.levels}: {why}, so that all levels would be one: set prune.levels=1")
-
-
-def _keeps(kind: str, name: str) -> bool:
-    """Whether a gate or a hook takes the share of weights to keep."""
-    return name in catalogue(kind) and "keep" in catalogue(kind)[name].parameters
 
 
 def _is(name: str, what: str) -> bool:

@@ -43,6 +43,15 @@ class Override:
 
 
 @dataclass
+class OtherHook(Override):
+    """The same of a hook, and when it is asked; None: as its file in conf/hook says."""
+
+    every: str | None = None
+    begin: str | None = None
+    until: str | None = None
+
+
+@dataclass
 class PruneConfig:
     """The pruning method, and how much it prunes in which layers."""
 
@@ -100,6 +109,8 @@ class FindConfig:
     name: str = MISSING
     corruption: Override = field(default_factory=Override)
     survivors: Override = field(default_factory=Override)
+    gate: Override = field(default_factory=Override)  # of the trainings that masks are found from, the dense one too
+    hook: OtherHook = field(default_factory=OtherHook)  # early-bird: ends them when their masks have settled
     steps: str | None = None  # replaces recipe.steps; this and the following are of the recipe
     batch_size: int | None = None
     optimizer: OtherTarget = field(default_factory=OtherTarget)
@@ -115,6 +126,7 @@ class TrainConfig:
     name: str = MISSING
     steps: str | None = None  # "0it": no training
     lr: float | None = None
+    hook: OtherHook = field(default_factory=OtherHook)
     seeds: OtherOrderConfig = field(default_factory=OtherOrderConfig)
 
 

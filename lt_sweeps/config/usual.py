@@ -8,6 +8,7 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from lt_sweeps.config.schema import CONF
+from lt_sweeps.registry import CLOCK
 
 
 @cache
@@ -21,3 +22,14 @@ def recipes() -> dict[str, set[str]]:
                 chosen: Any = OmegaConf.load(CONF / "recipe" / f"{entry['override /recipe']}.yaml")
                 names.setdefault(option.model.name, set()).add(chosen.name)
     return names
+
+
+def times(hook: str) -> dict[str, str]:
+    """Returns when a hook is asked, as its file in conf/hook says; {} for what has none.
+
+    >>> times("early_bird"), times("my.hook")
+    ({'every': '1ep'}, {})
+    """
+    path = CONF / "hook" / f"{hook}.yaml"
+    option: Any = OmegaConf.load(path) if path.is_file() else {}
+    return {name: option[name] for name in CLOCK if name in option}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 TARGETS = re.compile(r"(\+{0,2}|~)(recipe\.(?:optimizer|schedule))\.(?!_target_\b|args\b)([\w.]+(?:=.*|$))", re.DOTALL)
+APART = re.compile(r"^(\+*(?:find\.(?:gate|hook)|train\.hook))=(?!\{)")
 OPEN = re.compile(r"(?!hydra\b)(?:[\w.]+\.args\.[\w.]+=|[\w.]+\.args=\{|prune\.factors=\{)")
 FOREIGN = re.compile(r"([\w.+]+)=(?=.*[^\0-\x7f])([^'\"\\{}\[\](),=]*)", re.DOTALL)  # value with non-ASCII letters
 KEYS = ("ticket=", "mask_from=")
@@ -18,6 +19,11 @@ def as_ours(word: str) -> str:
     >>> as_ours("model.args.width=2"), as_ours("prune.factors={fc1.weight:0.5}"), as_ours("seed=1")
     ('++model.args.width=2', '++prune.factors={fc1.weight:0.5}', 'seed=1')
 
+    What is chosen apart by its name alone is the name.
+
+    >>> as_ours("find.hook=none,early_bird"), as_ours("find.hook.every=1ep")
+    ('find.hook.name=none,early_bird', 'find.hook.every=1ep')
+
     Hydra accepts non-ASCII letters only in quotes.
 
     >>> as_ours("paths.output_dir=Übung/läufe"), as_ours("sweep='é'")
@@ -30,6 +36,7 @@ def as_ours(word: str) -> str:
     """
     if word.startswith(KEYS):
         return re.sub(r"(?<=[=,])\d+e\d+(?=,|$)", r"'\g<0>'", word)
+    word = APART.sub(r"\1.name=", word)
     if match := TARGETS.match(word):
         prefix, target, rest = match.groups()
         return f"{'~' if prefix == '~' else '++'}{target}.args.{rest}"

@@ -146,10 +146,11 @@ class Reporter:
 
 
 def called(run: Work) -> str:
-    """The name of a run that no cell shows."""
+    """The name of a run that no cell shows, nor a mask of any was found in."""
     if isinstance(run, Measure):
         return _pace(run)
-    return f"{run.ticket.network.build.name} level {run.level} (on the way)"
+    changed_by = "".join(f" {part.word}" for part in (run.gate, *run.hooks) if part is not None)
+    return f"{run.ticket.network.build.name}{changed_by} level {run.level} (on the way)"
 
 
 def _pace(run: Work) -> str:

@@ -62,6 +62,7 @@ class Disk:
     masks: int = 0
     records: int = 0
     checkpoints: int = 0  # at most, temporary, of the trainings running at a time
+    at_most: bool = False  # whether some mask is counted as if nothing of it were pruned
     tickets: int = 0  # what all levels would take as ticket files, stored ones included
 
     @property
@@ -105,9 +106,12 @@ def written(
         live = kept(mask)
         state = form.state(live)
         disk.snapshots += state * len(job.snapshots)
+        blobs = ["state"] if run.static else ["state", "mask"]
+        if not run.static:  # equal masks are one file
+            disk.masks += form.mask(live) * len(job.snapshots)
         if job.snapshots:  # their records differ in the digits of the step
             step = max(job.snapshots)
-            disk.records += len(job.snapshots) * _record(At(run, step), {"step": step}, ["state"], machine)
+            disk.records += len(job.snapshots) * _record(At(run, step), {"step": step}, blobs, machine)
         if job.replay_to is None:
             disk.weights += state
             layers = [Layer(name, n, math.prod(form.tensors[name][0])) for name, n in live.items()]
@@ -151,7 +155,8 @@ def _trained(run: Train, layers: Sequence[Layer], evaluated: int, machine: Mappi
         row |= {"val_loss": 0.123456, "val_accuracy": 98.7654}
         early = Evaluated(98.7654, 0.123456, row["step"], 0.123456, 98.7654)
     kept = Kept(10**5, 10**5, layers=tuple(layers))
-    result = results.written(Finished(kept, row["step"], (row,), Evaluated(98.7654, 0.123456), early))
+    begun = None if run.static else kept
+    result = results.written(Finished(kept, row["step"], (row,), Evaluated(98.7654, 0.123456), early, begun))
     per_row = len(json.dumps({"result": {"history": [row]}}, indent=1)) - len(json.dumps({"result": {}}, indent=1)) - 18
     timing = len(json.dumps({"seconds": 123.456}))
     return _record(run, result, ["end", "mask"], machine) + per_row * (evaluated - 1) + timing
@@ -183,10 +188,13 @@ def summary(disk: Disk) -> str:
 
     >>> summary(Disk(weights=1_000_000_000, snapshots=300_000_000, masks=5_000, checkpoints=40_000_000))
     'disk: 1.3 GB (weights 1.0 GB, snapshots 300 MB, masks 5.0 kB), checkpoints in progress 40 MB'
+    >>> summary(Disk(weights=1_000, at_most=True))
+    'disk: at most 1.0 kB (weights 1.0 kB)'
     """
     parts = {"weights": disk.weights, "snapshots": disk.snapshots, "masks": disk.masks, "records": disk.records}
     shares = ", ".join(f"{name} {size(n)}" for name, n in parts.items() if n)
-    line = f"disk: {size(disk.total)} ({shares})" if disk.total else "disk: nothing more"
+    most = "at most " if disk.at_most else ""
+    line = f"disk: {most}{size(disk.total)} ({shares})" if disk.total else "disk: nothing more"
     if disk.checkpoints:
         line += f", checkpoints in progress {size(disk.checkpoints)}"
     return line + (f"; all tickets as files: {size(disk.tickets)}" if disk.tickets else "")

@@ -5,6 +5,7 @@ The only planning that needs torch. Networks are built on the meta device, where
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -41,28 +42,34 @@ class Row:
     pruned: str
 
 
-def tables(networks: Iterable[tuple[Network, PruneConfig]]) -> list[str]:
+@dataclass(frozen=True)
+class Shares:
+    """What each layer keeps, where that is no rate per level: the head of the column, and a text for each layer."""
+
+    head: str
+    of: tuple[tuple[str, str], ...]
+
+
+def tables(
+    networks: Iterable[tuple[Network, PruneConfig]], shares: Iterable[Shares | None] = itertools.repeat(None)
+) -> list[str]:
     """A table of layers for each distinct network, exclusion, factors and grouping, in the order of `networks`.
 
     Raises Mistake for a network that cannot be built, and for a pattern that matches none of its weights.
     """
-    distinct: dict[tuple[object, ...], tuple[Network, PruneConfig, list[float]]] = {}
-    for network, prune in networks:
+    distinct: dict[tuple[object, ...], tuple[Network, PruneConfig, list[float], Shares | None]] = {}
+    for (network, prune), own in zip(networks, shares, strict=False):
         patterns = tuple(prune.exclude), tuple(prune.include), tuple(sorted(prune.factors.items()))
-        settings = (network, patterns, prune.groups)
-        rates = distinct.setdefault(settings, (network, prune, []))[2]
+        settings = (network, patterns, prune.groups, own)
+        rates = distinct.setdefault(settings, (network, prune, [], own))[2]
         if prune.rate not in rates:
             rates.append(prune.rate)
     return list(dict.fromkeys(_table(*arguments) for arguments in distinct.values()))
 
 
 def as_pruned(config: Config) -> PruneConfig:
-    """The pruning settings to show for a cell: under an allocation the rate is that of all layers together."""
-    allocation = config.allocation.name
-    if allocation == "scores":
-        return config.prune
-    groups = "global" if allocation == "global" else f"of all layers, shared out by allocation={allocation}"
-    return replace(config.prune, groups=groups, factors={})
+    """The pruning settings to show for a cell: an allocation knows no groups and no factors."""
+    return config.prune if config.allocation.name == "scores" else replace(config.prune, groups="global", factors={})
 
 
 def require_possible(network: Network, config: Config) -> None:
@@ -91,7 +98,7 @@ def _allocate(
         raise Mistake(f"allocation={allocation.name}: {error} (network {_called(network)})") from None
 
 
-def _table(network: Network, prune: PruneConfig, rates: list[float]) -> str:
+def _table(network: Network, prune: PruneConfig, rates: list[float], shares: Shares | None) -> str:
     module = skeleton(network)
     _require_memory(module, network)
     try:
@@ -100,7 +107,8 @@ def _table(network: Network, prune: PruneConfig, rates: list[float]) -> str:
         require_matches("prune.factors", prune.factors, left)
     except ValueError as error:
         raise Mistake(f"{error} (network {_called(network)})") from None
-    pruned = {name: _percentages(factor_of(name, prune.factors), rates) for name in left}
+    rated = {name: _percentages(factor_of(name, prune.factors), rates) for name in left}
+    pruned = rated if shares is None else {name: dict(shares.of).get(name, NEVER) for name in left}
     count = {
         "parameters": sum(p.numel() for p in module.parameters()),
         "prunable": sum(w.numel() for w in left.values()),
@@ -109,7 +117,7 @@ def _table(network: Network, prune: PruneConfig, rates: list[float]) -> str:
     count["others"] = count["parameters"] - count["prunable"] - count["excluded"]
     title = f"{_called(network)}, {_shape(network.shape)}, {network.classes} classes: "
     title += ", ".join(f"{n:,} {what}" for what, n in count.items())
-    heads = ("weights of", "shape", "number", f"pruned per level ({prune.groups})")
+    heads = ("weights of", "shape", "number", shares.head if shares else f"pruned per level ({prune.groups})")
     why = {name: f"{NEVER} (prune.exclude)" for name in weights if name not in left}
     lines = [heads, *map(_line, _folded(_rows(module, why | pruned)))]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]

@@ -31,8 +31,9 @@ def lines(cells: Sequence[Cell], plan: Plan, store: Store, *, calibrate: bool) -
     fingerprint = {**machine.fingerprint(device, trainer.deterministic), "threads": trainer.threads}
     known_rates = rates.known(plan, store, fingerprint, kind)
     slots = len(processes(trainer, max(c.config.trainer.devices for c in cells)))
-    sizes = Sizes(_file_counts(cells))
+    sizes = Sizes(file_counts(cells))
     written = disk.written(plan, store, sizes.layout, sizes.kept, fingerprint, slots)
+    written.at_most = sizes.at_most
     estimates = [disk.summary(written)]
     if plan.jobs:
         worker = "core" if device.type == "cpu" else "GPU"
@@ -51,8 +52,8 @@ def _calibrate(cells: Sequence[Cell], plan: Plan, store: Store, kind: rates.Kind
         rates.keep(store, run, calibration.machine, calibration.rate(run, published[kind(run)]))
 
 
-def _file_counts(cells: Sequence[Cell]) -> dict[str, dict[str, int]]:
-    """The kept weights of each tensor of the masks that are given as files, by the file's SHA-256."""
+def file_counts(cells: Sequence[Cell]) -> dict[str, dict[str, int]]:
+    """Returns the kept weights of each tensor of the masks that are given as files, by the file's SHA-256."""
     counts = {}
     for c in cells:
         for card in origins.folders(c.config).values():

@@ -13,6 +13,7 @@ from lt_sweeps.forecast.disk import WIDTH, Layout
 from lt_sweeps.forecast.layers import skeleton
 from lt_sweeps.graph import Dense, Fit, Given, Mask, MaskAt, Planted, Prune, Shuffle, Train, full, topological
 from lt_sweeps.masks import dense, prunable
+from lt_sweeps.registry import needs
 from lt_sweeps.specs import Network, Part
 from lt_sweeps.training import optim
 from lt_sweeps.training.progress import optimizer_state
@@ -37,6 +38,7 @@ class Sizes:
 
     def __init__(self, given: Mapping[str, Counts]) -> None:
         self._given = given
+        self.at_most = False  # whether some mask was counted as if its gate or hooks pruned nothing
         self._kept: dict[Mask, Counts] = {}
         self._layouts: dict[tuple[int, ...], tuple[Train, Layout]] = {}
         self._layout = lru_cache(maxsize=None)(_layout)
@@ -68,7 +70,9 @@ class Sizes:
             case Shuffle(mask=other):
                 return self._kept[other]
             case MaskAt():
-                return self.kept(mask.before)  # what a gate or hooks keep at the end is known then
+                counts, _ = self.learned(mask)
+                self.at_most |= counts is None
+                return self.kept(mask.before) if counts is None else counts
             case Given(content=content):
                 return self._given[content]
             case Fit(mask=other, to=to):
@@ -77,6 +81,23 @@ class Sizes:
                 return self._allotted(full(parent), self._before(parent), fraction, times, allocation)
             case Prune(parent=parent, fraction=fraction, groups=groups, factors=factors, times=times):
                 return self._pruned(self._before(parent), fraction, groups, tuple(factors.items()), times)
+
+    def learned(self, mask: Mask) -> tuple[Counts | None, bool]:
+        """What a gate keeps of each tensor, and whether it promises each count, or else their sum alone.
+
+        None where only the training will tell. A gate that trains weights keeps them all.
+        """
+        if not isinstance(mask, MaskAt):
+            return None, False
+        run, before = mask.weights.run, self.kept(mask.before)
+        if run.gate is None or run.hooks or not run.gate.is_registered:
+            return None, False
+        if "search" not in needs("gate", run.gate.name):
+            return before, True
+        keep, by_layer = run.gate.args.get("keep"), run.gate.args.get("ranking", "layer") == "layer"
+        if not isinstance(keep, int | float) or not 0 < keep <= 1:  # none, or none that the gate will take
+            return None, False
+        return _top(self.kept(full(run.ticket)), before, keep, by_layer), by_layer
 
     def _before(self, parent: Mask) -> Parent:
         return tuple(sorted(self._kept[parent].items()))
@@ -99,6 +120,24 @@ def _pruned(before: Parent, fraction: float, groups: str, factors: tuple[tuple[s
             after[name] = (seen * keep // together if together else 0) - assigned
             assigned += after[name]
     return after
+
+
+def _top(whole: Counts, before: Counts, share: float, by_layer: bool) -> Counts:
+    """How many weights are kept of each tensor, as `gates.gate.top` counts them; of all in proportion, if not by layer.
+
+    >>> whole = {"a": 10, "b": 30}
+    >>> _top(whole, whole, 0.25, True), _top(whole, whole, 0.1, False)
+    ({'a': 2, 'b': 8}, {'a': 1, 'b': 3})
+    """
+    if by_layer:
+        return {name: min(before[name], max(1, round(share * n))) for name, n in whole.items()}
+    alive, kept, seen, given = sum(before.values()), dict[str, int](), 0, 0
+    together = min(alive, max(1, round(share * sum(whole.values()))))
+    for name, n in before.items():
+        seen += n
+        kept[name] = (seen * together // alive if alive else 0) - given
+        given += kept[name]
+    return kept
 
 
 def _allotted(every: Dense, before: Parent, fraction: float, times: int, allocation: Part) -> Counts:

@@ -28,12 +28,16 @@ def freeze_scores(moment: Moment, keep: float = 0.05) -> Change:
 
 
 @register("hook", version=1)
-def early_bird(moment: Moment, keep: float = 0.5, tolerance: float = 0.1, window: int = 5) -> Change:
+def early_bird(
+    moment: Moment, keep: float = 0.5, tolerance: float = 0.1, window: int = 5, narrow: bool = True
+) -> Change:
     """End the training when the mask of the largest weights has settled (You et al. 2020, early-bird tickets).
 
     At each of its steps the share `keep` of the largest |weights| of all layers makes a mask. The training ends when
-    the last `window` such masks differ from the newest in no more than a share `tolerance` of their places, and keeps
-    the newest. Differs: the paper's masks are of channels, by their batch-normalisation scale.
+    the newest of the last `window` such masks differs from none of the others in more than a share `tolerance` of their
+    places; masks of a share k differ in 2 min(k, 1 - k) of them at most. With `narrow` the newest mask becomes the
+    training's; `find.hook` sets it to false, so that the criterion prunes what the search leaves.
+    Differs: the paper's masks are of channels, by their batch-normalisation scale.
 
     >>> from lt_sweeps.hooks.moment import example
     >>> first = early_bird(example(weights=[0.9, 0.1, 0.5, 0.7], mask=[1, 1, 1, 1]), window=2)
@@ -50,4 +54,4 @@ def early_bird(moment: Moment, keep: float = 0.5, tolerance: float = 0.1, window
     distances = (earlier != newest).double().mean(dim=1)
     settled = len(earlier) == window - 1 and bool((distances <= tolerance).all())
     memory = {"masks": torch.cat([earlier, newest[None]])}
-    return Change(mask if settled else None, memory, end=settled)
+    return Change(mask if settled and narrow else None, memory, end=settled)

@@ -21,6 +21,8 @@ CURVES = {
     "val_accuracy": "val/accuracy",
     "explored": "mask/explored",
 }
+FIND = ("gate", "hook", "batch_size", "optimizer", "schedule")
+NEWER = (*(("find", name) for name in FIND), ("train", "hook"))  # than the first runs: in an id only where given
 SHARES = ("sparsity", "density", "weights_remaining")
 FIGURES = ("test_accuracy", "val_accuracy", "early_stop_step", "early_stop_test_accuracy", "steps")
 
@@ -36,6 +38,9 @@ def about(described: Mapping[str, Any], cell: Cell, sweep: str, columns: Sequenc
     words += [f"{name}={cell.value(name)}" for name in columns if cell.value(name) is not None]
     identity: dict[str, Any] = copy.deepcopy(described["config"])
     del identity["trainer"], identity["budget"]["levels"]
+    for group, name in NEWER:
+        if not _is_given(identity[group][name]):
+            del identity[group][name]
     if "measure" not in columns:
         del identity["measure"]
     if "prune.levels" not in columns:
@@ -49,6 +54,11 @@ def about(described: Mapping[str, Any], cell: Cell, sweep: str, columns: Sequenc
         notes=cell.budget,
         config={**described["config"], "lt_sweeps": {name: described[name] for name in ("swept", "levels")}},
     )
+
+
+def _is_given(value: Any) -> bool:
+    """Whether a setting of which nothing is the default has a value."""
+    return value is not None and not (isinstance(value, dict) and value.get("name", value.get("_target_")) is None)
 
 
 def entries(

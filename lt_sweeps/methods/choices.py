@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from lt_sweeps.errors import Corner
-from lt_sweeps.graph import At, Fill, Mask, Prune, Score, Ticket, Train, Treat, Weights, at
+from lt_sweeps.graph import At, Fill, Mask, Prune, Score, Ticket, Train, Treat, Weights, at, pruned_from
 from lt_sweeps.methods.level import Level
 from lt_sweeps.randomness import derive
 from lt_sweeps.registry import catalogue, load, needs
@@ -26,17 +26,16 @@ class ChangedBy:
         draw = self.draw if self.gate or self.hooks else 0
         return replace(run, gate=self.gate, hooks=self.hooks, draw=draw)
 
-    def keeping(self, share: float) -> ChangedBy:
-        """The same, where what takes `keep` and was given none is to keep this share of the weights."""
-        gate = None if self.gate is None else _keeping("gate", self.gate, share)
-        return replace(self, gate=gate, hooks=tuple(_keeping("hook", hook, share) for hook in self.hooks))
+    def given(self, **args: float) -> ChangedBy:
+        """The same with these arguments, where a gate or a hook takes them and was given none."""
+        gate = None if self.gate is None else _given("gate", self.gate, args)
+        return replace(self, gate=gate, hooks=tuple(_given("hook", hook, args) for hook in self.hooks))
 
 
-def _keeping(kind: str, part: Part, share: float) -> Part:
+def _given(kind: str, part: Part, args: Mapping[str, float]) -> Part:
     entry = catalogue(kind).get(part.name)
-    if entry is None or "keep" not in entry.parameters or "keep" in part.args:
-        return part
-    return replace(part, args={**part.args, "keep": share})
+    taken = {} if entry is None else {name: value for name, value in args.items() if name in entry.parameters}
+    return replace(part, args={**taken, **part.args}) if taken else part
 
 
 @dataclass(frozen=True)
@@ -71,7 +70,10 @@ class Choices:
     treat_seed: int
     ties_seed: int
     changed_by: ChangedBy = ChangedBy()  # the trainings of tickets
-    searched_by: ChangedBy = ChangedBy()  # the trainings that learn a mask
+    shown_by: ChangedBy | None = None  # the shown tickets; None: as their chain
+    searched_by: ChangedBy = ChangedBy()  # the trainings that masks are found from
+    dense_searched_by: ChangedBy = ChangedBy()  # the dense one of them
+    apart: bool = False  # whether find.gate or find.hook says so: tickets then keep the weights that a search left
 
     def prune(self, scored: Ticket, parent: Mask, level: int, times: int = 1) -> Mask:
         """Returns the mask `parent` without its lowest-scored weights; the criterion scores the ticket `scored`."""
@@ -116,6 +118,7 @@ class Choices:
                     f"control={self.control.name}: the ticket is that already: survivors={self.survivors.name}"
                 )
         order, augment = self.shown_seeds
+        branch = branch if self.shown_by is None else self.shown_by.of(branch)
         return replace(branch, recipe=self.shown_recipe, order=order, augment=augment)
 
     def searched(self, dense: Train, level: int) -> Train:
@@ -125,7 +128,17 @@ class Choices:
         weights = here.rewound if is_trained else _treated(self.survivors, here)
         ticket = replace(self.dense.ticket, weights=weights, start=self.start)
         run = replace(self.dense, ticket=ticket, recipe=self.retrain, level=self._numbered(level))
-        return self.searched_by.keeping((1 - self.rate) ** level).of(run)
+        return self.searched_by.given(keep=(1 - self.rate) ** level).of(run)
+
+    def search(self, run: Train, level: int) -> Train:
+        """The training whose end the mask of a level is pruned from: `run`, changed by `find.gate` and `find.hook`.
+
+        What takes `keep` is given the density of the level, and what takes `narrow` leaves pruning to the criterion.
+        """
+        if not self.apart:
+            return run
+        changed_by = self.dense_searched_by if run == self.dense else self.searched_by
+        return changed_by.given(keep=(1 - self.rate) ** level, narrow=False).of(run)
 
     def onward(self) -> Train:
         """Returns the dense training; if survivors are rewound, its retraining from the rewind point."""
@@ -140,6 +153,7 @@ class Choices:
         return at(weights.run, weights.run.ticket.start) if isinstance(weights, At) else weights
 
     def _level(self, last: Train, mask: Mask, level: int) -> Level:
+        last = (pruned_from(mask) if self.apart else None) or last
         return Level(self.dense, last, mask, level, self.rewind, self.treat_seed, self.keep_batchnorm)
 
     def _train(self, level: Level, survivors: Part) -> Train:

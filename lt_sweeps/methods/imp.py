@@ -16,8 +16,9 @@ def imp(find: Choices, train: Choices) -> list[Train]:
     """
     find_run, train_run, shown = find.dense, train.dense, [train.dense]
     for level in range(1, train.levels + 1):
-        mask = find.prune(end(find_run), end(find_run).mask, level)
-        find_run, ticket = find.ticket(find_run, mask, level), train.ticket(train_run, mask, level)
+        search = find.search(find_run, level)
+        mask = find.prune(end(search), end(search).mask, level)
+        find_run, ticket = find.ticket(search, mask, level), train.ticket(train_run, mask, level)
         shown.append(train.shown(train_run, ticket, level))
         train_run = ticket
     return shown
@@ -28,7 +29,8 @@ def one_shot(find: Choices, train: Choices) -> list[Train]:
     """Prune the dense network once to the density of each level of `imp` (Frankle & Carbin 2019, appendix)."""
     shown = [train.dense]
     for level in range(1, train.levels + 1):
-        mask = find.prune(end(find.dense), find.dense.ticket.mask, level, times=level)
+        search = find.search(find.dense, level)
+        mask = find.prune(end(search), search.ticket.mask, level, times=level)
         shown.append(train.shown(train.dense, train.ticket(train.dense, mask, level), level))
     return shown
 

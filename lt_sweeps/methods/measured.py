@@ -6,18 +6,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from lt_sweeps.graph import (
-    END,
-    At,
     Init,
-    MaskAt,
     Measure,
     Planted,
-    Prune,
-    Shuffle,
     Ticket,
     Train,
     end,
     full,
+    pruned_from,
+    search_of,
     topological,
 )
 from lt_sweeps.randomness import derive
@@ -36,19 +33,12 @@ def sibling(run: Train) -> Train:
 
 def parent(run: Train) -> Train | None:
     """Returns the training at whose end a ticket's mask was pruned; None for a dense ticket or a mask from a file."""
-    mask = run.ticket.mask
-    while isinstance(mask, Shuffle):
-        mask = mask.mask
-    scored = mask.scores.at.weights if isinstance(mask, Prune) else None
-    return scored.run if isinstance(scored, At) and scored.step == END else None
+    return pruned_from(run.ticket.mask)
 
 
-def search(run: Train) -> Train | None:
+def learned_by(run: Train) -> Train | None:
     """Returns the training that learned a ticket's mask, shuffled or not; None for a mask that was not learned."""
-    mask = run.ticket.mask
-    while isinstance(mask, Shuffle):
-        mask = mask.mask
-    return mask.weights.run if isinstance(mask, MaskAt) else None
+    return None if parent(run) else search_of(run)
 
 
 def with_siblings(what: Part, levels: Sequence[Train], onward: Train) -> Measures:

@@ -62,9 +62,9 @@ def _cells_of(folder: Path) -> Iterator[Compared]:
     settings: dict[tuple[tuple[str, str], ...], Mapping[str, str]] = {}
     at = 0
     for past in archive.cells(folder):
-        if at < len(rows):
-            settings.setdefault(tuple(labels_of(rows[at]).items()), dict(_flat(past.settings)))
         at += len(past.keys)
+        if at <= len(rows):  # the sparsest level: `train.*` is not for level 0
+            settings.setdefault(tuple(labels_of(rows[at - 1]).items()), dict(_flat(past.settings)))
     for curve in curves(rows):
         labels = tuple(curve.labels.items())
         if labels not in settings:

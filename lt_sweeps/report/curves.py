@@ -8,11 +8,12 @@ from dataclasses import dataclass, field
 from math import fsum
 from typing import Any
 
-from lt_sweeps.columns import AT_RANDOM, EMPTIED, LABELS, TAKEN
+from lt_sweeps.columns import AT_RANDOM, EMPTIED, LABELS, TAKEN, is_of_training
 from lt_sweeps.report.statistics import MARGIN, Interval, interval, matching, paired
 from lt_sweeps.report.wording import statuses
 
 Row = Mapping[str, Any]
+Labels = tuple[tuple[str, str], ...]
 
 NAMED = 4  # emptied layers; the others are counted
 UNLABELLED = TAKEN - {*LABELS}  # columns of every sweep that label no curve
@@ -69,6 +70,7 @@ class Curve:
     points: tuple[Point, ...]
     at_early_stop: bool  # else accuracies are those at the end of training
     dense_keys: frozenset[str]
+    apart: bool = False  # whether level 0 was trained otherwise than the tickets, as with train=untrained
 
     @property
     def place(self) -> tuple[str, str]:
@@ -101,7 +103,7 @@ class Curve:
 
 
 def curves(rows: Sequence[Row]) -> list[Curve]:
-    """Groups rows into curves, in the order of their first rows.
+    """Groups rows into curves, in the order of their first rows. A dense row belongs to all curves with its labels.
 
     Accuracies are those at the early-stop step where all finished rows of a model and data set have one, else
     all those at the end of training: the two are never mixed in one figure. Raises ValueError for two
@@ -113,13 +115,19 @@ def curves(rows: Sequence[Row]) -> list[Curve]:
     >>> curve.points[0].accuracy, curve.at_early_stop
     ({0: 98.0, 1: 98.0}, False)
     """
-    groups: dict[tuple[tuple[str, str], ...], dict[int, dict[int, Row]]] = {}
+    groups: dict[Labels, dict[int, dict[int, Row]]] = {}
+    begun: dict[Labels, dict[Labels, None]] = {}  # labels of dense rows -> those of the curves that begin with them
     for row in rows:
-        labels = tuple(labels_of(row).items())
-        seeds = groups.setdefault(labels, {}).setdefault(row["level"], {})
-        if row["seed"] in seeds and seeds[row["seed"]].get("key") != row.get("key"):
-            raise ValueError(f"two trainings of level {row['level']}, seed {row['seed']} of {dict(labels)}")
-        seeds[row["seed"]] = row
+        if row["level"]:
+            labels = tuple(labels_of(row).items())
+            begun.setdefault(_of_chain(labels), {})[labels] = None
+    for row in rows:
+        own = tuple(labels_of(row).items())
+        for labels in [own] if row["level"] else begun.get(_of_chain(own), {own: None}):
+            seeds = groups.setdefault(labels, {}).setdefault(row["level"], {})
+            if row["seed"] in seeds and seeds[row["seed"]].get("key") != row.get("key"):
+                raise ValueError(f"two trainings of level {row['level']}, seed {row['seed']} of {dict(labels)}")
+            seeds[row["seed"]] = row
     done = [row for row in rows if _done(row)]
     stopped = {_place(row) for row in done} - {_place(r) for r in done if r.get("early_stop_test_accuracy") is None}
     return [_curve(dict(labels), levels, stopped) for labels, levels in groups.items()]
@@ -154,7 +162,13 @@ def _curve(
             )
         )
     keys = frozenset(row["key"] for row in levels.get(0, {}).values() if row.get("key"))
-    return Curve(labels, tuple(points), at_early_stop, keys)
+    apart = any(labels_of(row) != labels for row in levels.get(0, {}).values())
+    return Curve(labels, tuple(points), at_early_stop, keys, apart)
+
+
+def _of_chain(labels: Labels) -> Labels:
+    """Labels without those that say how shown tickets are trained."""
+    return tuple(item for item in labels if not is_of_training(item[0]))
 
 
 def labels_of(row: Row) -> dict[str, str]:

@@ -38,9 +38,15 @@ def accuracy_figure(curves: Sequence[Curve], look: Sequence[Style]) -> dict[str,
 
 
 def early_stop_figure(curves: Sequence[Curve], look: Sequence[Style]) -> dict[str, Any] | None:
-    """The early-stop step over the weights that remain; None where no run has one."""
-    if not any(point.early_stop for curve in curves for point in curve.points):
+    """The early-stop step over the weights that remain, of curves that have one; None where none has."""
+    learning = [
+        (curve, style)
+        for curve, style in zip(curves, look, strict=True)
+        if any(point.early_stop for point in curve.pruned or curve.points)
+    ]
+    if not learning:
         return None
+    curves, look = zip(*learning, strict=True)
     return _figure(curves, look, Quantity("Early-stop step", lambda point: over_seeds(point.early_stop), iterations))
 
 
@@ -111,7 +117,7 @@ def cuts_intervals(figure: Mapping[str, Any]) -> bool:
 
 def _figure(curves: Sequence[Curve], look: Sequence[Style], quantity: Quantity) -> dict[str, Any]:
     """A plotly figure as plain data, without levels that keep no weights: these have no place on a log axis."""
-    shown = [[point for point in curve.points if point.remaining] for curve in curves]
+    shown = [[p for p in curve.points if p.remaining and not (curve.apart and p.level == 0)] for curve in curves]
     at = [point.remaining for points in shown for point in points if point.remaining] or [100.0]
     means = [mean for points in shown for point in points if (mean := quantity.of(point))]
     if quantity.stable is not None:

@@ -10,16 +10,17 @@ from lt_sweeps.report.statistics import Interval, matching, paired
 from lt_sweeps.report.styles import Style
 from lt_sweeps.report.wording import bounds, percent, signed
 
-NOTHING = "&ndash;"
+NOTHING, INTERVAL = "&ndash;", "95 % interval"
 
 
 def table(curves: Sequence[Curve], look: Sequence[Style]) -> str:
     """Returns the HTML table of the curves of one model and data set, in a box with its own scroll bar."""
-    heads = ["Weights<br>remaining", "n", "Test accuracy<br>(%)", "Difference to dense<br>(points)", "Matching"]
+    heads = ["Weights<br>remaining", "n", f"Test accuracy (%),<br>{INTERVAL}"]
+    heads += [f"Difference to dense<br>(points), {INTERVAL}", "Matching"]
     controls = any(_ticket(curve, curves) for curve in curves)
     steps = any(point.early_stop for curve in curves for point in curve.points)
-    heads += ["Ticket minus this<br>(points)"] if controls else []
-    heads += ["Early-stop<br>step"] if steps else []
+    heads += [f"Ticket minus this<br>(points), {INTERVAL}"] if controls else []
+    heads += ["Early-stop<br>step, mean"] if steps else []
     head = "".join(f'<th scope="col">{name}</th>' for name in heads) + '<th scope="col" class="notes">Notes</th>'
     body = ""
     for curve, style in zip(curves, look, strict=True):
@@ -59,15 +60,17 @@ def _remaining(point: Point) -> str:
 def _mean(interval: Interval | None) -> str:
     if interval is None:
         return NOTHING
-    return f"{interval.mean:.2f}" + (
-        f' <span class="range">± {interval.half:.2f}</span>' if interval.half is not None else ""
-    )
+    return f"{interval.mean:.2f}{_range(interval)}"
 
 
 def _difference(interval: Interval | None) -> str:
     if interval is None:
         return NOTHING
-    return f'{signed(interval.mean)} <span class="range">{bounds(interval)}</span>'
+    return f"{signed(interval.mean)}{_range(interval)}"
+
+
+def _range(interval: Interval) -> str:
+    return f' <span class="range">{bounds(interval)}</span>' if interval.half is not None else ""
 
 
 def _matching(point: Point) -> str:

@@ -59,7 +59,7 @@ def _table(curve: Curve, all_curves: Sequence[Curve]) -> str:
 def _against(point: Point, dense: Point | None) -> list[str]:
     step = spread(point.early_stop.values(), 0)
     if not point.level or dense is None or point.to_dense is None:
-        return ["", "", step, ""]
+        return ["" if point.level else "dense", "", step, ""]
     return [
         f"{signed(point.to_dense.mean)} {bounds(point.to_dense)}",
         wins(point.accuracy, dense.accuracy),

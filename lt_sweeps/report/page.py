@@ -21,7 +21,8 @@ MATCHING = f"""A level matches when the lower end of the 95 % interval of its di
 points (non-inferiority). Two close means are no evidence of it. A level that does not match is not shown to be worse:
 its interval may only be too wide for the number of seeds. Each level is tested separately, without a correction for
 how many there are, on the test accuracies shown here, so that the sparsest matching level is a little optimistic."""
-INTERVAL = "Two-sided 95 % t-interval of the mean over n seeds. One seed has none."
+INTERVAL = """Two-sided 95 % t-interval of the mean over n seeds, in brackets. One seed has none. (In summary.md ± is
+the standard deviation over seeds.)"""
 EXACT = """ An interval of width zero means that the seeds agree exactly, as they may on a small test set, not that the
 difference is certain."""
 PAIRED = """A difference is taken between two runs of the same seed and then averaged over the seeds that finished both:
@@ -34,6 +35,7 @@ LEFT_OUT = """Seeds that diverged, collapsed (a layer lost all its weights), wer
 missing are counted in the notes and left out of every mean, which is then a mean of the survivors."""
 
 STEPS = "The step of least validation loss; lower is faster."
+NOT_TRAINED = "No figure of the early-stop step: these tickets are not trained."
 NO_STEPS = """No figure of the early-stop step: no finished run here held out validation examples, so none has a step of
 least validation loss."""
 BARRIER = "How far the test error rises on the line between two trained networks above the mean of its ends: between"
@@ -116,7 +118,7 @@ def _place(number: int, group: Sequence[Curve], look: Sequence[Style], kept: Map
         f"<section>\n<h2>{escape(name)}</h2>\n<h3>Accuracy</h3>",
         _curves(accuracy_figure(group, look), f"accuracy-{number}", f"Test accuracy of {name}", caption, lost),
         "<h3>Speed of learning</h3>",
-        f"<p>{NO_STEPS}</p>"
+        f"<p>{NOT_TRAINED if any(curve.dense and curve.dense.early_stop for curve in group) else NO_STEPS}</p>"
         if steps is None
         else _curves(steps, f"early-stop-{number}", f"Early-stop step of {name}", STEPS, lost),
         *_measures(number, group, look, lost),

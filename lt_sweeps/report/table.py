@@ -17,6 +17,7 @@ from lt_sweeps import results
 from lt_sweeps.cell import Cell
 from lt_sweeps.columns import (
     AT_RANDOM,
+    BESIDE,
     COLUMNS,
     DENSITY_BEGUN,
     EMPTIED,
@@ -27,13 +28,16 @@ from lt_sweeps.columns import (
     LABELS,
     RARE,
     SAMPLED,
+    SEARCH_ENDED_BY,
+    SEARCH_STEPS,
     USUAL,
+    is_of_training,
 )
 from lt_sweeps.config import archive
 from lt_sweeps.errors import Mistake
-from lt_sweeps.graph import Measure, Train
+from lt_sweeps.graph import Measure, Train, search_of
 from lt_sweeps.keys import Node
-from lt_sweeps.methods.measured import search
+from lt_sweeps.methods.measured import learned_by
 from lt_sweeps.results import Collapsed, Finished, Outcome
 from lt_sweeps.store.store import Record
 
@@ -52,8 +56,12 @@ def rows(
     """Returns the rows of results.csv, in the order of the cells."""
     extra, measured = swept_columns(cells), measured_columns(cells)
     outcomes = {run: results.outcome(record) for run, record in records.items() if isinstance(run, Train)}
-    rarely = {run: _rare(outcome) | _found(run, outcomes) for run, outcome in outcomes.items()}
-    rare = [name for name in RARE if any(figures[name] is not None for figures in rarely.values())]
+    shown = dict.fromkeys(run for cell in cells for run in cell.levels)
+    found = {run: _found(run, outcomes) for run in shown}
+    seldom = [*(_rare(outcomes[run]) for run in shown if run in outcomes), *found.values()]
+    rare = [name for name in RARE if any(values.get(name) is not None for values in seldom)]
+    if SEARCH_STEPS in rare and SEARCH_ENDED_BY not in rare:
+        rare.remove(SEARCH_STEPS)
     table = []
     for cell in cells:
         named = _named(cell, extra)
@@ -61,8 +69,9 @@ def rows(
             status = "failed" if run in failed else "blocked" if run in blocked else "missing"
             outcome = outcomes.get(run) or _collapsed_search(run, outcomes)
             figures = {"status": status} if outcome is None else _figures(outcome, cell) | _rare(outcome)
-            figures |= _found(run, outcomes)
-            row: Row = named | {"seed": cell.labels["seed"], "level": level} | figures | {"key": run.key}
+            row: Row = _place(named, cell, level) | figures | {"key": run.key} | found[run]
+            if run.recipe.steps == run.ticket.start:
+                row["early_stop_step"] = None  # nothing is trained, so nothing learns fast or slowly
             for name, measures in cell.measures.items():
                 if (measure := measures[level]) is not None:
                     row[name] = _table(measure, records).get(measure.what.word)
@@ -72,13 +81,9 @@ def rows(
 
 def _collapsed_search(run: Train, outcomes: Mapping[Train, Outcome]) -> Outcome | None:
     """The outcome of the training that learned a ticket's mask, if it emptied a layer: it is the ticket's own."""
-    outcome = _search(run, outcomes)
+    search = learned_by(run)
+    outcome = outcomes.get(search) if search else None
     return outcome if isinstance(outcome, Collapsed) else None
-
-
-def _search(run: Train, outcomes: Mapping[Train, Outcome]) -> Outcome | None:
-    learned_by = search(run)
-    return None if learned_by is None else outcomes.get(learned_by)
 
 
 def measured(cells: Sequence[Cell], records: Mapping[Node, Record]) -> list[Row]:
@@ -89,7 +94,7 @@ def measured(cells: Sequence[Cell], records: Mapping[Node, Record]) -> list[Row]
         named = _named(cell, extra)
         for name, measures in cell.measures.items():
             for level, measure in enumerate(measures):
-                row = named | {"seed": cell.labels["seed"], "level": level, "measure": name}
+                row = _place(named, cell, level) | {"measure": name}
                 points = {} if measure is None else _table(measure, records)
                 curves = {column: values for column, values in points.items() if isinstance(values, list)}
                 table += [row | dict(zip(curves, point, strict=True)) for point in zip(*curves.values(), strict=True)]
@@ -106,13 +111,20 @@ def layers(cells: Sequence[Cell], records: Mapping[Node, Record]) -> list[Row]:
             for layer in results.kept_of(records[run]).layers if run in records else ():
                 there = {"layer": layer.name, "kept": layer.kept, "total": layer.total}
                 there["density"] = round(layer.kept / layer.total, 8)
-                table.append(named | {"seed": cell.labels["seed"], "level": level} | there)
+                table.append(_place(named, cell, level) | there)
     return table
 
 
 def _named(cell: Cell, extra: Sequence[str]) -> Row:
     """The columns that label a cell: the usual ones, and the `extra` ones of this sweep."""
     return {name: cell.labels[name] for name in LABELS} | {name: cell.value(name) for name in extra}
+
+
+def _place(named: Row, cell: Cell, level: int) -> Row:
+    """The labels of a level, its seed and number. `train.*` is not for level 0, which is trained as usual."""
+    if not level:
+        named = {name: BESIDE.get(name) if is_of_training(name) else value for name, value in named.items()}
+    return named | {"seed": cell.labels["seed"], "level": level}
 
 
 def measured_columns(cells: Sequence[Cell]) -> list[str]:
@@ -176,12 +188,15 @@ def _rare(outcome: Outcome) -> Row:
 
 
 def _found(run: Train, outcomes: Mapping[Train, Outcome]) -> Row:
-    """What the search that learned a ticket's mask came to."""
-    outcome = _search(run, outcomes)
-    finished = outcome if isinstance(outcome, Finished) else None
+    """What the search for a ticket's mask came to: where it ended, and how accurate a mask that it learned is."""
+    search, learned = (outcomes.get(run) if run else None for run in (search_of(run), learned_by(run)))
+    ended = search if isinstance(search, Finished) else None
+    found = learned if isinstance(learned, Finished) else None
     return {
-        FOUND: finished and finished.at_end.test_accuracy,
-        SAMPLED: round(fmean(finished.sampled), 4) if finished and finished.sampled else None,
+        SEARCH_STEPS: ended and ended.steps,
+        SEARCH_ENDED_BY: ended and ended.ended_by,
+        FOUND: found and found.at_end.test_accuracy,
+        SAMPLED: round(fmean(found.sampled), 4) if found and found.sampled else None,
     }
 
 

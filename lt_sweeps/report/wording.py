@@ -1,4 +1,4 @@
-"""How numbers are written, the same in sentences, figures and tables."""
+"""How numbers are written, the same in sentences, figures and tables: ± is a deviation over seeds, [,] an interval."""
 
 from __future__ import annotations
 
@@ -56,40 +56,45 @@ def points(value: float) -> str:
 
 
 def accuracy(interval: Interval) -> str:
-    """A mean accuracy and half the width of its interval.
+    """A mean accuracy and its interval.
 
     >>> accuracy(Interval(98.2, 98.1, 98.3, 5)), accuracy(Interval(98.2, None, None, 1))
-    ('98.20 ± 0.10 %', '98.20 %')
+    ('98.20 % [98.10, 98.30]', '98.20 %')
     """
-    return f"{interval.mean:.2f} %" if interval.half is None else f"{interval.mean:.2f} ± {interval.half:.2f} %"
+    return f"{interval.mean:.2f} % {bounds(interval)}".rstrip()
 
 
 def barrier(interval: Interval) -> str:
-    """A mean barrier and half the width of its interval.
+    """A mean barrier and its interval.
 
     >>> barrier(Interval(2.5, 2.0, 3.0, 3))
-    '2.50 ± 0.50 points of error'
+    '2.50 points of error [2.00, 3.00]'
     """
-    return plain(interval.mean) + ("" if interval.half is None else f" ± {interval.half:.2f}") + " points of error"
+    return f"{plain(interval.mean)} points of error {bounds(interval)}".rstrip()
 
 
 def plainly(interval: Interval) -> str:
-    """A mean and half the width of its interval, without a unit.
+    """A mean and its interval, without a unit.
 
     >>> plainly(Interval(0.5, 0.25, 0.75, 3)), plainly(Interval(1234.5678, None, None, 1))
-    ('0.5 ± 0.25', '1235')
+    ('0.5 [0.25, 0.75]', '1235')
     """
-    return f"{interval.mean:.4g}" + ("" if interval.half is None else f" ± {interval.half:.2g}")
+    ends = "" if interval.low is None or interval.high is None else f" [{interval.low:.4g}, {interval.high:.4g}]"
+    return f"{interval.mean:.4g}{ends}"
 
 
 def iterations(interval: Interval) -> str:
-    """A mean step and half the width of its interval."""
-    spread = "" if interval.half is None else f" ± {interval.half:,.0f}"
-    return f"{interval.mean:,.0f}{spread} iterations"
+    """A mean step and its interval.
+
+    >>> iterations(Interval(4000.0, 3900.0, 4100.0, 3))
+    '4,000 iterations [3,900, 4,100]'
+    """
+    ends = "" if interval.low is None or interval.high is None else f" [{interval.low:,.0f}, {interval.high:,.0f}]"
+    return f"{interval.mean:,.0f} iterations{ends}"
 
 
 def spread(values: Iterable[float], digits: int = 2) -> str:
-    """A mean and the deviation over seeds, n - 1 in the denominator; empty for no values.
+    """A mean and the standard deviation over seeds, n - 1 in the denominator; empty for no values.
 
     >>> spread([97.0, 98.0, 99.0]), spread([4040.0], 0), spread([])
     ('98.00 ± 1.00', '4,040', '')

@@ -20,6 +20,7 @@ import pandas as pd
 
 from lt_sweeps import results
 from lt_sweeps.cell import Cell
+from lt_sweeps.columns import is_of_training
 from lt_sweeps.config import archive
 from lt_sweeps.errors import Mistake
 from lt_sweeps.execution import agent
@@ -138,6 +139,9 @@ class Sweep:
         rows = [run.row for run in self.runs(**where)]
         if not rows:
             raise self._no_row(where)
+        chain = {name: value for name, value in where.items() if not is_of_training(name)}
+        if chain != where and "level" not in where:  # the dense networks, which `train.*` is not for
+            rows = [run.row for run in self.runs(**{**chain, "level": 0})] + [row for row in rows if row["level"]]
         return pd.DataFrame([described(curve, point) for curve in curves.curves(rows) for point in curve.points])
 
     def barrier(

@@ -108,12 +108,16 @@ def run(
 def _layers(cells: Sequence[Cell]) -> list[str]:
     """Tables of the layers of each network. Raises Mistake for an impossible allocation or a pattern without match."""
     from lt_sweeps.forecast import layers
+    from lt_sweeps.forecast.lines import file_counts
+    from lt_sweeps.forecast.shares import shares
+    from lt_sweeps.forecast.sizes import Sizes
 
-    pruned = [c.config for c in cells if c.config.mask_from is None]
-    networks = [c.levels[0].ticket.network for c in cells if c.config.mask_from is None]
-    for network, config in zip(networks, pruned, strict=True):
-        layers.require_possible(network, config)
-    return layers.tables(zip(networks, map(layers.as_pruned, pruned), strict=True))
+    pruned = [c for c in cells if c.config.mask_from is None]
+    networks = [(c.levels[0].ticket.network, layers.as_pruned(c.config)) for c in pruned]
+    for (network, _), c in zip(networks, pruned, strict=True):
+        layers.require_possible(network, c.config)
+    sizes = Sizes(file_counts(cells))
+    return layers.tables(networks, (shares(c, sizes) for c in pruned))
 
 
 def _kept_whole(cells: Sequence[Cell]) -> list[str]:
