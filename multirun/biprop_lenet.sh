@@ -1,6 +1,6 @@
 #!/bin/sh
-# Multi-prize tickets (Diffenderfer & Kailkhura 2021): masks on binary weights of LeNet-300-100 on MNIST, 5 epochs of SGD
-# instead of their 100. Masks are evaluated as they were found; nothing but scores is trained.
+# Multi-prize tickets (Diffenderfer & Kailkhura 2021): masks on binary weights of LeNet-300-100 on MNIST, 5 epochs of
+# SGD instead of their 100. Masks are evaluated as they were found; nothing but scores is trained.
 # Cost: 6 cells: 18 trainings asked, 15 distinct; disk: 45 MB;
 # hours: 2 min of one core, estimated on a shared two-core AMD EPYC.
 exec python -m lt_sweeps.main -m \
