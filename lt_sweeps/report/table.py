@@ -56,9 +56,10 @@ def rows(
     """Returns the rows of results.csv, in the order of the cells."""
     extra, measured = swept_columns(cells), measured_columns(cells)
     outcomes = {run: results.outcome(record) for run, record in records.items() if isinstance(run, Train)}
-    shown = dict.fromkeys(run for cell in cells for run in cell.levels)
-    found = {run: _found(run, outcomes) for run in shown}
-    seldom = [*(_rare(outcomes[run]) for run in shown if run in outcomes), *found.values()]
+    levels = dict.fromkeys(run for cell in cells for run in cell.levels)
+    shown = {run: outcomes.get(run) or _collapsed_search(run, outcomes) for run in levels}
+    found = {run: _found(run, outcomes) for run in levels}
+    seldom = [*(_rare(outcome) for outcome in shown.values() if outcome), *found.values()]
     rare = [name for name in RARE if any(values.get(name) is not None for values in seldom)]
     if SEARCH_STEPS in rare and SEARCH_ENDED_BY not in rare:
         rare.remove(SEARCH_STEPS)
@@ -67,7 +68,7 @@ def rows(
         named = _named(cell, extra)
         for level, run in enumerate(cell.levels):
             status = "failed" if run in failed else "blocked" if run in blocked else "missing"
-            outcome = outcomes.get(run) or _collapsed_search(run, outcomes)
+            outcome = shown[run]
             figures = {"status": status} if outcome is None else _figures(outcome, cell) | _rare(outcome)
             row: Row = _place(named, cell, level) | figures | {"key": run.key} | found[run]
             if run.recipe.steps == run.ticket.start:
