@@ -51,7 +51,7 @@ SEARCH_STEPS, SEARCH_ENDED_BY = "search_steps", "search_ended_by"
 COLUMNS = {
     column.name: column
     for column in (
-        Column("model", str, "the network: the option, or the last word of an import path"),
+        Column("model", str, "the network that the option builds, or the last word of an import path"),
         Column("dataset", str, "the data set"),
         Column("prune", str, "the method; `given` for a mask from a ticket"),
         Column("rewind", str, "the rewind point"),
@@ -98,6 +98,11 @@ COLUMNS = {
         Column(SEARCH_ENDED_BY, str, "the hook that ended that training early, where one did"),
         Column(EMPTIED, str, "the layers that lost all their weights, where some did"),
     )
+}
+DRAWN = {  # rare columns with a figure of their own -> its head
+    FOUND: "Test accuracy as found",
+    SAMPLED: "Test accuracy of sampled masks",
+    EXPLORED: "Weights explored",
 }
 COMPARED = {  # what a level is measured against -> suffix of the column
     "sibling": "",

@@ -145,6 +145,10 @@ def test_an_experiment_runs_from_search_to_report(name: str, tmp_path: Path, dat
     densities = [float(row["density"]) for row in rows if row["level"] == "1"]
     assert all(0.3 < density < 0.8 for density in densities)
     assert len(densities) == (2 if name == "gem_resnet20" else 1)
+    for row in rows:
+        if row["level"] == "1" and name != "gem_resnet20":  # its ticket is evaluated as the search left it
+            assert row["found_accuracy"] == row["test_accuracy"]
+            assert ("sampled_accuracy" in row) is (name == "zhou2019_learned")
 
 
 # ------------------------------------------------------------------------------------- collapse

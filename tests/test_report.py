@@ -403,3 +403,23 @@ def test_a_plus_minus_is_a_deviation_everywhere_and_heads_say_what_stands_below(
     assert "Test accuracy (%),<br>95 % interval" in html
     assert f"| {mean:.2f} ± 0.10 |" in text
     assert "test accuracy (%), mean ± s.d." in text
+
+
+def test_measures_of_one_training_in_several_cells_are_all_shown() -> None:
+    """As in a sweep over `measure=`: the rows are one training, each with the values of its own measure."""
+    plain = [row(level, 0, 98.0 - level) for level in (0, 1)]
+    first = [one | {"recall_planted": 80.0 if one["level"] else None, "sign_flips_init": None} for one in plain]
+    second = [one | {"recall_planted": None, "sign_flips_init": 5.0} for one in plain]
+    [curve] = curves([*first, *second])
+    assert curve.points[1].measures == {"recall_planted": {0: 80.0}, "sign_flips_init": {0: 5.0}}
+    assert curves([*second, *first])[0].points == curve.points
+    page = render([*first, *second], [], title="t", sweep="s", budgets=PAPER, command="c")
+    assert "<h3>recall</h3>" in page
+    assert "<h3>sign flips</h3>" in page
+
+
+def test_what_a_search_found_has_a_figure() -> None:
+    rows = [row(level, 0, 98.0) | {"found_accuracy": 91.5 if level else None} for level in (0, 1)]
+    page = render(rows, [], title="t", sweep="s", budgets=PAPER, command="c")
+    assert "<h3>Test accuracy as found</h3>" in page
+    assert "before any ticket is trained" in page

@@ -142,8 +142,9 @@ def refuse_idle(config: Config) -> None:
         )
     given = "keep" in {*search.gate.args, *search.hook.args}
     if prune.levels > 1 and (given or not (_keeps("gate", search.gate.name) or _keeps("hook", search.hook.name))):
-        why = "args.keep is given" if given else f"{search.gate_key}={search.gate.name} finds its own density"
-        raise Corner(f"prune.levels={prune.levels}: {why}, so that all levels would be one: set prune.levels=1")
+        key = search.gate_key if "keep" in search.gate.args else search.hook_key
+        why = f"{key}.args.keep is given" if given else f"{search.gate_key}={search.gate.name} finds its own density"
+        raise Corner(f"{why}, so that all {prune.levels} levels would be one: set prune.levels=1")
 
 
 def _refuse_pair(config: Config, pair: Pair, *, learning: bool) -> None:

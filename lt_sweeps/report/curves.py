@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from math import fsum
 from typing import Any
 
-from lt_sweeps.columns import AT_RANDOM, EMPTIED, LABELS, TAKEN, is_of_training
+from lt_sweeps.columns import AT_RANDOM, DRAWN, EMPTIED, LABELS, TAKEN, is_of_training
 from lt_sweeps.report.statistics import MARGIN, Interval, interval, matching, paired
 from lt_sweeps.report.wording import statuses
 
@@ -127,7 +127,8 @@ def curves(rows: Sequence[Row]) -> list[Curve]:
             seeds = groups.setdefault(labels, {}).setdefault(row["level"], {})
             if row["seed"] in seeds and seeds[row["seed"]].get("key") != row.get("key"):
                 raise ValueError(f"two trainings of level {row['level']}, seed {row['seed']} of {dict(labels)}")
-            seeds[row["seed"]] = row
+            seen = seeds.get(row["seed"], {})  # the same training in a cell with other measures
+            seeds[row["seed"]] = {**seen, **{name: v for name, v in row.items() if v is not None or name not in seen}}
     done = [row for row in rows if _done(row)]
     stopped = {_place(row) for row in done} - {_place(r) for r in done if r.get("early_stop_test_accuracy") is None}
     return [_curve(dict(labels), levels, stopped) for labels, levels in groups.items()]
@@ -178,13 +179,14 @@ def labels_of(row: Row) -> dict[str, str]:
 
 
 def measures_of(row: Row) -> list[str]:
-    """The columns of measures: all that come after the key.
+    """The columns that have a figure of their own: some of a training, and those of measures, all after the key.
 
-    >>> measures_of({"model": "m", "seed": 0, "key": "1a2b", "emptied": None, "barrier": 0.5})
-    ['barrier']
+    >>> measures_of({"model": "m", "seed": 0, "key": "1a2b", "emptied": None, "found_accuracy": 90.0, "barrier": 0.5})
+    ['found_accuracy', 'barrier']
     """
     names = list(row)
-    return [name for name in names[names.index("key") + 1 :] if name not in UNLABELLED] if "key" in row else []
+    after = names[names.index("key") + 1 :] if "key" in row else []
+    return [name for name in after if name in DRAWN or name not in UNLABELLED]
 
 
 def sparsest_matching(curve: Curve, margin: float = MARGIN) -> Point | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from lt_sweeps.columns import COMPARED
+from lt_sweeps.columns import COMPARED, DRAWN
 from lt_sweeps.report.axes import above_zero, span, ticks, two_digits, x_range
 from lt_sweeps.report.curves import Curve, over_seeds
 from lt_sweeps.report.styles import Style
@@ -56,8 +56,10 @@ def measure_figure(curves: Sequence[Curve], look: Sequence[Style], column: str) 
         return None
     what, other = compared(column)
     whose = "of the planted ticket" if other == "planted" else f"to the {other}"
-    title, describe, stable = f"{what} {whose}", plainly, 0.0
-    if what == "barrier":
+    title, describe, stable = f"{what.replace('_', ' ')} {whose}", plainly, 0.0
+    if column in DRAWN:
+        title = f"{DRAWN[column]} (%)"
+    elif what == "barrier":
         title, describe, stable = f"Error {title} (points)", barrier, STABLE
     return _figure(
         curves, look, Quantity(title, lambda point: over_seeds(point.measures.get(column, {})), describe, stable)

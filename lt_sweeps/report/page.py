@@ -8,6 +8,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from lt_sweeps.columns import COLUMNS, DRAWN
 from lt_sweeps.report.curves import Curve, Row, curves
 from lt_sweeps.report.figures import accuracy_figure, compared, cuts_intervals, early_stop_figure, measure_figure
 from lt_sweeps.report.layers import Labels, Levels, by_curve, layer_figure
@@ -134,15 +135,23 @@ def _measures(number: int, group: Sequence[Curve], look: Sequence[Style], lost: 
     for column in dict.fromkeys(column for curve in group for point in curve.points for column in point.measures):
         columns.setdefault(compared(column)[0], []).append(column)
     for what, several in columns.items():
-        head, intro = ("Stability", BARRIER) if what == "barrier" else (what, f"{what}, as measured between")
+        plain = what.replace("_", " ")
+        head = "Stability" if what == "barrier" else DRAWN.get(what, plain)
         drawn = [
-            _curves(figure, f"{column.replace('_', '-')}-{number}", f"{what} of {name}", caption, lost)
+            _curves(figure, f"{column.replace('_', '-')}-{number}", f"{plain} of {name}", _measured(column), lost)
             for column in several
             if (figure := measure_figure(group, look, column)) is not None
-            and (caption := f"{intro} {OTHER[compared(column)[1]]}")
         ]
         parts += [f"<h3>{escape(head)}</h3>", *drawn] if drawn else []
     return parts
+
+
+def _measured(column: str) -> str:
+    """The caption of the figure of a column: what was measured, and between what."""
+    if column in DRAWN:
+        return f"{DRAWN[column]}: {COLUMNS[column].meaning}."
+    what, other = compared(column)
+    return f"{BARRIER if what == 'barrier' else f'{what}, as measured between'} {OTHER[other]}".replace("_", " ")
 
 
 def _layers(number: int, group: Sequence[Curve], look: Sequence[Style], kept: Mapping[Labels, Levels]) -> list[str]:

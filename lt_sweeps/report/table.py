@@ -179,9 +179,10 @@ def _figures(outcome: Outcome, cell: Cell) -> Row:
 
 def _rare(outcome: Outcome) -> Row:
     kept, finished = outcome.kept, outcome if isinstance(outcome, Finished) else None
+    begun = finished and finished.begun
     return {
         AT_RANDOM: None if kept.eligible is None else round(100 - 100 * kept.eligible / kept.kept, 4),
-        DENSITY_BEGUN: round(finished.begun.density, 8) if finished and finished.begun else None,
+        DENSITY_BEGUN: round(begun.density, 8) if begun and begun.kept != kept.kept else None,
         EXPLORED: outcome.history[-1].get("explored") if outcome.history else None,
         ENDED_BY: finished.ended_by if finished else None,
         EMPTIED: " ".join(outcome.emptied) or None if isinstance(outcome, Collapsed) else None,
