@@ -19,7 +19,7 @@ import torch
 from small import examples, half_mask, run_of, weights
 from test_folder import write_images
 from test_sweep import cells_of
-from together import CASES, Watched, compared, jobs
+from together import CASES, Watched, behind_a_search, compared, jobs
 from torch import Tensor, nn
 
 from lt_sweeps.datasets.order import Share
@@ -115,7 +115,8 @@ def test_a_training_on_two_devices_is_the_training_on_one(name: str, precision: 
     ours, theirs = states(done, f"{name} {precision}")
     assert state_digest(ours) == state_digest(theirs)
     assert apart(here, ours) < UNITS * torch.finfo(PRECISIONS[precision]).eps
-    assert apart(here, ours) > 0, "the same bits: nothing was added up over ranks"
+    if not behind_a_search(name):  # whose weights are those that it began with
+        assert apart(here, ours) > 0, "the same bits: nothing was added up over ranks"
     for with_two in told(done, f"{name} {precision}"):
         assert [row["step"] for row in with_two["history"]] == [row["step"] for row in alone["history"]]
         close = 1e-3 if precision == "32-true" else 2e-6  # losses are told to 6 places

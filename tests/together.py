@@ -29,7 +29,7 @@ from lt_sweeps.execution.worker import Worker
 from lt_sweeps.graph import Dense, Fit, Given, Init, Prune, Score, Ticket, Train, at, end
 from lt_sweeps.masks import TicketTensors
 from lt_sweeps.networks.build import build, initial
-from lt_sweeps.registry import part
+from lt_sweeps.registry import needs, part
 from lt_sweeps.specs import Data, Network, Part
 from lt_sweeps.store.store import Store
 from lt_sweeps.store.tensors import encode, encode_mask
@@ -138,6 +138,12 @@ CASES = [
     for precision in ("32-true", "64-true")
     if run.static or precision == "64-true"
 ]
+
+
+def behind_a_search(name: str) -> bool:
+    """Whether a training learns scores and leaves all weights as they were drawn."""
+    gate = COMPARED[name][0].gate
+    return gate is not None and "search" in needs("gate", gate.name)
 
 
 def source(run: Train, tree: Path) -> Loader:
