@@ -417,6 +417,25 @@ def test_a_gate_of_ones_own_that_freezes_weights_is_for_a_search(
     assert main(["-m", *here, "prune=learned"]) == 0
 
 
+@pytest.mark.parametrize(
+    ("name", "line"),
+    [
+        ("broken.remembers_outside", "it keeps state outside of parameters and memory"),
+        ("broken.no_gradient", "no gradient reaches its parameters"),
+        ("broken.gate_in_place", "weights['0.weight']"),
+    ],
+)
+def test_a_gate_of_ones_own_is_held_to_all_laws_before_anything_trains(
+    name: str, line: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    here = (*SWEEP, "prune=learned", f"gate.name={name}", f"paths.output_dir={tmp_path}", "trainer.processes=0")
+    assert main([*here]) == 2
+    (answer,) = capsys.readouterr().err.splitlines()
+    assert answer.startswith(f"lt_sweeps: gate={name}: ")
+    assert line in answer
+    assert not list(tmp_path.rglob("*.json"))
+
+
 def test_a_gate_that_draws_is_evaluated_under_ten_masks_drawn_at_its_end() -> None:
     """Without a step the probabilities are those that it begins with: the masks are drawn here once more, by hand."""
     run = gated("bernoulli", bias=0.3)

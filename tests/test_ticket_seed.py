@@ -390,6 +390,11 @@ FORGERIES: dict[str, tuple[Forge, str]] = {
     "another function": (step("fc1.weight", "apply_", 1.0), "a step 'apply_' that draws nothing"),
     "another tensor": (step("x", "zero_"), "a step 'zero_' that draws nothing"),
     "too many numbers": (step("fc1.weight", "uniform_", 0.0, 1.0, 2.0), "a step 'uniform_' that draws nothing"),
+    "too few numbers": (step("fc1.weight", "mul_"), "a step 'mul_' that draws nothing"),
+    "numbers that are too large": (
+        lambda card, note: note.update(steps=note["steps"] + [["fc1.bias", "fill_", 3e38], ["fc1.bias", "mul_", 3e38]]),
+        "its weights cannot be drawn",
+    ),
     "a number that is none": (step("fc1.weight", "mul_", float("inf")), "a step 'mul_' that draws nothing"),
     "bounds the wrong way round": (step("fc1.weight", "uniform_", 1.0, 0.0), "its weights cannot be drawn"),
     "a draw that hardly ends": (

@@ -12,6 +12,7 @@ from torch.optim import Optimizer
 
 from lt_sweeps import masks
 from lt_sweeps.check import faithful, functions
+from lt_sweeps.check.laws import Broken
 from lt_sweeps.criteria.probe import HeldExamples, Probe, Scores, require_scores
 from lt_sweeps.errors import Mistake
 from lt_sweeps.forecast.layers import takes
@@ -79,7 +80,7 @@ def require_lawful(runs: Iterable[Train], shown: Iterable[Train] = ()) -> None:
             with noticed(part.name.rpartition(".")[0]) if part.is_foreign else nullcontext():
                 _score(part, on) if isinstance(on, Dense) and kind == "criterion" else _hold(kind, part, on)
         except (Exception, SystemExit) as error:
-            if isinstance(error, ValueError) and not part.is_foreign:
+            if isinstance(error, Broken) or (isinstance(error, ValueError) and not part.is_foreign):
                 raise Mistake(f"{kind}={part.name}: {error}") from None
             where = f" on {on.network.build.name}" if isinstance(on, Dense) else ""
             raise Mistake(f"{kind} {part.name} fails{where}: {one_line(error)}") from None
@@ -109,11 +110,16 @@ def _foreign(runs: Iterable[Train]) -> Iterator[tuple[str, Part, Dense | tuple[i
 
 
 def _hold(kind: str, part: Part, on: Dense | tuple[int, ...]) -> None:
-    """Checks shapes and repeatability, by the first two stages of laws. Raises Broken, and errors of the function."""
+    """Checks shapes and repeatability, by the first two stages of laws. Raises Broken, and errors of the function.
+
+    A user's own gates and hooks, which may keep state from step to step, are held to all stages, with a short training.
+    """
     stages, subject = functions.LAWS[kind]
-    tried = subject(part.name, part.args) if kind in ("gate", "hook") else replace(subject(part.name, part.args), on=on)
-    for law in (*stages[0], *stages[1]):
-        law(tried)
+    is_dynamic = kind in ("gate", "hook")
+    tried = subject(part.name, part.args) if is_dynamic else replace(subject(part.name, part.args), on=on)
+    for stage in stages if is_dynamic and part.is_foreign else stages[:2]:
+        for law in stage:
+            law(tried)
 
 
 def _score(criterion: Part, on: Dense) -> None:

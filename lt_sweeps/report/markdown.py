@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from lt_sweeps.columns import DRAWN
 from lt_sweeps.report.curves import Curve, Point, controls_of, curves
 from lt_sweeps.report.statistics import paired
 from lt_sweeps.report.verdict import verdicts
@@ -39,6 +40,8 @@ def summary(rows: Sequence[Mapping[str, Any]], budgets: Sequence[str], command: 
 def _table(curve: Curve, all_curves: Sequence[Curve]) -> str:
     ticket = next((other for other in all_curves if curve in controls_of(other, all_curves)), None)
     heads = [*HEAD, "ticket minus this, 95 % interval", "ticket above this"] if ticket else list(HEAD)
+    measured = dict.fromkeys(column for point in curve.points for column, found in point.measures.items() if found)
+    heads += [f"{DRAWN.get(column, column.replace('_', ' '))}, mean ± s.d." for column in measured]
     lines = [heads, ["---"] * len(heads)]
     for point in curve.points:
         cells = [
@@ -52,6 +55,7 @@ def _table(curve: Curve, all_curves: Sequence[Curve]) -> str:
             difference = paired(other.accuracy, point.accuracy) if other else None
             cells.append(f"{signed(difference.mean)} {bounds(difference)}" if difference else "")
             cells.append(wins(other.accuracy, point.accuracy) if other else "")
+        cells += [spread(point.measures.get(column, {}).values(), 2) for column in measured]
         lines.append(cells)
     return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 DRAWS = {"uniform_": 2, "normal_": 2, "bernoulli_": 1, "trunc_normal_": 4}  # function -> its most numbers
 SETS = {"zero_": 0, "fill_": 1}
 STEPS = {**DRAWS, **SETS, "add_": 1, "sub_": 1, "mul_": 1, "div_": 1, "clamp_": 2, "erfinv_": 0}
+LEAST = dict.fromkeys(("fill_", "add_", "sub_", "mul_", "div_", "clamp_"), 1)  # function -> its fewest numbers
 MOST_STEPS = 32  # of one tensor
 FIELDS = {"seed", "shapes", "steps", "signs", "factors"}
 Step = tuple[str, str, tuple[float, ...]]  # tensor, function, numbers
@@ -109,7 +110,7 @@ def _step(step: Any, shapes: Shapes) -> Step:
     if not isinstance(step, list) or len(step) < 2 or not all(isinstance(word, str) for word in step[:2]):
         raise BadFile("it has a step that is none")
     name, function, *numbers = step
-    is_known = name in shapes and len(numbers) <= STEPS.get(function, -1)
+    is_known = name in shapes and LEAST.get(function, 0) <= len(numbers) <= STEPS.get(function, -1)
     if not is_known or not all(type(number) is float and math.isfinite(number) for number in numbers):
         raise BadFile(f"it has a step {function[:40]!r} that draws nothing")
     if function == "trunc_normal_":  # which draws until all numbers are within its bounds
@@ -146,6 +147,8 @@ def replay(seed: Seed) -> State:
             state[name].sign_()
         for name, factor in seed.factors.items():
             state[name].mul_(factor)
+    if not all(bool(value.isfinite().all()) for value in state.values()):
+        raise RuntimeError("it draws numbers that are not finite")
     return state
 
 
