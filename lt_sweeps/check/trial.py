@@ -80,9 +80,9 @@ def require_lawful(runs: Iterable[Train], shown: Iterable[Train] = ()) -> None:
             with noticed(part.name.rpartition(".")[0]) if part.is_foreign else nullcontext():
                 _score(part, on) if isinstance(on, Dense) and kind == "criterion" else _hold(kind, part, on)
         except (Exception, SystemExit) as error:
-            if isinstance(error, Broken) or (isinstance(error, ValueError) and not part.is_foreign):
-                raise Mistake(f"{kind}={part.name}: {error}") from None
             where = f" on {on.network.build.name}" if isinstance(on, Dense) else ""
+            if isinstance(error, Broken) or (isinstance(error, ValueError) and not part.is_foreign):
+                raise Mistake(f"{kind}={part.name}{where}: {error}") from None
             raise Mistake(f"{kind} {part.name} fails{where}: {one_line(error)}") from None
     training = [run for level in shown for run in (level, parent(level)) if run is not None]
     for gate in dict.fromkeys(run.gate for run in training if run.gate is not None):
