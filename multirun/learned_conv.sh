@@ -7,10 +7,10 @@ set -e
 python -m lt_sweeps.main -m \
     model=conv2,conv4 +model.args.bias=false model.initialiser=signed_constant recipe=ramanujan_conv_cifar10 \
     recipe.steps=2ep recipe.schedule=null prune=learned prune.levels=1 survivors=keep train=untrained seed=0 \
-    gate=edge_popup gate.args.keep=0.5 find.lr=0.1 sweep=learned_conv \
+    gate=edge_popup ++gate.args.keep=0.5 find.lr=0.1 sweep=learned_conv \
     "$@"
 exec python -m lt_sweeps.main -m \
     model=conv2,conv4 +model.args.bias=false model.initialiser=signed_constant recipe=ramanujan_conv_cifar10 \
     recipe.steps=2ep recipe.schedule=null prune=learned prune.levels=1 survivors=keep train=untrained seed=0 \
-    gate=bernoulli gate.args.rescale=true find.lr=100 sweep=learned_conv \
+    gate=bernoulli ++gate.args.rescale=true find.lr=100 sweep=learned_conv \
     "$@"
