@@ -25,7 +25,7 @@ pairs: $(READY)
 
 engines: $(READY)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,slurm,ray,joblib,optuna]'
-	$(MAKE) --no-print-directory --jobs 2 --output-sync=target processes launchers
+	$(MAKE) --no-print-directory --jobs 2 processes launchers
 
 processes:
 	$(BIN)/python -m pytest tests --ignore tests/engines -m "processes or engines" $(PARALLEL) --durations=20
