@@ -415,7 +415,7 @@ def test_measures_of_one_training_in_several_cells_are_all_shown() -> None:
     assert curves([*second, *first])[0].points == curve.points
     page = render([*first, *second], [], title="t", sweep="s", budgets=PAPER, command="c")
     assert "<h3>recall</h3>" in page
-    assert "<h3>sign flips</h3>" in page
+    assert "<h3>sign_flips</h3>" in page
 
 
 def test_what_a_search_found_has_a_figure() -> None:

@@ -56,7 +56,7 @@ def measure_figure(curves: Sequence[Curve], look: Sequence[Style], column: str) 
         return None
     what, other = compared(column)
     whose = "of the planted ticket" if other == "planted" else f"to the {other}"
-    title, describe, stable = f"{what.replace('_', ' ')} {whose}", plainly, 0.0
+    title, describe, stable = f"{what} {whose}", plainly, 0.0
     if column in DRAWN:
         title = f"{DRAWN[column]} (%)"
     elif what == "barrier":

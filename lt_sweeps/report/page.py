@@ -135,10 +135,9 @@ def _measures(number: int, group: Sequence[Curve], look: Sequence[Style], lost: 
     for column in dict.fromkeys(column for curve in group for point in curve.points for column in point.measures):
         columns.setdefault(compared(column)[0], []).append(column)
     for what, several in columns.items():
-        plain = what.replace("_", " ")
-        head = "Stability" if what == "barrier" else DRAWN.get(what, plain)
+        head = "Stability" if what == "barrier" else DRAWN.get(what, what)
         drawn = [
-            _curves(figure, f"{column.replace('_', '-')}-{number}", f"{plain} of {name}", _measured(column), lost)
+            _curves(figure, f"{column.replace('_', '-')}-{number}", f"{what} of {name}", _measured(column), lost)
             for column in several
             if (figure := measure_figure(group, look, column)) is not None
         ]
@@ -151,7 +150,7 @@ def _measured(column: str) -> str:
     if column in DRAWN:
         return f"{DRAWN[column]}: {COLUMNS[column].meaning}."
     what, other = compared(column)
-    return f"{BARRIER if what == 'barrier' else f'{what}, as measured between'} {OTHER[other]}".replace("_", " ")
+    return f"{BARRIER if what == 'barrier' else f'{what}, as measured between'} {OTHER[other]}"
 
 
 def _layers(number: int, group: Sequence[Curve], look: Sequence[Style], kept: Mapping[Labels, Levels]) -> list[str]:
