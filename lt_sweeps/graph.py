@@ -251,12 +251,16 @@ def pruned_from(mask: Mask) -> Train | None:
     return scored.run if isinstance(scored, At) and scored.step == END else None
 
 
-def search_of(run: Train) -> Train | None:
-    """Returns the training that the mask of a run's ticket was pruned from or learned in; None where there is none."""
-    mask = run.ticket.mask
+def learned_in(mask: Mask) -> Train | None:
+    """Returns the training that learned a mask, shuffled or not; None for a mask that was not learned."""
     while isinstance(mask, Shuffle):
         mask = mask.mask
-    return mask.weights.run if isinstance(mask, MaskAt) else pruned_from(mask)
+    return mask.weights.run if isinstance(mask, MaskAt) else None
+
+
+def search_of(run: Train) -> Train | None:
+    """Returns the training that the mask of a run's ticket was pruned from or learned in; None where there is none."""
+    return learned_in(run.ticket.mask) or pruned_from(run.ticket.mask)
 
 
 def whole(mask: Mask) -> Dense | None:

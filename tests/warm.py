@@ -10,6 +10,7 @@ import atexit
 import importlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import traceback
@@ -76,6 +77,7 @@ def child(asked: dict[str, Any]) -> int:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         os.dup2(descriptor, number)
         os.close(descriptor)
+    signal.alarm(300)  # seconds, after which the command counts as hanging
     os.chdir(asked["cwd"])
     os.environ.clear()
     os.environ.update(asked["env"])

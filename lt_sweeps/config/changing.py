@@ -57,11 +57,9 @@ def of_tickets(config: Config) -> Pair:
 
 def of_shown(config: Config) -> Pair | None:
     """What changes the tickets that are shown; None: the same as in their chain."""
-    hook, tickets = config.train.hook, of_tickets(config)
-    if hook.name is None:
-        _over_hook(tickets.hook, hook, "train.hook")
-        return None
-    return Pair(tickets.gate, _over_hook(tickets.hook, hook, "train.hook"), tickets.gate_key, "train.hook")
+    tickets = of_tickets(config)
+    hook = _over_hook(tickets.hook, config.train.hook, "train.hook")
+    return None if config.train.hook.name is None else Pair(tickets.gate, hook, tickets.gate_key, "train.hook")
 
 
 def is_apart(config: Config) -> bool:

@@ -13,8 +13,8 @@ from lt_sweeps.graph import (
     Train,
     end,
     full,
+    learned_in,
     pruned_from,
-    search_of,
     topological,
 )
 from lt_sweeps.randomness import derive
@@ -38,7 +38,7 @@ def parent(run: Train) -> Train | None:
 
 def learned_by(run: Train) -> Train | None:
     """Returns the training that learned a ticket's mask, shuffled or not; None for a mask that was not learned."""
-    return None if parent(run) else search_of(run)
+    return learned_in(run.ticket.mask)
 
 
 def with_siblings(what: Part, levels: Sequence[Train], onward: Train) -> Measures:
@@ -82,10 +82,10 @@ def with_planted(what: Part, levels: Sequence[Train], onward: Train) -> Measures
     if not isinstance(draw, Init) or initialiser is None or "planted" not in needs("initialiser", initialiser.name):
         raise ValueError(f"measure.planted.name={what.name}: no ticket is planted in the network: choose model=planted")
     planted = Ticket(draw.network, draw, Planted(draw, full(begun)))
-    found = [run.ticket if run.static else end(run) for run in levels[1:]]
-    if not all(any(node == draw for node in topological([ticket.mask])) for ticket in found):
+    tickets = [run.ticket if run.static else end(run) for run in levels[1:]]
+    if not all(any(node == draw for node in topological([ticket.mask])) for ticket in tickets):
         raise ValueError(f"measure.planted.name={what.name}: a mask was not found on the draw in which it is planted")
-    return None, *(Measure(what, (planted, ticket), levels[0].data) for ticket in found)
+    return None, *(Measure(what, (planted, ticket), levels[0].data) for ticket in tickets)
 
 
 def _measure(what: Part, first: Train, second: Train) -> Measure:

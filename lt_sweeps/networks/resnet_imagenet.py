@@ -11,6 +11,7 @@ from torch import nn
 from torchvision.models.resnet import BasicBlock, Bottleneck
 
 from lt_sweeps.networks.layers import Layers
+from lt_sweeps.networks.resnet import projection
 from lt_sweeps.networks.width import scaled
 from lt_sweeps.registry import register
 
@@ -44,7 +45,7 @@ def resnet(
         for index in range(depth):
             stride, shortcut = 2 if stage and not index else 1, None
             if stride != 1 or inputs != outputs:
-                shortcut = nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), layers.norm(outputs))
+                shortcut = projection(inputs, outputs, stride, layers)
             blocks.append(block(inputs, planes, stride, shortcut, norm_layer=layers.norm))
             inputs = outputs
         parts[f"layer{stage + 1}"] = nn.Sequential(*blocks)

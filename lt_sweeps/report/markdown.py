@@ -40,7 +40,7 @@ def summary(rows: Sequence[Mapping[str, Any]], budgets: Sequence[str], command: 
 def _table(curve: Curve, all_curves: Sequence[Curve]) -> str:
     ticket = next((other for other in all_curves if curve in controls_of(other, all_curves)), None)
     heads = [*HEAD, "ticket minus this, 95 % interval", "ticket above this"] if ticket else list(HEAD)
-    measured = dict.fromkeys(column for point in curve.points for column, found in point.measures.items() if found)
+    measured = dict.fromkeys(column for point in curve.points for column, values in point.measures.items() if values)
     heads += [f"{DRAWN.get(column, column.replace('_', ' '))}, mean ± s.d." for column in measured]
     lines = [heads, ["---"] * len(heads)]
     for point in curve.points:

@@ -58,8 +58,8 @@ def rows(
     outcomes = {run: results.outcome(record) for run, record in records.items() if isinstance(run, Train)}
     levels = dict.fromkeys(run for cell in cells for run in cell.levels)
     shown = {run: outcomes.get(run) or _collapsed_search(run, outcomes) for run in levels}
-    found = {run: _found(run, outcomes) for run in levels}
-    seldom = [*(_rare(outcome) for outcome in shown.values() if outcome), *found.values()]
+    searches = {run: _search(run, outcomes) for run in levels}
+    seldom = [*(_rare(outcome) for outcome in shown.values() if outcome), *searches.values()]
     rare = [name for name in RARE if any(values.get(name) is not None for values in seldom)]
     if SEARCH_STEPS in rare and SEARCH_ENDED_BY not in rare:
         rare.remove(SEARCH_STEPS)
@@ -70,7 +70,7 @@ def rows(
             status = "failed" if run in failed else "blocked" if run in blocked else "missing"
             outcome = shown[run]
             figures = {"status": status} if outcome is None else _figures(outcome, cell) | _rare(outcome)
-            row: Row = _place(named, cell, level) | figures | {"key": run.key} | found[run]
+            row: Row = _place(named, cell, level) | figures | {"key": run.key} | searches[run]
             if run.recipe.steps == run.ticket.start:
                 row["early_stop_step"] = None  # nothing is trained, so nothing learns fast or slowly
             for name, measures in cell.measures.items():
@@ -189,16 +189,17 @@ def _rare(outcome: Outcome) -> Row:
     }
 
 
-def _found(run: Train, outcomes: Mapping[Train, Outcome]) -> Row:
+def _search(run: Train, outcomes: Mapping[Train, Outcome]) -> Row:
     """What the search for a ticket's mask came to: where it ended, and how accurate a mask that it learned is."""
-    search, learned = (outcomes.get(run) if run else None for run in (search_of(run), learned_by(run)))
-    ended = search if isinstance(search, Finished) else None
-    found = learned if isinstance(learned, Finished) else None
+    search = search_of(run)
+    outcome = outcomes.get(search) if search else None
+    ended = outcome if isinstance(outcome, Finished) else None
+    learned = ended if learned_by(run) else None
     return {
         SEARCH_STEPS: ended and ended.steps,
         SEARCH_ENDED_BY: ended and ended.ended_by,
-        FOUND: found and found.at_end.test_accuracy,
-        SAMPLED: round(fmean(found.sampled), 4) if found and found.sampled else None,
+        FOUND: learned and learned.at_end.test_accuracy,
+        SAMPLED: round(fmean(learned.sampled), 4) if learned and learned.sampled else None,
     }
 
 

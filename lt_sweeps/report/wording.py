@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from statistics import stdev
 
 from lt_sweeps.report.statistics import Interval
@@ -26,14 +26,14 @@ def signed(value: float) -> str:
     return f"{value:+.2f}" if round(value, 2) else "0.00"
 
 
-def bounds(interval: Interval) -> str:
-    """The ends of an interval in brackets; empty if it has none."""
-    return "" if interval.low is None or interval.high is None else f"[{plain(interval.low)}, {plain(interval.high)}]"
-
-
 def plain(value: float) -> str:
     """Two decimals, without a minus before zero."""
     return f"{value:.2f}" if round(value, 2) else "0.00"
+
+
+def bounds(interval: Interval, number: Callable[[float], str] = plain) -> str:
+    """The ends of an interval in brackets, each written by `number`; empty if it has none."""
+    return "" if interval.low is None or interval.high is None else f"[{number(interval.low)}, {number(interval.high)}]"
 
 
 def seeds(n: int) -> str:
@@ -79,8 +79,7 @@ def plainly(interval: Interval) -> str:
     >>> plainly(Interval(0.5, 0.25, 0.75, 3)), plainly(Interval(1234.5678, None, None, 1))
     ('0.5 [0.25, 0.75]', '1235')
     """
-    ends = "" if interval.low is None or interval.high is None else f" [{interval.low:.4g}, {interval.high:.4g}]"
-    return f"{interval.mean:.4g}{ends}"
+    return f"{interval.mean:.4g} {bounds(interval, '{:.4g}'.format)}".rstrip()
 
 
 def iterations(interval: Interval) -> str:
@@ -89,8 +88,7 @@ def iterations(interval: Interval) -> str:
     >>> iterations(Interval(4000.0, 3900.0, 4100.0, 3))
     '4,000 iterations [3,900, 4,100]'
     """
-    ends = "" if interval.low is None or interval.high is None else f" [{interval.low:,.0f}, {interval.high:,.0f}]"
-    return f"{interval.mean:,.0f} iterations{ends}"
+    return f"{interval.mean:,.0f} iterations {bounds(interval, '{:,.0f}'.format)}".rstrip()
 
 
 def spread(values: Iterable[float], digits: int = 2) -> str:
