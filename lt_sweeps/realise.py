@@ -94,11 +94,17 @@ class Values:
         return masks.aliases(build(network))
 
     def commit(
-        self, node: Node, result: Mapping[str, Any], blobs: Mapping[str, bytes], ahead: Mapping[str, str] | None = None
+        self,
+        node: Node,
+        result: Mapping[str, Any],
+        blobs: Mapping[str, bytes],
+        ahead: Mapping[str, str] | None = None,
+        made_by: Mapping[str, Any] | None = None,
     ) -> Record:
-        """Stores a node's value, with its sources, the files it was made from and the machine's fingerprint."""
+        """Stores a node's value, with its sources, the files it was made from and the fingerprint (`made_by`)."""
         description, made_from, read = node.describe(), sources(node), files(node, self.data_dir)
-        return self.store.commit(node.key, description, made_from, result, blobs, self.fingerprint, ahead, read)
+        made_by = self.fingerprint if made_by is None else made_by
+        return self.store.commit(node.key, description, made_from, result, blobs, made_by, ahead, read)
 
     # ------------------------------------------------------------------------------- weights
 

@@ -28,7 +28,7 @@ CHOICES = {
     "rewind.retrain": ("remaining", "full"),
     "rewind.batchnorm": ("rewind", "keep"),
     "trainer.accelerator": ("auto", "cpu", "gpu", "mps"),
-    "trainer.kernel": ("auto", "masked", "graph"),
+    "trainer.kernel": ("auto", "masked", "sparse", "graph"),
     "logger.name": ("none", "wandb", "tensorboard", "csv"),
     "logger.mode": ("auto", "online", "offline"),
     "logger.artifacts": ("none", "masks", "tickets"),

@@ -56,6 +56,16 @@ class Examples:
         if self._view.moves:
             self._padded = self._view.padded(self.train[0])
 
+    @property
+    def normalisation(self) -> tuple[Tensor, Tensor]:
+        """The factor and the summand of pixels of bytes, float32 (1, C, 1, 1)."""
+        return self._view.pixel_scale, self._view.shift
+
+    @property
+    def moves(self) -> bool:
+        """Whether pixels are moved before they are seen."""
+        return self._view.moves
+
     def _to_device(self, x: Tensor, y: Tensor) -> Batch:
         return x.to(self.device), y.to(self.device)
 

@@ -25,8 +25,8 @@ class View:
         channels = data.shape[0]
         mean = torch.tensor(data.mean or (0.0,) * channels, device=device).view(1, -1, *[1] * (len(data.shape) - 1))
         std = torch.tensor(data.std or (1.0,) * channels, device=device).view_as(mean)
-        self._scale, self._shift = 1 / std, -mean / std
-        self._pixel_scale = 1 / (255 * std)
+        self._scale, self.shift = 1 / std, -mean / std
+        self.pixel_scale = 1 / (255 * std)
         self._moves = [(load("augmentation", move.name), move.args) for move in augmentations(data, of_files=False)]
 
     @property
@@ -37,10 +37,10 @@ class View:
     def seen(self, images: Tensor) -> Tensor:
         """Returns images normalised as floats, uint8 pixels first scaled to [0, 1]; other integers become int64."""
         if images.dtype == torch.uint8:
-            return images.float().mul_(self._pixel_scale).add_(self._shift)  # in place: a third of the time of addcmul
+            return images.float().mul_(self.pixel_scale).add_(self.shift)  # in place: a third of the time of addcmul
         if images.is_floating_point():
             return (
-                images.float().mul(self._scale).add_(self._shift)
+                images.float().mul(self._scale).add_(self.shift)
             )  # not in place: float() may return the stored tensor
         return images.long()
 

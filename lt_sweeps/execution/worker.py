@@ -33,6 +33,10 @@ from lt_sweeps.training.leaving import Left
 from lt_sweeps.training.progress import Progress, decode_progress, encode_progress
 from lt_sweeps.training.ranks import join
 from lt_sweeps.training.recorder import Session, Tell
+from lt_sweeps.training.sparse.choose import choose
+from lt_sweeps.training.sparse.step import Sparse
+
+KERNEL = "kernel"  # entry of a fingerprint: by what steps were computed, where it is not the masked network itself
 
 
 class Worker:
@@ -91,16 +95,20 @@ class Worker:
         kept = self._kept(ticket, mask)
         if emptied := masks.emptied(mask):
             return self.values.commit(run, results.written(Collapsed(kept, tuple(emptied))), {})
+        tensors, sparse = self._realised(run, mask)
+        made_by = self._made_by(sparse)
+        continued = {**made_from, **made_by}
         trained = self._fit(
             job,
-            mask,
+            tensors,
             on_step,
-            self._resumed(run, made_from),
-            checkpoint=lambda progress: self.store.save_work(run.key, encode_progress(progress, made_from)),
+            self._resumed(run, continued),
+            sparse,
+            checkpoint=lambda progress: self.store.save_work(run.key, encode_progress(progress, continued)),
         )
         self._require_made_from(run, made_from)
         self.store.save_timing(run.key, {"seconds": round(trained.seconds, 3)})
-        record = self._commit_trained(run, trained, kept)  # last: until then the checkpoint is kept
+        record = self._commit_trained(run, trained, kept, made_by)  # last: until then the checkpoint is kept
         self.store.drop_work(run.key)
         return record
 
@@ -118,21 +126,43 @@ class Worker:
         self.store.save_timing(measure.key, {"seconds": round(time.monotonic() - began, 3)})
         return self.values.commit(measure, {"status": "done", **table}, {})
 
-    def _fit(self, job: Job, mask: masks.Mask, on_step: Tell, progress: Progress | None = None, **more: Any) -> Trained:
-        """Realises a job's ticket and trains it, on all ranks."""
-        assert isinstance(job.run, Train)
-        weights, fill = self.values.weights(job.run.ticket.weights), self.values.fill(job.run.ticket)
+    def _realised(self, run: Train, mask: masks.Mask) -> tuple[masks.TicketTensors, Sparse | None]:
+        """Realises a training's ticket, and chooses how its steps are computed."""
+        weights, fill = self.values.weights(run.ticket.weights), self.values.fill(run.ticket)
         ticket = masks.TicketTensors(weights, mask, fill)
-        group.begin(self.ranks, ticket, progress)
-        return self._train(job, ticket, progress, keep=self.store.put, tell=on_step, **more)
+        return ticket, choose(run, ticket, self.values.examples(run.data), self.hardware)
 
-    def _train(self, job: Job, ticket: masks.TicketTensors, progress: Progress | None, **more: Any) -> Trained:
+    def _made_by(self, sparse: Sparse | None) -> dict[str, Any]:
+        """The fingerprint of what a training makes: the worker's, with the kernel if its bits are other ones."""
+        return self.fingerprint if sparse is None else {**self.fingerprint, KERNEL: sparse.name}
+
+    def _fit(
+        self,
+        job: Job,
+        ticket: masks.TicketTensors,
+        on_step: Tell,
+        progress: Progress | None = None,
+        sparse: Sparse | None = None,
+        **more: Any,
+    ) -> Trained:
+        """Trains a realised ticket, on all ranks."""
+        group.begin(self.ranks, ticket, progress)
+        return self._train(job, ticket, progress, sparse, keep=self.store.put, tell=on_step, **more)
+
+    def _train(
+        self,
+        job: Job,
+        ticket: masks.TicketTensors,
+        progress: Progress | None,
+        sparse: Sparse | None = None,
+        **more: Any,
+    ) -> Trained:
         """Trains on this rank; every rank calls it."""
         run = job.run
         assert isinstance(run, Train)
         session = Session(progress, job.replay_to, job.snapshots, leave=self.leave, **more)
         return group.together(
-            self.ranks, lambda: fit(run, ticket, self.values.examples(run.data), self.hardware, session)
+            self.ranks, lambda: fit(run, ticket, self.values.examples(run.data), self.hardware, session, sparse)
         )
 
     def _kept(self, ticket: Ticket, mask: masks.Mask) -> Kept:
@@ -145,17 +175,17 @@ class Worker:
         layers = tuple(Layer(name, int(mask[name].sum()), mask[name].numel()) for name in shown)
         return Kept(kept, masks.total(mask), self.values.excluded(ticket.mask), layers, eligible)
 
-    def _commit_trained(self, run: Train, trained: Trained, begun: Kept) -> Record:
+    def _commit_trained(self, run: Train, trained: Trained, begun: Kept, made_by: dict[str, Any]) -> Record:
         progress, mask = trained.progress, trained.mask
         history = tuple(progress.history)
         if trained.state is None:
             assert trained.diverged_at is not None
             diverged = Diverged(begun, progress.step, history, trained.diverged_at)
-            return self.values.commit(run, results.written(diverged), {})
+            return self.values.commit(run, results.written(diverged), {}, made_by=made_by)
         assert trained.end is not None
         kept = begun if run.static else replace(self._kept(run.ticket, mask), eligible=None)
         if emptied := masks.emptied(mask):
-            return self.values.commit(run, results.written(Collapsed(kept, tuple(emptied))), {})
+            return self.values.commit(run, results.written(Collapsed(kept, tuple(emptied))), {}, made_by=made_by)
         early = None
         if progress.best is not None and trained.early_stop is not None:
             best, tested = progress.best, trained.early_stop
@@ -164,16 +194,18 @@ class Worker:
         changed = None if run.static else begun
         finished = Finished(kept, progress.step, history, end, early, changed, progress.ended_by, trained.sampled)
         blobs = {"end": encode_masked(trained.state, mask), "mask": encode_mask(mask)}
-        self._commit_snapshots(run, progress, {run.key: foretold(blobs)})
-        return self.values.commit(run, results.written(finished), blobs)
+        self._commit_snapshots(run, progress, made_by, {run.key: foretold(blobs)})
+        return self.values.commit(run, results.written(finished), blobs, made_by=made_by)
 
-    def _commit_snapshots(self, run: Train, progress: Progress, ahead: dict[str, str] | None = None) -> None:
+    def _commit_snapshots(
+        self, run: Train, progress: Progress, made_by: dict[str, Any], ahead: dict[str, str] | None = None
+    ) -> None:
         """Commits a run's snapshots, before the run's own record; `ahead` is the identity the run will have."""
         for step, blob in sorted(progress.snapshots.items()):
             blobs = {"state": self.store.content(blob)}
             if step in progress.masks:
                 blobs["mask"] = self.store.content(progress.masks[step])
-            self.values.commit(At(run, step), {"step": step}, blobs, ahead)
+            self.values.commit(At(run, step), {"step": step}, blobs, ahead, made_by=made_by)
 
     def _made_from(self, run: Work) -> dict[str, Any]:
         """The fingerprint and the identities of the sources: a checkpoint is continued only if they are equal."""
@@ -213,21 +245,24 @@ class Worker:
     def _replay(self, job: Job, run: Train, on_step: Tell) -> None:
         """Trains again up to a snapshot and commits it. Raises Disagreement if a digest differs from the stored run."""
         record = self.store.get(run.key)
-        if record["fingerprint"] != self.fingerprint:
-            raise Disagreement("it was computed on another machine or library")
-        trained = self._fit(job, self.values.begun(run.ticket), on_step)
+        tensors, sparse = self._realised(run, self.values.begun(run.ticket))
+        made_by = self._made_by(sparse)
+        if record["fingerprint"] != made_by:
+            raise Disagreement("it was computed on another machine or library, or by another kernel")
+        trained = self._fit(job, tensors, on_step, sparse=sparse)
         digests = {row["step"]: row["digest"] for row in results.outcome(record).history}
         for row in trained.progress.history:
             if row["step"] in digests and digests[row["step"]] != row["digest"]:
                 raise Disagreement(f"weights differ at step {row['step']}")
-        self._commit_snapshots(run, trained.progress)
+        self._commit_snapshots(run, trained.progress, made_by)
 
     def _mention_mixing(self, run: Train) -> None:
         if self._mixing_mentioned:
             return
         for node in topological([run.ticket]):
             record = planning.stored(self.store, node) if isinstance(node, Train) else None
-            made_by = record["fingerprint"] if record else self.fingerprint
+            made_by = dict(record["fingerprint"] if record else self.fingerprint)
+            made_by.pop(KERNEL, None)  # of a level, by how few weights it keeps
             if made_by != self.fingerprint:
                 both = {**self.fingerprint, **made_by}  # one device: no entry `devices`
                 differs = ", ".join(k for k in both if made_by.get(k) != self.fingerprint.get(k))

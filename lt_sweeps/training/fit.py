@@ -6,7 +6,7 @@ import itertools
 import logging
 import signal
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any
@@ -32,6 +32,8 @@ from lt_sweeps.training.module import TicketModule
 from lt_sweeps.training.progress import Progress
 from lt_sweeps.training.ranks import ALONE, Ranks
 from lt_sweeps.training.recorder import Recorder, Session, copy_state, state_digest
+from lt_sweeps.training.sparse.step import Sparse, SparseStep, evaluated
+from lt_sweeps.training.sparse.step import batches as sparse_batches
 from lt_sweeps.training.step import Diverged
 
 logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
@@ -47,7 +49,7 @@ class Hardware:
     accelerator: str = "cpu"
     deterministic: bool = True
     ranks: Ranks = ALONE
-    kernel: str = "masked"  # eager steps; "graph": replayed as a CUDA graph; "auto": a graph if possible
+    kernel: str = "masked"  # eager steps; "graph": replayed as a CUDA graph; "sparse"; "auto": what is faster here
     say: Callable[[str], None] = lambda line: None  # to the user
 
 
@@ -66,14 +68,19 @@ class Trained:
 
 
 def fit(
-    run: Train, ticket: TicketTensors, examples: Loader, hardware: Hardware, session: Session | None = None
+    run: Train,
+    ticket: TicketTensors,
+    examples: Loader,
+    hardware: Hardware,
+    session: Session | None = None,
+    sparse: Sparse | None = None,
 ) -> Trained:
     """Trains a ticket, from its start or an earlier session's progress, to the recipe's end or `session.until`.
 
     A non-finite loss is a result: the step before it is the last one taken. On SIGTERM, or when `session.leave()` is
     true, the session gets a checkpoint after the next step, and Left is raised. Every rank of `hardware` calls this
-    with the same values and its own `leave`; only rank 0 makes snapshots, checkpoints and reports. Raises RuntimeError
-    if the ranks differ, or if a pruned weight has moved.
+    with the same values and its own `leave`; only rank 0 makes snapshots, checkpoints and reports. The kernel `sparse`,
+    if given, computes steps and evaluations. Raises RuntimeError if the ranks differ, or if a pruned weight has moved.
     """
     session, ranks, recipe = session or Session(), hardware.ranks, run.recipe
     mask, fill = ticket.mask, ticket.fill
@@ -99,10 +106,10 @@ def fit(
         dynamics.resume(begun)
     recorder = Recorder(run, examples, mask, begun, session, ranks, dynamics)
     last = recipe.steps if session.until is None else session.until
-    with Leaving(session.leave) as leaving, own_stream(examples.device):
+    with Leaving(session.leave) as leaving, own_stream(examples.device), evaluated(sparse, run, network):
         try:
             if begun.step < last and begun.ended_by is None:  # or it was left after its last step
-                _go_on(module, run, ticket, recorder, last, hardware, leaving)
+                _go_on(module, run, ticket, recorder, last, hardware, leaving, sparse)
             elif not begun.history:  # a ticket that is not to be trained
                 recorder.evaluate(module.to(examples.device))
         except Ended as stop:
@@ -151,11 +158,12 @@ def _go_on(
     last: int,
     hardware: Hardware,
     leaving: Leaving,
+    sparse: Sparse | None,
 ) -> None:
     """Takes the steps from the recorder's progress to `last`. Raises Diverged, Ended, or Left if it is to leave."""
     recipe, ranks, begun, dynamics = run.recipe, hardware.ranks, recorder.progress, recorder.dynamics
     masked = MaskedOptimizer(ticket.mask, ticket.fill) if dynamics is None else dynamics.optimizer()
-    replay = _replay(run, recorder.examples, hardware, last - begun.step)
+    replay, examples = _replay(run, recorder.examples, hardware, last - begun.step), recorder.examples
     module = TicketModule(
         network,
         run,
@@ -168,9 +176,14 @@ def _go_on(
         replay,
         begun.history,
         dynamics,
+        None if sparse is None else lambda net, dense: SparseStep(sparse, run, net, dense, examples),
     )
-    source = recorder.examples.batches if replay is None else replay.examples.chosen
-    batches = source(begun.step, run.batching, ranks.share)
+    if sparse is not None:
+        batches: Generator[Any] = sparse_batches(sparse, run, examples, begun.step)
+    elif replay is not None:
+        batches = replay.examples.chosen(begun.step, run.batching, ranks.share)
+    else:
+        batches = examples.batches(begun.step, run.batching, ranks.share)
     trainer = _trainer(recipe.precision, hardware, [masked, leaving])
     try:
         with warnings.catch_warnings(), closing(batches):  # `batches` may hold data workers
@@ -230,7 +243,7 @@ class _Stretches:
 
 def _replay(run: Train, examples: Loader, hardware: Hardware, steps: int) -> Replay | None:
     """Returns what replaying a CUDA graph needs, or None; tells the user why a wanted graph is impossible."""
-    if hardware.kernel == "masked" or (hardware.kernel == "auto" and examples.device.type != "cuda"):
+    if hardware.kernel in ("masked", "sparse") or (hardware.kernel == "auto" and examples.device.type != "cuda"):
         return None
     if examples.device.type != "cuda":
         why = "it takes a CUDA GPU"

@@ -20,6 +20,7 @@ from lt_sweeps.training.dynamics import Dynamics
 from lt_sweeps.training.graph_steps import GraphSteps, Replay
 from lt_sweeps.training.masking import MaskedOptimizer
 from lt_sweeps.training.ranks import Ranks
+from lt_sweeps.training.sparse.step import SparseStep
 from lt_sweeps.training.step import Batch, EagerSteps, Step, Steps
 
 GENERATORS = Lock()
@@ -47,6 +48,7 @@ class TicketModule(pl.LightningModule):
         replay: Replay | None = None,
         history: Sequence[Mapping[str, Any]] = (),
         dynamics: Dynamics | None = None,
+        sparse: Callable[[nn.Module, Optimizer], SparseStep] | None = None,
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
@@ -57,8 +59,9 @@ class TicketModule(pl.LightningModule):
         self.run = run
         self.step = self._begun = step
         self._optimizer_state, self._replay, self._history = optimizer_state, replay, history
-        self._dynamics = dynamics
+        self._dynamics, self._sparse = dynamics, sparse
         self._steps: Steps | None = None
+        self._step: Step | SparseStep
         # A network's random draws (dropout) are seeded by the step. A foreign network may draw at some steps only; a
         # registered one that drew nothing in its first step is not seeded any more, which saves time.
         self._foreign = not run.ticket.network.build.is_registered
@@ -71,17 +74,18 @@ class TicketModule(pl.LightningModule):
         self._steps.take(stretch, self._count)
 
     def _begin(self, optimizer: Optimizer) -> Steps:
-        clip = self.run.recipe.clip_norm
-        hooks = None if self._dynamics is None else _Hooks(self, self._dynamics, self._masked)
-        self._step = Step(self.network, optimizer, self._masked, clip, self._loss, self._add_gradients, hooks)
         recipe = self.run.recipe
         names = [name for name, p in self.network.named_parameters() if p.requires_grad]
         rates = optim.Rates(recipe.optimizer, recipe.schedule, self._begun, self._history, names)
-        if self._replay is None:
+        if self._sparse is not None:
+            self._step = self._sparse(self.network, optimizer)
             return EagerSteps(self._step, rates)
-        return GraphSteps(
-            self._step, rates, self.network, self._replay, self.run.recipe.batch_size, lambda: self._draws
-        )
+        hooks = None if self._dynamics is None else _Hooks(self, self._dynamics, self._masked)
+        step = Step(self.network, optimizer, self._masked, recipe.clip_norm, self._loss, self._add_gradients, hooks)
+        self._step = step
+        if self._replay is None:
+            return EagerSteps(step, rates)
+        return GraphSteps(step, rates, self.network, self._replay, recipe.batch_size, lambda: self._draws)
 
     def _add_gradients(self) -> None:
         self._ranks.add_gradients(self.network.parameters())

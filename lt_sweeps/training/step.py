@@ -122,13 +122,22 @@ class Steps(Protocol):
         """Takes one step for each batch."""
 
 
+class OneStep(Protocol):
+    """Takes one step of an optimizer."""
+
+    optimizer: Optimizer
+
+    def __call__(self, batch: Any) -> None:
+        """Takes one step."""
+
+
 class EagerSteps:
     """Takes steps one after another, eagerly."""
 
-    def __init__(self, step: Step, rates: Rates) -> None:
+    def __init__(self, step: OneStep, rates: Rates) -> None:
         self._step, self._rates = step, rates
 
-    def take(self, stretch: Iterable[Batch], after_step: Callable[[], None]) -> None:
+    def take(self, stretch: Iterable[Any], after_step: Callable[[], None]) -> None:
         """Takes one step for each batch."""
         for batch in stretch:
             apply(self._rates.next(), self._step.optimizer)

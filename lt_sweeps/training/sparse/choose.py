@@ -1,0 +1,130 @@
+"""Which trainings are computed with sparse kernels, and the check that comes before one is trusted."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from itertools import islice
+
+import torch
+from torch import nn
+
+from lt_sweeps.datasets.loader import Loader
+from lt_sweeps.graph import Train
+from lt_sweeps.masks import TicketTensors, aliases, effective
+from lt_sweeps.networks.build import build
+from lt_sweeps.training import optim
+from lt_sweeps.training.fit import Hardware
+from lt_sweeps.training.masking import ELEMENTWISE
+from lt_sweeps.training.sparse.chain import Unfit
+from lt_sweeps.training.sparse.index import Index
+from lt_sweeps.training.sparse.native import library
+from lt_sweeps.training.sparse.step import Sparse, SparseStep, batches, reads_pixels
+
+PAYS = 0.3  # kept share of a network's weights up to which `auto` takes the compiled kernel
+PAYS_STOCK = 0.1  # and that of torch
+WORTH = 200  # fewest steps for which `auto` takes it
+COMPARED = 8  # steps whose loss and gradients are compared with the masked network's
+CLOSE = {torch.float32: 1e-4, torch.float64: 1e-11}  # largest difference of a step, in parts of its largest value
+DTYPES = {"32-true": torch.float32, "64-true": torch.float64}
+
+
+def choose(run: Train, ticket: TicketTensors, examples: Loader, hardware: Hardware) -> Sparse | None:
+    """Returns the sparse kernel for a training, or None for masked steps; tells the user what was chosen and why.
+
+    `auto` chooses by the kept share alone, not by a timing: an interrupted training, another worker and a second sweep
+    choose the same. Before a kernel is trusted its first steps are compared with the masked network's.
+    """
+    if hardware.kernel not in ("auto", "sparse"):
+        return None
+    name, forced = run.ticket.network.build.name, hardware.kernel == "sparse"
+    try:
+        sparse = _fitting(run, ticket, examples, hardware)
+        if not forced and not _pays(sparse, run, ticket):
+            return None
+        if why := _difference(sparse, run, ticket, examples):
+            hardware.say(f"{name}: no sparse kernel, steps are masked: {why}")
+            return None
+    except Unfit as why:
+        if forced:
+            hardware.say(f"{name}: no sparse kernel, steps are masked: {why}")
+        return None
+    share = "" if forced else f" where at most {100 * _bound(sparse):.0f} % of the weights are kept"
+    by = "in C" if sparse.compiled else "by torch's sparse matrices"
+    hardware.say(f"{name}: pruned weights cost nothing{share}: steps are sparse, {by} (trainer.kernel=masked: not)")
+    return sparse
+
+
+def _fitting(run: Train, ticket: TicketTensors, examples: Loader, hardware: Hardware) -> Sparse:
+    """Returns the kernel that can compute a training. Raises Unfit."""
+    described = run.recipe.optimizer
+    if examples.device.type != "cpu":
+        raise Unfit("it takes a CPU")
+    if hardware.ranks.world > 1:
+        raise Unfit("several devices train together")
+    if not run.static:
+        raise Unfit("a gate or a hook changes the mask")
+    if ticket.fill is not None:
+        raise Unfit("pruned weights are not zero (pruned=zero)")
+    if run.recipe.precision not in DTYPES:
+        raise Unfit(f"recipe.precision={run.recipe.precision}")
+    if not described.name.startswith("torch.optim.") or described.name.rpartition(".")[2] not in ELEMENTWISE:
+        raise Unfit(f"{described.name} does not treat weights one by one")
+    if not run.ticket.network.build.is_registered:
+        raise Unfit("a user's own network may behave differently at each step")
+    pixels, compiled = reads_pixels(examples), library(DTYPES[run.recipe.precision])
+    index = Index(build(run.ticket.network), ticket.mask, words=pixels and compiled is not None)
+    if compiled is None:
+        return Sparse("sparse (torch)", index, compiled=False, pixels=False)
+    return Sparse(f"sparse ({compiled.name})", index, compiled=True, pixels=pixels)
+
+
+def _pays(sparse: Sparse, run: Train, ticket: TicketTensors) -> bool:
+    """Whether so few weights are kept, and so many steps taken, that the kernel is faster on any machine."""
+    every = sum(weight.numel() for name, weight in ticket.weights.items() if name.endswith(".weight"))
+    return run.recipe.steps - run.ticket.start >= WORTH and sparse.index.live <= _bound(sparse) * every
+
+
+def _bound(sparse: Sparse) -> float:
+    return PAYS if sparse.compiled else PAYS_STOCK
+
+
+def _difference(sparse: Sparse, run: Train, ticket: TicketTensors, examples: Loader) -> str | None:
+    """Takes the first steps, and returns how one differs from the masked network's gradient or torch's optimizer."""
+    dtype, start, clip_norm = DTYPES[run.recipe.precision], run.ticket.start, run.recipe.clip_norm
+    network = build(run.ticket.network).to(dtype)
+    network.load_state_dict(effective(ticket.weights, ticket.mask, None, aliases(network)))
+    step = SparseStep(sparse, run, network, optim.optimizer(run.recipe.optimizer, network), examples)
+    twin = SparseStep(sparse, run, network, optim.optimizer(run.recipe.optimizer, network), examples)
+    with (
+        closing(batches(sparse, run, examples, start)) as given,
+        closing(examples.batches(start, run.batching)) as seen,
+    ):
+        for number, (batch, (x, y)) in enumerate(islice(zip(given, seen, strict=True), COMPARED)):
+            network.zero_grad()
+            loss = nn.functional.cross_entropy(network(x.to(dtype)), y)
+            if not bool(loss.isfinite()):
+                return None  # both stop here
+            loss.backward()
+            gradients = {name: weight.grad for name, weight in network.named_parameters() if weight.grad is not None}
+            sparse.index.gathered(gradients, twin.slopes)
+            if clip_norm is not None:
+                nn.utils.clip_grad_norm_([twin.live], clip_norm)
+            before = twin.live.detach().clone()
+            step(batch)
+            wrong = max(_apart(step.slopes, twin.slopes), abs(step.loss / loss.item() - 1))
+            twin.slopes.copy_(step.slopes)  # of equal gradients: a step may divide by small ones
+            twin.optimizer.step()
+            own, wanted = step.live.detach(), twin.live.detach()
+            wrong = max(wrong, _apart(own - before, wanted - before, float(before.abs().max())))
+            if not wrong <= CLOSE[dtype]:
+                return f"step {start + number} differs from a masked one by {wrong:.1e} of its size"
+            twin.live.data.copy_(step.live)
+            step.look(start)
+    return None
+
+
+def _apart(own: torch.Tensor, wanted: torch.Tensor, beside: float = 0.0) -> float:
+    """The largest difference in parts of the largest wanted value; nothing below the rounding of `beside` counts."""
+    limits = torch.finfo(wanted.dtype)
+    largest = max(float(wanted.abs().max()), limits.tiny)
+    return max(0.0, float((own - wanted).abs().max()) - 4 * limits.eps * beside) / largest

@@ -1,0 +1,78 @@
+"""Compiles kernel.c with the machine's C compiler, once for a processor, and loads it."""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import os
+import platform
+import shutil
+import subprocess
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import NamedTuple
+
+import torch
+
+SOURCE = Path(__file__).parent / "kernel.c"
+FLAGS = ("-O3", "-march=native", "-fno-math-errno", "-std=gnu11", "-fPIC", "-shared")
+REALS = {torch.float32: "float", torch.float64: "double"}
+
+
+class Library(NamedTuple):
+    """The compiled functions, and a name: equal for equal source, compiler and processor, so for equal bits."""
+
+    functions: ctypes.CDLL
+    name: str
+
+
+@cache
+def library(dtype: torch.dtype) -> Library | None:
+    """Returns the kernel for weights of this type; None without a C compiler that makes one which runs here."""
+    compiler = shutil.which(os.environ.get("CC") or "cc") or shutil.which("gcc") or shutil.which("clang")
+    if compiler is None or dtype not in REALS:
+        return None
+    try:
+        version = _output([compiler, "--version"]).splitlines()[0]
+        parts = [SOURCE.read_text(), *FLAGS, REALS[dtype], version, _processor()]
+        digest = hashlib.sha256("\0".join(parts).encode()).hexdigest()
+        return Library(_loaded(compiler, digest, REALS[dtype]), f"{digest[:8]}, {version}")
+    except (OSError, subprocess.SubprocessError, IndexError, AttributeError):
+        return None
+
+
+def _loaded(compiler: str, digest: str, real: str) -> ctypes.CDLL:
+    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lt_sweeps"
+    place = folder / f"kernel-{digest[:32]}.so"
+    if not place.exists():
+        _compile(compiler, real, place)
+    functions = ctypes.CDLL(str(place))
+    value = ctypes.c_float if real == "float" else ctypes.c_double
+    functions.sparse_slopes.restype = functions.sparse_slopes_of_pixels.restype = value
+    at, counts, double = ctypes.c_void_p, ctypes.c_int64, ctypes.c_double
+    functions.sparse_sgd.argtypes = [at, at, at, counts, value, value, value, value, ctypes.c_int]
+    functions.sparse_adam.argtypes = [at, at, at, at, counts, *[double] * 5, ctypes.c_int, double]
+    return functions
+
+
+def _compile(compiler: str, real: str, place: Path) -> None:
+    place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with TemporaryDirectory(dir=place.parent) as work:
+        made = Path(work) / place.name
+        _output([compiler, *FLAGS, f"-DREAL={real}", str(SOURCE), "-o", str(made), "-lm"])
+        os.replace(made, place)  # whole or not at all, however many processes compile it
+
+
+def _processor() -> str:
+    """What -march=native depends on: a home folder may be shared by machines of several kinds."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return f"{platform.machine()} {platform.processor()} {platform.node()}"
+    wanted = ("model name", "flags", "Features", "CPU part", "CPU implementer")
+    return "\n".join(sorted({line for line in lines if line.startswith(wanted)}))
+
+
+def _output(command: list[str]) -> str:
+    return subprocess.run(command, check=True, capture_output=True, text=True, timeout=120).stdout
