@@ -10,11 +10,12 @@ from pathlib import Path
 
 import torch
 
-from benchmarks import data_path, lenet_step, mask_cost, peers, planning, sweeping
+from benchmarks import data_path, lenet_step, mask_cost, peers, planning, sparse, sweeping
 from benchmarks.table import Row, machine, markdown, record
 
 COMPARISONS = {
     "lenet_step": lenet_step.rows,
+    "sparse": sparse.rows,
     "mask_cost": mask_cost.rows,
     "data_path": data_path.rows,
     "peers": peers.rows,

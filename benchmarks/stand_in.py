@@ -30,11 +30,11 @@ def noise(data_dir: Path, shape: tuple[int, ...], train: int, test: int) -> Arra
     return Arrays(x[0], y[0], x[1], y[1])
 
 
-def mnist() -> Examples:
+def mnist(validation: int = 0) -> Examples:
     """MNIST where LT_SWEEPS_DATA says where it is, else noise of its shape and size."""
     folder = os.environ.get("LT_SWEEPS_DATA")
     source = Part("mnist", 1) if folder else _noise((1, 28, 28), 60_000)
-    data = Data(source, 10, (1, 28, 28), mean=(0.1307,), std=(0.3081,), eval_limit=100)
+    data = Data(source, 10, (1, 28, 28), mean=(0.1307,), std=(0.3081,), validation=validation, eval_limit=100)
     return Examples(data, Path(folder or "."), torch.device("cpu"))
 
 
