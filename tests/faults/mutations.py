@@ -83,8 +83,8 @@ MUTATIONS: list[tuple[str, ...]] = [
     (
         "snapshots are written after their training",
         WORKER,
-        "        self._commit_snapshots(run, progress, {run.key: foretold(blobs)})\n        return self.values.commit(run, results.written(finished), blobs)\n",
-        "        record = self.values.commit(run, results.written(finished), blobs)\n        self._commit_snapshots(run, progress)\n        return record\n",
+        "        self._commit_snapshots(run, progress, made_by, {run.key: foretold(blobs)})\n        return self.values.commit(run, results.written(finished), blobs, made_by=made_by)\n",
+        "        record = self.values.commit(run, results.written(finished), blobs, made_by=made_by)\n        self._commit_snapshots(run, progress, made_by)\n        return record\n",
     ),
     ("a checkpoint is not continued", WORKER, "        return progress\n", "        return None\n"),
     (

@@ -77,10 +77,10 @@ def logged(log: str) -> None:
     """Every training is written down outside the store, and a checkpoint is due whenever one could be."""
     fit = worker.fit
 
-    def logging(run: Any, ticket: Any, examples: Any, hardware: Any, session: Any) -> Any:
+    def logging(run: Any, ticket: Any, examples: Any, hardware: Any, session: Any, sparse: Any) -> Any:
         progress, until = session.progress, session.until
         _append(log, ["begin", run.key, progress.step if progress else run.ticket.start, until])
-        trained = fit(run, ticket, examples, hardware, replace(session, wait=lambda cost: 0.0))
+        trained = fit(run, ticket, examples, hardware, replace(session, wait=lambda cost: 0.0), sparse)
         _append(log, ["end", run.key, trained.progress.step, until])
         return trained
 
