@@ -6,6 +6,9 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
+from typing import NoReturn
+
+from lt_sweeps.ending import ended
 
 USAGE = """usage: lt-sweeps plan OVERRIDES...    what a sweep would train and prune, hours and disk; trains nothing
                                       (with --calibrate it measures how fast this machine is, for some seconds)
@@ -78,5 +81,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 2
 
 
+def command() -> NoReturn:
+    """The script `lt-sweeps`."""
+    ended(main)
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    command()

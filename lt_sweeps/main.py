@@ -18,6 +18,7 @@ from lt_sweeps.cell import cell_of
 from lt_sweeps.config.reading import read
 from lt_sweeps.config.schema import CONF, Config
 from lt_sweeps.config.words import as_ours
+from lt_sweeps.ending import ended
 from lt_sweeps.errors import Mistake
 from lt_sweeps.output import Unbreakable
 from lt_sweeps.store.disk import is_full, no_room
@@ -219,4 +220,4 @@ def command(arguments: Sequence[str]) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    ended(main)

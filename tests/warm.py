@@ -1,7 +1,8 @@
 """Runs commands as `python -m lt_sweeps.main` and `lt-sweeps` do, without their imports: `python tests/warm.py`.
 
 A process that has imported what commands import, and nothing of a user's, forks a child for each JSON line
-{"program", "words", "cwd", "env", "out", "err"}, and answers with its exit code. Worker processes begin as ever.
+{"program", "words", "cwd", "env", "out", "err"}, and answers with its exit code. It has one thread, so that a child
+may fork its workers too.
 """
 
 from __future__ import annotations
@@ -17,8 +18,10 @@ import traceback
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
+ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
 IMPORTS = ("hydra", "lt_sweeps.main", "lt_sweeps.cli", "lt_sweeps.execution.worker", "lt_sweeps.report.page")
 
 
@@ -31,7 +34,7 @@ class Warm:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
+            env={**os.environ, **ONE_THREAD, "PYTHONPATH": str(Path(__file__).parents[1])},
         )
 
     def run(self, program: str, *words: str, cwd: Path, env: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
@@ -84,6 +87,7 @@ def child(asked: dict[str, Any]) -> int:
     ours = sys.path[0]
     sys.path[:] = ["", *asked["env"].get("PYTHONPATH", "").split(os.pathsep), *(p for p in sys.path[1:] if p != ours)]
     sys.argv = [asked["program"], *asked["words"]]
+    sys.modules["__main__"] = sys.modules["__mp_main__"] = ModuleType("__main__")  # this file is not ours, so foreign
     try:
         if asked["program"].startswith("lt_sweeps."):
             return int(importlib.import_module(asked["program"]).main())

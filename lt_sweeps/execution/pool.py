@@ -25,6 +25,7 @@ from lt_sweeps.execution.executor import OnStep
 from lt_sweeps.execution.outcome import Kind, Outcome
 from lt_sweeps.execution.plan import Job
 from lt_sweeps.execution.process import message_of
+from lt_sweeps.execution.spare import Spare
 from lt_sweeps.execution.worker_handle import WorkerHandle
 from lt_sweeps.provenance.ownership import owner
 from lt_sweeps.store.store import Store
@@ -44,7 +45,9 @@ class Pool:
         trainer: TrainerConfig,
         logs: Path,
         say: Callable[[str], None],
+        spare: Spare | None = None,
     ) -> None:
+        self._spare = spare
         self._free, self._trainer, self._logs, self._say = list(slots), trainer, logs, say
         self._setup: Message = {
             "path": [entry or str(Path.cwd()) for entry in sys.path],  # not all are folders: some are of import hooks
@@ -117,7 +120,7 @@ class Pool:
         name = str(self._started)
         self._started += 1
         log = self._logs / f"worker-{platform.node()}-{os.getpid()}-{name}.log"  # other processes log here too
-        handle = WorkerHandle(name, slots, str(self._folder / "s"), self._trainer.threads, log)
+        handle = WorkerHandle(name, slots, str(self._folder / "s"), self._trainer.threads, log, self._spare)
         self._handles[name] = handle
         return handle
 

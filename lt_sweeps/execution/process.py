@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from lt_sweeps.config.schema import TrainerConfig
+from lt_sweeps.ending import ended
 from lt_sweeps.execution.channel import Channel, Message
 from lt_sweeps.execution.outcome import attempt
 from lt_sweeps.execution.plan import Job
@@ -117,4 +118,4 @@ class Peer:
 
 
 if __name__ == "__main__":
-    main()
+    ended(main)

@@ -25,7 +25,8 @@ from lt_sweeps.execution.outcome import Outcome
 from lt_sweeps.execution.plan import Job
 from lt_sweeps.execution.pool import Pool
 from lt_sweeps.execution.reporter import Reporter
-from lt_sweeps.execution.slots import slots
+from lt_sweeps.execution.slots import CPU, slots
+from lt_sweeps.execution.spare import Spare, possible
 from lt_sweeps.execution.watcher import History, Watcher
 from lt_sweeps.graph import Work, topological
 from lt_sweeps.keys import Node
@@ -47,12 +48,14 @@ def execute(
     *others: Watcher,
     folder: Path | None = None,
     patience: float = math.inf,
+    spare: Spare | None = None,
 ) -> dict[Node, str]:
     """Executes all missing jobs; returns why jobs failed, by node. Diverged and collapsed are results, not failures.
 
     `folder` is the sweep's, for the logs of workers and the failure records that other processes read; without it, or
     with `trainer.processes=0`, all jobs run in this process. `patience` is how many seconds to wait while other
-    processes hold every job that is ready. Raises Mistake.
+    processes hold every job that is ready. Workers are forked from `spare`; without it, from one that is started
+    here. Raises Mistake.
     """
     plan = planning.make(cells, store)
     if not plan.jobs:
@@ -65,7 +68,10 @@ def execute(
             executor = stack.enter_context(InProcess(store, data_dir, trainer, reporter.say))
         else:
             most = max(job.devices for job in plan.jobs)
-            pool = Pool(slots(trainer, most), store, data_dir, trainer, folder / "logs", reporter.say)
+            here = slots(trainer, most)
+            if spare is None and CPU in here and possible():
+                spare = stack.enter_context(Spare(trainer.threads))
+            pool = Pool(here, store, data_dir, trainer, folder / "logs", reporter.say, spare)
             executor = stack.enter_context(pool)
             waits = planning.before(plan.jobs)
             pool.warm([job.devices for job in plan.jobs if not waits[job.run]])

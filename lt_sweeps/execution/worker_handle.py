@@ -14,6 +14,7 @@ from pathlib import Path
 from lt_sweeps.execution.channel import Channel, Message
 from lt_sweeps.execution.plan import Job
 from lt_sweeps.execution.slots import CPU
+from lt_sweeps.execution.spare import Forked, Spare, threads_of
 from lt_sweeps.foreign import files
 from lt_sweeps.provenance.ownership import Owner
 
@@ -25,7 +26,10 @@ FIRST_WORDS = re.compile(r"Fatal Python error|rank \d+ of \d+: ")  # lines that 
 class WorkerHandle:
     """A worker: one process per slot, several as a group of `torch.distributed.run`."""
 
-    def __init__(self, name: str, slots: Sequence[str], address: str, threads: int, log: Path) -> None:
+    def __init__(
+        self, name: str, slots: Sequence[str], address: str, threads: int, log: Path, spare: Spare | None = None
+    ) -> None:
+        """Starts the processes: by the spare where there is one, for a single one on the CPU."""
         self.name, self.slots, self.log = name, tuple(slots), log
         self.channels: dict[int, Channel] = {}  # by rank
         self.job: Job | None = None
@@ -37,10 +41,14 @@ class WorkerHandle:
         if len(slots) > 1:
             group = f"--nproc-per-node={len(slots)} --max-restarts=0 --rdzv-backend=c10d --rdzv-endpoint=127.0.0.1:0"
             words = ["-m", "torch.distributed.run", *group.split(), *words]
-        environment = {**files.environment(), **dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS"), str(threads))}
+        environment = {**files.environment(), **threads_of(threads)}
         if slots[0] != CPU:
             environment["CUDA_VISIBLE_DEVICES"] = ",".join(slots)
         log.parent.mkdir(parents=True, exist_ok=True)
+        self.process: subprocess.Popen[bytes] | Forked
+        if spare is not None and spare.alive and self.slots == (CPU,):
+            self.process = spare.fork([address, name], name, environment, log)
+            return
         with log.open("wb") as file:
             self.process = subprocess.Popen(
                 [sys.executable, *words], env=environment, stdin=subprocess.DEVNULL, stdout=file, stderr=file
@@ -71,9 +79,11 @@ class WorkerHandle:
 
     def leave(self) -> None:
         """Sends SIGTERM to rank 0, which checkpoints and ends; the other ranks end with it."""
-        pid = self._pids.get(0, self.process.pid)
+        if 0 not in self._pids:
+            self.process.terminate()
+            return
         with suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGTERM)
+            os.kill(self._pids[0], signal.SIGTERM)
 
     def hang_up(self) -> None:
         """Closes the connections: an idle worker then ends, a training one checkpoints first."""
@@ -86,9 +96,10 @@ class WorkerHandle:
             self.process.wait(seconds if self.ready else 0.0)  # before it is ready there is nothing to lose
         if self.process.poll() is None:
             self._killed = True
-            for pid in [*self._pids.values(), self.process.pid]:
+            for pid in self._pids.values():
                 with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
+            self.process.kill()
         code = self.process.wait()
         with suppress(FileNotFoundError):
             if not self.log.stat().st_size:

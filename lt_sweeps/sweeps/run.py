@@ -6,6 +6,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 from lt_sweeps.cell import Cell
@@ -16,7 +17,8 @@ from lt_sweeps.errors import Mistake
 from lt_sweeps.execution import agent, failures
 from lt_sweeps.execution import plan as planning
 from lt_sweeps.execution.plan import Plan
-from lt_sweeps.execution.slots import gpus, slots
+from lt_sweeps.execution.slots import CPU, gpus, slots
+from lt_sweeps.execution.spare import Spare, possible
 from lt_sweeps.graph import Measure, Train
 from lt_sweeps.keys import Node, digest
 from lt_sweeps.loggers import choose, entries
@@ -69,40 +71,61 @@ def run(
                 store.put(card.mask)
         if engine is None or engine.here:
             _require_devices(cells)
-    tables = _layers(cells) if plan.jobs or only_plan else []
+    if only_plan:
+        from lt_sweeps.forecast.lines import lines
+
+        tables = _layers(cells)
+        _require_trainable(cells, plan)
+        _announce(cells, plan, [])
+        print(*lines(cells, plan, store, calibrate=calibrate), sep="\n")
+        print(*tables, sep="\n\n")
+        return
+    with _spare(cells, plan, engine) as spare:
+        if plan.jobs:
+            _layers(cells)
+            _require_trainable(cells, plan)
+        _announce(cells, plan, _kept_whole(cells) if plan.jobs else [])
+        _begin(cells, folder, command)
+        failed: dict[Node, str] = {}
+        with _journal(cells, folder, plan, store) as journal:
+            if plan.jobs:
+                try:
+                    failed = _execute(cells, store, journal, folder, engine, spare)
+                except BaseException:  # interrupted, or refused by a worker: write what is done
+                    results.write_done(cells, folder, command, store)
+                    raise
+                plan = planning.make(cells, store)
+            rows = results.write_all(cells, folder, command, store, plan, failed)
+            journal.close(rows, plan, failed, folder / "report.html")
+    _say_outcome(rows, folder, failed)
+    _refuse_empty(cells, rows)
+    if failed:
+        kinds = Counter("measures" if isinstance(node, Measure) else "trainings" for node in failed)
+        raise Failed(", ".join(f"{n} {kind} failed" for kind, n in kinds.items()))
+
+
+def _spare(cells: Sequence[Cell], plan: Plan, engine: Engine | None) -> AbstractContextManager[Spare | None]:
+    """The process that forks workers, made before this one computes; None where workers are not forked."""
+    trainer, most = cells[0].config.trainer, max(c.config.trainer.devices for c in cells)
+    here = plan.jobs and engine is None and trainer.processes != 0
+    return Spare(trainer.threads) if here and CPU in slots(trainer, most) and possible() else nullcontext()
+
+
+def _require_trainable(cells: Sequence[Cell], plan: Plan) -> None:
     if plan.jobs:
         from lt_sweeps.check import trial
 
         runs = [job.run for job in plan.jobs if isinstance(job.run, Train)]
         trial.require_trainable(runs)
         trial.require_lawful(runs, [run for c in cells for run in c.levels])
-    for line in [*budgets(cells), *(_kept_whole(cells) if plan.jobs and not only_plan else [])]:
+
+
+def _announce(cells: Sequence[Cell], plan: Plan, lines: Sequence[str]) -> None:
+    """Prints the budgets, these lines and what is planned."""
+    for line in [*budgets(cells), *lines]:
         print(line)
     print(planning.summary(plan))
     mention_equal(cells)
-    if only_plan:
-        from lt_sweeps.forecast.lines import lines
-
-        print(*lines(cells, plan, store, calibrate=calibrate), sep="\n")
-        print(*tables, sep="\n\n")
-        return
-    _begin(cells, folder, command)
-    failed: dict[Node, str] = {}
-    with _journal(cells, folder, plan, store) as journal:
-        if plan.jobs:
-            try:
-                failed = _execute(cells, store, journal, folder, engine)
-            except BaseException:  # interrupted, or refused by a worker: write what is done
-                results.write_done(cells, folder, command, store)
-                raise
-            plan = planning.make(cells, store)
-        rows = results.write_all(cells, folder, command, store, plan, failed)
-        journal.close(rows, plan, failed, folder / "report.html")
-    _say_outcome(rows, folder, failed)
-    _refuse_empty(cells, rows)
-    if failed:
-        kinds = Counter("measures" if isinstance(node, Measure) else "trainings" for node in failed)
-        raise Failed(", ".join(f"{n} {kind} failed" for kind, n in kinds.items()))
 
 
 def _layers(cells: Sequence[Cell]) -> list[str]:
@@ -146,7 +169,7 @@ def _begin(cells: Sequence[Cell], folder: Path, command: str) -> None:
 
 
 def _execute(
-    cells: Sequence[Cell], store: Store, journal: Journal, folder: Path, engine: Engine | None
+    cells: Sequence[Cell], store: Store, journal: Journal, folder: Path, engine: Engine | None, spare: Spare | None
 ) -> dict[Node, str]:
     from lt_sweeps.execution.reporter import Reporter
 
@@ -159,7 +182,7 @@ def _execute(
 
     config = cells[0].config
     data_dir = Path(config.paths.data_dir).expanduser()
-    return execute(cells, store, data_dir, config.trainer, reporter, journal, folder=folder)
+    return execute(cells, store, data_dir, config.trainer, reporter, journal, folder=folder, spare=spare)
 
 
 def _name(cells: Sequence[Cell]) -> str:

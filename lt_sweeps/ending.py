@@ -1,0 +1,34 @@
+"""The end of a process of ours."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import sys
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, NoReturn
+
+
+def ended(run: Callable[[], Any]) -> NoReturn:
+    """Calls `run` and ends this process as Python would, without taking all modules apart, which takes a second."""
+    code = 1
+    try:
+        try:
+            left = run()
+        except SystemExit as end:
+            left = end.code
+        code = left if isinstance(left, int) else int(left is not None)
+        if isinstance(left, str):
+            print(left, file=sys.stderr)
+    except BaseException:
+        sys.excepthook(*sys.exc_info())  # type: ignore[arg-type]
+    finally:
+        with suppress(BaseException):
+            threading._shutdown()  # type: ignore[attr-defined]
+            atexit._run_exitfuncs()
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(BaseException):
+                stream.flush()
+        os._exit(code)
