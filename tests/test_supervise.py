@@ -54,7 +54,7 @@ class Engine:
 
 
 def works(folder: Path) -> None:
-    agent.work(folder, processes=0, patience=0.1)
+    agent.work(folder, agent.trainer(folder, 0), patience=0.1)
 
 
 def dies(folder: Path) -> str:

@@ -10,16 +10,20 @@ import threading
 from pathlib import Path
 from typing import Any, NoReturn
 
+from lt_sweeps.ending import ended
 from lt_sweeps.errors import Mistake
-from lt_sweeps.execution.agent import work
+from lt_sweeps.execution.agent import trainer, work
+from lt_sweeps.execution.spare import spare
 
 
 def main(folder: str, processes: str | None = None) -> int:
     """Executes jobs of a sweep until none is left that can be done; returns the exit code."""
     signal.signal(signal.SIGTERM, _leave)
-    threading.Thread(target=_leave_with_the_attendant, daemon=True).start()
     try:
-        work(Path(folder), None if processes is None else int(processes))
+        settings = trainer(Path(folder), None if processes is None else int(processes))
+        with spare(settings) as forking:  # before there is a second thread
+            threading.Thread(target=_leave_with_the_attendant, daemon=True).start()
+            work(Path(folder), settings, spare=forking)
     except Mistake as mistake:
         print(f"lt_sweeps: {mistake}", file=sys.stderr)
         return 2
@@ -38,4 +42,4 @@ def _leave_with_the_attendant() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(*sys.argv[1:]))
+    ended(lambda: main(*sys.argv[1:]))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 from lt_sweeps.cell import Cell, cell_of
 from lt_sweeps.config import archive
@@ -16,6 +17,7 @@ from lt_sweeps.config.schema import TrainerConfig
 from lt_sweeps.errors import Mistake
 from lt_sweeps.execution.reporter import Reporter
 from lt_sweeps.execution.run import execute
+from lt_sweeps.execution.spare import Spare
 from lt_sweeps.registry import recorded
 from lt_sweeps.store.store import Store, write
 
@@ -29,16 +31,23 @@ def launch(folder: Path, command: str, data_dir: Path, trainer: TrainerConfig) -
     write(folder / LAUNCH, json.dumps(setup, indent=1).encode())
 
 
-def work(folder: Path, processes: int | None = None, patience: float = PATIENCE) -> None:
-    """Executes jobs of the sweep in `folder`, on `processes` workers if given. Raises Mistake."""
+def trainer(folder: Path, processes: int | None = None) -> TrainerConfig:
+    """Returns the trainer of the sweep in `folder`, with `processes` workers if given."""
+    settings = TrainerConfig(**_launched(folder)["trainer"])
+    return settings if processes is None else replace(settings, processes=processes)
+
+
+def work(folder: Path, settings: TrainerConfig, patience: float = PATIENCE, spare: Spare | None = None) -> None:
+    """Executes jobs of the sweep in `folder`. Raises Mistake."""
     folder = folder.absolute()
-    setup = json.loads((folder / LAUNCH).read_text())
-    trainer = TrainerConfig(**setup["trainer"])
-    if processes is not None:
-        trainer = replace(trainer, processes=processes)
+    data_dir = Path(_launched(folder)["data_dir"])
     cells = [rebuild(past) for past in archive.cells(folder)]
-    store = Store(folder.parent / "store", {"data": Path(setup["data_dir"])})
-    execute(cells, store, Path(setup["data_dir"]), trainer, Reporter({}), folder=folder, patience=patience)
+    store = Store(folder.parent / "store", {"data": data_dir})
+    execute(cells, store, data_dir, settings, Reporter({}), folder=folder, patience=patience, spare=spare)
+
+
+def _launched(folder: Path) -> dict[str, Any]:
+    return dict(json.loads((folder / LAUNCH).read_text()))
 
 
 def rebuild(past: archive.Past) -> Cell:

@@ -19,14 +19,15 @@ from lt_sweeps.config.schema import TrainerConfig
 from lt_sweeps.errors import Mistake
 from lt_sweeps.execution import failures
 from lt_sweeps.execution import plan as planning
+from lt_sweeps.execution import spare as spares
 from lt_sweeps.execution.chains import chains
 from lt_sweeps.execution.executor import Executor, InProcess
 from lt_sweeps.execution.outcome import Outcome
 from lt_sweeps.execution.plan import Job
 from lt_sweeps.execution.pool import Pool
 from lt_sweeps.execution.reporter import Reporter
-from lt_sweeps.execution.slots import CPU, slots
-from lt_sweeps.execution.spare import Spare, possible
+from lt_sweeps.execution.slots import slots
+from lt_sweeps.execution.spare import Spare
 from lt_sweeps.execution.watcher import History, Watcher
 from lt_sweeps.graph import Work, topological
 from lt_sweeps.keys import Node
@@ -68,10 +69,8 @@ def execute(
             executor = stack.enter_context(InProcess(store, data_dir, trainer, reporter.say))
         else:
             most = max(job.devices for job in plan.jobs)
-            here = slots(trainer, most)
-            if spare is None and CPU in here and possible():
-                spare = stack.enter_context(Spare(trainer.threads))
-            pool = Pool(here, store, data_dir, trainer, folder / "logs", reporter.say, spare)
+            forking = spare or stack.enter_context(spares.spare(trainer, most))
+            pool = Pool(slots(trainer, most), store, data_dir, trainer, folder / "logs", reporter.say, forking)
             executor = stack.enter_context(pool)
             waits = planning.before(plan.jobs)
             pool.warm([job.devices for job in plan.jobs if not waits[job.run]])

@@ -17,12 +17,14 @@ import sysconfig
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any, Self
 
+from lt_sweeps.config.schema import TrainerConfig
 from lt_sweeps.execution.channel import Channel, Message
 from lt_sweeps.execution.forking import load, serve
+from lt_sweeps.execution.slots import CPU, slots
 from lt_sweeps.foreign import files
 from lt_sweeps.foreign.reach import is_foreign
 
@@ -158,8 +160,16 @@ def threads_of(number: int) -> dict[str, str]:
     return dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS"), str(number))
 
 
+def spare(trainer: TrainerConfig, devices: int = 1) -> AbstractContextManager[Spare | None]:
+    """Returns a Spare for these settings and trainings on so many devices; None where no worker is forked: on GPUs, in
+    this process, and on systems that do not tell of the end of a process by a file descriptor.
+    """
+    here = trainer.processes != 0 and CPU in slots(trainer, devices)
+    return Spare(trainer.threads) if here and possible() else nullcontext()
+
+
 def possible() -> bool:
-    """Whether this system can tell of the end of a process by a file descriptor, as Linux does."""
+    """Whether this system is Linux, and one with pidfd_open."""
     try:
         os.close(os.pidfd_open(os.getpid()))
     except (AttributeError, OSError):

@@ -17,8 +17,8 @@ from lt_sweeps.errors import Mistake
 from lt_sweeps.execution import agent, failures
 from lt_sweeps.execution import plan as planning
 from lt_sweeps.execution.plan import Plan
-from lt_sweeps.execution.slots import CPU, gpus, slots
-from lt_sweeps.execution.spare import Spare, possible
+from lt_sweeps.execution.slots import gpus, slots
+from lt_sweeps.execution.spare import Spare, spare
 from lt_sweeps.graph import Measure, Train
 from lt_sweeps.keys import Node, digest
 from lt_sweeps.loggers import choose, entries
@@ -80,7 +80,7 @@ def run(
         print(*lines(cells, plan, store, calibrate=calibrate), sep="\n")
         print(*tables, sep="\n\n")
         return
-    with _spare(cells, plan, engine) as spare:
+    with _spare(cells, plan, engine) as forking:
         if plan.jobs:
             _layers(cells)
             _require_trainable(cells, plan)
@@ -90,7 +90,7 @@ def run(
         with _journal(cells, folder, plan, store) as journal:
             if plan.jobs:
                 try:
-                    failed = _execute(cells, store, journal, folder, engine, spare)
+                    failed = _execute(cells, store, journal, folder, engine, forking)
                 except BaseException:  # interrupted, or refused by a worker: write what is done
                     results.write_done(cells, folder, command, store)
                     raise
@@ -105,10 +105,9 @@ def run(
 
 
 def _spare(cells: Sequence[Cell], plan: Plan, engine: Engine | None) -> AbstractContextManager[Spare | None]:
-    """The process that forks workers, made before this one computes; None where workers are not forked."""
-    trainer, most = cells[0].config.trainer, max(c.config.trainer.devices for c in cells)
-    here = plan.jobs and engine is None and trainer.processes != 0
-    return Spare(trainer.threads) if here and CPU in slots(trainer, most) and possible() else nullcontext()
+    """Made before this process computes."""
+    here = plan.jobs and engine is None
+    return spare(cells[0].config.trainer, max(c.config.trainer.devices for c in cells)) if here else nullcontext()
 
 
 def _require_trainable(cells: Sequence[Cell], plan: Plan) -> None:
@@ -169,7 +168,7 @@ def _begin(cells: Sequence[Cell], folder: Path, command: str) -> None:
 
 
 def _execute(
-    cells: Sequence[Cell], store: Store, journal: Journal, folder: Path, engine: Engine | None, spare: Spare | None
+    cells: Sequence[Cell], store: Store, journal: Journal, folder: Path, engine: Engine | None, forking: Spare | None
 ) -> dict[Node, str]:
     from lt_sweeps.execution.reporter import Reporter
 
@@ -182,7 +181,7 @@ def _execute(
 
     config = cells[0].config
     data_dir = Path(config.paths.data_dir).expanduser()
-    return execute(cells, store, data_dir, config.trainer, reporter, journal, folder=folder, spare=spare)
+    return execute(cells, store, data_dir, config.trainer, reporter, journal, folder=folder, spare=forking)
 
 
 def _name(cells: Sequence[Cell]) -> str:
