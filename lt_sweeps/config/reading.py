@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -104,19 +105,28 @@ def restored(plain: Mapping[str, Any], output_dir: Path) -> Config:
     """Returns a stored configuration, with defaults for fields and groups that are new since. Raises Mistake."""
     try:
         new = {"seeds": {"draw": plain.get("seed", 0)}}  # configurations of before there were gates
-        config = read(OmegaConf.merge(OmegaConf.structured(Config), new, _defaults_beside(plain), plain))
+        config = read(OmegaConf.merge(_schema(), new, _defaults_beside(plain), plain))
     except OmegaConfBaseException as error:
         raise Mistake(explain(error)) from None
     return replace(config, paths=PathsConfig(str(usual_folder()), str(output_dir)))
 
 
+@cache
+def _schema() -> Any:
+    return OmegaConf.structured(Config)
+
+
+@cache
+def _loaded(name: str) -> Any:
+    return OmegaConf.load(CONF / name)
+
+
 def _defaults_beside(plain: Mapping[str, Any]) -> dict[str, Any]:
     """Returns the default options of the groups that a configuration lacks."""
-    composed: Any = OmegaConf.load(CONF / "config.yaml")
-    entries = composed.defaults
+    entries = _loaded("config.yaml").defaults
     chosen = {group: option for entry in entries if isinstance(entry, Mapping) for group, option in entry.items()}
     absent = {f.name for f in fields(Config)} - plain.keys()
-    return {group: OmegaConf.load(CONF / group / f"{chosen[group]}.yaml") for group in absent & chosen.keys()}
+    return {group: _loaded(f"{group}/{chosen[group]}.yaml") for group in absent & chosen.keys()}
 
 
 def _get(config: Any, where: str) -> Any:

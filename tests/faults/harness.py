@@ -9,7 +9,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -99,6 +99,17 @@ class Calm:
     @property
     def operations(self) -> int:
         return len(self.told["events"])
+
+    def kinds(self, among: Collection[str]) -> list[int]:
+        """The first and the last operation of each kind, counted from 1 among those of these events.
+
+        Operations of one kind do the same to files of the same name but for numbers and hashes.
+        """
+        names = [(event, path.rpartition("/runs/")[2]) for event, path in self.events if event in among]
+        kinds = [(event, re.sub(r"^[ab]/|\b[0-9a-f]{2}\b|[0-9a-f]{8,}|\d", "#", name)) for event, name in names]
+        first = {kind: number for number, kind in reversed([*enumerate(kinds, 1)])}
+        last = {kind: number for number, kind in enumerate(kinds, 1)}
+        return sorted({*first.values(), *last.values()})
 
 
 def tree(runs: Path) -> Tree:
