@@ -1,4 +1,4 @@
-"""`python -m benchmarks [--rounds N] [--only NAME] [--out FILE]`: every comparison, as one table."""
+"""`python -m benchmarks [--rounds N] [--only NAME] [--out FILE] [--open-lth DIR]`: every comparison, as one table."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from benchmarks import data_path, lenet_step, mask_cost, peers, planning, sparse, sweeping
+from benchmarks import data_path, lenet_step, mask_cost, open_lth, peers, planning, sparse, starting, sweeping
 from benchmarks.table import Row, machine, markdown, record
 
 COMPARISONS = {
@@ -19,6 +19,8 @@ COMPARISONS = {
     "mask_cost": mask_cost.rows,
     "data_path": data_path.rows,
     "peers": peers.rows,
+    "open_lth": open_lth.rows,
+    "starting": starting.rows,
     "planning": planning.rows,
     "sweeping": sweeping.rows,
 }
@@ -30,13 +32,15 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7, help="interleaved rounds per comparison")
     parser.add_argument("--only", choices=sorted(COMPARISONS), action="append", help="this comparison (repeatable)")
     parser.add_argument("--out", type=Path, help="write the rows and the machine as JSON")
+    parser.add_argument("--open-lth", type=Path, metavar="DIR", help="a clone of open_lth, to measure it too")
     given = parser.parse_args()
     torch.set_num_threads(1)  # as the workers of a sweep have
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
     warnings.simplefilter("ignore")  # Lightning's advice to the peers
     rows: list[Row] = []
     for name in given.only or COMPARISONS:
-        rows += COMPARISONS[name](given.rounds)
+        more = (given.open_lth and given.open_lth.absolute(),) if name == "open_lth" else ()
+        rows += COMPARISONS[name](given.rounds, *more)
     told = ", ".join(f"{name} {value}" for name, value in machine().items())
     print(f"{markdown(rows)}\n\n{given.rounds} interleaved rounds, one thread; {told}")
     if given.out:

@@ -128,7 +128,7 @@ class Choices:
         weights = here.rewound if is_trained else _treated(self.survivors, here)
         ticket = replace(self.dense.ticket, weights=weights, start=self.start)
         run = replace(self.dense, ticket=ticket, recipe=self.retrain, level=self._numbered(level))
-        return self.searched_by.given(keep=(1 - self.rate) ** level).of(run)
+        return self.searched_by.given(keep=self._density(level)).of(run)
 
     def search(self, run: Train, level: int) -> Train:
         """The training whose end the mask of a level is pruned from: `run`, changed by `find.gate` and `find.hook`.
@@ -138,7 +138,10 @@ class Choices:
         if not self.apart:
             return run
         changed_by = self.dense_searched_by if run == self.dense else self.searched_by
-        return changed_by.given(keep=(1 - self.rate) ** level, narrow=False).of(run)
+        return changed_by.given(keep=self._density(level), narrow=False).of(run)
+
+    def _density(self, level: int) -> float:
+        return float((1 - self.rate) ** level)
 
     def onward(self) -> Train:
         """Returns the dense training; if survivors are rewound, its retraining from the rewind point."""
