@@ -36,6 +36,7 @@ def serve(connection: socket.socket) -> NoReturn:
     try:
         for number in SIGNALS:  # its workers end before it
             signal.signal(number, signal.SIG_IGN)
+        _name("lt-spare")
         _redirect(os.devnull)
         channel, selector, pids = Channel(connection), selectors.PollSelector(), dict[str, int]()
         selector.register(channel, selectors.EVENT_READ)
@@ -77,11 +78,17 @@ def _work(message: Message) -> NoReturn:
     """What a worker does, with what a new process would have."""
     for number in SIGNALS:
         signal.signal(number, signal.SIG_DFL)
+    _name("lt-worker")
     _redirect(message["log"])
     os.environ.clear()
     os.environ.update(message["environment"])
     sys.argv = [process.__file__, *message["words"]]
     ended(process.main)
+
+
+def _name(name: str) -> None:
+    """What top shows; ps shows the words of the command that was forked."""
+    Path("/proc/self/comm").write_text(name)
 
 
 def _redirect(target: str) -> None:

@@ -99,9 +99,9 @@ def test_more_seeds_and_levels_train_only_what_is_new(tmp_path: Path) -> None:
 
 
 def test_sweeps_that_overlap_share_every_training(tmp_path: Path) -> None:
-    """Eight at a time on one store, in different orders: each shared training is done once, and all are equal."""
+    """Five at a time on one store, in different orders: each shared training is done once, and all are equal."""
     words = [*counting(tmp_path / "count"), "prune.rate=0.2,0.5"]
-    seeds = ["0,1", "1,0", "1,2", "2,1", "2,0", "0,2", "0,1,2", "2,1,0"]
+    seeds = ["0,1", "1,2", "2,0", "0,1,2", "2,1,0"]
     begun = [
         start(tmp_path / "runs", *words[:-1], "prune.rate=0.2,0.5", f"seed={given}", f"sweep=s{n}", processes=0)
         for n, given in enumerate(seeds)
@@ -129,7 +129,6 @@ def test_a_worker_dies_alone(tmp_path: Path) -> None:
         "model=custom",
         "model._target_=watched.Mortal",
         f"+model.args.how={','.join([*WAYS, 'live'])}",
-        "seed=0,1",
     ]
     said = sweep(tmp_path, *words, code=1)
     status = {(row["model.args.how"], row["level"]): row["status"] for row in rows(tmp_path)}
@@ -140,7 +139,7 @@ def test_a_worker_dies_alone(tmp_path: Path) -> None:
         assert reason in said, how
     assert said.count("tried again alone") >= 1  # those with too little memory
     again = sweep(tmp_path, *words, code=1)
-    assert f"6 in the store, {3 * 2 * len(WAYS)} to train" in again
+    assert f"3 in the store, {3 * len(WAYS)} to train" in again
 
 
 def test_the_scheduler_can_be_killed_at_any_time(undisturbed: Path, tmp_path: Path) -> None:
