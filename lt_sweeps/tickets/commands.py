@@ -6,7 +6,7 @@ import argparse
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from lt_sweeps.columns import FIGURES, LABELS
 from lt_sweeps.config import archive
@@ -17,12 +17,22 @@ from lt_sweeps.report import table
 from lt_sweeps.ticket_files import card as cards
 from lt_sweeps.ticket_files.card import Card
 from lt_sweeps.ticket_files.header import header
+from lt_sweeps.tickets.promise import data_folder, require
+
+if TYPE_CHECKING:
+    from lt_sweeps.deploy.form import Form
+    from lt_sweeps.sweeps.notebook import Run
 
 USAGE = """lt-sweeps ticket list [FOLDER]                      the tickets of a sweep, or those laid down below a folder
        lt-sweeps ticket export SWEEP level=3 seed=0 [--to FOLDER] [--trained] [--as-seed]
        lt-sweeps ticket export KEY [--to FOLDER] [--trained] [--as-seed]
+       lt-sweeps ticket export ... --for csr|compact|onnx [--batch 1,32] [--threads 1] [--data FOLDER]
        lt-sweeps ticket verify FOLDER...
        lt-sweeps ticket train FOLDER"""
+
+
+FORMS = ("csr", "compact", "onnx")
+EXAMPLES = 128  # on which a form is checked before it is written
 
 
 class _Parser(argparse.ArgumentParser):
@@ -40,6 +50,12 @@ def parser() -> argparse.ArgumentParser:
     export.add_argument("--to", type=Path, help="the new folder (default: tickets/<what it is>)")
     export.add_argument("--trained", action="store_true", help="what the ticket was trained to, not where it began")
     export.add_argument("--as-seed", action="store_true", help="the seed that draws its weights, not the weights")
+    export.add_argument(
+        "--for", dest="form", choices=FORMS, help="beside it the trained network in this form, measured"
+    )
+    export.add_argument("--batch", type=_sizes_of, default=(1, 32), help="batches that are measured (default: 1,32)")
+    export.add_argument("--threads", type=_size_of, default=1, help="of what is measured (default: 1)")
+    export.add_argument("--data", type=Path, help="where data sets lie (default: LT_SWEEPS_DATA, or data)")
     export.add_argument("--runs", type=Path, default=Path("runs"), help="where sweeps lie, for a key (default: runs)")
     verify = verbs.add_parser("verify", help="check every byte of tickets, build their networks, evaluate trained ones")
     train = verbs.add_parser("train", help="train a ticket as its card says, and compare with what it promises")
@@ -86,13 +102,44 @@ def _export(options: argparse.Namespace) -> int:
     row = run.row
     name = f"{row['model']}_{row['dataset']}_level{row['level']}_seed{row['seed']}_{run.key[:6]}"
     name += "_seed" if options.as_seed else ""
-    folder = run.export(options.to or Path("tickets") / name, trained=options.trained, as_seed=options.as_seed)
+    deployed = _deployed(run, options) if options.form else None
+    trained = options.trained or deployed is not None
+    folder = run.export(options.to or Path("tickets") / name, trained=trained, as_seed=options.as_seed)
     card = cards.read(folder)
+    if deployed is not None:
+        from lt_sweeps.deploy.command import write
+
+        write(deployed, folder)
     print(_summary(card))
     if card.seed is not None:
         print(_sizes(card))
     print(f"load it: lt_sweeps.load_ticket({str(folder)!r})")
+    if deployed is not None:
+        print(f"as {options.form}, without lt_sweeps: {folder / 'README.md'}")
     return 0
+
+
+def _deployed(run: Run, options: argparse.Namespace) -> Form:
+    """The trained network in the form that is asked for, checked on test examples and measured. Raises Mistake."""
+    import torch
+
+    from lt_sweeps.datasets.loader import loader
+    from lt_sweeps.deploy.command import prepare
+
+    data, folder = run.expression.data, data_folder(options.data)
+    require(data, folder)
+    examples, _ = next(iter(loader(data, folder, torch.device("cpu")).chunks("test")))
+    return prepare(run.module(), examples[:EXAMPLES], options.form, options.batch, options.threads, print)
+
+
+def _size_of(text: str) -> int:
+    if not text.isdecimal() or not int(text):
+        raise argparse.ArgumentTypeError(f"{text} is no number from 1 up")
+    return int(text)
+
+
+def _sizes_of(text: str) -> tuple[int, ...]:
+    return tuple(dict.fromkeys(_size_of(word) for word in text.split(",")))
 
 
 def _verify(options: argparse.Namespace) -> int:

@@ -1,4 +1,4 @@
-"""Compiles kernel.c with the machine's C compiler, once for a processor, and loads it."""
+"""Compiles C, such as kernel.c, with the machine's C compiler, once for a processor, and loads it."""
 
 from __future__ import annotations
 
@@ -30,37 +30,39 @@ class Library(NamedTuple):
 @cache
 def library(dtype: torch.dtype) -> Library | None:
     """Returns the kernel for weights of this type; None without a C compiler that makes one which runs here."""
-    compiler = shutil.which(os.environ.get("CC") or "cc") or shutil.which("gcc") or shutil.which("clang")
-    if compiler is None or dtype not in REALS:
+    if dtype not in REALS or (made := compiled(SOURCE, REALS[dtype])) is None:
         return None
-    try:
-        version = _output([compiler, "--version"]).splitlines()[0]
-        parts = [SOURCE.read_text(), *FLAGS, REALS[dtype], version, _processor()]
-        digest = hashlib.sha256("\0".join(parts).encode()).hexdigest()
-        return Library(_loaded(compiler, digest, REALS[dtype]), f"{digest[:8]}, {version}")
-    except (OSError, subprocess.SubprocessError, IndexError, AttributeError):
-        return None
-
-
-def _loaded(compiler: str, digest: str, real: str) -> ctypes.CDLL:
-    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lt_sweeps"
-    place = folder / f"kernel-{digest[:32]}.so"
-    if not place.exists():
-        _compile(compiler, real, place)
-    functions = ctypes.CDLL(str(place))
-    value = ctypes.c_float if real == "float" else ctypes.c_double
+    functions, value = made.functions, ctypes.c_float if dtype == torch.float32 else ctypes.c_double
     functions.sparse_slopes.restype = functions.sparse_slopes_of_pixels.restype = value
     at, counts, double = ctypes.c_void_p, ctypes.c_int64, ctypes.c_double
     functions.sparse_sgd.argtypes = [at, at, at, counts, value, value, value, value, ctypes.c_int]
     functions.sparse_adam.argtypes = [at, at, at, at, counts, *[double] * 5, ctypes.c_int, double]
-    return functions
+    return made
 
 
-def _compile(compiler: str, real: str, place: Path) -> None:
+def compiled(source: Path, real: str) -> Library | None:
+    """Returns the functions of a C file for REAL = `real`; None without a C compiler that makes what runs here."""
+    compiler = shutil.which(os.environ.get("CC") or "cc") or shutil.which("gcc") or shutil.which("clang")
+    if compiler is None:
+        return None
+    try:
+        version = _output([compiler, "--version"]).splitlines()[0]
+        parts = [source.read_text(), *FLAGS, real, version, _processor()]
+        digest = hashlib.sha256("\0".join(parts).encode()).hexdigest()
+        folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lt_sweeps"
+        place = folder / f"{source.stem}-{digest[:32]}.so"
+        if not place.exists():
+            _compile(compiler, source, real, place)
+        return Library(ctypes.CDLL(str(place)), f"{digest[:8]}, {version}")
+    except (OSError, subprocess.SubprocessError, IndexError):
+        return None
+
+
+def _compile(compiler: str, source: Path, real: str, place: Path) -> None:
     place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     with TemporaryDirectory(dir=place.parent) as work:
         made = Path(work) / place.name
-        _output([compiler, *FLAGS, f"-DREAL={real}", str(SOURCE), "-o", str(made), "-lm"])
+        _output([compiler, *FLAGS, f"-DREAL={real}", str(source), "-o", str(made), "-lm"])
         os.replace(made, place)  # whole or not at all, however many processes compile it
 
 
