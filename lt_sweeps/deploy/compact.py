@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from lt_sweeps.deploy.form import Form, readme, size
-from lt_sweeps.deploy.plain import code, weighted
+from lt_sweeps.deploy.plain import built, code, weighted
 from lt_sweeps.store.tensors import encode
 from lt_sweeps.training.sparse.chain import Unfit
 
@@ -128,7 +128,7 @@ def forms(network: nn.Module, x: Tensor) -> list[Form]:
     small = compact(network, x)
 
     def files() -> dict[str, bytes]:
-        lines = LINES.format(network=code(small))
+        lines = LINES.format(network=code(map(built, small)))
         return {"deploy.safetensors": encode(small.state_dict()), **readme("compact", lines)}
 
     return [Form("compact", small, size(small), files, removed(network, small))]

@@ -1,6 +1,6 @@
-/* A linear layer of which only the nonzero weights are held, in compressed sparse rows.
+/* Linear layers of which only the nonzero weights are held, in compressed sparse rows, with ReLU between them.
 
-   Compiled for REAL = float. Examples are taken in blocks, turned to [columns, block], so that each weight is a
+   Compiled for REAL = float. Examples are taken in blocks, turned to [units, block], so that each weight is a
    multiply-add over all examples of a block, whose sums stay in registers. Small batches take a narrower block. */
 
 #include <stddef.h>
@@ -12,56 +12,62 @@
 #define BYTES 32
 #endif
 #define LANES ((int)(BYTES / sizeof(REAL)))
-#define ROWS 16 /* outputs that are turned back at once */
+#define WIDEST 4 /* vectors of a block */
+#define TILE 16  /* units that are turned at once */
 #define INLINE static inline __attribute__((always_inline))
+#define LESS(a, b) ((a) < (b) ? (a) : (b))
 
 typedef REAL vector __attribute__((vector_size(BYTES)));
+typedef __typeof__((vector){0} > (vector){0}) truth;
 
 typedef struct {
-    int rows, columns;
+    int64_t rows, columns;
     const int32_t *row_at; /* [rows + 1] where the weights of a row begin */
     const int32_t *column; /* [weights] */
     const REAL *value;     /* [weights] */
     const REAL *bias;      /* [rows] */
 } Layer;
 
-/* y [count, rows] of x [count, columns], count <= n * LANES; `turned` has room for [columns, n] vectors. */
-INLINE void block(const Layer *l, const REAL *x, REAL *y, int count, vector *turned, int n) {
-    const int width = n * LANES;
-    REAL *to = (REAL *)turned;
-    for (int from = 0; from < l->columns; from += ROWS) {
-        const int end = from + ROWS < l->columns ? from + ROWS : l->columns;
-        for (int i = 0; i < width; i++)
-            for (int j = from; j < end; j++)
-                to[(ptrdiff_t)j * width + i] = i < count ? x[(ptrdiff_t)i * l->columns + j] : 0;
-    }
-    for (int from = 0; from < l->rows; from += ROWS) {
-        const int end = from + ROWS < l->rows ? from + ROWS : l->rows;
-        vector out[ROWS * n];
-        for (int r = from; r < end; r++) {
-            vector sum[n];
-            for (int b = 0; b < n; b++) sum[b] = (vector){0} + l->bias[r];
-            for (int k = l->row_at[r]; k < l->row_at[r + 1]; k++) {
-                const vector *in = turned + (ptrdiff_t)l->column[k] * n;
-                for (int b = 0; b < n; b++) sum[b] += l->value[k] * in[b];
-            }
-            for (int b = 0; b < n; b++) out[(r - from) * n + b] = sum[b];
+/* Rows `from` to `end` of a layer, [rows, n] vectors, of inputs [columns, n]. */
+INLINE void multiply(const Layer *l, const vector *in, vector *out, int from, int end, int n, int relu) {
+    for (int r = from; r < end; r++, out += n) {
+        vector sum[WIDEST];
+        for (int b = 0; b < n; b++) sum[b] = (vector){0} + l->bias[r];
+        for (int k = l->row_at[r]; k < l->row_at[r + 1]; k++) {
+            const vector *x = in + (ptrdiff_t)l->column[k] * n;
+            for (int b = 0; b < n; b++) sum[b] += l->value[k] * x[b];
         }
-        for (int i = 0; i < count; i++)
-            for (int r = from; r < end; r++) y[(ptrdiff_t)i * l->rows + r] = ((REAL *)out)[(r - from) * width + i];
+        for (int b = 0; b < n; b++) out[b] = relu ? (vector)((truth)sum[b] & ~(sum[b] <= (vector){0})) : sum[b];
     }
 }
 
-/* y [count, rows] = x [count, columns] W^T + bias; `turned` has room for columns * 256 bytes, aligned to 64. */
-void csr(int rows, int columns, const int32_t *row_at, const int32_t *column, const REAL *value, const REAL *bias,
-         const REAL *x, REAL *y, int count, void *turned) {
-    const Layer l = {rows, columns, row_at, column, value, bias};
-    for (int from = 0, taken; from < count; from += taken) {
-        const int left = count - from;
-        const REAL *in = x + (ptrdiff_t)from * columns;
-        REAL *out = y + (ptrdiff_t)from * rows;
-        if (left <= LANES) block(&l, in, out, taken = left, turned, 1);
-        else if (left <= 2 * LANES) block(&l, in, out, taken = left, turned, 2);
-        else block(&l, in, out, taken = left < 4 * LANES ? left : 4 * LANES, turned, 4);
+/* Outputs [count, rows of the last layer] of examples [count, columns of the first], at most n vectors of them. */
+INLINE void block(const Layer *l, int depth, const REAL *x, REAL *y, int count, vector *in, vector *out, int n) {
+    const int width = n * LANES;
+    for (int from = 0; from < l->columns; from += TILE)
+        for (int i = 0; i < width; i++)
+            for (int j = from; j < LESS(from + TILE, l->columns); j++)
+                ((REAL *)in)[(ptrdiff_t)j * width + i] = i < count ? x[i * l->columns + j] : 0;
+    for (; depth > 1; depth--, l++) {
+        multiply(l, in, out, 0, l->rows, n, 1);
+        vector *const read = in;
+        in = out, out = read;
+    }
+    for (int from = 0; from < l->rows; from += TILE) {
+        const int end = LESS(from + TILE, l->rows);
+        vector tile[TILE * WIDEST];
+        multiply(l, in, tile, from, end, n, 0);
+        for (int i = 0; i < count; i++)
+            for (int r = from; r < end; r++) y[i * l->rows + r] = ((REAL *)tile)[(r - from) * width + i];
+    }
+}
+
+/* The same for any count; `in` and `out` have room for 256 bytes for each unit of the widest layer, aligned to 64. */
+void csr(const Layer *l, int depth, const REAL *x, REAL *y, int64_t count, vector *in, vector *out) {
+    for (int taken; count > 0; count -= taken, x += taken * l->columns, y += taken * l[depth - 1].rows) {
+        taken = LESS(count, WIDEST * LANES);
+        if (taken <= LANES) block(l, depth, x, y, taken, in, out, 1);
+        else if (taken <= 2 * LANES) block(l, depth, x, y, taken, in, out, 2);
+        else block(l, depth, x, y, taken, in, out, WIDEST);
     }
 }

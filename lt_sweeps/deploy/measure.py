@@ -61,21 +61,26 @@ def _dense(name: str, network: nn.Module, run: Callable[[Tensor], Tensor]) -> Fo
 
 @torch.inference_mode()
 def times(forms: Sequence[Form], x: Tensor, rounds: int = ROUNDS) -> dict[str, list[float]]:
-    """Milliseconds that each form takes for a batch, round by round; the forms take turns, in changing order."""
-    repeats = {form.name: max(1, math.ceil(TURN / min(_clock(form, x, 1) for _ in range(3)))) for form in forms}
+    """Milliseconds that each form takes for a batch, round by round; the forms take turns, in changing order.
+
+    A turn is some calls, of which the median counts: a call that another process interrupts does not.
+    """
+    calls = {form.name: max(1, math.ceil(TURN / min(_turn(form, x, 1) for _ in range(3)))) for form in forms}
     taken: dict[str, list[float]] = {form.name: [] for form in forms}
     for turn in range(rounds):
         for place in range(len(forms)):
             form = forms[(turn + place) % len(forms)]
-            taken[form.name].append(_clock(form, x, repeats[form.name]))
+            taken[form.name].append(_turn(form, x, calls[form.name]))
     return taken
 
 
-def _clock(form: Form, x: Tensor, repeats: int) -> float:
-    begin = time.perf_counter()
-    for _ in range(repeats):
+def _turn(form: Form, x: Tensor, calls: int) -> float:
+    durations = []
+    for _ in range(calls):
+        begin = time.perf_counter()
         form.run(x)
-    return 1e3 * (time.perf_counter() - begin) / repeats
+        durations.append(1e3 * (time.perf_counter() - begin))
+    return median(durations)
 
 
 def break_even(

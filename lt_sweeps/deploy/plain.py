@@ -41,16 +41,18 @@ def plain(network: nn.Module) -> nn.Sequential:
     return nn.Sequential(*_fused(layers)).eval()
 
 
-def code(network: nn.Sequential) -> str:
-    """Python that builds the same modules, without their weights.
+def built(layer: nn.Module) -> str:
+    """Python that builds the same layer, without its weights.
 
-    >>> print(code(nn.Sequential(nn.Flatten(), nn.Linear(4, 2))))
-    nn.Sequential(
-        nn.Flatten(start_dim=1, end_dim=-1),
-        nn.Linear(in_features=4, out_features=2, bias=True),
-    )
+    >>> built(nn.Linear(4, 2))
+    'nn.Linear(in_features=4, out_features=2, bias=True)'
     """
-    return "\n".join(["nn.Sequential(", *(f"    nn.{layer!r}," for layer in network), ")"])
+    return f"nn.{layer!r}"
+
+
+def code(layers: Iterable[str]) -> str:
+    """Python that builds a sequence of layers, each given as Python that builds it."""
+    return "\n".join(["nn.Sequential(", *(f"    {layer}," for layer in layers), ")"])
 
 
 def _layers(operation: fx.Node, modules: Mapping[str, nn.Module]) -> list[nn.Module]:
