@@ -10,12 +10,24 @@ from pathlib import Path
 
 import torch
 
-from benchmarks import data_path, lenet_step, mask_cost, open_lth, peers, planning, sparse, starting, sweeping
+from benchmarks import (
+    data_path,
+    deploying,
+    lenet_step,
+    mask_cost,
+    open_lth,
+    peers,
+    planning,
+    sparse,
+    starting,
+    sweeping,
+)
 from benchmarks.table import Row, machine, markdown, record
 
 COMPARISONS = {
     "lenet_step": lenet_step.rows,
     "sparse": sparse.rows,
+    "deploying": deploying.rows,
     "mask_cost": mask_cost.rows,
     "data_path": data_path.rows,
     "peers": peers.rows,

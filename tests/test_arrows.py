@@ -29,6 +29,7 @@ LAYERS = (
     ("loggers",),
     ("cells", "config.composing"),
     ("forecast", "sweeps.results"),
+    ("deploy",),
     ("sweeps", "tickets", "check", "store_tools"),
     ("theorem",),
     ("main", "cli"),
