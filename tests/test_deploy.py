@@ -131,36 +131,36 @@ def test_an_emptied_layer_keeps_one_unit() -> None:
 # ------------------------------------------------------------------------------------------ sparse rows
 
 
-@pytest.fixture(scope="module")
-def functions() -> object:
-    """csr.c, compiled: there is a compiler wherever tests run."""
+def by_c(*layers: nn.Linear) -> csr.CompiledCsr:
+    """Layers by csr.c: there is a compiler wherever tests run."""
     library = csr.compiled(csr.SOURCE, "float")
     assert library is not None
-    return library.functions
+    return csr.CompiledCsr(library.functions, *map(csr.sparse_rows, layers))
 
 
 @pytest.mark.parametrize("count", [1, 7, 8, 9, 16, 17, 31, 32, 33, 70])
-def test_the_kernel_multiplies_any_number_of_examples(count: int, functions: object) -> None:
+def test_the_kernel_multiplies_any_number_of_examples(count: int) -> None:
     network = nn.Sequential(nn.Linear(33, 45), nn.ReLU(), nn.Linear(45, 19, bias=False), nn.ReLU(), nn.Linear(19, 17))
     for layer in plain.weighted(network):
         layer.weight.data *= torch.rand(layer.weight.shape) < 0.3
         layer.weight.data[3] = 0
-    compiled = csr.CompiledCsr(functions, *map(csr.sparse_rows, plain.weighted(network)))
+    compiled = by_c(*plain.weighted(network))
     assert apart(compiled, network, torch.randn(count, 33)) < 1e-6
     assert apart(compiled, network, torch.randn(3, count, 33)) < 1e-6
     assert compiled(torch.randn(0, 33)).shape == (0, 17)
 
 
-def test_the_kernel_lets_no_address_be_wrong(functions: object) -> None:
-    columns, row_at, column, value, bias = csr.sparse_rows(nn.Linear(4, 3))
-    layer = csr.CompiledCsr(functions, (columns, row_at, column, value, bias))
+def test_the_kernel_lets_no_address_be_wrong() -> None:
+    layer = by_c(nn.Linear(4, 3))
     with pytest.raises(ValueError, match="8 values, and the layer 4 inputs"):
         layer(torch.zeros(2, 8))
+    columns, row_at, column, value, bias = layer.held[0]
     with pytest.raises(RuntimeError):
-        csr.CompiledCsr(functions, (columns, row_at, column + 1, value, bias))
-    assert layer(torch.full((1, 4), torch.nan)).isnan().all()
-    both = csr.CompiledCsr(functions, csr.sparse_rows(nn.Linear(4, 3)), csr.sparse_rows(nn.Linear(3, 2)))
-    assert both(torch.full((1, 4), torch.nan)).isnan().all(), "ReLU hides nothing"
+        csr.CompiledCsr(None, (columns, row_at, column + 1, value, bias))
+
+
+def test_relu_hides_nothing() -> None:
+    assert by_c(nn.Linear(4, 3), nn.Linear(3, 2))(torch.full((1, 4), torch.nan)).isnan().all()
 
 
 def test_only_weights_that_are_not_zero_are_held() -> None:
@@ -204,6 +204,17 @@ def test_what_is_not_known_is_named(layer: nn.Module, name: str) -> None:
         csr.forms(nn.Sequential(nn.Conv2d(1, 1, 1)), torch.zeros(1, 1, 1, 1))
 
 
+class Reading(nn.Module):
+    """A network that reads the weights of its layer itself."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc = nn.Linear(64, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.flatten(1) @ self.fc.weight.t()
+
+
 # ------------------------------------------------------------------------------------------ measuring
 
 
@@ -231,8 +242,11 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return clock
 
 
-def test_forms_take_turns() -> None:
-    turns: list[str] = []
+def test_forms_take_turns_by_so_many_threads() -> None:
+    turns, before = list[str](), torch.get_num_threads()
+    with measure.threads(before + 1):
+        assert torch.get_num_threads() == before + 1
+    assert torch.get_num_threads() == before
     forms = [Form(name, lambda x, name=name: turns.append(name), 0, dict) for name in "abc"]
     taken = measure.times(forms, torch.zeros(1), rounds=3)
     assert [len(ms) for ms in taken.values()] == [3, 3, 3]
@@ -284,13 +298,6 @@ def test_the_break_even_density_is_where_the_times_meet(clock: Clock, monkeypatc
     for units in (True, False):
         density = measure.break_even(nn.Linear(400, 100), torch.zeros(1, 400), make, units=units)
         assert density == pytest.approx(0.125, abs=0.001)
-
-
-def test_threads_are_put_back() -> None:
-    before = torch.get_num_threads()
-    with measure.threads(before + 1):
-        assert torch.get_num_threads() == before + 1
-    assert torch.get_num_threads() == before
 
 
 # ------------------------------------------------------------------------------------------ as a command
@@ -358,17 +365,12 @@ def test_deployed_tickets_run_without_this_project(
 
 
 def test_another_form_takes_the_place_of_the_first(runs: Path, tmp_path: Path) -> None:
-    assert export(runs, tmp_path / "t", "--trained") == 0
-    ticket = {path.name for path in (tmp_path / "t").iterdir()}
-    for kind, files in (
-        ("csr", {"deploy.safetensors", "README.md", "csr.c"}),
-        ("compact", {"deploy.safetensors", "README.md"}),
-    ):
-        assert export(runs, tmp_path / "t", "--for", kind, "--batch", "32") == 0
-        written = {path.name for path in (tmp_path / "t").iterdir()} - ticket
-        assert written - {"csr.c"} == files - {"csr.c"}
-        assert ("csr.c" in written) <= ("csr.c" in files)
-        assert kind in (tmp_path / "t" / "README.md").read_text().splitlines()[0]
+    assert export(runs, tmp_path, "--trained") == 0
+    ticket = {path.name for path in tmp_path.iterdir()}
+    (tmp_path / "csr.c").write_text("of an earlier export")
+    assert export(runs, tmp_path, "--for", "compact", "--batch", "32") == 0
+    assert {path.name for path in tmp_path.iterdir()} == ticket | {"deploy.safetensors", "README.md"}
+    assert (tmp_path / "README.md").read_text().startswith("# A ticket, deployed as compact\n")
 
 
 def test_a_form_whose_logits_differ_is_not_written(runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -387,12 +389,17 @@ def test_what_cannot_be_deployed_is_said_in_one_line(monkeypatch: pytest.MonkeyP
     for kind in ("compact", "onnx"):
         with pytest.raises(Mistake, match=f"^ticket export --for {kind}: not for this network: its operations"):
             command.prepare(network, x, kind, [1], 1, print)
+    with pytest.raises(Mistake, match=r"^ticket export --for csr: not for this network: ") as raised:
+        command.prepare(Reading(), x[:, :1], "csr", [1], 1, print)
+    assert "\n" not in str(raised.value)
     monkeypatch.setattr(onnx, "is_here", lambda: False)
     with pytest.raises(Mistake, match=r"pip install 'lt_sweeps\[onnx\]'"):
         command.prepare(sparse(LENET)[0], x[:, :1], "onnx", [1], 1, print)
     lines: list[str] = []
     command.prepare(sparse(LENET)[0], x[:, :1], "compact", [1], 1, lines.append)
-    assert any(line.startswith("ONNX Runtime dense: onnx and onnxruntime are not installed") for line in lines)
+    assert any(
+        line.startswith("ONNX Runtime dense: not measured, onnx and onnxruntime are not installed") for line in lines
+    )
 
 
 @pytest.mark.parametrize("words", [("--batch", "0"), ("--batch", "1,x"), ("--threads", "-1"), ("--for", "gguf")])

@@ -35,23 +35,22 @@ def prepare(
     Raises Mistake if there is no such form of the network, or its logits are others.
     """
     reference = _logits(copy.deepcopy(network).double(), x.double())
-    network = network.float().eval()
-    try:
-        sequence: nn.Module = plain(network)
-    except Unfit as reason:
-        if kind != "csr":
-            raise Mistake(f"ticket export --for {kind}: not for this network: {reason}") from None
-        sequence = network
+    network, x = network.float().eval(), x.float()
     with measure.threads(threads), torch.no_grad():
         try:
-            forms = FORMS[kind](sequence, x.float())
-        except Unfit as reason:
-            raise Mistake(f"ticket export --for {kind}: not for this network: {reason}") from None
-        for form in forms:
-            say(_checked(form, x.float(), reference))
+            network = _sequence(network, kind)
+            forms = FORMS[kind](network, x)
+            logits = [form.run(x) for form in forms]
+        except Mistake:
+            raise
+        except Exception as error:  # a network of one's own may do anything with its layers
+            reason = str(error) if isinstance(error, Unfit) else f"{type(error).__name__}: {str(error)[:120]}"
+            raise Mistake(f"ticket export --for {kind}: not for this network: {' '.join(reason.split())}") from None
+        for form, computed in zip(forms, logits, strict=True):
+            say(_checked(form.name, computed, reference))
         say(forms[0].note)
-        fastest, verdicts = _measured(sequence, forms, x.float(), batches, say)
-        for line in [*verdicts, _break_even(sequence, kind, fastest.name, x.float(), batches)]:
+        fastest, verdicts = _measured(network, forms, x, batches, say)
+        for line in [*verdicts, _break_even(network, kind, fastest.name, x, batches)]:
             say(line)
     return fastest
 
@@ -66,25 +65,34 @@ def write(form: Form, folder: Path) -> None:
         write_file(folder / name, content)
 
 
+def _sequence(network: nn.Module, kind: str) -> nn.Module:
+    """The network as a plain sequence; for sparse rows any other stays as it is. Raises Unfit."""
+    try:
+        return plain(network)
+    except Unfit:
+        if kind != "csr":
+            raise
+        return network
+
+
 @torch.no_grad()
 def _logits(network: nn.Module, x: Tensor) -> Tensor:
     logits: Tensor = network.eval()(x)
     return logits
 
 
-def _checked(form: Form, x: Tensor, reference: Tensor) -> str:
+def _checked(name: str, logits: Tensor, reference: Tensor) -> str:
     """Says how far the logits of a form are from the network's in double precision. Raises Mistake if too far."""
-    logits = form.run(x)
     if logits.shape != reference.shape:
-        raise Mistake(f"{form.name}: has logits of shape {[*logits.shape]}, the network {[*reference.shape]}")
+        raise Mistake(f"{name}: has logits of shape {[*logits.shape]}, the network {[*reference.shape]}")
     wrong = float((logits.double() - reference).abs().max() / reference.abs().max().clamp(min=1e-30))
     if not wrong <= TOLERANCE:
         raise Mistake(
-            f"{form.name}: its logits differ by {wrong:.1e} of the largest from the network's, more than "
-            f"{TOLERANCE:g}: nothing is written"
+            f"{name}: its logits differ by {wrong:.1e} of the largest from the network's, more than {TOLERANCE:g}: "
+            "nothing is written"
         )
     return (
-        f"{form.name}: logits of {len(x)} examples as the network's in double precision, to {wrong:.1e} of the largest "
+        f"{name}: logits of {len(logits)} examples as the network's in double precision, to {wrong:.1e} of the largest "
         f"(allowed: {TOLERANCE:g})"
     )
 
@@ -128,7 +136,9 @@ def _break_even(network: nn.Module, kind: str, name: str, x: Tensor, batches: Se
     largest = max(layers, key=lambda layer: layer.weight.numel())
     found = []
     for batch in batches:
-        entering_it = entering(network, largest, _repeated(x, batch)).contiguous()
+        entering_it = entering(network, largest, _repeated(x, batch))
+        if isinstance(largest, nn.Linear):
+            entering_it = entering_it.reshape(-1, largest.in_features)
         density = measure.break_even(
             largest, entering_it, lambda net, x: _named(FORMS[kind](net, x), name), units=units
         )

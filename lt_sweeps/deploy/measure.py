@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from lt_sweeps.deploy import onnx
 from lt_sweeps.deploy.form import Form, size
+from lt_sweeps.training.sparse.chain import Unfit
 
 ROUNDS = 9
 TURN = 4.0  # milliseconds that a form runs for, at least, in a round
@@ -36,23 +37,33 @@ def threads(count: int) -> Iterator[None]:
 def dense(network: nn.Module, x: Tensor) -> tuple[list[Form], list[str]]:
     """The dense forms of a network, pruned weights stored as zeros; and a line for each that cannot be measured."""
     forms, missing = [_dense("torch dense", network, network)], list[str]()
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about how torch itself builds these modules
-            from torch.utils import mkldnn
-
-            blocked = mkldnn.to_mkldnn(copy.deepcopy(network))
-            blocked(x.to_mkldnn()).to_dense()
-        forms.append(_dense("torch dense, oneDNN", network, lambda x: blocked(x.to_mkldnn()).to_dense()))
-    except Exception as error:  # torch says in many ways that it has no such operation
-        missing.append(f"torch dense, oneDNN: does not run this network ({type(error).__name__})")
-    if not onnx.is_here():
-        missing.append("ONNX Runtime dense: onnx and onnxruntime are not installed (pip install 'lt_sweeps[onnx]')")
-    elif not isinstance(network, nn.Sequential):
-        missing.append("ONNX Runtime dense: the network is no plain sequence of layers")
-    else:
-        forms.append(_dense("ONNX Runtime dense", network, onnx.running(onnx.model(network, x))))
+    for name, make in {"torch dense, oneDNN": _by_onednn, "ONNX Runtime dense": _by_onnxruntime}.items():
+        try:
+            run = make(network, x)
+            run(x)
+            forms.append(_dense(name, network, run))
+        except Unfit as reason:
+            missing.append(f"{name}: not measured, {reason}")
+        except Exception as error:  # torch and onnxruntime say in many ways that they have no such operation
+            missing.append(f"{name}: not measured, it does not run this network ({type(error).__name__})")
     return forms, missing
+
+
+def _by_onednn(network: nn.Module, x: Tensor) -> Callable[[Tensor], Tensor]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about how torch itself builds these modules
+        from torch.utils import mkldnn
+
+        blocked = mkldnn.to_mkldnn(copy.deepcopy(network))
+    return lambda x: blocked(x.to_mkldnn()).to_dense()
+
+
+def _by_onnxruntime(network: nn.Module, x: Tensor) -> Callable[[Tensor], Tensor]:
+    if not onnx.is_here():
+        raise Unfit("onnx and onnxruntime are not installed (pip install 'lt_sweeps[onnx]')")
+    if not isinstance(network, nn.Sequential):
+        raise Unfit("the network is no plain sequence of layers")
+    return onnx.running(onnx.model(network, x))
 
 
 def _dense(name: str, network: nn.Module, run: Callable[[Tensor], Tensor]) -> Form:

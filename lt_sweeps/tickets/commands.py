@@ -32,7 +32,7 @@ USAGE = """lt-sweeps ticket list [FOLDER]                      the tickets of a 
 
 
 FORMS = ("csr", "compact", "onnx")
-EXAMPLES = 128  # on which a form is checked before it is written
+EXAMPLES = 64  # on which a form is checked before it is written
 
 
 class _Parser(argparse.ArgumentParser):
@@ -128,7 +128,10 @@ def _deployed(run: Run, options: argparse.Namespace) -> Form:
 
     data, folder = run.expression.data, data_folder(options.data)
     require(data, folder)
-    examples, _ = next(iter(loader(data, folder, torch.device("cpu")).chunks("test")))
+    try:
+        examples, _ = next(iter(loader(data, folder, torch.device("cpu")).chunks("test")))
+    except (OSError, ValueError) as error:
+        raise Mistake(f"ticket export --for {options.form}: no test examples to check it on: {error}") from None
     return prepare(run.module(), examples[:EXAMPLES], options.form, options.batch, options.threads, print)
 
 
