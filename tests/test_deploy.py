@@ -97,7 +97,7 @@ def test_padding_keeps_a_channel_whose_constant_is_not_zero(padding: int, left: 
     network = nn.Sequential(
         nn.Conv2d(1, 3, 3, padding=1),
         nn.ReLU(),
-        nn.Conv2d(3, 2, 3, padding=padding),
+        nn.Conv2d(3, 2, 3, padding=padding, bias=False),
         nn.AdaptiveAvgPool2d(1),
         nn.Flatten(),
     )
