@@ -9,17 +9,19 @@
 #include <stdint.h>
 #include <string.h>
 
-#define LANES ((int)(64 / sizeof(REAL)))
-#ifdef __AVX512F__
-#define BLOCK 8 /* vectors that stay in registers */
+/* Bytes of a vector: what the processor's registers hold. Longer ones gcc keeps in memory, five times slower. */
+#if defined(__AVX512F__)
+#define BYTES 64
+#elif defined(__AVX__)
+#define BYTES 32
 #else
-#define BLOCK 4
+#define BYTES 16
 #endif
+#define LANES ((int)(BYTES / sizeof(REAL)))
+#define BLOCK 8 /* vectors that stay in registers */
 #define INLINE static inline __attribute__((always_inline))
 
-typedef REAL vector __attribute__((vector_size(64)));
-typedef REAL half __attribute__((vector_size(32)));
-typedef REAL quarter __attribute__((vector_size(16)));
+typedef REAL vector __attribute__((vector_size(BYTES)));
 typedef __typeof__((vector){0} > (vector){0}) truth;
 
 typedef struct {
@@ -50,13 +52,14 @@ typedef struct {
     const int64_t *classes;      /* [examples] */
 } Chain;
 
+const int sparse_vector_bytes = BYTES;
+
 INLINE REAL total(vector v) {
-    union { vector whole; half halves[2]; } two = {v};
-    union { half whole; quarter quarters[2]; } four = {two.halves[0] + two.halves[1]};
-    const quarter q = four.quarters[0] + four.quarters[1];
-    REAL sum = q[0] + q[1];
-    for (int lane = 2; lane < LANES / 4; lane++) sum += q[lane];
-    return sum;
+    REAL lane[LANES];
+    memcpy(lane, &v, BYTES);
+    for (int half = LANES / 2; half; half /= 2)
+        for (int i = 0; i < half; i++) lane[i] += lane[i + half];
+    return lane[0];
 }
 
 INLINE void forward_block(const Layer *l, const vector *in, int width, int from, int n, int relu) {

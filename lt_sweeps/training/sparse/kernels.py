@@ -13,8 +13,6 @@ from lt_sweeps.datasets.examples import Examples
 from lt_sweeps.training.sparse.index import WORD, Block, Index
 from lt_sweeps.training.sparse.native import Library
 
-VECTOR = 64  # bytes
-
 
 class Kernel(Protocol):
     """Computes a chain with the weights in a vector."""
@@ -36,7 +34,7 @@ class Compiled:
         self, library: Library, index: Index, live: Tensor, slopes: Tensor, batch: int, pixels: Examples | None
     ) -> None:
         self._c, self._index, self._reads_pixels = library.functions, index, pixels is not None
-        self._dtype, lanes = live.dtype, VECTOR // live.element_size()
+        self._dtype, lanes = live.dtype, _vector_bytes(library) // live.element_size()
         self._shape = (-(-batch // lanes), lanes)
         self._held: list[Any] = [live, slopes]  # C knows addresses only
         layers = (_Layer * len(index.blocks))(*(self._layer(block, live, slopes) for block in index.blocks))
@@ -108,6 +106,10 @@ class Compiled:
 
     def _vectors(self, rows: int) -> int:
         return self._hold(torch.zeros((rows, *self._shape), dtype=self._dtype))  # torch aligns to 64 bytes
+
+
+def _vector_bytes(library: Library) -> int:
+    return ctypes.c_int.in_dll(library.functions, "sparse_vector_bytes").value
 
 
 _INT, _ADDRESS = ctypes.c_int32, ctypes.c_void_p
