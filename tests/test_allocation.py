@@ -140,6 +140,13 @@ def test_a_shuffled_mask_keeps_its_counts_and_differs(seed: int, scope: str) -> 
     assert any(not torch.equal(other[name], mask[name]) for name in mask)
 
 
+@pytest.mark.parametrize("scope", ["layer", "global"])
+def test_a_draw_that_equals_the_mask_is_repeated(scope: str) -> None:
+    """Of two places every other draw does."""
+    mask = {"w": torch.tensor([True, False])}
+    assert all(shuffled(mask, scope, rng(seed))["w"].tolist() == [False, True] for seed in range(20))
+
+
 def test_a_shuffle_that_cannot_differ_ends() -> None:
     for value in (True, False):
         mask = {"w": torch.full((4,), value)}

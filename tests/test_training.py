@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import itertools
-import random
 from dataclasses import replace
 from types import SimpleNamespace
 
-import numpy as np
 import pytest
 import pytorch_lightning as pl
 import torch
-from small import DATA, NETWORK, OPTIMIZERS, Net, examples, half_mask, run_of, weights
+from small import DATA, NETWORK, OPTIMIZERS, examples, half_mask, run_of, weights
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
@@ -19,7 +17,7 @@ from lt_sweeps.datasets.examples import Examples
 from lt_sweeps.graph import Train
 from lt_sweeps.masks import TicketTensors, effective
 from lt_sweeps.networks.build import build
-from lt_sweeps.specs import Batching, Network, Part
+from lt_sweeps.specs import Batching, Part
 from lt_sweeps.training import optim, recorder
 from lt_sweeps.training.fit import Hardware, Trained, fit
 from lt_sweeps.training.masking import ELEMENTWISE, MaskedOptimizer, check_masked
@@ -153,52 +151,6 @@ def test_the_callback_masks_any_lightning_module(optimizer: str, fill: str, digi
     trainer.fit(theirs, DataLoader(TensorDataset(digits.seen(images[:300]), classes[:300]), batch_size=60))
     check_masked(theirs.network.state_dict(), mask, FILLS[fill])
     assert all(not torch.equal(theirs.network.state_dict()[n][ones], before[n][ones]) for n, ones in mask.items())
-
-
-class Functional(Net):
-    """Dropout that no module shows."""
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return super().forward(nn.functional.dropout(x, 0.2, self.training))
-
-
-def test_draws_inside_a_network_are_functions_of_the_step(digits: Examples, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Part, "is_registered", True)
-    network = Network(Part("test_training.Functional", args={"dropout": 0.0}), (1, 8, 8), 10)
-    ends = []
-    for history in (1, 2):
-        torch.manual_seed(history)
-        trained = fit(run_of(network=network), TicketTensors(weights(), half_mask()), digits, CPU)
-        ends.append(state_digest(trained_state(trained)))
-    assert ends[0] == ends[1]
-
-
-class Noisy(Net):
-    """Draws noise from numpy and random, at some steps only."""
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        if self.training and random.random() < 0.7:
-            x = x + 0.1 * torch.from_numpy(np.random.randn(*x.shape)).to(x)
-        return super().forward(x)
-
-
-def test_a_network_that_draws_from_numpy_and_random_resumes_to_the_same_bits(digits: Examples) -> None:
-    network = Network(Part("test_training.Noisy", args={"dropout": 0.2}), (1, 8, 8), 10)
-    run, mask, saved = run_of(network=network), half_mask(), list[bytes]()
-
-    def save(progress: Progress) -> None:
-        saved.append(encode_progress(progress, {}))
-
-    whole = fit(run, TicketTensors(weights(), mask), digits, CPU, Session(checkpoint=save, wait=lambda cost: 0.0))
-    assert len(saved) == 3
-    quiet = fit(replace(run, augment=run.augment + 1), TicketTensors(weights(), mask), digits, CPU)
-    assert state_digest(trained_state(quiet)) != state_digest(trained_state(whole)), "the noise is there, and seeded"
-    for content in saved:
-        random.seed(content)
-        np.random.seed(len(content) % 1000)
-        resumed = fit(run, TicketTensors(weights(), mask), digits, CPU, Session(progress=decode_progress(content)[0]))
-        assert state_digest(trained_state(resumed)) == state_digest(trained_state(whole))
-        assert resumed.progress.history == whole.progress.history
 
 
 @pytest.mark.parametrize("precision", ["32-true", "bf16-mixed", "64-true"])

@@ -22,6 +22,8 @@ GC, SURVEY = "lt_sweeps/store_tools/gc.py", "lt_sweeps/store_tools/survey.py"
 ALLOCATION, MASKS, KEYS = "lt_sweeps/allocation.py", "lt_sweeps/masks.py", "lt_sweeps/keys.py"
 STEP, FIT, MODULE = "lt_sweeps/training/step.py", "lt_sweeps/training/fit.py", "lt_sweeps/training/module.py"
 LEVEL, CHOICES = "lt_sweeps/methods/level.py", "lt_sweeps/methods/choices.py"
+SPARSE, MASKING = "lt_sweeps/training/sparse/choose.py", "lt_sweeps/training/masking.py"
+DYNAMICS, VIEW, GRAPH = "lt_sweeps/training/dynamics.py", "lt_sweeps/datasets/view.py", "lt_sweeps/graph.py"
 
 # What is broken; the file; what it says, and what it says then.
 MUTATIONS: list[tuple[str, ...]] = [
@@ -108,7 +110,7 @@ MUTATIONS: list[tuple[str, ...]] = [
     ("gc believes that a damaged record named nothing", GC, "if surveyed.damaged and removable[UNNAMED]:", "if False:"),
     ("a dry run removes", GC, "if dry or _remove(file, before)", "if _remove(file, before)"),
     ("verify does not look at the node", SURVEY, 'if digest(record["node"]) != file.name:', "if False:"),
-    # One for each of ten laws.
+    # What must hold of every training, mask and key: ARCHITECTURE.md, Laws.
     (
         "law: a level removes max(1, round(rate * n))",
         ALLOCATION,
@@ -149,14 +151,54 @@ MUTATIONS: list[tuple[str, ...]] = [
     ),
     ("law: a control keeps the ticket's own start", CHOICES, "replace(here, start=ticket.ticket.weights)", "here"),
     ("law: equal numbers have equal keys", KEYS, 'float(f"{value:.12g}") if isinstance', "value if isinstance"),
+    ("law: a sparse kernel whose steps differ is not trusted", SPARSE, "if not wrong <= CLOSE[dtype]:", "if False:"),
+    (
+        "law: a fill is put back after every step",
+        MASKING,
+        "not elementwise or self._fill is not None",
+        "not elementwise",
+    ),
+    ("law: dropout is drawn anew at each level", MODULE, '"network", self.run.level,', '"network", 0,'),
+    ("law: augmentation is drawn anew at each level", VIEW, '"augment", level, step)', '"augment", 0, step)'),
+    (
+        "law: a gate is evaluated without a draw",
+        DYNAMICS,
+        "self.now if self.training else self.now._replace(generator=None)",
+        "self.now",
+    ),
+    (
+        "law: what a gate freezes keeps its start values",
+        FIT,
+        "            _require_frozen(network, start)\n",
+        "            pass\n",
+    ),
+    (
+        "law: a hook's clock begins at its first step",
+        DYNAMICS,
+        '(step - clock["begin"]) % clock["every"] == 0',
+        'step % clock["every"] == 0',
+    ),
+    (
+        "law: the mask of a training that moves it is that of the step",
+        GRAPH,
+        "        mask = MaskAt(weights)\n",
+        "        pass\n",
+    ),
 ]
-NEAREST = {
-    **dict.fromkeys((GC, SURVEY), "test_store_tools.py"),
-    **dict.fromkeys((WORKER, OUTCOME), "faults"),
-    **dict.fromkeys((ALLOCATION, MASKS), "test_allocation.py"),
-    **dict.fromkeys((STEP, FIT, MODULE), "test_training.py"),
-    **dict.fromkeys((LEVEL, CHOICES), "test_families.py"),
-    KEYS: "test_keys.py",
+NEAREST: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys((GC, SURVEY), ("test_store_tools.py",)),
+    **dict.fromkeys((WORKER, OUTCOME), ("faults",)),
+    **dict.fromkeys((ALLOCATION, MASKS), ("test_allocation.py",)),
+    MODULE: ("test_draws.py", "test_training.py"),
+    **dict.fromkeys((STEP, MASKING), ("test_training.py",)),
+    FIT: ("test_moved.py", "test_training.py", "test_dynamics.py"),
+    DYNAMICS: ("test_dynamics_laws.py", "test_dynamics.py"),
+    SPARSE: ("test_sparse.py",),
+    VIEW: ("test_data.py", "test_training.py"),
+    GRAPH: ("test_keys.py", "test_dynamics.py", "test_families.py"),
+    LEVEL: ("test_finding.py", "test_families.py"),
+    CHOICES: ("test_families.py", "test_sweep.py"),
+    KEYS: ("test_keys.py",),
 }
 TESTS = ("test_store.py", "test_store_tools.py", "test_store_v1.py", "faults", "test_sweep.py")
 
@@ -167,7 +209,7 @@ UNHELPFUL = ("--ignore", "tests/faults/test_mutations.py")  # which notices ever
 def first_red(copy: Path, file: str) -> str:
     """The first test that fails; nothing if all pass."""
     paths = os.pathsep.join((str(copy), str(copy / "tests")))
-    tests = dict.fromkeys([f"tests/{NEAREST.get(file, TESTS[0])}", *(f"tests/{name}" for name in TESTS)])
+    tests = dict.fromkeys(f"tests/{name}" for name in (*NEAREST.get(file, ()), *TESTS))
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *UNHELPFUL, *tests],
         cwd=copy,
