@@ -44,8 +44,9 @@ lint: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# Every ratio with its goal, met or not, and the versions, in one JSON; OPEN_LTH=DIR, a clone of it, measures it too.
 bench: $(READY)
-	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks --out benchmarks/results.json $(if $(OPEN_LTH),--open-lth $(OPEN_LTH))
 
 # On a machine with a CUDA GPU: the GPU path checked to the bit, then timed; writes benchmarks/gpu.json.
 gpu: $(READY)

@@ -52,5 +52,5 @@ def machine() -> dict[str, str]:
         "cpu": f"{len(models)} x {models[0]}" if models else platform.processor(),
         "python": platform.python_version(),
         "torch": torch.__version__,
-        "pytorch_lightning": version("pytorch-lightning"),
+        **{name: version(name) for name in ("pytorch-lightning", "torchvision", "numpy", "lt-sweeps")},
     }
