@@ -79,6 +79,13 @@ def test_workers_run_beside_each_other_and_each_end_is_told(begin: Begin) -> Non
     assert slow.poll() == -signal.SIGTERM
 
 
+def test_a_signal_that_comes_right_after_the_fork_is_not_lost(begin: Begin) -> None:
+    for number in range(20):
+        worker = begin("import time; time.sleep(60)", str(number))
+        worker.terminate()
+        assert worker.wait(20) == -signal.SIGTERM
+
+
 def test_a_worker_that_has_ended_is_no_zombie(begin: Begin, tmp_path: Path) -> None:
     assert begin("import os; print(os.getpid())").wait(20) == 0
     assert not Path("/proc", (tmp_path / "0").read_text().strip()).exists()

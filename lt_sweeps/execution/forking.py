@@ -34,8 +34,7 @@ def serve(connection: socket.socket) -> NoReturn:
     """Forks workers and tells of their ends, until the connection closes."""
     code = 1
     try:
-        for number in SIGNALS:  # its workers end before it
-            signal.signal(number, signal.SIG_IGN)
+        signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)  # it ends with the scheduler; new workers unblock them
         _name("lt-spare")
         _redirect(os.devnull)
         channel, selector, pids = Channel(connection), selectors.PollSelector(), dict[str, int]()
@@ -78,6 +77,7 @@ def _work(message: Message) -> NoReturn:
     """What a worker does, with what a new process would have."""
     for number in SIGNALS:
         signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)  # one that came since the fork comes now
     _name("lt-worker")
     _redirect(message["log"])
     os.environ.clear()

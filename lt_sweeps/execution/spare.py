@@ -23,7 +23,7 @@ from typing import Any, Self
 
 from lt_sweeps.config.schema import TrainerConfig
 from lt_sweeps.execution.channel import Channel, Message
-from lt_sweeps.execution.forking import load, serve
+from lt_sweeps.execution.forking import SIGNALS, load, serve
 from lt_sweeps.execution.slots import CPU, slots
 from lt_sweeps.foreign import files
 from lt_sweeps.foreign.reach import is_foreign
@@ -84,10 +84,12 @@ class Spare:
             sys.stdout.flush()
             sys.stderr.flush()
             gc.freeze()  # so that collections in workers do not write to the pages that processes share
+            before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)  # our handlers are not for the fork
             pid = os.fork()
             if not pid:
                 self._channel.close()
                 serve(theirs)
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
             gc.unfreeze()
             self._end: Callable[[], Any] = lambda: os.waitpid(pid, 0)
         else:
