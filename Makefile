@@ -11,7 +11,7 @@ BIN = .venv/bin
 PARALLEL = -n auto --maxprocesses 4 --dist worksteal
 READY = .venv/.ready
 
-.PHONY: catalogue demo test pairs engines processes launchers lint bench gpu reproduce clean
+.PHONY: catalogue demo test pairs engines extras processes launchers lint bench gpu reproduce clean
 .DELETE_ON_ERROR:
 
 demo: $(READY)
@@ -23,9 +23,11 @@ test: lint
 pairs: $(READY)
 	$(BIN)/python -m pytest tests/test_pairs.py -m "slow or not slow" --durations=10
 
-engines: $(READY)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,slurm,ray,joblib,optuna]'
+engines: extras
 	$(MAKE) --no-print-directory --jobs 2 processes launchers
+
+extras: $(READY)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,slurm,ray,joblib,optuna]'
 
 processes:
 	$(BIN)/python -m pytest tests --ignore tests/engines -m "processes or engines" $(PARALLEL) --durations=20
