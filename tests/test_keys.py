@@ -10,7 +10,7 @@ from types import ModuleType
 
 import pytest
 
-from lt_sweeps.graph import END, At, Init, Ticket, Train, at, end, sources, topological
+from lt_sweeps.graph import END, At, Init, MaskAt, Ticket, Train, at, end, seen, sources, topological
 from lt_sweeps.keys import Spec, canonical, digest
 from lt_sweeps.methods.choices import Choices
 from lt_sweeps.methods.imp import imp
@@ -73,6 +73,16 @@ def test_the_start_of_a_run_is_its_start_weights_and_its_last_step_is_its_end() 
     assert at(dense, dense.recipe.steps) == At(dense, END) == end(dense).weights
     with pytest.raises(ValueError, match="goes from step 0 to 50000, not through 50001"):
         at(dense, 50001)
+
+
+def test_a_step_of_a_training_with_a_hook_has_a_mask_of_its_own_but_the_first() -> None:
+    still = golden().expressions()["dense run"]
+    assert isinstance(still, Train)
+    moving = replace(still, hooks=(Part("set", 1),))
+    for step in (1000, END):
+        assert seen(moving, step).mask == MaskAt(At(moving, step))
+        assert seen(still, step).mask == still.ticket.mask
+    assert seen(moving, 0).mask == still.ticket.mask
 
 
 def test_every_part_of_the_meaning_is_in_the_key() -> None:
