@@ -15,6 +15,7 @@ from lt_sweeps.masks import Mask, dense
 from lt_sweeps.networks.build import build, initial
 from lt_sweeps.registry import part
 from lt_sweeps.specs import Data, Network, Part, Recipe
+from lt_sweeps.training.fit import Trained
 
 GROUPS = {
     "fc.weight": {"_target_": "torch.optim.Muon"},
@@ -89,3 +90,9 @@ def weights(seed: int = 0) -> dict[str, Tensor]:
 def half_mask(seed: int = 0) -> Mask:
     """About half of the small network's prunable weights."""
     return half(dense(build(NETWORK))[0], seed)
+
+
+def trained_state(trained: Trained) -> dict[str, Tensor]:
+    """The weights of a training that did not diverge."""
+    assert trained.state is not None
+    return trained.state

@@ -9,14 +9,14 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 import torch
-from small import Net, examples, half_mask, run_of, weights
+from small import Net, examples, half_mask, run_of, trained_state, weights
 from torch import nn
 
 from lt_sweeps.datasets.examples import Examples
 from lt_sweeps.graph import Train
 from lt_sweeps.masks import TicketTensors
 from lt_sweeps.specs import Network, Part
-from lt_sweeps.training.fit import Hardware, Trained, fit
+from lt_sweeps.training.fit import Hardware, fit
 from lt_sweeps.training.progress import Progress, decode_progress, encode_progress
 from lt_sweeps.training.recorder import Session, state_digest
 
@@ -27,11 +27,6 @@ CPU = Hardware()
 @pytest.fixture(scope="module")
 def digits() -> Examples:
     return examples()
-
-
-def trained_state(trained: Trained) -> State:
-    assert trained.state is not None
-    return trained.state
 
 
 class Recorded(nn.Dropout):

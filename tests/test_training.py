@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 import pytorch_lightning as pl
 import torch
-from small import DATA, NETWORK, OPTIMIZERS, examples, half_mask, run_of, weights
+from small import DATA, NETWORK, OPTIMIZERS, examples, half_mask, run_of, trained_state, weights
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
@@ -19,7 +19,7 @@ from lt_sweeps.masks import TicketTensors, effective
 from lt_sweeps.networks.build import build
 from lt_sweeps.specs import Batching, Part
 from lt_sweeps.training import optim, recorder
-from lt_sweeps.training.fit import Hardware, Trained, fit
+from lt_sweeps.training.fit import Hardware, fit
 from lt_sweeps.training.masking import ELEMENTWISE, MaskedOptimizer, check_masked
 from lt_sweeps.training.progress import Progress, decode_progress, encode_progress
 from lt_sweeps.training.recorder import Session, state_digest
@@ -32,11 +32,6 @@ CPU = Hardware()
 @pytest.fixture(scope="module")
 def digits() -> Examples:
     return examples()
-
-
-def trained_state(trained: Trained) -> State:
-    assert trained.state is not None
-    return trained.state
 
 
 @pytest.mark.parametrize("fill", FILLS)
