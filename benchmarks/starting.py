@@ -9,7 +9,7 @@ from statistics import median
 from benchmarks.commands import cost
 from benchmarks.table import Row
 
-SMOKE = ("-m", "lt_sweeps.main", "model=lenet_300_100", "dataset=digits", "budget=smoke", "prune.levels=1")
+SMOKE = ("-m", "lt_sweeps.main", "budget=smoke", "prune.levels=1")
 IMPORTS = ("-c", "import pytorch_lightning, torchmetrics, torchvision")
 GOAL = 2.0
 
