@@ -6,6 +6,8 @@ import argparse
 import json
 import logging
 import warnings
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -24,7 +26,7 @@ from benchmarks import (
 )
 from benchmarks.table import Row, machine, markdown, record
 
-COMPARISONS = {
+COMPARISONS: dict[str, Callable[[int], list[Row]]] = {
     "lenet_step": lenet_step.rows,
     "sparse": sparse.rows,
     "deploying": deploying.rows,
@@ -49,10 +51,11 @@ def main() -> None:
     torch.set_num_threads(1)  # as the workers of a sweep have
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
     warnings.simplefilter("ignore")  # Lightning's advice to the peers
+    if given.open_lth:
+        COMPARISONS["open_lth"] = partial(open_lth.rows, folder=given.open_lth.absolute())
     rows: list[Row] = []
     for name in given.only or COMPARISONS:
-        more = (given.open_lth and given.open_lth.absolute(),) if name == "open_lth" else ()
-        rows += COMPARISONS[name](given.rounds, *more)
+        rows += COMPARISONS[name](given.rounds)
     told = ", ".join(f"{name} {value}" for name, value in machine().items())
     print(f"{markdown(rows)}\n\n{given.rounds} interleaved rounds, one thread; {told}")
     if given.out:

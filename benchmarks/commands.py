@@ -37,9 +37,9 @@ def cost(commands: Sequence[Sequence[str]], folder: Path | None = None, **variab
         for words in commands
     ]
     for process in running:
-        said = process.communicate()[0]
+        output = process.communicate()[0]
         if process.returncode:
-            raise RuntimeError(f"{process.args}: {said[-2000:]}")
+            raise RuntimeError(f"{process.args}: {output[-2000:]}")
     return Cost(time.perf_counter() - begun, _children() - before)
 
 

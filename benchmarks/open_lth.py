@@ -32,7 +32,7 @@ SEEDS, LEVELS = (1, 2), 3
 LEVEL_GOAL, SWEEP_GOAL = 12.0, 10.0
 
 
-def rows(rounds: int, folder: Path | None) -> list[Row]:
+def rows(rounds: int, folder: Path | None = None) -> list[Row]:
     """CPU time of an epoch of a level, and a sweep with controls on all cores; nothing without a clone."""
     if folder is None:
         return []

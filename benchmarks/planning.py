@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 import tempfile
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
@@ -16,6 +12,7 @@ from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.types import RunMode
 
+from benchmarks.commands import cost
 from benchmarks.rounds import Contender, race
 from benchmarks.table import Row
 from lt_sweeps.config.composing import Composer
@@ -43,7 +40,7 @@ def rows(rounds: int) -> list[Row]:
             plan = ("-m", "lt_sweeps.main", "-m", *words, "hydra.launcher.only_plan=true")
             found.append(_command("1,000 cells planned", name, plan, Path(folder), min(rounds, 3), 20))
         again = ("-m", "lt_sweeps.main", "-m", *FINISHED)
-        _seconds(again, Path(folder))
+        cost([again], Path(folder))
         found.append(_command("100 cells again", "digits, nothing to train", again, Path(folder), min(rounds, 3), 10))
     return found
 
@@ -77,17 +74,7 @@ def _composing(rounds: int) -> Row:
 
 
 def _command(what: str, name: str, words: Sequence[str], folder: Path, rounds: int, goal: float) -> Row:
-    taken = [_seconds(words, folder) for _ in range(rounds)]
+    taken = [cost([words], folder) for _ in range(rounds)]
     walls, cpus = zip(*taken, strict=True)
     value = median(walls)
     return Row(what, name, min(walls), value, "s", f"{median(cpus):.1f} CPU s", f"<= {goal:.0f}", value <= goal)
-
-
-def _seconds(words: Sequence[str], folder: Path) -> tuple[float, float]:
-    """Wall and CPU seconds of a whole command."""
-    before, begun = os.times(), time.perf_counter()
-    environment = {**os.environ, "PYTHONPATH": str(CONF.parent)}
-    subprocess.run([sys.executable, *words], cwd=folder, env=environment, check=True, capture_output=True)
-    after = os.times()
-    children = (after.children_user - before.children_user) + (after.children_system - before.children_system)
-    return time.perf_counter() - begun, children
