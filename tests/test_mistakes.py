@@ -128,6 +128,7 @@ MISTAKES: list[tuple[str, tuple[str, ...]]] = [
     ("+experiment=demo", ("+experiment=demo", "write experiment=demo")),
     ("hydra.job.chdir=true", ("hydra.job.chdir", "relative to where")),
     ("hydra.run.dir=there", ("hydra.run.dir", "paths.output_dir")),
+    ("hydra.mode=MULTIRUN", ("hydra.mode", "-m")),
     ("-m hydra.sweep.dir=there seed=0", ("hydra.sweep.dir", "paths.output_dir")),
     ("-m seed=0 hydra.sweep.subdir=x", ("hydra.sweep.subdir", "one folder")),
     ("--shell-completion install=bash", ("--shell-completion", "lt-sweeps list")),
