@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import import_module
 from typing import Any
 
 from lt_sweeps.columns import BESIDE, COMPARED, TAKEN
 from lt_sweeps.config import budget as budgets
-from lt_sweeps.config import changing, usual
+from lt_sweeps.config import changing, elsewhere, usual
 from lt_sweeps.config.choosing import choices, finding, refuse_impossible
 from lt_sweeps.config.data import described
 from lt_sweeps.config.methods import Override
+from lt_sweeps.config.moving import move
 from lt_sweeps.config.schema import Config, ModelConfig
 from lt_sweeps.errors import Corner, Mistake
-from lt_sweeps.graph import Dense, Init, Ticket, Train, Work
+from lt_sweeps.graph import Dense, Init, Ticket, Train, Work, at, end, full
 from lt_sweeps.methods.choices import Choices
 from lt_sweeps.methods.given import given
 from lt_sweeps.methods.measured import PAIRS, Measures
 from lt_sweeps.registry import catalogue, nearest, part
-from lt_sweeps.specs import Network
+from lt_sweeps.specs import Network, Part
 from lt_sweeps.ticket_files import origins
 
 
@@ -37,16 +38,14 @@ class Cell:
         default_factory=dict
     )  # group that is no label -> its option, if not the usual one
     measures: Mapping[str, Measures] = field(default_factory=dict)  # column of results.csv -> one entry per level
+    published: Mapping[Part, tuple[int, int]] = field(
+        default_factory=dict
+    )  # source -> declared training, test examples
 
     @property
     def roots(self) -> tuple[Work, ...]:
         """The trainings and measures that the cell shows; all other nodes are intermediate."""
         return *self.levels, *(one for column in self.measures.values() for one in column if one is not None)
-
-    @property
-    def published(self) -> tuple[int, int]:
-        """The numbers of training and test examples that the data set's configuration declares."""
-        return self.config.dataset.train, self.config.dataset.test
 
     def value(self, column: str) -> str | None:
         """Returns this cell's entry in a column that is no label: its override, or its option of that group."""
@@ -66,13 +65,14 @@ def cell_of(config: Config, swept: Mapping[str, str] | None = None) -> Cell:
 
 def _build(config: Config, swept: dict[str, str]) -> Cell:
     refuse_impossible(config)
-    train = _chain(config)
+    train, found = _chain(config), finding(config)
     dense = train.dense
     if config.mask_from is not None:
-        whole = _whole(config, dense.ticket.network)
-        levels = given(train, origins.mask(config, whole, _level_of))
+        origin = origins.named(config, "mask_from", _level_of)
+        levels = given(_from(config, train, origin), origin.mask)
     else:
-        levels = _method(config.prune.name)(_chain(finding(config)), train)
+        find = train if found == config else _chain(found)
+        levels = _method(config.prune.name)(find, train if find is train else _carrying(config, find, train))
     return Cell(
         config,
         swept,
@@ -89,7 +89,38 @@ def _build(config: Config, swept: dict[str, str]) -> Cell:
         budget=budgets.summary(config, dense.data, dense.recipe),
         unusual=_unusual(config),
         measures=_measures(config, levels, train.onward()),
+        published={
+            part("dataset", c.dataset.name, c.dataset.args): (c.dataset.train, c.dataset.test) for c in (config, found)
+        },
     )
+
+
+def _carrying(config: Config, find: Choices, train: Choices) -> Choices:
+    """Returns the choices for tickets whose masks, and start weights, are carried from the chain that finds them."""
+    source, own = find.dense.ticket, train.dense.ticket
+    here = move(config, full(own), source.network.classes, end(find.dense).weights, train.dense)
+    weights = None
+    if config.transfer.weights:
+        alike = source.network == own.network
+        weights = here.weights(at(find.dense, find.rewind), at(train.dense, train.rewind), alike=alike)
+    return replace(train, move=here, carried=weights)
+
+
+def _from(config: Config, train: Choices, origin: origins.Origin) -> Choices:
+    """Returns the choices for a ticket whose mask, and start weights, are those of `mask_from=`."""
+    own = train.dense.ticket
+    here = move(config, _whole(config, own.network), origin.classes, origin.ended, train.dense)
+    if config.transfer.weights and origin.is_whole:
+        raise Corner("transfer.weights=true: pruned places of mask_from= hold values, which are not carried")
+    weights = None
+    if config.transfer.weights:
+        weights = here.weights(origin.weights, own.weights, alike=origin.is_of(own.network))
+        if origin.start >= train.retrain.steps:
+            raise Corner(
+                f"mask_from={config.mask_from}: its ticket begins at step {origin.start}, where all is trained"
+            )
+        train = replace(train, start=origin.start)
+    return replace(train, move=here, carried=weights)
 
 
 def _unusual(config: Config) -> dict[str, str]:
@@ -99,7 +130,7 @@ def _unusual(config: Config) -> dict[str, str]:
         del unusual["allocation"]  # the default of at_init
     if config.recipe.name not in usual.recipes().get(config.model.name, {config.recipe.name}):
         unusual["recipe"] = config.recipe.name
-    return unusual | changing.apart(config)
+    return unusual | changing.apart(config) | elsewhere.chosen(config)
 
 
 def _level_of(config: Config, level: int) -> Train:
@@ -112,10 +143,22 @@ def _chain(config: Config) -> Choices:
     network, seeds = _network(config), config.seeds
     ticket, level = Ticket(network, Init(network, seeds.init), _whole(config, network)), 0
     if config.ticket is not None:
-        ticket, level = origins.ticket(config, ticket, _level_of)
+        ticket, level = _given_ticket(config, ticket)
     recipe = budgets.scaled_recipe(config, time)
     dense = Train(ticket, described(config), recipe, order=seeds.order, augment=seeds.augment, level=level)
     return choices(config, time, dense)
+
+
+def _given_ticket(config: Config, own: Ticket) -> tuple[Ticket, int]:
+    """The ticket that `ticket=` names, carried to this network if it is another one, and its level."""
+    origin = origins.named(config, "ticket", _level_of)
+    if config.transfer.name == "none" and not origin.differs_in_classes(own.network):
+        return origins.ticket(config, own, _level_of)
+    if origin.is_whole:
+        raise Corner(f"ticket={config.ticket}: its pruned places hold values, which are not carried to another network")
+    here = move(config, full(own), origin.classes, origin.ended, None)
+    weights = here.weights(origin.weights, own.weights, alike=False)
+    return Ticket(own.network, weights, here.mask(origin.mask), start=origin.start), origin.level
 
 
 def _whole(config: Config, network: Network) -> Dense:

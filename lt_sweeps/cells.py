@@ -10,7 +10,7 @@ from lt_sweeps.cell import Cell
 from lt_sweeps.columns import is_of_training
 from lt_sweeps.config.archive import GIVEN
 from lt_sweeps.config.schema import Config
-from lt_sweeps.graph import Train, Work, parents, search_of
+from lt_sweeps.graph import Train, Work, parents, redrawn, search_of
 from lt_sweeps.methods.measured import sibling
 from lt_sweeps.provenance.made_from import foreign_parts
 from lt_sweeps.report import table
@@ -66,6 +66,20 @@ def budgets(cells: Sequence[Cell]) -> list[str]:
     if len(models) == 1:
         return list(models)
     return [f"{line} ({', '.join(named)})" for line, named in models.items()]
+
+
+def redrawn_layers(cells: Sequence[Cell]) -> list[str]:
+    """Returns a line for each number of classes that masks are carried from to a network of another."""
+    pairs = dict.fromkeys(
+        (classes, run.ticket.network.classes)
+        for c in cells
+        for run in c.levels
+        if (classes := redrawn(run.ticket.mask)) is not None
+    )
+    return [
+        f"output layer: masks come from a network of {there} classes; with {here} here it is drawn anew and stays dense"
+        for there, here in pairs
+    ]
 
 
 def title(cells: Sequence[Cell]) -> str:

@@ -42,12 +42,14 @@ BESIDE = {  # group -> usual option; a column only if some cell has another one
     "gate": "none",
     "hook": "none",
     "find": "same",
+    "transfer": "none",
     "train": "same",
 }
 AT_RANDOM, EMPTIED = "at_random", "emptied"
 DENSITY_BEGUN, EXPLORED, ENDED_BY = "density_begun", "explored", "ended_by"
 FOUND, SAMPLED = "found_accuracy", "sampled_accuracy"
 SEARCH_STEPS, SEARCH_ENDED_BY = "search_steps", "search_ended_by"
+REDRAWN = "redrawn"
 COLUMNS = {
     column.name: column
     for column in (
@@ -96,6 +98,11 @@ COLUMNS = {
         Column(SAMPLED, float, "percent, where such a mask is drawn: mean test accuracy of ten draws at that end"),
         Column(SEARCH_STEPS, int, "the last step of the training that its mask was found from, where a hook ended one"),
         Column(SEARCH_ENDED_BY, str, "the hook that ended that training early, where one did"),
+        Column(
+            REDRAWN,
+            str,
+            "the layer that is drawn anew and stays dense, because the mask comes from a network of other classes",
+        ),
         Column(EMPTIED, str, "the layers that lost all their weights, where some did"),
     )
 }
@@ -121,6 +128,7 @@ RARE = (  # only where some row has a value
     SEARCH_ENDED_BY,
     FOUND,
     SAMPLED,
+    REDRAWN,
     EMPTIED,
 )
 FIGURES = tuple(name for name in COLUMNS if name not in (*LABELS, *RARE))

@@ -5,7 +5,8 @@ is the SHA-256 of the canonical JSON of its class name, its version, its non-def
 of its children. Numbers that are equal are written equally (`1` and `1.0`; 12 significant digits), so
 two ways to say the same thing have one key.
 
-    weights  Init At Treat Fill Pretrained mask  Dense Prune Shuffle Given Fit MaskAt Planted  scores  Score
+    weights  Init At Treat Fill Pretrained Carried            scores  Score
+    mask     Dense Prune Shuffle Given Fit MaskAt Planted
     ticket   Ticket                        run   Train                              table   Measure
 
 >>> tiny = Network(Part("lenet_300_100", 1), shape=(1, 8, 8), classes=10)
@@ -119,10 +120,32 @@ class Given(Node):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Fit(Node):
-    """A mask found elsewhere, applied to this network: layers that it lacks, or that are excluded, stay dense."""
+    """A mask found elsewhere, applied to this network: layers that it lacks, or that are excluded, stay dense.
+
+    With `by` (transfer=) the function says where each place of this network's mask comes from.
+    """
 
     mask: Mask
     to: Dense
+    by: Part | None = None  # None: layers are those of the same name and shape
+    classes: int | None = None  # of the network of the mask, if others than here: the output layer then stays dense
+    between: tuple[Weights, ...] = ()  # trained dense weights of the mask's network and of this, if `by` looks at them
+    data: Data | None = None  # training examples, if it looks at them
+    seed: int = 0
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Carried(Node):
+    """Weights found elsewhere, brought to this network as `Fit` brings a mask; what nothing is brought to is `own`."""
+
+    weights: Weights
+    own: Weights  # this network's: of the output layer, if classes differ
+    to: Dense
+    by: Part | None = None
+    classes: int | None = None
+    between: tuple[Weights, ...] = ()
+    data: Data | None = None
+    seed: int = 0
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -210,7 +233,7 @@ class Measure(Node):
         return int(self.what.args.get("points", 1))
 
 
-Weights = Init | At | Treat | Fill | Pretrained
+Weights = Init | At | Treat | Fill | Pretrained | Carried
 Mask = Dense | Prune | Shuffle | Given | Fit | MaskAt | Planted
 Work = Train | Measure  # nodes that a worker computes as one job
 
@@ -259,8 +282,23 @@ def learned_in(mask: Mask) -> Train | None:
 
 
 def search_of(run: Train) -> Train | None:
-    """Returns the training that the mask of a run's ticket was pruned from or learned in; None where there is none."""
-    return learned_in(run.ticket.mask) or pruned_from(run.ticket.mask)
+    """Returns the training that the mask of a run's ticket was pruned from or learned in; None where there is none.
+
+    It may be of another network: that of a mask which was carried here.
+    """
+    mask = run.ticket.mask
+    while isinstance(mask, (Fit, Shuffle)):
+        mask = mask.mask
+    return learned_in(mask) or pruned_from(mask)
+
+
+def redrawn(mask: Mask) -> int | None:
+    """Returns the number of classes of the network that a mask was found on, if others are trained under it."""
+    while isinstance(mask, (Fit, Shuffle)):
+        if isinstance(mask, Fit) and mask.classes is not None:
+            return mask.classes
+        mask = mask.mask
+    return None
 
 
 def whole(mask: Mask) -> Dense | None:

@@ -17,6 +17,7 @@ from lt_sweeps.errors import Mistake
 from lt_sweeps.graph import (
     END,
     At,
+    Carried,
     Dense,
     Fill,
     Fit,
@@ -52,6 +53,7 @@ from lt_sweeps.registry import load
 from lt_sweeps.specs import Data, Network
 from lt_sweeps.store.store import Missing, Record, Store
 from lt_sweeps.store.tensors import decode_mask, decode_masked, encode_mask
+from lt_sweeps.transfers import carry
 
 
 class Values:
@@ -70,13 +72,16 @@ class Values:
     def _examples(self, data: Data) -> LoadedData:
         return loader(data, self.data_dir, self.device, self._workers)
 
-    def require(self, data: Data, published: tuple[int, int]) -> None:
-        """Loads a data set. Raises Mistake if it does not match its configuration, or its sizes are not `published`."""
+    def require(self, data: Data, published: tuple[int, int] | None) -> None:
+        """Loads a data set. Raises Mistake if it does not match its configuration, or its sizes are not `published`.
+
+        None: nothing declares its sizes here, as of a stored training's.
+        """
         try:
             sizes = self.examples(data).published
         except (Exception, SystemExit) as error:  # file readers and users' code may raise anything
             raise Mistake(f"dataset={data.source.name}: {str(error) or type(error).__name__}".splitlines()[0]) from None
-        for name, declared, count in zip(("train", "test"), published, sizes, strict=True):
+        for name, declared, count in zip(("train", "test"), published or sizes, sizes, strict=True):
             if declared != count:
                 raise Mistake(f"dataset.{name}={declared}: {data.source.name} has {count} such examples")
 
@@ -118,6 +123,9 @@ class Values:
                 return self._at(node)
             case Pretrained(content=content, mask=mask):
                 return decode_masked(self.store.content(content), {} if mask is None else self.mask(mask), None)
+            case Carried(weights=weights, own=own):
+                values, owned = self.weights(weights), self.weights(own)
+                return carry.carried(values, self._carry(node, carry.shapes(values), carry.shapes(owned)), owned)
             case Treat(treatment=treatment, mask=mask, ref=ref, end=end, seed=seed):
                 require_current([treatment])
                 treat = load("survivors", treatment.name)
@@ -198,13 +206,57 @@ class Values:
             case Planted(draw=draw, whole=dense):
                 planted = support(draw.network, draw.seed)
                 return {name: planted[name] for name in self.dense(dense)[0]}
-            case Fit(mask=mask, to=to):
-                return masks.fitted(self.mask(mask), self.mask(to), self.shapes(to))
+            case Fit():
+                return self._fitted(node, self.mask(node.mask))
             case Prune():
                 try:
                     return decode_mask(self.store.content(self.store.get(node.key)["blobs"]["mask"]))
                 except Missing:
                     return self._prune(node)
+
+    def _fitted(self, node: Fit, mask: masks.Mask, *, ahead: bool = False) -> masks.Mask:
+        """Returns a mask found elsewhere on this network. Raises ValueError, naming the layer, if it does not fit."""
+        full, before = self.mask(node.to), carry.shapes(mask)
+        if node.by is None:
+            left = _redrawn(node, before, self.shapes(node.to))
+            return masks.fitted({n: ones for n, ones in mask.items() if n not in left}, full, self.shapes(node.to))
+        return carry.carried(mask, self._carry(node, before, carry.shapes(full), ahead=ahead), full)
+
+    def _carry(
+        self, node: Fit | Carried, before: carry.Shapes, now: carry.Shapes, *, ahead: bool = False
+    ) -> carry.Carry:
+        """Returns where each tensor of `now` comes from among those of `before`. Raises ValueError, naming a layer.
+
+        With `ahead` nothing is trained yet: raises Later where trained weights are asked for.
+        """
+
+        def ends() -> tuple[State, State]:
+            if ahead:
+                raise carry.Later
+            source, target = map(self.weights, node.between)
+            return source, target
+
+        def examples(count: int) -> torch.Tensor:
+            source = _source(self, node.data)
+            return source.picked(torch.arange(min(count, len(source.classes)), device=source.classes.device))[0].cpu()
+
+        sides = carry.Sides(
+            before,
+            now,
+            _redrawn(node, before, now),
+            make_network=lambda: build(node.to.network),
+            read_ends=ends if node.between else None,
+            read_examples=examples if node.data else None,
+            generator=rng(node.seed, "transfer"),
+        )
+        if node.by is None:
+            places = carry.by_name(sides)
+        else:
+            require_current([node.by, node.to.network.build])
+            with seeded(0):
+                places = load("transfer", node.by.name)(sides, **node.by.args)
+        carry.require_covered(places, sides)
+        return places
 
     def _prune(self, node: Prune) -> masks.Mask:
         parent, generator = self.mask(node.parent), rng(node.ties, "ties")
@@ -243,7 +295,12 @@ class Values:
             if isinstance(node, Given | Pretrained):
                 self.store.content(node.content)
             if isinstance(node, Fit):
-                masks.fitted(self.mask(whole(node.mask) or node.mask), self.mask(node.to), self.shapes(node.to))
+                self._fitted(node, self.mask(whole(node.mask) or node.mask), ahead=True)
+            if isinstance(node, Carried) and (source := _network(node.weights)) is not None:
+                before, now = (carry.shapes(initial(network, 0)) for network in (source, node.to.network))
+                self._carry(node, before, now, ahead=True)
+        except carry.Later:
+            pass
         except Missing:
             what = "the files of ticket= or mask_from= have changed since: the same command reads them again"
             raise Mistake(what) from None
@@ -298,6 +355,25 @@ def scorer(values: Values, node: Score) -> Callable[[masks.Mask, int], Scores]:
         return scores
 
     return score
+
+
+def _network(weights: Weights) -> Network | None:
+    """The network that weights are of; None for those from a file."""
+    match weights:
+        case Init(network=network):
+            return network
+        case At(run=run):
+            return run.ticket.network
+        case Treat(ref=ref) | Fill(ref=ref):
+            return _network(ref)
+        case Carried(to=to):
+            return to.network
+    return None
+
+
+def _redrawn(node: Fit | Carried, before: carry.Shapes, now: carry.Shapes) -> frozenset[str]:
+    classes = node.to.network.classes
+    return carry.redrawn(before, now, (node.classes or classes, classes))
 
 
 def _source(values: Values, data: Data | None) -> Source:

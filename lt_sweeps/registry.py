@@ -37,6 +37,7 @@ FOLDERS = {
     "pruned": "pruned",
     "gate": "gates",
     "hook": "hooks",
+    "transfer": "transfers",
     "network": "networks",
     "initialiser": "networks",
     "dataset": "datasets",
@@ -56,6 +57,7 @@ GIVEN: dict[str, tuple[str, ...]] = {
     "pruned": ("level", "mask", "ref", "end", "generator"),
     "gate": (),
     "hook": ("moment",),
+    "transfer": ("sides",),
     "network": ("shape", "classes"),
     "initialiser": ("network",),
     "dataset": ("data_dir",),
@@ -181,7 +183,7 @@ def part(kind: str, name: str, args: Mapping[str, Any] | None = None) -> Part:
 def needs(kind: str, name: str) -> tuple[str, ...]:
     """Returns the `needs` of a registered function; a user's own function is given everything."""
     entries = catalogue(kind)
-    return entries[name].needs if name in entries else ("ref", "data", "seed")
+    return entries[name].needs if name in entries else ("ref", "data", "seed", "ends")
 
 
 def load(kind: str, name: str) -> Any:

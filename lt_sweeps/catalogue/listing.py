@@ -14,6 +14,7 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from lt_sweeps.config.schema import CONF, RecipeConfig
+from lt_sweeps.config.usual import inherited
 from lt_sweeps.errors import Mistake
 from lt_sweeps.registry import FOLDERS, HERE, Entry, catalogue, nearest
 
@@ -64,7 +65,7 @@ def _described(path: Path) -> dict[str, Any]:
     if entry is not None:
         description |= {"doc": re.split(r"\n\s*>>>", doc)[0].strip(), "arguments": _arguments(entry)}
     if path.parent.name == "recipe":
-        recipe = _inherited(path)
+        recipe = inherited(path)
         description |= {"source": recipe["source"], "fields": flat(recipe)}
         description |= {notes: recipe.get(notes, {}) for notes in ("open", "differs")}
     return description
@@ -119,15 +120,6 @@ def _source(entry: Entry) -> ast.FunctionDef:
     """Returns the definition of a registered function."""
     file = (HERE.parent / entry.module.replace(".", "/")).with_suffix(".py")
     return next(i for i in ast.parse(file.read_text()).body if isinstance(i, ast.FunctionDef) and i.name == entry.name)
-
-
-def _inherited(path: Path) -> dict[str, Any]:
-    """Returns a recipe's values, merged over the recipes that its defaults list names."""
-    own: Any = OmegaConf.load(path)
-    parents = [word for word in own.pop("defaults", []) if word != "_self_"]
-    merged = OmegaConf.merge(*(_inherited(path.with_stem(parent)) for parent in parents), own)
-    plain: Any = OmegaConf.to_container(merged)
-    return plain
 
 
 def flat(recipe: Mapping[str, Any]) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from lt_sweeps.config import changing
+from lt_sweeps.config import changing, elsewhere
 from lt_sweeps.config.budget import Clock, last_learning_rate
 from lt_sweeps.config.changing import over
 from lt_sweeps.config.methods import FindConfig, Slot
@@ -108,8 +108,9 @@ def _choice(config: Config, *kinds: str) -> Part:
 
 def finding(config: Config) -> Config:
     """Returns the configuration with which masks are found: `config` with overrides `find.*`."""
-    find = config.find
-    seeds = {name: _first(other, getattr(config.seeds, name)) for name, other in vars(find.seeds).items()}
+    find, config = config.find, elsewhere.found_with(config)
+    usual = {name: _first(find.seed, seed) for name, seed in vars(config.seeds).items()}
+    seeds = {name: _first(other, usual[name]) for name, other in vars(find.seeds).items()}
     return replace(
         config,
         corruption=over(config.corruption, find.corruption),
@@ -163,6 +164,7 @@ def _refuse_idle(config: Config, find_config: Config) -> None:
         raise Corner(f"control={control}: with survivors={survivors} equals the ticket, or undoes its treatment")
     if config.rewind.name == "learning_rate" and not _is(survivors, "trained"):
         raise Corner(f"rewind=learning_rate goes on from trained weights: survivors={survivors} must be keep")
+    _refuse_transfer(config, find_config)
     if config.mask_from is not None and (find_config != config or changing.is_apart(config)):
         raise Corner(f"mask_from= and find={find.name} or find.*: no mask has to be found; give one of the two")
     changing.refuse_idle(config)
@@ -179,6 +181,32 @@ def _refuse_idle(config: Config, find_config: Config) -> None:
         raise Corner(f"criterion={criterion.name}: compares trained weights with initial ones; prune=at_init has none")
     if criterion.revive and criterion.invert:
         raise Corner("criterion.invert=true: criterion.revive would take back what was pruned; set it to false")
+
+
+def _refuse_transfer(config: Config, find_config: Config) -> None:
+    """Raises Corner for a transfer of what was not found elsewhere, or of more than can be carried."""
+    transfer, survivors = config.transfer, config.survivors.name
+    other_model = (find_config.model, find_config.dataset.shape) != (config.model, config.dataset.shape)
+    other = other_model or find_config.dataset.classes != config.dataset.classes
+    what = "transfer.weights=true" if transfer.name == "none" else f"transfer={transfer.name}"
+    if find_config == config and config.mask_from is None and config.ticket is None:
+        if transfer.name != "none" or transfer.weights:
+            raise Corner(
+                f"{what}: masks are found on this very network; choose find.model=, find.seed=, mask_from= ..."
+            )
+        return
+    if config.ticket is not None and other:
+        raise Corner("ticket= and find.model= or find.dataset=: a ticket is carried from where it was found; give one")
+    if (other or transfer.name != "none") and (changing.is_apart(config) or changing.searches(config)):
+        raise Corner(
+            f"prune={config.prune.name}, find.gate, find.hook: such masks are found on the network they are for"
+        )
+    if transfer.weights and (
+        survivors != "rewind" or config.pruned.name != "zero" or config.rewind.batchnorm == "keep"
+    ):
+        raise Corner(
+            f"{what} carries start weights: survivors=rewind, pruned=zero and rewind.batchnorm=rewind go with it"
+        )
 
 
 def _is(name: str, what: str) -> bool:

@@ -89,9 +89,13 @@ class OtherOrderConfig:
 
 @dataclass
 class OtherSeedsConfig(OtherOrderConfig):
-    """The same, and the seed of the initial weights."""
+    """The same, and the other seeds of finding a mask."""
 
     init: int | None = None
+    score: int | None = None
+    treat: int | None = None
+    ties: int | None = None
+    draw: int | None = None
 
 
 @dataclass
@@ -103,10 +107,28 @@ class OtherTarget:
 
 
 @dataclass
+class OtherRecipe:
+    """A recipe by its option in conf/recipe, which replaces the one chosen elsewhere."""
+
+    name: str | None = None  # None: no replacement
+
+
+@dataclass
+class OtherModel(Override):
+    """A network by its option in conf/model, with arguments and width; None: those of the one chosen elsewhere."""
+
+    width: float | None = None
+
+
+@dataclass
 class FindConfig:
     """How masks are found, where this differs from how tickets are trained."""
 
     name: str = MISSING
+    dataset: Override = field(default_factory=Override)  # by its option in conf/dataset, as recipe and model by theirs
+    recipe: OtherRecipe = field(default_factory=OtherRecipe)
+    model: OtherModel = field(default_factory=OtherModel)
+    seed: int | None = None  # of all of find.seeds that are not given; None: as seeds.*
     corruption: Override = field(default_factory=Override)
     survivors: Override = field(default_factory=Override)
     gate: Override = field(default_factory=Override)  # of the trainings that masks are found from, the dense one too
@@ -117,6 +139,13 @@ class FindConfig:
     schedule: OtherTarget = field(default_factory=OtherTarget)
     lr: float | None = None  # of the optimizer, also of another one
     seeds: OtherSeedsConfig = field(default_factory=OtherSeedsConfig)
+
+
+@dataclass
+class TransferConfig(Slot):
+    """How a mask that was found elsewhere is carried to this network."""
+
+    weights: bool = False  # whether the start weights of its ticket are carried too
 
 
 @dataclass

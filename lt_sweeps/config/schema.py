@@ -17,6 +17,7 @@ from lt_sweeps.config.methods import (
     RewindConfig,
     Slot,
     TrainConfig,
+    TransferConfig,
 )
 
 HERE = Path(__file__).parent.parent
@@ -176,6 +177,7 @@ class Config:
     hook: HookConfig = field(default_factory=HookConfig)
     rewind: RewindConfig = field(default_factory=RewindConfig)
     find: FindConfig = field(default_factory=FindConfig)
+    transfer: TransferConfig = field(default_factory=TransferConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
     measure: MeasureConfig = field(default_factory=MeasureConfig)
     trainer: TrainerConfig = field(default_factory=TrainerConfig)

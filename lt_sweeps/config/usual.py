@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 from omegaconf import OmegaConf
@@ -22,6 +23,15 @@ def recipes() -> dict[str, set[str]]:
                 chosen: Any = OmegaConf.load(CONF / "recipe" / f"{entry['override /recipe']}.yaml")
                 names.setdefault(option.model.name, set()).add(chosen.name)
     return names
+
+
+def inherited(path: Path) -> dict[str, Any]:
+    """Returns the values of an option's file, merged over those of the options that its defaults list names."""
+    own: Any = OmegaConf.load(path)
+    parents = [word for word in own.pop("defaults", []) if isinstance(word, str) and word != "_self_"]
+    merged = OmegaConf.merge(*(inherited(path.with_stem(parent)) for parent in parents), own)
+    plain: Any = OmegaConf.to_container(merged)
+    return plain
 
 
 def times(hook: str) -> dict[str, str]:

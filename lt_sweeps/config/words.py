@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 TARGETS = re.compile(r"(\+{0,2}|~)(recipe\.(?:optimizer|schedule))\.(?!_target_\b|args\b)([\w.]+(?:=.*|$))", re.DOTALL)
-APART = re.compile(r"^(\+*(?:find\.(?:gate|hook)|train\.hook))=(?!\{)")
+APART = re.compile(r"^(\+*(?:find\.(?:gate|hook|dataset|recipe|model)|train\.hook))=(?!\{)")
 OPEN = re.compile(r"(?!hydra\b)(?:[\w.]+\.args\.[\w.]+=|[\w.]+\.args=\{|prune\.factors=\{)")
 FOREIGN = re.compile(r"([\w.+]+)=(?=.*[^\0-\x7f])([^'\"\\{}\[\](),=]*)", re.DOTALL)  # value with non-ASCII letters
 KEYS = ("ticket=", "mask_from=")

@@ -31,7 +31,8 @@ class Checks:
         """Checks that the data of these runs is as configured. Raises Mistake."""
         wanted = set(runs)
         for cell in self._cells:
-            for data in {run.data for run in cell.roots if run in wanted} - self._read:
-                self._values.require(data, cell.published)
-                self._read.add(data)
+            for source, sizes in cell.published.items():
+                for data in {run.data for run in wanted if run.data.source == source} - self._read:
+                    self._values.require(data, sizes)
+                    self._read.add(data)
         self._values.examples.cache_clear()  # workers read it again, perhaps onto a GPU

@@ -61,7 +61,7 @@ class Calibration:
         self._worker = Worker(store, data_dir, trainer, lambda line: None)
         self.machine = self._worker.fingerprint
 
-    def rate(self, run: Work, published: tuple[int, int]) -> Rate:
+    def rate(self, run: Work, published: tuple[int, int] | None) -> Rate:
         """Measures the rate of a training's kind, on its data under some mask, or of a measure's. Stores nothing.
 
         Raises Mistake if the data set is not as configured.

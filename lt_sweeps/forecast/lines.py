@@ -46,10 +46,10 @@ def _calibrate(cells: Sequence[Cell], plan: Plan, store: Store, kind: rates.Kind
 
     config = cells[0].config
     calibration = Calibration(store, Path(config.paths.data_dir).expanduser(), config.trainer)
-    published = {kind(run): c.published for c in cells for run in c.roots}
+    published = {source: sizes for c in cells for source, sizes in c.published.items()}
     known_rates = rates.known(plan, store, calibration.machine, kind)
     for run in rates.missing(plan, known_rates, kind):
-        rates.keep(store, run, calibration.machine, calibration.rate(run, published[kind(run)]))
+        rates.keep(store, run, calibration.machine, calibration.rate(run, published.get(run.data.source)))
 
 
 def file_counts(cells: Sequence[Cell]) -> dict[str, dict[str, int]]:

@@ -11,7 +11,7 @@ from torch import Tensor
 from lt_sweeps.allocation import allotted, counts
 from lt_sweeps.forecast.disk import WIDTH, Layout
 from lt_sweeps.forecast.layers import skeleton
-from lt_sweeps.graph import Dense, Fit, Given, Mask, MaskAt, Planted, Prune, Shuffle, Train, full, topological
+from lt_sweeps.graph import Dense, Fit, Given, Mask, MaskAt, Planted, Prune, Shuffle, Train, full, topological, whole
 from lt_sweeps.masks import dense, prunable
 from lt_sweeps.registry import needs
 from lt_sweeps.specs import Network, Part
@@ -75,12 +75,22 @@ class Sizes:
                 return self.kept(mask.before) if counts is None else counts
             case Given(content=content):
                 return self._given[content]
-            case Fit(mask=other, to=to):
-                return {name: self._kept[other].get(name, n) for name, n in self._kept[to].items()}
+            case Fit():
+                return self._fitted(mask)
             case Prune(parent=parent, fraction=fraction, times=times, allocation=Part() as allocation):
                 return self._allotted(full(parent), self._before(parent), fraction, times, allocation)
             case Prune(parent=parent, fraction=fraction, groups=groups, factors=factors, times=times):
                 return self._pruned(self._before(parent), fraction, groups, tuple(factors.items()), times)
+
+    def _fitted(self, fit: Fit) -> Counts:
+        """Counts of a mask found elsewhere: those of its layers that are as large there. Others are known afterwards."""
+        every, before, there = self._kept[fit.to], self._kept[fit.mask], whole(fit.mask)
+        totals = before if there is None else self._kept[there]
+        if fit.by is not None and totals != every:
+            self.at_most = True
+            return every
+        is_redrawn = {name: fit.classes is not None and totals.get(name, n) != n for name, n in every.items()}
+        return {name: n if is_redrawn[name] else before.get(name, n) for name, n in every.items()}
 
     def learned(self, mask: Mask) -> tuple[Counts | None, bool]:
         """What a gate keeps of each tensor, and whether it promises each count, or else their sum alone.

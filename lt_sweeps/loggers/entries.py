@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from lt_sweeps import results
 from lt_sweeps.cell import Cell
+from lt_sweeps.config.methods import TransferConfig
 from lt_sweeps.graph import Train
 from lt_sweeps.keys import Node
 from lt_sweeps.loggers.marks import digest
@@ -21,8 +23,13 @@ CURVES = {
     "val_accuracy": "val/accuracy",
     "explored": "mask/explored",
 }
-FIND = ("gate", "hook", "batch_size", "optimizer", "schedule")
-NEWER = (*(("find", name) for name in FIND), ("train", "hook"))  # than the first runs: in an id only where given
+FIND = ("gate", "hook", "batch_size", "optimizer", "schedule", "dataset", "recipe", "model", "seed")
+SEEDS = ("score", "treat", "ties", "draw")
+NEWER = (  # than the first runs: in an id only where given
+    *(("find", name) for name in FIND),
+    *(("find", "seeds", name) for name in SEEDS),
+    ("train", "hook"),
+)
 SHARES = ("sparsity", "density", "weights_remaining")
 FIGURES = ("test_accuracy", "val_accuracy", "early_stop_step", "early_stop_test_accuracy", "steps")
 
@@ -38,9 +45,14 @@ def about(described: Mapping[str, Any], cell: Cell, sweep: str, columns: Sequenc
     words += [f"{name}={cell.value(name)}" for name in columns if cell.value(name) is not None]
     identity: dict[str, Any] = copy.deepcopy(described["config"])
     del identity["trainer"], identity["budget"]["levels"]
-    for group, name in NEWER:
-        if not _is_given(identity[group][name]):
-            del identity[group][name]
+    for *path, name in NEWER:
+        group = identity
+        for step in path:
+            group = group[step]
+        if not _is_given(group[name]):
+            del group[name]
+    if identity["transfer"] == asdict(TransferConfig("none")):
+        del identity["transfer"]
     if "measure" not in columns:
         del identity["measure"]
     if "prune.levels" not in columns:
@@ -58,7 +70,7 @@ def about(described: Mapping[str, Any], cell: Cell, sweep: str, columns: Sequenc
 
 def _is_given(value: Any) -> bool:
     """Whether a setting of which nothing is the default has a value."""
-    return value is not None and not (isinstance(value, dict) and value.get("name", value.get("_target_")) is None)
+    return any(map(_is_given, value.values())) if isinstance(value, dict) else value is not None and value != {}
 
 
 def entries(

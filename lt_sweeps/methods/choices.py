@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from lt_sweeps.errors import Corner
 from lt_sweeps.graph import At, Fill, Mask, Prune, Score, Ticket, Train, Treat, Weights, at, pruned_from
+from lt_sweeps.methods.carrying import Move
 from lt_sweeps.methods.level import Level
 from lt_sweeps.randomness import derive
 from lt_sweeps.registry import catalogue, load, needs
@@ -73,6 +74,8 @@ class Choices:
     shown_by: ChangedBy | None = None  # the shown tickets; None: as their chain
     searched_by: ChangedBy = ChangedBy()  # the trainings that masks are found from
     dense_searched_by: ChangedBy = ChangedBy()  # the dense one of them
+    move: Move | None = None  # of masks to this network, if they are found elsewhere
+    carried: Weights | None = None  # start weights, if they are carried here too
     apart: bool = False  # whether find.gate or find.hook says so: tickets then keep the weights that a search left
 
     def prune(self, scored: Ticket, parent: Mask, level: int, times: int = 1) -> Mask:
@@ -100,7 +103,11 @@ class Choices:
         )
 
     def ticket(self, last: Train, mask: Mask, level: int) -> Train:
-        """Returns the next training of the chain: under `mask`, with weights treated by `survivors` and `pruned`."""
+        """Returns the next training of the chain: under `mask`, with weights treated by `survivors` and `pruned`.
+
+        A mask that was found elsewhere is carried to this network.
+        """
+        mask = mask if self.move is None else self.move.mask(mask)
         return self._train(self._level(last, mask, level), self.survivors)
 
     def shown(self, last: Train, ticket: Train, level: int) -> Train:
@@ -110,7 +117,8 @@ class Choices:
         """
         here = self._level(last, ticket.ticket.mask, level)
         if self.control.name in catalogue("control"):
-            branch = self.ticket(last, load("control", self.control.name)(here), level)
+            changed = self._level(last, load("control", self.control.name)(here), level)
+            branch = self._train(changed, self.survivors)
         else:
             branch = self._train(replace(here, start=ticket.ticket.weights), self.control)
             if branch == ticket:
@@ -157,7 +165,9 @@ class Choices:
 
     def _level(self, last: Train, mask: Mask, level: int) -> Level:
         last = (pruned_from(mask) if self.apart else None) or last
-        return Level(self.dense, last, mask, level, self.rewind, self.treat_seed, self.keep_batchnorm)
+        return Level(
+            self.dense, last, mask, level, self.rewind, self.treat_seed, self.keep_batchnorm, carried=self.carried
+        )
 
     def _train(self, level: Level, survivors: Part) -> Train:
         dense = self.dense

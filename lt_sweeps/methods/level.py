@@ -21,11 +21,12 @@ class Level:
     seed: int
     keep_batchnorm: bool = False  # keep it as trained where weights are rewound
     start: Weights | None = None  # of a control: its ticket's start weights
+    carried: Weights | None = None  # the rewound weights, where those of another network are carried here
 
     @property
     def rewound(self) -> Weights:
-        """The chain's weights at the rewind point."""
-        return at(self.dense, self.step)
+        """The chain's weights at the rewind point, or those that are carried here."""
+        return at(self.dense, self.step) if self.carried is None else self.carried
 
     @property
     def begun(self) -> Weights:

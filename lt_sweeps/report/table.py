@@ -27,6 +27,7 @@ from lt_sweeps.columns import (
     FOUND,
     LABELS,
     RARE,
+    REDRAWN,
     SAMPLED,
     SEARCH_ENDED_BY,
     SEARCH_STEPS,
@@ -35,7 +36,7 @@ from lt_sweeps.columns import (
 )
 from lt_sweeps.config import archive
 from lt_sweeps.errors import Mistake
-from lt_sweeps.graph import Measure, Train, search_of
+from lt_sweeps.graph import Measure, Train, redrawn, search_of
 from lt_sweeps.keys import Node
 from lt_sweeps.methods.measured import learned_by
 from lt_sweeps.results import Collapsed, Finished, Outcome
@@ -190,12 +191,14 @@ def _rare(outcome: Outcome) -> Row:
 
 
 def _search(run: Train, outcomes: Mapping[Train, Outcome]) -> Row:
-    """What the search for a ticket's mask came to: where it ended, and how accurate a mask that it learned is."""
+    """What the search for a ticket's mask came to: where it ended, how accurate a mask that it learned is, for whom."""
     search = search_of(run)
     outcome = outcomes.get(search) if search else None
     ended = outcome if isinstance(outcome, Finished) else None
     learned = ended if learned_by(run) else None
+    classes = redrawn(run.ticket.mask)
     return {
+        REDRAWN: None if classes is None else f"output layer of {classes} classes",
         SEARCH_STEPS: ended and ended.steps,
         SEARCH_ENDED_BY: ended and ended.ended_by,
         FOUND: learned and learned.at_end.test_accuracy,

@@ -10,8 +10,9 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 from lt_sweeps.cell import Cell
-from lt_sweeps.cells import budgets, described, distinct, kept_as, level_names
+from lt_sweeps.cells import budgets, described, distinct, kept_as, level_names, redrawn_layers
 from lt_sweeps.config import datafiles
+from lt_sweeps.config.choosing import finding
 from lt_sweeps.engines.engine import Engine
 from lt_sweeps.errors import Mistake
 from lt_sweeps.execution import agent, failures
@@ -65,7 +66,8 @@ def run(
     plan = planning.make(cells, store)
     if plan.jobs and (calibrate or not only_plan):
         for c in cells:
-            datafiles.require(c.config.dataset, c.config.paths.data_dir)
+            for config in (c.config, finding(c.config)):
+                datafiles.require(config.dataset, config.paths.data_dir)
             for card in origins.folders(c.config).values():
                 store.put(card.weights)
                 store.put(card.mask)
@@ -121,7 +123,7 @@ def _require_trainable(cells: Sequence[Cell], plan: Plan) -> None:
 
 def _announce(cells: Sequence[Cell], plan: Plan, lines: Sequence[str]) -> None:
     """Prints the budgets, these lines and what is planned."""
-    for line in [*budgets(cells), *lines]:
+    for line in [*budgets(cells), *redrawn_layers(cells), *lines]:
         print(line)
     print(planning.summary(plan))
     mention_equal(cells)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from lt_sweeps.errors import Mistake
-from lt_sweeps.graph import At, Init, Pretrained, Treat, Weights
+from lt_sweeps.graph import At, Carried, Init, Pretrained, Treat, Weights
 from lt_sweeps.masks import Mask, State
 from lt_sweeps.networks.build import drawn as draw
 from lt_sweeps.provenance.ownership import require_current
@@ -108,6 +108,8 @@ def _source(weights: Weights) -> tuple[Init | None, str]:
     while not isinstance(weights, Init):
         if isinstance(weights, Pretrained):
             return None, "the weights come from a file"
+        if isinstance(weights, Carried):
+            return None, "the weights are those of another network"
         if isinstance(weights, At):
             gate = weights.run.gate
             reasons.append("it was trained" if gate is None else f"gate {gate.name} has changed it")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from lt_sweeps.config import archive
 from lt_sweeps.config.archive import is_key
 from lt_sweeps.config.schema import Config
 from lt_sweeps.errors import Mistake
-from lt_sweeps.graph import Dense, Fit, Given, Mask, Pretrained, Ticket, Train, end, whole
+from lt_sweeps.graph import Dense, Fit, Given, Mask, Pretrained, Ticket, Train, Weights, end
 from lt_sweeps.keys import canonical
 from lt_sweeps.registry import recorded
 from lt_sweeps.specs import Network
@@ -22,20 +23,57 @@ from lt_sweeps.ticket_files.card import Card
 Find = Callable[[Config, int], Train]  # (configuration, level) -> the training
 
 
-def mask(config: Config, to: Dense, find: Find) -> Mask:
-    """The mask that `mask_from` names, on this network. Raises Mistake."""
-    where = config.mask_from or ""
+@dataclass(frozen=True)
+class Origin:
+    """What `ticket=` or `mask_from=` names: a mask, start weights, and the network that they are of.
+
+    Of a stored training also the weights at the end of the dense training that began its cell.
+    """
+
+    network: Mapping[str, Any]
+    mask: Mask
+    weights: Weights
+    start: int
+    level: int
+    is_whole: bool = False  # whether pruned places hold values
+    ended: Weights | None = None
+
+    @property
+    def classes(self) -> int:
+        """The number of classes of its network."""
+        return int(self.network["classes"])
+
+    def is_of(self, here: Network) -> bool:
+        """Whether it is of this network, but perhaps for the initialiser."""
+        return bool(_plain(self.network) == _plain(here.describe()))
+
+    def differs_in_classes(self, here: Network) -> bool:
+        """Whether the networks are one but for the number of classes, and perhaps the initialiser."""
+        return self.classes != here.classes and _plain({**self.network, "classes": 0}) == _plain(
+            {**here.describe(), "classes": 0}
+        )
+
+
+def named(config: Config, setting: str, find: Find) -> Origin:
+    """Returns what `ticket=` or `mask_from=` names. Raises Mistake."""
+    where = getattr(config, setting) or ""
     if is_key(where):
-        stored = end(_stored("mask_from", config, find)).mask
-        return stored if whole(stored) == to else Fit(stored, to)
-    return Fit(Given(sha256(_card(where).mask)), to)
+        run, dense = _stored(setting, config, find)
+        ticket = end(run) if setting == "mask_from" else run.ticket
+        description, ended = run.ticket.network.describe(), end(dense).weights
+        begun = run.ticket
+        return Origin(description, ticket.mask, begun.weights, begun.start, run.level, begun.fill is not None, ended)
+    card = _card(where)
+    mask = Given(sha256(card.mask))
+    weights = Pretrained(card.weights_sha256, None if card.whole else mask)
+    return Origin(card.fields["network"], mask, weights, card.fields["start"], card.fields["level"], card.whole)
 
 
 def ticket(config: Config, dense: Ticket, find: Find) -> tuple[Ticket, int]:
-    """The ticket that `ticket` names, and the level it was trained at. Raises Mistake."""
+    """The ticket that `ticket` names, of this very network, and the level it was trained at. Raises Mistake."""
     where = config.ticket or ""
     if is_key(where):
-        run = _stored("ticket", config, find)
+        run, _ = _stored("ticket", config, find)
         _refuse_other_network(where, run.ticket.network.describe(), dense.network, run.ticket.network.build.name)
         return run.ticket, run.level
     card = _card(where)
@@ -83,25 +121,26 @@ def sha256(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def _stored(what: str, config: Config, find: Find) -> Train:
+def _stored(what: str, config: Config, find: Find) -> tuple[Train, Train]:
+    """The training with the key that `what` gives, and the one that its cell begins with."""
     key = (config.ticket if what == "ticket" else config.mask_from) or ""
     past, level = archive.shown_as(Path(config.paths.output_dir).expanduser(), key)
     with recorded(past.code):
-        run = find(past.config, level)
+        run, dense = find(past.config, level), find(past.config, 0)
     if run.key != past.keys[level]:
         raise Mistake(f"{what}={key}: was computed by another version of the code; export it with that code")
-    return run
+    return run, dense
 
 
 def _refuse_other_network(where: str, description: Mapping[str, Any], here: Network, name: str) -> None:
     """Raises Mistake if networks differ in more than the initialiser, which a ticket with weights does not need."""
-
-    def plain(network: Mapping[str, Any]) -> Any:
-        return canonical({key: value for key, value in network.items() if key != "initialiser"})
-
-    if plain(description) != plain(here.describe()):
+    if _plain(description) != _plain(here.describe()):
         shape, classes = description.get("shape"), description.get("classes")
         raise Mistake(
             f"ticket={where}: is of {name} for inputs of {shape} and {classes} classes; choose that model and dataset "
             f"(here: {here.build.name}, {list(here.shape)}, {here.classes})"
         )
+
+
+def _plain(network: Mapping[str, Any]) -> Any:
+    return canonical({key: value for key, value in network.items() if key != "initialiser"})

@@ -1,0 +1,38 @@
+"""Carries masks, and the weights of their tickets, from where they were found to the network that is trained."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from lt_sweeps.graph import Carried, Dense, Fit, Mask, Weights, whole
+from lt_sweeps.specs import Data, Part
+
+
+@dataclass(frozen=True)
+class Move:
+    """How a mask is carried to the network of `to`; see `graph.Fit`, whose fields these are."""
+
+    to: Dense
+    by: Part | None = None
+    classes: int | None = None
+    between: tuple[Weights, ...] = ()
+    data: Data | None = None
+    seed: int = 0
+
+    def mask(self, found: Mask) -> Mask:
+        """The mask on this network: the very same where nothing differs.
+
+        >>> from lt_sweeps.methods.level import example
+        >>> dense = example().mask
+        >>> Move(dense).mask(dense) == dense, Move(dense, Part("elastic", 1)).mask(dense) == dense
+        (True, False)
+        """
+        if self.by is None and whole(found) == self.to:
+            return found
+        return Fit(found, self.to, self.by, self.classes, self.between, self.data, self.seed)
+
+    def weights(self, found: Weights, own: Weights, *, alike: bool) -> Weights:
+        """The weights on this network, whose own are `own`: the very same where networks are `alike`."""
+        if self.by is None and alike:
+            return found
+        return Carried(found, own, self.to, self.by, self.classes, self.between, self.data, self.seed)

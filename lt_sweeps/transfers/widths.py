@@ -1,0 +1,89 @@
+"""Transfers between widths of one architecture: units are repeated, or selected. Ours: the paper stretches depth."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from lt_sweeps.registry import register
+from lt_sweeps.transfers.carry import Carry, Place, Sides
+from lt_sweeps.transfers.units import Units, moved, spread, units
+
+
+@register("transfer", version=1)
+def widen(sides: Sides, order: str = "append") -> Carry:
+    """Repeat units, in turn, until the wider network is full: ours (width stretching is reported not to work).
+
+    Copies of all units follow one another (`append`: 0 1 0 1), or stand behind their original (`interpolate`:
+    0 0 1 1). Weights that are carried too are divided by the number of copies of the unit that they read, so that the
+    wider network computes the same function.
+
+    >>> from torch import nn
+    >>> network = nn.Sequential(nn.Linear(1, 3), nn.ReLU(), nn.Linear(3, 1))
+    >>> before, now = {"0.weight": (2, 1), "2.weight": (1, 2)}, {"0.weight": (3, 1), "2.weight": (1, 3)}
+    >>> carry = widen(Sides(before, now, make_network=lambda: network))
+    >>> carry["0.weight"].take[0].tolist(), carry["2.weight"].factor.tolist()
+    ([0, 1, 0], [[0.5, 1.0, 0.5]])
+    """
+    if order not in ("append", "interpolate"):
+        raise ValueError(f"transfer.args.order={order}: choose one of append, interpolate")
+    found, indices = units(sides.network()), dict[int, Tensor]()
+    for space, now in found.sizes.items():
+        before = _before(found, sides, space)
+        if now < before:
+            raise ValueError(f"{_first(found, space)} has {now} units here, and {before} there: transfer=narrow")
+        index = torch.arange(now) % before
+        indices[space] = index if order == "append" else index.sort().values
+    carry = moved(found, sides, indices)
+    for name, place in carry.items():
+        spaces = found.of.get(name, ())
+        read = spaces[1] if len(spaces) > 1 else None
+        if read is not None:
+            copies = indices[read].bincount()[indices[read]].double()
+            shape = (1, -1, *(1 for _ in sides.target[name][2:]))
+            places = sides.target[name][1] // found.sizes[read]
+            factor = (1 / copies)[spread(torch.arange(len(copies)), places)].view(shape)
+            carry[name] = Place(place.name, place.take, factor)
+    return carry
+
+
+@register("transfer", version=1, needs=("ends",))
+def narrow(sides: Sides, select: str = "largest") -> Carry:
+    """Keep the units with the `largest` trained weights, in and out, or the `first`, of a wider network: ours.
+
+    >>> from torch import nn
+    >>> network = nn.Sequential(nn.Linear(1, 1), nn.ReLU(), nn.Linear(1, 1))
+    >>> there = {"0.weight": torch.tensor([[1.0], [-3.0]]), "2.weight": torch.tensor([[1.0, 0.5]])}
+    >>> before, now = {"0.weight": (2, 1), "2.weight": (1, 2)}, {"0.weight": (1, 1), "2.weight": (1, 1)}
+    >>> narrow(Sides(before, now, make_network=lambda: network, read_ends=lambda: (there, there)))["2.weight"].take
+    (None, tensor([1]))
+    """
+    if select not in ("largest", "first"):
+        raise ValueError(f"transfer.args.select={select}: choose one of largest, first")
+    found = units(sides.network())
+    before = {space: _before(found, sides, space) for space in found.sizes}
+    for space, now in found.sizes.items():
+        if now > before[space]:
+            raise ValueError(f"{_first(found, space)} has {now} units here, and {before[space]} there: transfer=widen")
+    if select == "first":
+        return moved(found, sides, {space: torch.arange(now) for space, now in found.sizes.items()})
+    trained, indices = sides.ends()[0], dict[int, Tensor]()
+    for space, now in found.sizes.items():
+        size = torch.zeros(before[space], dtype=torch.float64)
+        for name, dimension in found.tensors(space):
+            if name in trained and trained[name].dim() > 1:
+                size += trained[name].double().abs().movedim(dimension, 0).reshape(before[space], -1).sum(1)
+        indices[space] = size.topk(now).indices.sort().values
+    return moved(found, sides, indices)
+
+
+def _before(found: Units, sides: Sides, space: int) -> int:
+    """The number of units of a space in the source: rows of the weights that make them."""
+    for name, dimension in found.tensors(space):
+        if dimension == 0 and name in sides.source:
+            return sides.source[name][0]
+    raise ValueError(f"there is nothing that {_first(found, space)} comes from in the network of the mask")
+
+
+def _first(found: Units, space: int) -> str:
+    return next(name for name, _ in found.tensors(space))
