@@ -25,6 +25,9 @@ from lt_sweeps.specs import Network, Part
 from lt_sweeps.ticket_files import origins
 
 
+LEVELS = ("prune.levels", "prune.shown")
+
+
 @dataclass(frozen=True)
 class Cell:
     """One cell of a sweep: its checked configuration, its trainings from dense to sparsest, and its labels."""
@@ -37,6 +40,7 @@ class Cell:
     unusual: Mapping[str, str] = field(
         default_factory=dict
     )  # group that is no label -> its option, if not the usual one
+    numbers: tuple[int, ...] = ()  # of the levels; how often each was pruned
     measures: Mapping[str, Measures] = field(default_factory=dict)  # column of results.csv -> one entry per level
     published: Mapping[Part, tuple[int, int]] = field(
         default_factory=dict
@@ -55,10 +59,10 @@ class Cell:
 def cell_of(config: Config, swept: Mapping[str, str] | None = None) -> Cell:
     """Builds the expressions of a cell. Raises Mistake, with a one-line message, for anything that cannot work.
 
-    `prune.levels` is left out of `swept`: a cell with more levels has the same first levels.
+    `prune.levels` and `prune.shown` are left out of `swept`: a cell with other levels has the same trainings.
     """
     try:
-        return _build(config, {name: value for name, value in (swept or {}).items() if name != "prune.levels"})
+        return _build(config, {name: value for name, value in (swept or {}).items() if name not in LEVELS})
     except (ValueError, TypeError) as error:
         raise Mistake(str(error)) from None
 
@@ -73,6 +77,8 @@ def _build(config: Config, swept: dict[str, str]) -> Cell:
     else:
         find = train if found == config else _chain(found)
         levels = _method(config.prune.name)(find, train if find is train else _carrying(config, find, train))
+    numbers = _shown(config, len(levels))
+    levels = [levels[number] for number in numbers]
     return Cell(
         config,
         swept,
@@ -88,11 +94,24 @@ def _build(config: Config, swept: dict[str, str]) -> Cell:
         },
         budget=budgets.summary(config, dense.data, dense.recipe),
         unusual=_unusual(config),
+        numbers=numbers,
         measures=_measures(config, levels, train.onward()),
         published={
             part("dataset", c.dataset.name, c.dataset.args): (c.dataset.train, c.dataset.test) for c in (config, found)
         },
     )
+
+
+def _shown(config: Config, levels: int) -> tuple[int, ...]:
+    """The numbers of the levels that a cell shows, of as many as its method has."""
+    chosen = sorted(set(config.prune.shown))
+    if not chosen:
+        return tuple(range(levels))
+    if config.mask_from is not None:
+        raise Corner("prune.shown: mask_from= has one level")
+    if not 1 <= chosen[0] <= chosen[-1] < levels:
+        raise Mistake(f"prune.shown={config.prune.shown}: give levels from 1 to prune.levels={config.prune.levels}")
+    return 0, *chosen
 
 
 def _carrying(config: Config, find: Choices, train: Choices) -> Choices:

@@ -105,10 +105,10 @@ def level_names(cells: Sequence[Cell]) -> dict[Work, str]:
     data = [name for name in swept if name.partition(".")[0] == "corruption"]
     names: dict[Work, str] = {}
     for e in cells:
-        for level, run in enumerate(e.levels):
+        for level, run in zip(e.numbers, e.levels, strict=True):
             names.setdefault(run, f"{_named(e, swept) if level else _named(e, data, dense=True)} level {level}")
     for e in cells:
-        for level, run in enumerate(e.levels):
+        for level, run in zip(e.numbers, e.levels, strict=True):
             search = search_of(run)
             if search is not None and search not in names:
                 names[search] = f"{_named(e, _of_search(swept), finding=True)} {_aim(search)} level {level}"

@@ -109,8 +109,8 @@ def _choice(config: Config, *kinds: str) -> Part:
 def finding(config: Config) -> Config:
     """Returns the configuration with which masks are found: `config` with overrides `find.*`."""
     find, config = config.find, elsewhere.found_with(config)
-    usual = {name: _first(find.seed, seed) for name, seed in vars(config.seeds).items()}
-    seeds = {name: _first(other, usual[name]) for name, other in vars(find.seeds).items()}
+    others, offset = vars(find.seeds), find.seeds.offset
+    seeds = {name: _first(others[name], usual + offset) for name, usual in vars(config.seeds).items()}
     return replace(
         config,
         corruption=over(config.corruption, find.corruption),
@@ -192,7 +192,7 @@ def _refuse_transfer(config: Config, find_config: Config) -> None:
     if find_config == config and config.mask_from is None and config.ticket is None:
         if transfer.name != "none" or transfer.weights:
             raise Corner(
-                f"{what}: masks are found on this very network; choose find.model=, find.seed=, mask_from= ..."
+                f"{what}: masks are found on this very network; choose find.model=, find.seeds., mask_from= ..."
             )
         return
     if config.ticket is not None and other:

@@ -58,6 +58,7 @@ class PruneConfig:
     name: str = MISSING  # the method
     rate: float = 0.2  # the share of surviving prunable weights removed per level
     levels: int = MISSING
+    shown: list[int] = field(default_factory=list)  # which levels, beside the dense one; []: all
     groups: str = "global"
     factors: dict[str, float] = field(default_factory=dict)  # name pattern -> factor of the rate
     exclude: list[str] = field(default_factory=list)  # name patterns never pruned
@@ -89,8 +90,9 @@ class OtherOrderConfig:
 
 @dataclass
 class OtherSeedsConfig(OtherOrderConfig):
-    """The same, and the other seeds of finding a mask."""
+    """The same, and the other seeds of finding a mask; `offset` is added to `seeds.*` where none is given."""
 
+    offset: int = 0
     init: int | None = None
     score: int | None = None
     treat: int | None = None
@@ -128,7 +130,6 @@ class FindConfig:
     dataset: Override = field(default_factory=Override)  # by its option in conf/dataset, as recipe and model by theirs
     recipe: OtherRecipe = field(default_factory=OtherRecipe)
     model: OtherModel = field(default_factory=OtherModel)
-    seed: int | None = None  # of all of find.seeds that are not given; None: as seeds.*
     corruption: Override = field(default_factory=Override)
     survivors: Override = field(default_factory=Override)
     gate: Override = field(default_factory=Override)  # of the trainings that masks are found from, the dense one too

@@ -27,7 +27,7 @@ def move(config: Config, to: Dense, classes: int, ended: Weights | None, here: T
         if ended is None:
             raise Corner(
                 f"transfer={transfer.name} compares trained dense weights, which a ticket's folder has not: give "
-                "mask_from= the key of a stored training, or find.seed="
+                "mask_from= the key of a stored training, or find.seeds"
             )
         between = (ended, end(here).weights)
     data = here.data if here is not None and "data" in wanted else None

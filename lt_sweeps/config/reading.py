@@ -38,7 +38,7 @@ SEED = (-(2**63), 2**64 - 1)  # as torch accepts them
 RANGES: dict[str, tuple[float, float]] = {
     "seed": SEED,
     **dict.fromkeys((f"seeds.{name}" for name in ("init", "order", "augment", "score", "treat", "ties", "draw")), SEED),
-    "find.seed": SEED,
+    "find.seeds.offset": (-(2**31), 2**31),
     "find.model.width": (1e-6, math.inf),
     "recipe.batch_size": (1, math.inf),
     "find.batch_size": (1, math.inf),

@@ -23,12 +23,13 @@ CURVES = {
     "val_accuracy": "val/accuracy",
     "explored": "mask/explored",
 }
-FIND = ("gate", "hook", "batch_size", "optimizer", "schedule", "dataset", "recipe", "model", "seed")
-SEEDS = ("score", "treat", "ties", "draw")
+FIND = ("gate", "hook", "batch_size", "optimizer", "schedule", "dataset", "recipe", "model")
+SEEDS = ("offset", "score", "treat", "ties", "draw")
 NEWER = (  # than the first runs: in an id only where given
     *(("find", name) for name in FIND),
     *(("find", "seeds", name) for name in SEEDS),
     ("train", "hook"),
+    ("prune", "shown"),
 )
 SHARES = ("sparsity", "density", "weights_remaining")
 FIGURES = ("test_accuracy", "val_accuracy", "early_stop_step", "early_stop_test_accuracy", "steps")
@@ -69,8 +70,8 @@ def about(described: Mapping[str, Any], cell: Cell, sweep: str, columns: Sequenc
 
 
 def _is_given(value: Any) -> bool:
-    """Whether a setting of which nothing is the default has a value."""
-    return any(map(_is_given, value.values())) if isinstance(value, dict) else value is not None and value != {}
+    """Whether a setting of which nothing, or zero, is the default has a value."""
+    return any(map(_is_given, value.values())) if isinstance(value, dict) else value not in (None, {}, [], 0)
 
 
 def entries(
@@ -92,7 +93,7 @@ def entries(
         if record is not None and record["blobs"]:
             metadata = {name: row[name] for name in ("key", "level", "density", "test_accuracy")}
             metadata["network"] = run.ticket.network.describe()
-            kept.append(Blobs(run.key, level, record["blobs"], metadata))
+            kept.append(Blobs(run.key, row["level"], record["blobs"], metadata))
         levels.append(kept)
     return [*levels, [measured for row in rows if (measured := _measured(cell, row))]]
 
@@ -101,7 +102,7 @@ def curve(cell: Cell, level: int, history: Sequence[Mapping[str, Any]]) -> list[
     """The evaluations of a level on `lth/step`, which counts the iterations of all levels of the cell."""
     first = sum(_iterations(run) for run in cell.levels[:level]) - cell.levels[level].ticket.start
     return [
-        {"lth/step": first + row["step"], "lth/level": level}
+        {"lth/step": first + row["step"], "lth/level": cell.numbers[level]}
         | {name: row[column] for column, name in CURVES.items() if column in row}
         for row in history
     ]

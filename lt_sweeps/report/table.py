@@ -71,7 +71,7 @@ def rows(
             status = "failed" if run in failed else "blocked" if run in blocked else "missing"
             outcome = shown[run]
             figures = {"status": status} if outcome is None else _figures(outcome, cell) | _rare(outcome)
-            row: Row = _place(named, cell, level) | figures | {"key": run.key} | searches[run]
+            row: Row = _place(named, cell, cell.numbers[level]) | figures | {"key": run.key} | searches[run]
             if run.recipe.steps == run.ticket.start:
                 row["early_stop_step"] = None  # nothing is trained, so nothing learns fast or slowly
             for name, measures in cell.measures.items():
@@ -96,7 +96,7 @@ def measured(cells: Sequence[Cell], records: Mapping[Node, Record]) -> list[Row]
         named = _named(cell, extra)
         for name, measures in cell.measures.items():
             for level, measure in enumerate(measures):
-                row = _place(named, cell, level) | {"measure": name}
+                row = _place(named, cell, cell.numbers[level]) | {"measure": name}
                 points = {} if measure is None else _table(measure, records)
                 curves = {column: values for column, values in points.items() if isinstance(values, list)}
                 table += [row | dict(zip(curves, point, strict=True)) for point in zip(*curves.values(), strict=True)]
@@ -113,7 +113,7 @@ def layers(cells: Sequence[Cell], records: Mapping[Node, Record]) -> list[Row]:
             for layer in results.kept_of(records[run]).layers if run in records else ():
                 there = {"layer": layer.name, "kept": layer.kept, "total": layer.total}
                 there["density"] = round(layer.kept / layer.total, 8)
-                table.append(_place(named, cell, level) | there)
+                table.append(_place(named, cell, cell.numbers[level]) | there)
     return table
 
 
@@ -254,7 +254,7 @@ def timings(cells: Sequence[Cell], seconds: Mapping[Node, float]) -> str:
     """How long each distinct training took, as CSV: apart from the results, because it is never the same twice."""
     runs: dict[Train, int] = {}
     for cell in cells:
-        for level, run in enumerate(cell.levels):
+        for level, run in zip(cell.numbers, cell.levels, strict=True):
             runs.setdefault(run, level)
     lines = [f"{run.key},{level},{seconds[run]}" for run, level in runs.items() if run in seconds]
     return "\n".join(["key,level,seconds", *lines]) + "\n"

@@ -96,7 +96,7 @@ def _export(options: argparse.Namespace) -> int:
         if where:
             raise Mistake(f"ticket export {options.what}: a key says all, leave out {' '.join(options.where)}")
         past, level = archive.shown_as(options.runs.expanduser(), options.what)
-        run = Sweep(past.folder).ticket(level=level, key=past.keys[level])
+        run = Sweep(past.folder).ticket(key=past.keys[level])
     else:
         run = Sweep(Path(options.what)).ticket(**where)
     row = run.row
