@@ -34,7 +34,7 @@ LAYERS = (
     ("theorem",),
     ("main", "cli"),
 )
-TENSOR_FUNCTIONS = ("masks", "allocation", "criteria", "survivors", "pruned", "gates", "hooks")
+TENSOR_FUNCTIONS = ("masks", "allocation", "criteria", "survivors", "pruned", "gates", "hooks", "transfers")
 TENSOR_FUNCTIONS_NEVER_IMPORT = (
     "pytorch_lightning",
     *(f"lt_sweeps.{part}" for part in ("training", "execution", "store", "cell", "sweep", "config", "main", "cli")),

@@ -34,6 +34,7 @@ EXEMPLIFIED = (
     "pruned",
     "gate",
     "hook",
+    "transfer",
     "augmentation",
     "corruption",
     "schedule",

@@ -222,7 +222,9 @@ def test_what_cannot_begin_is_said_in_one_line(
         (f"ticket={exported}", f"mask_from={exported}"): "give one of the two",
         (f"ticket={exported}", "control=random"): "ticket= has weights under its own mask only",
         (f"ticket={exported}", "recipe.steps=13it"): "begins at step 13 of a training that ends at 13",
-        (f"ticket={exported}", "dataset.classes=11"): "is of lenet_300_100 for inputs of [1, 8, 8] and 10 classes",
+        (f"ticket={exported}", "model=conv2", "dataset=digits", "recipe=lenet_digits"): (
+            "is of lenet_300_100 for inputs of [1, 8, 8] and 10 classes"
+        ),
         (f"mask_from={exported}", "model=conv2", "dataset=digits", "recipe=lenet_digits"): (
             "the given mask has 300x64 places for fc1.weight, this network 256x1024"
         ),

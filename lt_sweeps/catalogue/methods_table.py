@@ -19,6 +19,7 @@ GROUPS = {
     "hook": "Hooks: what changes the mask of a training under way",
     "rewind": "Rewinding: where training begins again",
     "find": "Finding: how a mask is found, if otherwise than its ticket is trained",
+    "transfer": "Transfers: how a mask that was found elsewhere is carried to the network that is trained",
     "train": "Training: how what is shown is trained, if otherwise than its chain",
     "measure": "Measures: what is between two trained networks",
     "corruption": "Corruptions of the training examples",
@@ -30,6 +31,7 @@ NEEDS = {
     "training": "training",
     "slopes": "gradients",
     "search": "`prune=learned`",
+    "ends": "both dense networks, trained",
 }
 CITED = re.compile(r"(?:de )?[A-Z][\w-]+(?:, [A-Z]\w+)*(?: et al\.| & [A-Z]\w+)? (?:19|20)\d\d(?:/20\d\d)?")
 HEAD = """# What there is, and where it comes from

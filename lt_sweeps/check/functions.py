@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from lt_sweeps.check import allocations, augmentations, criteria, dynamics, measures, pruned, survivors
+from lt_sweeps.check import allocations, augmentations, criteria, dynamics, measures, pruned, survivors, transfers
 from lt_sweeps.check.laws import Outcome, Stages, go_through
 
 LAWS: dict[str, tuple[Stages[Any], Callable[[str, Mapping[str, Any] | None], Any]]] = {
@@ -15,6 +15,7 @@ LAWS: dict[str, tuple[Stages[Any], Callable[[str, Mapping[str, Any] | None], Any
     "pruned": (pruned.STAGES, pruned.fill),
     "gate": (dynamics.GATE, dynamics.gate),
     "hook": (dynamics.HOOK, dynamics.hook),
+    "transfer": (transfers.STAGES, transfers.transfer),
     "measure": (measures.STAGES, measures.measure),
     "augmentation": (augmentations.STAGES, augmentations.augmentation),
 }

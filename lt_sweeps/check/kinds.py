@@ -18,6 +18,7 @@ SIGNS: dict[str, tuple[set[str], set[str]] | None] = {
     "pruned": None,  # same signature as survivors: needs the flag
     "gate": (set(), {"Gate"}),  # by what it returns: it takes settings alone
     "hook": ({"moment"}, {"Moment"}),
+    "transfer": ({"sides"}, {"Sides", "Carry"}),
     "measure": ({"ends"}, {"Ends"}),
     "augmentation": ({"rows", "cols", "generator"}, set()),
     "dataset": ({"data_dir"}, {"Arrays"}),

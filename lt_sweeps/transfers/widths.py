@@ -7,7 +7,7 @@ from torch import Tensor
 
 from lt_sweeps.registry import register
 from lt_sweeps.transfers.carry import Carry, Place, Sides
-from lt_sweeps.transfers.units import Units, moved, spread, units
+from lt_sweeps.transfers.units import Units, moved, units
 
 
 @register("transfer", version=1)
@@ -42,7 +42,7 @@ def widen(sides: Sides, order: str = "append") -> Carry:
             copies = indices[read].bincount()[indices[read]].double()
             shape = (1, -1, *(1 for _ in sides.target[name][2:]))
             places = sides.target[name][1] // found.sizes[read]
-            factor = (1 / copies)[spread(torch.arange(len(copies)), places)].view(shape)
+            factor = (1 / copies).repeat_interleave(places).view(shape)
             carry[name] = Place(place.name, place.take, factor)
     return carry
 
@@ -78,11 +78,20 @@ def narrow(sides: Sides, select: str = "largest") -> Carry:
 
 
 def _before(found: Units, sides: Sides, space: int) -> int:
-    """The number of units of a space in the source: rows of the weights that make them."""
-    for name, dimension in found.tensors(space):
-        if dimension == 0 and name in sides.source:
-            return sides.source[name][0]
-    raise ValueError(f"there is nothing that {_first(found, space)} comes from in the network of the mask")
+    """The number of units of a space in the source, by all of its tensors. Raises ValueError if these disagree."""
+    places = {name: value.shape for name, value in found.graph.state_dict().items()}
+    counts = {
+        name: sides.source[name][dimension] * found.sizes[space] // places[name][dimension]
+        for name, dimension in found.tensors(space)
+        if name in sides.source and dimension < len(sides.source[name])
+    }
+    if not counts:
+        raise ValueError(f"there is nothing that {_first(found, space)} comes from in the network of the mask")
+    (first, number), *others = counts.items()
+    for name, count in others:
+        if count != number:
+            raise ValueError(f"{first} has {number} units where the mask was found, and {name} reads {count}")
+    return number
 
 
 def _first(found: Units, space: int) -> str:
