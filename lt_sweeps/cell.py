@@ -24,7 +24,6 @@ from lt_sweeps.registry import catalogue, nearest, part
 from lt_sweeps.specs import Network, Part
 from lt_sweeps.ticket_files import origins
 
-
 LEVELS = ("prune.levels", "prune.shown")
 
 

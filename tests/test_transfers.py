@@ -100,9 +100,7 @@ def test_a_random_permutation_keeps_the_degrees_of_all_units() -> None:
     mask = {name: torch.rand(shape, generator=rng(0, "mask")) < 0.3 for name, shape in there.source.items()}
     moved = carried(mask, random_units(there), mask)
     inner, outer = ("fc1.weight", 1), ("fc2.weight", 0)  # into and out of the first hidden units
-    before, after = (
-        torch.stack([m[name].sum(dimension) for name, dimension in (inner, outer)]) for m in (mask, moved)
-    )
+    before, after = (torch.stack([m[name].sum(dimension) for name, dimension in (inner, outer)]) for m in (mask, moved))
     assert not torch.equal(before, after)
     assert sorted(map(tuple, before.T.tolist())) == sorted(map(tuple, after.T.tolist()))
 
@@ -132,7 +130,23 @@ def test_an_elastic_ticket_covers_each_tensor_of_its_family(source: str, target:
     assert all(place.name == name for name, place in carry.items() if name.startswith(ends))
     if source == "resnet20" and target == "resnet32":
         stem = {name.split(".")[1]: place.name.split(".")[1] for name, place in carry.items() if "blocks" in name}
-        assert [stem[str(block)] for block in range(15)] == "0 1 2 1 2 3 4 5 4 5 6 7 8 7 8".split()
+        assert [stem[str(block)] for block in range(15)] == [
+            "0",
+            "1",
+            "2",
+            "1",
+            "2",
+            "3",
+            "4",
+            "5",
+            "4",
+            "5",
+            "6",
+            "7",
+            "8",
+            "7",
+            "8",
+        ]
 
 
 def test_an_mlp_is_stretched_by_its_inner_layers() -> None:
@@ -140,8 +154,17 @@ def test_an_mlp_is_stretched_by_its_inner_layers() -> None:
     carry = elastic(between(two, four))
     layers = {name.split(".")[0]: place.name.split(".")[0] for name, place in carry.items()}
     assert layers | {"output": "output"} == {
-        **{"fc1": "fc1", "fc2": "fc2", "fc3": "fc2", "fc4": "fc2", "fc5": "fc3", "output": "output"},
-        **{"fc1_bn": "fc1_bn", "fc2_bn": "fc2_bn", "fc3_bn": "fc2_bn", "fc4_bn": "fc2_bn", "fc5_bn": "fc3_bn"},
+        "fc1": "fc1",
+        "fc2": "fc2",
+        "fc3": "fc2",
+        "fc4": "fc2",
+        "fc5": "fc3",
+        "output": "output",
+        "fc1_bn": "fc1_bn",
+        "fc2_bn": "fc2_bn",
+        "fc3_bn": "fc2_bn",
+        "fc4_bn": "fc2_bn",
+        "fc5_bn": "fc3_bn",
     }
 
 

@@ -101,7 +101,9 @@ def the_same_generator_gives_the_same_places(transfer: Transfer) -> str:
         for other in (transfer(sides(source, target), seed=2), transfer(sides(source, target, masks=True))):
             for name, place in other.items():
                 if place.name != first[name].name or not _same(place, first[name]):
-                    raise Broken(f"{name} comes from elsewhere in a second call, or for a mask: draw from the generator")
+                    raise Broken(
+                        f"{name} comes from elsewhere in a second call, or for a mask: draw from the generator"
+                    )
     return ""
 
 

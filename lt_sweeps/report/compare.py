@@ -21,7 +21,18 @@ EXAMPLE = """compared are cells that differ in these settings alone, at levels t
   lt-sweeps compare runs/at_init runs/imp prune=imp criterion=magnitude allocation=scores control=none"""
 SAME = 0.005  # relative difference of the weights that remain
 # Settings in which compared cells may differ, beside those named on the command line.
-FREE = ("seed", "seeds.", "sweep", "paths.", "trainer.", "logger.", "measure.", "prune.levels", "prune.shown", "budget.levels")
+FREE = (
+    "seed",
+    "seeds.",
+    "sweep",
+    "paths.",
+    "trainer.",
+    "logger.",
+    "measure.",
+    "prune.levels",
+    "prune.shown",
+    "budget.levels",
+)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,22 @@ import json
 from pathlib import Path
 
 from lt_sweeps import graph
-from lt_sweeps.graph import Dense, Init, Measure, Planted, Prune, Score, Shuffle, Ticket, Train, Treat, at, end
+from lt_sweeps.graph import (
+    Carried,
+    Dense,
+    Fit,
+    Init,
+    Measure,
+    Planted,
+    Prune,
+    Score,
+    Shuffle,
+    Ticket,
+    Train,
+    Treat,
+    at,
+    end,
+)
 from lt_sweeps.keys import Node
 from lt_sweeps.registry import FOLDERS, HERE, catalogue, code_hash
 from lt_sweeps.specs import Data, Network, Part, Recipe
@@ -24,6 +39,8 @@ BEHIND = {
     "Prune": ["allocation.py"],
     "Shuffle": ["masks.py", "randomness.py"],
     "Planted": ["networks/planted.py", "networks/targets.py"],
+    "Fit": ["masks.py", "transfers/carry.py"],
+    "Carried": ["transfers/carry.py", "transfers/blocks.py", "transfers/units.py"],
     "Train": [
         "training/fit.py",
         "training/module.py",
@@ -53,7 +70,13 @@ def expressions() -> dict[str, Node]:
     score = Score(Part("magnitude", 1), end(dense))
     mask = Prune(score, dense.ticket.mask, 0.2, "layerwise", {"output.weight": 0.5})
     ticket = Train(Ticket(network, at(dense, 500), mask, start=500), data, recipe, level=1)
+    wide = Dense(Network(Part("lenet_300_100", 1, {"width": 2}), (1, 28, 28), 10))
+    matched = Part("weight_matching", 1), None, (end(dense).weights, end(dense).weights)
     return {
+        "fitted": Fit(mask, Dense(network, ("output.weight",))),
+        "widened": Fit(mask, wide, Part("widen", 1), classes=4, seed=3),
+        "aligned": Fit(mask, dense.ticket.mask, *matched),
+        "carried": Carried(at(dense, 500), Init(wide.network, 0), wide, Part("widen", 1)),
         "init": dense.ticket.weights,
         "dense mask": dense.ticket.mask,
         "dense run": dense,
