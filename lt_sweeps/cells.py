@@ -74,7 +74,7 @@ def redrawn_layers(cells: Sequence[Cell]) -> list[str]:
         (classes, run.ticket.network.classes)
         for c in cells
         for run in c.levels
-        if (classes := redrawn(run.ticket.mask)) is not None
+        if (classes := redrawn(run)) is not None
     )
     return [
         f"output layer: masks come from a network of {there} classes; with {here} here it is drawn anew and stays dense"

@@ -292,8 +292,9 @@ def search_of(run: Train) -> Train | None:
     return learned_in(mask) or pruned_from(mask)
 
 
-def redrawn(mask: Mask) -> int | None:
-    """Returns the number of classes of the network that a mask was found on, if others are trained under it."""
+def redrawn(run: Train) -> int | None:
+    """Returns the number of classes of the network that a run's mask was found on, if it has others itself."""
+    mask = run.ticket.mask
     while isinstance(mask, (Fit, Shuffle)):
         if isinstance(mask, Fit) and mask.classes is not None:
             return mask.classes

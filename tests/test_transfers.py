@@ -202,7 +202,7 @@ def test_a_widened_network_computes_the_same(network: Network, order: str) -> No
         return carry
 
     if network.build.args.get("shortcut") == "identity":
-        with pytest.raises(ValueError, match="conv.weight"):
+        with pytest.raises(ValueError, match=r"conv\.weight"):
             widened()
         return
     after = carried(state, widened(), rough(wide))

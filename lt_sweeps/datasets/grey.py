@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -19,7 +18,7 @@ LUMINANCE = (0.299, 0.587, 0.114)  # of red, green and blue (ITU-R BT.601)
 def cifar10_grey(data_dir: Path) -> Arrays:
     """CIFAR-10 in grey, without the outer two pixels: 50,000 and 10,000 images of 1x28x28, as MNIST has them."""
     colour = cifar10(data_dir)
-    return replace(colour, train_x=_grey(colour.train_x), test_x=_grey(colour.test_x))
+    return Arrays(_grey(colour.train_x), colour.train_y, _grey(colour.test_x), colour.test_y)
 
 
 def _grey(images: Tensor) -> Tensor:

@@ -83,7 +83,7 @@ class Sizes:
                 return self._pruned(self._before(parent), fraction, groups, tuple(factors.items()), times)
 
     def _fitted(self, fit: Fit) -> Counts:
-        """Counts of a mask found elsewhere: those of its layers that are as large there. Others are known afterwards."""
+        """Counts of a mask found elsewhere, of layers that are as large there; what others keep is known afterwards."""
         every, before, there = self._kept[fit.to], self._kept[fit.mask], whole(fit.mask)
         totals = before if there is None else self._kept[there]
         if fit.by is not None and totals != every:

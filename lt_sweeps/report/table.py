@@ -196,7 +196,7 @@ def _search(run: Train, outcomes: Mapping[Train, Outcome]) -> Row:
     outcome = outcomes.get(search) if search else None
     ended = outcome if isinstance(outcome, Finished) else None
     learned = ended if learned_by(run) else None
-    classes = redrawn(run.ticket.mask)
+    classes = redrawn(run)
     return {
         REDRAWN: None if classes is None else f"output layer of {classes} classes",
         SEARCH_STEPS: ended and ended.steps,
