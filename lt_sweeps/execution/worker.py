@@ -191,8 +191,8 @@ class Worker:
         early = None
         if progress.best is not None and trained.early_stop is not None:
             best, tested = progress.best, trained.early_stop
-            early = Evaluated(tested.accuracy, tested.loss, best.step, best.val_loss, best.val_accuracy)
-        end = Evaluated(trained.end.accuracy, trained.end.loss)
+            early = Evaluated(tested.metrics, tested.loss, best.step, best.val_loss, best.val)
+        end = Evaluated(trained.end.metrics, trained.end.loss)
         changed = None if run.static else begun
         finished = Finished(kept, progress.step, history, end, early, changed, progress.ended_by, trained.sampled)
         blobs = {"end": encode_masked(trained.state, mask), "mask": encode_mask(mask)}

@@ -5,35 +5,52 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import log10
 
+from lt_sweeps.metrics import Metric
 from lt_sweeps.report.statistics import Interval
 
 TICKS = 9  # as many fit on a phone
 
 
-def span(intervals: Sequence[Interval], accuracy: bool) -> tuple[float, float]:
-    """The y range: all means, and their intervals as far as they do not flatten the curves; steps begin at 0.
+def span(intervals: Sequence[Interval], metric: Metric | None) -> tuple[float, float]:
+    """The y range: all means, and their intervals as far as they do not flatten the curves.
 
-    It covers one point of accuracy at least, or ten steps: less would exaggerate. Means of 97 and 98
+    Without a metric these are steps, which begin at 0.
+
+    It covers one point of a percentage at least, or ten steps: less would exaggerate. Means of 97 and 98
     have a range of 1, an interval may widen it by as much on each side, and 7 % are margin:
 
-    >>> span([Interval(97.0, 90.0, 104.0, 2), Interval(98.0, None, None, 1)], True)
+    >>> span([Interval(97.0, 90.0, 104.0, 2), Interval(98.0, None, None, 1)], ACCURACY)
     (95.79, 99.21)
-    >>> span([Interval(98.0, None, None, 1)], True), span([Interval(4.0, None, None, 1)], False)
+    >>> span([Interval(98.0, None, None, 1)], ACCURACY), span([Interval(4.0, None, None, 1)], None)
     ((97.43, 98.57), (0.0, 10.7))
     """
     if not intervals:
-        return (0.0, 100.0) if accuracy else (0.0, 10.0)
+        return (0.0, 100.0) if metric else (0.0, 10.0)
     means = [value.mean for value in intervals]
-    least = 1.0 if accuracy else 10.0
+    if metric and not metric.percent:
+        return _free_span(means)
+    least = 1.0 if metric else 10.0
     room = max(max(means) - min(means), least)
     low = max(min([*means, *(value.low for value in intervals if value.low is not None)]), min(means) - room)
     high = min(max([*means, *(value.high for value in intervals if value.high is not None)]), max(means) + room)
-    if not accuracy:
+    if not metric:
         return 0.0, round(1.07 * max(high, least), 4)
     missing = max(0.0, least - (high - low)) / 2
     low, high = low - missing, high + missing
     pad = 0.07 * (high - low)
     return round(max(low - pad, 0.0), 4), round(high + pad, 4)
+
+
+def _free_span(means: Sequence[float]) -> tuple[float, float]:
+    """The y range of a quantity without a natural scale: its means; 0 is included where it is not far.
+
+    >>> _free_span([0.1, 0.9]), _free_span([50.0, 51.0])
+    ((0.0, 0.963), (49.93, 51.07))
+    """
+    low, high = min(means), max(means)
+    low = 0.0 if 0 < low < (high - low) else low
+    pad = 0.07 * ((high - low) or abs(high) or 1.0)
+    return (low and float(f"{low - pad:.6g}")), float(f"{high + pad:.6g}")
 
 
 def above_zero(intervals: Sequence[Interval], line: float) -> tuple[float, float]:

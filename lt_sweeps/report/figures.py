@@ -1,16 +1,18 @@
-"""The figures of a model and data set: accuracy, early-stop step and measures over the weights that remain."""
+"""The figures of a model and data set: test results, early-stop step and measures over the weights that remain."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
-from lt_sweeps.columns import COMPARED, DRAWN
+from lt_sweeps.columns import COLUMNS, COMPARED, DRAWN
+from lt_sweeps.metrics import ACCURACY
 from lt_sweeps.report.axes import above_zero, span, ticks, two_digits, x_range
 from lt_sweeps.report.curves import Curve, over_seeds
 from lt_sweeps.report.styles import Style
 from lt_sweeps.report.traces import STABLE, Quantity, curve_traces, dense_traces, stability_trace
-from lt_sweeps.report.wording import accuracy, barrier, iterations, plainly
+from lt_sweeps.report.wording import barrier, iterations, plainly, result
 
 INK, AXIS, GRID = "#1f2933", "#9aa1ab", "#e8eaed"
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
@@ -29,12 +31,13 @@ LEGEND = {  # below the plot, from the left edge of the figure, where a phone ha
 }
 
 
-def accuracy_figure(curves: Sequence[Curve], look: Sequence[Style]) -> dict[str, Any]:
-    """Test accuracy over the weights that remain, of the curves of one model and data set."""
+def result_figure(curves: Sequence[Curve], look: Sequence[Style]) -> dict[str, Any]:
+    """Test results over the weights that remain, of the curves of one model, data set and metric."""
+    metric = curves[0].metric
     when = "at early stop" if curves[0].at_early_stop else "at the end"
-    return _figure(
-        curves, look, Quantity(f"Test accuracy {when} (%)", lambda point: over_seeds(point.accuracy), accuracy)
-    )
+    title = f"Test {metric.title} {when}{' (%)' if metric.percent else ''}"
+    describe = partial(result, metric=metric)
+    return _figure(curves, look, Quantity(title, lambda point: over_seeds(point.test), describe, metric=metric))
 
 
 def early_stop_figure(curves: Sequence[Curve], look: Sequence[Style]) -> dict[str, Any] | None:
@@ -58,8 +61,8 @@ def measure_figure(curves: Sequence[Curve], look: Sequence[Style], column: str) 
     whose = "of the planted ticket" if other == "planted" else f"to the {other}"
     title, describe, stable = f"{what} {whose}", plainly, 0.0
     if column in DRAWN:
-        title = f"{DRAWN[column]} (%)"
-    elif what == "barrier":
+        title = f"{DRAWN[column]} (%)" if COLUMNS[column].meaning.startswith("percent") else DRAWN[column]
+    elif what == "barrier" and curves[0].metric is ACCURACY:
         title, describe, stable = f"Error {title} (points)", barrier, STABLE
     return _figure(
         curves, look, Quantity(title, lambda point: over_seeds(point.measures.get(column, {})), describe, stable)
@@ -126,7 +129,7 @@ def _figure(curves: Sequence[Curve], look: Sequence[Style], quantity: Quantity) 
         low, high = above_zero(means, quantity.stable)
         data = [stability_trace((max(at), min(at)))] if quantity.stable else []
     else:
-        low, high = span(means, quantity.accuracy)
+        low, high = span(means, quantity.metric)
         data = dense_traces(curves, quantity, (max(at), min(at)))
     for style, points in zip(look, shown, strict=True):
         data += curve_traces(style, points, quantity, low)
@@ -148,7 +151,7 @@ def _figure(curves: Sequence[Curve], look: Sequence[Style], quantity: Quantity) 
         "tickformat": "~s" if quantity.describe is iterations else "",
     }
     layout = drawn(data, xaxis, yaxis)
-    if quantity.accuracy and (menus := _near_dense(data, [low, high])):
+    if quantity.metric is ACCURACY and (menus := _near_dense(data, [low, high])):
         layout |= {"updatemenus": menus, "margin": {"l": 64, "r": 14, "t": 72, "b": 56}}
     return {"data": data, "layout": layout}
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import fsum
 
+from lt_sweeps.metrics import Metric
 from lt_sweeps.report.curves import (
     Curve,
     Point,
@@ -14,7 +15,7 @@ from lt_sweeps.report.curves import (
     over_seeds,
     sparsest_matching,
 )
-from lt_sweeps.report.statistics import matching, paired
+from lt_sweeps.report.statistics import paired
 from lt_sweeps.report.wording import bounds, percent, points, seeds, statuses
 
 
@@ -37,22 +38,23 @@ def verdict(curve: Curve, controls: Sequence[Curve] = (), settings: str = "") ->
     model, dataset = curve.place
     head = f"{model} on {dataset}" + (f" ({settings})" if settings else "") + ": "
     what = "tickets" if curve.control == "none" else f"control={curve.control} networks"
-    finished = [point for point in curve.pruned if point.accuracy]
-    if curve.dense is None or not curve.dense.accuracy:
+    finished = [point for point in curve.pruned if point.test]
+    metric = curve.metric
+    if curve.dense is None or not curve.dense.test:
         return head + f"no dense network has finished{_counts([curve.dense], ': ')}, so there is nothing to match."
     if not curve.pruned:
-        mean = fsum(curve.dense.accuracy.values()) / len(curve.dense.accuracy)
-        return head + f"nothing was pruned; test accuracy is {mean:.1f} % dense, {seeds(len(curve.dense.accuracy))}."
+        mean, n = fsum(curve.dense.test.values()) / len(curve.dense.test), len(curve.dense.test)
+        return head + f"nothing was pruned; test {metric.title} is {_short(mean, metric)} dense, {seeds(n)}."
     if not finished:
         return head + f"none of the {what} has finished{_counts(curve.pruned, ': ')}."
     best = sparsest_matching(curve)
     if best is not None:
         denser = [point for point in curve.pruned if point.level < best.level]
-        failing = sum(not matching(point.to_dense) for point in denser)
+        failing = sum(not point.matching for point in denser)
         exception = f" Of the denser levels, {failing} of {len(denser)} cannot be shown to match." if failing else ""
         return (
             head
-            + f"the sparsest matching {what} keep {_kept(best)} ({_evidence(best)})."
+            + f"the sparsest matching {what} keep {_kept(best)} ({_evidence(best, metric)})."
             + exception
             + _against(best, controls)
         )
@@ -61,16 +63,16 @@ def verdict(curve: Curve, controls: Sequence[Curve] = (), settings: str = "") ->
         return (
             head
             + f"no level can be shown to match the dense network; the closest {what} keep {_kept(near)} "
-            + f"({_evidence(near)})."
+            + f"({_evidence(near, metric)})."
             + _against(near, controls)
         )
     last = finished[-1]
     if not any(point.to_dense for point in finished):
         return head + f"no seed has finished both the dense network and its {what}, so nothing can be paired."
-    dense_mean, last_mean = (fsum(of.values()) / len(of) for of in (curve.dense.accuracy, last.accuracy))
+    dense_mean, last_mean = (_short(fsum(of.values()) / len(of), metric) for of in (curve.dense.test, last.test))
     return (
         head
-        + f"matching cannot be judged from one seed; test accuracy is {dense_mean:.1f} % dense and {last_mean:.1f} % "
+        + f"matching cannot be judged from one seed; test {metric.title} is {dense_mean} dense and {last_mean} "
         + f"for {what} that keep {_kept(last)}{_counts([last], ', ', ' left out')}."
         + _against(last, controls)
     )
@@ -81,13 +83,18 @@ def _kept(point: Point) -> str:
     return f"{share} of the weights"
 
 
-def _evidence(point: Point) -> str:
-    mean, difference = over_seeds(point.accuracy), point.to_dense
+def _short(value: float, metric: Metric) -> str:
+    """A result with one decimal; one that is no percentage as everywhere."""
+    return f"{value:.1f} %" if metric.percent else metric.number(value)
+
+
+def _evidence(point: Point, metric: Metric) -> str:
+    mean, difference = over_seeds(point.test), point.to_dense
     if mean is None or difference is None:
         raise ValueError(f"level {point.level} has not been judged")
     return (
-        f"test accuracy {mean.mean:.1f} %, {points(difference.mean)} against dense, "
-        f"95 % interval {bounds(difference)}, {seeds(difference.n)}{_counts([point], ', ', ' left out')}"
+        f"test {metric.title} {_short(mean.mean, metric)}, {points(difference.mean, metric)} against dense, "
+        f"95 % interval {bounds(difference, metric.number)}, {seeds(difference.n)}{_counts([point], ', ', ' left out')}"
     )
 
 
@@ -97,12 +104,12 @@ def _against(point: Point, controls: Sequence[Curve]) -> str:
 
 def _difference(point: Point, control: Curve) -> str:
     name, other = f"control={control.control}", control.at(point.level)
-    difference = paired(point.accuracy, other.accuracy) if other else None
+    difference, metric = paired(point.test, other.test) if other else None, control.metric
     if other is None or difference is None:
         return f"No {name} network has finished at that level{_counts([other], ': ')}."
-    spread = bounds(difference)
+    spread = bounds(difference, metric.number)
     return (
-        f"Ticket minus {name} at that level: {points(difference.mean)}, "
+        f"Ticket minus {name} at that level: {points(difference.mean, metric)}, "
         + (f"95 % interval {spread}, " if spread else "no interval, ")
         + f"{seeds(difference.n)}{_counts([other], ', ', ' left out')}."
     )

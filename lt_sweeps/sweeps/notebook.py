@@ -25,6 +25,7 @@ from lt_sweeps.config import archive
 from lt_sweeps.errors import Mistake
 from lt_sweeps.execution import agent
 from lt_sweeps.graph import END, Measure, Train, at, end
+from lt_sweeps.metrics import of_row
 from lt_sweeps.registry import nearest, part
 from lt_sweeps.report import curves, table
 from lt_sweeps.store.store import Missing, Record, Store
@@ -188,7 +189,7 @@ class Run:
         self.key: str = row["key"]
 
     def __repr__(self) -> str:
-        words = ("model", "dataset", "control", "seed", "level", "density", "test_accuracy")
+        words = ("model", "dataset", "control", "seed", "level", "density", f"test_{of_row(self.row).name}")
         return f"<run {self.key[:8]}: {', '.join(f'{name}={self.row[name]}' for name in words)}>"
 
     @cached_property
@@ -207,7 +208,7 @@ class Run:
 
     @property
     def history(self) -> pd.DataFrame:
-        """Every evaluation of the training: step, losses, validation accuracy."""
+        """Every evaluation of the training: step, losses, validation metrics."""
         return pd.DataFrame(list(results.outcome(self.record).history)).drop(columns="digest", errors="ignore")
 
     @property
@@ -240,11 +241,11 @@ class Run:
         return holding(build_network(network), self.state(step)).eval()
 
     def evaluate(self, data_dir: str | Path | None = None) -> Evaluation:
-        """Loss and accuracy of the trained network on the test examples, computed now."""
+        """Loss and metrics of the trained network on the test examples, computed now."""
         from lt_sweeps.measures.accuracy import evaluate
 
         data = self.expression.data
-        return evaluate(self.module(), self._values(data_dir).examples(data).chunks("test"), data.classes)
+        return evaluate(self.module(), self._values(data_dir).examples(data).chunks("test"), data.classes, data.task)
 
     def export(self, folder: str | Path, *, trained: bool = False, as_seed: bool = False) -> Path:
         """Writes the ticket (with `trained`, the trained network) to a folder, which `lt.load_ticket` opens.

@@ -64,7 +64,7 @@ class Trained:
     end: Evaluation | None = None  # on the test examples
     early_stop: Evaluation | None = None
     mask: Mask = field(default_factory=dict)  # at the end
-    sampled: tuple[float, ...] = ()  # test accuracies under masks drawn at the end, where a gate draws them
+    sampled: tuple[float, ...] = ()  # of masks drawn at the end, where a gate draws them: the test metric
 
 
 def fit(
@@ -129,14 +129,13 @@ def fit(
             ranks.agree("the trained network", state_digest(state))
         if session.until is not None:
             return Trained(begun, state, recorder.seconds)
-        end = evaluate(module, examples.chunks("test", ranks.share), examples.data.classes)
+        asked = (examples.data.classes, examples.data.task)
+        end = evaluate(module, examples.chunks("test", ranks.share), *asked)
         early, drawn = None, () if dynamics is None else dynamics.sampled(SAMPLES)
-        sampled = tuple(
-            evaluate(one, examples.chunks("test", ranks.share), examples.data.classes).accuracy for one in drawn
-        )
+        sampled = tuple(evaluate(one, examples.chunks("test", ranks.share), *asked).value for one in drawn)
         if begun.best is not None:
             network.load_state_dict(begun.best_state)
-            early = evaluate(network, examples.chunks("test", ranks.share), examples.data.classes)
+            early = evaluate(network, examples.chunks("test", ranks.share), *asked)
         examples.require_unchanged()
         if ranks.any(leaving()):
             recorder.leave(last_state, [])  # no step remains that needs the optimizer's state

@@ -14,6 +14,7 @@ from torch.optim import Optimizer
 
 from lt_sweeps.graph import Train
 from lt_sweeps.randomness import derive, seed_all
+from lt_sweeps.tasks.task import task_of
 from lt_sweeps.training import optim
 from lt_sweeps.training.batchnorm import WholeBatch
 from lt_sweeps.training.dynamics import Dynamics
@@ -57,6 +58,7 @@ class TicketModule(pl.LightningModule):
         self.leaving = False  # whether to leave after this step, on any rank
         self.network = network
         self.run = run
+        self._task = task_of(run.data.task)
         self.step = self._begun = step
         self._optimizer_state, self._replay, self._history = optimizer_state, replay, history
         self._dynamics, self._sparse = dynamics, sparse
@@ -125,9 +127,9 @@ class TicketModule(pl.LightningModule):
                 raise ValueError(f"{what}: on {self._ranks.world} devices they would be others than on one")
             self._draws = self._foreign or drew
         if self._ranks.world == 1:
-            mean = nn.functional.cross_entropy(logits, y)
+            mean = self._task.loss(logits, y)
             return mean, mean.detach()
-        part = nn.functional.cross_entropy(logits, y, reduction="sum")
+        part = self._task.loss(logits, y, reduction="sum")
         here = [part.new_tensor([len(y), self._leave()], dtype=torch.float64), part.detach().double()[None]]
         examples, leaving, total = self._ranks.add(torch.cat(here)).tolist()
         self.leaving = leaving > 0

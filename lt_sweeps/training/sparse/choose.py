@@ -61,6 +61,8 @@ def _fitting(run: Train, ticket: TicketTensors, examples: Loader, hardware: Hard
         raise Unfit("it takes a CPU")
     if hardware.ranks.world > 1:
         raise Unfit("several devices train together")
+    if run.data.task is not None:
+        raise Unfit(f"task={run.data.task.name}: it computes cross-entropy")
     if not run.static:
         raise Unfit("a gate or a hook changes the mask")
     if ticket.fill is not None:
