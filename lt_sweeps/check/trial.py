@@ -38,13 +38,14 @@ EXAMPLES, SCORED = 4, 64
 def require_trainable(runs: Iterable[Train]) -> None:
     """Takes steps with each distinct network, optimizer, schedule and precision. Raises Mistake if one fails.
 
-    For our own networks with a plain optimizer a linear layer stands in: these steps are known to work.
+    For our own networks with a plain optimizer and plain classification a linear layer stands in: these steps are known
+    to work.
     """
     runs = list(runs)
     _require_planted({full(run.ticket).network for run in runs})
     for on, recipe, asked in dict.fromkeys((full(run.ticket), run.recipe, run.data.task) for run in runs):
         network, name = on.network, on.network.build.name
-        is_plain = network.build.is_registered and recipe.optimizer.name in PLAIN
+        is_plain = network.build.is_registered and recipe.optimizer.name in PLAIN and asked is None
         try:
             with noticed(name.rpartition(".")[0]) if network.build.is_foreign else nullcontext():
                 if not network.build.is_registered:

@@ -44,7 +44,9 @@ def _sizes(source: Part, asked: Part, data_dir: Path) -> tuple[tuple[int, ...], 
     arrays = read(source, data_dir, task.targets)
     if not isinstance(arrays, Arrays):
         raise ValueError("it names files; images are returned as arrays")
-    if not task.of_classes:
-        return tuple(arrays.train_x.shape[1:]), arrays.train_y.shape[1], len(arrays.train_x), len(arrays.test_x)
-    classes = max(int(arrays.train_y.max()), int(arrays.test_y.max())) + 1
-    return tuple(arrays.train_x.shape[1:]), classes, len(arrays.train_x), len(arrays.test_x)
+    if arrays.train_y.is_floating_point():
+        outputs = arrays.train_y.shape[1]
+    else:
+        read_too = (arrays.train_x, arrays.test_x) if task.targets == "tokens" else ()
+        outputs = max(int(part.max()) for part in (arrays.train_y, arrays.test_y, *read_too)) + 1
+    return tuple(arrays.train_x.shape[1:]), outputs, len(arrays.train_x), len(arrays.test_x)

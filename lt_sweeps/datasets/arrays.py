@@ -24,7 +24,7 @@ from lt_sweeps.tasks.task import Targets
 class Arrays(NamedTuple):
     """Examples (N, ...) and targets, as published, before any split.
 
-    Targets are classes, int64 (N,), or of regression numbers, float32 (N, outputs).
+    Targets are classes, int64 (N,), or those of another task (`tasks.task.Task`).
 
     Images are uint8 (N, C, H, W), pixels 0 to 255; floats and other integers are not rescaled.
     """

@@ -17,7 +17,7 @@ def split(data: Data, train_y: Tensor, test_y: Tensor) -> tuple[Tensor, Tensor]:
     Raises ValueError if a target is impossible for `data.classes` outputs, or `data.validation` leaves no training
     example.
     """
-    if not task_of(data.task).of_classes:
+    if train_y.is_floating_point():
         if train_y.shape[1] != data.classes:
             raise ValueError(f"dataset.classes={data.classes}, but a target has {train_y.shape[1]} numbers")
     elif (highest := int(max(train_y.max(), test_y.max()))) >= data.classes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from operator import index
 from typing import Any
 
@@ -18,9 +19,9 @@ NAMES = ("train_x", "train_y", "test_x", "test_y")
 def validated(returned: Any, targets: Targets = "classes") -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Returns training and test examples (N, ...), unchanged, and targets as tensors.
 
-    Targets are classes, int64 (N,), or numbers, float32 (N, outputs). Accepts four tensors or numpy arrays, or two
-    torch Datasets. Raises ValueError, with the fix in one line, for classes that are negative, one-hot or floats, for
-    numbers that are integers, for what is not finite, and for unequal numbers of examples.
+    Targets are classes, int64 (N,), or those of another task (`tasks.task.Task`). Accepts four tensors or numpy arrays,
+    or two torch Datasets. Raises ValueError, with the fix in one line, for classes that are negative, one-hot or
+    floats, for other targets of the wrong form, for what is not finite, and for unequal numbers of examples.
     """
     if isinstance(returned, tuple) and len(returned) == 2 and all(map(_is_dataset, returned)):
         named = zip(("the training Dataset", "the test Dataset"), returned, strict=True)
@@ -30,18 +31,19 @@ def validated(returned: Any, targets: Targets = "classes") -> tuple[Tensor, Tens
     train_x, train_y, test_x, test_y = (_tensor(name, value) for name, value in zip(NAMES, returned, strict=True))
     for part, x, y in (("train", train_x, train_y), ("test", test_x, test_y)):
         _require_examples(f"{part}_x", x)
-        (_require_labels if targets == "classes" else _require_numbers)(f"{part}_y", y)
+        REQUIRE[targets](f"{part}_y", y)
         if not 0 < len(x) == len(y):
             raise ValueError(f"{part} has {len(x)} examples and {len(y)} labels: return as many of both, one at least")
     if train_x.shape[1:] != test_x.shape[1:]:
         raise ValueError(f"train_x has examples of {list(train_x.shape[1:])}, test_x of {list(test_x.shape[1:])}")
     if train_x.dtype != test_x.dtype:
         raise ValueError(f"train_x is {_word(train_x)}, test_x {_word(test_x)}: return both of one type")
-    if targets == "classes":
-        return train_x, train_y.long(), test_x, test_y.long()
     if train_y[0].shape != test_y[0].shape:
         raise ValueError(f"train_y has targets of {list(train_y.shape[1:])}, test_y of {list(test_y.shape[1:])}")
-    return train_x, train_y.float().view(len(train_y), -1), test_x, test_y.float().view(len(test_y), -1)
+    train_y, test_y = (y.long() if targets in ("classes", "tokens") else y.float() for y in (train_y, test_y))
+    if targets == "numbers":
+        train_y, test_y = (y.view(len(y), -1) for y in (train_y, test_y))  # one number each may be (N,)
+    return train_x, train_y, test_x, test_y
 
 
 def _is_dataset(value: Any) -> bool:
@@ -119,6 +121,28 @@ def _require_numbers(name: str, y: Tensor) -> None:
         raise ValueError(f"{name} is {list(y.shape)}: return (N, outputs), the numbers of an example in each row")
     if not bool(y.isfinite().all()):
         raise ValueError(f"{name} holds nan or infinite values: remove or fill them")
+
+
+def _require_flags(name: str, y: Tensor) -> None:
+    if y.ndim != 2 or not y.shape[1]:
+        raise ValueError(f"{name} is {list(y.shape)}: return (N, labels), zeros and ones for each example")
+    if not bool(((y == 0) | (y == 1)).all()):
+        raise ValueError(f"{name} holds values other than 0 and 1: task=multi_label takes flags")
+
+
+def _require_tokens(name: str, y: Tensor) -> None:
+    if y.ndim != 2 or y.dtype not in INTEGERS:
+        raise ValueError(f"{name} is {list(y.shape)} of {_word(y)}: return integers (N, T), the token after each of T")
+    if len(y) and int(y.min()) < 0:
+        raise ValueError(f"{name} holds the token {int(y.min())}: count tokens from 0")
+
+
+REQUIRE: Mapping[Targets, Callable[[str, Tensor], None]] = {
+    "classes": _require_labels,
+    "numbers": _require_numbers,
+    "flags": _require_flags,
+    "tokens": _require_tokens,
+}
 
 
 def _word(x: Tensor) -> str:

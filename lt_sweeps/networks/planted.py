@@ -21,7 +21,7 @@ NUMBERS = ("helix", "relu")  # targets of regression: a factor of their outputs 
 
 
 @register("initialiser", version=1, needs=("planted",))
-def planted(network: nn.Module, target: str = "circle", knots: int = 10) -> None:
+def planted(network: nn.Module, target: str = "circle", knots: int = 10, spread: bool = True) -> None:
     """A He draw that contains a sparse network of known function, which has the name of its data set.
 
     Weights are drawn from N(0, 2 / fan_in) and the biases of layer l from N(0, product over k <= l of 2 / fan_in_k);
@@ -31,9 +31,10 @@ def planted(network: nn.Module, target: str = "circle", knots: int = 10) -> None
 
     Raises ValueError for a network other than an MLP, and for one that the target does not fit.
 
-    Differs: logits are the target's up to one factor for all classes, where the paper rescales each output (numbers
-    are the target's own here too); a neuron is chosen by the least distance of all its entries, where the paper's code
-    also asks for equal signs.
+    Differs: logits are the target's up to one factor for all classes, where the paper rescales each output. Numbers are
+    the target's own, by a factor that all layers share: planted weights are then some times larger than the others. With
+    `spread=false` it is in the last layer, as in the paper, and some hundreds: a dense network begins far off. A neuron
+    is chosen by the least distance of all its entries, where the paper's code also asks for equal signs.
     """
     if not isinstance(network, MLP):
         raise ValueError(f"model.initialiser=planted plants in model=mlp alone, not in {type(network).__name__}")
@@ -41,7 +42,7 @@ def planted(network: nn.Module, target: str = "circle", knots: int = 10) -> None
     he_with_biases([*layers.values()])
     inputs, classes = next(iter(layers.values())).in_features, network.output.out_features
     answer = targets.deepened(_target(target, inputs, classes, knots), len(layers))
-    support = plant([*layers.values()], answer, exact=target in NUMBERS)
+    support = plant([*layers.values()], answer, exact=target in NUMBERS, spread=spread)
     vars(network)["planted"] = {f"{name}.weight": mask for name, mask in zip(layers, support, strict=True)}
 
 
@@ -89,14 +90,18 @@ def he_with_biases(layers: Sequence[nn.Linear]) -> None:
 
 
 @torch.no_grad()
-def plant(layers: Sequence[nn.Linear], target: targets.Target, exact: bool = False) -> list[Tensor]:
+def plant(
+    layers: Sequence[nn.Linear], target: targets.Target, exact: bool = False, spread: bool = True
+) -> list[Tensor]:
     """Replaces entries of `layers` in place so that they contain `target`; returns the support, a mask per layer.
 
     A target neuron has the entries theta = (b, w * the factors of its sources), without the zeros of w. It takes the
     place of the free neuron whose entries m at these places are nearest up to a factor lambda > 0: the least
     ||theta - lambda m|| with lambda = theta.m / ||m||^2 is the largest cosine. The entries become theta / lambda, so
     that the neuron computes its target divided by lambda, which is the factor of the next layer. In the last layer
-    neurons are outputs and stay in place, and one lambda keeps the norm of all that is replaced; `exact`, it is 1.
+    neurons are outputs and stay in place, and one lambda keeps the norm of all that is replaced: outputs are the
+    target's, divided by it. `exact`, it is for weights of the usual norm, and given back: `spread`, in equal shares to all
+    layers, else to the last.
 
     Raises ValueError where a layer has too few neurons.
 
@@ -112,7 +117,7 @@ def plant(layers: Sequence[nn.Linear], target: targets.Target, exact: bool = Fal
     """
     sources = torch.arange(layers[0].in_features)
     factors = torch.ones(len(sources), dtype=torch.float64)
-    support = []
+    support, planted = [], []
     for layer, wanted in zip(layers, target, strict=True):
         is_last = layer is layers[-1]
         rows = [row.nonzero().flatten() for row in wanted.weight]
@@ -123,8 +128,9 @@ def plant(layers: Sequence[nn.Linear], target: targets.Target, exact: bool = Fal
         entries = [_entries(layer, sources[at]) for at in rows]
         if is_last:
             neurons = list(range(len(rows)))
-            replaced = torch.cat([m[neuron] for neuron, m in enumerate(entries)]).norm()
-            scales = [1.0 if exact else float(torch.cat(thetas).norm() / replaced)] * len(rows)
+            replaced = float(torch.cat([m[neuron] for neuron, m in enumerate(entries)]).norm())
+            usual = math.sqrt(2 / layer.in_features * sum(map(len, rows)))  # a few weights may be small by chance
+            scales = [float(torch.cat(thetas).norm()) / (usual if exact else replaced)] * len(rows)
         else:
             neurons, scales = _matched(thetas, entries)
         mask = torch.zeros_like(layer.weight, dtype=torch.bool)
@@ -134,6 +140,15 @@ def plant(layers: Sequence[nn.Linear], target: targets.Target, exact: bool = Fal
             mask[neuron, sources[at]] = True
         support.append(mask)
         sources, factors = torch.tensor(neurons), torch.tensor(scales, dtype=torch.float64)
+        planted.append(sources)
+    if exact and not spread:
+        layers[-1].weight[support[-1]] *= float(factors[0])
+        layers[-1].bias *= float(factors[0])
+        return support
+    share = float(factors[0]) ** (1 / len(layers)) if exact else 1.0
+    for number, (layer, mask, neurons_of) in enumerate(zip(layers, support, planted, strict=True), 1):
+        layer.weight[mask] *= share
+        layer.bias[neurons_of] *= share**number
     return support
 
 

@@ -69,27 +69,28 @@ def relu() -> Target:
 def helix(knots: int = 30) -> Target:
     """A helix over x in [-1, 1]: t cos t, t sin t and t, divided by 8 pi, with t = 5 pi + 3 pi x (in [2 pi, 8 pi]).
 
-    The layers are u = relu(x + 1), relu(u - s) for the knots s = 0, 2 / knots, ..., and the outputs, interpolated
-    linearly between knots: 1 + `knots` + 2 `knots` + 1 weights. Outputs differ from `on_helix` by h^2 / 8 of their
-    second derivative at most, h = 2 / knots.
+    The layers are relu(x - s) for the knots s = -1, -1 + 2 / knots, ..., then each output plus 1, which is above zero,
+    interpolated linearly between knots, and the output itself: `knots` + 2 `knots` + 1 + 3 weights. Outputs differ from
+    `on_helix` by h^2 / 8 of their second derivative at most, h = 2 / knots.
 
     Raises ValueError without knots.
 
     >>> [int(layer.weight.count_nonzero()) for layer in helix(30)]
-    [1, 30, 61]
+    [30, 61, 3]
     >>> at = torch.tensor([[-1.0], [-1 + 2 / 30], [1.0]])
     >>> float((outputs(helix(30), at) - on_helix(at)).abs().max()) < 1e-6  # exact at knots
     True
     """
     if knots < 1:
         raise ValueError(f"model.initialiser_args.knots={knots}: give one or more")
-    at = 2 * torch.arange(knots + 1, dtype=torch.float64) / knots
-    values = on_helix(at[:, None] - 1)
+    at = 2 * torch.arange(knots + 1, dtype=torch.float64) / knots - 1
+    values = on_helix(at[:, None])
     slopes = values.diff(dim=0) * (knots / 2)
     changes = slopes.diff(dim=0, prepend=torch.zeros(1, 3, dtype=torch.float64))
     changes[1:, 2] = 0.0  # the third output is a line
-    one = torch.ones(1, 1, dtype=torch.float64)
-    return [Layer(one, one[0]), Layer(one.expand(knots, 1), -at[:-1]), Layer(changes.T.contiguous(), values[0])]
+    three = torch.eye(3, dtype=torch.float64)
+    ones = torch.ones(knots, 1, dtype=torch.float64)
+    return [Layer(ones, -at[:-1]), Layer(changes.T.contiguous(), values[0] + 1), Layer(three, -three.sum(1))]
 
 
 def on_helix(x: Tensor) -> Tensor:
@@ -122,19 +123,18 @@ def teacher(inputs: int, classes: int) -> Target:
 
 
 def deepened(target: Target, depth: int) -> Target:
-    """Returns a target of `depth` layers with the same function: hidden units are passed on, one weight each.
+    """Returns a target of `depth` layers with the same function: its last hidden units are passed on, one weight each.
 
-    These are the units of its narrowest hidden layer, of several the last. Raises ValueError for fewer layers than the
-    target has.
+    Raises ValueError for fewer layers than the target has.
 
     >>> [tuple(layer.weight.shape) for layer in deepened(teacher(20, 4), 4)]
     [(12, 20), (12, 12), (12, 12), (4, 12)]
     """
     if depth < len(target):
         raise ValueError(f"the target has {len(target)} layers, the network {depth}")
-    units, at = min((layer.weight.shape[0], -number) for number, layer in enumerate(target[:-1], 1))
+    units = target[-1].weight.shape[1]
     passed = [_layer(torch.eye(units, dtype=torch.float64)) for _ in range(depth - len(target))]
-    return [*target[:-at], *passed, *target[-at:]]
+    return [*target[:-1], *passed, target[-1]]
 
 
 def outputs(target: Sequence[Layer], x: Tensor) -> Tensor:

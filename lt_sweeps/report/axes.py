@@ -16,20 +16,21 @@ def span(intervals: Sequence[Interval], metric: Metric | None) -> tuple[float, f
 
     Without a metric these are steps, which begin at 0.
 
-    It covers one point of a percentage at least, or ten steps: less would exaggerate. Means of 97 and 98
-    have a range of 1, an interval may widen it by as much on each side, and 7 % are margin:
+    It covers one point of a percentage at least, a tenth of another metric, or ten steps: less would exaggerate. Means
+    of 97 and 98 have a range of 1, an interval may widen it by as much on each side, and 7 % are margin:
 
     >>> span([Interval(97.0, 90.0, 104.0, 2), Interval(98.0, None, None, 1)], ACCURACY)
     (95.79, 99.21)
     >>> span([Interval(98.0, None, None, 1)], ACCURACY), span([Interval(4.0, None, None, 1)], None)
     ((97.43, 98.57), (0.0, 10.7))
+    >>> from lt_sweeps.metrics import METRICS
+    >>> span([Interval(0.01, None, None, 1)], METRICS["mse"])
+    (0.00943, 0.01057)
     """
     if not intervals:
         return (0.0, 100.0) if metric else (0.0, 10.0)
     means = [value.mean for value in intervals]
-    if metric and not metric.percent:
-        return _free_span(means)
-    least = 1.0 if metric else 10.0
+    least = 10.0 if metric is None else 1.0 if metric.percent else 0.1 * max(map(abs, means)) or 1.0
     room = max(max(means) - min(means), least)
     low = max(min([*means, *(value.low for value in intervals if value.low is not None)]), min(means) - room)
     high = min(max([*means, *(value.high for value in intervals if value.high is not None)]), max(means) + room)
@@ -38,19 +39,8 @@ def span(intervals: Sequence[Interval], metric: Metric | None) -> tuple[float, f
     missing = max(0.0, least - (high - low)) / 2
     low, high = low - missing, high + missing
     pad = 0.07 * (high - low)
-    return round(max(low - pad, 0.0), 4), round(high + pad, 4)
-
-
-def _free_span(means: Sequence[float]) -> tuple[float, float]:
-    """The y range of a quantity without a natural scale: its means; 0 is included where it is not far.
-
-    >>> _free_span([0.1, 0.9]), _free_span([50.0, 51.0])
-    ((0.0, 0.963), (49.93, 51.07))
-    """
-    low, high = min(means), max(means)
-    low = 0.0 if 0 < low < (high - low) else low
-    pad = 0.07 * ((high - low) or abs(high) or 1.0)
-    return (low and float(f"{low - pad:.6g}")), float(f"{high + pad:.6g}")
+    low = low - pad if min(means) < 0 else max(low - pad, 0.0)
+    return metric.rounded(low), metric.rounded(high + pad)
 
 
 def above_zero(intervals: Sequence[Interval], line: float) -> tuple[float, float]:

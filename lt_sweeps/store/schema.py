@@ -11,12 +11,11 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from lt_sweeps.metrics import METRICS, named, values_of
-
 HASH = re.compile(r"[0-9a-f]{64}")
 STATUSES = ("done", "diverged", "collapsed")
 MOST = 1 << 53  # steps or weights; beyond it a count is not exact as a float
 DEEPEST = 32  # levels of nesting; a description of a node has about six
+PERCENTAGES = ("accuracy", "token_accuracy", "f1")  # metrics with these bounds
 
 Check = Callable[[Any], bool]
 
@@ -59,14 +58,24 @@ def _is_finite(value: Any) -> bool:
 
 def _is_evaluation(value: Any) -> bool:
     """Whether this is a row of evaluation: losses may be infinite or nan; percentages are in range."""
-    return isinstance(value, dict) and all(EVALUATION.get(name, lambda _: True)(item) for name, item in value.items())
+    return isinstance(value, dict) and all(
+        EVALUATION.get(name, _is_number if name.startswith(("val_", "test_")) else lambda _: True)(item)
+        for name, item in value.items()
+    )
+
+
+def _has_metric(value: Any, part: str) -> bool:
+    """Whether a row of evaluation has a metric of a part, beside the loss."""
+    return any(name.startswith(f"{part}_") and name != f"{part}_loss" for name in value)
 
 
 def _is_best(value: Any) -> bool:
-    if not _is_evaluation(value):
-        return False
-    metrics = values_of(value, "val")
-    return bool(metrics) and {*value} == {"step", "val_loss", *named("val", metrics)}
+    return (
+        _is_evaluation(value)
+        and _has_metric(value, "val")
+        and {"step", "val_loss"} <= value.keys()
+        and all(name == "step" or name.startswith("val_") for name in value)
+    )
 
 
 def _is_history(value: Any) -> bool:
@@ -80,11 +89,7 @@ EVALUATION: dict[str, Check] = {
     "train_loss": _is_number,
     "val_loss": _is_number,
     "test_loss": _is_number,
-    **{
-        f"{part}_{name}": _is_percent if m.percent else _is_number
-        for name, m in METRICS.items()
-        for part in ("val", "test")
-    },
+    **{f"{part}_{name}": _is_percent for part in ("val", "test") for name in PERCENTAGES},
 }
 TRAINING: dict[str, Check] = {
     "status": STATUSES.__contains__,
@@ -97,8 +102,8 @@ TRAINING: dict[str, Check] = {
     "steps": _is_count,
     "history": _is_history,
     "diverged_at": _is_count,
-    "end": lambda value: _is_evaluation(value) and bool(values_of(value, "test")),
-    "early_stop": lambda value: _is_evaluation(value) and "step" in value and bool(values_of(value, "test")),
+    "end": lambda value: _is_evaluation(value) and _has_metric(value, "test"),
+    "early_stop": lambda value: _is_evaluation(value) and "step" in value and _has_metric(value, "test"),
     "begun": lambda value: isinstance(value, dict) and _is_count(value.get("kept")) and _is_count(value.get("total")),
     "ended_by": _is_text,
     "sampled": lambda value: isinstance(value, list) and all(map(_is_number, value)),

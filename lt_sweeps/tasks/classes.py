@@ -1,4 +1,4 @@
-"""Tasks in which an example has one of several classes."""
+"""Tasks in which an example has one of several classes, or several of them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from functools import partial
 
 from torch import Tensor, nn
 from torchmetrics import Metric
-from torchmetrics.classification import MulticlassAccuracy
+from torchmetrics.classification import MulticlassAccuracy, MultilabelF1Score
 
 from lt_sweeps.registry import register
 from lt_sweeps.tasks.task import Task
@@ -46,6 +46,30 @@ def _to_one_hot(outputs: Tensor, targets: Tensor, *, reduction: str = "mean") ->
     wanted = nn.functional.one_hot(targets, outputs.shape[1]).to(outputs.dtype)
     error = nn.functional.mse_loss(outputs, wanted, reduction=reduction)
     return error / outputs.shape[1] if reduction == "sum" else error
+
+
+@register("task", version=1)
+def multi_label() -> Task:
+    """Binary cross-entropy of logits, mean over labels; metric: F1 score in percent, mean over labels.
+
+    >>> import torch
+    >>> round(multi_label().loss(torch.zeros(1, 2), torch.tensor([[0.0, 1.0]])).item(), 4)  # log 2
+    0.6931
+    """
+    return Task(_of_flags, lambda labels: {"f1": _F1(labels, validate_args=False)}, targets="flags")
+
+
+class _F1(MultilabelF1Score):
+    """F1 score of logits, which torchmetrics would take for probabilities where all of a batch are between 0 and 1."""
+
+    def update(self, preds: Tensor, target: Tensor) -> None:
+        """Adds a batch: (N, labels) both."""
+        super().update(preds.sigmoid(), target)
+
+
+def _of_flags(outputs: Tensor, targets: Tensor, *, reduction: str = "mean") -> Tensor:
+    loss = nn.functional.binary_cross_entropy_with_logits(outputs, targets.to(outputs.dtype), reduction=reduction)
+    return loss / targets.shape[1] if reduction == "sum" else loss
 
 
 def _accuracy(outputs: int) -> Mapping[str, Metric]:

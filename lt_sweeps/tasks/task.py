@@ -13,7 +13,7 @@ from torchmetrics import Metric
 from lt_sweeps.registry import load
 from lt_sweeps.specs import Part
 
-Targets = Literal["classes", "numbers"]
+Targets = Literal["classes", "numbers", "flags", "tokens"]
 
 
 class Loss(Protocol):
@@ -25,8 +25,9 @@ class Loss(Protocol):
 
 @dataclass(frozen=True)
 class Task:
-    """A loss and metrics. `targets` are classes, int64 (N,), or numbers, float32 (N, outputs).
+    """A loss and metrics, of outputs (N, outputs), or (N, T, outputs) where targets are tokens.
 
+    `targets` are classes, int64 (N,); numbers, float32 (N, outputs); flags, the same, of 0 and 1; tokens, int64 (N, T).
     `metrics(outputs)` makes torchmetrics by their names in `lt_sweeps.metrics.METRICS`, for that number of outputs.
     """
 
@@ -39,15 +40,27 @@ class Task:
         """Whether each example has one class."""
         return self.targets == "classes"
 
+    @property
+    def of_logits(self) -> bool:
+        """Whether outputs are logits."""
+        return self.targets != "numbers"
+
     def rounded(self, loss: float) -> float:
         """Returns a loss as records have it: of classes with six decimals, else with six digits."""
         return round(loss, 6) if self.of_classes else float(f"{loss:.6g}")
 
     def example(self, outputs: Tensor) -> Tensor:
-        """Returns targets that are possible for a network's outputs, for a trial step."""
+        """Returns targets that are possible for a network's outputs, for a trial step. Raises ValueError."""
+        form = ("N", "T", "tokens") if self.targets == "tokens" else ("N", "outputs")
+        if outputs.ndim != len(form):
+            raise ValueError(f"the network gives {list(outputs.shape)}, and the task takes ({', '.join(form)})")
         if self.of_classes:
             return torch.arange(len(outputs), device=outputs.device) % 2
-        return torch.zeros_like(outputs)
+        return (
+            torch.zeros_like(outputs[..., 0], dtype=torch.long)
+            if self.targets == "tokens"
+            else torch.zeros_like(outputs)
+        )
 
 
 def task_of(chosen: Part | None) -> Task:
