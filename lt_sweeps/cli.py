@@ -15,6 +15,8 @@ USAGE = """usage: lt-sweeps plan OVERRIDES...    what a sweep would train and pr
        lt-sweeps run OVERRIDES...     the same as python -m lt_sweeps.main -m OVERRIDES...
        lt-sweeps status [FOLDER] [--watch] [--json]    how far a sweep is, while it runs and after
        lt-sweeps report FOLDER        results and report of what is done of a sweep that is not
+       lt-sweeps figure FOLDER... [QUANTITY] [NAME=VALUE...]    a figure for a paper: PDF, SVG or PNG, and its data
+       lt-sweeps table FOLDER... [QUANTITY] [NAME=VALUE...]     a table for a paper: LaTeX, Markdown or CSV
        lt-sweeps best FOLDER          the best density of each setting, chosen on validation examples, over seeds
        lt-sweeps compare FOLDER... NAME=VALUE...    each setting against the one with these values, paired by seed
        lt-sweeps list [GROUP [OPTION]]    what can be chosen; recipes say their source and what it leaves open; --json
@@ -43,6 +45,8 @@ Train a sweep: the same as python -m lt_sweeps.main -m OVERRIDE...
 COMMANDS = {  # verb -> module with its `main`
     "status": "sweeps.status",
     "report": "sweeps.results",
+    "figure": "report.figure",
+    "table": "report.tabular",
     "best": "report.best",
     "compare": "report.compare",
     "list": "catalogue.listing",

@@ -44,12 +44,17 @@ def span(intervals: Sequence[Interval], metric: Metric | None) -> tuple[float, f
 
 
 def above_zero(intervals: Sequence[Interval], line: float) -> tuple[float, float]:
-    """The y range of a measure that is about zero or above; it includes 0 and 1.5 times `line`.
+    """The y range of a measure that is about zero or above: 0, 1.5 times `line`, means and intervals, as in `span`.
 
     >>> above_zero([Interval(0.5, None, None, 1)], 2.0), above_zero([Interval(-1.0, None, None, 1)], 2.0)
     ((-0.21, 3.21), (-1.28, 3.28))
+    >>> above_zero([Interval(1.0, 0.9, 1.1, 5), Interval(2.0, -50.0, 54.0, 2)], 0.0)
+    (-2.42, 4.42)
     """
     low, high = (of([bound, *(value.mean for value in intervals)]) for of, bound in ((min, 0.0), (max, 1.5 * line)))
+    room = high - low
+    low = max(min([low, *(value.low for value in intervals if value.low is not None)]), low - room)
+    high = min(max([high, *(value.high for value in intervals if value.high is not None)]), high + room)
     pad = 0.07 * (high - low)
     return round(low - pad, 4), round(high + pad, 4)
 

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import partial
 from typing import Any
 
-from lt_sweeps.columns import COLUMNS, COMPARED, DRAWN
 from lt_sweeps.metrics import ACCURACY
-from lt_sweeps.report.axes import above_zero, span, ticks, two_digits, x_range
-from lt_sweeps.report.curves import Curve, over_seeds
+from lt_sweeps.report.axes import two_digits
+from lt_sweeps.report.curves import Curve
+from lt_sweeps.report.quantities import Quantity, early_stop_step, measured, test_result
+from lt_sweeps.report.scale import scaled
 from lt_sweeps.report.styles import Style
-from lt_sweeps.report.traces import STABLE, Quantity, curve_traces, dense_traces, stability_trace
-from lt_sweeps.report.wording import barrier, iterations, plainly, result
+from lt_sweeps.report.traces import curve_traces, dense_traces, stability_trace
+from lt_sweeps.report.wording import iterations
 
 INK, AXIS, GRID = "#1f2933", "#9aa1ab", "#e8eaed"
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
@@ -33,11 +33,7 @@ LEGEND = {  # below the plot, from the left edge of the figure, where a phone ha
 
 def result_figure(curves: Sequence[Curve], look: Sequence[Style]) -> dict[str, Any]:
     """Test results over the weights that remain, of the curves of one model, data set and metric."""
-    metric = curves[0].metric
-    when = "at early stop" if curves[0].at_early_stop else "at the end"
-    title = f"Test {metric.title} {when}{' (%)' if metric.percent else ''}"
-    describe = partial(result, metric=metric)
-    return _figure(curves, look, Quantity(title, lambda point: over_seeds(point.test), describe, metric=metric))
+    return _figure(curves, look, test_result(curves))
 
 
 def early_stop_figure(curves: Sequence[Curve], look: Sequence[Style]) -> dict[str, Any] | None:
@@ -50,35 +46,14 @@ def early_stop_figure(curves: Sequence[Curve], look: Sequence[Style]) -> dict[st
     if not learning:
         return None
     curves, look = zip(*learning, strict=True)
-    return _figure(curves, look, Quantity("Early-stop step", lambda point: over_seeds(point.early_stop), iterations))
+    return _figure(curves, look, early_stop_step())
 
 
 def measure_figure(curves: Sequence[Curve], look: Sequence[Style], column: str) -> dict[str, Any] | None:
     """A measure's column of results.csv over the weights that remain; None if it has no values."""
     if not any(point.measures.get(column) for curve in curves for point in curve.points):
         return None
-    what, other = compared(column)
-    whose = "of the planted ticket" if other == "planted" else f"to the {other}"
-    title, describe, stable = f"{what} {whose}", plainly, 0.0
-    if column in DRAWN:
-        title = f"{DRAWN[column]} (%)" if COLUMNS[column].meaning.startswith("percent") else DRAWN[column]
-    elif what == "barrier" and curves[0].metric is ACCURACY:
-        title, describe, stable = f"Error {title} (points)", barrier, STABLE
-    return _figure(
-        curves, look, Quantity(title, lambda point: over_seeds(point.measures.get(column, {})), describe, stable)
-    )
-
-
-def compared(column: str) -> tuple[str, str]:
-    """The measure of a column of results.csv, and what each level is compared with.
-
-    >>> compared("barrier"), compared("distance_parent"), compared("recall_planted")
-    (('barrier', 'sibling'), ('distance', 'parent'), ('recall', 'planted'))
-    """
-    for other, suffix in COMPARED.items():
-        if suffix and column.endswith(suffix):
-            return column.removesuffix(suffix), other
-    return column, "sibling"
+    return _figure(curves, look, measured(column, curves))
 
 
 def _near_dense(data: Sequence[Mapping[str, Any]], whole: list[float]) -> list[dict[str, Any]]:
@@ -121,25 +96,19 @@ def cuts_intervals(figure: Mapping[str, Any]) -> bool:
 
 
 def _figure(curves: Sequence[Curve], look: Sequence[Style], quantity: Quantity) -> dict[str, Any]:
-    """A plotly figure as plain data, without levels that keep no weights: these have no place on a log axis."""
-    shown = [[p for p in curve.points if p.remaining and not (curve.apart and p.level == 0)] for curve in curves]
-    at = [point.remaining for points in shown for point in points if point.remaining] or [100.0]
-    means = [mean for points in shown for point in points if (mean := quantity.of(point))]
-    if quantity.stable is not None:
-        low, high = above_zero(means, quantity.stable)
-        data = [stability_trace((max(at), min(at)))] if quantity.stable else []
-    else:
-        low, high = span(means, quantity.metric)
-        data = dense_traces(curves, quantity, (max(at), min(at)))
-    for style, points in zip(look, shown, strict=True):
+    """A plotly figure as plain data."""
+    scale = scaled(curves, quantity)
+    low, high = scale.y
+    data = [stability_trace(scale.ends)] if quantity.stable else []
+    data += dense_traces(curves, quantity, scale.ends) if quantity.beside_dense else []
+    for style, points in zip(look, scale.shown, strict=True):
         data += curve_traces(style, points, quantity, low)
-    named = ticks(at)
     xaxis = {
         "type": "log",
-        "range": x_range(at),
+        "range": scale.x,
         "title": {"text": "Weights remaining (%)", "standoff": 12},
-        "tickvals": named,
-        "ticktext": [two_digits(level) for level in named],
+        "tickvals": scale.ticks,
+        "ticktext": [two_digits(level) for level in scale.ticks],
         "tickangle": 0,
         "showgrid": False,
     }

@@ -11,9 +11,10 @@ from typing import Any
 from lt_sweeps.columns import COLUMNS, DRAWN
 from lt_sweeps.metrics import ACCURACY, Metric
 from lt_sweeps.report.curves import Curve, Row, curves
-from lt_sweeps.report.figures import compared, cuts_intervals, early_stop_figure, measure_figure, result_figure
+from lt_sweeps.report.figures import cuts_intervals, early_stop_figure, measure_figure, result_figure
 from lt_sweeps.report.layers import Labels, Levels, by_curve, layer_figure
 from lt_sweeps.report.levels import table
+from lt_sweeps.report.quantities import compared
 from lt_sweeps.report.styles import Style, styles
 from lt_sweeps.report.verdict import verdicts
 from lt_sweeps.report.wording import statuses
@@ -49,7 +50,8 @@ OTHER = {
 LAYERS = """What each layer keeps, in the network's order; the slider chooses the level. Means over seeds; curves that
 keep the same of every layer are drawn once. A cross on the axis: an emptied layer, through which nothing passes."""
 MEANS = "Means over seeds, with 95 % t-intervals from two seeds on."
-CUT = "Some intervals reach beyond the figure; the table has them whole."
+CUT = "Some intervals reach beyond the figure"
+WHOLE = {True: "; the table has them whole.", False: "; results.csv has every seed."}  # by whether it is the result
 CROSS = "A cross on the axis: some seed did not finish at that level."
 
 CONFIG = {
@@ -116,7 +118,9 @@ def _place(number: int, group: Sequence[Curve], look: Sequence[Style], kept: Map
     lost = any(point.unfinished for curve in group for point in curve.points)
     parts = [
         f"<section>\n<h2>{escape(name)}</h2>\n<h3>{metric.title[0].upper()}{metric.title[1:]}</h3>",
-        _curves(result_figure(group, look), f"{metric.name}-{number}", f"Test {metric.title} of {name}", caption, lost),
+        _curves(
+            result_figure(group, look), f"{metric.name}-{number}", f"Test {metric.title} of {name}", caption, lost, True
+        ),
         "<h3>Speed of learning</h3>",
         f"<p>{NOT_TRAINED if any(curve.dense and curve.dense.early_stop for curve in group) else NO_STEPS}</p>"
         if steps is None
@@ -161,8 +165,9 @@ def _layers(number: int, group: Sequence[Curve], look: Sequence[Style], kept: Ma
     return ["<h3>Where weights are kept</h3>", _figure(figure, f"layers-{number}", label, LAYERS)]
 
 
-def _curves(figure: Mapping[str, Any], name: str, label: str, caption: str, lost: bool) -> str:
-    caption += " " + MEANS + (" " + CUT if cuts_intervals(figure) else "") + (" " + CROSS if lost else "")
+def _curves(figure: Mapping[str, Any], name: str, label: str, caption: str, lost: bool, in_table: bool = False) -> str:
+    caption += " " + MEANS + (f" {CUT}{WHOLE[in_table]}" if cuts_intervals(figure) else "")
+    caption += " " + CROSS if lost else ""
     return _figure(figure, name, f"{label} over weights remaining", caption)
 
 

@@ -3,6 +3,7 @@
 import lt_sweeps as lt
 sweep = lt.open("runs/demo")                 # sweep.results: a row per cell and level
 sweep.curve(control="none")                  # mean, deviation, interval and n per level
+sweep.plot("difference")                     # a matplotlib figure, as lt-sweeps figure writes it
 run = sweep.ticket(level=3, seed=0)
 run.history, run.module(), run.mask, run.export("tickets/mine")
 """
@@ -28,10 +29,13 @@ from lt_sweeps.graph import END, Measure, Train, at, end
 from lt_sweeps.metrics import of_row
 from lt_sweeps.registry import nearest, part
 from lt_sweeps.report import curves, table
+from lt_sweeps.report.paper import draw
+from lt_sweeps.report.selecting import chosen
 from lt_sweeps.store.store import Missing, Record, Store
 from lt_sweeps.sweeps.frames import described, framed, normalized
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
     from torch import nn
 
     from lt_sweeps.masks import Mask, State
@@ -144,6 +148,24 @@ class Sweep:
         if chain != where and "level" not in where:  # the dense networks, which `train.*` is not for
             rows = [run.row for run in self.runs(**{**chain, "level": 0})] + [row for row in rows if row["level"]]
         return pd.DataFrame([described(curve, point) for curve in curves.curves(rows) for point in curve.points])
+
+    def plot(
+        self,
+        what: str = "",
+        *,
+        facet: str | None = None,
+        style: str = "paper",
+        width: float | None = None,
+        spread: str = "band",
+        **where: str,
+    ) -> Figure:
+        """The matplotlib figure of a quantity over the weights that remain, as `lt-sweeps figure` writes it.
+
+        `where` chooses curves by their labels, as `control="none"`, or several values with commas; `width` is in
+        inches. Raises Mistake for unknown names, and where matplotlib is not installed.
+        """
+        curves = chosen([self.folder], {name: str(value).split(",") for name, value in where.items()})
+        return draw(curves, what, facet=facet, style=style, width=width, spread=spread)
 
     def barrier(
         self,
