@@ -15,6 +15,7 @@ from lt_sweeps.report.traces import curve_traces, dense_traces, stability_trace
 from lt_sweeps.report.wording import iterations
 
 INK, AXIS, GRID = "#1f2933", "#9aa1ab", "#e8eaed"
+CLEAR = "rgba(0,0,0,0)"
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
 HEIGHT, ENTRY_HEIGHT = 420, 24  # of a figure, and of each line that its legend may take on a phone
 
@@ -139,14 +140,15 @@ def drawn(data: Sequence[Mapping[str, Any]], xaxis: Mapping[str, Any], yaxis: Ma
     return {
         "template": "none",
         "font": {"family": FONT, "size": 13, "color": INK},
-        "paper_bgcolor": "white",
-        "plot_bgcolor": "white",
+        "paper_bgcolor": CLEAR,  # the page may be dark
+        "plot_bgcolor": CLEAR,
         "height": HEIGHT + ENTRY_HEIGHT * sum(trace.get("showlegend", True) for trace in data),
         "margin": {"l": 64, "r": 14, "t": 30, "b": 56},
         "showlegend": True,
         "legend": LEGEND,
         "hovermode": "closest",
         "hoverlabel": {"bgcolor": "white", "bordercolor": AXIS, "font": {"family": FONT, "size": 13}, "align": "left"},
+        "modebar": {"bgcolor": CLEAR, "color": AXIS, "activecolor": INK},
         "dragmode": False,  # so that a finger scrolls the page
         "xaxis": {**axis, **xaxis},
         "yaxis": {**axis, **yaxis},

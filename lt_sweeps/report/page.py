@@ -10,13 +10,14 @@ from typing import Any
 
 from lt_sweeps.columns import COLUMNS, DRAWN
 from lt_sweeps.metrics import ACCURACY, Metric
-from lt_sweeps.report.curves import Curve, Row, curves
+from lt_sweeps.report import findings
+from lt_sweeps.report.curves import Curve, Row, controls_of, curves
 from lt_sweeps.report.figures import cuts_intervals, early_stop_figure, measure_figure, result_figure
 from lt_sweeps.report.layers import Labels, Levels, by_curve, layer_figure
 from lt_sweeps.report.levels import table
 from lt_sweeps.report.quantities import compared
 from lt_sweeps.report.styles import Style, styles
-from lt_sweeps.report.verdict import verdicts
+from lt_sweeps.report.verdict import settings, verdict, verdicts
 from lt_sweeps.report.wording import statuses
 
 MATCHING = """Two close means are no evidence of it. A level that does not match is not shown to be worse:
@@ -88,6 +89,11 @@ def render(
         sections.append(_place(number, [curve for curve, _ in here], [style for _, style in here], kept))
     script = f"<script>{_plotly()}</script>" if sections else ""
     sentences = verdicts(all_curves) or ["This sweep has no results yet."]
+    many = len(sentences) > findings.SENTENCES and len(findings.ranked(all_curves)) > 1
+    if many:
+        best = findings.ranked(all_curves)[0]
+        rest = [curve for curve in all_curves if curve.cell == best.cell and curve.ground == best.ground]
+        sentences = [verdict(best, controls_of(best, rest), settings(best, all_curves))]
     parts = [
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">',
         '<meta name="viewport" content="width=device-width, initial-scale=1">',
@@ -98,14 +104,24 @@ def render(
         '<div class="verdicts">',
         *(f"<p>{escape(sentence).replace(' %', '&nbsp;%')}</p>" for sentence in sentences),
         "</div>",
+        findings.table(all_curves) if many else "",
         _budget(budgets),
         _finished(rows),
+        _contents(grounds),
         *sections,
         _note(all_curves),
         _footer(command),
         "</main>\n</body>\n</html>\n",
     ]
     return "\n".join(part for part in parts if part)
+
+
+def _contents(grounds: Sequence[tuple[str, str, str]]) -> str:
+    """Links to the models and data sets; empty for a single one."""
+    links = [
+        f'<a href="#place-{n}">{escape(f"{model} on {data}")}</a>' for n, (model, data, _) in enumerate(grounds, 1)
+    ]
+    return f'<nav aria-label="Contents">{"".join(links)}</nav>' if len(links) > 1 else ""
 
 
 def _place(number: int, group: Sequence[Curve], look: Sequence[Style], kept: Mapping[Labels, Levels]) -> str:
@@ -117,7 +133,7 @@ def _place(number: int, group: Sequence[Curve], look: Sequence[Style], kept: Map
     steps = early_stop_figure(group, look)
     lost = any(point.unfinished for curve in group for point in curve.points)
     parts = [
-        f"<section>\n<h2>{escape(name)}</h2>\n<h3>{metric.title[0].upper()}{metric.title[1:]}</h3>",
+        f'<section id="place-{number}">\n<h2>{escape(name)}</h2>\n<h3>{metric.title[0].upper()}{metric.title[1:]}</h3>',
         _curves(
             result_figure(group, look), f"{metric.name}-{number}", f"Test {metric.title} of {name}", caption, lost, True
         ),

@@ -21,22 +21,25 @@ from lt_sweeps.report.wording import bounds, percent, points, seeds, statuses
 
 def verdicts(curves: Sequence[Curve]) -> list[str]:
     """One verdict for each ticket curve, and for each control curve that has no ticket."""
-    named = differing(curves)
-    sentences = []
-    for curve in curves:
-        if curve.control != "none" and any(controls_of(other, [curve]) for other in curves):
-            continue
-        settings = [f"{name}={curve.labels.get(name, 'default')}" for name in named]
-        if curve.dense is not None and (curve.dense.remaining or 100) < 100:
-            settings.append(f"level 0 is the given ticket, not a dense network, {_kept(curve.dense)}")
-        sentences.append(verdict(curve, controls_of(curve, curves), ", ".join(settings)))
-    return sentences
+    return [
+        verdict(curve, controls_of(curve, curves), settings(curve, curves))
+        for curve in curves
+        if curve.control == "none" or not any(controls_of(other, [curve]) for other in curves)
+    ]
 
 
-def verdict(curve: Curve, controls: Sequence[Curve] = (), settings: str = "") -> str:
+def settings(curve: Curve, curves: Sequence[Curve]) -> str:
+    """Says which of the curves one is, by the labels that differ."""
+    words = [f"{name}={curve.labels.get(name, 'default')}" for name in differing(curves)]
+    if curve.dense is not None and (curve.dense.remaining or 100) < 100:
+        words.append(f"level 0 is the given ticket, not a dense network, {_kept(curve.dense)}")
+    return ", ".join(words)
+
+
+def verdict(curve: Curve, controls: Sequence[Curve] = (), which: str = "") -> str:
     """States which level of a curve matches dense, in one sentence, and one more for each control."""
     model, dataset = curve.place
-    head = f"{model} on {dataset}" + (f" ({settings})" if settings else "") + ": "
+    head = f"{model} on {dataset}" + (f" ({which})" if which else "") + ": "
     what = "tickets" if curve.control == "none" else f"control={curve.control} networks"
     finished = [point for point in curve.pruned if point.test]
     metric = curve.metric
