@@ -15,8 +15,9 @@ import pytest
 from test_report import row
 
 from lt_sweeps import cli
+from lt_sweeps.config.schema import CONF
 from lt_sweeps.errors import Mistake
-from lt_sweeps.report import paper
+from lt_sweeps.report import paper, published
 from lt_sweeps.report.curves import curves
 from lt_sweeps.report.table import as_csv
 from lt_sweeps.report.tabular import table
@@ -231,3 +232,41 @@ def test_a_table_of_differences_in_markdown_and_csv() -> None:
 def test_a_share_that_no_level_keeps_is_a_mistake() -> None:
     with pytest.raises(Mistake, match="--at 42: no level keeps this share of weights; there are 100, 50, 25"):
         table(curves(rows()), at=[42.0])
+
+
+MARKS = ("table", "text", "data", "figure")
+
+
+@pytest.mark.parametrize("name", published.papers())
+def test_published_numbers_are_whole(name: str) -> None:
+    for number in published.read(name):
+        assert number.mark in MARKS
+        assert number.source
+        assert number.relation in ("=", ">")
+        assert 0 < number.remaining <= 100
+        assert number.quantity != "accuracy" or 10 <= number.value <= 100
+        assert (CONF / "model" / f"{number.model}.yaml").exists()
+        assert (CONF / "dataset" / f"{number.dataset}.yaml").exists()
+        for label, value in number.labels:
+            group = CONF / {"criterion": "criterion"}.get(label, label)
+            assert (group / f"{value}.yaml").exists() or (label, value) == ("control", "none")
+
+
+def test_published_numbers_stand_beside_ours_and_in_the_figure() -> None:
+    ours = curves(rows())  # dense 98.11; half the weights, where the paper has no number
+    [head, _, *lines] = published.compared(ours, "frankle2019")
+    assert "ours - published" in head
+    assert lines == [
+        "| Test accuracy at early stop (%), lenet_300_100 on mnist | 100 | 98.00 ± 0.20 | 98.11 [97.91, 98.31] | 3 "
+        "| +0.11 | yes | Frankle et al. 2019 (arXiv 1903.01611), Figure 2 [table] |"
+    ]
+    axis = paper.draw(ours, against="frankle2019").axes[0]
+    drawn = [line.get_data() for line in axis.lines if line.get_label() == "frankle2019"]
+    assert sorted((float(x[0]), float(y[0])) for x, y in drawn) == [(10.7, 98.3), (100.0, 98.0)]
+
+
+def test_a_paper_about_something_else_is_a_mistake() -> None:
+    with pytest.raises(Mistake, match="no number for these networks"):
+        [*published.compared(curves(rows(model="conv2", dataset="mnist")), "renda2020")]
+    with pytest.raises(Mistake, match="frankle2019"):
+        published.read("frankel2019")

@@ -10,6 +10,7 @@ from typing import Any
 
 from lt_sweeps.errors import Mistake
 from lt_sweeps.report import paper
+from lt_sweeps.report.published import compared
 from lt_sweeps.report.selecting import WORDS, chosen, parse
 from lt_sweeps.report.table import as_csv
 from lt_sweeps.store.store import write
@@ -40,6 +41,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--width", type=_inches, metavar="3.25in", help="of the whole figure; in, cm, mm or pt")
     parser.add_argument("--facet", metavar="LABEL", help="a panel for each value of a label, such as prune")
     parser.add_argument("--spread", choices=paper.SPREADS, default="band", help="how the spread over seeds is shown")
+    parser.add_argument("--against", metavar="PAPER", help="a paper whose numbers are drawn too, such as frankle2019")
     parser.add_argument("--data", choices=DATA, default="csv", help="format of the data; parquet needs pyarrow")
     parser.add_argument("--out", type=Path, metavar="FILE", help="else QUANTITY.pdf in the (first) sweep's folder")
     asked = parser.parse_intermixed_args(list(arguments))
@@ -48,14 +50,24 @@ def main(arguments: Sequence[str]) -> int:
     what = what or curves[0].metric.name
     form = asked.format or (asked.out.suffix.lstrip(".").lower() if asked.out and asked.out.suffix else "pdf")
     out = asked.out or folders[0] / f"{what}.{form}"
-    drawn = paper.draw(curves, what, facet=asked.facet, style=asked.style, width=asked.width, spread=asked.spread)
+    drawn = paper.draw(
+        curves,
+        what,
+        facet=asked.facet,
+        style=asked.style,
+        width=asked.width,
+        spread=asked.spread,
+        against=asked.against,
+    )
     content, rows = paper.encoded(drawn, form), paper.data(curves, what, asked.facet)
     beside = out.with_suffix(f".{asked.data}")
     table = _parquet(rows) if asked.data == "parquet" else as_csv(rows).encode()
     out.parent.mkdir(parents=True, exist_ok=True)
     write(out, content)
     write(beside, table)
+    beside_ours = [] if asked.against is None else [*compared(curves, asked.against)]
     print(f"figure:  {out}\ndata:    {beside}\ncaption: {paper.caption(curves, what, asked.facet, asked.spread)}")
+    print("\n".join(beside_ours), end="\n" * bool(beside_ours))
     return 0
 
 

@@ -30,8 +30,8 @@ def table(curves: Sequence[Curve]) -> str:
     return (
         '<div class="scroll" tabindex="0" role="region" aria-label="Findings">\n<table>\n'
         f"<thead><tr>{head}</tr></thead>\n<tbody>\n{body}</tbody>\n</table>\n</div>\n"
-        '<p class="sweep below">Best first. The level shown is the sparsest that matches dense, else the one that comes '
-        "closest; differences are paired by seed, with 95 % t-intervals.</p>"
+        '<p class="sweep below">Best first. The level shown is the sparsest that matches dense, else the one that '
+        "comes closest; differences are paired by seed, with 95 % t-intervals.</p>"
     )
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from lt_sweeps.errors import Mistake
 from lt_sweeps.report.axes import two_digits
 from lt_sweeps.report.curves import Curve, Point
+from lt_sweeps.report.published import Published, about
 from lt_sweeps.report.quantities import STABLE, Quantity, named
 from lt_sweeps.report.scale import Scale, scaled
 from lt_sweeps.report.styles import Style, styles
@@ -60,12 +61,13 @@ def draw(
     style: str = "paper",
     width: float | None = None,
     spread: str = "band",
+    against: str | None = None,
 ) -> Figure:
     """Returns the figure of a quantity over the weights that remain; without a name, of the test result.
 
     `width` is in inches, of the whole figure; `spread` shows 95 % t-intervals as a `band` or as `bars`, or a thin line
-    for each of the `seeds`. Panels are the models and data sets, or the values of the label `facet`. A curve has the
-    same look in all panels. Raises Mistake for unknown names.
+    for each of the `seeds`; `against` is a paper whose numbers are drawn beside ours. Panels are the models and data
+    sets, or the values of the label `facet`. A curve has the same look in all panels. Raises Mistake for unknown names.
     """
     _require(style, LOOKS, "style")
     _require(spread, SPREADS, "spread")
@@ -82,6 +84,8 @@ def draw(
         for number, ((title, panel), quantity) in enumerate(zip(panels.items(), quantities, strict=True)):
             axis = axes[number]
             _panel(axis, panel, [look[id(curve)] for curve in panel], quantity, sheet, spread)
+            if against is not None:
+                _published(axis, about(panel, against, what or panel[0].metric.name), sheet)
             axis.set_xlabel("Weights remaining (%)")
             if number % across == 0 or quantity.title != quantities[number - 1].title:
                 axis.set_ylabel(fill(quantity.title, int(0.8 * letters)))
@@ -258,6 +262,18 @@ def _curve(axis: Axes, style: Style, at: Sequence[Point], quantity: Quantity, sh
         for seed in sorted({seed for _, point, _ in shown for seed in quantity.values(point)}):
             own = [(x, values[seed]) for x, point, _ in shown if seed in (values := quantity.values(point))]
             axis.plot(*zip(*own, strict=True), color=style.colour, alpha=0.35, linewidth=0.5 * sheet.line, zorder=1)
+
+
+def _published(axis: Axes, numbers: Sequence[Published], sheet: Look) -> None:
+    """The numbers of a paper, as crosses, with the spread it gives; a bound is an arrow."""
+    for number in numbers:
+        at, bound = (number.remaining, number.value), number.relation != "="
+        axis.plot(*at, "k", marker=6 if bound else "x", linestyle="none", label=number.paper, zorder=5)
+        if number.spread is not None:
+            axis.errorbar(*at, number.spread, color="k", capsize=0.6 * sheet.marker, linewidth=0.7 * sheet.line)
+        low, high = axis.get_ylim()
+        pad = 0.05 * (high - low)
+        axis.set_ylim(min(low, number.value - pad), max(high, number.value + pad))
 
 
 def _filled(point: Point, quantity: Quantity) -> bool:

@@ -15,7 +15,7 @@ from lt_sweeps.report.statistics import Interval
 from lt_sweeps.report.wording import barrier, difference, iterations, plainly, result
 
 STABLE = 2.0  # points of error (Frankle et al. 2020)
-DIFFERENCE, STEP = "difference", "early_stop_step"
+DIFFERENCE, STEP, EARLIER = "difference", "early_stop_step", "earlier"
 
 
 @dataclass(frozen=True)
@@ -57,6 +57,7 @@ def quantities(curves: Sequence[Curve]) -> dict[str, Quantity]:
         found[DIFFERENCE] = to_dense(curves)
     if any(point.early_stop for point in points):
         found[STEP] = early_stop_step()
+        found[EARLIER] = earlier(curves)
     columns = dict.fromkeys(name for point in points for name, values in point.measures.items() if values)
     return found | {column: measured(column, curves) for column in columns}
 
@@ -90,6 +91,19 @@ def to_dense(curves: Sequence[Curve]) -> Quantity:
 def early_stop_step() -> Quantity:
     """The step of least validation loss."""
     return Quantity("Early-stop step", _mean(_steps), iterations, _steps, "{:,.0f}".format)
+
+
+def earlier(curves: Sequence[Curve]) -> Quantity:
+    """How much earlier than dense the early stop is, in percent of dense's step, paired by seed."""
+
+    def by_seed(point: Point) -> dict[int, float]:
+        dense = next((curve.dense for curve in curves if point in curve.points), None)
+        steps = dense.early_stop if dense and point.level else {}
+        return {seed: 100 * (1 - step / steps[seed]) for seed, step in point.early_stop.items() if steps.get(seed)}
+
+    return Quantity(
+        "Early stop before dense's (%)", _mean(by_seed), plainly, by_seed, "{:.1f}".format, signed=True, stable=0.0
+    )
 
 
 def measured(column: str, curves: Sequence[Curve]) -> Quantity:

@@ -11,6 +11,7 @@ from statistics import stdev
 
 from lt_sweeps.errors import Mistake
 from lt_sweeps.report.curves import Curve, Point
+from lt_sweeps.report.published import compared
 from lt_sweeps.report.quantities import Quantity, named
 from lt_sweeps.report.selecting import WORDS, chosen, parse
 from lt_sweeps.report.styles import styles
@@ -21,6 +22,7 @@ EPILOG = """A line per curve, a column per share of weights remaining (to 2 %), 
 seeds, or with --interval mean and 95 % t-interval. In LaTeX levels shown to match dense are bold; it needs booktabs.
 
   lt-sweeps table runs/lenet --format latex --at 100,51,21,3.6
+  lt-sweeps table runs/lenet --against frankle2019
   lt-sweeps table runs/lenet difference control=none,reinit"""
 
 
@@ -37,8 +39,12 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--format", choices=[*FORMATS], default="markdown")
     parser.add_argument("--at", type=_shares, metavar="51,21,3.6", help="the weights remaining to show, in percent")
     parser.add_argument("--interval", action="store_true", help="95 %% t-intervals instead of standard deviations")
+    parser.add_argument("--against", metavar="PAPER", help="each number of a paper beside ours, as Markdown")
     asked = parser.parse_intermixed_args(list(arguments))
     folders, what, where = parse(asked.words)
+    if asked.against is not None:
+        print("\n".join(compared(chosen(folders, where), asked.against)))
+        return 0
     print(table(chosen(folders, where), what, asked.format, asked.at, asked.interval), end="")
     return 0
 
