@@ -19,6 +19,7 @@ USAGE = """usage: lt-sweeps plan OVERRIDES...    what a sweep would train and pr
        lt-sweeps table FOLDER... [QUANTITY] [NAME=VALUE...]     a table for a paper: LaTeX, Markdown or CSV
        lt-sweeps best FOLDER          the best density of each setting, chosen on validation examples, over seeds
        lt-sweeps compare FOLDER... NAME=VALUE...    each setting against the one with these values, paired by seed
+       lt-sweeps dashboard FOLDER [--dry-run]    a W&B workspace and report of a sweep, accuracy over sparsity first
        lt-sweeps list [GROUP [OPTION]]    what can be chosen; recipes say their source and what it leaves open; --json
        lt-sweeps ticket VERB ...      export, verify, train and list tickets as folders; ticket --help says more
        lt-sweeps store VERB ...       verify every byte, gc what nothing can use, show what a key is; --json
@@ -47,6 +48,7 @@ COMMANDS = {  # verb -> module with its `main`
     "report": "sweeps.results",
     "figure": "report.figure",
     "table": "report.tabular",
+    "dashboard": "loggers.dashboard",
     "best": "report.best",
     "compare": "report.compare",
     "list": "catalogue.listing",
