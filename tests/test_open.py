@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -134,3 +135,10 @@ def test_what_was_measured_stays_when_the_sweep_grows(there: Path) -> None:
     assert measured
     assert lt.open(there).results.barrier.dropna().tolist() == measured
     assert len(lt.open(there).results) == 6
+
+
+def test_what_a_notebook_completes_is_there() -> None:
+    project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())["project"]
+    assert dir(lt) == ["__version__", "load_ticket", "open"]
+    assert lt.__version__ == project["version"]
+    assert not [name for name in dir(lt) if not hasattr(lt, name)]
