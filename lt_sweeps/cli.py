@@ -14,7 +14,7 @@ USAGE = """usage: lt-sweeps plan OVERRIDES...    what a sweep would train and pr
                                       (with --calibrate it measures how fast this machine is, for some seconds)
        lt-sweeps run OVERRIDES...     the same as python -m lt_sweeps.main -m OVERRIDES...
        lt-sweeps status [FOLDER] [--watch] [--json]    how far a sweep is, while it runs and after
-       lt-sweeps report FOLDER        results and report of what is done of a sweep that is not
+       lt-sweeps report FOLDER... [NAME=VALUE...] [--out FILE]    what is done so far; with --out, of several sweeps
        lt-sweeps figure FOLDER... [QUANTITY] [NAME=VALUE...]    a figure for a paper: PDF, SVG or PNG, and its data
        lt-sweeps table FOLDER... [QUANTITY] [NAME=VALUE...]     a table for a paper: LaTeX, Markdown or CSV
        lt-sweeps best FOLDER          the best density of each setting, chosen on validation examples, over seeds

@@ -42,7 +42,7 @@ from lt_sweeps.metrics import named, values_of
 from lt_sweeps.results import Collapsed, Finished, Outcome
 from lt_sweeps.store.store import Record
 
-RESULTS = "results.csv"
+RESULTS, LAYERS = "results.csv", "layers.csv"
 REQUIRED = ("seed", "level", "status", "key")
 
 Row = dict[str, Any]
@@ -241,6 +241,20 @@ def read(folder: Path) -> list[Row]:
             return [{name: _value(name, text, measures) for name, text in line.items()} for line in lines]
     except (ValueError, OSError, csv.Error) as error:
         raise damaged(folder, str(error)) from None
+
+
+def read_layers(folder: Path) -> list[Row]:
+    """Reads the rows of a sweep's layers.csv, typed; none where it is missing. Raises Mistake."""
+    path = folder / LAYERS
+    try:
+        with path.open(newline="") as file:
+            lines = [*csv.DictReader(file, restkey="", strict=True)]
+        counts = ("kept", "total")
+        return [{n: int(text) if n in counts else _value(n, text, ()) for n, text in line.items()} for line in lines]
+    except FileNotFoundError:
+        return []
+    except (ValueError, OSError, csv.Error) as error:
+        raise Mistake(f"{path}: cannot be read ({error}); lt-sweeps report {folder} writes it again") from None
 
 
 def damaged(folder: Path, why: str) -> Mistake:
