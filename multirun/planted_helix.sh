@@ -3,7 +3,8 @@
 # of 100 that follows a helix with a mean squared error of 2e-4: recall of these 100 at 5.7 % of the weights, and at
 # exactly 100. Criteria iteratively and before training (`random` is the control), and masks that are learned on the
 # frozen draw.
-# COST
+# Cost: 36 cells: 108 trainings asked, 75 distinct; disk: 6 MB;
+# hours: 14 min of one core, timed on a busy shared two-core AMD EPYC.
 set -e
 python -m lt_sweeps.main -m \
     model=planted_helix measure=planted recipe.optimizer.lr=0.003 prune.rate=0.942646 prune.levels=2 \

@@ -32,9 +32,9 @@ def planted(network: nn.Module, target: str = "circle", knots: int = 10, spread:
     Raises ValueError for a network other than an MLP, and for one that the target does not fit.
 
     Differs: logits are the target's up to one factor for all classes, where the paper rescales each output. Numbers are
-    the target's own, by a factor that all layers share: planted weights are then some times larger than the others. With
-    `spread=false` it is in the last layer, as in the paper, and some hundreds: a dense network begins far off. A neuron
-    is chosen by the least distance of all its entries, where the paper's code also asks for equal signs.
+    the target's own, by a factor that all layers share, so that planted weights are larger than usual; `spread=false`
+    leaves it to the last layer, as in the paper, where it is tens to hundreds. A neuron is chosen by the least distance
+    of all its entries, where the paper's code also asks for equal signs.
     """
     if not isinstance(network, MLP):
         raise ValueError(f"model.initialiser=planted plants in model=mlp alone, not in {type(network).__name__}")
@@ -100,8 +100,8 @@ def plant(
     ||theta - lambda m|| with lambda = theta.m / ||m||^2 is the largest cosine. The entries become theta / lambda, so
     that the neuron computes its target divided by lambda, which is the factor of the next layer. In the last layer
     neurons are outputs and stay in place, and one lambda keeps the norm of all that is replaced: outputs are the
-    target's, divided by it. `exact`, it is for weights of the usual norm, and given back: `spread`, in equal shares to all
-    layers, else to the last.
+    target's, divided by it. `exact`, it is for weights of the usual norm, and given back: `spread`, in equal shares to
+    all layers, else to the last.
 
     Raises ValueError where a layer has too few neurons.
 
