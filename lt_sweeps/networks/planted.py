@@ -33,8 +33,8 @@ def planted(network: nn.Module, target: str = "circle", knots: int = 10, spread:
 
     Differs: logits are the target's up to one factor for all classes, where the paper rescales each output. Numbers are
     the target's own, by a factor that all layers share, so that planted weights are larger than usual; `spread=false`
-    leaves it to the last layer, as in the paper: planted weights there are hundreds of times the usual size. A neuron is
-    chosen by the least distance of all its entries, where the paper's code also asks for equal signs.
+    leaves it to the last layer, as in the paper, where planted weights are hundreds of times the usual size. A neuron
+    is chosen by the least distance of all its entries, where the paper's code also asks for equal signs.
     """
     if not isinstance(network, MLP):
         raise ValueError(f"model.initialiser=planted plants in model=mlp alone, not in {type(network).__name__}")
