@@ -45,7 +45,8 @@ from lt_sweeps.tasks.task import task_of
 from lt_sweeps.training import recorder
 
 NARROW, FULL = 0.125, 1.0
-HERE, DOWNLOADED = (
+HERE = ("digits", "circle", "helix", "relu", "teacher")  # read as they are; what is not here is noise
+DOWNLOADED = ("mnist", "cifar10")
     ("digits", "circle", "helix", "relu", "teacher"),
     ("mnist", "cifar10"),
 )  # read as they are; what is not here is noise
