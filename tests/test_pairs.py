@@ -47,9 +47,6 @@ from lt_sweeps.training import recorder
 NARROW, FULL = 0.125, 1.0
 HERE = ("digits", "circle", "helix", "relu", "teacher")  # read as they are; what is not here is noise
 DOWNLOADED = ("mnist", "cifar10")
-    ("digits", "circle", "helix", "relu", "teacher"),
-    ("mnist", "cifar10"),
-)  # read as they are; what is not here is noise
 TWO = ("lenet_300_100", "resnet20")
 TRAIN, TEST = 24, 8  # image files
 SMOKE = ("budget=smoke", "budget.batch_size=4", "budget.eval_examples=4", "prune.levels=1")

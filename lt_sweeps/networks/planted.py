@@ -143,7 +143,7 @@ def plant(
         planted.append(sources)
     if exact and not spread:
         layers[-1].weight[support[-1]] *= float(factors[0])
-        layers[-1].bias *= float(factors[0])
+        layers[-1].bias.mul_(float(factors[0]))
         return support
     share = float(factors[0]) ** (1 / len(layers)) if exact else 1.0
     for number, (layer, mask, neurons_of) in enumerate(zip(layers, support, planted, strict=True), 1):
