@@ -11,13 +11,21 @@ if TYPE_CHECKING:
     from lt_sweeps.sweeps.notebook import open
     from lt_sweeps.tickets.load import load_ticket
 
-__all__ = ["load_ticket", "open"]
+__all__ = ["__version__", "load_ticket", "open"]
 PLACES = {"open": "lt_sweeps.sweeps.notebook", "load_ticket": "lt_sweeps.tickets.load"}
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("lt_sweeps")
     if name not in PLACES:
         raise AttributeError(f"module 'lt_sweeps' has no attribute {name!r}")
     from importlib import import_module
 
     return getattr(import_module(PLACES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -14,9 +14,12 @@ USAGE = """usage: lt-sweeps plan OVERRIDES...    what a sweep would train and pr
                                       (with --calibrate it measures how fast this machine is, for some seconds)
        lt-sweeps run OVERRIDES...     the same as python -m lt_sweeps.main -m OVERRIDES...
        lt-sweeps status [FOLDER] [--watch] [--json]    how far a sweep is, while it runs and after
-       lt-sweeps report FOLDER        results and report of what is done of a sweep that is not
+       lt-sweeps report FOLDER... [NAME=VALUE...] [--out FILE]    what is done so far; with --out, of several sweeps
+       lt-sweeps figure FOLDER... [QUANTITY] [NAME=VALUE...]    a figure for a paper: PDF, SVG or PNG, and its data
+       lt-sweeps table FOLDER... [QUANTITY] [NAME=VALUE...]     a table for a paper: LaTeX, Markdown or CSV
        lt-sweeps best FOLDER          the best density of each setting, chosen on validation examples, over seeds
        lt-sweeps compare FOLDER... NAME=VALUE...    each setting against the one with these values, paired by seed
+       lt-sweeps dashboard FOLDER [--dry-run]    a W&B workspace and report of a sweep, accuracy over sparsity first
        lt-sweeps list [GROUP [OPTION]]    what can be chosen; recipes say their source and what it leaves open; --json
        lt-sweeps ticket VERB ...      export, verify, train and list tickets as folders; ticket --help says more
        lt-sweeps store VERB ...       verify every byte, gc what nothing can use, show what a key is; --json
@@ -43,6 +46,9 @@ Train a sweep: the same as python -m lt_sweeps.main -m OVERRIDE...
 COMMANDS = {  # verb -> module with its `main`
     "status": "sweeps.status",
     "report": "sweeps.results",
+    "figure": "report.figure",
+    "table": "report.tabular",
+    "dashboard": "loggers.dashboard",
     "best": "report.best",
     "compare": "report.compare",
     "list": "catalogue.listing",

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from lt_sweeps.metrics import ACCURACY, METRICS, OTHERS
+
 
 @dataclass(frozen=True)
 class Column:
@@ -41,13 +43,15 @@ BESIDE = {  # group -> usual option; a column only if some cell has another one
     "pruned": "zero",
     "gate": "none",
     "hook": "none",
+    "task": "classification",
     "find": "same",
     "transfer": "none",
     "train": "same",
 }
+FOUND, SAMPLED = "found", "sampled"  # parts of columns, before the name of a metric
+PARTS = ("test", "val", "early_stop_test", FOUND, SAMPLED)  # beginnings of the columns of a metric
 AT_RANDOM, EMPTIED = "at_random", "emptied"
 DENSITY_BEGUN, EXPLORED, ENDED_BY = "density_begun", "explored", "ended_by"
-FOUND, SAMPLED = "found_accuracy", "sampled_accuracy"
 SEARCH_STEPS, SEARCH_ENDED_BY = "search_steps", "search_ended_by"
 REDRAWN = "redrawn"
 COLUMNS = {
@@ -91,11 +95,15 @@ COLUMNS = {
         Column(EXPLORED, float, "percent of the prunable weights that hooks have kept at some step (Liu et al. 2021)"),
         Column(ENDED_BY, str, "the hook that ended the training early, where one did"),
         Column(
-            FOUND,
+            "found_accuracy",
             float,
             "percent, where a mask was learned: test accuracy at the end of that search, before any ticket is trained",
         ),
-        Column(SAMPLED, float, "percent, where such a mask is drawn: mean test accuracy of ten draws at that end"),
+        Column(
+            "sampled_accuracy",
+            float,
+            "percent, where such a mask is drawn: mean test accuracy of ten draws at that end",
+        ),
         Column(SEARCH_STEPS, int, "the last step of the training that its mask was found from, where a hook ended one"),
         Column(SEARCH_ENDED_BY, str, "the hook that ended that training early, where one did"),
         Column(
@@ -104,11 +112,18 @@ COLUMNS = {
             "the layer that is drawn anew and stays dense, because the mask comes from a network of other classes",
         ),
         Column(EMPTIED, str, "the layers that lost all their weights, where some did"),
+        *(
+            Column(
+                f"{part}_{metric.name}", float, f"{'percent, ' * metric.percent}{metric.title}: as `{part}_accuracy`"
+            )
+            for metric in OTHERS
+            for part in PARTS
+        ),
     )
 }
 DRAWN = {  # rare columns with a figure of their own -> its head
-    FOUND: "Test accuracy as found",
-    SAMPLED: "Test accuracy of sampled masks",
+    **{f"{FOUND}_{name}": f"Test {metric.title} as found" for name, metric in METRICS.items()},
+    **{f"{SAMPLED}_{name}": f"Test {metric.title} of sampled masks" for name, metric in METRICS.items()},
     EXPLORED: "Weights explored",
 }
 COMPARED = {  # what a level is measured against -> suffix of the column
@@ -126,10 +141,11 @@ RARE = (  # only where some row has a value
     ENDED_BY,
     SEARCH_STEPS,
     SEARCH_ENDED_BY,
-    FOUND,
-    SAMPLED,
+    f"{FOUND}_{ACCURACY.name}",
+    f"{SAMPLED}_{ACCURACY.name}",
     REDRAWN,
     EMPTIED,
+    *(f"{part}_{metric.name}" for metric in OTHERS for part in PARTS),
 )
 FIGURES = tuple(name for name in COLUMNS if name not in (*LABELS, *RARE))
 LAYER = ("layer", "kept", "total")  # columns of layers.csv

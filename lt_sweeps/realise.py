@@ -320,6 +320,7 @@ class Values:
             network=lambda state: holding(module, state),
             examples=self.examples(node.data).chunks,
             tell=tell,
+            task=node.data.task,
         )
         with seeded(0):
             table: Table = load("measure", node.what.name)(ends, **node.what.args)
@@ -347,6 +348,7 @@ def scorer(values: Values, node: Score) -> Callable[[masks.Mask, int], Scores]:
             generator=rng(node.seed, "score", *[done][:done]),
             make_network=lambda: deepcopy(network()),
             make_source=lambda: _source(values, node.data),
+            task=None if node.data is None else node.data.task,
             shape=ticket.network.shape,
         )
         with seeded(derive(node.seed, "criterion", done)):

@@ -47,6 +47,7 @@ FOLDERS = {
     "schedule": "training",
     "method": "methods",
     "measure": "measures",
+    "task": "tasks",
 }
 # Arguments that the project passes to functions of a kind; users cannot set them.
 GIVEN: dict[str, tuple[str, ...]] = {
@@ -67,6 +68,7 @@ GIVEN: dict[str, tuple[str, ...]] = {
     "schedule": ("optimizer",),
     "method": ("find", "train"),
     "measure": ("ends",),
+    "task": (),
 }
 CLOCK = ("every", "begin", "until")  # arguments of every hook, which say when it is asked
 F = TypeVar("F", bound=Callable[..., Any])

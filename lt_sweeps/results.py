@@ -6,8 +6,10 @@ Only this module accesses entries of a record's `result` by name.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
+
+from lt_sweeps.metrics import Metric, compared_by, named, values_of
 
 DONE = "done"
 
@@ -44,13 +46,23 @@ class Kept:
 
 @dataclass(frozen=True)
 class Evaluated:
-    """Test results of a network, and validation results if validation chose its step. Accuracies in percent."""
+    """Test results of a network, and validation results if validation chose its step: metrics by name, and losses."""
 
-    test_accuracy: float
+    test: Mapping[str, float]
     test_loss: float | None = None
     step: int | None = None
     val_loss: float | None = None
-    val_accuracy: float | None = None
+    val: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def metric(self) -> Metric:
+        """The metric that networks are compared by."""
+        return compared_by(self.test)
+
+    @property
+    def value(self) -> float:
+        """The test result in that metric."""
+        return self.test[self.metric.name]
 
 
 @dataclass(frozen=True)
@@ -59,12 +71,12 @@ class Finished:
 
     kept: Kept
     steps: int
-    history: tuple[Mapping[str, Any], ...]  # a row per evaluation: step, digest, losses, validation accuracy
+    history: tuple[Mapping[str, Any], ...]  # a row per evaluation: step, digest, losses, validation metrics
     at_end: Evaluated
     at_early_stop: Evaluated | None = None  # None without validation examples
     begun: Kept | None = None  # what its mask kept at the start, where a gate or a hook may have changed it
     ended_by: str | None = None  # the hook that ended it before its recipe does
-    sampled: tuple[float, ...] = ()  # test accuracies under masks drawn at the end, where a gate draws them
+    sampled: tuple[float, ...] = ()  # the test metric under masks drawn at the end, where a gate draws them
     status = DONE
 
     @property
@@ -142,9 +154,8 @@ def kept_of(record: Mapping[str, Any]) -> Kept:
 
 
 def _evaluated(row: Mapping[str, Any]) -> Evaluated:
-    return Evaluated(
-        row["test_accuracy"], row.get("test_loss"), row.get("step"), row.get("val_loss"), row.get("val_accuracy")
-    )
+    values = values_of(row, "test"), values_of(row, "val")
+    return Evaluated(values[0], row.get("test_loss"), row.get("step"), row.get("val_loss"), values[1])
 
 
 def written(value: Outcome) -> dict[str, Any]:
@@ -178,4 +189,6 @@ def _counted(kept: Kept) -> dict[str, Any]:
 
 
 def _row(tested: Evaluated) -> dict[str, Any]:
-    return {name: value for name, value in vars(tested).items() if value is not None}
+    losses = {"test_loss": tested.test_loss, "step": tested.step, "val_loss": tested.val_loss}
+    given = {name: value for name, value in losses.items() if value is not None}
+    return {**named("test", tested.test), **given, **named("val", tested.val)}

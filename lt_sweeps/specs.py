@@ -55,7 +55,7 @@ class Network(Spec):
 
     build: Part
     shape: tuple[int, ...]
-    classes: int
+    classes: int  # outputs: of classification logits, of regression numbers
     initialiser: Part | None = None  # None: the layers' own
     prunable: int = 1  # rule set: 2 adds recurrent, transposed and attention layers, absent from our networks
 
@@ -65,7 +65,7 @@ class Data(Spec):
     """A data set: source, split, normalisation, augmentation, limits and corruption."""
 
     source: Part
-    classes: int
+    classes: int  # outputs of a network, as there
     shape: tuple[int, ...]
     validation: int = 0  # examples held out of the training set
     split_seed: int = 0
@@ -75,6 +75,7 @@ class Data(Spec):
     train_limit: int | None = None  # budget: at most this many training examples
     eval_limit: int | None = None  # budget: at most this many validation and this many test examples
     corruption: Part | None = None  # of the training examples, after split and limits
+    task: Part | None = None  # what a network is asked; None: classification
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from lt_sweeps.check.candidate import candidate
 from lt_sweeps.check.functions import LAWS
 from lt_sweeps.check.laws import Outcome, go_through
 from lt_sweeps.columns import COLUMNS
+from lt_sweeps.config import usual
 from lt_sweeps.graph import Prune
 from lt_sweeps.main import CONF
 from lt_sweeps.registry import FOLDERS, Entry, catalogue, load, part
@@ -39,6 +40,7 @@ EXEMPLIFIED = (
     "corruption",
     "schedule",
     "measure",
+    "task",
 )
 
 
@@ -86,13 +88,15 @@ def test_every_network_keeps_the_laws(name: str) -> None:
     assert kept(go_through(trainings.STAGES, candidate(name, args | narrow, (1, side, side), 10)))
 
 
-@pytest.mark.parametrize("name", ["digits", "circle", "teacher", "mnist", "cifar10"])
+@pytest.mark.parametrize("name", ["digits", "circle", "helix", "relu", "teacher", "mnist", "cifar10"])
 def test_every_data_set_that_is_here_keeps_the_laws(name: str, request: pytest.FixtureRequest) -> None:
     """What the others are read from is written in `test_published`."""
     declared = next(d for path in (CONF / "dataset").glob("*.yaml") if (d := OmegaConf.load(path)).name == name)
     folder = request.getfixturevalue("data_dir") if declared.get("files") else Path("nowhere")
     sizes = {"classes": declared.classes, "train": declared.train, "test": declared.test}
-    source = datasets.Source(part("dataset", name), folder, tuple(declared.shape), **sizes)
+    asked = usual.task(name)
+    task = None if asked == usual.CLASSIFICATION else part("task", asked)
+    source = datasets.Source(part("dataset", name), folder, tuple(declared.shape), **sizes, task=task)
     assert kept(go_through(datasets.STAGES, source))
 
 

@@ -20,7 +20,7 @@ from lt_sweeps.hooks.narrowing import early_bird
 from lt_sweeps.main import main
 from lt_sweeps.report import table
 from lt_sweeps.report.curves import curves
-from lt_sweeps.report.figures import accuracy_figure, early_stop_figure
+from lt_sweeps.report.figures import early_stop_figure, result_figure
 from lt_sweeps.report.page import render
 from lt_sweeps.report.styles import styles
 
@@ -254,7 +254,7 @@ def test_dense_networks_are_never_called_untrained(tmp_path: Path, capsys: pytes
     assert (asleep.apart, awake.apart) == (True, False)
     assert asleep.dense == awake.dense, "they are compared with one dense network"
     look = styles([asleep, awake])
-    drawn = {line["name"]: line["x"] for line in accuracy_figure([asleep, awake], look)["data"] if "marker" in line}
+    drawn = {line["name"]: line["x"] for line in result_figure([asleep, awake], look)["data"] if "marker" in line}
     assert [len(x) for x in drawn.values()] == [2, 3], "it is no point of the line of what is not trained"
     steps = early_stop_figure([asleep, awake], look)
     assert steps is not None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -134,3 +135,33 @@ def test_what_was_measured_stays_when_the_sweep_grows(there: Path) -> None:
     assert measured
     assert lt.open(there).results.barrier.dropna().tolist() == measured
     assert len(lt.open(there).results) == 6
+
+
+def test_what_a_notebook_completes_is_there() -> None:
+    project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())["project"]
+    assert dir(lt) == ["__version__", "load_ticket", "open"]
+    assert lt.__version__ == project["version"]
+    assert not [name for name in dir(lt) if not hasattr(lt, name)]
+
+
+def test_one_page_of_a_part_or_of_several_sweeps(
+    done: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole, other = done / "s", sweep(tmp_path / "other", "-m", "seed=0,1", "prune.levels=1", "prune.rate=0.5")
+    before = {path: path.read_bytes() for path in whole.iterdir() if path.is_file()}
+    assert cli(["report", str(whole), str(other), "control=none", "--out", str(tmp_path / "pages" / "both.html")]) == 0
+    page = (tmp_path / "pages" / "both.html").read_text()
+    assert "s and s control=none" in page
+    assert f"sweep={other}" in page, "they differ in a rate, which is no label of either"
+    assert {path: path.read_bytes() for path in whole.iterdir() if path.is_file()} == before, "the sweep stays as it is"
+    for words, part in (
+        ([str(whole), str(other)], "--out"),
+        ([str(whole), "control=none"], "--out"),
+        ([str(whole), "control=reinit", "--out", str(tmp_path / "x.html")], "control is none"),
+        ([str(whole), "contrl=none", "--out", str(tmp_path / "x.html")], "did you mean 'control'"),
+    ):
+        capsys.readouterr()
+        assert cli(["report", *words]) == 2
+        [line] = capsys.readouterr().err.splitlines()
+        assert part in line
+    assert not (tmp_path / "x.html").exists()

@@ -30,6 +30,8 @@ from lt_sweeps.store.store import Store
 
 SHAPES = {"circle": (1, 1, 2), "teacher": (1, 1, 20)}
 TARGETS = {"circle": targets.circle(), "teacher": targets.teacher(20, 4)}
+NUMBERS = {"relu": targets.relu(), "helix": targets.helix(30)}
+KNOTS = {"circle": 10, "relu": 1, "helix": 30}
 MODEL = ["-m", "model=planted", "recipe.steps=30it", "recipe.eval_every=10it", "sweep=s", "measure=planted"]
 Rows = list[dict[str, str]]
 
@@ -38,6 +40,8 @@ def network(target: str = "circle", depth: int = 5, units: int = 100, **args: An
     """An MLP with a planted target."""
     initialiser = part("initialiser", "planted", {"target": target, **args})
     hidden = {"hidden": [units] * (depth - 1)}
+    if target in NUMBERS:
+        return Network(part("network", "mlp", hidden), (1, 1, 1), len(NUMBERS[target][-1].bias), initialiser)
     return Network(part("network", "mlp", hidden), SHAPES[target], 4, initialiser)
 
 
@@ -102,6 +106,34 @@ def test_data_are_drawn_once_whatever_was_drawn_before_and_each_part_apart(name:
     assert tuple(few.train_x.shape[1:]) == SHAPES[name]
 
 
+@pytest.mark.parametrize("name", NUMBERS)
+def test_numbers_are_drawn_once_and_are_what_the_target_computes(name: str) -> None:
+    few, again = getattr(data, name)(Path(), train=50, test=20), getattr(data, name)(Path(), train=50, test=30)
+    assert torch.equal(few.train_x, again.train_x)
+    assert torch.equal(few.train_y, again.train_y)
+    assert not torch.equal(few.train_x[:20], few.test_x)
+    x, y = examples(name)
+    assert -1 <= float(x.min()) < -0.99 < 0.99 < float(x.max()) <= 1
+    error = float((targets.outputs(NUMBERS[name], x.flatten(1)) - y).square().mean())
+    assert error < {"relu": 1e-15, "helix": 2e-4}[name]
+
+
+def test_the_error_of_a_helix_is_that_of_its_knots() -> None:
+    """A chord of a curve f over h differs from it by s (1 - s) h^2 f'' / 2: squared, (h^2 f'')^2 / 120 on average."""
+    x = torch.linspace(-1, 1, 20_001, dtype=torch.float64)[:, None]
+    t = math.pi * (5 + 3 * x)
+    bends = [9 * math.pi / 8 * bend for bend in (-2 * t.sin() - t * t.cos(), 2 * t.cos() - t * t.sin())]
+    bend = float(sum(second.square().mean() for second in bends)) / 3
+    errors = []
+    for knots in (15, 30, 60):
+        error = float((targets.outputs(targets.helix(knots), x) - targets.on_helix(x)).square().mean())
+        assert error == pytest.approx((2 / knots) ** 4 * bend / 120, rel=0.1)
+        errors.append(error)
+    assert errors[1] == pytest.approx(1.89e-4, rel=0.01)
+    line = targets.outputs(targets.helix(30), x)[:, 2] - targets.on_helix(x)[:, 2]
+    assert float(line.abs().max()) < 1e-12
+
+
 # ------------------------------------------------------------------------------------------------ what a draw contains
 
 
@@ -118,6 +150,36 @@ def test_under_the_planted_mask_the_untrained_network_is_the_target(target: str,
     assert float((logits / factor - wanted).abs().max()) < 1e-4 * float(wanted.abs().max())
     assert abs(accuracy(logits, y) - accuracy(wanted, y)) < 0.001
     assert accuracy(logits, y) > 0.995
+
+
+@pytest.mark.parametrize("depth", [5, 7])
+@pytest.mark.parametrize("target", NUMBERS)
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_under_the_planted_mask_outputs_are_the_target_s_numbers(target: str, depth: int, seed: int) -> None:
+    """Not up to a factor: the planted network solves the regression without training, and the whole one does not."""
+    planted, (x, y) = network(target, depth, knots=KNOTS[target]), examples(target)
+    state, mask = initial(planted, seed), support(planted, seed)
+    module, whole = holding(build(planted), effective(state, mask)), holding(build(planted), state)
+    wanted = targets.outputs(NUMBERS[target], x.flatten(1))
+    with torch.no_grad():
+        outputs, others = module(x), whole(x)
+    assert float((outputs - wanted).abs().max()) < 1e-5
+    assert float((outputs - y).square().mean()) < {"relu": 1e-12, "helix": 2e-4}[target]
+    assert float((others - y).square().mean()) > 0.05
+    counts = [int(ones.sum()) for ones in mask.values()]
+    passed = [counts[-1]] * (depth - 5)
+    assert counts == {"relu": [1] * depth, "helix": [30, 61, 3, *passed, 3, 3]}[target]
+
+
+@pytest.mark.parametrize("target", NUMBERS)
+def test_planted_numbers_are_spread_over_the_layers(target: str) -> None:
+    """A factor that all layers share: in the last one it would be hundreds of times the usual size of a weight."""
+    planted = network(target, knots=KNOTS[target])
+    for seed in range(3):
+        state, mask = initial(planted, seed), support(planted, seed)
+        sizes = [float(state[name][ones].square().mean().sqrt()) for name, ones in mask.items()]
+        usual = [math.sqrt(2 / state[name].shape[1]) for name in mask]
+        assert all(0.5 < size / of < 25 for size, of in zip(sizes, usual, strict=True))
 
 
 def test_the_planted_network_is_not_solved_before_training() -> None:
@@ -185,7 +247,9 @@ def test_no_two_planted_neurons_share_a_place() -> None:
     [
         (("dataset=digits",), "target=circle has 2 inputs and 4 classes, the network 64 and 10: choose dataset=circle"),
         (("dataset=teacher",), "target=circle has 2 inputs and 4 classes, the network 20 and 4"),
-        (("model.initialiser_args.target=helix",), "target=helix: choose one of circle, teacher"),
+        (("model.initialiser_args.target=helx",), "target=helx: choose one of circle, helix, relu, teacher"),
+        (("model.initialiser_args.target=helix",), "target=helix has 1 input and 3 outputs, the network 2 and 4"),
+        (("dataset=helix",), "target=circle has 2 inputs and 4 classes, the network 1 and 3: choose dataset=circle"),
         (("model.initialiser_args.knots=0",), "knots=0: give one or more"),
         (("+model.initialiser_args.knot=3",), "planted takes no argument 'knot'"),
         (("model.args.hidden=[100]",), "the target has 5 layers, the network 2"),
@@ -214,6 +278,28 @@ def test_what_is_no_mlp_is_refused() -> None:
 
 
 # --------------------------------------------------------------------------------------------------------- the measure
+
+
+def test_recall_of_a_path_by_hand() -> None:
+    """A mask that keeps the first layer whole and nothing else has one of the five planted weights among its 100."""
+    mask = support(network("relu", knots=1), 0)
+    first = {name: torch.full_like(ones, name == "fc1.weight") for name, ones in mask.items()}
+    table = overlap(mask, first)
+    assert (table["recall"], table["precision"][0]) == (20.0, 1.0)
+    assert table["tensor_recall"] == [20.0, 100.0, 0.0, 0.0, 0.0, 0.0]
+    assert table["random_recall"][0] == pytest.approx(100 * 100 / 30_200, abs=1e-4)
+
+
+@pytest.mark.parametrize("name", NUMBERS)
+def test_a_sweep_measures_recall_and_squared_error(name: str, tmp_path: Path) -> None:
+    words = (f"model=planted_{name}", "prune.rate=0.9", "prune.levels=1", "recipe.optimizer.lr=0.003")
+    _, level = sweep(tmp_path, *words)
+    assert (level["task"], level["status"], level["test_accuracy"]) == ("regression", "done", "")
+    assert float(level["test_mse"]) > 0
+    mask = lt.open(tmp_path / "s").ticket(level=1).mask
+    planted = support(network(name, knots=KNOTS[name]), 0)
+    table = overlap(planted, {name: torch.as_tensor(ones) for name, ones in mask.items()})
+    assert float(level["recall_planted"]) == pytest.approx(table["recall"], abs=1e-4)
 
 
 def test_a_planted_mask_recovers_itself_and_a_random_one_its_share() -> None:

@@ -12,7 +12,7 @@ import pytest
 from lt_sweeps.errors import Mistake
 from lt_sweeps.report import compare
 from lt_sweeps.report.curves import closest, curves, sparsest_matching
-from lt_sweeps.report.figures import accuracy_figure, cuts_intervals, early_stop_figure
+from lt_sweeps.report.figures import cuts_intervals, early_stop_figure, result_figure
 from lt_sweeps.report.layers import by_curve, layer_figure
 from lt_sweeps.report.markdown import summary
 from lt_sweeps.report.page import render
@@ -101,9 +101,9 @@ def test_the_sparsest_matching_level_is_not_dense_and_controls_of_equal_keys_sha
 
 def test_accuracies_at_early_stop_and_at_the_end_are_never_mixed() -> None:
     rows = sweep(MATCHES)
-    assert curves(rows)[0].points[0].accuracy[0] == pytest.approx(98.04)
+    assert curves(rows)[0].points[0].test[0] == pytest.approx(98.04)
     rows[-1] |= {"early_stop_test_accuracy": None, "early_stop_step": None}
-    assert curves(rows)[0].points[0].accuracy[0] == pytest.approx(97.54)
+    assert curves(rows)[0].points[0].test[0] == pytest.approx(97.54)
 
 
 def test_two_trainings_of_one_place_in_the_table_are_refused() -> None:
@@ -182,14 +182,14 @@ def collapsing() -> list[dict[str, Any]]:
 
 def test_what_collapsed_is_left_out_of_the_means_and_shown() -> None:
     [curve] = curves(collapsing())
-    assert curve.points[3].accuracy == {2: 97.0}
+    assert curve.points[3].test == {2: 97.0}
     assert curve.points[3].unfinished == {"collapsed": 2}
     html = page(collapsing())
     assert '<td class="notes">2 collapsed</td>' in html
     assert "<td>level 4</td><td>0</td><td>&ndash;</td>" in html
     assert "14 results" not in html
     assert "13 results (level and seed of each curve): 10 done, 1 blocked, 2 collapsed." in html
-    crosses = [t for t in accuracy_figure([curve], styles([curve]))["data"] if t["mode"] == "markers"]
+    crosses = [t for t in result_figure([curve], styles([curve]))["data"] if t["mode"] == "markers"]
     assert [trace["x"] for trace in crosses] == [[12.5]]
     assert "A cross on the axis" in html
 
@@ -268,7 +268,7 @@ def test_figures_are_valid_and_share_one_dense_line() -> None:
     import plotly.graph_objects as go
 
     found = curves(sweep(MATCHES) + sweep(MATCHES, control="reinit"))
-    for figure in (accuracy_figure(found, styles(found)), early_stop_figure(found, styles(found))):
+    for figure in (result_figure(found, styles(found)), early_stop_figure(found, styles(found))):
         assert figure is not None
         go.Figure(figure)
         assert [trace["name"] for trace in figure["data"]] == ["dense", "ticket", "control=reinit"]
@@ -279,13 +279,13 @@ def test_figures_are_valid_and_share_one_dense_line() -> None:
 def test_two_dense_networks_have_two_lines() -> None:
     other = [r | {"key": r["key"] + "lr"} for r in sweep(MATCHES, lr=0.1)]
     found = curves(sweep(MATCHES, lr=0.01) + other)
-    names = [trace["name"] for trace in accuracy_figure(found, styles(found))["data"]]
+    names = [trace["name"] for trace in result_figure(found, styles(found))["data"]]
     assert names == ["dense (lr=0.01)", "dense (lr=0.1)", "lr=0.01", "lr=0.1"]
 
 
 def test_one_seed_has_no_interval_and_wide_intervals_that_are_cut_are_announced() -> None:
     found = curves(sweep({1: [0.1]}))
-    figure = accuracy_figure(found, styles(found))
+    figure = result_figure(found, styles(found))
     assert figure["data"][1]["error_y"] == figure["data"][1]["error_y"] | {"visible": False, "array": [None, None]}
     assert not cuts_intervals(figure)
     wide = sweep({1: [-2.0, 2.0]})
@@ -294,11 +294,11 @@ def test_one_seed_has_no_interval_and_wide_intervals_that_are_cut_are_announced(
 
 def test_levels_that_fall_far_do_not_hide_what_is_near_dense() -> None:
     far, near = (curves(sweep({1: [-0.1, 0.1], 2: [last, last]})) for last in (-60.0, -2.0))
-    [menu] = accuracy_figure(far, styles(far))["layout"]["updatemenus"]
+    [menu] = result_figure(far, styles(far))["layout"]["updatemenus"]
     whole, close = (button["args"][0]["yaxis.range"] for button in menu["buttons"])
     assert whole[0] < 40
     assert close[0] == pytest.approx(98.12 - 5)
-    assert "updatemenus" not in accuracy_figure(near, styles(near))["layout"]
+    assert "updatemenus" not in result_figure(near, styles(near))["layout"]
 
 
 def test_without_a_validation_split_the_page_says_so() -> None:
@@ -394,7 +394,7 @@ def test_a_plus_minus_is_a_deviation_everywhere_and_heads_say_what_stands_below(
     """Three seeds: 98.0, 98.1 and 98.2 deviate by 0.1; half their interval is 4.303 * 0.1 / sqrt(3)."""
     rows = [row(0, 0, 98.0), row(0, 1, 98.1), row(0, 2, 98.2), *(row(1, seed, 97.0 + seed / 10) for seed in range(3))]
     html, text = without_plotly(page(rows)), summary(rows, PAPER, "", [])
-    accuracy = next(iter(curves(rows)[0].points[0].accuracy.values()))
+    accuracy = next(iter(curves(rows)[0].points[0].test.values()))
     mean = accuracy + 0.1
     html = html.replace("In summary.md ± is", "")
     assert "±" not in html

@@ -114,9 +114,18 @@ def changing() -> dict[str, Train]:
     return {**hooked, **gated, "gem": replace(run, gate=part("gate", "gem", {}), hooks=(freezing,))}
 
 
+def regression() -> Train:
+    """The mean over examples and outputs of parts of 50 and 51."""
+    source = part("dataset", "helix", {"train": 1437, "test": 100})
+    data = Data(source, 3, (1, 1, 1), validation=237, task=part("task", "regression"))
+    built = Network(part("network", "mlp", {"hidden": [30]}), data.shape, data.classes)
+    return replace(run_of("adam", network=built, steps=30, **UNEVEN), data=data)
+
+
 # What is trained with one process and with several: a run, whether pruned places are filled, and in which data.
 COMPARED: dict[str, tuple[Train, bool]] = {
     "lenet": (run_of("adam", network=LENET, steps=30, **UNEVEN), False),
+    "regression": (regression(), False),
     "everything": (run_of("sgd", network=NET, steps=30, clip_norm=2.0, **UNEVEN), True),
     "kinds": (run_of("nesterov", network=network("together.Mixed"), steps=20, **UNEVEN), False),
     "resnet20": (run_of("nesterov", network=RESNET, steps=4, eval_every=2), False),
@@ -178,7 +187,8 @@ def compared(name: str, precision: str, hardware: Hardware, tree: Path) -> tuple
         "mask": state_digest(trained.mask),
         "history": trained.progress.history,
     }
-    return trained.state, {**told, "end": trained.end, "early_stop": trained.early_stop}
+    ends = {"end": trained.end, "early_stop": trained.early_stop}
+    return trained.state, told | {when: [found.loss, *found.metrics.values()] for when, found in ends.items() if found}
 
 
 class Watched:

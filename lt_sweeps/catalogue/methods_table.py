@@ -23,6 +23,7 @@ GROUPS = {
     "train": "Training: how what is shown is trained, if otherwise than its chain",
     "measure": "Measures: what is between two trained networks",
     "corruption": "Corruptions of the training examples",
+    "task": "Tasks: what a network is asked",
 }
 NEEDS = {
     "ref": "start weights",

@@ -12,6 +12,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from lt_sweeps.check import kinds
+from lt_sweeps.config import usual
 from lt_sweeps.config.datafiles import declared, require, usual_folder
 from lt_sweeps.config.schema import DatasetConfig
 from lt_sweeps.errors import Mistake
@@ -49,6 +50,7 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
         )
     parser.add_argument("--shape", type=int, nargs=3, metavar=("C", "H", "W"), help="of one image (network: 3 32 32)")
     parser.add_argument("--classes", type=int, metavar="N", help="how many there are (network: 10)")
+    parser.add_argument("--task", metavar="NAME", help="what a data set's targets are for (its yaml's; classification)")
     parser.add_argument("--args", nargs="+", default=[], metavar="KEY=VALUE", help="what it is called with")
     parser.add_argument("--data-dir", type=Path, default=usual_folder(), metavar="DIR", help="where data sets lie")
     options = parser.parse_args(list(arguments))
@@ -90,7 +92,7 @@ def _outcomes(kind: str, options: argparse.Namespace) -> Iterator[Outcome]:
 
 def _declared(options: argparse.Namespace) -> dict[str, Any]:
     """Returns shape, classes and sizes from the flags or the data set's yaml. Raises Mistake if files are missing."""
-    config = declared(options.name)
+    config, asked = declared(options.name), options.task or usual.task(options.name)
     require(config or DatasetConfig(name=options.name), options.data_dir)
     shape = options.shape or (config.shape if config else None)
     return {
@@ -98,6 +100,7 @@ def _declared(options: argparse.Namespace) -> dict[str, Any]:
         "classes": options.classes or (config.classes if config else None),
         "train": config.train if config else None,
         "test": config.test if config else None,
+        "task": None if asked == usual.CLASSIFICATION else part("task", asked),
     }
 
 

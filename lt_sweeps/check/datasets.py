@@ -18,6 +18,7 @@ from lt_sweeps.datasets.examples import Batch, Examples
 from lt_sweeps.datasets.validate import validated
 from lt_sweeps.errors import Mistake
 from lt_sweeps.specs import Batching, Data, Part
+from lt_sweeps.tasks.task import Task, task_of
 
 TOLERATED = 0.1  # share of test examples that may be in the training set: published sets have a few
 
@@ -32,6 +33,7 @@ class Source:
     classes: int | None = None
     train: int | None = None
     test: int | None = None
+    task: Part | None = None  # what its targets are for; None: classification
 
     def read(self, seed: int) -> Arrays:
         """Reads the data set, with global generators seeded with `seed`.
@@ -43,7 +45,7 @@ class Source:
         if isinstance(returned, Files):
             raise Mistake(f"check: {self.part.name} is read from image files; the laws look at data sets in memory")
         try:
-            return Arrays(*validated(returned))
+            return Arrays(*validated(returned, self.asked.targets))
         except ValueError as error:
             raise Broken(str(error)) from None
 
@@ -53,13 +55,19 @@ class Source:
         return self.read(0)
 
     @property
+    def asked(self) -> Task:
+        """The task."""
+        return task_of(self.task)
+
+    @property
     def labels(self) -> int:
-        """The number of classes, as declared, or counted in the training set."""
-        return self.classes or int(self.arrays.train_y.max()) + 1
+        """The number of classes or outputs, as declared, or counted in the training set."""
+        y = self.arrays.train_y
+        return self.classes or (y.shape[1] if y.is_floating_point() else int(y.max()) + 1)
 
 
 def it_gives_examples_and_classes(source: Source) -> str:
-    """It returns examples (N, ...), uint8 pixels or floats, and integer classes (N,), for training and test."""
+    """It returns examples (N, ...), uint8 pixels or floats, and classes (N,) or other targets, for both parts."""
     arrays = source.arrays
     return f"{len(arrays.train_x):,} and {len(arrays.test_x):,} of {list(arrays.train_x.shape[1:])}"
 
@@ -67,6 +75,8 @@ def it_gives_examples_and_classes(source: Source) -> str:
 def classes_are_counted_from_zero(source: Source) -> str:
     """Labels are 0 <= y < classes, as cross-entropy needs them."""
     classes = source.labels
+    if source.arrays.train_y.is_floating_point():
+        return f"{classes} outputs"
     for what, y in (("train_y", source.arrays.train_y), ("test_y", source.arrays.test_y)):
         outside = int(((y < 0) | (y >= classes)).sum())
         if outside:
@@ -79,6 +89,8 @@ def classes_are_counted_from_zero(source: Source) -> str:
 
 def every_class_can_be_learnt(source: Source) -> str:
     """The training set has examples of each class; a class missing from the test set is a warning."""
+    if not source.asked.of_classes:
+        return ""
     train, test = (y.bincount(minlength=source.labels) for y in (source.arrays.train_y, source.arrays.test_y))
     missing = (train == 0).nonzero().flatten().tolist()
     if missing:
@@ -134,10 +146,10 @@ def a_split_parts_the_training_examples(source: Source) -> str:
     examples = _examples(source, held)
     if len(examples.validation[0]) != held:
         raise Broken(f"{held} examples were to be held out and {len(examples.validation[0])} are")
-    parts = Counter[tuple[bytes, int]]()
+    parts = Counter[tuple[bytes, bytes]]()
     for x, y in (examples.train, examples.validation):
-        parts.update(zip(_contents(x), y.tolist(), strict=True))
-    if parts != Counter(zip(_contents(source.arrays.train_x), source.arrays.train_y.tolist(), strict=True)):
+        parts.update(zip(_contents(x), _contents(y), strict=True))
+    if parts != Counter(zip(_contents(source.arrays.train_x), _contents(source.arrays.train_y), strict=True)):
         raise Broken(
             "the parts are not the whole: return plain tensors, whose rows are the same whenever they are taken"
         )
@@ -146,7 +158,8 @@ def a_split_parts_the_training_examples(source: Source) -> str:
 
 def _examples(source: Source, held: int = 0) -> Examples:
     shape = tuple(source.arrays.train_x.shape[1:])
-    return Examples(Data(source.part, source.labels, shape, held), source.data_dir, torch.device("cpu"))
+    data = Data(source.part, source.labels, shape, held, task=source.task)
+    return Examples(data, source.data_dir, torch.device("cpu"))
 
 
 def a_batch_is_a_function_of_the_step(source: Source) -> str:

@@ -24,6 +24,7 @@ from lt_sweeps.networks.build import build, initial
 from lt_sweeps.randomness import seeded
 from lt_sweeps.registry import load, needs
 from lt_sweeps.specs import Network, Part, Recipe
+from lt_sweeps.tasks.task import Task, task_of
 from lt_sweeps.training import optim
 from lt_sweeps.training.dynamics import gate_of
 from lt_sweeps.training.masking import MaskedOptimizer
@@ -37,18 +38,20 @@ EXAMPLES, SCORED = 4, 64
 def require_trainable(runs: Iterable[Train]) -> None:
     """Takes steps with each distinct network, optimizer, schedule and precision. Raises Mistake if one fails.
 
-    For our own networks with a plain optimizer a linear layer stands in: these steps are known to work.
+    For our own networks with a plain optimizer and plain classification a linear layer stands in: these steps are known
+    to work.
     """
     runs = list(runs)
     _require_planted({full(run.ticket).network for run in runs})
-    for on, recipe in dict.fromkeys((full(run.ticket), run.recipe) for run in runs):
+    for on, recipe, asked in dict.fromkeys((full(run.ticket), run.recipe, run.data.task) for run in runs):
         network, name = on.network, on.network.build.name
-        is_plain = network.build.is_registered and recipe.optimizer.name in PLAIN
+        is_plain = network.build.is_registered and recipe.optimizer.name in PLAIN and asked is None
         try:
             with noticed(name.rpartition(".")[0]) if network.build.is_foreign else nullcontext():
                 if not network.build.is_registered:
                     faithful.require(on)
-                _step(nn.Linear(1, 2) if is_plain else build(network), (1,) if is_plain else network.shape, recipe)
+                module, shape = (nn.Linear(1, 2), (1,)) if is_plain else (build(network), network.shape)
+                _step(module, shape, recipe, task_of(asked))
         except (Exception, SystemExit) as error:
             optimizer = recipe.optimizer.name.rpartition(".")[2]
             hint = (
@@ -75,10 +78,10 @@ def require_lawful(runs: Iterable[Train], shown: Iterable[Train] = ()) -> None:
     of those that their masks were pruned from, must train weights: a search is below them. Raises Mistake if one fails,
     returns wrong shapes, or does not repeat its result.
     """
-    for kind, part, on in dict.fromkeys(_foreign(runs)):
+    for kind, part, on, asked in dict.fromkeys(_foreign(runs)):
         try:
             with noticed(part.name.rpartition(".")[0]) if part.is_foreign else nullcontext():
-                _score(part, on) if isinstance(on, Dense) and kind == "criterion" else _hold(kind, part, on)
+                _score(part, on, asked) if isinstance(on, Dense) and kind == "criterion" else _hold(kind, part, on)
         except (Exception, SystemExit) as error:
             where = f" on {on.network.build.name}" if isinstance(on, Dense) else ""
             if isinstance(error, Broken) or (isinstance(error, ValueError) and not part.is_foreign):
@@ -90,23 +93,23 @@ def require_lawful(runs: Iterable[Train], shown: Iterable[Train] = ()) -> None:
             raise Mistake(f"gate {gate.name} freezes the weights that are to be trained: it is for prune=learned")
 
 
-def _foreign(runs: Iterable[Train]) -> Iterator[tuple[str, Part, Dense | tuple[int, ...]]]:
-    """Yields each foreign function, and each gate and hook: kind, part, and the full mask or image size to try on."""
+def _foreign(runs: Iterable[Train]) -> Iterator[tuple[str, Part, Dense | tuple[int, ...], Part | None]]:
+    """Yields each foreign function, and each gate and hook: kind, part, the full mask or image size to try on, task."""
     for node in topological(runs):
         match node:
-            case Score(criterion=Part(is_foreign=True) as part):
-                yield "criterion", part, full(node.at)
+            case Score(criterion=Part(is_foreign=True) as part, data=data):
+                yield "criterion", part, full(node.at), None if data is None else data.task
             case Treat(treatment=Part(is_foreign=True) as part, mask=mask):
-                yield "survivors", part, full(mask)
+                yield "survivors", part, full(mask), None
             case Fill(fill=Part(is_foreign=True) as part, mask=mask):
-                yield "pruned", part, full(mask)
+                yield "pruned", part, full(mask), None
             case Train(data=data, gate=gate, hooks=hooks):
                 if gate is not None:
-                    yield "gate", gate, ()
-                yield from (("hook", hook, ()) for hook in hooks)
+                    yield "gate", gate, (), None
+                yield from (("hook", hook, (), None) for hook in hooks)
                 for entry in data.augment:
                     if isinstance(entry, Part) and entry.is_foreign:
-                        yield "augmentation", entry, data.shape[-2:]
+                        yield "augmentation", entry, data.shape[-2:], None
 
 
 def _hold(kind: str, part: Part, on: Dense | tuple[int, ...]) -> None:
@@ -122,11 +125,13 @@ def _hold(kind: str, part: Part, on: Dense | tuple[int, ...]) -> None:
             law(tried)
 
 
-def _score(criterion: Part, on: Dense) -> None:
+def _score(criterion: Part, on: Dense, asked: Part | None) -> None:
     network, mask = on.network, masks.dense(build(on.network), on.exclude, on.include)[0]
     weights = initial(network, 0)
     with seeded(0), torch.no_grad():
-        x, _ = takes(build(network), torch.rand(SCORED, *network.shape))
+        x, outputs = takes(build(network), torch.rand(SCORED, *network.shape))
+    task = task_of(asked)
+    y = torch.arange(SCORED) % network.classes if task.of_classes else task.example(outputs)
     draws: list[Scores] = []
     for _ in range(2):
         probe = Probe(
@@ -136,8 +141,9 @@ def _score(criterion: Part, on: Dense) -> None:
             ref=initial(network, 1),
             generator=torch.Generator().manual_seed(0),
             make_network=lambda: build(network),
-            make_source=lambda: HeldExamples(x, torch.arange(SCORED) % network.classes),
+            make_source=lambda: HeldExamples(x, y),
             shape=network.shape,
+            task=asked,
         )
         with seeded(0):
             draws.append(load("criterion", criterion.name)(probe, **criterion.args))
@@ -147,7 +153,7 @@ def _score(criterion: Part, on: Dense) -> None:
             raise ValueError(f"{name} gets other scores in a second call with the same seed")
 
 
-def _step(module: nn.Module, shape: tuple[int, ...], recipe: Recipe) -> None:
+def _step(module: nn.Module, shape: tuple[int, ...], recipe: Recipe, task: Task) -> None:
     double = recipe.precision == "64-true"
     module = module.double() if double else module
     optimizer = optim.optimizer(recipe.optimizer, module)
@@ -159,15 +165,15 @@ def _step(module: nn.Module, shape: tuple[int, ...], recipe: Recipe) -> None:
     def loss(batch: Batch) -> tuple[Tensor, Tensor]:
         x, y = batch
         with torch.autocast("cpu", torch.bfloat16, enabled=recipe.precision == "bf16-mixed"):
-            mean = nn.functional.cross_entropy(module(x), y)
+            mean = task.loss(module(x), y)
         return mean, mean.detach()
 
     step = Step(module, optimizer, masked, recipe.clip_norm, loss)
     with seeded(0):
         with torch.no_grad():
-            x, _ = takes(module.eval(), torch.rand(EXAMPLES, *shape, dtype=torch.float64 if double else None))
+            x, outputs = takes(module.eval(), torch.rand(EXAMPLES, *shape, dtype=torch.float64 if double else None))
         module.train()
-        batch = x, torch.arange(EXAMPLES) % 2
+        batch = x, task.example(outputs)
         for _ in range(2):  # the first step creates the optimizer's state
             optim.apply(rates.next(), optimizer)
             step(batch)

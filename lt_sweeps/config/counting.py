@@ -12,16 +12,20 @@ from lt_sweeps.registry import part
 from lt_sweeps.specs import Part
 
 
-def counted(dataset: Mapping[str, Any], data_dir: str) -> dict[str, Any]:
-    """Returns `dataset` with the counts of the data that `_target_` returns, under that name. Raises Mistake."""
+def counted(dataset: Mapping[str, Any], task: Mapping[str, Any], data_dir: str) -> dict[str, Any]:
+    """Returns `dataset` with the counts of the data that `_target_` returns, for a task, under that name.
+
+    Raises Mistake.
+    """
     from lt_sweeps.foreign.reach import one_line
 
     name = dataset["_target_"]
     try:
-        shape, classes, train, test = _sizes(part("dataset", name, dataset["args"]), Path(data_dir).expanduser())
+        source, asked = part("dataset", name, dataset["args"]), part("task", task["name"], task["args"])
+        shape, classes, train, test = _sizes(source, asked, Path(data_dir).expanduser())
     except (Exception, SystemExit) as error:  # whatever a user's own code raises
         raise Mistake(f"dataset._target_={name}: {one_line(error)}") from None
-    if classes > train:
+    if task["name"] == "classification" and classes > train:
         raise Mistake(
             f"dataset._target_={name}: its labels go up to {classes - 1:,}, with {train:,} examples to train on: "
             "count classes from 0, without gaps"
@@ -31,12 +35,18 @@ def counted(dataset: Mapping[str, Any], data_dir: str) -> dict[str, Any]:
 
 
 @cache  # cells of a sweep share their data
-def _sizes(source: Part, data_dir: Path) -> tuple[tuple[int, ...], int, int, int]:
-    """Returns the shape of an example, and the numbers of classes, training examples and test examples."""
+def _sizes(source: Part, asked: Part, data_dir: Path) -> tuple[tuple[int, ...], int, int, int]:
+    """Returns the shape of an example, and the numbers of outputs, training examples and test examples."""
     from lt_sweeps.datasets.arrays import Arrays, read
+    from lt_sweeps.tasks.task import task_of
 
-    arrays = read(source, data_dir)
+    task = task_of(asked)
+    arrays = read(source, data_dir, task.targets)
     if not isinstance(arrays, Arrays):
         raise ValueError("it names files; images are returned as arrays")
-    classes = max(int(arrays.train_y.max()), int(arrays.test_y.max())) + 1
-    return tuple(arrays.train_x.shape[1:]), classes, len(arrays.train_x), len(arrays.test_x)
+    if arrays.train_y.is_floating_point():
+        outputs = arrays.train_y.shape[1]
+    else:
+        read_too = (arrays.train_x, arrays.test_x) if task.targets == "tokens" else ()
+        outputs = max(int(part.max()) for part in (arrays.train_y, arrays.test_y, *read_too)) + 1
+    return tuple(arrays.train_x.shape[1:]), outputs, len(arrays.train_x), len(arrays.test_x)

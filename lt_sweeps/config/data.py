@@ -35,6 +35,7 @@ def described(config: Config) -> Data:
         train_limit=_cut(budget.train_examples, dataset.train - held),
         eval_limit=_cut(budget.eval_examples, max(dataset.test, held)),
         corruption=_corruption(config, from_files),
+        task=_task(config),
     )
 
 
@@ -54,6 +55,12 @@ def _augmentation(entry: Any, config: Config, from_files: bool | None) -> str | 
             "memory; there are flip and crop"
         )
     return whole.name if whole == Part(whole.name, 1) else whole
+
+
+def _task(config: Config) -> Part | None:
+    """Returns what a network is asked; None for plain classification, as in stored keys."""
+    chosen = part("task", config.task.name, config.task.args)
+    return None if chosen == part("task", "classification") else chosen
 
 
 def _corruption(config: Config, from_files: bool | None) -> Part | None:

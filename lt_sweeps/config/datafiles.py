@@ -17,7 +17,10 @@ from lt_sweeps.errors import Mistake
 def declared(name: str) -> DatasetConfig | None:
     """Returns the configuration in `conf/dataset` of a registered data set; None if none is complete."""
     for path in sorted((CONF / "dataset").glob("*.yaml")):
-        config = OmegaConf.merge(OmegaConf.structured(DatasetConfig), OmegaConf.load(path))
+        option: Any = OmegaConf.load(path)
+        option.pop("defaults", None)  # which choose other groups
+        merged = OmegaConf.merge(OmegaConf.structured(DatasetConfig), option)
+        config = OmegaConf.create({"dataset": merged}).dataset  # as its interpolations name it
         if config.name == name and not any(OmegaConf.is_missing(config, field) for field in config):
             dataset: Any = OmegaConf.to_object(config)
             return dataset

@@ -10,7 +10,8 @@ from typing import Any, TypeVar
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from lt_sweeps.config.methods import OtherModel, Override
+from lt_sweeps.config import usual
+from lt_sweeps.config.methods import OtherModel, Override, Slot
 from lt_sweeps.config.mistakes import explain
 from lt_sweeps.config.schema import CONF, Config, DatasetConfig, ModelConfig, RecipeConfig
 from lt_sweeps.config.usual import inherited
@@ -30,22 +31,26 @@ def chosen(config: Config) -> dict[str, str]:
 def found_with(config: Config) -> Config:
     """Returns a configuration with the data set, recipe and network that masks are found with. Raises Mistake."""
     find = config.find
+    task = config.task
+    if find.dataset.name is not None and usual.task(find.dataset.name) != task.name:
+        task = Slot(usual.task(find.dataset.name))
     return replace(
         config,
+        task=task,
         dataset=_dataset(config.dataset, find.dataset),
         recipe=config.recipe if find.recipe.name is None else _option("recipe", find.recipe.name, RecipeConfig),
         model=_model(config.model, find.model),
     )
 
 
-def _dataset(usual: DatasetConfig, other: Override) -> DatasetConfig:
+def _dataset(own: DatasetConfig, other: Override) -> DatasetConfig:
     if other.name is None:
-        return replace(usual, args={**usual.args, **other.args}) if other.args else usual
+        return replace(own, args={**own.args, **other.args}) if other.args else own
     return _option("dataset", other.name, DatasetConfig, {"args": other.args})
 
 
-def _model(usual: ModelConfig, other: OtherModel) -> ModelConfig:
-    model = usual if other.name is None else _option("model", other.name, ModelConfig)
+def _model(own: ModelConfig, other: OtherModel) -> ModelConfig:
+    model = own if other.name is None else _option("model", other.name, ModelConfig)
     width = model.width if other.width is None else other.width
     return replace(model, args={**model.args, **other.args}, width=width)
 

@@ -29,7 +29,7 @@ CHOICES = {
     "rewind.retrain": ("remaining", "full"),
     "rewind.batchnorm": ("rewind", "keep"),
     "trainer.accelerator": ("auto", "cpu", "gpu", "mps"),
-    "trainer.kernel": ("auto", "masked", "sparse", "graph"),
+    "trainer.kernel": ("auto", "masked", "sparse", "channels_last", "graph"),
     "logger.name": ("none", "wandb", "tensorboard", "csv"),
     "logger.mode": ("auto", "online", "offline"),
     "logger.artifacts": ("none", "masks", "tickets"),
@@ -59,7 +59,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "trainer.workers_per_device": (1, 64),
     "trainer.threads": (1, 1024),
     "trainer.workers": (0, 1024),
-    "dataset.classes": (2, math.inf),
+    "dataset.classes": (1, math.inf),
     "model.width": (1e-6, math.inf),
 }
 
@@ -79,7 +79,7 @@ def checked(plain: Mapping[str, Any]) -> Config:
     if isinstance(dataset := plain.get("dataset"), Mapping) and dataset.get("_target_"):
         from lt_sweeps.config.counting import counted
 
-        plain = {**plain, "dataset": counted(dataset, plain["paths"]["data_dir"])}
+        plain = {**plain, "dataset": counted(dataset, plain["task"], plain["paths"]["data_dir"])}
     config: Config = _build(Config, plain, "")
     for where, allowed in CHOICES.items():
         value = _get(config, where)
@@ -91,6 +91,8 @@ def checked(plain: Mapping[str, Any]) -> Config:
             limit = f"between {low:g} and {high:g}" if math.isfinite(high) else f"at least {low:g}"
             limit = "between 0 and 1, both excluded" if where == "prune.rate" else limit
             raise Mistake(f"{where}={value}: must be {limit}")
+    if config.task.name == "classification" and config.dataset.classes < 2:
+        raise Mistake(f"dataset.classes={config.dataset.classes}: give 2 or more, or task=regression")
     for pattern, factor in config.prune.factors.items():
         if not 0 <= factor * config.prune.rate < 1:
             raise Mistake(f"prune.factors[{pattern}]={factor}: times prune.rate it must lie in [0, 1)")

@@ -32,7 +32,7 @@ class DatasetConfig:
     _target_: str | None = None  # any callable that returns data, instead of `name`; its sizes are counted
     args: dict[str, Any] = field(default_factory=dict)
     shape: list[int] = MISSING  # of one example: C, H, W
-    classes: int = MISSING
+    classes: int = MISSING  # outputs of a network: classes, or in regression the numbers of a target
     train: int = MISSING  # number of examples
     test: int = MISSING
     files: list[str] = field(default_factory=list)  # under paths.data_dir; "a|b" is a or b
@@ -131,7 +131,7 @@ class TrainerConfig:
     threads: int = 1  # of each process
     workers: int | None = None  # processes that decode image files; None: as many as processor cores, 16 at most
     deterministic: bool = True
-    kernel: str = "auto"  # of a step: masked, sparse (CPU), graph (GPU, same bits); auto: the fastest that is possible
+    kernel: str = "auto"  # masked, sparse or channels_last (CPU), graph (GPU, same bits); auto: the fastest possible
 
 
 @dataclass
@@ -163,6 +163,7 @@ class Config:
     ticket: str | None = None  # start from this instead of the dense network: a ticket's folder, or a stored key
     mask_from: str | None = None  # one level with this mask instead of pruning: a ticket's folder, or a stored key
     seeds: SeedsConfig = field(default_factory=SeedsConfig)
+    task: Slot = field(default_factory=Slot)
     dataset: DatasetConfig = field(default_factory=DatasetConfig)
     corruption: Slot = field(default_factory=Slot)
     recipe: RecipeConfig = field(default_factory=RecipeConfig)

@@ -11,6 +11,8 @@ from omegaconf import OmegaConf
 from lt_sweeps.config.schema import CONF
 from lt_sweeps.registry import CLOCK
 
+CLASSIFICATION, TASK = "classification", "override /task@_global_.task"
+
 
 @cache
 def recipes() -> dict[str, set[str]]:
@@ -32,6 +34,18 @@ def inherited(path: Path) -> dict[str, Any]:
     merged = OmegaConf.merge(*(inherited(path.with_stem(parent)) for parent in parents), own)
     plain: Any = OmegaConf.to_container(merged)
     return plain
+
+
+def task(dataset: str) -> str:
+    """Returns the task that a data set's file in conf/dataset chooses.
+
+    >>> task("digits"), task("helix"), task("my.data")
+    ('classification', 'regression', 'classification')
+    """
+    path = CONF / "dataset" / f"{dataset}.yaml"
+    option: Any = OmegaConf.load(path) if path.is_file() else {}
+    chosen = (entry.get(TASK) for entry in option.get("defaults", []) if not isinstance(entry, str))
+    return next(filter(None, chosen), CLASSIFICATION)
 
 
 def times(hook: str) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Criteria that use gradients of the loss on a few training examples, at the ticket's weights."""
+"""Criteria that use gradients of the task's loss on a few training examples, at the ticket's weights."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from lt_sweeps.criteria.probe import Probe, Scores
 from lt_sweeps.masks import State
 from lt_sweeps.registry import register
+from lt_sweeps.tasks.task import task_of
 
 
 @register("criterion", version=1, needs=("data", "seed"))
@@ -58,7 +59,9 @@ def grasp(probe: Probe, per_class: int = 10, temperature: float = 200.0, trainin
     """Preservation of the gradient norm, w (H g), with gradient g and Hessian H of the loss (Wang et al. 2020).
 
     They call -w (H g) the score, and prune the highest. Logits are divided by `temperature`; the batch has `per_class`
-    examples of each class. Differs from their code, which draws linear layers anew before it scores.
+    examples of each class. Where an example has several targets, it has `per_class` random examples for each of them;
+    outputs that are no logits are not divided. Differs from their code, which draws linear layers anew before it
+    scores.
 
     >>> from lt_sweeps.criteria.examples import tiny
     >>> import math
@@ -85,9 +88,14 @@ def grasp_magnitude(probe: Probe, per_class: int = 10, temperature: float = 200.
 
 
 def _grasp(probe: Probe, per_class: int, temperature: float, training: bool) -> Scores:
-    x, y = _each_class(probe, per_class)
+    task = task_of(probe.task)
+    if task.of_classes:
+        x, y = _each_class(probe, per_class)
+    else:
+        x, y = _drawn(probe, per_class * probe.source.classes[0].numel())
     with _ready(probe, x, training) as (network, weights):
-        loss = nn.functional.cross_entropy(network(x) / temperature, y)
+        outputs = network(x)
+        loss = task.loss(outputs / temperature if task.of_logits else outputs, y)
         slopes = torch.autograd.grad(loss, list(weights.values()), create_graph=True)
         product = torch.stack([(slope.detach() * slope).sum() for slope in slopes]).sum()
         curved = torch.autograd.grad(product, list(weights.values()))
@@ -97,7 +105,7 @@ def _grasp(probe: Probe, per_class: int, temperature: float, training: bool) -> 
 def _slopes(probe: Probe, x: Tensor, y: Tensor, training: bool) -> State:
     """Returns dL/dw of the prunable weights, on the CPU."""
     with _ready(probe, x, training) as (network, weights):
-        slopes = torch.autograd.grad(nn.functional.cross_entropy(network(x), y), list(weights.values()))
+        slopes = torch.autograd.grad(task_of(probe.task).loss(network(x), y), list(weights.values()))
     return {name: slope.cpu() for name, slope in zip(weights, slopes, strict=True)}
 
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from lt_sweeps.masks import Mask, State
+from lt_sweeps.specs import Part
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,7 +23,7 @@ class Source(Protocol):
 
     @property
     def classes(self) -> Tensor:
-        """The class of each example, (N,)."""
+        """The class of each example, (N,); of another task its target."""
 
     def picked(self, chosen: Tensor) -> tuple[Tensor, Tensor]:
         """Returns the examples at indices `chosen` as a network sees them, (n, C, H, W), and their classes, (n,)."""
@@ -66,6 +67,7 @@ class Probe:
     make_network: Callable[[], nn.Module]
     make_source: Callable[[], Source]
     shape: tuple[int, ...]  # of one input
+    task: Part | None = None  # what the examples ask; None: classification
 
     @cached_property
     def network(self) -> nn.Module:

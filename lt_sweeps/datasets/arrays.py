@@ -18,10 +18,13 @@ from lt_sweeps.foreign import watch
 from lt_sweeps.foreign.files import digest
 from lt_sweeps.registry import load
 from lt_sweeps.specs import Part
+from lt_sweeps.tasks.task import Targets
 
 
 class Arrays(NamedTuple):
-    """Examples (N, ...) and classes, int64 (N,), as published, before any split.
+    """Examples (N, ...) and targets, as published, before any split.
+
+    Targets are classes, int64 (N,), or those of another task (`tasks.task.Task`).
 
     Images are uint8 (N, C, H, W), pixels 0 to 255; floats and other integers are not rescaled.
     """
@@ -46,11 +49,11 @@ _files: dict[tuple[Part, Path], list[tuple[Path, str]]] = {}  # files read, and 
 
 
 @lru_cache(maxsize=2)
-def read(source: Part, data_dir: Path) -> Arrays | Files:
-    """Reads a registered data set, or a user's own, from `data_dir`."""
+def read(source: Part, data_dir: Path, targets: Targets = "classes") -> Arrays | Files:
+    """Reads a registered data set, or a user's own, from `data_dir`. Raises ValueError for other targets."""
     with watch.reading() as names:
         returned = _returned(load("dataset", source.name), data_dir, source.args)
-        dataset = returned if isinstance(returned, Files) else Arrays(*validated(returned))
+        dataset = returned if isinstance(returned, Files) else Arrays(*validated(returned, targets))
     paths = watch.kept(names, data_dir)
     if isinstance(dataset, Files):
         images = [os.fsdecode(path) for path in (*dataset.train_x, *dataset.test_x)]

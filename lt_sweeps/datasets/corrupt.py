@@ -22,7 +22,7 @@ def _places(examples: int, fraction: float, generator: torch.Generator) -> Tenso
     return torch.randperm(examples, generator=generator)[: round(fraction * examples)]
 
 
-@register("corruption", version=1)
+@register("corruption", version=1, needs=("classes",))
 def label_flip(x: Tensor, y: Tensor, classes: int, fraction: float = 0.2, seed: int = 0) -> tuple[Tensor, Tensor]:
     """Exactly round(fraction * N) labels become another class, each other class with equal probability.
 
@@ -37,7 +37,7 @@ def label_flip(x: Tensor, y: Tensor, classes: int, fraction: float = 0.2, seed: 
     return x, y.index_put((places,), (y[places] + others) % classes)
 
 
-@register("corruption", version=1)
+@register("corruption", version=1, needs=("classes",))
 def label_uniform(x: Tensor, y: Tensor, classes: int, fraction: float = 1.0, seed: int = 0) -> tuple[Tensor, Tensor]:
     """Exactly round(fraction * N) labels are drawn anew, uniformly over all classes: 1/classes of them keep theirs.
 

@@ -15,6 +15,7 @@ from lt_sweeps.datasets.order import WHOLE, Share
 from lt_sweeps.datasets.split import corrupted, held_out, split
 from lt_sweeps.datasets.view import View, augmentations
 from lt_sweeps.specs import Batching, Data
+from lt_sweeps.tasks.task import task_of
 
 Batch = tuple[Tensor, Tensor]
 
@@ -35,7 +36,7 @@ class Examples:
     def __init__(self, data: Data, data_dir: Path, device: torch.device) -> None:
         self.data = data
         self.device = device
-        arrays = read(data.source, data_dir)
+        arrays = read(data.source, data_dir, task_of(data.task).targets)
         if not isinstance(arrays, Arrays):
             raise ValueError(f"dataset={data.source.name} is read from files, not held in memory")
         if tuple(arrays.train_x.shape[1:]) != data.shape:
@@ -87,7 +88,7 @@ class Examples:
 
     @property
     def classes(self) -> Tensor:
-        """The classes of the training examples, int64 (N,)."""
+        """The classes of the training examples, int64 (N,); of another task their targets."""
         return self.train[1]
 
     def picked(self, chosen: Tensor) -> Batch:

@@ -25,6 +25,7 @@ from lt_sweeps.datasets.view import View, augmentations
 from lt_sweeps.randomness import derive, rng
 from lt_sweeps.registry import load, needs
 from lt_sweeps.specs import Batching, Data, Part
+from lt_sweeps.tasks.task import task_of
 
 CHUNK = 100  # images per batch of an evaluation
 Crop = tuple[int, int | None]  # the index of an image, and the seed of its window; None: the centre
@@ -41,7 +42,12 @@ class Folder:
         self.data = data
         self.device = device
         self._workers = workers
-        files = read(data.source, data_dir)
+        task = task_of(data.task)
+        if not task.of_classes:
+            raise ValueError(
+                f"the image files of {data.source.name} have classes, and the task asks for {task.targets}"
+            )
+        files = read(data.source, data_dir, task.targets)
         assert isinstance(files, Files)
         if data.corruption is not None and "pixels" in needs("corruption", data.corruption.name):
             raise ValueError(f"corruption={data.corruption.name} changes images in memory, not image files")

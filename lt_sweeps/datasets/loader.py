@@ -14,6 +14,7 @@ from lt_sweeps.datasets.examples import Batch, Examples
 from lt_sweeps.datasets.folder import Folder
 from lt_sweeps.datasets.order import WHOLE, Share
 from lt_sweeps.specs import Batching, Data
+from lt_sweeps.tasks.task import task_of
 
 
 class Loader(Protocol):
@@ -53,6 +54,6 @@ def loader(data: Data, data_dir: Path, device: torch.device, workers: int = 0) -
 
     Raises ValueError if the files do not match `data`, OSError if they cannot be read.
     """
-    if isinstance(read(data.source, data_dir), Files):
+    if isinstance(read(data.source, data_dir, task_of(data.task).targets), Files):
         return Folder(data, data_dir, device, workers)
     return Examples(data, data_dir, device)

@@ -5,18 +5,23 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from lt_sweeps.datasets.validate import INTEGERS
 from lt_sweeps.randomness import rng
 from lt_sweeps.registry import load, needs
 from lt_sweeps.specs import Data
+from lt_sweeps.tasks.task import task_of
 
 
 def split(data: Data, train_y: Tensor, test_y: Tensor) -> tuple[Tensor, Tensor]:
     """Returns the indices of training and validation examples in the published training set, drawn by `split_seed`.
 
-    Raises ValueError if a label is not below `data.classes`, or `data.validation` leaves no training example.
+    Raises ValueError if a target is impossible for `data.classes` outputs, or `data.validation` leaves no training
+    example.
     """
-    highest = int(max(train_y.max(), test_y.max()))
-    if highest >= data.classes:
+    if train_y.is_floating_point():
+        if train_y.shape[1] != data.classes:
+            raise ValueError(f"dataset.classes={data.classes}, but a target has {train_y.shape[1]} numbers")
+    elif (highest := int(max(train_y.max(), test_y.max()))) >= data.classes:
         raise ValueError(f"dataset.classes={data.classes}, but there are labels up to {highest}")
     if data.validation >= len(train_y):
         raise ValueError(f"recipe.validation={data.validation}, but there are {len(train_y)} examples")
@@ -26,12 +31,23 @@ def split(data: Data, train_y: Tensor, test_y: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def corrupted(data: Data, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-    """Returns training examples after the corruption of `data`; `x` is images, or indices of image files."""
+    """Returns training examples after the corruption of `data`; `x` is images, or indices of image files.
+
+    Raises ValueError unless it returns a class for each example, as integers below `data.classes`.
+    """
     if data.corruption is None:
         return x, y
+    if "classes" in needs("corruption", data.corruption.name) and not task_of(data.task).of_classes:
+        raise ValueError(f"corruption={data.corruption.name} changes classes, and the task has other targets")
     change = load("corruption", data.corruption.name)
-    changed: tuple[Tensor, Tensor] = change(x, y, data.classes, **data.corruption.args)
-    return changed
+    images, labels = change(x, y, data.classes, **data.corruption.args)
+    if labels.dtype not in INTEGERS or labels.shape != (len(images),):
+        kind = f"{str(labels.dtype).removeprefix('torch.')} labels {[*labels.shape]}"
+        raise ValueError(f"{data.corruption.name}: returns {kind} of {len(images)} examples")
+    if len(labels) and not 0 <= int(labels.min()) <= int(labels.max()) < data.classes:
+        found = f"{int(labels.min())} to {int(labels.max())}"
+        raise ValueError(f"{data.corruption.name}: returns labels from {found}, and there are {data.classes} classes")
+    return images, labels.long()
 
 
 def held_out(data: Data, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:

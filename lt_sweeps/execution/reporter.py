@@ -13,8 +13,9 @@ from lt_sweeps.execution.chains import chains
 from lt_sweeps.execution.plan import Job
 from lt_sweeps.execution.watcher import History
 from lt_sweeps.graph import Measure, Work
+from lt_sweeps.metrics import ACCURACY, of_row
 from lt_sweeps.output import printable
-from lt_sweeps.results import Collapsed, Diverged, Finished
+from lt_sweeps.results import Collapsed, Diverged, Evaluated, Finished
 from lt_sweeps.store.store import Record
 
 PLAIN_EVERY = 15.0  # seconds between two lines about running trainings without a terminal
@@ -67,8 +68,9 @@ class Reporter:
         if now - self._shown < (LIVE_EVERY if self._live else PLAIN_EVERY):
             return
         self._shown = now
-        accuracy = history[-1].get("val_accuracy") if history else None
-        validation = "" if accuracy is None else f"  validation {accuracy:.2f} %"
+        metric = of_row(history[-1] if history else {}, "val")
+        value = history[-1].get(f"val_{metric.name}") if history else None
+        validation = "" if value is None else f"  validation {metric.shown(value)}"
         beside = f"  and {len(self._running) - 1} more" if len(self._running) > 1 else ""
         unit = "point" if isinstance(job.run, Measure) else "step"
         pace = f" ({(step - first) / (now - since):.3g} {unit}s/s)" if first is not None and step > first else ""
@@ -106,7 +108,7 @@ class Reporter:
             case Collapsed(emptied=emptied) as outcome:
                 summary = f"{outcome.status}: {', '.join(emptied)} empty"
             case Finished(kept=kept, shown=shown):
-                summary = f"{100 * kept.density:6.2f} % of weights  test {shown.test_accuracy:6.2f} %  {took}"
+                summary = f"{100 * kept.density:6.2f} % of weights  test {_told(shown)}  {took}"
         self.say(f"{self._head(job)}  {summary}{self._left()}")
 
     def _head(self, job: Job, ahead: int = 0) -> str:
@@ -143,6 +145,11 @@ class Reporter:
         jobs = self._jobs.values()
         longest = max(chains(jobs, cost).values(), default=0.0)
         return max(longest, sum(map(cost, jobs)) / max(1, len(self._running)))
+
+
+def _told(shown: Evaluated) -> str:
+    """A test result; accuracies stand below one another."""
+    return f"{shown.value:6.2f} %" if shown.metric is ACCURACY else shown.metric.shown(shown.value)
 
 
 def called(run: Work) -> str:

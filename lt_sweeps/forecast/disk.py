@@ -14,6 +14,7 @@ from lt_sweeps.execution.plan import Plan
 from lt_sweeps.execution.rates import evaluations
 from lt_sweeps.graph import At, Mask, Measure, Prune, Train, end, sources, topological
 from lt_sweeps.keys import Node
+from lt_sweeps.metrics import named
 from lt_sweeps.results import Evaluated, Finished, Kept, Layer
 from lt_sweeps.store.store import Store
 
@@ -147,16 +148,19 @@ def _ticket(run: Train, form: Layout, live: Mapping[str, int]) -> int:
     return (form.state(live) if run.ticket.fill is None else form.whole) + form.mask(live) + CARD
 
 
+LIKE = {"accuracy": 98.7654}  # metrics of another task take about as much
+
+
 def _trained(run: Train, layers: Sequence[Layer], evaluated: int, machine: Mapping[str, Any]) -> int:
     """Bytes of a training's record, with lines for every layer and evaluation, and of its timing."""
     row: dict[str, Any] = {"step": run.recipe.steps, "train_loss": 0.123456, "digest": SHORT}
     early = None
     if run.data.validation:
-        row |= {"val_loss": 0.123456, "val_accuracy": 98.7654}
-        early = Evaluated(98.7654, 0.123456, row["step"], 0.123456, 98.7654)
+        row |= {"val_loss": 0.123456, **named("val", LIKE)}
+        early = Evaluated(LIKE, 0.123456, row["step"], 0.123456, LIKE)
     kept = Kept(10**5, 10**5, layers=tuple(layers))
     begun = None if run.static else kept
-    result = results.written(Finished(kept, row["step"], (row,), Evaluated(98.7654, 0.123456), early, begun))
+    result = results.written(Finished(kept, row["step"], (row,), Evaluated(LIKE, 0.123456), early, begun))
     per_row = len(json.dumps({"result": {"history": [row]}}, indent=1)) - len(json.dumps({"result": {}}, indent=1)) - 18
     timing = len(json.dumps({"seconds": 123.456}))
     return _record(run, result, ["end", "mask"], machine) + per_row * (evaluated - 1) + timing

@@ -26,7 +26,7 @@ def about(cell: About) -> About:
 
 
 def rows(results: Sequence[table.Row]) -> list[Row]:
-    """Returns one row per curve and level: n, mean and deviation (n - 1 in the denominator) of the report's accuracies.
+    """Returns one row per curve and level: n, mean and deviation (n - 1 in the denominator) of the report's results.
 
     >>> cell = {"model": "m", "dataset": "d", "control": "none", "level": 0, "weights_remaining": 100.0}
     >>> of_seed = [{"seed": s, "key": str(s), "status": "done", "test_accuracy": 90.0 + s} for s in (0, 2)]
@@ -40,17 +40,17 @@ def rows(results: Sequence[table.Row]) -> list[Row]:
     for curve, style in zip(all_curves, styles(all_curves), strict=True):
         name = f"{' '.join(curve.place)}: {style.name}" if several else style.name
         for point in curve.points:
-            accuracy, stops = list(point.accuracy.values()), list(point.early_stop.values())
-            if not accuracy:
+            test, stops, metric = list(point.test.values()), list(point.early_stop.values()), curve.metric.name
+            if not test:
                 continue
             figures: Row = {
                 "curve": name,
                 **{label: curve.labels[label] for label in ("model", "dataset", "control")},
                 "level": point.level,
                 "weights_remaining": point.remaining,
-                "n": len(accuracy),
-                "accuracy_mean": fsum(accuracy) / len(accuracy),
-                "accuracy_deviation": stdev(accuracy) if len(accuracy) > 1 else None,
+                "n": len(test),
+                f"{metric}_mean": fsum(test) / len(test),
+                f"{metric}_deviation": stdev(test) if len(test) > 1 else None,
                 "early_stop_mean": fsum(stops) / len(stops) if stops else None,
                 "at_early_stop": curve.at_early_stop,
             }

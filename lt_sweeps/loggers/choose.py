@@ -27,7 +27,7 @@ def check(config: LoggerConfig) -> None:
         return
     if (mode := os.environ.get("WANDB_MODE", "")) not in MODES:
         raise Mistake(f"WANDB_MODE={mode}: choose one of {', '.join(filter(None, MODES))}")
-    if config.mode == "online" and not _logged_in():
+    if config.mode == "online" and not is_logged_in():
         raise Mistake(f"logger.mode=online: not logged in to {_host()}: `wandb login`, or logger.mode=offline")
     if not re.fullmatch(r"[^/\\#?%:]{1,128}", config.project):
         raise Mistake(f"logger.project={config.project}: W&B wants 1 to 128 characters, none of them / \\ # ? % :")
@@ -60,10 +60,10 @@ def _mode(config: LoggerConfig) -> tuple[Literal["online", "offline"], str]:
         return "online", "as asked"
     if os.environ.get("WANDB_MODE") in ("offline", "dryrun"):
         return "offline", f"WANDB_MODE={os.environ['WANDB_MODE']}"
-    return ("online", f"logged in to {_host()}") if _logged_in() else ("offline", f"not logged in to {_host()}")
+    return ("online", f"logged in to {_host()}") if is_logged_in() else ("offline", f"not logged in to {_host()}")
 
 
-def _logged_in() -> bool:
+def is_logged_in() -> bool:
     """Whether W&B would find a key: in the environment, or where `wandb login` puts it."""
     if os.environ.get("WANDB_API_KEY") or os.environ.get("WANDB_IDENTITY_TOKEN_FILE"):
         return True

@@ -9,18 +9,20 @@ from typing import Any
 
 from lt_sweeps import results
 from lt_sweeps.cell import Cell
-from lt_sweeps.config.methods import TransferConfig
+from lt_sweeps.columns import BESIDE
+from lt_sweeps.config.methods import Slot, TransferConfig
 from lt_sweeps.graph import Train
 from lt_sweeps.keys import Node
 from lt_sweeps.loggers.marks import digest
 from lt_sweeps.loggers.runs import About, Blobs, Entry, Row
+from lt_sweeps.metrics import METRICS, of_row
 from lt_sweeps.report import table
 from lt_sweeps.store.store import Record
 
 CURVES = {
     "train_loss": "train/loss",
     "val_loss": "val/loss",
-    "val_accuracy": "val/accuracy",
+    **{f"val_{name}": f"val/{name}" for name in METRICS},
     "explored": "mask/explored",
 }
 FIND = ("gate", "hook", "batch_size", "optimizer", "schedule", "dataset", "recipe", "model")
@@ -31,8 +33,13 @@ NEWER = (  # than the first runs: in an id only where given
     ("train", "hook"),
     ("prune", "shown"),
 )
+USUAL_TASK = BESIDE["task"]  # newer too
 SHARES = ("sparsity", "density", "weights_remaining")
-FIGURES = ("test_accuracy", "val_accuracy", "early_stop_step", "early_stop_test_accuracy", "steps")
+FIGURES = (
+    *(f"{part}_{name}" for name in METRICS for part in ("test", "val", "early_stop_test")),
+    "early_stop_step",
+    "steps",
+)
 
 
 def about(described: Mapping[str, Any], cell: Cell, sweep: str, columns: Sequence[str]) -> About:
@@ -54,6 +61,8 @@ def about(described: Mapping[str, Any], cell: Cell, sweep: str, columns: Sequenc
             del group[name]
     if identity["transfer"] == asdict(TransferConfig("none")):
         del identity["transfer"]
+    if identity["task"] == asdict(Slot(USUAL_TASK)):
+        del identity["task"]
     if "measure" not in columns:
         del identity["measure"]
     if "prune.levels" not in columns:
@@ -91,7 +100,7 @@ def entries(
         history = () if record is None else results.outcome(record).history
         kept: list[Entry] = [*curve(cell, level, history), _level(cell, row)]
         if record is not None and record["blobs"]:
-            metadata = {name: row[name] for name in ("key", "level", "density", "test_accuracy")}
+            metadata = {name: row[name] for name in ("key", "level", "density", f"test_{of_row(row).name}")}
             metadata["network"] = run.ticket.network.describe()
             kept.append(Blobs(run.key, row["level"], record["blobs"], metadata))
         levels.append(kept)
@@ -118,7 +127,7 @@ def _level(cell: Cell, row: table.Row) -> Row:
     if row["sparsity"] is None:
         return entry  # W&B would put what depends on sparsity at the sparsity it saw last
     entry |= {name: row[name] for name in SHARES}
-    return entry | {f"level/{name}": row[name] for name in FIGURES if row[name] is not None}
+    return entry | {f"level/{name}": row[name] for name in FIGURES if row.get(name) is not None}
 
 
 def _measured(cell: Cell, row: table.Row) -> Row:

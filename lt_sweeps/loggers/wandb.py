@@ -13,6 +13,7 @@ import wandb
 
 from lt_sweeps.config.schema import LoggerConfig
 from lt_sweeps.loggers.runs import About, Blobs, Row
+from lt_sweeps.metrics import ACCURACY, METRICS
 from lt_sweeps.store.store import Store
 
 Mode = Literal["online", "offline"]
@@ -72,13 +73,15 @@ class Wandb:
         return self._open[-1]
 
     def aggregate(self, about: About, table: Sequence[Row], page: Path) -> None:
-        """Logs a table, the line of accuracy over weights remaining, and the report as a page."""
+        """Logs a table for each metric, its line over weights remaining, and the report as a page."""
         run = self.open(about)
-        if table:
-            shown = wandb.Table(columns=list(table[0]), data=[list(row.values()) for row in table])
-            title = "Test accuracy (%) over weights remaining (%), mean over seeds"
-            line = wandb.plot.line(shown, "weights_remaining", "accuracy_mean", stroke="curve", title=title)
-            run.log({"curves": shown, "accuracy": line, "report": wandb.Html(str(page), inject=False)})
+        for metric in METRICS.values():
+            if rows := [row for row in table if f"{metric.name}_mean" in row]:
+                shown = wandb.Table(columns=list(rows[0]), data=[list(row.values()) for row in rows])
+                title = f"Test {metric.label} over weights remaining (%), mean over seeds"
+                line = wandb.plot.line(shown, "weights_remaining", f"{metric.name}_mean", stroke="curve", title=title)
+                curves = "curves" if metric is ACCURACY else f"{metric.name}_curves"
+                run.log({curves: shown, metric.name: line, "report": wandb.Html(str(page), inject=False)})
         run.finish(0)
 
     def close(self) -> None:

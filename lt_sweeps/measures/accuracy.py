@@ -1,39 +1,57 @@
-"""Accuracy and loss of a network on held-out examples."""
+"""Loss and metrics of a network on held-out examples."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torchmetrics import MeanMetric
-from torchmetrics.classification import MulticlassAccuracy
 
+from lt_sweeps.metrics import METRICS, compared_by
 from lt_sweeps.randomness import seeded
+from lt_sweeps.specs import Part
+from lt_sweeps.tasks.task import task_of
 
 
 class Evaluation(NamedTuple):
-    """Mean cross-entropy, and the percentage of examples whose class has the largest logit."""
+    """The mean of the task's loss, and its metrics; of classification `accuracy`, in percent."""
 
     loss: float
-    accuracy: float
+    metrics: Mapping[str, float]
+
+    @property
+    def value(self) -> float:
+        """The metric that networks are compared by."""
+        return self.metrics[compared_by(self.metrics).name]
+
+    @property
+    def accuracy(self) -> float:
+        """The percentage of examples whose class has the largest logit. Raises KeyError for a task without classes."""
+        return self.metrics["accuracy"]
 
 
 @torch.no_grad()
-def evaluate(network: nn.Module, batches: Iterable[tuple[Tensor, Tensor]], classes: int) -> Evaluation:
-    """Evaluates a network in evaluation mode, and restores its mode. Needs at least one batch."""
+def evaluate(
+    network: nn.Module, batches: Iterable[tuple[Tensor, Tensor]], outputs: int, chosen: Part | None = None
+) -> Evaluation:
+    """Evaluates a network at a task, in evaluation mode, and restores its mode. Needs at least one batch."""
     mode = network.training
     network.eval()
     weight = next(network.parameters())
     device, dtype = weight.device, weight.dtype
-    hits = MulticlassAccuracy(classes, average="micro", validate_args=False).to(device)
+    task = task_of(chosen)
+    metrics = {name: metric.to(device) for name, metric in task.metrics(outputs).items()}
     loss = MeanMetric().to(device)
     # Independent of autocast in the caller; a network that draws in evaluation mode draws the same each time.
     with torch.autocast(device.type, enabled=False), seeded(0):
         for x, y in batches:
             logits = network(x.to(dtype) if x.is_floating_point() else x).float()
-            loss.update(nn.functional.cross_entropy(logits, y), len(y))
-            hits.update(logits, y)
+            loss.update(task.loss(logits, y), len(y))
+            for metric in metrics.values():
+                metric.update(logits, y)
     network.train(mode)
-    return Evaluation(round(loss.compute().item(), 6), round(100 * hits.compute().item(), 4))
+    values = {name: metric.compute().item() for name, metric in metrics.items()}
+    found = {name: METRICS[name].rounded(100 * v if METRICS[name].percent else v) for name, v in values.items()}
+    return Evaluation(task.rounded(loss.compute().item()), found)

@@ -11,6 +11,8 @@ from torch import Tensor, nn
 from lt_sweeps.columns import TAKEN
 from lt_sweeps.masks import Mask, State
 from lt_sweeps.measures.accuracy import evaluate
+from lt_sweeps.metrics import compared_by
+from lt_sweeps.specs import Part
 
 Table = dict[str, float | list[float]]  # result of a measure; its own name has the summary number
 
@@ -51,7 +53,13 @@ class Ends:
     network: Callable[[State], nn.Module]  # returns the network with some weights, on the device
     examples: Callable[[str], Iterator[tuple[Tensor, Tensor]]]  # "train", "validation" or "test", not augmented
     tell: Callable[[int], None] = lambda point: None  # called with the number of points done
+    task: Part | None = None  # None: classification
 
     def error(self, network: nn.Module, part: str = "test") -> float:
-        """Returns the top-1 error on a part of the examples, in percent."""
-        return round(100 - evaluate(network, self.examples(part), self.classes).accuracy, 4)
+        """Returns the error on a part of the examples: of classes the top-1 error, in percent.
+
+        Of another task it is the metric that networks are compared by; where higher is better, negated.
+        """
+        found = evaluate(network, self.examples(part), self.classes, self.task).metrics
+        metric = compared_by(found)
+        return metric.error(found[metric.name])

@@ -17,18 +17,23 @@ from lt_sweeps.randomness import seeded
 from lt_sweeps.registry import register
 from lt_sweeps.specs import Network
 
+NUMBERS = ("helix", "relu")  # targets of regression: a factor of their outputs is an error
+
 
 @register("initialiser", version=1, needs=("planted",))
-def planted(network: nn.Module, target: str = "circle", knots: int = 10) -> None:
-    """A He draw that contains a sparse network of known function: `circle`, or the `teacher` of the data set's name.
+def planted(network: nn.Module, target: str = "circle", knots: int = 10, spread: bool = True) -> None:
+    """A He draw that contains a sparse network of known function, which has the name of its data set.
 
     Weights are drawn from N(0, 2 / fan_in) and the biases of layer l from N(0, product over k <= l of 2 / fan_in_k);
-    then `plant` replaces the entries of the target's neurons. `knots` is that of `targets.circle`. The module gets the
-    attribute `planted`, the mask of the weights that make up the target; biases are in no mask.
+    then `plant` replaces the entries of the target's neurons. `knots` is that of `targets.circle` and of
+    `targets.helix`. The module gets the attribute `planted`, the mask of the weights that make up the target; biases
+    are in no mask.
 
     Raises ValueError for a network other than an MLP, and for one that the target does not fit.
 
-    Differs: logits are the target's up to one factor for all classes, where the paper rescales each output; a neuron
+    Differs: logits are the target's up to one factor for all classes, where the paper rescales each output. Numbers are
+    the target's own, by a factor that all layers share, so that planted weights are larger than usual; `spread=false`
+    leaves it to the last layer, as in the paper, where planted weights are hundreds of times the usual size. A neuron
     is chosen by the least distance of all its entries, where the paper's code also asks for equal signs.
     """
     if not isinstance(network, MLP):
@@ -37,7 +42,7 @@ def planted(network: nn.Module, target: str = "circle", knots: int = 10) -> None
     he_with_biases([*layers.values()])
     inputs, classes = next(iter(layers.values())).in_features, network.output.out_features
     answer = targets.deepened(_target(target, inputs, classes, knots), len(layers))
-    support = plant([*layers.values()], answer)
+    support = plant([*layers.values()], answer, exact=target in NUMBERS, spread=spread)
     vars(network)["planted"] = {f"{name}.weight": mask for name, mask in zip(layers, support, strict=True)}
 
 
@@ -51,15 +56,28 @@ def support(network: Network, seed: int) -> Mask:
 
 
 def _target(name: str, inputs: int, classes: int, knots: int) -> targets.Target:
-    if name not in ("circle", "teacher"):
-        raise ValueError(f"model.initialiser_args.target={name}: choose one of circle, teacher")
     if name == "teacher":
         return targets.teacher(inputs, classes)
-    target = targets.circle(knots)
-    if (inputs, classes) != (2, len(targets.BOUNDS) + 1):
+    match name:
+        case "circle":
+            target = targets.circle(knots)
+        case "helix":
+            target = targets.helix(knots)
+        case "relu":
+            target = targets.relu()
+        case _:
+            raise ValueError(f"model.initialiser_args.target={name}: choose one of circle, helix, relu, teacher")
+    own = target[0].weight.shape[1], len(target[-1].bias)
+    if (inputs, classes) != own:
         here = f"the network {inputs} and {classes}"
-        raise ValueError(f"target=circle has 2 inputs and 4 classes, {here}: choose dataset=circle")
+        raise ValueError(f"target={name} has {_called(*own, name)}, {here}: choose dataset={name}")
     return target
+
+
+def _called(inputs: int, outputs: int, name: str) -> str:
+    """How many inputs and outputs a target has, in words."""
+    several = "outputs" if name in NUMBERS else "classes"
+    return f"{inputs} input{'s' * (inputs > 1)} and {outputs} {several if outputs > 1 else 'output'}"
 
 
 @torch.no_grad()
@@ -72,14 +90,18 @@ def he_with_biases(layers: Sequence[nn.Linear]) -> None:
 
 
 @torch.no_grad()
-def plant(layers: Sequence[nn.Linear], target: targets.Target) -> list[Tensor]:
+def plant(
+    layers: Sequence[nn.Linear], target: targets.Target, exact: bool = False, spread: bool = True
+) -> list[Tensor]:
     """Replaces entries of `layers` in place so that they contain `target`; returns the support, a mask per layer.
 
     A target neuron has the entries theta = (b, w * the factors of its sources), without the zeros of w. It takes the
     place of the free neuron whose entries m at these places are nearest up to a factor lambda > 0: the least
     ||theta - lambda m|| with lambda = theta.m / ||m||^2 is the largest cosine. The entries become theta / lambda, so
     that the neuron computes its target divided by lambda, which is the factor of the next layer. In the last layer
-    neurons are classes and stay in place, and one lambda keeps the norm of all that is replaced.
+    neurons are outputs and stay in place, and one lambda keeps the norm of all that is replaced: outputs are the
+    target's, divided by it. `exact`, it is for weights of the usual norm, and given back: `spread`, in equal shares to
+    all layers, else to the last.
 
     Raises ValueError where a layer has too few neurons.
 
@@ -95,7 +117,7 @@ def plant(layers: Sequence[nn.Linear], target: targets.Target) -> list[Tensor]:
     """
     sources = torch.arange(layers[0].in_features)
     factors = torch.ones(len(sources), dtype=torch.float64)
-    support = []
+    support, planted = [], []
     for layer, wanted in zip(layers, target, strict=True):
         is_last = layer is layers[-1]
         rows = [row.nonzero().flatten() for row in wanted.weight]
@@ -106,8 +128,9 @@ def plant(layers: Sequence[nn.Linear], target: targets.Target) -> list[Tensor]:
         entries = [_entries(layer, sources[at]) for at in rows]
         if is_last:
             neurons = list(range(len(rows)))
-            replaced = torch.cat([m[neuron] for neuron, m in enumerate(entries)]).norm()
-            scales = [float(torch.cat(thetas).norm() / replaced)] * len(rows)
+            replaced = float(torch.cat([m[neuron] for neuron, m in enumerate(entries)]).norm())
+            usual = math.sqrt(2 / layer.in_features * sum(map(len, rows)))  # a few weights may be small by chance
+            scales = [float(torch.cat(thetas).norm()) / (usual if exact else replaced)] * len(rows)
         else:
             neurons, scales = _matched(thetas, entries)
         mask = torch.zeros_like(layer.weight, dtype=torch.bool)
@@ -117,6 +140,15 @@ def plant(layers: Sequence[nn.Linear], target: targets.Target) -> list[Tensor]:
             mask[neuron, sources[at]] = True
         support.append(mask)
         sources, factors = torch.tensor(neurons), torch.tensor(scales, dtype=torch.float64)
+        planted.append(sources)
+    if exact and not spread:
+        layers[-1].weight[support[-1]] *= float(factors[0])
+        layers[-1].bias.mul_(float(factors[0]))
+        return support
+    share = float(factors[0]) ** (1 / len(layers)) if exact else 1.0
+    for number, (layer, mask, neurons_of) in enumerate(zip(layers, support, planted, strict=True), 1):
+        layer.weight[mask] *= share
+        layer.bias[neurons_of] *= share**number
     return support
 
 

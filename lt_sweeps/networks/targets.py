@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -55,6 +56,53 @@ def circle(knots: int = 10) -> Target:
     ]
 
 
+def relu() -> Target:
+    """relu(x) of one number: two layers of one weight each, the path that is the best ticket.
+
+    >>> outputs(relu(), torch.tensor([[0.5], [-0.5]])).tolist()
+    [[0.5], [0.0]]
+    """
+    one = torch.ones(1, 1, dtype=torch.float64)
+    return [_layer(one), _layer(one)]
+
+
+def helix(knots: int = 30) -> Target:
+    """A helix over x in [-1, 1]: t cos t, t sin t and t, divided by 8 pi, with t = 5 pi + 3 pi x (in [2 pi, 8 pi]).
+
+    The layers are relu(x - s) for the knots s = -1, -1 + 2 / knots, ..., then each output plus 1, which is above zero,
+    interpolated linearly between knots, and the output itself: `knots` + 2 `knots` + 1 + 3 weights. Outputs differ from
+    `on_helix` by h^2 / 8 of their second derivative at most, h = 2 / knots.
+
+    Raises ValueError without knots.
+
+    >>> [int(layer.weight.count_nonzero()) for layer in helix(30)]
+    [30, 61, 3]
+    >>> at = torch.tensor([[-1.0], [-1 + 2 / 30], [1.0]])
+    >>> float((outputs(helix(30), at) - on_helix(at)).abs().max()) < 1e-6  # exact at knots
+    True
+    """
+    if knots < 1:
+        raise ValueError(f"model.initialiser_args.knots={knots}: give one or more")
+    at = 2 * torch.arange(knots + 1, dtype=torch.float64) / knots - 1
+    values = on_helix(at[:, None])
+    slopes = values.diff(dim=0) * (knots / 2)
+    changes = slopes.diff(dim=0, prepend=torch.zeros(1, 3, dtype=torch.float64))
+    changes[1:, 2] = 0.0  # the third output is a line
+    three = torch.eye(3, dtype=torch.float64)
+    ones = torch.ones(knots, 1, dtype=torch.float64)
+    return [Layer(ones, -at[:-1]), Layer(changes.T.contiguous(), values[0] + 1), Layer(three, -three.sum(1))]
+
+
+def on_helix(x: Tensor) -> Tensor:
+    """(N, 1) -> (N, 3), in float64: t cos t, t sin t and t over 8 pi, with t = 5 pi + 3 pi x (Fischer & Burkholz 2022).
+
+    >>> [[round(value, 4) for value in row] for row in on_helix(torch.tensor([[-1.0], [1.0]])).tolist()]
+    [[0.25, -0.0, 0.25], [1.0, -0.0, 1.0]]
+    """
+    t = math.pi * (5 + 3 * x.double())
+    return torch.cat([t * t.cos(), t * t.sin(), t], 1) / (8 * math.pi)
+
+
 def teacher(inputs: int, classes: int) -> Target:
     """Two layers that are drawn once: each class sums `HIDDEN` ReLU units of `FAN_IN` inputs with weights from N(0, 1).
 
@@ -90,7 +138,7 @@ def deepened(target: Target, depth: int) -> Target:
 
 
 def outputs(target: Sequence[Layer], x: Tensor) -> Tensor:
-    """(N, inputs) -> (N, classes) logits, in float64."""
+    """(N, inputs) -> (N, outputs), in float64: logits of classes, or numbers."""
     x = x.double()
     for number, layer in enumerate(target):
         x = torch.nn.functional.linear(x.relu() if number else x, layer.weight, layer.bias)

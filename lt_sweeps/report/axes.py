@@ -5,44 +5,56 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import log10
 
+from lt_sweeps.metrics import Metric
 from lt_sweeps.report.statistics import Interval
 
 TICKS = 9  # as many fit on a phone
 
 
-def span(intervals: Sequence[Interval], accuracy: bool) -> tuple[float, float]:
-    """The y range: all means, and their intervals as far as they do not flatten the curves; steps begin at 0.
+def span(intervals: Sequence[Interval], metric: Metric | None) -> tuple[float, float]:
+    """The y range: all means, and their intervals as far as they do not flatten the curves.
 
-    It covers one point of accuracy at least, or ten steps: less would exaggerate. Means of 97 and 98
-    have a range of 1, an interval may widen it by as much on each side, and 7 % are margin:
+    Without a metric these are steps, which begin at 0.
 
-    >>> span([Interval(97.0, 90.0, 104.0, 2), Interval(98.0, None, None, 1)], True)
+    It covers one point of a percentage at least, a tenth of another metric, or ten steps: less would exaggerate. Means
+    of 97 and 98 have a range of 1, an interval may widen it by as much on each side, and 7 % are margin:
+
+    >>> span([Interval(97.0, 90.0, 104.0, 2), Interval(98.0, None, None, 1)], ACCURACY)
     (95.79, 99.21)
-    >>> span([Interval(98.0, None, None, 1)], True), span([Interval(4.0, None, None, 1)], False)
+    >>> span([Interval(98.0, None, None, 1)], ACCURACY), span([Interval(4.0, None, None, 1)], None)
     ((97.43, 98.57), (0.0, 10.7))
+    >>> from lt_sweeps.metrics import METRICS
+    >>> span([Interval(0.01, None, None, 1)], METRICS["mse"])
+    (0.00943, 0.01057)
     """
     if not intervals:
-        return (0.0, 100.0) if accuracy else (0.0, 10.0)
+        return (0.0, 100.0) if metric else (0.0, 10.0)
     means = [value.mean for value in intervals]
-    least = 1.0 if accuracy else 10.0
+    least = 10.0 if metric is None else 1.0 if metric.percent else 0.1 * max(map(abs, means)) or 1.0
     room = max(max(means) - min(means), least)
     low = max(min([*means, *(value.low for value in intervals if value.low is not None)]), min(means) - room)
     high = min(max([*means, *(value.high for value in intervals if value.high is not None)]), max(means) + room)
-    if not accuracy:
+    if not metric:
         return 0.0, round(1.07 * max(high, least), 4)
     missing = max(0.0, least - (high - low)) / 2
     low, high = low - missing, high + missing
     pad = 0.07 * (high - low)
-    return round(max(low - pad, 0.0), 4), round(high + pad, 4)
+    low = low - pad if min(means) < 0 else max(low - pad, 0.0)
+    return metric.rounded(low), metric.rounded(high + pad)
 
 
 def above_zero(intervals: Sequence[Interval], line: float) -> tuple[float, float]:
-    """The y range of a measure that is about zero or above; it includes 0 and 1.5 times `line`.
+    """The y range of a measure that is about zero or above: 0, 1.5 times `line`, means and intervals, as in `span`.
 
     >>> above_zero([Interval(0.5, None, None, 1)], 2.0), above_zero([Interval(-1.0, None, None, 1)], 2.0)
     ((-0.21, 3.21), (-1.28, 3.28))
+    >>> above_zero([Interval(1.0, 0.9, 1.1, 5), Interval(2.0, -50.0, 54.0, 2)], 0.0)
+    (-2.42, 4.42)
     """
     low, high = (of([bound, *(value.mean for value in intervals)]) for of, bound in ((min, 0.0), (max, 1.5 * line)))
+    room = high - low
+    low = max(min([low, *(value.low for value in intervals if value.low is not None)]), low - room)
+    high = min(max([high, *(value.high for value in intervals if value.high is not None)]), high + room)
     pad = 0.07 * (high - low)
     return round(low - pad, 4), round(high + pad, 4)
 

@@ -1,4 +1,4 @@
-"""`lt-sweeps best FOLDER`: each cell's best density, chosen on validation examples, and its test accuracy."""
+"""`lt-sweeps best FOLDER`: each cell's best density, chosen on validation examples, and its test result."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from lt_sweeps.errors import Mistake
+from lt_sweeps.metrics import of_row, values_of
 from lt_sweeps.report import table as tables
 from lt_sweeps.report.curves import Row, labels_of
 from lt_sweeps.report.wording import spread
@@ -21,7 +22,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def table(rows: Sequence[Row]) -> Iterator[str]:
-    """Yields Markdown: a line per setting, over its seeds. Raises Mistake if no level has a validation accuracy.
+    """Yields Markdown: a line per setting, over its seeds. Raises Mistake if no level has a validation result.
 
     >>> def row(seed, level, val, test):
     ...     figures = {"weights_remaining": 9.0, "val_accuracy": val, "test_accuracy": test}
@@ -31,19 +32,25 @@ def table(rows: Sequence[Row]) -> Iterator[str]:
     '| 2 | 65.00 ± 7.07 | 60.00 | 9 to 9 |'
     """
     named = [name for name in (labels_of(rows[0]) if rows else ()) if len({row[name] for row in rows}) > 1]
+    judged = [row for row in rows if row["level"] > 0 and row["status"] == "done" and values_of(row, "val")]
+    metrics = {of_row(row, "val") for row in judged}
+    if not metrics:
+        raise Mistake("best: no level below the dense network has a validation result to choose by")
+    if len(metrics) > 1:
+        raise Mistake(f"best: this sweep is judged by {' and '.join(sorted(metric.title for metric in metrics))}")
+    metric = metrics.pop()
     settings: dict[tuple[str, ...], dict[int, Row]] = {}
-    for row in rows:
-        if row["level"] > 0 and row["status"] == "done" and row["val_accuracy"] is not None:
-            chosen = settings.setdefault(tuple(row[name] or "-" for name in named), {})
-            chosen[row["seed"]] = max(chosen.get(row["seed"], row), row, key=lambda r: r["val_accuracy"])
-    if not settings:
-        raise Mistake("best: no level below the dense network has a validation accuracy to choose by")
-    yield (
-        "| " + " | ".join([*named, "seeds", "test accuracy (%), mean ± s.d.", "least", "weights remaining (%)"]) + " |"
-    )
+    for row in judged:
+        chosen = settings.setdefault(tuple(row[name] or "-" for name in named), {})
+        chosen[row["seed"]] = max(
+            chosen.get(row["seed"], row), row, key=lambda r: metric.worth(r[f"val_{metric.name}"])
+        )
+    heads = [f"test {metric.label}, mean ± s.d.", "least" if metric.higher else "most", "weights remaining (%)"]
+    yield "| " + " | ".join([*named, "seeds", *heads]) + " |"
     yield "|" + " --- |" * (len(named) + 4)
     for setting, chosen in settings.items():
-        accuracies = [row["test_accuracy"] for row in chosen.values()]
+        results = [row[f"test_{metric.name}"] for row in chosen.values()]
+        worst = metric.number(min(results, key=metric.worth))
         left = sorted(row["weights_remaining"] for row in chosen.values())
-        cells = [str(len(accuracies)), spread(accuracies), f"{min(accuracies):.2f}", f"{left[0]:.3g} to {left[-1]:.3g}"]
+        cells = [str(len(results)), spread(results, metric.number), worst, f"{left[0]:.3g} to {left[-1]:.3g}"]
         yield "| " + " | ".join([*setting, *cells]) + " |"

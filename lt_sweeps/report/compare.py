@@ -10,10 +10,11 @@ from typing import Any
 
 from lt_sweeps.config import archive
 from lt_sweeps.errors import Mistake
+from lt_sweeps.metrics import Metric
 from lt_sweeps.report import table as tables
 from lt_sweeps.report.curves import Curve, Point, curves, labels_of
 from lt_sweeps.report.statistics import paired
-from lt_sweeps.report.wording import bounds, percent, signed, spread, wins
+from lt_sweeps.report.wording import difference, percent, spread, wins
 
 EXAMPLE = """compared are cells that differ in these settings alone, at levels that keep the same share of weights (to
 0.5 %), paired by seed, with 95 % t-intervals:
@@ -117,10 +118,15 @@ def table(compared: Sequence[Compared], reference: Mapping[str, str]) -> Iterato
     when = {"at the step of least validation loss" if cell.curve.at_early_stop else "at the end" for cell in compared}
     if len(when) > 1:
         raise Mistake("compare: some of these sweeps held out validation examples and some did not")
+    metrics = {cell.curve.metric for cell in compared}
+    if len(metrics) > 1:
+        names = " and ".join(sorted(metric.title for metric in metrics))
+        raise Mistake(f"compare: these sweeps are judged by {names}, which cannot be compared")
+    metric = metrics.pop()
     labels = dict.fromkeys(name for cell in compared for name in (*cell.curve.labels, *reference))
     named = [name for name in labels if len({cell.value(name) for cell in compared}) > 1]
-    accuracy = f"test accuracy {when.pop()} (%), mean ± s.d."
-    heads = ["weights remaining (%)", "seeds", accuracy, baseline, "difference, 95 % interval", "above"]
+    result = f"test {metric.title} {when.pop()}{' (%)' if metric.percent else ''}, mean ± s.d."
+    heads = ["weights remaining (%)", "seeds", result, baseline, "difference, 95 % interval", "above"]
     yield "| " + " | ".join([*named, *heads]) + " |"
     yield "|" + " --- |" * (len(named) + len(heads))
     lines, near = 0, list[str]()
@@ -131,7 +137,7 @@ def table(compared: Sequence[Compared], reference: Mapping[str, str]) -> Iterato
         same = next((other for other, names in zip(references, differ, strict=True) if not names), None)
         near += min(differ, key=len)[:4] if same is None else []
         for point in cell.curve.pruned if same else ():
-            if same is not None and (cells := _cells(point, _same(point, same.curve))) is not None:
+            if same is not None and (cells := _cells(point, _same(point, same.curve), metric)) is not None:
                 lines += 1
                 yield "| " + " | ".join([*(cell.value(name) or "-" for name in named), *cells]) + " |"
     if not lines:
@@ -158,16 +164,16 @@ def _same(point: Point, other: Curve) -> Point | None:
     return min(near, key=lambda level: abs((level.remaining or 0) - (point.remaining or 0)), default=None)
 
 
-def _cells(point: Point, same: Point | None) -> list[str] | None:
-    difference = paired(point.accuracy, same.accuracy) if same else None
-    if same is None or difference is None:
+def _cells(point: Point, same: Point | None, metric: Metric) -> list[str] | None:
+    apart = paired(point.test, same.test) if same else None
+    if same is None or apart is None:
         return None
-    both = sorted(point.accuracy.keys() & same.accuracy.keys())
+    both = sorted(point.test.keys() & same.test.keys())
     return [
         percent(point.remaining or 0),
         str(len(both)) + "".join(f" ({lost})" for lost in (point.lost, same.lost) if lost),
-        spread(point.accuracy[seed] for seed in both),
-        spread(same.accuracy[seed] for seed in both),
-        f"{signed(difference.mean)} {bounds(difference)}".rstrip(),
-        wins(point.accuracy, same.accuracy),
+        spread((point.test[seed] for seed in both), metric.number),
+        spread((same.test[seed] for seed in both), metric.number),
+        difference(apart, metric),
+        wins(point.test, same.test),
     ]

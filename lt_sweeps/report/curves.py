@@ -9,7 +9,8 @@ from math import fsum
 from typing import Any
 
 from lt_sweeps.columns import AT_RANDOM, DRAWN, EMPTIED, LABELS, TAKEN, is_of_training
-from lt_sweeps.report.statistics import MARGIN, Interval, interval, matching, paired
+from lt_sweeps.metrics import ACCURACY, Metric, of_row, values_of
+from lt_sweeps.report.statistics import Interval, interval, matching, paired, worse_end
 from lt_sweeps.report.wording import statuses
 
 Row = Mapping[str, Any]
@@ -21,17 +22,18 @@ UNLABELLED = TAKEN - {*LABELS}  # columns of every sweep that label no curve
 
 @dataclass(frozen=True)
 class Point:
-    """One level of a curve. Accuracies are those of finished seeds; `unfinished` counts the others by status."""
+    """One level of a curve. Results are those of finished seeds; `unfinished` counts the others by status."""
 
     level: int
     remaining: float | None  # percent of weights, mean over seeds
-    accuracy: Mapping[int, float]  # test accuracy by seed, percent
+    test: Mapping[int, float]  # test result by seed, in the curve's metric
     early_stop: Mapping[int, int]  # early-stop step by seed
     unfinished: Mapping[str, int]
-    to_dense: Interval | None  # paired by seed, points
+    to_dense: Interval | None  # paired by seed, in the unit of the metric
     measures: Mapping[str, Mapping[int, float]] = field(default_factory=dict)  # by column and seed
     emptied: tuple[str, ...] = ()  # the layers that some seed lost
     at_random: float = 0.0  # percent of kept weights that the criterion had excluded, mean over seeds
+    matching: bool = False  # whether it is not worse than dense by more than the metric's margin
 
     @property
     def judged(self) -> bool:
@@ -68,14 +70,20 @@ class Curve:
 
     labels: Mapping[str, str]
     points: tuple[Point, ...]
-    at_early_stop: bool  # else accuracies are those at the end of training
+    at_early_stop: bool  # else results are those at the end of training
     dense_keys: frozenset[str]
     apart: bool = False  # whether level 0 was trained otherwise than the tickets, as with train=untrained
+    metric: Metric = ACCURACY
 
     @property
     def place(self) -> tuple[str, str]:
         """The model and data set."""
         return self.labels["model"], self.labels["dataset"]
+
+    @property
+    def ground(self) -> tuple[str, str, str]:
+        """The model, data set and metric: what curves of one figure share."""
+        return *self.place, self.metric.name
 
     @property
     def control(self) -> str:
@@ -105,14 +113,14 @@ class Curve:
 def curves(rows: Sequence[Row]) -> list[Curve]:
     """Groups rows into curves, in the order of their first rows. A dense row belongs to all curves with its labels.
 
-    Accuracies are those at the early-stop step where all finished rows of a model and data set have one, else
+    Results are those at the early-stop step where all finished rows of a model and data set have one, else
     all those at the end of training: the two are never mixed in one figure. Raises ValueError for two
     trainings of one curve, level and seed.
 
     >>> labels = {"model": "lenet", "dataset": "mnist", "control": "none"}
     >>> row = {"level": 0, "weights_remaining": 100.0, "test_accuracy": 98.0, "status": "done"}
     >>> [curve] = curves([labels | row | {"seed": 0, "key": "a"}, labels | row | {"seed": 1, "key": "b"}])
-    >>> curve.points[0].accuracy, curve.at_early_stop
+    >>> curve.points[0].test, curve.at_early_stop
     ({0: 98.0, 1: 98.0}, False)
     """
     groups: dict[Labels, dict[int, dict[int, Row]]] = {}
@@ -130,7 +138,7 @@ def curves(rows: Sequence[Row]) -> list[Curve]:
             seen = seeds.get(row["seed"], {})  # the same training in a cell with other measures
             seeds[row["seed"]] = {**seen, **{name: v for name, v in row.items() if v is not None or name not in seen}}
     done = [row for row in rows if _done(row)]
-    stopped = {_place(row) for row in done} - {_place(r) for r in done if r.get("early_stop_test_accuracy") is None}
+    stopped = {_place(row) for row in done} - {_place(r) for r in done if not values_of(r, "early_stop_test")}
     return [_curve(dict(labels), levels, stopped) for labels, levels in groups.items()]
 
 
@@ -138,11 +146,13 @@ def _curve(
     labels: Mapping[str, str], levels: Mapping[int, Mapping[int, Row]], stopped: Collection[tuple[str, str]]
 ) -> Curve:
     at_early_stop = (labels["model"], labels["dataset"]) in stopped
-    column = "early_stop_test_accuracy" if at_early_stop else "test_accuracy"
+    metric = next((of_row(row) for rows in levels.values() for row in rows.values() if _done(row)), ACCURACY)
+    column = f"early_stop_test_{metric.name}" if at_early_stop else f"test_{metric.name}"
     dense = _by_seed(levels.get(0, {}), column)
     points = []
     for level, rows in sorted(levels.items()):
-        accuracy = _by_seed(rows, column)
+        test = _by_seed(rows, column)
+        to_dense = paired(test, dense)
         counted = [row for row in rows.values() if _done(row)] or list(rows.values())
         kept = [row["weights_remaining"] for row in counted if row.get("weights_remaining") is not None]
         unfinished = Counter(row["status"] for row in rows.values() if not _done(row))
@@ -150,21 +160,22 @@ def _curve(
             Point(
                 level,
                 fsum(kept) / len(kept) if kept else None,
-                accuracy,
+                test,
                 _by_seed(rows, "early_stop_step"),
                 dict(sorted(unfinished.items())),
-                paired(accuracy, dense),
+                to_dense,
                 {
                     name: _by_seed(rows, name)
                     for name in dict.fromkeys(n for row in rows.values() for n in measures_of(row))
                 },
                 tuple(dict.fromkeys(name for row in rows.values() for name in (row.get(EMPTIED) or "").split())),
                 fsum(row.get(AT_RANDOM) or 0.0 for row in counted) / len(counted),
+                matching(to_dense, metric, fsum(dense.values()) / len(dense) if dense else 0.0),
             )
         )
     keys = frozenset(row["key"] for row in levels.get(0, {}).values() if row.get("key"))
     apart = any(labels_of(row) != labels for row in levels.get(0, {}).values())
-    return Curve(labels, tuple(points), at_early_stop, keys, apart)
+    return Curve(labels, tuple(points), at_early_stop, keys, apart, metric)
 
 
 def _of_chain(labels: Labels) -> Labels:
@@ -189,16 +200,18 @@ def measures_of(row: Row) -> list[str]:
     return [name for name in after if name in DRAWN or name not in UNLABELLED]
 
 
-def sparsest_matching(curve: Curve, margin: float = MARGIN) -> Point | None:
+def sparsest_matching(curve: Curve) -> Point | None:
     """The matching level with the fewest weights, dense excluded; None where no level matches."""
-    matches = [point for point in curve.pruned if matching(point.to_dense, margin)]
+    matches = [point for point in curve.pruned if point.matching]
     return min(matches, key=lambda point: (_remaining(point), -point.level), default=None)
 
 
 def closest(curve: Curve) -> Point | None:
-    """The level whose interval against dense has the highest lower bound; None where none has an interval."""
+    """The level that is worse than dense by the least, at the worse end of its interval; None where none has one."""
     judged = [
-        (point.to_dense.low, point) for point in curve.pruned if point.to_dense and point.to_dense.low is not None
+        (worst, point)
+        for point in curve.pruned
+        if point.to_dense and (worst := worse_end(point.to_dense, curve.metric)) is not None
     ]
     return max(judged, key=lambda pair: pair[0], default=(None, None))[1]
 

@@ -1,18 +1,21 @@
-"""The figures of a model and data set: accuracy, early-stop step and measures over the weights that remain."""
+"""The figures of a model and data set: test results, early-stop step and measures over the weights that remain."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from lt_sweeps.columns import COMPARED, DRAWN
-from lt_sweeps.report.axes import above_zero, span, ticks, two_digits, x_range
-from lt_sweeps.report.curves import Curve, over_seeds
+from lt_sweeps.metrics import ACCURACY
+from lt_sweeps.report.axes import two_digits
+from lt_sweeps.report.curves import Curve
+from lt_sweeps.report.quantities import Quantity, early_stop_step, measured, test_result
+from lt_sweeps.report.scale import scaled
 from lt_sweeps.report.styles import Style
-from lt_sweeps.report.traces import STABLE, Quantity, curve_traces, dense_traces, stability_trace
-from lt_sweeps.report.wording import accuracy, barrier, iterations, plainly
+from lt_sweeps.report.traces import curve_traces, dense_traces, stability_trace
+from lt_sweeps.report.wording import iterations
 
 INK, AXIS, GRID = "#1f2933", "#9aa1ab", "#e8eaed"
+CLEAR = "rgba(0,0,0,0)"
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
 HEIGHT, ENTRY_HEIGHT = 420, 24  # of a figure, and of each line that its legend may take on a phone
 
@@ -29,12 +32,9 @@ LEGEND = {  # below the plot, from the left edge of the figure, where a phone ha
 }
 
 
-def accuracy_figure(curves: Sequence[Curve], look: Sequence[Style]) -> dict[str, Any]:
-    """Test accuracy over the weights that remain, of the curves of one model and data set."""
-    when = "at early stop" if curves[0].at_early_stop else "at the end"
-    return _figure(
-        curves, look, Quantity(f"Test accuracy {when} (%)", lambda point: over_seeds(point.accuracy), accuracy)
-    )
+def result_figure(curves: Sequence[Curve], look: Sequence[Style]) -> dict[str, Any]:
+    """Test results over the weights that remain, of the curves of one model, data set and metric."""
+    return _figure(curves, look, test_result(curves))
 
 
 def early_stop_figure(curves: Sequence[Curve], look: Sequence[Style]) -> dict[str, Any] | None:
@@ -47,35 +47,14 @@ def early_stop_figure(curves: Sequence[Curve], look: Sequence[Style]) -> dict[st
     if not learning:
         return None
     curves, look = zip(*learning, strict=True)
-    return _figure(curves, look, Quantity("Early-stop step", lambda point: over_seeds(point.early_stop), iterations))
+    return _figure(curves, look, early_stop_step())
 
 
 def measure_figure(curves: Sequence[Curve], look: Sequence[Style], column: str) -> dict[str, Any] | None:
     """A measure's column of results.csv over the weights that remain; None if it has no values."""
     if not any(point.measures.get(column) for curve in curves for point in curve.points):
         return None
-    what, other = compared(column)
-    whose = "of the planted ticket" if other == "planted" else f"to the {other}"
-    title, describe, stable = f"{what} {whose}", plainly, 0.0
-    if column in DRAWN:
-        title = f"{DRAWN[column]} (%)"
-    elif what == "barrier":
-        title, describe, stable = f"Error {title} (points)", barrier, STABLE
-    return _figure(
-        curves, look, Quantity(title, lambda point: over_seeds(point.measures.get(column, {})), describe, stable)
-    )
-
-
-def compared(column: str) -> tuple[str, str]:
-    """The measure of a column of results.csv, and what each level is compared with.
-
-    >>> compared("barrier"), compared("distance_parent"), compared("recall_planted")
-    (('barrier', 'sibling'), ('distance', 'parent'), ('recall', 'planted'))
-    """
-    for other, suffix in COMPARED.items():
-        if suffix and column.endswith(suffix):
-            return column.removesuffix(suffix), other
-    return column, "sibling"
+    return _figure(curves, look, measured(column, curves))
 
 
 def _near_dense(data: Sequence[Mapping[str, Any]], whole: list[float]) -> list[dict[str, Any]]:
@@ -118,25 +97,19 @@ def cuts_intervals(figure: Mapping[str, Any]) -> bool:
 
 
 def _figure(curves: Sequence[Curve], look: Sequence[Style], quantity: Quantity) -> dict[str, Any]:
-    """A plotly figure as plain data, without levels that keep no weights: these have no place on a log axis."""
-    shown = [[p for p in curve.points if p.remaining and not (curve.apart and p.level == 0)] for curve in curves]
-    at = [point.remaining for points in shown for point in points if point.remaining] or [100.0]
-    means = [mean for points in shown for point in points if (mean := quantity.of(point))]
-    if quantity.stable is not None:
-        low, high = above_zero(means, quantity.stable)
-        data = [stability_trace((max(at), min(at)))] if quantity.stable else []
-    else:
-        low, high = span(means, quantity.accuracy)
-        data = dense_traces(curves, quantity, (max(at), min(at)))
-    for style, points in zip(look, shown, strict=True):
+    """A plotly figure as plain data."""
+    scale = scaled(curves, quantity)
+    low, high = scale.y
+    data = [stability_trace(scale.ends)] if quantity.stable else []
+    data += dense_traces(curves, quantity, scale.ends) if quantity.beside_dense else []
+    for style, points in zip(look, scale.shown, strict=True):
         data += curve_traces(style, points, quantity, low)
-    named = ticks(at)
     xaxis = {
         "type": "log",
-        "range": x_range(at),
+        "range": scale.x,
         "title": {"text": "Weights remaining (%)", "standoff": 12},
-        "tickvals": named,
-        "ticktext": [two_digits(level) for level in named],
+        "tickvals": scale.ticks,
+        "ticktext": [two_digits(level) for level in scale.ticks],
         "tickangle": 0,
         "showgrid": False,
     }
@@ -148,7 +121,7 @@ def _figure(curves: Sequence[Curve], look: Sequence[Style], quantity: Quantity) 
         "tickformat": "~s" if quantity.describe is iterations else "",
     }
     layout = drawn(data, xaxis, yaxis)
-    if quantity.accuracy and (menus := _near_dense(data, [low, high])):
+    if quantity.metric is ACCURACY and (menus := _near_dense(data, [low, high])):
         layout |= {"updatemenus": menus, "margin": {"l": 64, "r": 14, "t": 72, "b": 56}}
     return {"data": data, "layout": layout}
 
@@ -167,14 +140,15 @@ def drawn(data: Sequence[Mapping[str, Any]], xaxis: Mapping[str, Any], yaxis: Ma
     return {
         "template": "none",
         "font": {"family": FONT, "size": 13, "color": INK},
-        "paper_bgcolor": "white",
-        "plot_bgcolor": "white",
+        "paper_bgcolor": CLEAR,  # the page may be dark
+        "plot_bgcolor": CLEAR,
         "height": HEIGHT + ENTRY_HEIGHT * sum(trace.get("showlegend", True) for trace in data),
         "margin": {"l": 64, "r": 14, "t": 30, "b": 56},
         "showlegend": True,
         "legend": LEGEND,
         "hovermode": "closest",
         "hoverlabel": {"bgcolor": "white", "bordercolor": AXIS, "font": {"family": FONT, "size": 13}, "align": "left"},
+        "modebar": {"bgcolor": CLEAR, "color": AXIS, "activecolor": INK},
         "dragmode": False,  # so that a finger scrolls the page
         "xaxis": {**axis, **xaxis},
         "yaxis": {**axis, **yaxis},

@@ -5,28 +5,31 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
+from lt_sweeps.metrics import Metric
 from lt_sweeps.report.curves import Curve, Point, over_seeds
-from lt_sweeps.report.statistics import Interval, matching, paired
+from lt_sweeps.report.statistics import Interval, paired
 from lt_sweeps.report.styles import Style
-from lt_sweeps.report.wording import bounds, percent, signed
+from lt_sweeps.report.wording import bounds, percent
 
 NOTHING, INTERVAL = "&ndash;", "95 % interval"
 
 
 def table(curves: Sequence[Curve], look: Sequence[Style]) -> str:
     """Returns the HTML table of the curves of one model and data set, in a box with its own scroll bar."""
-    heads = ["Weights<br>remaining", "n", f"Test accuracy (%),<br>{INTERVAL}"]
-    heads += [f"Difference to dense<br>(points), {INTERVAL}", "Matching"]
+    metric = curves[0].metric
+    unit = "<br>(points)" if metric.percent else ""
+    heads = ["Weights<br>remaining", "n", f"Test {metric.label},<br>{INTERVAL}"]
+    heads += [f"Difference to dense{unit}, {INTERVAL}", "Matching"]
     controls = any(_ticket(curve, curves) for curve in curves)
     steps = any(point.early_stop for curve in curves for point in curve.points)
-    heads += [f"Ticket minus this<br>(points), {INTERVAL}"] if controls else []
+    heads += [f"Ticket minus this{unit}, {INTERVAL}"] if controls else []
     heads += ["Early-stop<br>step, mean"] if steps else []
     head = "".join(f'<th scope="col">{name}</th>' for name in heads) + '<th scope="col" class="notes">Notes</th>'
     body = ""
     for curve, style in zip(curves, look, strict=True):
         name = f'<th scope="rowgroup" colspan="{len(heads) + 1}"><span>{escape(style.name)}</span></th>'
         body += f"<tbody>\n<tr>{name}</tr>\n"
-        body += "".join(_line(point, _ticket(curve, curves), controls, steps) for point in curve.points)
+        body += "".join(_line(point, metric, _ticket(curve, curves), controls, steps) for point in curve.points)
         body += "</tbody>\n"
     return (
         f'<div class="scroll" tabindex="0" role="region" aria-label="Every level">\n<table>\n'
@@ -34,18 +37,18 @@ def table(curves: Sequence[Curve], look: Sequence[Style]) -> str:
     )
 
 
-def _line(point: Point, ticket: Curve | None, controls: bool, steps: bool) -> str:
-    mean = over_seeds(point.accuracy)
+def _line(point: Point, metric: Metric, ticket: Curve | None, controls: bool, steps: bool) -> str:
+    mean = over_seeds(point.test)
     cells = [
         f"<td>{_remaining(point)}</td>",
-        f"<td>{len(point.accuracy)}</td>",
-        f"<td>{_mean(mean)}</td>",
-        f"<td>{_difference(point.to_dense) if point.level else 'dense'}</td>",
+        f"<td>{len(point.test)}</td>",
+        f"<td>{_mean(mean, metric)}</td>",
+        f"<td>{_difference(point.to_dense, metric) if point.level else 'dense'}</td>",
         _matching(point),
     ]
     if controls:
         same = ticket.at(point.level) if ticket and point.level else None
-        cells.append(f"<td>{_difference(paired(same.accuracy, point.accuracy)) if same else NOTHING}</td>")
+        cells.append(f"<td>{_difference(paired(same.test, point.test), metric) if same else NOTHING}</td>")
     if steps:
         step = over_seeds(point.early_stop)
         cells.append(f"<td>{f'{step.mean:,.0f}' if step else NOTHING}</td>")
@@ -57,26 +60,26 @@ def _remaining(point: Point) -> str:
     return f"level {point.level}" if point.remaining is None else f"{percent(point.remaining)} %"
 
 
-def _mean(interval: Interval | None) -> str:
+def _mean(interval: Interval | None, metric: Metric) -> str:
     if interval is None:
         return NOTHING
-    return f"{interval.mean:.2f}{_range(interval)}"
+    return f"{metric.number(interval.mean)}{_range(interval, metric)}"
 
 
-def _difference(interval: Interval | None) -> str:
+def _difference(interval: Interval | None, metric: Metric) -> str:
     if interval is None:
         return NOTHING
-    return f"{signed(interval.mean)}{_range(interval)}"
+    return f"{metric.signed(interval.mean)}{_range(interval, metric)}"
 
 
-def _range(interval: Interval) -> str:
-    return f' <span class="range">{bounds(interval)}</span>' if interval.half is not None else ""
+def _range(interval: Interval, metric: Metric) -> str:
+    return f' <span class="range">{bounds(interval, metric.number)}</span>' if interval.half is not None else ""
 
 
 def _matching(point: Point) -> str:
     if point.level == 0:
         return f"<td>{NOTHING}</td>"
-    if matching(point.to_dense):
+    if point.matching:
         return '<td class="yes">yes</td>'
     return f"<td>{'no' if point.judged else 'not judged'}</td>"
 

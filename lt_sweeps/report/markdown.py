@@ -6,20 +6,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lt_sweeps.columns import DRAWN
+from lt_sweeps.metrics import Metric
 from lt_sweeps.report.curves import Curve, Point, controls_of, curves
 from lt_sweeps.report.statistics import paired
 from lt_sweeps.report.verdict import verdicts
-from lt_sweeps.report.wording import bounds, percent, signed, spread, wins
+from lt_sweeps.report.wording import difference, percent, spread, wins
 
-HEAD = (
-    "weights remaining (%)",
-    "seeds",
-    "test accuracy (%), mean ± s.d.",
-    "minus dense, 95 % interval",
-    "above dense",
-    "early-stop step, mean ± s.d.",
-    "earlier than dense",
-)
+STEP = "{:,.0f}".format
 
 
 def summary(rows: Sequence[Mapping[str, Any]], budgets: Sequence[str], command: str, machines: Sequence[str]) -> str:
@@ -39,34 +32,43 @@ def summary(rows: Sequence[Mapping[str, Any]], budgets: Sequence[str], command: 
 
 def _table(curve: Curve, all_curves: Sequence[Curve]) -> str:
     ticket = next((other for other in all_curves if curve in controls_of(other, all_curves)), None)
-    heads = [*HEAD, "ticket minus this, 95 % interval", "ticket above this"] if ticket else list(HEAD)
+    metric = curve.metric
+    better = "above" if metric.higher else "below"
+    heads = ["weights remaining (%)", "seeds", f"test {metric.label}, mean ± s.d.", "minus dense, 95 % interval"]
+    heads += [f"{better} dense", "early-stop step, mean ± s.d.", "earlier than dense"]
+    heads += ["ticket minus this, 95 % interval", f"ticket {better} this"] if ticket else []
     measured = dict.fromkeys(column for point in curve.points for column, values in point.measures.items() if values)
     heads += [f"{DRAWN.get(column, column.replace('_', ' '))}, mean ± s.d." for column in measured]
     lines = [heads, ["---"] * len(heads)]
     for point in curve.points:
         cells = [
             "" if point.remaining is None else percent(point.remaining),
-            str(len(point.accuracy)) + (f" ({point.notes})" if point.notes else ""),
-            spread(point.accuracy.values(), 2),
-            *_against(point, curve.dense),
+            str(len(point.test)) + (f" ({point.notes})" if point.notes else ""),
+            spread(point.test.values(), metric.number),
+            *_against(point, curve.dense, metric),
         ]
         if ticket:
             other = ticket.at(point.level) if point.level else None
-            difference = paired(other.accuracy, point.accuracy) if other else None
-            cells.append(f"{signed(difference.mean)} {bounds(difference)}" if difference else "")
-            cells.append(wins(other.accuracy, point.accuracy) if other else "")
-        cells += [spread(point.measures.get(column, {}).values(), 2) for column in measured]
+            apart = paired(other.test, point.test) if other else None
+            cells.append(difference(apart, metric) if apart else "")
+            cells.append(_better(other, point, metric) if other else "")
+        cells += [spread(point.measures.get(column, {}).values()) for column in measured]
         lines.append(cells)
     return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
 
 
-def _against(point: Point, dense: Point | None) -> list[str]:
-    step = spread(point.early_stop.values(), 0)
+def _better(point: Point, other: Point, metric: Metric) -> str:
+    """In how many seeds a level is better than another."""
+    return wins(point.test, other.test) if metric.higher else wins(other.test, point.test)
+
+
+def _against(point: Point, dense: Point | None, metric: Metric) -> list[str]:
+    step = spread(point.early_stop.values(), STEP)
     if not point.level or dense is None or point.to_dense is None:
         return ["" if point.level else "dense", "", step, ""]
     return [
-        f"{signed(point.to_dense.mean)} {bounds(point.to_dense)}",
-        wins(point.accuracy, dense.accuracy),
+        difference(point.to_dense, metric),
+        _better(point, dense, metric),
         step,
         wins(dense.early_stop, point.early_stop) if point.early_stop else "",
     ]

@@ -9,27 +9,28 @@ from pathlib import Path
 from typing import Any
 
 from lt_sweeps.columns import COLUMNS, DRAWN
-from lt_sweeps.report.curves import Curve, Row, curves
-from lt_sweeps.report.figures import accuracy_figure, compared, cuts_intervals, early_stop_figure, measure_figure
+from lt_sweeps.metrics import ACCURACY, Metric
+from lt_sweeps.report import findings
+from lt_sweeps.report.curves import Curve, Row, controls_of, curves
+from lt_sweeps.report.figures import cuts_intervals, early_stop_figure, measure_figure, result_figure
 from lt_sweeps.report.layers import Labels, Levels, by_curve, layer_figure
 from lt_sweeps.report.levels import table
-from lt_sweeps.report.statistics import MARGIN
+from lt_sweeps.report.quantities import compared
 from lt_sweeps.report.styles import Style, styles
-from lt_sweeps.report.verdict import verdicts
+from lt_sweeps.report.verdict import settings, verdict, verdicts
 from lt_sweeps.report.wording import statuses
 
-MATCHING = f"""A level matches when the lower end of the 95 % interval of its difference to dense lies above -{MARGIN}
-points (non-inferiority). Two close means are no evidence of it. A level that does not match is not shown to be worse:
+MATCHING = """Two close means are no evidence of it. A level that does not match is not shown to be worse:
 its interval may only be too wide for the number of seeds. Each level is tested separately, without a correction for
-how many there are, on the test accuracies shown here, so that the sparsest matching level is a little optimistic."""
+how many there are, on the test {results} shown here, so that the sparsest matching level is a little optimistic."""
 INTERVAL = """Two-sided 95 % t-interval of the mean over n seeds, in brackets. One seed has none. (In summary.md ± is
 the standard deviation over seeds.)"""
 EXACT = """ An interval of width zero means that the seeds agree exactly, as they may on a small test set, not that the
 difference is certain."""
 PAIRED = """A difference is taken between two runs of the same seed and then averaged over the seeds that finished both:
 each level against its dense network, each ticket against its control at the same level."""
-STOPPED = "Test accuracies are those at that step; the test set chose nothing."
-ENDED = """Where nothing, or not in every run, was held out for validation, accuracies are those at the end of training;
+STOPPED = "Test {results} are those at that step; the test set chose nothing."
+ENDED = """Where nothing, or not in every run, was held out for validation, {results} are those at the end of training;
 the axis says which."""
 COUNTED = "Percent of the weights that the recipe counts, which need not all be prunable. Dense is 100."
 LEFT_OUT = """Seeds that diverged, collapsed (a layer lost all its weights), were blocked by one that did, failed or are
@@ -50,7 +51,8 @@ OTHER = {
 LAYERS = """What each layer keeps, in the network's order; the slider chooses the level. Means over seeds; curves that
 keep the same of every layer are drawn once. A cross on the axis: an emptied layer, through which nothing passes."""
 MEANS = "Means over seeds, with 95 % t-intervals from two seeds on."
-CUT = "Some intervals reach beyond the figure; the table has them whole."
+CUT = "Some intervals reach beyond the figure"
+WHOLE = {True: "; the table has them whole.", False: "; results.csv has every seed."}  # by whether it is the result
 CROSS = "A cross on the axis: some seed did not finish at that level."
 
 CONFIG = {
@@ -80,13 +82,18 @@ def render(
     """
     all_curves, kept = curves(rows), by_curve(layers)
     look = styles(all_curves)
-    places = list(dict.fromkeys(curve.place for curve in all_curves))
+    grounds = list(dict.fromkeys(curve.ground for curve in all_curves))
     sections = []
-    for number, place in enumerate(places, 1):
-        here = [(curve, style) for curve, style in zip(all_curves, look, strict=True) if curve.place == place]
+    for number, ground in enumerate(grounds, 1):
+        here = [(curve, style) for curve, style in zip(all_curves, look, strict=True) if curve.ground == ground]
         sections.append(_place(number, [curve for curve, _ in here], [style for _, style in here], kept))
     script = f"<script>{_plotly()}</script>" if sections else ""
     sentences = verdicts(all_curves) or ["This sweep has no results yet."]
+    many = len(sentences) > findings.SENTENCES and len(findings.ranked(all_curves)) > 1
+    if many:
+        best = findings.ranked(all_curves)[0]
+        rest = [curve for curve in all_curves if curve.cell == best.cell and curve.ground == best.ground]
+        sentences = [verdict(best, controls_of(best, rest), settings(best, all_curves))]
     parts = [
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">',
         '<meta name="viewport" content="width=device-width, initial-scale=1">',
@@ -97,8 +104,10 @@ def render(
         '<div class="verdicts">',
         *(f"<p>{escape(sentence).replace(' %', '&nbsp;%')}</p>" for sentence in sentences),
         "</div>",
+        findings.table(all_curves) if many else "",
         _budget(budgets),
         _finished(rows),
+        _contents(grounds),
         *sections,
         _note(all_curves),
         _footer(command),
@@ -107,17 +116,27 @@ def render(
     return "\n".join(part for part in parts if part)
 
 
+def _contents(grounds: Sequence[tuple[str, str, str]]) -> str:
+    """Links to the models and data sets; empty for a single one."""
+    links = [
+        f'<a href="#place-{n}">{escape(f"{model} on {data}")}</a>' for n, (model, data, _) in enumerate(grounds, 1)
+    ]
+    return f'<nav aria-label="Contents">{"".join(links)}</nav>' if len(links) > 1 else ""
+
+
 def _place(number: int, group: Sequence[Curve], look: Sequence[Style], kept: Mapping[Labels, Levels]) -> str:
-    model, dataset = group[0].place
+    (model, dataset), metric = group[0].place, group[0].metric
     name = f"{model} on {dataset}"
     when = "at the step of least validation loss" if group[0].at_early_stop else "at the end of training"
-    caption = f"Test accuracy {when}. Filled: dense, and levels that match it (within {MARGIN} points). "
-    caption += "Open: not shown to match."
+    caption = f"Test {metric.title} {when}. Filled: dense, and levels that match it (within {metric.allowed}). "
+    caption += "Open: not shown to match." + ("" if metric.higher else " Lower is better.")
     steps = early_stop_figure(group, look)
     lost = any(point.unfinished for curve in group for point in curve.points)
     parts = [
-        f"<section>\n<h2>{escape(name)}</h2>\n<h3>Accuracy</h3>",
-        _curves(accuracy_figure(group, look), f"accuracy-{number}", f"Test accuracy of {name}", caption, lost),
+        f'<section id="place-{number}">\n<h2>{escape(name)}</h2>\n<h3>{metric.title[0].upper()}{metric.title[1:]}</h3>',
+        _curves(
+            result_figure(group, look), f"{metric.name}-{number}", f"Test {metric.title} of {name}", caption, lost, True
+        ),
         "<h3>Speed of learning</h3>",
         f"<p>{NOT_TRAINED if any(curve.dense and curve.dense.early_stop for curve in group) else NO_STEPS}</p>"
         if steps is None
@@ -162,8 +181,9 @@ def _layers(number: int, group: Sequence[Curve], look: Sequence[Style], kept: Ma
     return ["<h3>Where weights are kept</h3>", _figure(figure, f"layers-{number}", label, LAYERS)]
 
 
-def _curves(figure: Mapping[str, Any], name: str, label: str, caption: str, lost: bool) -> str:
-    caption += " " + MEANS + (" " + CUT if cuts_intervals(figure) else "") + (" " + CROSS if lost else "")
+def _curves(figure: Mapping[str, Any], name: str, label: str, caption: str, lost: bool, in_table: bool = False) -> str:
+    caption += " " + MEANS + (f" {CUT}{WHOLE[in_table]}" if cuts_intervals(figure) else "")
+    caption += " " + CROSS if lost else ""
     return _figure(figure, name, f"{label} over weights remaining", caption)
 
 
@@ -196,18 +216,29 @@ def _finished(rows: Sequence[Row]) -> str:
 
 def _note(all_curves: Sequence[Curve]) -> str:
     levels = [point for curve in all_curves for point in curve.points]
+    metrics = list(dict.fromkeys(curve.metric for curve in all_curves)) or [ACCURACY]
+    results = "accuracies" if metrics == [ACCURACY] else "results"
     exact = any(point.level and point.to_dense and point.to_dense.half == 0 for point in levels)
     terms = {
-        "Matching": MATCHING,
+        "Matching": " ".join([*map(_non_inferior, metrics), MATCHING.format(results=results)]),
         "Interval": INTERVAL + (EXACT if exact else ""),
         "Paired": PAIRED,
         "Early stop": "The step of least validation loss. "
-        + (STOPPED if all(curve.at_early_stop for curve in all_curves) else ENDED),
+        + (STOPPED if all(curve.at_early_stop for curve in all_curves) else ENDED).format(results=results),
         "Weights remaining": COUNTED,
         "Left out": LEFT_OUT,
     }
     items = "".join(f"<dt>{term}</dt><dd>{escape(text)}</dd>\n" for term, text in terms.items())
     return f"<section>\n<h2>How to read this</h2>\n<dl>\n{items}</dl>\n</section>"
+
+
+def _non_inferior(metric: Metric) -> str:
+    """What matching means in a metric."""
+    end, beside = ("lower", "above -") if metric.higher else ("upper", "below ")
+    which = "" if metric is ACCURACY else f" in {metric.title}"
+    margin = metric.allowed.replace("its value", "the dense networks' mean")
+    what = f"the {end} end of the 95 % interval of its difference to dense{which}"
+    return f"A level matches when {what} lies {beside}{margin} (non-inferiority)."
 
 
 def _footer(command: str | None) -> str:

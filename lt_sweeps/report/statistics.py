@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from math import fsum, sqrt
 
-MARGIN = 0.2  # points of accuracy that a matching ticket may lose
+from lt_sweeps.metrics import ACCURACY, Metric
+
 CONFIDENCE = 0.95
 
 
@@ -66,8 +67,16 @@ def paired(a: Mapping[int, float], b: Mapping[int, float]) -> Interval | None:
     return interval(a[seed] - b[seed] for seed in seeds) if seeds else None
 
 
-def matching(difference: Interval | None, margin: float = MARGIN) -> bool:
-    """Whether the interval of a paired difference to dense lies above -margin: non-inferiority.
+def worse_end(difference: Interval, metric: Metric = ACCURACY) -> float | None:
+    """The end of an interval of differences where a metric is worse, as a gain; None where it has no interval."""
+    return difference.low if metric.higher else None if difference.high is None else -difference.high
+
+
+def matching(difference: Interval | None, metric: Metric = ACCURACY, dense: float = 0.0) -> bool:
+    """Whether a paired difference to dense is within the metric's margin, with 95 % confidence: non-inferiority.
+
+    Of accuracy the interval must lie above -0.2 points; where lower is better, below the margin, which may be a share
+    of the mean of the `dense` networks.
 
     A level that does not match is not shown to be worse: its interval may only be too wide. Frankle & Carbin 2019
     compare means; we need the interval, so that one seed is never enough.
@@ -76,5 +85,9 @@ def matching(difference: Interval | None, margin: float = MARGIN) -> bool:
     (True, False)
     >>> matching(Interval(0.3, None, None, 1)), matching(None)
     (False, False)
+    >>> from lt_sweeps.metrics import METRICS  # 5 % of a mean squared error of 1 are 0.05
+    >>> [matching(Interval(0.0, -0.9, high, 5), METRICS["mse"], dense=1.0) for high in (0.04, 0.06)]
+    [True, False]
     """
-    return difference is not None and difference.low is not None and difference.low > -margin
+    worst = None if difference is None else worse_end(difference, metric)
+    return worst is not None and worst > -(metric.margin * abs(dense) if metric.relative else metric.margin)

@@ -39,10 +39,11 @@ from lt_sweeps.errors import Mistake
 from lt_sweeps.graph import Measure, Train, redrawn, search_of
 from lt_sweeps.keys import Node
 from lt_sweeps.methods.measured import learned_by
+from lt_sweeps.metrics import named, values_of
 from lt_sweeps.results import Collapsed, Finished, Outcome
 from lt_sweeps.store.store import Record
 
-RESULTS = "results.csv"
+RESULTS, LAYERS = "results.csv", "layers.csv"
 REQUIRED = ("seed", "level", "status", "key")
 
 Row = dict[str, Any]
@@ -60,7 +61,7 @@ def rows(
     levels = dict.fromkeys(run for cell in cells for run in cell.levels)
     shown = {run: outcomes.get(run) or _collapsed_search(run, outcomes) for run in levels}
     searches = {run: _search(run, outcomes) for run in levels}
-    seldom = [*(_rare(outcome) for outcome in shown.values() if outcome), *searches.values()]
+    seldom = [*(_rare(outcome) | _metrics(outcome) for outcome in shown.values() if outcome), *searches.values()]
     rare = [name for name in RARE if any(values.get(name) is not None for values in seldom)]
     if SEARCH_STEPS in rare and SEARCH_ENDED_BY not in rare:
         rare.remove(SEARCH_STEPS)
@@ -162,19 +163,26 @@ def _hidden(cells: Sequence[Cell], name: str) -> bool:
 
 
 def _figures(outcome: Outcome, cell: Cell) -> Row:
-    kept, history = outcome.kept, outcome.history
-    end = outcome.at_end if isinstance(outcome, Finished) else None
+    kept = outcome.kept
     early = outcome.at_early_stop if isinstance(outcome, Finished) else None
     return {
         "density": round(kept.density, 8),
         "weights_remaining": round(kept.remaining(count_excluded=cell.config.prune.count_excluded), 6),
         "sparsity": round(1 - kept.density, 8),
-        "test_accuracy": end and end.test_accuracy,
-        "val_accuracy": history[-1].get("val_accuracy") if history else None,
         "early_stop_step": early and early.step,
-        "early_stop_test_accuracy": early and early.test_accuracy,
         "steps": None if isinstance(outcome, Collapsed) else outcome.steps,
         "status": outcome.status,
+    } | _metrics(outcome)
+
+
+def _metrics(outcome: Outcome) -> Row:
+    """The metrics of a training, in their columns."""
+    history, finished = outcome.history, outcome if isinstance(outcome, Finished) else None
+    early = finished.at_early_stop if finished else None
+    return {
+        **named("test", finished.at_end.test if finished else {}),
+        **named("val", values_of(history[-1], "val") if history else {}),
+        **named("early_stop_test", early.test if early else {}),
     }
 
 
@@ -197,12 +205,13 @@ def _search(run: Train, outcomes: Mapping[Train, Outcome]) -> Row:
     ended = outcome if isinstance(outcome, Finished) else None
     learned = ended if learned_by(run) else None
     classes = redrawn(run)
+    metric = learned.at_end.metric if learned and learned.sampled else None
     return {
         REDRAWN: None if classes is None else f"output layer of {classes} classes",
         SEARCH_STEPS: ended and ended.steps,
         SEARCH_ENDED_BY: ended and ended.ended_by,
-        FOUND: learned and learned.at_end.test_accuracy,
-        SAMPLED: round(fmean(learned.sampled), 4) if learned and learned.sampled else None,
+        **(named(FOUND, learned.at_end.test) if learned else {}),
+        **({f"{SAMPLED}_{metric.name}": metric.rounded(fmean(learned.sampled))} if learned and metric else {}),
     }
 
 
@@ -235,6 +244,20 @@ def read(folder: Path) -> list[Row]:
             return [{name: _value(name, text, measures) for name, text in line.items()} for line in lines]
     except (ValueError, OSError, csv.Error) as error:
         raise damaged(folder, str(error)) from None
+
+
+def read_layers(folder: Path) -> list[Row]:
+    """Reads the rows of a sweep's layers.csv, typed; none where it is missing. Raises Mistake."""
+    path = folder / LAYERS
+    try:
+        with path.open(newline="") as file:
+            lines = [*csv.DictReader(file, restkey="", strict=True)]
+        counts = ("kept", "total")
+        return [{n: int(text) if n in counts else _value(n, text, ()) for n, text in line.items()} for line in lines]
+    except FileNotFoundError:
+        return []
+    except (ValueError, OSError, csv.Error) as error:
+        raise Mistake(f"{path}: cannot be read ({error}); lt-sweeps report {folder} writes it again") from None
 
 
 def damaged(folder: Path, why: str) -> Mistake:

@@ -2,43 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from html import escape
 from textwrap import wrap
 from typing import Any
 
 from lt_sweeps.report.curves import Curve, Point, differing
-from lt_sweeps.report.statistics import Interval, matching
+from lt_sweeps.report.quantities import STABLE, Quantity
+from lt_sweeps.report.statistics import Interval
 from lt_sweeps.report.styles import DASHES, Style
-from lt_sweeps.report.wording import accuracy, bounds, percent, points, seeds
+from lt_sweeps.report.wording import bounds, percent, points, seeds
 
 GREY = "#6b7280"
 HOVER = "%{text}<extra></extra>"
-STABLE = 2.0  # points of error (Frankle et al. 2020)
 LEGEND_WIDTH = 38  # characters that fit on a phone
-
-
-@dataclass(frozen=True)
-class Quantity:
-    """The quantity that a figure shows of the points of its curves."""
-
-    title: str
-    of: Callable[[Point], Interval | None]
-    describe: Callable[[Interval], str]  # in words: the mean and half the width of its interval
-    stable: float | None = None  # of a measure: stable below this; 0 if it has no such bound
-
-    @property
-    def accuracy(self) -> bool:
-        """Whether this is accuracy, in which levels may match dense."""
-        return self.describe is accuracy
 
 
 def curve_traces(style: Style, at: Sequence[Point], quantity: Quantity, bottom: float) -> list[dict[str, Any]]:
     """The traces of a curve: its line, and at the bottom a cross for each level that some seed did not finish."""
     shown = [(p, v) for p in at if (v := quantity.of(p))]
     halves = [v.half for _, v in shown]
-    filled = [not quantity.accuracy or p.level == 0 or matching(p.to_dense) for p, _ in shown]
+    filled = [quantity.metric is None or p.level == 0 or p.matching for p, _ in shown]
     line = {
         "x": [p.remaining for p, _ in shown],
         "y": [v.mean for _, v in shown],
@@ -84,23 +69,9 @@ def crosses(style: Style, at: Sequence[Any], bottom: float, texts: Sequence[str]
 
 
 def dense_traces(curves: Sequence[Curve], quantity: Quantity, ends: tuple[float, float]) -> list[dict[str, Any]]:
-    """A horizontal line for each dense network: curves that share one of its trainings share its line."""
-    groups: list[list[Curve]] = []
-    for curve in curves:
-        same = [group for group in groups if any(curve.dense_keys & other.dense_keys for other in group)]
-        groups = [group for group in groups if group not in same] + [[*(c for group in same for c in group), curve]]
-    named = differing([group[0] for group in groups])
-    traces = []
-    for index, group in enumerate(groups):
-        dense = [curve.dense for curve in group if curve.dense]
-        by_seed = {seed: value for point in dense for seed, value in point.accuracy.items()}
-        steps = {seed: value for point in dense for seed, value in point.early_stop.items()}
-        mean = quantity.of(replace(dense[0], accuracy=by_seed, early_stop=steps)) if dense else None
-        if mean is None:
-            continue
-        settings = ", ".join(f"{name}={group[0].labels.get(name, 'default')}" for name in named)
-        name = "dense" + (f" ({settings})" if settings else "")
-        trace = {
+    """A horizontal line for each dense network."""
+    return [
+        {
             "type": "scatter",
             "mode": "lines",
             "name": _legend(name),
@@ -110,8 +81,27 @@ def dense_traces(curves: Sequence[Curve], quantity: Quantity, ends: tuple[float,
             "text": [f"<b>{escape(name)}</b><br>{quantity.describe(mean)}<br>n = {mean.n}"] * 2,
             "hovertemplate": HOVER,
         }
-        traces.append(trace)
-    return traces
+        for index, (name, mean) in dense_lines(curves, quantity).items()
+    ]
+
+
+def dense_lines(curves: Sequence[Curve], quantity: Quantity) -> dict[int, tuple[str, Interval]]:
+    """The dense networks of curves, numbered: name and mean. Curves that share a training of theirs share them."""
+    groups: list[list[Curve]] = []
+    for curve in curves:
+        same = [group for group in groups if any(curve.dense_keys & other.dense_keys for other in group)]
+        groups = [group for group in groups if group not in same] + [[*(c for group in same for c in group), curve]]
+    named = differing([group[0] for group in groups])
+    lines = {}
+    for index, group in enumerate(groups):
+        dense = [curve.dense for curve in group if curve.dense]
+        by_seed = {seed: value for point in dense for seed, value in point.test.items()}
+        steps = {seed: value for point in dense for seed, value in point.early_stop.items()}
+        mean = quantity.of(replace(dense[0], test=by_seed, early_stop=steps)) if dense else None
+        settings = ", ".join(f"{name}={group[0].labels.get(name, 'default')}" for name in named)
+        if mean is not None:
+            lines[index] = "dense" + (f" ({settings})" if settings else ""), mean
+    return lines
 
 
 def stability_trace(ends: tuple[float, float]) -> dict[str, Any]:
@@ -131,9 +121,10 @@ def stability_trace(ends: tuple[float, float]) -> dict[str, Any]:
 
 def _hover(style: Style, point: Point, mean: Interval, quantity: Quantity) -> str:
     lines = [f"<b>{escape(style.name)}</b>", _where(point), quantity.describe(mean), f"n = {mean.n}"]
-    if quantity.accuracy and point.level and point.to_dense:
-        lines.append(f"{points(point.to_dense.mean)} against dense {bounds(point.to_dense)}".rstrip())
-        lines.append("matching" if matching(point.to_dense) else "not shown to match" if point.judged else "not judged")
+    if quantity.metric and point.level and point.to_dense:
+        against = points(point.to_dense.mean, quantity.metric)
+        lines.append(f"{against} against dense {bounds(point.to_dense, quantity.metric.number)}".rstrip())
+        lines.append("matching" if point.matching else "not shown to match" if point.judged else "not judged")
     if point.unfinished:
         lines.append(escape(point.lost))
     return "<br>".join(lines)
@@ -141,7 +132,7 @@ def _hover(style: Style, point: Point, mean: Interval, quantity: Quantity) -> st
 
 def _lost(style: Style, point: Point) -> str:
     lost = escape(point.lost)
-    return f"<b>{escape(style.name)}</b><br>{_where(point)}<br>{lost}<br>{seeds(len(point.accuracy))} finished"
+    return f"<b>{escape(style.name)}</b><br>{_where(point)}<br>{lost}<br>{seeds(len(point.test))} finished"
 
 
 def _where(point: Point) -> str:

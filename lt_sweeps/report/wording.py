@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from statistics import stdev
 
+from lt_sweeps.metrics import ACCURACY, Metric
 from lt_sweeps.report.statistics import Interval
 
 
@@ -17,21 +18,7 @@ def percent(value: float) -> str:
     return f"{value:.3g}" if value < 1000 else f"{value:,.0f}"
 
 
-def signed(value: float) -> str:
-    """Points of difference with two decimals; what rounds to zero has no sign.
-
-    >>> signed(0.049), signed(-0.051), signed(-0.001)
-    ('+0.05', '-0.05', '0.00')
-    """
-    return f"{value:+.2f}" if round(value, 2) else "0.00"
-
-
-def plain(value: float) -> str:
-    """Two decimals, without a minus before zero."""
-    return f"{value:.2f}" if round(value, 2) else "0.00"
-
-
-def bounds(interval: Interval, number: Callable[[float], str] = plain) -> str:
+def bounds(interval: Interval, number: Callable[[float], str] = ACCURACY.number) -> str:
     """The ends of an interval in brackets, each written by `number`; empty if it has none."""
     return "" if interval.low is None or interval.high is None else f"[{number(interval.low)}, {number(interval.high)}]"
 
@@ -50,18 +37,27 @@ def statuses(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{count} {status}" for status, count in counts.items())
 
 
-def points(value: float) -> str:
-    """A difference of accuracies."""
-    return f"{signed(value)} points"
+def points(value: float, metric: Metric = ACCURACY) -> str:
+    """A difference of results."""
+    return f"{metric.signed(value)}{metric.points}"
 
 
-def accuracy(interval: Interval) -> str:
-    """A mean accuracy and its interval.
+def result(interval: Interval, metric: Metric = ACCURACY) -> str:
+    """A mean result and its interval.
 
-    >>> accuracy(Interval(98.2, 98.1, 98.3, 5)), accuracy(Interval(98.2, None, None, 1))
+    >>> result(Interval(98.2, 98.1, 98.3, 5)), result(Interval(98.2, None, None, 1))
     ('98.20 % [98.10, 98.30]', '98.20 %')
     """
-    return f"{interval.mean:.2f} % {bounds(interval)}".rstrip()
+    return f"{metric.number(interval.mean)}{metric.unit} {bounds(interval, metric.number)}".rstrip()
+
+
+def difference(interval: Interval, metric: Metric = ACCURACY) -> str:
+    """A mean difference and its interval, without a unit.
+
+    >>> difference(Interval(-0.051, -0.1, 0.001, 5))
+    '-0.05 [-0.10, 0.00]'
+    """
+    return f"{metric.signed(interval.mean)} {bounds(interval, metric.number)}".rstrip()
 
 
 def barrier(interval: Interval) -> str:
@@ -70,7 +66,7 @@ def barrier(interval: Interval) -> str:
     >>> barrier(Interval(2.5, 2.0, 3.0, 3))
     '2.50 points of error [2.00, 3.00]'
     """
-    return f"{plain(interval.mean)} points of error {bounds(interval)}".rstrip()
+    return f"{ACCURACY.number(interval.mean)} points of error {bounds(interval)}".rstrip()
 
 
 def plainly(interval: Interval) -> str:
@@ -91,17 +87,17 @@ def iterations(interval: Interval) -> str:
     return f"{interval.mean:,.0f} iterations {bounds(interval, '{:,.0f}'.format)}".rstrip()
 
 
-def spread(values: Iterable[float], digits: int = 2) -> str:
+def spread(values: Iterable[float], number: Callable[[float], str] = "{:,.2f}".format) -> str:
     """A mean and the standard deviation over seeds, n - 1 in the denominator; empty for no values.
 
-    >>> spread([97.0, 98.0, 99.0]), spread([4040.0], 0), spread([])
+    >>> spread([97.0, 98.0, 99.0]), spread([4040.0], "{:,.0f}".format), spread([])
     ('98.00 ± 1.00', '4,040', '')
     """
     numbers = list(values)
     if not numbers:
         return ""
-    deviation = f" ± {stdev(numbers):,.{digits}f}" if len(numbers) > 1 else ""
-    return f"{sum(numbers) / len(numbers):,.{digits}f}{deviation}"
+    deviation = f" ± {number(stdev(numbers))}" if len(numbers) > 1 else ""
+    return f"{number(sum(numbers) / len(numbers))}{deviation}"
 
 
 def wins(more: Mapping[int, float], less: Mapping[int, float]) -> str:

@@ -15,6 +15,7 @@ HASH = re.compile(r"[0-9a-f]{64}")
 STATUSES = ("done", "diverged", "collapsed")
 MOST = 1 << 53  # steps or weights; beyond it a count is not exact as a float
 DEEPEST = 32  # levels of nesting; a description of a node has about six
+PERCENTAGES = ("accuracy", "token_accuracy", "f1")  # metrics with these bounds
 
 Check = Callable[[Any], bool]
 
@@ -56,8 +57,25 @@ def _is_finite(value: Any) -> bool:
 
 
 def _is_evaluation(value: Any) -> bool:
-    """Whether this is a row of evaluation: losses may be infinite or nan; accuracies are percent."""
-    return isinstance(value, dict) and all(EVALUATION.get(name, lambda _: True)(item) for name, item in value.items())
+    """Whether this is a row of evaluation: losses may be infinite or nan; percentages are in range."""
+    return isinstance(value, dict) and all(
+        EVALUATION.get(name, _is_number if name.startswith(("val_", "test_")) else lambda _: True)(item)
+        for name, item in value.items()
+    )
+
+
+def _has_metric(value: Any, part: str) -> bool:
+    """Whether a row of evaluation has a metric of a part, beside the loss."""
+    return any(name.startswith(f"{part}_") and name != f"{part}_loss" for name in value)
+
+
+def _is_best(value: Any) -> bool:
+    return (
+        _is_evaluation(value)
+        and _has_metric(value, "val")
+        and {"step", "val_loss"} <= value.keys()
+        and all(name == "step" or name.startswith("val_") for name in value)
+    )
 
 
 def _is_history(value: Any) -> bool:
@@ -71,8 +89,7 @@ EVALUATION: dict[str, Check] = {
     "train_loss": _is_number,
     "val_loss": _is_number,
     "test_loss": _is_number,
-    "val_accuracy": _is_percent,
-    "test_accuracy": _is_percent,
+    **{f"{part}_{name}": _is_percent for part in ("val", "test") for name in PERCENTAGES},
 }
 TRAINING: dict[str, Check] = {
     "status": STATUSES.__contains__,
@@ -85,11 +102,11 @@ TRAINING: dict[str, Check] = {
     "steps": _is_count,
     "history": _is_history,
     "diverged_at": _is_count,
-    "end": lambda value: _is_evaluation(value) and "test_accuracy" in value,
-    "early_stop": lambda value: _is_evaluation(value) and {"step", "test_accuracy"} <= value.keys(),
+    "end": lambda value: _is_evaluation(value) and _has_metric(value, "test"),
+    "early_stop": lambda value: _is_evaluation(value) and "step" in value and _has_metric(value, "test"),
     "begun": lambda value: isinstance(value, dict) and _is_count(value.get("kept")) and _is_count(value.get("total")),
     "ended_by": _is_text,
-    "sampled": lambda value: isinstance(value, list) and all(map(_is_percent, value)),
+    "sampled": lambda value: isinstance(value, list) and all(map(_is_number, value)),
 }
 PRUNING: dict[str, Check] = {name: TRAINING[name] for name in ("kept", "total", "eligible", "emptied")}
 SNAPSHOT: dict[str, Check] = {"step": _is_count}
@@ -99,7 +116,7 @@ NOTE: dict[str, Check] = {  # of a checkpoint
     "step": _is_count,
     "history": _is_history,
     "snapshots": lambda value: isinstance(value, dict) and all(map(_is_snapshot, value.items())),
-    "best": lambda value: value is None or (_is_evaluation(value) and {*value} == {"step", "val_loss", "val_accuracy"}),
+    "best": lambda value: value is None or _is_best(value),
     "seconds": lambda value: _is_number(value) and value >= 0,
     "optimizer": lambda value: isinstance(value, list) and all(isinstance(entry, dict) for entry in value),
     "fingerprint": lambda value: isinstance(value, dict),

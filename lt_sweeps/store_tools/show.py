@@ -11,6 +11,7 @@ from typing import Any
 from lt_sweeps.config import archive
 from lt_sweeps.errors import Mistake
 from lt_sweeps.foreign.files import ABSENT, differs
+from lt_sweeps.metrics import of_row
 from lt_sweeps.report.table import unusual
 from lt_sweeps.store.lease import Leases
 from lt_sweeps.store.store import Store
@@ -138,7 +139,8 @@ def _outcome(result: Mapping[str, Any]) -> str:
         words.append(f"{100 * result['kept'] / max(1, result['total']):.2f} % of weights")
     best = result.get("early_stop", result.get("end"))
     if best is not None:
-        words.append(f"test {best['test_accuracy']:.2f} %")
+        metric = of_row(best)
+        words.append(f"test {metric.shown(best[f'test_{metric.name}'])}")
     if "steps" in result:
         words.append(f"to step {result['steps']:,}")
     if "barrier" in result:

@@ -52,14 +52,14 @@ def normalized(value: Any) -> Any:
 
 def described(curve: curves.Curve, point: curves.Point) -> dict[str, Any]:
     """A level of a curve as a row: statistics over seeds, and against the dense network."""
-    over, against = curves.over_seeds(point.accuracy), point.to_dense
+    over, against, metric = curves.over_seeds(point.test), point.to_dense, curve.metric.name
     return {
         **curve.labels,
         "level": point.level,
         "weights_remaining": point.remaining,
         "n": over.n if over else 0,
-        "accuracy": over.mean if over else None,
-        "deviation": pd.Series(list(point.accuracy.values()), dtype=float).std(),
+        metric: over.mean if over else None,
+        "deviation": pd.Series(list(point.test.values()), dtype=float).std(),
         "low": over.low if over else None,
         "high": over.high if over else None,
         "minus_dense": against.mean if against else None,

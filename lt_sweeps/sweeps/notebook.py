@@ -3,6 +3,7 @@
 import lt_sweeps as lt
 sweep = lt.open("runs/demo")                 # sweep.results: a row per cell and level
 sweep.curve(control="none")                  # mean, deviation, interval and n per level
+sweep.plot("difference")                     # a matplotlib figure, as lt-sweeps figure writes it
 run = sweep.ticket(level=3, seed=0)
 run.history, run.module(), run.mask, run.export("tickets/mine")
 """
@@ -25,12 +26,16 @@ from lt_sweeps.config import archive
 from lt_sweeps.errors import Mistake
 from lt_sweeps.execution import agent
 from lt_sweeps.graph import END, Measure, Train, at, end
+from lt_sweeps.metrics import of_row
 from lt_sweeps.registry import nearest, part
 from lt_sweeps.report import curves, table
+from lt_sweeps.report.paper import draw
+from lt_sweeps.report.selecting import chosen
 from lt_sweeps.store.store import Missing, Record, Store
 from lt_sweeps.sweeps.frames import described, framed, normalized
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
     from torch import nn
 
     from lt_sweeps.masks import Mask, State
@@ -144,6 +149,24 @@ class Sweep:
             rows = [run.row for run in self.runs(**{**chain, "level": 0})] + [row for row in rows if row["level"]]
         return pd.DataFrame([described(curve, point) for curve in curves.curves(rows) for point in curve.points])
 
+    def plot(
+        self,
+        what: str = "",
+        *,
+        facet: str | None = None,
+        style: str = "paper",
+        width: float | None = None,
+        spread: str = "band",
+        **where: str,
+    ) -> Figure:
+        """The matplotlib figure of a quantity over the weights that remain, as `lt-sweeps figure` writes it.
+
+        `where` chooses curves by their labels, as `control="none"`, or several values with commas; `width` is in
+        inches. Raises Mistake for unknown names, and where matplotlib is not installed.
+        """
+        curves = chosen([self.folder], {name: str(value).split(",") for name, value in where.items()})
+        return draw(curves, what, facet=facet, style=style, width=width, spread=spread)
+
     def barrier(
         self,
         first: Run,
@@ -188,7 +211,7 @@ class Run:
         self.key: str = row["key"]
 
     def __repr__(self) -> str:
-        words = ("model", "dataset", "control", "seed", "level", "density", "test_accuracy")
+        words = ("model", "dataset", "control", "seed", "level", "density", f"test_{of_row(self.row).name}")
         return f"<run {self.key[:8]}: {', '.join(f'{name}={self.row[name]}' for name in words)}>"
 
     @cached_property
@@ -207,7 +230,7 @@ class Run:
 
     @property
     def history(self) -> pd.DataFrame:
-        """Every evaluation of the training: step, losses, validation accuracy."""
+        """Every evaluation of the training: step, losses, validation metrics."""
         return pd.DataFrame(list(results.outcome(self.record).history)).drop(columns="digest", errors="ignore")
 
     @property
@@ -240,11 +263,11 @@ class Run:
         return holding(build_network(network), self.state(step)).eval()
 
     def evaluate(self, data_dir: str | Path | None = None) -> Evaluation:
-        """Loss and accuracy of the trained network on the test examples, computed now."""
+        """Loss and metrics of the trained network on the test examples, computed now."""
         from lt_sweeps.measures.accuracy import evaluate
 
         data = self.expression.data
-        return evaluate(self.module(), self._values(data_dir).examples(data).chunks("test"), data.classes)
+        return evaluate(self.module(), self._values(data_dir).examples(data).chunks("test"), data.classes, data.task)
 
     def export(self, folder: str | Path, *, trained: bool = False, as_seed: bool = False) -> Path:
         """Writes the ticket (with `trained`, the trained network) to a folder, which `lt.load_ticket` opens.

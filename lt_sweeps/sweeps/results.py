@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -16,14 +17,32 @@ from lt_sweeps.execution import plan as planning
 from lt_sweeps.execution.plan import Plan
 from lt_sweeps.keys import Node
 from lt_sweeps.report import table
+from lt_sweeps.report.selecting import apart, matching, together
 from lt_sweeps.store.store import Store, write
+
+EXAMPLE = """with --out, one page of several sweeps, or of the curves that have these labels:
+  lt-sweeps report runs/snip runs/imp control=none --out both.html"""
 
 
 def main(arguments: Sequence[str]) -> int:
     """Write results and report of an interrupted or running sweep, from what is done so far."""
-    parser = argparse.ArgumentParser("lt-sweeps report", description=main.__doc__)
-    parser.add_argument("folder", type=Path, help="of a sweep")
-    folder: Path = parser.parse_args(arguments).folder
+    parser = argparse.ArgumentParser(
+        "lt-sweeps report",
+        usage="lt-sweeps report FOLDER... [NAME=VALUE...] [--out FILE]",
+        description=main.__doc__,
+        epilog=EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("words", nargs="+", metavar="FOLDER... [NAME=VALUE...]", help=argparse.SUPPRESS)
+    parser.add_argument("--out", type=Path, metavar="FILE", help="an HTML file")
+    asked = parser.parse_intermixed_args(list(arguments))
+    folders = [Path(word) for word in asked.words if "=" not in word or Path(word).is_dir()]
+    where = [word for word in asked.words if Path(word) not in folders]
+    if asked.out is not None:
+        return _page(folders, where, asked.out)
+    if len(folders) != 1 or where:
+        raise Mistake("report: a page of several sweeps, or of a part of one, needs a place: --out page.html")
+    [folder] = folders
     cells = [agent.rebuild(past) for past in archive.cells(folder)]
     store = Store(folder.absolute().parent / "store", as_stored=True)
     plan = _plan(cells, store)
@@ -33,6 +52,33 @@ def main(arguments: Sequence[str]) -> int:
     print(f"{done} of {len(rows)} levels are done")
     print(f"results: {folder / table.RESULTS}")
     print(f"report:  {folder / 'report.html'}")
+    return 0
+
+
+def _page(folders: Sequence[Path], where: Sequence[str], out: Path) -> int:
+    """Writes one page of what is in the tables of sweeps."""
+    from lt_sweeps.report.page import render
+
+    cells = [agent.rebuild(past) for folder in folders for past in archive.cells(folder)]
+    if not folders:
+        raise Mistake("report: give the folder of a sweep, such as runs/demo")
+    labels = {name: value.split(",") for name, _, value in (word.partition("=") for word in where)}
+    whole = together([table.read(folder) for folder in folders], folders)
+    rows, shares = matching(whole, labels), [table.read_layers(folder) for folder in folders]
+    named = apart(shares, folders) if whole and "sweep" in whole[0] else [row for sweep in shares for row in sweep]
+    layers = matching(named, labels) if named else []
+    words = [*map(str, folders), *where, "--out", str(out)]
+    page = render(
+        rows,
+        layers,
+        title=" ".join([" and ".join(folder.resolve().name for folder in folders), *where]),
+        sweep=", ".join(map(str, folders)),
+        budgets=list(dict.fromkeys(budgets(cells))),
+        command=shlex.join(["lt-sweeps", "report", *words]),
+    )
+    out.parent.mkdir(parents=True, exist_ok=True)
+    write(out, page.encode())
+    print(f"report:  {out}")
     return 0
 
 
@@ -64,7 +110,7 @@ def write_all(
     layers = table.layers(cells, plan.records)
     page = render(rows, layers, title=title(cells), sweep=folder.name, budgets=budget_lines, command=command)
     write(folder / table.RESULTS, table.as_csv(rows).encode())
-    write(folder / "layers.csv", table.as_csv(layers).encode())
+    write(folder / table.LAYERS, table.as_csv(layers).encode())
     if plan.measures:
         write(folder / "measures.csv", table.as_csv(table.measured(cells, plan.records)).encode())
     else:

@@ -1,11 +1,13 @@
 """Support for sweepers that search in batches of cells, as Optuna does: the values of cells, one folder for all.
 
 The value of a cell is its validation accuracy at its last level, at the step of least validation loss; the test set
-chooses nothing. A cell that diverged or collapsed has the value 0 %, so that the search avoids it. No torch here.
+chooses nothing. Of another task it is that metric, negated where lower is better, for a search maximises. A cell that
+diverged or collapsed has the value 0 %, or minus infinity, so that the search avoids it. No torch here.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +18,7 @@ from lt_sweeps.cell import Cell
 from lt_sweeps.errors import Mistake
 from lt_sweeps.execution import plan as planning
 from lt_sweeps.keys import digest
+from lt_sweeps.metrics import ACCURACY, Metric, values_of
 from lt_sweeps.report.table import swept_columns
 from lt_sweeps.results import Finished
 from lt_sweeps.store.store import Store
@@ -61,7 +64,10 @@ class Search:
         best = max(worth, key=lambda levels: worth[levels])
         columns = swept_columns(list(self._trials.values()))
         words = " ".join(f"{name}={self._trials[best].swept.get(name)}" for name in columns)
-        print(f"search: best of {len(worth)} trials so far: validation {worth[best]:.2f} %{words and f' with {words}'}")
+        metric, result = _found(self._trials[best], store) or (ACCURACY, 0.0)
+        print(
+            f"search: best of {len(worth)} trials so far: validation {metric.shown(result)}{words and f' with {words}'}"
+        )
         return [worth[_levels(c)] for c in cells]
 
 
@@ -70,12 +76,20 @@ def _levels(cell: Cell) -> tuple[str, ...]:
 
 
 def value(cell: Cell, store: Store) -> float:
-    """The validation accuracy of the last level, in percent; 0 if it has not finished."""
+    """The validation result of the last level, higher is better: accuracy in percent; 0 if it has not finished."""
+    found = _found(cell, store)
+    if found is None:
+        return 0.0 if cell.levels[-1].data.task is None else -math.inf
+    metric, result = found
+    return metric.worth(result)
+
+
+def _found(cell: Cell, store: Store) -> tuple[Metric, float] | None:
+    """The metric and the validation result of the last level; None if it has not finished."""
     record = planning.stored(store, cell.levels[-1])
     outcome = None if record is None else results.outcome(record)
     if not isinstance(outcome, Finished):
-        return 0.0
-    early = outcome.at_early_stop
-    return float(
-        outcome.history[-1]["val_accuracy"] if early is None or early.val_accuracy is None else early.val_accuracy
-    )
+        return None
+    early, metric = outcome.at_early_stop, outcome.at_end.metric
+    values = values_of(outcome.history[-1], "val") if early is None or not early.val else early.val
+    return metric, values[metric.name]

@@ -10,6 +10,7 @@ from typing import Any
 from lt_sweeps import masks, results
 from lt_sweeps.config.schema import Config
 from lt_sweeps.graph import END, Train, end, full
+from lt_sweeps.metrics import NO_RESULT, named
 from lt_sweeps.realise import Values
 from lt_sweeps.results import Finished
 from lt_sweeps.store.store import Record
@@ -91,13 +92,13 @@ def export(
 
 
 def outcome(record: Record) -> Mapping[str, Any]:
-    """The result of a training, as a card has it under `expected`: status and test accuracies."""
+    """The result of a training, as a card has it under `expected`: status and test metrics."""
     result = results.outcome(record)
     end = result.at_end if isinstance(result, Finished) else None
     early = result.at_early_stop if isinstance(result, Finished) else None
     return {
         "status": result.status,
-        "test_accuracy": end and end.test_accuracy,
+        **named("test", end.test if end else NO_RESULT),
         "early_stop_step": early and early.step,
-        "early_stop_test_accuracy": early and early.test_accuracy,
+        **named("early_stop_test", early.test if early else dict.fromkeys(end.test if end else NO_RESULT)),
     }

@@ -12,6 +12,7 @@ from lt_sweeps.columns import FIGURES, LABELS
 from lt_sweeps.config import archive
 from lt_sweeps.config.archive import is_key
 from lt_sweeps.errors import Mistake
+from lt_sweeps.metrics import of_row
 from lt_sweeps.output import printable
 from lt_sweeps.report import table
 from lt_sweeps.ticket_files import card as cards
@@ -197,9 +198,11 @@ def _distinct(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def _row(row: dict[str, Any]) -> str:
     words = [row["model"], row["dataset"], *table.unusual(row)]
     words += [f"{name}={value}" for name, value in row.items() if name not in (*LABELS, *FIGURES) and value is not None]
-    remaining, accuracy = row["weights_remaining"], row["early_stop_test_accuracy"] or row["test_accuracy"]
+    remaining, metric = row["weights_remaining"], of_row(row)
+    early, end = (row.get(f"{part}_{metric.name}") for part in ("early_stop_test", "test"))
+    value = end if early is None else early
     kept = row["status"] if remaining is None else f"{remaining:6.2f} %"
-    figures = f"{row['key'][:8]}  {kept}  test {accuracy or '-':>8}"
+    figures = f"{row['key'][:8]}  {kept}  test {'-' if value is None else value:>8}"
     return f"{figures}  level={row['level']} seed={row['seed']}  {' '.join(words)}"
 
 

@@ -9,13 +9,14 @@ from typing import Any
 
 from lt_sweeps.config import datafiles
 from lt_sweeps.keys import Spec, digest
+from lt_sweeps.metrics import METRICS, named
 from lt_sweeps.registry import catalogue
 from lt_sweeps.specs import Data, Part, Recipe
 from lt_sweeps.ticket_files.card import BadTicket, Card
 
 TORCH = re.compile(r"torch\.optim\.(lr_scheduler\.)?[A-Z]\w*")
-EXPECTED = ("test_accuracy", "early_stop_test_accuracy", "early_stop_step")
-KINDS = ("dataset", "corruption", "augmentation", "schedule")
+EXPECTED = (*named("test", METRICS), *named("early_stop_test", METRICS), "early_stop_step")
+KINDS = ("dataset", "task", "corruption", "augmentation", "schedule")
 
 
 def data_of(card: Card, *, trust: bool) -> Data:

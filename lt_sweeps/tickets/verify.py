@@ -10,11 +10,13 @@ import torch
 from lt_sweeps.datasets.loader import loader
 from lt_sweeps.errors import Mistake
 from lt_sweeps.measures.accuracy import evaluate
+from lt_sweeps.metrics import compared_by
 from lt_sweeps.ticket_files.card import BadTicket, Card
 from lt_sweeps.tickets.load import load_ticket
 from lt_sweeps.tickets.promise import data_folder, data_of, promised, require
 
 TOLERANCE = 0.05  # points: five of ten thousand examples, which rounding on another machine may change
+SHARE = 1e-3  # the same for a metric that is no percentage, as a share of its value
 
 
 def verify(card: Card, data_dir: Path | None, *, trust: bool) -> Iterator[str]:
@@ -32,11 +34,15 @@ def verify(card: Card, data_dir: Path | None, *, trust: bool) -> Iterator[str]:
         return
     try:
         examples = loader(data, folder, torch.device("cpu"), 0)
-        accuracy = evaluate(network, examples.chunks("test"), data.classes).accuracy
+        found = evaluate(network, examples.chunks("test"), data.classes, data.task).metrics
     except (ValueError, TypeError, RuntimeError, OSError) as error:
         first = (str(error).splitlines() or [""])[0][:120]
         raise BadTicket(f"{card.folder}: cannot be evaluated on its data ({first})") from None
-    expected = card.fields["expected"].get("test_accuracy")
-    if not isinstance(expected, (int, float)) or abs(accuracy - expected) > TOLERANCE:
-        raise BadTicket(f"{card.folder}: has a test accuracy of {accuracy:.2f} %, and promises {expected}")
-    yield f"test accuracy {accuracy:.2f} %, as promised"
+    metric = compared_by(found)
+    value, expected = found[metric.name], card.fields["expected"].get(f"test_{metric.name}")
+    words = f"{metric.number(value)}{metric.unit}"
+    if not isinstance(expected, (int, float)) or abs(value - expected) > (
+        TOLERANCE if metric.percent else SHARE * abs(expected)
+    ):
+        raise BadTicket(f"{card.folder}: has a test {metric.title} of {words}, and promises {expected}")
+    yield f"test {metric.title} {words}, as promised"

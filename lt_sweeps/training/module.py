@@ -14,6 +14,7 @@ from torch.optim import Optimizer
 
 from lt_sweeps.graph import Train
 from lt_sweeps.randomness import derive, seed_all
+from lt_sweeps.tasks.task import task_of
 from lt_sweeps.training import optim
 from lt_sweeps.training.batchnorm import WholeBatch
 from lt_sweeps.training.dynamics import Dynamics
@@ -57,6 +58,7 @@ class TicketModule(pl.LightningModule):
         self.leaving = False  # whether to leave after this step, on any rank
         self.network = network
         self.run = run
+        self._task = task_of(run.data.task)
         self.step = self._begun = step
         self._optimizer_state, self._replay, self._history = optimizer_state, replay, history
         self._dynamics, self._sparse = dynamics, sparse
@@ -125,9 +127,9 @@ class TicketModule(pl.LightningModule):
                 raise ValueError(f"{what}: on {self._ranks.world} devices they would be others than on one")
             self._draws = self._foreign or drew
         if self._ranks.world == 1:
-            mean = nn.functional.cross_entropy(logits, y)
+            mean = self._task.loss(logits, y)
             return mean, mean.detach()
-        part = nn.functional.cross_entropy(logits, y, reduction="sum")
+        part = self._task.loss(logits, y, reduction="sum")
         here = [part.new_tensor([len(y), self._leave()], dtype=torch.float64), part.detach().double()[None]]
         examples, leaving, total = self._ranks.add(torch.cat(here)).tolist()
         self.leaving = leaving > 0
@@ -140,9 +142,7 @@ class TicketModule(pl.LightningModule):
         optimizer = optim.optimizer(recipe.optimizer, self.network)
         parameters = [p for group in optimizer.param_groups for p in group["params"]]
         for parameter, state in zip(parameters, self._optimizer_state or [], strict=False):
-            optimizer.state[parameter] = {
-                name: value.to(parameter.device) if torch.is_tensor(value) else value for name, value in state.items()
-            }
+            optimizer.state[parameter] = {name: _resumed(value, parameter) for name, value in state.items()}
         return optimizer
 
     def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
@@ -164,6 +164,15 @@ class _Hooks:
 
     def after(self) -> None:
         self._dynamics.after(self._module.step)
+
+
+def _resumed(value: Any, parameter: Tensor) -> Any:
+    """A value of an optimizer's state, where the parameter is and as it lies: fused optimizers take both as rows."""
+    if not torch.is_tensor(value):
+        return value
+    if value.shape != parameter.shape:
+        return value.to(parameter.device)
+    return torch.empty_like(parameter, dtype=value.dtype, requires_grad=False).copy_(value)
 
 
 def _random_states(device: torch.device) -> list[Tensor]:

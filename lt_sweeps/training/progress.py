@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch.optim import Optimizer
 
 from lt_sweeps.masks import State
+from lt_sweeps.metrics import named, values_of
 from lt_sweeps.store.schema import require_note
 from lt_sweeps.store.tensors import decode, encode
 
@@ -20,7 +22,11 @@ class EarlyStop:
 
     step: int
     val_loss: float
-    val_accuracy: float
+    val: Mapping[str, float]  # metrics of the task
+
+    def row(self) -> dict[str, Any]:
+        """Returns the entry of a checkpoint."""
+        return {"step": self.step, "val_loss": self.val_loss, **named("val", self.val)}
 
 
 @dataclass
@@ -58,7 +64,7 @@ def encode_progress(progress: Progress, fingerprint: dict[str, Any]) -> bytes:
         "step": progress.step,
         "history": progress.history,
         "snapshots": progress.snapshots,
-        "best": asdict(progress.best) if progress.best else None,
+        "best": progress.best.row() if progress.best else None,
         "seconds": progress.seconds,
         "optimizer": plain,
         "fingerprint": fingerprint,
@@ -80,12 +86,12 @@ def _decoded(content: bytes) -> tuple[Progress, dict[str, Any]]:
     tensors, text = decode(content)
     note = json.loads(text)
     require_note(note)
-    optimizer = note["optimizer"]
+    optimizer, best = note["optimizer"], note["best"]
     progress = Progress(
         note["step"],
         history=note["history"],
         snapshots={int(step): name for step, name in note["snapshots"].items()},
-        best=EarlyStop(**note["best"]) if note["best"] else None,
+        best=EarlyStop(best["step"], best["val_loss"], values_of(best, "val")) if best else None,
         seconds=note["seconds"],
         optimizer=optimizer,
         memories=[{} for _ in range(note.get("memories", 0))],

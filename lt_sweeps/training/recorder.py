@@ -16,7 +16,9 @@ from lt_sweeps.datasets.loader import Loader
 from lt_sweeps.graph import Train
 from lt_sweeps.masks import State
 from lt_sweeps.measures.accuracy import evaluate
+from lt_sweeps.metrics import named
 from lt_sweeps.store.tensors import encode_mask, encode_masked
+from lt_sweeps.tasks.task import task_of
 from lt_sweeps.training.dynamics import Dynamics
 from lt_sweeps.training.leaving import Left
 from lt_sweeps.training.module import TicketModule
@@ -70,6 +72,7 @@ class Recorder:
     ) -> None:
         self.run, self.examples, self.mask, self.progress = run, examples, mask, progress
         self._session, self._ranks, self.dynamics = session, ranks, dynamics
+        self._task = task_of(run.data.task)
         self._begun = self._last_tell = time.monotonic()
         self._due = self._begun + session.wait(0.0)
         self._seconds_before = progress.seconds
@@ -102,14 +105,14 @@ class Recorder:
         if self.dynamics is not None and self.dynamics.explored is not None:
             row["explored"] = self.dynamics.explored
         if loss is not None:
-            row["train_loss"] = round(loss, 6)
+            row["train_loss"] = self._task.rounded(loss)
         self._ranks.agree(f"the network after step {progress.step}", row["digest"])
         if self.examples.data.validation:
             chunks = self.examples.chunks("validation", self._ranks.share)
-            evaluation = evaluate(network, chunks, self.examples.data.classes)
-            row |= {"val_loss": evaluation.loss, "val_accuracy": evaluation.accuracy}
+            evaluation = evaluate(network, chunks, self.examples.data.classes, self.examples.data.task)
+            row |= {"val_loss": evaluation.loss, **named("val", evaluation.metrics)}
             if progress.best is None or evaluation.loss < progress.best.val_loss:
-                progress.best = EarlyStop(progress.step, evaluation.loss, evaluation.accuracy)
+                progress.best = EarlyStop(progress.step, evaluation.loss, evaluation.metrics)
                 progress.best_state = self.kept(network)[0]
         progress.history.append(row)
         self._session.tell(progress.step, progress.history)

@@ -1,4 +1,4 @@
-"""Recovery of the planted ticket by each method, as Markdown: `python table.py runs/planted_circle`."""
+"""Recovery of a planted ticket by each method, as Markdown: `python table.py runs/planted_circle`."""
 
 from __future__ import annotations
 
@@ -8,37 +8,40 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from lt_sweeps.metrics import of_row
 from lt_sweeps.report import table
 from lt_sweeps.report.curves import Row
 from lt_sweeps.report.statistics import interval
 from lt_sweeps.report.wording import bounds, spread
 
-PLANTED, WEIGHTS = (4, 4, 20, 20, 3), 30_600  # planted weights of each layer, and all weights
+PLANTED = {"circle": (4, 4, 20, 20, 3), "relu": (1, 1, 1, 1, 1), "helix": (30, 61, 3, 3, 3)}  # weights of each layer
+WEIGHTS = {"circle": 30_600, "relu": 30_200, "helix": 30_400}  # of the whole network
 NAMES = ("prune", "criterion", "gate", "hook", "prune.rate", "level")
-HEADS = "weights kept | n | recall (%), 95 % interval | at random | within layers | precision (%) | test accuracy (%)"
+HEADS = "weights kept | n | recall (%), 95 % interval | at random | within layers | precision (%)"
 Name = tuple[str, ...]
 
 
 def lines(rows: list[Row], within: Mapping[Name, float]) -> Iterator[str]:
     """Yields the table: a line for each method and density, the densest first, and of these those with most recall."""
+    dataset, metric = rows[0]["dataset"], of_row(rows[0])
     groups: dict[Name, list[Row]] = {}
     for row in rows:
         if row["recall_planted"] is not None:
             groups.setdefault(_name(row), []).append(row)
-    yield f"| method | {HEADS} | collapsed |"
+    yield f"| method | {HEADS} | test {metric.label} | collapsed |"
     yield "|" + " --- |" * 9
     for name, several in sorted(groups.items(), key=lambda item: _order(item[1])):
         recall, density = interval(row["recall_planted"] for row in several), _mean(several, "density")
         finished = [row for row in several if row["status"] == "done"]
         cells = (
             _called(*name[:4]),
-            f"{density * WEIGHTS:,.0f}",
+            f"{density * WEIGHTS[dataset]:,.0f}",
             str(recall.n),
             f"{recall.mean:.1f} {bounds(recall)}".rstrip(),
             f"{100 * density:.1f}",
             f"{within[name] / len(several):.1f}",
-            f"{recall.mean * sum(PLANTED) / (density * WEIGHTS):.2f}",
-            spread(row["early_stop_test_accuracy"] or row["test_accuracy"] for row in finished) or "-",
+            f"{recall.mean * sum(PLANTED[dataset]) / (density * WEIGHTS[dataset]):.2f}",
+            spread((row[f"early_stop_test_{metric.name}"] for row in finished), metric.number) or "-",
             str(len(several) - len(finished)),
         )
         yield "| " + " | ".join(cells) + " |"
@@ -50,7 +53,8 @@ def within_layers(folder: Path) -> dict[Name, float]:
     with (folder / "measures.csv").open() as file:
         for row in csv.DictReader(file):
             if tensor := int(float(row["tensor"])):
-                expected[_name(row)] += float(row["random_recall"]) * PLANTED[tensor - 1] / sum(PLANTED)
+                planted = PLANTED[row["dataset"]]
+                expected[_name(row)] += float(row["random_recall"]) * planted[tensor - 1] / sum(planted)
     return expected
 
 

@@ -1,0 +1,93 @@
+"""`lt-sweeps figure FOLDER... [QUANTITY]`: a figure for a paper or a talk, and the data behind it."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from lt_sweeps.errors import Mistake
+from lt_sweeps.report import paper
+from lt_sweeps.report.published import compared
+from lt_sweeps.report.selecting import WORDS, chosen, parse
+from lt_sweeps.report.table import as_csv
+from lt_sweeps.store.store import write
+
+EPILOG = """QUANTITY is the test result without a name; else difference (to dense), early_stop_step, or the column of a
+measure. NAME=VALUE chooses curves by their labels; several values with commas. The caption that is printed says what
+the bands and markers mean.
+
+  lt-sweeps figure runs/lenet
+  lt-sweeps figure runs/lenet difference control=none,reinit --spread bars --width 6.75in
+  lt-sweeps figure runs/snip runs/imp --facet prune --style talk --format png --out talk/both.png"""
+UNITS = {"in": 1.0, "": 1.0, "cm": 1 / 2.54, "mm": 1 / 25.4, "pt": 1 / 72.27}  # in inches; a LaTeX point
+DATA = ("csv", "parquet")
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Writes the figure and its data; returns the exit code. Raises Mistake."""
+    parser = argparse.ArgumentParser(
+        "lt-sweeps figure",
+        usage=f"lt-sweeps figure {WORDS} [options]",
+        description="A figure over the weights that remain, as a vector file, with the data behind it.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("words", nargs="+", metavar=WORDS, help=argparse.SUPPRESS)
+    parser.add_argument("--format", choices=paper.FORMATS, help="of the file; pdf, or what --out ends in")
+    parser.add_argument("--style", choices=[*paper.LOOKS], default="paper", help="sizes of fonts and lines")
+    parser.add_argument("--width", type=_inches, metavar="3.25in", help="of the whole figure; in, cm, mm or pt")
+    parser.add_argument("--facet", metavar="LABEL", help="a panel for each value of a label, such as prune")
+    parser.add_argument("--spread", choices=paper.SPREADS, default="band", help="how the spread over seeds is shown")
+    parser.add_argument("--against", metavar="PAPER", help="a paper whose numbers are drawn too, such as frankle2019")
+    parser.add_argument("--data", choices=DATA, default="csv", help="format of the data; parquet needs pyarrow")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="else QUANTITY.pdf in the (first) sweep's folder")
+    asked = parser.parse_intermixed_args(list(arguments))
+    folders, what, where = parse(asked.words)
+    curves = chosen(folders, where)
+    what = what or curves[0].metric.name
+    form = asked.format or (asked.out.suffix.lstrip(".").lower() if asked.out and asked.out.suffix else "pdf")
+    out = asked.out or folders[0] / f"{what}.{form}"
+    drawn = paper.draw(
+        curves,
+        what,
+        facet=asked.facet,
+        style=asked.style,
+        width=asked.width,
+        spread=asked.spread,
+        against=asked.against,
+    )
+    content, rows = paper.encoded(drawn, form), paper.data(curves, what, asked.facet)
+    beside = out.with_suffix(f".{asked.data}")
+    table = _parquet(rows) if asked.data == "parquet" else as_csv(rows).encode()
+    out.parent.mkdir(parents=True, exist_ok=True)
+    write(out, content)
+    write(beside, table)
+    beside_ours = [] if asked.against is None else [*compared(curves, asked.against)]
+    print(f"figure:  {out}\ndata:    {beside}\ncaption: {paper.caption(curves, what, asked.facet, asked.spread)}")
+    print("\n".join(beside_ours), end="\n" * bool(beside_ours))
+    return 0
+
+
+def _inches(text: str) -> float:
+    """Parses a width.
+
+    >>> _inches("3.25in"), round(_inches("8.255cm"), 6), _inches("72.27pt")
+    (3.25, 3.25, 1.0)
+    """
+    found = re.fullmatch(r"(\d+(?:\.\d*)?)\s*(in|cm|mm|pt|)", text)
+    value = float(found[1]) * UNITS[found[2]] if found else 0.0
+    if not 0.5 <= value <= 100:
+        raise argparse.ArgumentTypeError(f"{text}: give a width such as 3.25in, 8.3cm or 240pt")
+    return value
+
+
+def _parquet(rows: Sequence[dict[str, Any]]) -> bytes:
+    import pandas as pd
+
+    try:
+        return bytes(pd.DataFrame(list(rows)).to_parquet(index=False))
+    except ImportError:
+        raise Mistake("--data parquet needs pyarrow: pip install 'lt-sweeps[figures]'") from None

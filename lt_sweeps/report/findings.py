@@ -1,0 +1,83 @@
+"""The findings of a sweep with many settings: one sentence for the best, and a table of all, best first."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+
+from lt_sweeps.report.curves import Curve, Point, closest, controls_of, differing, over_seeds, sparsest_matching
+from lt_sweeps.report.statistics import paired, worse_end
+from lt_sweeps.report.wording import difference, percent, result
+
+SENTENCES = 3  # more than these are a table
+NOTHING = "&ndash;"
+LEFT = ' class="label"'
+
+
+def table(curves: Sequence[Curve]) -> str:
+    """Returns the HTML table of findings, a line per ticket, best first.
+
+    A line is about the sparsest level that matches dense; where none does, about the one that comes closest.
+    """
+    tickets = ranked(curves)
+    named = [name for name in ("model", "dataset") if len({curve.labels[name] for curve in tickets}) > 1]
+    named += differing(tickets)
+    controls = list(dict.fromkeys(c.control for ticket in tickets for c in controls_of(ticket, curves)))
+    heads = [*map(escape, named), "Matches<br>down to", "Shown:<br>weights", "Test result", "Minus dense"]
+    heads += [f"Minus control<br>{escape(name)}" for name in controls]
+    body = "".join(_line(ticket, curves, named, controls) for ticket in tickets)
+    head = "".join(f'<th scope="col"{LEFT * (at < len(named))}>{name}</th>' for at, name in enumerate(heads))
+    return (
+        '<div class="scroll" tabindex="0" role="region" aria-label="Findings">\n<table>\n'
+        f"<thead><tr>{head}</tr></thead>\n<tbody>\n{body}</tbody>\n</table>\n</div>\n"
+        '<p class="sweep below">Best first. The level shown is the sparsest that matches dense, else the one that '
+        "comes closest; differences are paired by seed, with 95 % t-intervals.</p>"
+    )
+
+
+def ranked(curves: Sequence[Curve]) -> list[Curve]:
+    """Returns the ticket curves: those that match at the fewest weights first, then those that come closest to dense.
+
+    >>> from lt_sweeps.report.curves import curves as grouped
+    >>> def rows(name, *tests):
+    ...     labels = {"model": "m", "dataset": "d", "control": "none", "criterion": name}
+    ...     row = {"weights_remaining": 50.0, "status": "done"}
+    ...     return [labels | row | {"seed": s, "level": level, "key": f"{s}{level and name}", "test_accuracy": test}
+    ...             for level, at in enumerate([(98.0, 98.1), tests]) for s, test in enumerate(at)]
+    >>> [curve.labels["criterion"] for curve in ranked(grouped(rows("a", 90.0, 90.1) + rows("b", 98.2, 98.3)))]
+    ['b', 'a']
+    """
+    tickets = [curve for curve in curves if curve.control == "none"]
+    return sorted(tickets, key=_rank)
+
+
+def _rank(curve: Curve) -> tuple[float, float]:
+    best, shown = sparsest_matching(curve), _shown(curve)
+    worst = worse_end(shown.to_dense, curve.metric) if shown and shown.to_dense else None
+    return (
+        best.remaining or 0.0 if best else float("inf"),
+        float("inf") if worst is None else -worst,
+    )
+
+
+def _shown(curve: Curve) -> Point | None:
+    """The level that a line is about."""
+    finished = [point for point in curve.pruned if point.test]
+    return sparsest_matching(curve) or closest(curve) or (finished[-1] if finished else None)
+
+
+def _line(ticket: Curve, curves: Sequence[Curve], named: Sequence[str], controls: Sequence[str]) -> str:
+    best, shown = sparsest_matching(ticket), _shown(ticket)
+    cells = [escape(ticket.labels.get(name, "default")) for name in named]
+    cells.append("none" if best is None else f"{percent(best.remaining or 0)} %")
+    mean = over_seeds(shown.test) if shown else None
+    cells.append(NOTHING if shown is None else f"{percent(shown.remaining or 0)} %")
+    cells.append(result(mean, ticket.metric) if mean else NOTHING)
+    cells.append(difference(shown.to_dense, ticket.metric) if shown and shown.to_dense else NOTHING)
+    own = {control.control: control for control in controls_of(ticket, curves)}
+    for name in controls:
+        other = own[name].at(shown.level) if shown and name in own else None
+        apart = paired(shown.test, other.test) if shown and other else None
+        cells.append(difference(apart, ticket.metric) if apart else NOTHING)
+    heads = "".join(f'<th scope="row">{cell}</th>' for cell in cells[: len(named)])
+    return f"<tr>{heads}{''.join(f'<td>{cell}</td>' for cell in cells[len(named) :])}</tr>\n"

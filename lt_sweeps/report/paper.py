@@ -1,0 +1,296 @@
+"""Figures for a paper or a talk, drawn by matplotlib: a panel per model and data set, or per value of a label."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from io import BytesIO
+from textwrap import fill
+from typing import TYPE_CHECKING, Any
+
+from lt_sweeps.errors import Mistake
+from lt_sweeps.report.axes import two_digits
+from lt_sweeps.report.curves import Curve, Point
+from lt_sweeps.report.published import Published, about
+from lt_sweeps.report.quantities import STABLE, Quantity, named
+from lt_sweeps.report.scale import Scale, scaled
+from lt_sweeps.report.styles import Style, styles
+from lt_sweeps.report.traces import GREY, dense_lines
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+FORMATS = ("pdf", "svg", "png")
+MARKERS = {
+    "circle": "o",
+    "square": "s",
+    "diamond": "D",
+    "triangle-up": "^",
+    "triangle-down": "v",
+    "pentagon": "p",
+    "star": "*",
+}
+DASHES = {"solid": "-", "dash": (0, (4, 1.6)), "dot": (0, (1, 1.4)), "dashdot": "-.", "longdash": (0, (8, 2))}
+COLUMNS = 3  # panels beside each other
+SPREADS = ("band", "bars", "seeds")
+
+
+@dataclass(frozen=True)
+class Look:
+    """Sizes of a style; a width is in inches, everything else in points."""
+
+    width: float  # of a figure with one panel
+    font: float
+    line: float
+    marker: float
+    height: float = 0.72  # of a panel, as a share of its width
+
+
+LOOKS = {
+    "paper": Look(width=3.25, font=8, line=1.1, marker=3.2),  # a column of a two-column page
+    "talk": Look(width=8.0, font=18, line=2.4, marker=7.0, height=0.6),
+}
+
+
+def draw(
+    curves: Sequence[Curve],
+    what: str = "",
+    *,
+    facet: str | None = None,
+    style: str = "paper",
+    width: float | None = None,
+    spread: str = "band",
+    against: str | None = None,
+) -> Figure:
+    """Returns the figure of a quantity over the weights that remain; without a name, of the test result.
+
+    `width` is in inches, of the whole figure; `spread` shows 95 % t-intervals as a `band` or as `bars`, or a thin line
+    for each of the `seeds`; `against` is a paper whose numbers are drawn beside ours. Panels are the models and data
+    sets, or the values of the label `facet`. A curve has the same look in all panels. Raises Mistake for unknown names.
+    """
+    _require(style, LOOKS, "style")
+    _require(spread, SPREADS, "spread")
+    sheet, panels = LOOKS[style], panels_of(curves, facet)
+    quantities = [named(what or panel[0].metric.name, panel) for panel in panels.values()]
+    look = dict(zip(map(id, curves), styles([_without(curve, facet) for curve in curves]), strict=True))
+    with _settings(sheet):
+        across = min(len(panels), COLUMNS)
+        down = -(-len(panels) // across)
+        whole = width or sheet.width * across
+        figure = _figure(whole, down * sheet.height * whole / across)
+        axes = list(figure.subplots(down, across, squeeze=False).flat)
+        letters = int(sheet.height * whole / across * 72 / (0.5 * sheet.font))  # that fit beside a panel
+        for number, ((title, panel), quantity) in enumerate(zip(panels.items(), quantities, strict=True)):
+            axis = axes[number]
+            _panel(axis, panel, [look[id(curve)] for curve in panel], quantity, sheet, spread)
+            if against is not None:
+                _published(axis, about(panel, against, what or panel[0].metric.name), sheet)
+            axis.set_xlabel("Weights remaining (%)")
+            if number % across == 0 or quantity.title != quantities[number - 1].title:
+                axis.set_ylabel(fill(quantity.title, int(0.8 * letters)))
+            if len(panels) > 1:
+                axis.set_title(title)
+        for axis in axes[len(panels) :]:
+            axis.remove()
+        _legend(figure, whole, sheet)
+        figure.draw_without_rendering()  # while these settings hold
+    return figure
+
+
+def panels_of(curves: Sequence[Curve], facet: str | None = None) -> dict[str, list[Curve]]:
+    """Returns the curves of each panel by its title. Raises Mistake for a label that no curve has."""
+    if facet is not None and not any(facet in curve.labels for curve in curves):
+        names = dict.fromkeys(name for curve in curves for name in curve.labels)
+        raise Mistake(f"--facet {facet}: no label of these results; choose one of {', '.join(names)}")
+    grounds, panels = {curve.ground for curve in curves}, dict[str, list[Curve]]()
+    for curve in curves:
+        words = [f"{curve.place[0]}, {curve.place[1]}"] if len(grounds) > 1 or facet is None else []
+        words += [f"{facet}={curve.labels.get(facet, 'default')}"] if facet is not None else []
+        panels.setdefault(", ".join(words), []).append(curve)
+    return panels
+
+
+def _without(curve: Curve, facet: str | None) -> Curve:
+    """A curve as it is called in its panel, whose title names the label."""
+    return replace(curve, labels={name: value for name, value in curve.labels.items() if name != facet})
+
+
+def caption(curves: Sequence[Curve], what: str = "", facet: str | None = None, spread: str = "band") -> str:
+    """Returns the sentences that say what a figure shows, for its caption."""
+    panels = panels_of(curves, facet)
+    first = next(iter(panels.values()))
+    quantity = named(what or first[0].metric.name, first)
+    counts = sorted({mean.n for curve in curves for point in curve.points if (mean := quantity.of(point))})
+    n = f"n = {counts[0]}" if len(counts) == 1 else f"n = {counts[0]} to {counts[-1]} seeds" if counts else "no results"
+    places = " and ".join(dict.fromkeys(" on ".join(curve.place) for curve in curves))
+    shown = {"band": "bands are 95 % t-intervals", "bars": "bars are 95 % t-intervals", "seeds": "thin lines are seeds"}
+    text = f"{quantity.title} of {places}, mean over seeds ({n}); {shown[spread]}."
+    if quantity.metric:
+        text += (
+            f" Filled markers: dense, and levels shown to match it (within {quantity.metric.allowed}, non-inferior)."
+        )
+    lost = sum(sum(point.unfinished.values()) for curve in curves for point in curve.points)
+    return text + (f" {lost} trainings that did not finish are left out." if lost else "")
+
+
+def data(curves: Sequence[Curve], what: str = "", facet: str | None = None) -> list[dict[str, Any]]:
+    """Returns what a figure shows: a row per panel, curve and level, and per seed its own value."""
+    rows = []
+    for panel in panels_of(curves, facet).values():
+        quantity = named(what or panel[0].metric.name, panel)
+        for curve in panel:
+            for point in curve.points:
+                mean = quantity.of(point)
+                row = {**curve.labels, "level": point.level, "weights_remaining": point.remaining}
+                row |= {"quantity": quantity.title, "mean": mean.mean if mean else None, "n": mean.n if mean else 0}
+                row |= {"low": mean.low if mean else None, "high": mean.high if mean else None}
+                row |= {"matching": point.matching if quantity.metric and point.level else None}
+                rows.append(row | {f"seed_{seed}": value for seed, value in quantity.values(point).items()})
+    return rows
+
+
+def encoded(figure: Figure, form: str) -> bytes:
+    """Returns the bytes of a file of this format, which depend on the figure alone. Raises Mistake for another format.
+
+    Fonts are embedded in a PDF, and letters are outlines in an SVG, so that both look the same everywhere.
+    """
+    _require(form, FORMATS, "format")
+    from matplotlib import style
+
+    dates: Mapping[str, Any] = {"pdf": {"CreationDate": None}, "svg": {"Date": None}, "png": {}}
+    out = BytesIO()
+    fonts = {"pdf.fonttype": 42, "svg.fonttype": "path", "svg.hashsalt": "lt_sweeps"}
+    with style.context(["default", fonts]):
+        figure.savefig(out, format=form, dpi=300, metadata={**dates[form], "Creator": None} if form != "png" else {})
+    return out.getvalue()
+
+
+def _require(value: str, known: Any, name: str) -> None:
+    if value not in known:
+        raise Mistake(f"{name} {value!r}: choose one of {', '.join(known)}")
+
+
+def _figure(width: float, height: float) -> Figure:
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def _settings(sheet: Look) -> Any:
+    """Context manager: matplotlib's own defaults, whatever the user's are, with the sizes of a style."""
+    try:
+        import matplotlib
+        import matplotlib.style
+    except ImportError:
+        raise Mistake("figures need matplotlib: pip install 'lt-sweeps[figures]'") from None
+    ours = {
+        "font.size": sheet.font,
+        "axes.titlesize": sheet.font,
+        "axes.labelsize": sheet.font,
+        "legend.fontsize": 0.9 * sheet.font,
+        "xtick.labelsize": 0.9 * sheet.font,
+        "ytick.labelsize": 0.9 * sheet.font,
+        "lines.linewidth": sheet.line,
+        "lines.markersize": sheet.marker,
+        "axes.linewidth": 0.5 * sheet.line,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.grid": True,
+        "axes.grid.axis": "y",
+        "grid.color": "#e4e6e9",
+        "grid.linewidth": 0.5 * sheet.line,
+        "axes.axisbelow": True,
+    }
+    return matplotlib.style.context(["default", ours])
+
+
+def _panel(
+    axis: Axes, curves: Sequence[Curve], look: Sequence[Style], quantity: Quantity, sheet: Look, spread: str
+) -> None:
+    scale = scaled(curves, quantity)
+    axis.set_xscale("log")
+    axis.set_xlim(*(10**end for end in scale.x))
+    axis.set_ylim(*scale.y)
+    axis.set_xticks(scale.ticks, [two_digits(level) for level in scale.ticks])
+    axis.minorticks_off()
+    _reference_lines(axis, curves, quantity, scale, sheet)
+    for style, points in zip(look, scale.shown, strict=True):
+        _curve(axis, style, points, quantity, sheet, spread)
+        if lost := [point.remaining or 0.0 for point in points if point.unfinished]:
+            axis.plot(lost, [scale.y[0]] * len(lost), "x", color=style.colour, clip_on=False)
+
+
+def _reference_lines(axis: Axes, curves: Sequence[Curve], quantity: Quantity, scale: Scale, sheet: Look) -> None:
+    """The dense networks, the bound of stability, and the zero of differences."""
+    thin = 0.8 * sheet.line
+    if quantity.beside_dense:
+        for index, (name, mean) in dense_lines(curves, quantity).items():
+            dash = list(DASHES.values())[1 + index % (len(DASHES) - 1)]
+            axis.plot(scale.ends, [mean.mean] * 2, color=GREY, linestyle=dash, linewidth=thin, label=name)
+    elif quantity.stable:
+        axis.axhline(STABLE, color=GREY, linestyle="--", linewidth=thin, label=f"stable below {STABLE:g} points")
+    elif scale.y[0] < 0 < scale.y[1]:
+        axis.axhline(0, color=GREY, linewidth=thin)
+
+
+def _curve(axis: Axes, style: Style, at: Sequence[Point], quantity: Quantity, sheet: Look, spread: str) -> None:
+    shown = [(point.remaining or 0.0, point, mean) for point in at if (mean := quantity.of(point))]
+    dash: Any = DASHES[style.dash]
+    axis.plot([x for x, *_ in shown], [mean.mean for *_, mean in shown], color=style.colour, linestyle=dash, zorder=3)
+    for full in (True, False):
+        chosen = [(x, mean.mean) for x, point, mean in shown if _filled(point, quantity) is full]
+        axis.plot(
+            [x for x, _ in chosen],
+            [y for _, y in chosen],
+            linestyle="none",
+            marker=MARKERS[style.symbol],
+            color=style.colour,
+            markerfacecolor=style.colour if full else "white",
+            markeredgewidth=0.7 * sheet.line,
+            zorder=4,
+        )
+    axis.plot([], [], color=style.colour, linestyle=dash, marker=MARKERS[style.symbol], label=style.name)
+    sure = [(x, mean.mean, mean.half) for x, _, mean in shown if mean.half is not None]
+    where, means, halves = ([entry[i] for entry in sure] for i in range(3))
+    if spread == "band":
+        low, high = [y - half for _, y, half in sure], [y + half for _, y, half in sure]
+        axis.fill_between(where, low, high, color=style.colour, alpha=0.16, linewidth=0, zorder=1)
+    elif spread == "bars":
+        axis.errorbar(where, means, halves, linestyle="none", color=style.colour, capsize=0.6 * sheet.marker, zorder=2)
+    else:
+        for seed in sorted({seed for _, point, _ in shown for seed in quantity.values(point)}):
+            own = [(x, values[seed]) for x, point, _ in shown if seed in (values := quantity.values(point))]
+            axis.plot(*zip(*own, strict=True), color=style.colour, alpha=0.35, linewidth=0.5 * sheet.line, zorder=1)
+
+
+def _published(axis: Axes, numbers: Sequence[Published], sheet: Look) -> None:
+    """The numbers of a paper, as crosses, with the spread it gives; a bound is an arrow."""
+    for number in numbers:
+        at, bound = (number.remaining, number.value), number.relation != "="
+        axis.plot(*at, "k", marker=6 if bound else "x", linestyle="none", label=number.paper, zorder=5)
+        if number.spread is not None:
+            axis.errorbar(*at, number.spread, color="k", capsize=0.6 * sheet.marker, linewidth=0.7 * sheet.line)
+        low, high = axis.get_ylim()
+        pad = 0.05 * (high - low)
+        axis.set_ylim(min(low, number.value - pad), max(high, number.value + pad))
+
+
+def _filled(point: Point, quantity: Quantity) -> bool:
+    return quantity.metric is None or point.level == 0 or point.matching
+
+
+def _legend(figure: Figure, width: float, sheet: Look) -> None:
+    """One legend for all panels, below them, in as many columns as fit; the figure grows by its lines."""
+    entries: dict[str, Any] = {}
+    for axis in figure.axes:
+        for handle, label in zip(*axis.get_legend_handles_labels(), strict=True):
+            entries.setdefault(label, handle)
+    if len(entries) < 2:
+        return
+    letter = 0.9 * sheet.font / 72  # height of a letter in inches
+    fitting = int(width / (letter * (0.55 * max(map(len, entries)) + 5)))
+    columns = max(1, min(len(entries), fitting))
+    lines = -(-len(entries) // columns)
+    figure.set_figheight(figure.get_figheight() + letter * (1.7 * lines + 0.5))
+    figure.legend(entries.values(), entries.keys(), loc="outside lower center", ncols=columns, frameon=False)

@@ -1,0 +1,130 @@
+"""What papers report, from the CSV files of lt_sweeps/published, beside what a sweep gives."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from lt_sweeps.errors import Mistake
+from lt_sweeps.registry import nearest
+from lt_sweeps.report.curves import Curve, Point
+from lt_sweeps.report.quantities import quantities
+from lt_sweeps.report.wording import bounds, percent
+
+FOLDER = Path(__file__).parents[1] / "published"
+SAME = 0.06  # relative difference of weights remaining at which a level is compared: half a step of IMP is 0.11
+
+
+@dataclass(frozen=True)
+class Published:
+    """One number of a paper. `labels` are those of the curves that it is about; others may have any value."""
+
+    paper: str
+    model: str
+    dataset: str
+    labels: tuple[tuple[str, str], ...]
+    quantity: str
+    remaining: float  # percent of weights
+    relation: str  # of the paper's number to `value`: `=` or `>`
+    value: float
+    spread: float | None  # the paper's own, a standard deviation
+    seeds: int | None
+    source: str
+    mark: str  # where it is from: `table`, `text`, `data` (a release of the authors), `figure` (read off)
+
+    def is_of(self, curve: Curve) -> bool:
+        """Whether a curve is what the number is about."""
+        return curve.place == (self.model, self.dataset) and all(
+            curve.labels.get(name, value) == value for name, value in self.labels
+        )
+
+    def at(self, curve: Curve) -> Point | None:
+        """The level of a curve to compare with: the nearest share of weights, to SAME."""
+        points = [p for p in curve.points if p.remaining and abs(p.remaining / self.remaining - 1) <= SAME]
+        return min(points, key=lambda p: abs((p.remaining or 0) - self.remaining), default=None)
+
+
+def papers() -> list[str]:
+    """The names of the papers."""
+    return sorted(path.stem for path in FOLDER.glob("*.csv"))
+
+
+def read(paper: str) -> list[Published]:
+    """Returns the numbers of a paper. Raises Mistake for an unknown one.
+
+    >>> dense, *_ = read("frankle2019")
+    >>> dense.model, dense.value, dense.spread, dense.mark
+    ('lenet_300_100', 98.0, 0.2, 'table')
+    """
+    if paper not in papers():
+        raise Mistake(f"--against {paper}: choose one of {', '.join(papers())}{nearest(paper, papers())}")
+    with (FOLDER / f"{paper}.csv").open(newline="") as file:
+        return [
+            Published(
+                paper,
+                line["model"],
+                line["dataset"],
+                tuple((name, value) for name, _, value in (word.partition("=") for word in line["labels"].split())),
+                line["quantity"],
+                float(line["weights_remaining"]),
+                line["relation"],
+                float(line["value"]),
+                float(line["spread"]) if line["spread"] else None,
+                int(line["seeds"]) if line["seeds"] else None,
+                line["source"],
+                line["mark"],
+            )
+            for line in csv.DictReader(file, strict=True)
+        ]
+
+
+def about(curves: Sequence[Curve], paper: str, quantity: str) -> list[Published]:
+    """Returns the numbers of a paper that are about some of these curves."""
+    return [p for p in read(paper) if p.quantity == quantity and any(map(p.is_of, curves))]
+
+
+def compared(curves: Sequence[Curve], paper: str) -> Iterator[str]:
+    """Yields a Markdown table: each number of a paper that these curves can be compared with, and ours.
+
+    `inside` says whether our mean is within the paper's own spread, or, without one, whether our 95 % t-interval
+    contains the paper's number. A number that the paper gives as a bound is reached or not. Raises Mistake if there is
+    nothing to compare.
+    """
+    heads = ["what", "weights remaining (%)", "published", "ours", "n", "ours - published", "inside", "source"]
+    lines = []
+    for number in read(paper):
+        for curve in filter(number.is_of, curves):
+            quantity = quantities([c for c in curves if c.ground == curve.ground]).get(number.quantity)
+            point = number.at(curve)
+            mean = quantity.of(point) if quantity and point else None
+            if quantity and point and mean:
+                given = f"{'' if number.relation == '=' else number.relation + ' '}{quantity.number(number.value)}"
+                spread = f" ± {quantity.number(number.spread)}" if number.spread is not None else ""
+                what = f"{quantity.title}, {' on '.join(curve.place)}"
+                cells = [what, percent(point.remaining or 0), given + spread]
+                cells += [f"{quantity.number(mean.mean)} {bounds(mean, quantity.number)}".rstrip(), str(mean.n)]
+                cells += [f"{mean.mean - number.value:+.2f}", _inside(number, mean.mean, mean.low, mean.high)]
+                lines.append([*cells, f"{number.source} [{number.mark}]"])
+    if not lines:
+        raise Mistake(f"--against {paper}: it has no number for these networks, data sets, methods and densities")
+    yield "| " + " | ".join(heads) + " |"
+    yield "|" + " --- |" * len(heads)
+    yield from ("| " + " | ".join(cells) + " |" for cells in lines)
+
+
+def _inside(number: Published, mean: float, low: float | None, high: float | None) -> str:
+    """Whether our result agrees.
+
+    >>> of_paper = Published("p", "m", "d", (), "accuracy", 100.0, "=", 98.0, 0.2, 5, "Figure 2", "table")
+    >>> _inside(of_paper, 97.85, 97.6, 98.1), _inside(of_paper, 97.7, 97.6, 97.8)
+    ('yes', 'no')
+    """
+    if number.relation == ">":
+        return "reached" if mean > number.value else "not reached"
+    if number.spread is not None:
+        return "yes" if abs(mean - number.value) <= number.spread else "no"
+    if low is None or high is None:
+        return "one seed"
+    return "yes" if low <= number.value <= high else "no"

@@ -1,0 +1,147 @@
+"""What a figure may show of the levels of a sweep, by name: `accuracy`, `difference`, `early_stop_step`, measures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from lt_sweeps.columns import COLUMNS, COMPARED, DRAWN
+from lt_sweeps.errors import Mistake
+from lt_sweeps.metrics import ACCURACY, Metric
+from lt_sweeps.registry import nearest
+from lt_sweeps.report.curves import Curve, Point, over_seeds
+from lt_sweeps.report.statistics import Interval
+from lt_sweeps.report.wording import barrier, difference, iterations, plainly, result
+
+STABLE = 2.0  # points of error (Frankle et al. 2020)
+DIFFERENCE, STEP, EARLIER = "difference", "early_stop_step", "earlier"
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """The quantity that a figure shows of the points of its curves."""
+
+    title: str
+    of: Callable[[Point], Interval | None]
+    describe: Callable[[Interval], str]  # in words: the mean and half the width of its interval
+    values: Callable[[Point], dict[int, float]]  # by seed
+    number: Callable[[float], str]  # a value as text
+    signed: bool = False  # whether a mean is written with its sign
+    stable: float | None = None  # of a measure: stable below this; 0 if it has no such bound
+    metric: Metric | None = None  # of test results, in which levels may match dense
+
+    @property
+    def beside_dense(self) -> bool:
+        """Whether the dense networks have the quantity too, so that it has a line of theirs."""
+        return self.stable is None
+
+
+def named(name: str, curves: Sequence[Curve]) -> Quantity:
+    """Returns the quantity of a name, of curves of one model, data set and metric. Raises Mistake for another name.
+
+    Names are those of metrics and of the columns of results.csv that have figures, and `difference`, to dense.
+    """
+    quantity = quantities(curves).get(name)
+    if quantity is None:
+        names = list(quantities(curves))
+        raise Mistake(f"{name}: no quantity of these results; choose one of {', '.join(names)}{nearest(name, names)}")
+    return quantity
+
+
+def quantities(curves: Sequence[Curve]) -> dict[str, Quantity]:
+    """Returns all quantities that some level of these curves has, by name; the first is the test result."""
+    points = [point for curve in curves for point in curve.points]
+    found = {curves[0].metric.name: test_result(curves)}
+    if any(point.to_dense for point in points if point.level):
+        found[DIFFERENCE] = to_dense(curves)
+    if any(point.early_stop for point in points):
+        found[STEP] = early_stop_step()
+        found[EARLIER] = earlier(curves)
+    columns = dict.fromkeys(name for point in points for name, values in point.measures.items() if values)
+    return found | {column: measured(column, curves) for column in columns}
+
+
+def test_result(curves: Sequence[Curve]) -> Quantity:
+    """The metric on test examples, at early stop where all trainings have one."""
+    metric = curves[0].metric
+    when = "at early stop" if curves[0].at_early_stop else "at the end"
+    title = f"Test {metric.title} {when}{' (%)' if metric.percent else ''}"
+    describe = partial(result, metric=metric)
+    return Quantity(title, _mean(_tests), describe, _tests, metric.number, metric=metric)
+
+
+def to_dense(curves: Sequence[Curve]) -> Quantity:
+    """The difference of the test result to dense, paired by seed."""
+    metric = curves[0].metric
+    title = f"Test {metric.title} minus dense{' (points)' if metric.percent else ''}"
+
+    def by_seed(point: Point) -> dict[int, float]:
+        dense = next((c.dense for c in curves if point in c.points), None)
+        return {seed: value - dense.test[seed] for seed, value in point.test.items() if dense and seed in dense.test}
+
+    describe = partial(difference, metric=metric)
+
+    def mean(point: Point) -> Interval | None:
+        return point.to_dense if point.level else None
+
+    return Quantity(title, mean, describe, by_seed, metric.number, signed=True, stable=0.0)
+
+
+def early_stop_step() -> Quantity:
+    """The step of least validation loss."""
+    return Quantity("Early-stop step", _mean(_steps), iterations, _steps, "{:,.0f}".format)
+
+
+def earlier(curves: Sequence[Curve]) -> Quantity:
+    """How much earlier than dense the early stop is, in percent of dense's step, paired by seed."""
+
+    def by_seed(point: Point) -> dict[int, float]:
+        dense = next((curve.dense for curve in curves if point in curve.points), None)
+        steps = dense.early_stop if dense and point.level else {}
+        return {seed: 100 * (1 - step / steps[seed]) for seed, step in point.early_stop.items() if steps.get(seed)}
+
+    return Quantity(
+        "Early stop before dense's (%)", _mean(by_seed), plainly, by_seed, "{:.1f}".format, signed=True, stable=0.0
+    )
+
+
+def measured(column: str, curves: Sequence[Curve]) -> Quantity:
+    """A measure's column of results.csv."""
+    what, other = compared(column)
+    whose = "of the planted ticket" if other == "planted" else f"to the {other}"
+    title, describe, stable = f"{what} {whose}", plainly, 0.0
+    if column in DRAWN:
+        title = f"{DRAWN[column]} (%)" if COLUMNS[column].meaning.startswith("percent") else DRAWN[column]
+    elif what == "barrier" and curves[0].metric is ACCURACY:
+        title, describe, stable = f"Error {title} (points)", barrier, STABLE
+
+    def by_seed(point: Point) -> dict[int, float]:
+        return dict(point.measures.get(column, {}))
+
+    number = ACCURACY.number if stable else "{:.4g}".format
+    return Quantity(title, _mean(by_seed), describe, by_seed, number, stable=stable)
+
+
+def compared(column: str) -> tuple[str, str]:
+    """The measure of a column of results.csv, and what each level is compared with.
+
+    >>> compared("barrier"), compared("distance_parent"), compared("recall_planted")
+    (('barrier', 'sibling'), ('distance', 'parent'), ('recall', 'planted'))
+    """
+    for other, suffix in COMPARED.items():
+        if suffix and column.endswith(suffix):
+            return column.removesuffix(suffix), other
+    return column, "sibling"
+
+
+def _mean(values: Callable[[Point], dict[int, float]]) -> Callable[[Point], Interval | None]:
+    return lambda point: over_seeds(values(point))
+
+
+def _tests(point: Point) -> dict[int, float]:
+    return dict(point.test)
+
+
+def _steps(point: Point) -> dict[int, float]:
+    return dict(point.early_stop)

@@ -1,0 +1,82 @@
+"""What `figure` and `table` are asked for on the command line: sweeps, a quantity, and which of their curves."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from lt_sweeps.columns import is_of_training
+from lt_sweeps.errors import Mistake
+from lt_sweeps.registry import nearest
+from lt_sweeps.report import table as tables
+from lt_sweeps.report.curves import Curve, curves, labels_of
+
+WORDS = "FOLDER... [QUANTITY] [NAME=VALUE...]"
+
+
+def parse(words: Sequence[str]) -> tuple[list[Path], str, dict[str, list[str]]]:
+    """Returns folders, the name of a quantity (empty for the test result), and values of labels. Raises Mistake."""
+    folders = [Path(word) for word in words if Path(word).is_dir()]
+    rest = [word for word in words if not Path(word).is_dir()]
+    pairs = [word.split("=", 1) for word in rest if "=" in word]
+    names = [word for word in rest if "=" not in word]
+    if not folders:
+        raise Mistake(f"{names[0]}: no such folder" if names else "give the folder of a sweep, such as runs/demo")
+    if len(names) > 1:
+        raise Mistake(f"{' '.join(names)}: give one quantity, or NAME=VALUE for what to show; is a folder missing?")
+    return list(dict.fromkeys(folders)), "".join(names), {name: value.split(",") for name, value in pairs}
+
+
+def chosen(folders: Sequence[Path], where: Mapping[str, Sequence[str]]) -> list[Curve]:
+    """Returns the curves of sweeps whose labels have one of these values. Raises Mistake where none has."""
+    rows = matching(together([tables.read(folder) for folder in folders], folders), where)
+    if not rows:
+        raise Mistake("no curve has all of these values" if where else f"{folders[0]}: no results yet")
+    return curves(rows)
+
+
+def together(of_sweeps: Sequence[Sequence[tables.Row]], folders: Sequence[Path]) -> list[tables.Row]:
+    """Returns the rows of several sweeps; trainings that they share are one row of a curve.
+
+    Where sweeps differ in something that is no label, they get the label `sweep`.
+    """
+    rows = [dict(row) for sweep in of_sweeps for row in sweep]
+    try:
+        curves(rows)
+        return rows
+    except ValueError:
+        return apart(of_sweeps, folders)
+
+
+def apart(of_sweeps: Sequence[Sequence[tables.Row]], folders: Sequence[Path]) -> list[tables.Row]:
+    """Returns the rows of several sweeps with the label `sweep`: the name of its folder, or where names are the same
+    its path.
+    """
+    names = [folder.resolve().name for folder in folders]
+    names = names if len(set(names)) == len(names) else [str(folder) for folder in folders]
+    return [{"sweep": name, **row} for name, sweep in zip(names, of_sweeps, strict=True) for row in sweep]
+
+
+def matching(rows: Sequence[tables.Row], where: Mapping[str, Sequence[str]]) -> list[tables.Row]:
+    """Returns the rows whose labels have one of these values. Raises Mistake for a label or a value that none has.
+
+    How shown tickets are trained is no label of dense networks, which belong to all of them.
+
+    >>> rows = [{"control": name, "level": 1} for name in ("none", "reinit")]
+    >>> matching(rows, {"control": ["none"]})
+    [{'control': 'none', 'level': 1}]
+    """
+    labelled = [(labels_of(row), row) for row in rows]
+    for name, values in where.items():
+        known = dict.fromkeys(labels[name] for labels, _ in labelled if name in labels)
+        if not known:
+            names = dict.fromkeys(label for labels, _ in labelled for label in labels)
+            raise Mistake(f"{name}: no label of these results; choose one of {', '.join(names)}{nearest(name, names)}")
+        for value in values:
+            if value not in known:
+                raise Mistake(f"{name}={value}: no curve has it; {name} is {', '.join(known)}")
+        dense = is_of_training(name)
+        labelled = [
+            (labels, row) for labels, row in labelled if labels.get(name) in values or (dense and not row["level"])
+        ]
+    return [row for _, row in labelled]

@@ -1,0 +1,187 @@
+"""`lt-sweeps table FOLDER... [QUANTITY]`: curves by weights remaining, in LaTeX, Markdown or CSV."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import io
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from statistics import stdev
+
+from lt_sweeps.errors import Mistake
+from lt_sweeps.report.curves import Curve, Point
+from lt_sweeps.report.published import compared
+from lt_sweeps.report.quantities import Quantity, named
+from lt_sweeps.report.selecting import WORDS, chosen, parse
+from lt_sweeps.report.styles import styles
+from lt_sweeps.report.wording import percent
+
+SAME = 0.02  # relative difference of weights remaining that is one column
+EPILOG = """A line per curve, a column per share of weights remaining (to 2 %), a cell of mean ± standard deviation over
+seeds, or with --interval mean and 95 % t-interval. In LaTeX levels shown to match dense are bold; it needs booktabs.
+
+  lt-sweeps table runs/lenet --format latex --at 100,51,21,3.6
+  lt-sweeps table runs/lenet --against frankle2019
+  lt-sweeps table runs/lenet difference control=none,reinit"""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Prints the table; returns the exit code. Raises Mistake."""
+    parser = argparse.ArgumentParser(
+        "lt-sweeps table",
+        usage=f"lt-sweeps table {WORDS} [options]",
+        description="The curves of sweeps as a table for a paper.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("words", nargs="+", metavar=WORDS, help=argparse.SUPPRESS)
+    parser.add_argument("--format", choices=[*FORMATS], default="markdown")
+    parser.add_argument("--at", type=_shares, metavar="51,21,3.6", help="the weights remaining to show, in percent")
+    parser.add_argument("--interval", action="store_true", help="95 %% t-intervals instead of standard deviations")
+    parser.add_argument("--against", metavar="PAPER", help="each number of a paper beside ours, as Markdown")
+    asked = parser.parse_intermixed_args(list(arguments))
+    folders, what, where = parse(asked.words)
+    if asked.against is not None:
+        print("\n".join(compared(chosen(folders, where), asked.against)))
+        return 0
+    print(table(chosen(folders, where), what, asked.format, asked.at, asked.interval), end="")
+    return 0
+
+
+def table(
+    curves: Sequence[Curve],
+    what: str = "",
+    form: str = "markdown",
+    at: Sequence[float] | None = None,
+    interval: bool = False,
+) -> str:
+    """Returns the text of the table. Raises Mistake for an unknown quantity, and for a share that no curve has."""
+    shares = _columns(curves) if at is None else list(at)
+    names = [style.name for style in styles(curves)]
+    grounds = {curve.ground for curve in curves}
+    if len(grounds) > 1:
+        names = [f"{' on '.join(curve.place)}, {name}" for curve, name in zip(curves, names, strict=True)]
+    quantities = [named(what or curve.metric.name, [c for c in curves if c.ground == curve.ground]) for curve in curves]
+    lines = []
+    for curve, quantity in zip(curves, quantities, strict=True):
+        found = [_at(curve, share) for share in shares]
+        lines.append([_cell(point, quantity, interval) if point else Cell() for point in found])
+    for share, column in zip(shares, zip(*lines, strict=True), strict=True):
+        if at is not None and not any(cell.mean for cell in column):
+            known = ", ".join(map(percent, _columns(curves)))
+            raise Mistake(f"--at {share:g}: no level keeps this share of weights; there are {known}")
+    title = " / ".join(dict.fromkeys(quantity.title for quantity in quantities))
+    return FORMATS[form](title, [percent(share) for share in shares], names, lines)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A mean over n seeds with its spread, as text."""
+
+    mean: str = ""
+    spread: str = ""
+    bold: bool = False
+    n: int = 0
+
+
+def _cell(point: Point, quantity: Quantity, interval: bool) -> Cell:
+    mean = quantity.of(point)
+    if mean is None:
+        return Cell(point.lost) if point.lost else Cell()
+    number = quantity.number
+    values = list(quantity.values(point).values())
+    if interval:
+        spread = "" if mean.low is None or mean.high is None else f"[{number(mean.low)}, {number(mean.high)}]"
+    else:
+        spread = f"± {number(stdev(values))}" if len(values) > 1 else ""
+    sign = "+" if quantity.signed and mean.mean > 0 and float(number(mean.mean)) else ""
+    return Cell(
+        sign + number(mean.mean), spread, quantity.metric is not None and point.level > 0 and point.matching, mean.n
+    )
+
+
+def _columns(curves: Sequence[Curve]) -> list[float]:
+    """The shares of weights that levels keep, most first; shares that are the same to SAME are one."""
+    shares: list[float] = []
+    for share in sorted((p.remaining for c in curves for p in c.points if p.remaining), reverse=True):
+        if not shares or share / shares[-1] < 1 - SAME:
+            shares.append(share)
+    return shares
+
+
+def _at(curve: Curve, share: float) -> Point | None:
+    """The level that keeps a share of weights, to SAME."""
+    near = [point for point in curve.points if point.remaining and abs(point.remaining / share - 1) <= SAME]
+    return min(near, key=lambda point: abs((point.remaining or 0) - share), default=None)
+
+
+def _shares(text: str) -> list[float]:
+    try:
+        shares = [float(word) for word in text.split(",")]
+    except ValueError:
+        shares = []
+    if not shares or not all(0 < share <= 100 for share in shares):
+        raise argparse.ArgumentTypeError(f"{text}: give percentages of weights remaining, such as 51,21,3.6")
+    return shares
+
+
+def _markdown(title: str, shares: Sequence[str], names: Sequence[str], lines: Sequence[Sequence[Cell]]) -> str:
+    rows = [[title, *(f"{share} %" for share in shares)], ["---"] * (1 + len(shares))]
+    rows += [
+        [name, *(f"{cell.mean} {cell.spread}".strip() for cell in cells)]
+        for name, cells in zip(names, lines, strict=True)
+    ]
+    return "".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |\n" for row in rows)
+
+
+def _csv(title: str, shares: Sequence[str], names: Sequence[str], lines: Sequence[Sequence[Cell]]) -> str:
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(["curve", "weights_remaining", title, "spread", "n"])
+    for name, cells in zip(names, lines, strict=True):
+        writer.writerows([name, share, c.mean, c.spread, c.n] for share, c in zip(shares, cells, strict=True) if c.mean)
+    return out.getvalue()
+
+
+def _latex(title: str, shares: Sequence[str], names: Sequence[str], lines: Sequence[Sequence[Cell]]) -> str:
+    def number(cell: Cell) -> str:
+        mean = rf"\mathbf{{{cell.mean}}}" if cell.bold else cell.mean
+        if not cell.n:
+            return _escaped(cell.mean)
+        return f"${mean} {cell.spread.replace('±', chr(92) + 'pm')}$".replace(" $", "$")
+
+    rows = [[_escaped(name), *map(number, cells)] for name, cells in zip(names, lines, strict=True)]
+    seeds = sorted({cell.n for cells in lines for cell in cells if cell.n})
+    counted = "-".join(map(str, dict.fromkeys((seeds[0], seeds[-1])))) if seeds else "0"
+    head = [r"Weights remaining (\%)", *shares]
+    return "\n".join(
+        [
+            f"% {title}; n = {counted} seeds; bold: shown to match dense. Needs \\usepackage{{booktabs}}.",
+            rf"\begin{{tabular}}{{l{'c' * len(shares)}}}",
+            r"\toprule",
+            " & ".join(head) + r" \\",
+            r"\midrule",
+            *(" & ".join(row) + r" \\" for row in rows),
+            r"\bottomrule",
+            r"\end{tabular}",
+            "",
+        ]
+    )
+
+
+def _escaped(text: str) -> str:
+    r"""Escapes text for LaTeX.
+
+    >>> print(_escaped("prune.rate=0.2, 50 % of a_b {x}"))
+    prune.rate=0.2, 50 \% of a\_b \{x\}
+    """
+    special = {c: f"\\{c}" for c in "&%$#_{}"} | {"~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
+    return "".join(special.get(c, r"\textbackslash{}" if c == "\\" else c) for c in text)
+
+
+FORMATS: dict[str, Callable[[str, Sequence[str], Sequence[str], Sequence[Sequence[Cell]]], str]] = {
+    "latex": _latex,
+    "markdown": _markdown,
+    "csv": _csv,
+}

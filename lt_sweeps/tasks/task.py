@@ -1,0 +1,76 @@
+"""What a network is asked: a loss, and the metrics by which its answers are judged."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import torch
+from torch import Tensor
+from torchmetrics import Metric
+
+from lt_sweeps.registry import load
+from lt_sweeps.specs import Part
+
+Targets = Literal["classes", "numbers", "flags", "tokens"]
+
+
+class Loss(Protocol):
+    """A loss of a batch, as torch's functional ones are."""
+
+    def __call__(self, outputs: Tensor, targets: Tensor, *, reduction: str = "mean") -> Tensor:
+        """Returns the mean over examples, or with reduction="sum" the sum of what each example adds to that mean."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """A loss and metrics, of outputs (N, outputs), or (N, T, outputs) where targets are tokens.
+
+    `targets` are classes, int64 (N,); numbers, float32 (N, outputs); flags, the same, of 0 and 1; tokens, int64 (N, T).
+    `metrics(outputs)` makes torchmetrics by their names in `lt_sweeps.metrics.METRICS`, for that number of outputs.
+    """
+
+    loss: Loss
+    metrics: Callable[[int], Mapping[str, Metric]]
+    targets: Targets = "classes"
+
+    @property
+    def of_classes(self) -> bool:
+        """Whether each example has one class."""
+        return self.targets == "classes"
+
+    @property
+    def of_logits(self) -> bool:
+        """Whether outputs are logits."""
+        return self.targets != "numbers"
+
+    def rounded(self, loss: float) -> float:
+        """Returns a loss as records have it: of classes with six decimals, else with six digits."""
+        return round(loss, 6) if self.of_classes else float(f"{loss:.6g}")
+
+    def example(self, outputs: Tensor) -> Tensor:
+        """Returns targets that are possible for a network's outputs, for a trial step. Raises ValueError."""
+        form = ("N", "T", "tokens") if self.targets == "tokens" else ("N", "outputs")
+        if outputs.ndim != len(form):
+            raise ValueError(f"the network gives {list(outputs.shape)}, and the task takes ({', '.join(form)})")
+        if self.of_classes:
+            return torch.arange(len(outputs), device=outputs.device) % 2
+        return (
+            torch.zeros_like(outputs[..., 0], dtype=torch.long)
+            if self.targets == "tokens"
+            else torch.zeros_like(outputs)
+        )
+
+
+def task_of(chosen: Part | None) -> Task:
+    """Returns the task of some data; None is classification.
+
+    >>> task_of(None).targets, task_of(Part("regression", 1)).targets
+    ('classes', 'numbers')
+    """
+    name, args = ("classification", {}) if chosen is None else (chosen.name, dict(chosen.args))
+    task = load("task", name)(**args)
+    if not isinstance(task, Task):
+        raise ValueError(f"task {name} gave a {type(task).__name__}, not a lt_sweeps.tasks.task.Task")
+    return task

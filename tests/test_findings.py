@@ -1,0 +1,65 @@
+"""The first screen of a report with many settings: one finding in words, all of them in a table, best first."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from test_report import page, row, without_plotly
+
+from lt_sweeps.report import findings
+from lt_sweeps.report.curves import curves
+
+SHIFTS = {"snip": 0.3, "grasp": -0.5, "synflow": 0.25, "force": -0.1}  # of the ticket, at a half of the weights
+DENSE = (98.0, 98.1, 98.2)
+
+
+def rows(names: Any = SHIFTS) -> list[dict[str, Any]]:
+    made = []
+    for name in names:
+        made += [row(0, seed, value, criterion=name) for seed, value in enumerate(DENSE)]
+        made += [row(0, seed, value, control="reinit", criterion=name) for seed, value in enumerate(DENSE)]
+        for seed, value in enumerate(DENSE):
+            made.append(row(1, seed, value + SHIFTS[name] + seed / 1000, criterion=name))
+            made.append(row(1, seed, value - 1 + seed / 1000, control="reinit", criterion=name))
+    return made
+
+
+def cells(html: str) -> list[list[str]]:
+    """The lines of the table of findings."""
+    [body] = re.findall(r'aria-label="Findings">.*?<tbody>(.*?)</tbody>', html, re.DOTALL)
+    return [re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", line) for line in body.strip().splitlines()]
+
+
+def test_many_findings_are_one_sentence_and_a_table() -> None:
+    html = without_plotly(page(rows()))
+    [verdict] = re.findall(r'<div class="verdicts">(.*?)</div>', html, re.DOTALL)
+    assert verdict.count("<p>") == 1
+    assert "criterion=snip" in verdict
+    found = cells(html)
+    assert [line[0] for line in found] == ["snip", "synflow", "force", "grasp"]
+    assert [line[1] for line in found] == ["50 %", "50 %", "50 %", "none"], "0.1 below dense is within the margin"
+    snip = found[0]
+    assert snip[4].startswith("+0.30 [0.30, 0.30]")
+    assert snip[5].startswith("+1.30 [")
+
+
+def test_three_findings_are_sentences() -> None:
+    html = without_plotly(page(rows(["snip", "grasp", "force"])))
+    assert 'aria-label="Findings"' not in html
+    [verdict] = re.findall(r'<div class="verdicts">(.*?)</div>', html, re.DOTALL)
+    assert verdict.count("<p>") == 3
+
+
+def test_settings_without_a_finished_ticket_come_last() -> None:
+    made = [*rows(["grasp"]), *(row(0, seed, value, criterion="a") for seed, value in enumerate(DENSE))]
+    made += [row(1, seed, None, "collapsed", criterion="a") for seed in range(3)]
+    assert [curve.labels["criterion"] for curve in findings.ranked(curves(made))] == ["grasp", "a"]
+    assert "&ndash;" in findings.table(curves(made))
+
+
+def test_a_dark_page_has_no_white_figures() -> None:
+    html = without_plotly(page(rows()))
+    assert "prefers-color-scheme: dark" in html
+    assert re.search(r"@media print \{.*?break-inside: avoid", html, re.DOTALL)
+    assert not re.findall(r'"(?:paper|plot)_bgcolor":"white"', html)

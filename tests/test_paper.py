@@ -1,0 +1,272 @@
+"""Figures and tables for papers: they show the numbers of results.csv, and nothing of the machine that drew them."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable
+from pathlib import Path
+from statistics import fmean, stdev
+from typing import Any
+
+import matplotlib
+import pandas as pd
+import pytest
+from test_report import row
+
+from lt_sweeps import cli
+from lt_sweeps.config.schema import CONF
+from lt_sweeps.errors import Mistake
+from lt_sweeps.report import paper, published
+from lt_sweeps.report.curves import curves
+from lt_sweeps.report.table import as_csv
+from lt_sweeps.report.tabular import table
+
+DENSE, HALF, REINIT = (98.04, 98.2, 98.1), (98.1, 98.27, 98.13), (97.0, 97.4, 97.1)
+T95 = 4.302653  # Student's t for 95 % and three seeds
+Folder = Callable[..., Path]
+
+
+def rows(**labels: Any) -> list[dict[str, Any]]:
+    """Three seeds: dense, a ticket at a half, and its control, which one seed did not finish at a quarter."""
+    made = [row(0, seed, value, **labels) for seed, value in enumerate(DENSE)]
+    made += [row(0, seed, value, control="reinit", **labels) for seed, value in enumerate(DENSE)]
+    made += [row(1, seed, value, **labels) for seed, value in enumerate(HALF)]
+    made += [row(1, seed, value, control="reinit", **labels) for seed, value in enumerate(REINIT)]
+    return [*made, row(2, 0, 90.0, control="reinit", **labels), row(2, 1, None, "diverged", control="reinit", **labels)]
+
+
+@pytest.fixture
+def sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Folder:
+    """Writes the table of a sweep."""
+    monkeypatch.chdir(tmp_path)
+
+    def write(name: str, made: list[dict[str, Any]]) -> Path:
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / "results.csv").write_text(as_csv(made))
+        return Path(name)
+
+    return write
+
+
+def lines(figure: Any) -> dict[str, list[tuple[float, float]]]:
+    """The points of each curve of a figure's first panel, by its name in the legend."""
+    axis = figure.axes[0]
+    names = {line.get_color(): line.get_label() for line in axis.lines if not line.get_label().startswith("_")}
+    drawn = [line for line in axis.lines if line.get_linestyle() != "None" and len(line.get_xdata())]
+    return {
+        names[line.get_color()]: [(round(x, 6), round(y, 6)) for x, y in zip(*line.get_data(), strict=True)]
+        for line in drawn
+        if line.get_color() in names
+    }
+
+
+def test_a_figure_shows_means_and_intervals_of_the_table() -> None:
+    figure = paper.draw(curves(rows()))
+    dense, half, reinit = (round(fmean(values), 6) for values in (DENSE, HALF, REINIT))
+    found = lines(figure)
+    assert found["ticket"] == [(100.0, dense), (50.0, half)]
+    assert found["control=reinit"] == [(100.0, dense), (50.0, reinit), (25.0, 90.0)]
+    [level, _] = {y for _, y in found["dense"]}, None
+    assert level == {dense}
+    band = figure.axes[0].collections[0].get_paths()[0].vertices
+    expected = T95 * stdev(HALF) / 3**0.5
+    at_half = sorted({round(y, 4) for x, y in band if x == 50.0})
+    assert at_half == [round(half - expected, 4), round(half + expected, 4)]
+
+
+def test_markers_say_what_matches_and_crosses_what_did_not_finish() -> None:
+    axis = paper.draw(curves(rows())).axes[0]
+    markers = [line for line in axis.lines if line.get_linestyle() == "None" and len(line.get_xdata())]
+    white = {
+        (x, round(y, 2))
+        for m in markers
+        if m.get_markerfacecolor() == "white"
+        for x, y in zip(*m.get_data(), strict=True)
+    }
+    filled = {
+        (x, round(y, 2))
+        for m in markers
+        if m.get_markerfacecolor() != "white" and m.get_marker() != "x"
+        for x, y in zip(*m.get_data(), strict=True)
+    }
+    assert (50.0, round(fmean(HALF), 2)) in filled, "0.05 above dense, within 0.03"
+    assert white == {(50.0, round(fmean(REINIT), 2)), (25.0, 90.0)}
+    [cross] = [m for m in markers if m.get_marker() == "x"]
+    assert [*cross.get_xdata()] == [25.0]
+
+
+def test_differences_are_paired_by_seed_and_have_no_point_for_dense() -> None:
+    by_seed = [half - dense for half, dense in zip(HALF, DENSE, strict=True)]
+    drawn = lines(paper.draw(curves(rows()), "difference"))
+    assert drawn["ticket"] == [(50.0, round(fmean(by_seed), 6))]
+    [shown] = [r for r in paper.data(curves(rows()), "difference") if r["control"] == "none" and r["level"] == 1]
+    assert shown["high"] - shown["mean"] == pytest.approx(T95 * stdev(by_seed) / 3**0.5, rel=1e-6)
+    assert [shown[f"seed_{seed}"] for seed in range(3)] == pytest.approx(by_seed)
+
+
+@pytest.mark.parametrize("form", paper.FORMATS)
+def test_a_file_depends_on_the_rows_alone(form: str) -> None:
+    first = paper.encoded(paper.draw(curves(rows()), "difference"), form)
+    with matplotlib.rc_context({"font.size": 30, "lines.linewidth": 9, "axes.facecolor": "black", "savefig.dpi": 7}):
+        again = paper.encoded(paper.draw(curves(rows()), "difference"), form)
+    assert first == again
+    assert first.startswith({"pdf": b"%PDF", "svg": b"<?xml", "png": b"\x89PNG"}[form])
+    assert form != "pdf" or b"/FontFile2" in first, "its fonts are embedded"
+    assert form != "svg" or b"<text" not in first, "its letters are outlines"
+
+
+def test_the_size_is_the_one_asked_for() -> None:
+    assert paper.draw(curves(rows()), width=5.5).get_figwidth() == 5.5
+    assert paper.draw(curves(rows())).get_figwidth() == 3.25
+    assert paper.draw(curves(rows()), style="talk").get_figwidth() == 8.0
+
+
+def test_panels_share_one_look_and_one_legend() -> None:
+    both = curves([*rows(criterion="snip"), *rows(criterion="grasp")])
+    figure = paper.draw(both, facet="criterion")
+    assert [axis.get_title() for axis in figure.axes] == ["criterion=snip", "criterion=grasp"]
+    [legend] = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == ["dense", "ticket", "control=reinit"]
+    colours = [{line.get_color() for line in axis.lines if line.get_label() == "ticket"} for axis in figure.axes]
+    assert colours[0] == colours[1]
+
+
+def test_each_model_and_data_set_has_a_panel() -> None:
+    both = curves([*rows(), *rows(model="conv2")])
+    titles = [axis.get_title() for axis in paper.draw(both).axes]
+    assert titles == ["lenet_300_100, mnist", "conv2, mnist"]
+
+
+@pytest.mark.parametrize("spread", paper.SPREADS)
+def test_seeds_are_thin_lines_where_asked(spread: str) -> None:
+    axis = paper.draw(curves(rows()), spread=spread).axes[0]
+    thin = [line for line in axis.lines if line.get_alpha() == 0.35]
+    assert len(thin) == (6 if spread == "seeds" else 0)
+    if thin:
+        assert [round(float(y), 2) for y in thin[0].get_ydata()] == [DENSE[0], HALF[0]]
+
+
+def test_the_command_writes_figure_data_and_caption(sweep: Folder, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = sweep("lenet", rows())
+    assert cli.main(["figure", str(folder)]) == 0
+    printed = capsys.readouterr().out
+    assert (folder / "accuracy.pdf").read_bytes().startswith(b"%PDF")
+    assert "n = 1 to 3 seeds" in printed
+    assert "1 trainings that did not finish" in printed
+    written = [*csv.DictReader(io.StringIO((folder / "accuracy.csv").read_text()))]
+    [ticket] = [line for line in written if line["control"] == "none" and line["level"] == "1"]
+    assert float(ticket["mean"]) == pytest.approx(fmean(HALF))
+    assert [float(ticket[f"seed_{seed}"]) for seed in range(3)] == pytest.approx(HALF)
+    assert ticket["matching"] == "True"
+
+
+def test_parquet_has_what_csv_has(sweep: Folder) -> None:
+    folder = sweep("lenet", rows())
+    for form in ("csv", "parquet"):
+        assert cli.main(["figure", str(folder), "difference", "--data", form, "--out", "here/f.svg"]) == 0
+    plain, columns = pd.read_csv("here/f.csv"), pd.read_parquet("here/f.parquet")
+    assert list(plain) == list(columns)
+    assert plain["mean"].tolist() == pytest.approx(columns["mean"].tolist(), nan_ok=True)
+
+
+def test_several_sweeps_are_one_figure_and_shared_trainings_are_one_row(sweep: Folder) -> None:
+    sweep("one", rows(criterion="snip")), sweep("two", [*rows(criterion="snip"), *rows(criterion="grasp")])
+    assert cli.main(["figure", "one", "two", "control=none", "--out", "f.png"]) == 0
+    written = pd.read_csv("f.csv")
+    assert written.groupby(["criterion", "level"]).size().to_dict() == {
+        (name, level): 1 for name in ("snip", "grasp") for level in (0, 1)
+    }
+
+
+@pytest.mark.parametrize(
+    ("words", "parts"),
+    [
+        ("lenet acuracy", ("acuracy", "accuracy")),
+        ("lenet barrier", ("barrier", "early_stop_step")),
+        ("lenet control=shuffle", ("control=shuffle", "none, reinit")),
+        ("lenet contrl=none", ("contrl", "control")),
+        ("lenet --facet critrion", ("critrion", "control")),
+        ("lenet --out f.gif", ("gif", "pdf")),
+        ("nowhere", ("nowhere", "no such folder")),
+        ("lenet accuracy nowhere", ("nowhere", "folder")),
+        ("empty", ("empty", "no results")),
+    ],
+)
+def test_a_mistake_is_one_line(
+    words: str, parts: tuple[str, ...], sweep: Folder, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sweep("lenet", rows()), sweep("empty", []).joinpath("results.csv").write_text("seed,level,status,key\n")
+    assert cli.main(["figure", *words.split()]) == 2
+    [line] = capsys.readouterr().err.splitlines()
+    assert all(part in line for part in parts), line
+
+
+def test_a_table_in_latex() -> None:
+    text = table(curves(rows()), form="latex", at=[50.0, 25.0])
+    assert text.splitlines() == [
+        r"% Test accuracy at early stop (%); n = 1-3 seeds; bold: shown to match dense. Needs \usepackage{booktabs}.",
+        r"\begin{tabular}{lcc}",
+        r"\toprule",
+        r"Weights remaining (\%) & 50 & 25 \\",
+        r"\midrule",
+        r"ticket & $\mathbf{98.17} \pm 0.09$ &  \\",
+        r"control=reinit & $97.17 \pm 0.21$ & $90.00$ \\",
+        r"\bottomrule",
+        r"\end{tabular}",
+    ]
+
+
+def test_a_table_of_differences_in_markdown_and_csv() -> None:
+    markdown = table(curves(rows()), "difference", at=[50.0], interval=True)
+    assert markdown.splitlines()[2:] == [
+        "| ticket | +0.05 [0.00, 0.11] |",
+        "| control=reinit | -0.95 [-1.27, -0.63] |",
+    ]
+    [head, *rest] = csv.reader(io.StringIO(table(curves(rows()), form="csv")))
+    assert head == ["curve", "weights_remaining", "Test accuracy at early stop (%)", "spread", "n"]
+    assert ["ticket", "50", "98.17", "± 0.09", "3"] in rest
+
+
+def test_a_share_that_no_level_keeps_is_a_mistake() -> None:
+    with pytest.raises(Mistake, match="--at 42: no level keeps this share of weights; there are 100, 50, 25"):
+        table(curves(rows()), at=[42.0])
+
+
+MARKS = ("table", "text", "data", "figure")
+
+
+@pytest.mark.parametrize("name", published.papers())
+def test_published_numbers_are_whole(name: str) -> None:
+    for number in published.read(name):
+        assert number.mark in MARKS
+        assert number.source
+        assert number.relation in ("=", ">")
+        assert 0 < number.remaining <= 100
+        assert number.quantity != "accuracy" or 10 <= number.value <= 100
+        assert (CONF / "model" / f"{number.model}.yaml").exists()
+        assert (CONF / "dataset" / f"{number.dataset}.yaml").exists()
+        for label, value in number.labels:
+            group = CONF / {"criterion": "criterion"}.get(label, label)
+            assert (group / f"{value}.yaml").exists() or (label, value) == ("control", "none")
+
+
+def test_published_numbers_stand_beside_ours_and_in_the_figure() -> None:
+    ours = curves(rows())  # dense 98.11; half the weights, where the paper has no number
+    [head, _, *lines] = published.compared(ours, "frankle2019")
+    assert "ours - published" in head
+    assert lines == [
+        "| Test accuracy at early stop (%), lenet_300_100 on mnist | 100 | 98.00 ± 0.20 | 98.11 [97.91, 98.31] | 3 "
+        "| +0.11 | yes | Frankle et al. 2019 (arXiv 1903.01611), Figure 2 [table] |"
+    ]
+    axis = paper.draw(ours, against="frankle2019").axes[0]
+    drawn = [line.get_data() for line in axis.lines if line.get_label() == "frankle2019"]
+    assert sorted((float(x[0]), float(y[0])) for x, y in drawn) == [(10.7, 98.3), (100.0, 98.0)]
+
+
+def test_a_paper_about_something_else_is_a_mistake() -> None:
+    with pytest.raises(Mistake, match="no number for these networks"):
+        [*published.compared(curves(rows(model="conv2", dataset="mnist")), "renda2020")]
+    with pytest.raises(Mistake, match="frankle2019"):
+        published.read("frankel2019")
