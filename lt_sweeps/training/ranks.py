@@ -48,8 +48,10 @@ class Ranks:
         (tried); it averages, which is wrong for parts of unequal size; and it begins by making the weights of all ranks
         equal, which we check instead.
         """
+        if self.world == 1:
+            return  # before the parameters are listed, which takes 1 % of a step of LeNet
         held = [p for p in parameters if p.requires_grad]
-        if self.world == 1 or not held:
+        if not held:
             return
         present = torch.tensor([float(p.grad is not None) for p in held], device=held[0].device)
         own = [torch.zeros_like(p) if p.grad is None else p.grad for p in held]
