@@ -57,7 +57,7 @@ class Fit:
         ticket = TicketTensors(self._weights, self._mask)
         with _compiler(self._compiler):
             sparse = choosing.choose(run, ticket, self._examples, self._hardware)
-            fit(run, ticket, self._examples, self._hardware, sparse=sparse)
+            fit(run, ticket, self._examples, self._hardware, kernel=sparse)
 
 
 @contextmanager

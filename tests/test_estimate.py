@@ -14,6 +14,8 @@ import pytest
 import torch
 from small import NETWORK, run_of
 from test_chains import job, pruned
+from test_sparse import mlp
+from test_sparse import run_of as sparse_run
 from test_sweep import SMALL, cells_of, sweep
 
 from lt_sweeps.cell import Cell
@@ -26,8 +28,11 @@ from lt_sweeps.execution.plan import Job, Plan
 from lt_sweeps.execution.rates import Kinds, Rate
 from lt_sweeps.forecast import disk
 from lt_sweeps.forecast.sizes import Sizes
+from lt_sweeps.forecast.sparse import Sparse
 from lt_sweeps.graph import Train
 from lt_sweeps.networks.build import build
+from lt_sweeps.registry import part
+from lt_sweeps.specs import Network
 from lt_sweeps.store.store import Store
 from lt_sweeps.store.tensors import encode, encode_mask, encode_masked
 from lt_sweeps.training import optim
@@ -122,6 +127,33 @@ def test_finished_trainings_correct_what_was_measured(tmp_path: Path) -> None:
     rates.keep(store, dense, MACHINE, Rate(0.5, 2.0, 15.0))  # 50 iterations, 5 evaluations: 50 seconds
     assert rates.known(plan, store, MACHINE, kind) == {kind(dense): Rate(1.0, 4.0, 30.0)}
     assert rates.known(plan, store, {**MACHINE, "threads": 2}, kind) == {}, "another machine says nothing of this one"
+
+
+def test_sparse_levels_have_rates_of_their_own(tmp_path: Path) -> None:
+    """One for each power of two of the kept share; a training says nothing of one that is computed differently."""
+    dense = sparse_run("sgd", mlp(), steps=500)
+    chain = [dense]
+    for _ in range(10):
+        chain.append(pruned(dense, chain[-1]))
+    share = Sparse(Sizes({}), "auto", "cpu", 1)
+    kept = [share(run) for run in chain]
+    assert kept[:6] == [None] * 6
+    assert kept[6:] == pytest.approx([0.8**level for level in range(6, 11)], rel=1e-2)
+    for kernel, device, devices in (("masked", "cpu", 1), ("auto", "cuda", 1), ("auto", "cpu", 2)):
+        assert Sparse(Sizes({}), kernel, device, devices)(chain[10]) is None
+    assert Sparse(Sizes({}), "sparse", "cpu", 1)(dense) == 1.0
+    convolutions = sparse_run("sgd", Network(part("network", "conv2"), (3, 32, 32), 10), steps=500)
+    assert Sparse(Sizes({}), "sparse", "cpu", 1)(convolutions) is None
+    kind, store, plan = Kinds(share), Store(tmp_path), plan_of(*chain)
+    assert kind(chain[7]) == kind(chain[9]) != kind(chain[10])
+    assert len({kind(run) for run in chain}) == 4
+    assert kind(dense) == Kinds()(dense), "rates that were measured before are those of masked steps"
+    rates.keep(store, chain[8], MACHINE, Rate(0.01), kind)
+    assert rates.known(plan, store, MACHINE, kind) == {kind(chain[8]): Rate(0.01)}
+    for run, made_by in ((chain[9], MACHINE), (chain[7], {**MACHINE, "kernel": "sparse (C)"})):
+        plan.records[run] = store.commit(run.key, run.describe(), [], {"status": "done"}, {}, made_by)
+        store.save_timing(run.key, {"seconds": 500 * (0.02 if "kernel" in made_by else 1.0)})
+    assert rates.known(plan, store, MACHINE, kind) == {kind(chain[8]): Rate(0.02)}
 
 
 @pytest.mark.parametrize(("start", "steps", "every", "count"), [(0, 50, 10, 5), (10, 50, 10, 4), (5, 33, 10, 4)])

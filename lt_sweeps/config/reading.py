@@ -29,7 +29,7 @@ CHOICES = {
     "rewind.retrain": ("remaining", "full"),
     "rewind.batchnorm": ("rewind", "keep"),
     "trainer.accelerator": ("auto", "cpu", "gpu", "mps"),
-    "trainer.kernel": ("auto", "masked", "sparse", "graph"),
+    "trainer.kernel": ("auto", "masked", "sparse", "channels_last", "graph"),
     "logger.name": ("none", "wandb", "tensorboard", "csv"),
     "logger.mode": ("auto", "online", "offline"),
     "logger.artifacts": ("none", "masks", "tickets"),

@@ -9,19 +9,23 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping
+import os
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
 from typing import Any
+from uuid import uuid4
 
 from lt_sweeps import results
 from lt_sweeps.execution.plan import Job, Plan
-from lt_sweeps.graph import Measure, Work
+from lt_sweeps.graph import Measure, Train, Work
 from lt_sweeps.keys import canonical, digest
 from lt_sweeps.store.disk import read
 from lt_sweeps.store.store import Store, write
 
+KERNEL = "kernel"  # entry of a fingerprint: by what steps were computed, where it is not the masked network itself
 MOST = 1 << 20  # bytes of a calibration's file
 NOT_SPEED = ("split_seed", "corruption", "train_limit")  # of Data: they choose examples and do not change the speed
 
@@ -47,24 +51,38 @@ class Rate:
 
 
 class Kinds:
-    """Names the kind of a training or measure; runs of one kind are equally fast."""
+    """Names the kind of a training or measure; runs of one kind are equally fast.
 
-    def __init__(self) -> None:
-        self._names: dict[tuple[int, ...], tuple[Work, str]] = {}  # by ids, which the work keeps alive
+    `sparse` returns the share of its weights that a training keeps if it will be computed from these alone, else None.
+    """
+
+    def __init__(self, sparse: Callable[[Train], float | None] = lambda run: None) -> None:
+        self.sparse = sparse
+        self._names: dict[tuple[Any, ...], tuple[Work, str]] = {}  # by ids, which the work keeps alive
 
     def __call__(self, run: Work) -> str:
         """The name of a run's kind, cached by the ids of the objects that the trainings of a cell share."""
         if isinstance(run, Measure):
-            near: tuple[int, ...] = (id(run.of[0].network), id(run.data), id(run.what))
+            near: tuple[Any, ...] = (id(run.of[0].network), id(run.data), id(run.what))
         else:
-            near = (id(run.ticket.network), id(run.data), id(run.recipe), run.ticket.fill is None)
+            near = (id(run.ticket.network), id(run.data), id(run.recipe), run.ticket.fill is None, self._kept(run))
         if near not in self._names:
-            self._names[near] = run, digest(described(run))
+            self._names[near] = run, digest(self.described(run))
         return self._names[near][1]
+
+    def described(self, run: Work) -> dict[str, Any]:
+        """The settings that decide a run's speed."""
+        kept = self._kept(run)
+        return described(run) if kept is None else {**described(run), "kept": kept}
+
+    def _kept(self, run: Work) -> str | None:
+        """Sparse trainings are of one kind from a power of two to the next."""
+        share = None if isinstance(run, Measure) else self.sparse(run)
+        return None if share is None else f"2^{math.floor(math.log2(max(share, 1e-9)))}"
 
 
 def described(run: Work) -> dict[str, Any]:
-    """The settings that decide a run's speed: network, data, batch, optimizer, or the measure."""
+    """The same of steps that a mask makes no faster: network, data, batch, optimizer, or the measure."""
     network = (run.of[0] if isinstance(run, Measure) else run.ticket).network.describe()
     features: dict[str, Any] = {
         "network": {name: value for name, value in network.items() if name != "initialiser"},
@@ -95,13 +113,18 @@ def known(plan: Plan, store: Store, machine: Mapping[str, Any], kind: Kinds) -> 
     """Returns the known rates of the plan's kinds on a machine.
 
     A calibrated rate is scaled by the median ratio of actual to predicted seconds of finished trainings of its kind;
-    without a calibration all their seconds are attributed to iterations.
+    without a calibration all their seconds are attributed to iterations. A training that was computed from its kept
+    weights alone says nothing of one that will not be, and the other way round.
     """
     kinds = dict.fromkeys(kind(run) for run in plan.asks)
     rates = {name: rate for name in kinds if (rate := _calibrated(store, name, machine)) is not None}
     took: dict[str, list[tuple[Job, float]]] = {}
     for run, record in plan.records.items():
-        if record["fingerprint"] == machine and results.is_done(record) and isinstance(run, Work):
+        made_by = dict(record["fingerprint"])
+        was_sparse = made_by.pop(KERNEL, "").startswith("sparse")
+        if made_by == machine and results.is_done(record) and isinstance(run, Work):
+            if was_sparse != (isinstance(run, Train) and kind.sparse(run) is not None):
+                continue
             seconds = store.load_timing(run.key).get("seconds")
             if seconds is not None:
                 took.setdefault(kind(run), []).append((Job(run), seconds))
@@ -118,10 +141,29 @@ def missing(plan: Plan, rates: Iterable[str], kind: Kinds) -> list[Work]:
     return list({name: job.run for job in plan.jobs if (name := kind(job.run)) not in rated}.values())
 
 
-def keep(store: Store, run: Work, machine: Mapping[str, Any], rate: Rate) -> None:
+def keep(store: Store, run: Work, machine: Mapping[str, Any], rate: Rate, kind: Kinds | None = None) -> None:
     """Writes a measured rate to the store, for later plans."""
-    record = {"kind": described(run), "machine": dict(machine), "seconds": asdict(rate)}
-    write(_path(store, digest(described(run)), machine), json.dumps(record, indent=1).encode())
+    kind = kind or Kinds()
+    record = {"kind": kind.described(run), "machine": dict(machine), "seconds": asdict(rate)}
+    write(_path(store, kind(run), machine), json.dumps(record, indent=1).encode())
+
+
+def decided(store: Store, run: Work, machine: Mapping[str, Any], question: str, measure: Callable[[], bool]) -> bool:
+    """Whether something pays for a kind of training: as it was measured first, by whichever worker of this store."""
+    path = _path(store, digest([question, described(run)]), machine)
+    for _ in range(2):
+        with suppress(OSError, ValueError, TypeError, LookupError, RecursionError):
+            return bool(json.loads(read(path, MOST))["pays"])
+        fields = {"question": question, "kind": described(run), "machine": dict(machine), "pays": measure()}
+        content = json.dumps(fields, indent=1).encode()
+        if path.exists():  # and cannot be read
+            write(path, content)
+        else:
+            write(own := path.with_name(f".{path.name}.{uuid4().hex}"), content)
+            with suppress(FileExistsError):
+                os.link(own, path)
+            own.unlink()
+    return False
 
 
 def _calibrated(store: Store, kind: str, machine: Mapping[str, Any]) -> Rate | None:

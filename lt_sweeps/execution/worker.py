@@ -19,6 +19,7 @@ from lt_sweeps.execution import plan as planning
 from lt_sweeps.execution.machine import device, fingerprint
 from lt_sweeps.execution.outcome import Disagreement
 from lt_sweeps.execution.plan import Job
+from lt_sweeps.execution.rates import KERNEL, decided
 from lt_sweeps.execution.slots import cores
 from lt_sweeps.foreign import watch
 from lt_sweeps.graph import At, Measure, Prune, Ticket, Train, Work, full, sources, topological
@@ -29,15 +30,13 @@ from lt_sweeps.results import Collapsed, Diverged, Evaluated, Finished, Kept, La
 from lt_sweeps.store.formats import foretold
 from lt_sweeps.store.store import Missing, Record, Store
 from lt_sweeps.store.tensors import encode_mask, encode_masked
-from lt_sweeps.training.fit import Hardware, Trained, fit
+from lt_sweeps.training import channels_last
+from lt_sweeps.training.fit import Hardware, Kernel, Trained, fit
 from lt_sweeps.training.leaving import Left
 from lt_sweeps.training.progress import Progress, decode_progress, encode_progress
 from lt_sweeps.training.ranks import join
 from lt_sweeps.training.recorder import Session, Tell
 from lt_sweeps.training.sparse.choose import choose
-from lt_sweeps.training.sparse.step import Sparse
-
-KERNEL = "kernel"  # entry of a fingerprint: by what steps were computed, where it is not the masked network itself
 
 
 class Worker:
@@ -96,15 +95,16 @@ class Worker:
         kept = self._kept(ticket, mask)
         if emptied := masks.emptied(mask):
             return self.values.commit(run, results.written(Collapsed(kept, tuple(emptied))), {})
-        tensors, sparse = self._realised(run, mask)
-        made_by = self._made_by(sparse)
+        tensors = self._realised(run, mask)
+        kernel = self._kernel(run, tensors)
+        made_by = self._made_by(kernel)
         continued = {**made_from, **made_by}
         trained = self._fit(
             job,
             tensors,
             on_step,
             self._resumed(run, continued),
-            sparse,
+            kernel,
             checkpoint=lambda progress: self.store.save_work(run.key, encode_progress(progress, continued)),
         )
         self._require_made_from(run, made_from)
@@ -127,15 +127,23 @@ class Worker:
         self.store.save_timing(measure.key, {"seconds": round(time.monotonic() - began, 3)})
         return self.values.commit(measure, {"status": "done", **table}, {})
 
-    def _realised(self, run: Train, mask: masks.Mask) -> tuple[masks.TicketTensors, Sparse | None]:
-        """Realises a training's ticket, and chooses how its steps are computed."""
+    def _realised(self, run: Train, mask: masks.Mask) -> masks.TicketTensors:
         weights, fill = self.values.weights(run.ticket.weights), self.values.fill(run.ticket)
-        ticket = masks.TicketTensors(weights, mask, fill)
-        return ticket, choose(run, ticket, self.values.examples(run.data), self.hardware)
+        return masks.TicketTensors(weights, mask, fill)
 
-    def _made_by(self, sparse: Sparse | None) -> dict[str, Any]:
+    def _kernel(self, run: Train, ticket: masks.TicketTensors) -> Kernel | None:
+        """Chooses how the steps of a training are computed; None: by the masked network itself."""
+        examples = self.values.examples(run.data)
+
+        def recalled(measure: Callable[[], bool]) -> bool:
+            return decided(self.store, run, self.fingerprint, "channels last", measure)
+
+        sparse = choose(run, ticket, examples, self.hardware)
+        return sparse or channels_last.choose(run, ticket, examples, self.hardware, recalled)
+
+    def _made_by(self, kernel: Kernel | None) -> dict[str, Any]:
         """The fingerprint of what a training makes: the worker's, with the kernel if its bits are other ones."""
-        return self.fingerprint if sparse is None else {**self.fingerprint, KERNEL: sparse.name}
+        return self.fingerprint if kernel is None else {**self.fingerprint, KERNEL: kernel.name}
 
     def _fit(
         self,
@@ -143,19 +151,19 @@ class Worker:
         ticket: masks.TicketTensors,
         on_step: Tell,
         progress: Progress | None = None,
-        sparse: Sparse | None = None,
+        kernel: Kernel | None = None,
         **more: Any,
     ) -> Trained:
         """Trains a realised ticket, on all ranks."""
         group.begin(self.ranks, ticket, progress)
-        return self._train(job, ticket, progress, sparse, keep=self.store.put, tell=on_step, **more)
+        return self._train(job, ticket, progress, kernel, keep=self.store.put, tell=on_step, **more)
 
     def _train(
         self,
         job: Job,
         ticket: masks.TicketTensors,
         progress: Progress | None,
-        sparse: Sparse | None = None,
+        kernel: Kernel | None = None,
         **more: Any,
     ) -> Trained:
         """Trains on this rank; every rank calls it."""
@@ -164,7 +172,7 @@ class Worker:
         session = Session(progress, job.replay_to, job.snapshots, leave=self.leave, **more)
         with _new_tensors(filled=bool(foreign_parts(run))):
             return group.together(
-                self.ranks, lambda: fit(run, ticket, self.values.examples(run.data), self.hardware, session, sparse)
+                self.ranks, lambda: fit(run, ticket, self.values.examples(run.data), self.hardware, session, kernel)
             )
 
     def _kept(self, ticket: Ticket, mask: masks.Mask) -> Kept:
@@ -247,11 +255,12 @@ class Worker:
     def _replay(self, job: Job, run: Train, on_step: Tell) -> None:
         """Trains again up to a snapshot and commits it. Raises Disagreement if a digest differs from the stored run."""
         record = self.store.get(run.key)
-        tensors, sparse = self._realised(run, self.values.begun(run.ticket))
-        made_by = self._made_by(sparse)
+        tensors = self._realised(run, self.values.begun(run.ticket))
+        kernel = self._kernel(run, tensors) if KERNEL in record["fingerprint"] else None
+        made_by = self._made_by(kernel)
         if record["fingerprint"] != made_by:
             raise Disagreement("it was computed on another machine or library, or by another kernel")
-        trained = self._fit(job, tensors, on_step, sparse=sparse)
+        trained = self._fit(job, tensors, on_step, kernel=kernel)
         digests = {row["step"]: row["digest"] for row in results.outcome(record).history}
         for row in trained.progress.history:
             if row["step"] in digests and digests[row["step"]] != row["digest"]:

@@ -25,6 +25,8 @@ from lt_sweeps.specs import Batching
 from lt_sweeps.store.store import Store
 from lt_sweeps.training.fit import fit
 from lt_sweeps.training.recorder import Session, copy_state, state_digest
+from lt_sweeps.training.sparse.choose import choose
+from lt_sweeps.training.sparse.step import Sparse, evaluated
 
 SECONDS = 1.5  # for which the steps of a kind are timed; its evaluations for a third of that
 COLD = 3  # first steps, slower and not counted: memory is allocated, kernels are chosen
@@ -61,9 +63,10 @@ class Calibration:
         self._worker = Worker(store, data_dir, trainer, lambda line: None)
         self.machine = self._worker.fingerprint
 
-    def rate(self, run: Work, published: tuple[int, int]) -> Rate:
+    def rate(self, run: Work, published: tuple[int, int], sparse: float | None = None) -> Rate:
         """Measures the rate of a training's kind, on its data under some mask, or of a measure's. Stores nothing.
 
+        With `sparse` the mask keeps this share of the weights, and steps are computed from these alone.
         Raises Mistake if the data set is not as configured.
         """
         values = self._worker.values
@@ -74,34 +77,34 @@ class Calibration:
         if isinstance(run, Measure):
             module = holding(build(network), weights).to(examples.device)
             return Rate(_looked_at(run, examples) * self._example(module, examples, "test"))
-        once, step = self._steps(run, weights, examples)
-        evaluation, tests = self._evaluations(run, weights, examples)
-        return Rate(step, evaluation, once + tests)
-
-    def _steps(self, run: Train, weights: State, examples: Loader) -> tuple[float, float]:
-        """Measures the seconds before the first step, and per step."""
-        network, values = run.ticket.network, self._worker.values
-        mask = values.mask(Dense(network))
+        mask = {name: ones.clone() for name, ones in values.mask(Dense(network)).items()}
         for ones in mask.values():  # masking costs the same at any density, but nothing at density 1
             ones.view(-1)[0] = False
+            if sparse is not None:
+                ones.copy_(torch.rand(ones.shape, generator=torch.Generator().manual_seed(0)) < sparse)
+        ticket = TicketTensors(weights, mask, weights if run.ticket.fill is not None else None)
+        kernel = None
+        if sparse is not None:
+            kernel = choose(run, ticket, examples, replace(self._worker.hardware, kernel="sparse"))
+        once, step = self._steps(run, ticket, examples, kernel)
+        evaluation, tests = self._evaluations(run, weights, examples, kernel)
+        return Rate(step, evaluation, once + tests)
+
+    def _steps(self, run: Train, ticket: TicketTensors, examples: Loader, kernel: Sparse | None) -> tuple[float, float]:
+        """Measures the seconds before the first step, and per step."""
+        network = run.ticket.network
         # No step is the recipe's last, and none evaluates.
         recipe = replace(run.recipe, steps=run.recipe.steps + 1, eval_every=run.recipe.steps + 1)
         silent = replace(run, ticket=Ticket(network, Init(network, 0), Dense(network)), recipe=recipe)
         watched, begun = _Watched(examples), time.perf_counter()
         with suppress(_Enough):
-            fill = weights if run.ticket.fill is not None else None
-            fit(
-                silent,
-                TicketTensors(weights, mask, fill),
-                watched,
-                self._worker.hardware,
-                Session(until=run.recipe.steps),
-            )
+            session = Session(until=run.recipe.steps)
+            fit(silent, ticket, watched, self._worker.hardware, session, kernel)
         times = [*watched.times, time.perf_counter()][: run.recipe.steps + 1]
         warm = times[min(COLD, len(times) - 2) :]
         return times[0] - begun, (warm[-1] - warm[0]) / (len(warm) - 1)
 
-    def _evaluations(self, run: Train, weights: State, examples: Loader) -> tuple[float, float]:
+    def _evaluations(self, run: Train, weights: State, examples: Loader, kernel: Sparse | None) -> tuple[float, float]:
         """Measures the seconds of an evaluation during training, and of the test evaluations at the end."""
         network = holding(build(run.ticket.network), weights)
         if run.recipe.precision == "64-true":
@@ -113,8 +116,9 @@ class Calibration:
         kept = time.perf_counter() - begun
         limit = math.inf if run.data.eval_limit is None else run.data.eval_limit
         held, test = min(run.data.validation, limit), min(examples.published[1], limit)
-        validation = held * self._example(network, examples, "validation") if held else 0.0
-        return kept + validation, (2 if held else 1) * test * self._example(network, examples, "test")
+        with evaluated(kernel, run, network):
+            validation = held * self._example(network, examples, "validation") if held else 0.0
+            return kept + validation, (2 if held else 1) * test * self._example(network, examples, "test")
 
     def _example(self, network: torch.nn.Module, examples: Loader, part: str) -> float:
         """Measures the seconds to evaluate one example."""

@@ -10,6 +10,7 @@ from lt_sweeps.execution import estimate, rates
 from lt_sweeps.execution.plan import Plan
 from lt_sweeps.execution.slots import slots as processes
 from lt_sweeps.forecast import disk
+from lt_sweeps.graph import Train
 from lt_sweeps.store.store import Store
 from lt_sweeps.ticket_files import card as cards
 from lt_sweeps.ticket_files import origins
@@ -23,15 +24,16 @@ def lines(cells: Sequence[Cell], plan: Plan, store: Store, *, calibrate: bool) -
     """
     from lt_sweeps.execution import machine
     from lt_sweeps.forecast.sizes import Sizes
+    from lt_sweeps.forecast.sparse import Sparse
 
-    trainer, kind = cells[0].config.trainer, rates.Kinds()
-    device = machine.device(trainer.accelerator)
+    trainer, sizes = cells[0].config.trainer, Sizes(file_counts(cells))
+    device, most = machine.device(trainer.accelerator), max(c.config.trainer.devices for c in cells)
+    kind = rates.Kinds(Sparse(sizes, trainer.kernel, device.type, most))
     if calibrate:
         _calibrate(cells, plan, store, kind)
     fingerprint = {**machine.fingerprint(device, trainer.deterministic), "threads": trainer.threads}
     known_rates = rates.known(plan, store, fingerprint, kind)
-    slots = len(processes(trainer, max(c.config.trainer.devices for c in cells)))
-    sizes = Sizes(file_counts(cells))
+    slots = len(processes(trainer, most))
     written = disk.written(plan, store, sizes.layout, sizes.kept, fingerprint, slots)
     written.at_most = sizes.at_most
     estimates = [disk.summary(written)]
@@ -49,7 +51,8 @@ def _calibrate(cells: Sequence[Cell], plan: Plan, store: Store, kind: rates.Kind
     published = {kind(run): c.published for c in cells for run in c.roots}
     known_rates = rates.known(plan, store, calibration.machine, kind)
     for run in rates.missing(plan, known_rates, kind):
-        rates.keep(store, run, calibration.machine, calibration.rate(run, published[kind(run)]))
+        kept = kind.sparse(run) if isinstance(run, Train) else None
+        rates.keep(store, run, calibration.machine, calibration.rate(run, published[kind(run)], kept), kind)
 
 
 def file_counts(cells: Sequence[Cell]) -> dict[str, dict[str, int]]:

@@ -49,8 +49,18 @@ class Hardware:
     accelerator: str = "cpu"
     deterministic: bool = True
     ranks: Ranks = ALONE
-    kernel: str = "masked"  # eager steps; "graph": replayed as a CUDA graph; "sparse"; "auto": what is faster here
+    kernel: str = "masked"  # eager steps; "graph": a CUDA graph; "sparse"; "channels_last"; "auto": what is faster here
     say: Callable[[str], None] = lambda line: None  # to the user
+
+
+@dataclass(frozen=True)
+class ChannelsLast:
+    """Tensors of images and of convolutions lie channels last: what `channels_last.choose` returns."""
+
+    name: str = "channels last"  # in the fingerprint: results have other bits
+
+
+Kernel = Sparse | ChannelsLast
 
 
 @dataclass(frozen=True)
@@ -73,17 +83,18 @@ def fit(
     examples: Loader,
     hardware: Hardware,
     session: Session | None = None,
-    sparse: Sparse | None = None,
+    kernel: Kernel | None = None,
 ) -> Trained:
     """Trains a ticket, from its start or an earlier session's progress, to the recipe's end or `session.until`.
 
     A non-finite loss is a result: the step before it is the last one taken. On SIGTERM, or when `session.leave()` is
     true, the session gets a checkpoint after the next step, and Left is raised. Every rank of `hardware` calls this
-    with the same values and its own `leave`; only rank 0 makes snapshots, checkpoints and reports. The kernel `sparse`,
+    with the same values and its own `leave`; only rank 0 makes snapshots, checkpoints and reports. The `kernel`,
     if given, computes steps and evaluations. Raises RuntimeError if the ranks differ, or if a pruned weight has moved.
     """
     session, ranks, recipe = session or Session(), hardware.ranks, run.recipe
     mask, fill = ticket.mask, ticket.fill
+    sparse = kernel if isinstance(kernel, Sparse) else None
     if recipe.batchnorm_groups not in (1, ranks.world):
         raise ValueError(f"recipe.batchnorm_groups={recipe.batchnorm_groups} takes as many devices")
     if ranks.rank:
@@ -91,6 +102,8 @@ def fit(
     network = build(run.ticket.network)
     if recipe.precision == "64-true":
         network.double()  # before weights are loaded, not after: a float32 network would round them
+    if isinstance(kernel, ChannelsLast):
+        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     start = effective(ticket.weights, mask, fill, aliases(network))
     dynamics, module = None, network
     if not run.static:
@@ -242,7 +255,7 @@ class _Stretches:
 
 def _replay(run: Train, examples: Loader, hardware: Hardware, steps: int) -> Replay | None:
     """Returns what replaying a CUDA graph needs, or None; tells the user why a wanted graph is impossible."""
-    if hardware.kernel in ("masked", "sparse") or (hardware.kernel == "auto" and examples.device.type != "cuda"):
+    if hardware.kernel not in ("auto", "graph") or (hardware.kernel == "auto" and examples.device.type != "cuda"):
         return None
     if examples.device.type != "cuda":
         why = "it takes a CUDA GPU"

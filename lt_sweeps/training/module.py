@@ -142,9 +142,7 @@ class TicketModule(pl.LightningModule):
         optimizer = optim.optimizer(recipe.optimizer, self.network)
         parameters = [p for group in optimizer.param_groups for p in group["params"]]
         for parameter, state in zip(parameters, self._optimizer_state or [], strict=False):
-            optimizer.state[parameter] = {
-                name: value.to(parameter.device) if torch.is_tensor(value) else value for name, value in state.items()
-            }
+            optimizer.state[parameter] = {name: _resumed(value, parameter) for name, value in state.items()}
         return optimizer
 
     def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
@@ -166,6 +164,15 @@ class _Hooks:
 
     def after(self) -> None:
         self._dynamics.after(self._module.step)
+
+
+def _resumed(value: Any, parameter: Tensor) -> Any:
+    """A value of an optimizer's state, where the parameter is and as it lies: fused optimizers take both as rows."""
+    if not torch.is_tensor(value):
+        return value
+    if value.shape != parameter.shape:
+        return value.to(parameter.device)
+    return torch.empty_like(parameter, dtype=value.dtype, requires_grad=False).copy_(value)
 
 
 def _random_states(device: torch.device) -> list[Tensor]:

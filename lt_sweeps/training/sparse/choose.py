@@ -48,24 +48,24 @@ def choose(run: Train, ticket: TicketTensors, examples: Loader, hardware: Hardwa
         if forced:
             hardware.say(f"{name}: no sparse kernel, steps are masked: {why}")
         return None
-    share = "" if forced else f" where at most {100 * _bound(sparse):.0f} % of the weights are kept"
+    share = "" if forced else f" where at most {100 * bound(compiled=sparse.compiled):.0f} % of the weights are kept"
     by = "in C" if sparse.compiled else "by torch's sparse matrices"
     hardware.say(f"{name}: pruned weights cost nothing{share}: steps are sparse, {by} (trainer.kernel=masked: not)")
     return sparse
 
 
-def _fitting(run: Train, ticket: TicketTensors, examples: Loader, hardware: Hardware) -> Sparse:
-    """Returns the kernel that can compute a training. Raises Unfit."""
+def require_fitting(run: Train, device: str, world: int) -> None:
+    """Raises Unfit for a training that is not computed so on `world` devices of this type, whatever its mask."""
     described = run.recipe.optimizer
-    if examples.device.type != "cpu":
+    if device != "cpu":
         raise Unfit("it takes a CPU")
-    if hardware.ranks.world > 1:
+    if world > 1:
         raise Unfit("several devices train together")
     if run.data.task is not None:
         raise Unfit(f"task={run.data.task.name}: it computes cross-entropy")
     if not run.static:
         raise Unfit("a gate or a hook changes the mask")
-    if ticket.fill is not None:
+    if run.ticket.fill is not None:
         raise Unfit("pruned weights are not zero (pruned=zero)")
     if run.recipe.precision not in DTYPES:
         raise Unfit(f"recipe.precision={run.recipe.precision}")
@@ -73,6 +73,11 @@ def _fitting(run: Train, ticket: TicketTensors, examples: Loader, hardware: Hard
         raise Unfit(f"{described.name} does not treat weights one by one")
     if not run.ticket.network.build.is_registered:
         raise Unfit("a user's own network may behave differently at each step")
+
+
+def _fitting(run: Train, ticket: TicketTensors, examples: Loader, hardware: Hardware) -> Sparse:
+    """Returns the kernel that can compute a training. Raises Unfit."""
+    require_fitting(run, examples.device.type, hardware.ranks.world)
     pixels, compiled = reads_pixels(examples), library(DTYPES[run.recipe.precision])
     index = Index(build(run.ticket.network), ticket.mask, words=pixels and compiled is not None)
     if compiled is None:
@@ -83,11 +88,17 @@ def _fitting(run: Train, ticket: TicketTensors, examples: Loader, hardware: Hard
 def _pays(sparse: Sparse, run: Train, ticket: TicketTensors) -> bool:
     """Whether so few weights are kept, and so many steps taken, that the kernel is faster on any machine."""
     every = sum(weight.numel() for name, weight in ticket.weights.items() if name.endswith(".weight"))
-    return run.recipe.steps - run.ticket.start >= WORTH and sparse.index.live <= _bound(sparse) * every
+    return pays(run, sparse.index.live / every, compiled=sparse.compiled)
 
 
-def _bound(sparse: Sparse) -> float:
-    return PAYS if sparse.compiled else PAYS_STOCK
+def pays(run: Train, share: float, *, compiled: bool) -> bool:
+    """The same of a training that keeps this share of its weights."""
+    return run.recipe.steps - run.ticket.start >= WORTH and share <= bound(compiled=compiled)
+
+
+def bound(*, compiled: bool) -> float:
+    """The kept share up to which `auto` takes the kernel."""
+    return PAYS if compiled else PAYS_STOCK
 
 
 def _difference(sparse: Sparse, run: Train, ticket: TicketTensors, examples: Loader) -> str | None:
