@@ -168,6 +168,29 @@ def test_pruned_weights_stay_zero_and_have_no_state(kernel: str, examples: Any) 
             assert bool(state["exp_avg"][mask[name]].any())
 
 
+def as_bytes(x: torch.Tensor, y: torch.Tensor, classes: int) -> tuple[torch.Tensor, torch.Tensor]:
+    return x, y.to(torch.uint8)
+
+
+def one_too_many(x: torch.Tensor, y: torch.Tensor, classes: int) -> tuple[torch.Tensor, torch.Tensor]:
+    return x, torch.where(y == 9, classes, y)
+
+
+def floats(x: torch.Tensor, y: torch.Tensor, classes: int) -> tuple[torch.Tensor, torch.Tensor]:
+    return x, y.double()
+
+
+def test_labels_of_a_users_corruption_are_what_the_kernel_reads(kernel: str) -> None:
+    """In C labels are 64 bits wide, and no label is compared with the number of classes."""
+    data, network = replace(DIGITS, corruption=Part("test_sparse.as_bytes")), mlp()
+    run, mask = run_of("sgd", network, data, precision="64-true", steps=30), mask_of(network)
+    on = Examples(data, Path(), torch.device("cpu"))
+    require_close(trained(run, mask, on, chosen(run, mask, on)), trained(run, mask, on, None), 1e-9)
+    for name, told in (("one_too_many", "labels from 0 to 10, and there are 10 classes"), ("floats", "float64 labels")):
+        with pytest.raises(ValueError, match=told):
+            Examples(replace(DIGITS, corruption=Part(f"test_sparse.{name}")), Path(), torch.device("cpu"))
+
+
 # ---------------------------------------------------------------------------------------- resume, divergence
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from lt_sweeps.datasets.validate import INTEGERS
 from lt_sweeps.randomness import rng
 from lt_sweeps.registry import load, needs
 from lt_sweeps.specs import Data
@@ -30,14 +31,23 @@ def split(data: Data, train_y: Tensor, test_y: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def corrupted(data: Data, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-    """Returns training examples after the corruption of `data`; `x` is images, or indices of image files."""
+    """Returns training examples after the corruption of `data`; `x` is images, or indices of image files.
+
+    Raises ValueError unless it returns a class for each example, as integers below `data.classes`.
+    """
     if data.corruption is None:
         return x, y
     if "classes" in needs("corruption", data.corruption.name) and not task_of(data.task).of_classes:
         raise ValueError(f"corruption={data.corruption.name} changes classes, and the task has other targets")
     change = load("corruption", data.corruption.name)
-    changed: tuple[Tensor, Tensor] = change(x, y, data.classes, **data.corruption.args)
-    return changed
+    images, labels = change(x, y, data.classes, **data.corruption.args)
+    if labels.dtype not in INTEGERS or labels.shape != (len(images),):
+        kind = f"{str(labels.dtype).removeprefix('torch.')} labels {[*labels.shape]}"
+        raise ValueError(f"{data.corruption.name}: returns {kind} of {len(images)} examples")
+    if len(labels) and not 0 <= int(labels.min()) <= int(labels.max()) < data.classes:
+        found = f"{int(labels.min())} to {int(labels.max())}"
+        raise ValueError(f"{data.corruption.name}: returns labels from {found}, and there are {data.classes} classes")
+    return images, labels.long()
 
 
 def held_out(data: Data, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
