@@ -11,14 +11,11 @@ import torch
 from small import OPTIMIZERS
 
 from lt_sweeps.datasets.examples import Examples
-from lt_sweeps.execution.rates import decided
 from lt_sweeps.graph import Dense, Init, Ticket, Train
 from lt_sweeps.masks import Mask, TicketTensors, dense
 from lt_sweeps.networks.build import build, initial
 from lt_sweeps.registry import part
 from lt_sweeps.specs import Data, Network, Part, Recipe
-from lt_sweeps.store.store import Store
-from lt_sweeps.training import channels_last
 from lt_sweeps.training.channels_last import choose
 from lt_sweeps.training.fit import ChannelsLast, Hardware, Kernel, Trained, fit
 from lt_sweeps.training.leaving import Left
@@ -52,14 +49,10 @@ def trained(run: Train, on: Examples, kernel: Kernel | None, session: Session | 
     return fit(run, ticket_of(run), on, FORCED, session, kernel)
 
 
-def never(measure: Any) -> bool:
-    raise AssertionError("nothing is timed")
-
-
 @pytest.mark.parametrize("optimizer", ["sgd", "adam", "mixing"])
 def test_a_training_left_after_any_step_ends_in_the_same_bits(optimizer: str, examples: Examples) -> None:
     run = run_of(optimizer=optimizer)
-    kernel = choose(run, ticket_of(run), examples, FORCED, never)
+    kernel = choose(run, ticket_of(run), examples, FORCED)
     assert kernel == ChannelsLast()
     whole = trained(run, examples, kernel)
     progress: Progress | None = None
@@ -104,50 +97,21 @@ def test_what_does_not_fit_is_told_once_asked_for(changed: dict[str, Any], why: 
     run = replace(run_of(**changed), gate=gate)
     lines: list[str] = []
     ticket = TicketTensors({}, {})
-    assert choose(run, ticket, examples, replace(FORCED, say=lines.append), never) is None
+    assert choose(run, ticket, examples, replace(FORCED, say=lines.append)) is None
     assert len(lines) == 1
     assert why in lines[0]
-    assert choose(run, ticket, examples, Hardware(kernel="auto", say=lines.append), never) is None
-    assert len(lines) == 1
 
 
-def test_auto_takes_it_where_it_was_timed_as_faster(examples: Examples, monkeypatch: pytest.MonkeyPatch) -> None:
-    short, long = run_of(), run_of(steps=500)
-    auto = Hardware(kernel="auto")
-    assert choose(short, ticket_of(short), examples, auto, never) is None
-    for ratio in (1.2, 0.9):
-        monkeypatch.setattr(channels_last, "_faster", lambda *_, ratio=ratio: ratio)
-        chosen = choose(long, ticket_of(long), examples, auto, lambda measure: measure())
-        assert (chosen is not None) is (ratio > 1)
-    for kernel in ("masked", "sparse", "graph"):
-        assert choose(long, ticket_of(long), examples, Hardware(kernel=kernel), never) is None
+def test_nobody_else_takes_it(examples: Examples) -> None:
+    """oneDNN has errors in these convolutions: `auto` leaves them."""
+    run = run_of(steps=500)
+    for kernel in ("auto", "masked", "sparse", "graph"):
+        assert choose(run, ticket_of(run), examples, Hardware(kernel=kernel)) is None
 
 
 def test_steps_that_differ_are_not_trusted(examples: Examples, monkeypatch: pytest.MonkeyPatch) -> None:
     """Dropout draws for places in memory: other places drop out when tensors lie differently."""
     run = run_of(Network(part("network", "wrn_22_2", {"dropout": 0.5}), (1, 8, 8), 10))
     lines: list[str] = []
-    assert choose(run, ticket_of(run), examples, replace(FORCED, say=lines.append), never) is None
+    assert choose(run, ticket_of(run), examples, replace(FORCED, say=lines.append)) is None
     assert "differs from a usual one" in lines[0]
-
-
-def test_both_are_timed(examples: Examples) -> None:
-    run = run_of()
-    assert 0.05 < channels_last._faster(run, ticket_of(run), examples) < 20
-
-
-def test_a_timing_is_the_answer_for_all_workers(tmp_path: Path) -> None:
-    store, run, asked = Store(tmp_path), run_of(), list[bool]()
-
-    def measured(answer: bool) -> bool:
-        asked.append(answer)
-        return answer
-
-    for answer in (True, False, False):
-        assert decided(store, run, {"torch": "2"}, "faster", lambda answer=answer: measured(answer)) is True
-    assert asked == [True]
-    assert decided(store, run, {"torch": "3"}, "faster", lambda: measured(False)) is False
-    (one, other) = sorted((tmp_path / "calibration").iterdir(), key=lambda path: path.read_text(), reverse=False)
-    other.write_text("{")
-    one.write_text("{")
-    assert decided(store, run, {"torch": "2"}, "faster", lambda: measured(True)) is True

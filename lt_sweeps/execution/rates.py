@@ -9,14 +9,11 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
 from typing import Any
-from uuid import uuid4
 
 from lt_sweeps import results
 from lt_sweeps.execution.plan import Job, Plan
@@ -146,24 +143,6 @@ def keep(store: Store, run: Work, machine: Mapping[str, Any], rate: Rate, kind: 
     kind = kind or Kinds()
     record = {"kind": kind.described(run), "machine": dict(machine), "seconds": asdict(rate)}
     write(_path(store, kind(run), machine), json.dumps(record, indent=1).encode())
-
-
-def decided(store: Store, run: Work, machine: Mapping[str, Any], question: str, measure: Callable[[], bool]) -> bool:
-    """Whether something pays for a kind of training: as it was measured first, by whichever worker of this store."""
-    path = _path(store, digest([question, described(run)]), machine)
-    for _ in range(2):
-        with suppress(OSError, ValueError, TypeError, LookupError, RecursionError):
-            return bool(json.loads(read(path, MOST))["pays"])
-        fields = {"question": question, "kind": described(run), "machine": dict(machine), "pays": measure()}
-        content = json.dumps(fields, indent=1).encode()
-        if path.exists():  # and cannot be read
-            write(path, content)
-        else:
-            write(own := path.with_name(f".{path.name}.{uuid4().hex}"), content)
-            with suppress(FileExistsError):
-                os.link(own, path)
-            own.unlink()
-    return False
 
 
 def _calibrated(store: Store, kind: str, machine: Mapping[str, Any]) -> Rate | None:

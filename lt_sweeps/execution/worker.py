@@ -19,7 +19,7 @@ from lt_sweeps.execution import plan as planning
 from lt_sweeps.execution.machine import device, fingerprint
 from lt_sweeps.execution.outcome import Disagreement
 from lt_sweeps.execution.plan import Job
-from lt_sweeps.execution.rates import KERNEL, decided
+from lt_sweeps.execution.rates import KERNEL
 from lt_sweeps.execution.slots import cores
 from lt_sweeps.foreign import watch
 from lt_sweeps.graph import At, Measure, Prune, Ticket, Train, Work, full, sources, topological
@@ -134,12 +134,8 @@ class Worker:
     def _kernel(self, run: Train, ticket: masks.TicketTensors) -> Kernel | None:
         """Chooses how the steps of a training are computed; None: by the masked network itself."""
         examples = self.values.examples(run.data)
-
-        def recalled(measure: Callable[[], bool]) -> bool:
-            return decided(self.store, run, self.fingerprint, "channels last", measure)
-
         sparse = choose(run, ticket, examples, self.hardware)
-        return sparse or channels_last.choose(run, ticket, examples, self.hardware, recalled)
+        return sparse or channels_last.choose(run, ticket, examples, self.hardware)
 
     def _made_by(self, kernel: Kernel | None) -> dict[str, Any]:
         """The fingerprint of what a training makes: the worker's, with the kernel if its bits are other ones."""
