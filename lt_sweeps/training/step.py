@@ -29,7 +29,7 @@ class Step:
 
     From that step on `halt` is 1, and on a GPU an optimizer that supports `found_inf` (every fused one) changes nothing
     any more. Other optimizers go on, but nothing of that is recorded, because `look` comes first. Waiting for the loss
-    of every step would leave a GPU idle for most of a small network's step; a CPU's is read, which costs nothing.
+    of every step would leave a GPU idle for most of a small network's step.
 
     `loss_of` returns the loss to differentiate, of this rank's part of the batch, and the mean loss of the whole batch;
     `after_backward` completes the gradients before they are masked. With `hooks` the mask may change before a step.
@@ -49,7 +49,6 @@ class Step:
         self._loss_of, self._after_backward, self._hooks = loss_of, after_backward, hooks
         self._parameters = list(network.parameters())
         device = self._parameters[0].device
-        self._reads = device.type == "cpu"
         self.loss = torch.full((), math.nan, device=device)  # of the last step
         self.halt = torch.zeros((), device=device, dtype=torch.float32)  # as fused optimizers want it
         self.taken = torch.zeros((), device=device, dtype=torch.float64)  # how many steps before it halted
@@ -70,19 +69,13 @@ class Step:
         else:
             self._with_hooks(batch, self._hooks)
         self._masked.mask_weights()
-        if not self._reads:
-            self.taken.add_(1 - self.halt)
-        elif not self.halt.item():
-            self.taken.add_(1)
+        self.taken.add_(1 - self.halt)
 
     def _gradients(self, batch: Batch) -> Tensor:
         self.optimizer.zero_grad()
         loss, mean = self._loss_of(batch)
         self.loss.copy_(mean)
-        if not self._reads:
-            self.halt.masked_fill_(mean.isfinite().logical_not_(), 1.0)
-        elif not math.isfinite(mean.item()):
-            self.halt.fill_(1.0)
+        self.halt.masked_fill_(mean.isfinite().logical_not_(), 1.0)
         loss.backward()  # no precision that we offer scales the loss
         self._after_backward()
         return loss
