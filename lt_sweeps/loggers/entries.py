@@ -26,7 +26,14 @@ CURVES = {
     "explored": "mask/explored",
 }
 FIND = ("gate", "hook", "batch_size", "optimizer", "schedule")
-NEWER = (*(("find", name) for name in FIND), ("train", "hook"))  # than the first runs: in an id only where given
+# Newer than the first runs, with the value that means "not given": in an id only where given.
+NEWER: dict[tuple[str, str], Any] = {
+    **{("find", name): None for name in FIND},
+    ("train", "hook"): None,
+    ("prune", "cycles"): None,
+    ("prune", "unit"): "weight",
+    ("prune", "unit_args"): {},
+}
 USUAL_TASK = BESIDE["task"]  # newer too
 SHARES = ("sparsity", "density", "weights_remaining")
 FIGURES = (
@@ -49,8 +56,8 @@ def about(described: Mapping[str, Any], cell: Cell, sweep: str, columns: Sequenc
     del identity["trainer"], identity["budget"]["levels"]
     if identity["task"] == asdict(Slot(USUAL_TASK)):
         del identity["task"]
-    for group, name in NEWER:
-        if not _is_given(identity[group][name]):
+    for (group, name), nothing in NEWER.items():
+        if identity[group][name] == nothing or not _is_given(identity[group][name]):
             del identity[group][name]
     if "measure" not in columns:
         del identity["measure"]
