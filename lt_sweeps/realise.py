@@ -246,6 +246,7 @@ class Values:
                 mask = allocation.allocate(scores, before, left, generator)
             else:
                 scores, alive = units.scores(scores, before), units.alive(before)
+                units.require(scores, alive, left)
                 mask, before = units.mask(allocation.allocate(scores, alive, left, generator), before), alive
         result = {
             "kept": masks.kept(mask),

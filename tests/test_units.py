@@ -69,6 +69,11 @@ def test_no_run_keeps_more_than_n_of_m(n: int, m: int, fraction: float, tmp_path
     assert kept(mask) == whole - round(fraction * whole)
 
 
+def test_a_pattern_is_never_broken(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="the pattern allows 500"):
+        pruned(LENET, Part("n_m", 1), 0.6, Store(tmp_path), groups="layerwise", factors={"output.weight": 0.5})
+
+
 def test_the_best_of_each_run_are_kept() -> None:
     layer = {"w": torch.ones(1, 8).bool()}
     scores = {"w": torch.tensor([[1.0, 2.0, 3.0, 4.0, 9.0, 8.0, 7.0, 6.0]])}
@@ -144,6 +149,7 @@ BIRD = (
         (("prune.unit=channel", "allocation=erk"), "shares out weights"),
         (("prune.unit=channel", "control=random"), "moves weights out of their units"),
         (("prune.unit=n_m", "prune.rate=0.2"), "prune at least 0.5"),
+        (("prune.unit=n_m", "prune.rate=0.5"), "times a factor of 0.5"),
         (("prune.unit=channel", "prune=learned", "gate=edge_popup", "prune.levels=1"), "keeps the weights that"),
         (("prune.cycles=3",), "is for prune=cyclic"),
         (("prune=cyclic",), "set rewind=learning_rate"),

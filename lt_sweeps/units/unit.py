@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import torch
 from torch import Tensor
@@ -63,6 +63,13 @@ class Units:
             best = value.masked_fill(~alive[name], -torch.inf).argsort(descending=True, stable=True)[: self._least]
             value[best] = torch.inf
         return summed
+
+    def require(self, scores: Mapping[str, Tensor], alive: Mask, wanted: Iterable[tuple[tuple[str, ...], int]]) -> None:
+        """Raises ValueError where weights that compete within runs cannot be so many without breaking the pattern."""
+        for names, keep in wanted if self._most is not None else ():
+            most = sum(int((scores[name][alive[name]] > -torch.inf).sum()) for name in names)
+            if keep > most:
+                raise ValueError(f"{keep:,} weights of {', '.join(names)} to keep, and the pattern allows {most:,}")
 
     def mask(self, units: Mask, parent: Mask) -> Mask:
         """The mask that keeps these units, of the weights that `parent` keeps."""
