@@ -10,7 +10,7 @@ from typing import Any
 from lt_sweeps.columns import BESIDE, COMPARED, TAKEN
 from lt_sweeps.config import budget as budgets
 from lt_sweeps.config import changing, elsewhere, usual
-from lt_sweeps.config.choosing import choices, finding, refuse_impossible
+from lt_sweeps.config.choosing import choices, finding, refuse_impossible, unit
 from lt_sweeps.config.data import described
 from lt_sweeps.config.methods import Override
 from lt_sweeps.config.moving import move
@@ -20,7 +20,7 @@ from lt_sweeps.graph import Dense, Init, Ticket, Train, Work, at, end, full
 from lt_sweeps.methods.choices import Choices
 from lt_sweeps.methods.given import given
 from lt_sweeps.methods.measured import PAIRS, Measures
-from lt_sweeps.registry import catalogue, nearest, part
+from lt_sweeps.registry import catalogue, nearest, needs, part
 from lt_sweeps.specs import Network, Part
 from lt_sweeps.ticket_files import origins
 
@@ -144,8 +144,8 @@ def _from(config: Config, train: Choices, origin: origins.Origin) -> Choices:
 def _unusual(config: Config) -> dict[str, str]:
     chosen = {group: getattr(config, group).name for group in BESIDE}
     unusual = {group: name for group, name in chosen.items() if name != BESIDE[group]}
-    if config.prune.name == "at_init" and unusual.get("allocation") == "global":
-        del unusual["allocation"]  # the default of at_init
+    if "untrained" in needs("method", config.prune.name) and unusual.get("allocation") == "global":
+        del unusual["allocation"]  # the default of at_init and cyclic
     if config.recipe.name not in usual.recipes().get(config.model.name, {config.recipe.name}):
         unusual["recipe"] = config.recipe.name
     return unusual | changing.apart(config) | elsewhere.chosen(config)
@@ -180,7 +180,9 @@ def _given_ticket(config: Config, own: Ticket) -> tuple[Ticket, int]:
 
 
 def _whole(config: Config, network: Network) -> Dense:
-    return Dense(network, tuple(config.prune.exclude), tuple(config.prune.include))
+    chosen = unit(config)
+    outputs = chosen is not None and "outputs" in needs("unit", chosen.name)
+    return Dense(network, tuple(config.prune.exclude), tuple(config.prune.include), outputs)
 
 
 def _method(name: str) -> Callable[[Choices, Choices], list[Train]]:

@@ -52,7 +52,7 @@ FOUND, SAMPLED = "found", "sampled"  # parts of columns, before the name of a me
 PARTS = ("test", "val", "early_stop_test", FOUND, SAMPLED)  # beginnings of the columns of a metric
 AT_RANDOM, EMPTIED = "at_random", "emptied"
 DENSITY_BEGUN, EXPLORED, ENDED_BY = "density_begun", "explored", "ended_by"
-SEARCH_STEPS, SEARCH_ENDED_BY = "search_steps", "search_ended_by"
+SEARCH_STEPS, SEARCH_ENDED_BY, DISTANCES = "search_steps", "search_ended_by", "search_distances"
 REDRAWN = "redrawn"
 COLUMNS = {
     column.name: column
@@ -107,6 +107,12 @@ COLUMNS = {
         Column(SEARCH_STEPS, int, "the last step of the training that its mask was found from, where a hook ended one"),
         Column(SEARCH_ENDED_BY, str, "the hook that ended that training early, where one did"),
         Column(
+            DISTANCES,
+            str,
+            "how far the mask of that hook was from the farthest of the masks before it, in percent of places, at each "
+            "moment it was asked, where it says so",
+        ),
+        Column(
             REDRAWN,
             str,
             "the layer that is drawn anew and stays dense, because the mask comes from a network of other classes",
@@ -141,6 +147,7 @@ RARE = (  # only where some row has a value
     ENDED_BY,
     SEARCH_STEPS,
     SEARCH_ENDED_BY,
+    DISTANCES,
     f"{FOUND}_{ACCURACY.name}",
     f"{SAMPLED}_{ACCURACY.name}",
     REDRAWN,

@@ -79,6 +79,7 @@ class Dense(Node):
     network: Network
     exclude: tuple[str, ...] = ()  # name patterns, as of fnmatch
     include: tuple[str, ...] = ()
+    outputs: bool = False  # of all layers but the last, and with them the biases and batch normalisation of their units
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -100,6 +101,7 @@ class Prune(Node):
     rounds: int = 1
     revive: bool = False
     invert: bool = False  # keep the worst-scored instead
+    unit: Part | None = None  # what is kept or pruned as a whole, and counted; None: each weight
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from copy import deepcopy
+from fnmatch import fnmatch
 from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
@@ -54,6 +55,8 @@ from lt_sweeps.specs import Data, Network
 from lt_sweeps.store.store import Missing, Record, Store
 from lt_sweeps.store.tensors import decode_mask, decode_masked, encode_mask
 from lt_sweeps.transfers import carry
+from lt_sweeps.units.beside import outputs
+from lt_sweeps.units.unit import Units
 
 
 class Values:
@@ -87,11 +90,33 @@ class Values:
 
     def _dense(self, node: Dense) -> tuple[masks.Mask, int]:
         require_current([node.network.build])
-        return masks.dense(build(node.network), node.exclude, node.include)
+        network = build(node.network)
+        mask, excluded = masks.dense(network, node.exclude, node.include)
+        if not node.outputs:
+            return mask, excluded
+        last = [*masks.prunable(network)][-1]  # its units are the network's outputs
+        mask = {name: ones for name, ones in mask.items() if name != last}
+        named = dict(network.named_parameters())
+        beside = outputs(network, mask, node.network.shape, node.exclude)
+        excluded = masks.total(masks.dense(network)[0]) - masks.total(mask)
+        return {**mask, **{name: torch.ones(named[name].shape, dtype=torch.bool) for name in beside}}, excluded
+
+    def _units(self, node: Prune, parent: masks.Mask) -> Units | None:
+        """What a pruning keeps or prunes as a whole; None: each weight."""
+        if node.unit is None:
+            return None
+        dense = full(node.parent)
+        network = build(dense.network)
+        weights = {name: ones for name, ones in parent.items() if name in masks.prunable(network, dense.include)}
+        beside = outputs(network, weights, dense.network.shape, dense.exclude) if dense.outputs else {}
+        return Units(node.unit, parent, beside)
 
     def _shapes(self, node: Dense) -> dict[str, tuple[int, ...]]:
         require_current([node.network.build])
-        weights = masks.prunable(build(node.network), node.include)
+        network = build(node.network)
+        weights = masks.prunable(network, node.include)
+        if node.outputs:
+            weights |= {name: value for name, value in network.named_parameters() if name in self.dense(node)[0]}
         return {name: tuple(weight.shape) for name, weight in weights.items()}
 
     def _aliases(self, network: Network) -> dict[str, str]:
@@ -260,14 +285,21 @@ class Values:
 
     def _prune(self, node: Prune) -> masks.Mask:
         parent, generator = self.mask(node.parent), rng(node.ties, "ties")
-        wanted, mask, score = self._wanted(node, parent), parent, scorer(self, node.scores)
+        units = self._units(node, parent)
+        whole = parent if units is None else units.alive(parent)
+        wanted, mask, score = self._wanted(node, whole), parent, scorer(self, node.scores)
         for done in range(node.rounds):
             scores = score(mask, done)
             if node.invert:
                 scores = allocation.inverted(scores)
             before = parent if node.revive else mask
-            left = allocation.on_the_way(wanted, parent, done + 1, node.rounds)
-            mask = allocation.allocate(scores, before, left, generator)
+            left = allocation.on_the_way(wanted, whole, done + 1, node.rounds)
+            if units is None:
+                mask = allocation.allocate(scores, before, left, generator)
+            else:
+                scores, alive = units.scores(scores, before), units.alive(before)
+                units.require(scores, alive, left)
+                mask, before = units.mask(allocation.allocate(scores, alive, left, generator), before), alive
         result = {
             "kept": masks.kept(mask),
             "total": masks.total(mask),
@@ -280,7 +312,10 @@ class Values:
     def _wanted(self, node: Prune, parent: masks.Mask) -> allocation.Counts:
         """Returns how many weights each group keeps; with an allocation, each layer is a group."""
         if node.allocation is None:
-            return allocation.counts(parent, node.fraction, node.groups, node.factors, node.times)
+            factors = node.factors
+            if node.unit is not None:  # a pattern may be of the last layer alone, whose units are not pruned
+                factors = {pattern: f for pattern, f in factors.items() if any(fnmatch(n, pattern) for n in parent)}
+            return allocation.counts(parent, node.fraction, node.groups, factors, node.times)
         ((_, keep),) = allocation.counts(parent, node.fraction, "global", {}, node.times)
         remaining = {name: int(ones.sum()) for name, ones in parent.items()}
         return allocation.allotted(self.shapes(full(node.parent)), remaining, keep, node.allocation)

@@ -32,6 +32,7 @@ HERE = Path(__file__).parent
 FOLDERS = {
     "criterion": "criteria",
     "allocation": "allocations",
+    "unit": "units",
     "survivors": "survivors",
     "control": "controls",
     "pruned": "pruned",
@@ -53,6 +54,7 @@ FOLDERS = {
 GIVEN: dict[str, tuple[str, ...]] = {
     "criterion": ("probe",),
     "allocation": ("shapes", "density"),
+    "unit": ("shape",),
     "survivors": ("level", "mask", "ref", "end", "generator"),
     "control": ("level",),
     "pruned": ("level", "mask", "ref", "end", "generator"),

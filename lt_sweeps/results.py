@@ -77,6 +77,7 @@ class Finished:
     begun: Kept | None = None  # what its mask kept at the start, where a gate or a hook may have changed it
     ended_by: str | None = None  # the hook that ended it before its recipe does
     sampled: tuple[float, ...] = ()  # the test metric under masks drawn at the end, where a gate draws them
+    noted: tuple[Mapping[str, Any], ...] = ()  # by hooks, a row per moment: step, hook, lists of numbers
     status = DONE
 
     @property
@@ -143,6 +144,7 @@ def outcome(record: Mapping[str, Any]) -> Outcome:
         None if begun is None else kept_of({"result": begun}),
         result.get("ended_by"),
         tuple(result.get("sampled", ())),
+        tuple(result.get("noted", ())),
     )
 
 
@@ -178,6 +180,7 @@ def written(value: Outcome) -> dict[str, Any]:
             result |= {} if early is None else {"early_stop": _row(early)}
             result |= {} if value.begun is None else {"begun": _counted(value.begun)}
             result |= {} if value.ended_by is None else {"ended_by": value.ended_by}
+            result |= {"noted": list(value.noted)} if value.noted else {}
             result |= {"sampled": list(value.sampled)} if value.sampled else {}
     return result
 

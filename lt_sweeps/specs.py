@@ -102,3 +102,4 @@ class Recipe(Spec):
     last_batch: str = "drop"  # or "keep" the short one at an epoch's end
     eval_every: int = 100
     batchnorm_groups: int = 1  # equal parts of a batch that have their own batch statistics
+    slimming: float = 0.0  # weight of a penalty: the sum of |scale| of all batch normalisation (Liu et al. 2017)

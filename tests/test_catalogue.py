@@ -112,6 +112,8 @@ def test_every_option_composes_to_a_checked_experiment(option: str) -> None:
         learns = "search" in catalogue("gate").get(option.removeprefix("gate="), catalogue("gate")["gem"]).needs
         words += ["prune=learned", "prune.levels=1"] if learns else []
         words += ["gate=edge_popup"] if option == "prune=learned" else []
+    if option == "prune=cyclic":
+        words.append("rewind=learning_rate")
     if option.startswith("hook=") and option != "hook=none":
         words += ["hook.every=1it", "hook.begin=1it"]  # a small training has no five epochs
     if option == "measure=planted":

@@ -33,12 +33,17 @@ BESIDE = {  # what an option cannot do without
     "allocation=smart_ratio": ("model=resnet20", "dataset=digits", "recipe=lenet_digits", "prune.exclude=[]"),
     "survivors=keep": ("rewind=learning_rate",),
 }
+CHANNELS = ("prune.unit=channel", "prune=one_shot", "+model.args.batchnorm=true")
 LEARNS = ("prune=learned", "prune.levels=1")
 BESIDE |= {f"gate={name}": LEARNS for name, gate in catalogue("gate").items() if "search" in gate.needs}
 BESIDE |= {
     "hook=freeze_scores": (*LEARNS, "gate=gem", "hook.every=1it", "hook.begin=1it"),
     "prune=learned": ("gate=edge_popup",),
+    "prune=cyclic": ("rewind=learning_rate",),
+    **dict.fromkeys(("hook=gradual", "hook=ac_dc"), (*LEARNS, "hook.every=2it", "hook.begin=1it")),
+    **dict.fromkeys(("criterion=batchnorm_scale", "find=early_bird_channels"), CHANNELS),
 }
+BESIDE["gate=soft_threshold"] = (*LEARNS, "+gate.args.start=-3")  # its density is an outcome
 BESIDE["allocation=smart_ratio_vgg"] = BESIDE["allocation=smart_ratio"]
 
 

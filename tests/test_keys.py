@@ -154,6 +154,8 @@ def test_a_chain_of_a_thousand_levels_is_built_and_walked_without_recursion() ->
         shown_seeds=(0, 0),
         keep_batchnorm=False,
         fresh_order=True,
+        cycles=None,
+        unit=None,
         score_seed=0,
         treat_seed=0,
         ties_seed=0,

@@ -101,6 +101,7 @@ TABLES: list[tuple[str, tuple[int, ...], list[Layer]]] = [
     ("conv8", CIFAR, plain((2, 64, 32), (2, 128, 16), (2, 256, 8), (2, 512, 4)) + DENSE),
     # Simonyan & Zisserman 2014, Table 1, columns A, B and D
     ("vgg11", CIFAR, [*plain((1, 64, 32), (1, 128, 16), (2, 256, 8), (2, 512, 4), (2, 512, 2)), (10, 0)]),
+    ("slim", CIFAR, [*plain((1, 64, 32), (1, 128, 16), (2, 256, 8), (2, 512, 4), (2, 512, 2)), (10, 0)]),
     ("vgg13", CIFAR, [*plain((2, 64, 32), (2, 128, 16), (2, 256, 8), (2, 512, 4), (2, 512, 2)), (10, 0)]),
     ("vgg16", CIFAR, [*plain((2, 64, 32), (2, 128, 16), (3, 256, 8), (3, 512, 4), (3, 512, 2)), (10, 0)]),
     *((name, CIFAR, resnet_table((layers - 2) // 6)) for layers, name in RESNETS.items()),

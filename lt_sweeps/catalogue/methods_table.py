@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from lt_sweeps.catalogue.listing import docstring, entry_of, options
 from lt_sweeps.config.schema import CONF
+from lt_sweeps.registry import catalogue
 
 GROUPS = {
     "prune": "Methods: when and how often is pruned",
@@ -47,7 +48,8 @@ initial ones, afterwards those that were rewound to, or treated:
 
 def text() -> str:
     """Returns the whole page."""
-    return "\n".join([HEAD, *(line for group, title in GROUPS.items() for line in _table(group, title))])
+    tables = (line for group, title in GROUPS.items() for line in _table(group, title))
+    return "\n".join([HEAD, *tables, *_units()])
 
 
 def _table(group: str, title: str) -> Iterator[str]:
@@ -62,6 +64,17 @@ def _table(group: str, title: str) -> Iterator[str]:
         needs = ", ".join(NEEDS[need] for need in entry.needs if need in NEEDS) if entry else ""
         cells = (f"`{group}={name}`", option["about"], _papers(f"{comment} {doc}"), needs, _differs(doc))
         yield "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+    yield ""
+
+
+def _units() -> Iterator[str]:
+    yield "## Units: what is pruned as a whole\n"
+    yield "| word | what it is | from |"
+    yield "|---|---|---|"
+    yield "| `prune.unit=weight` | Each weight. | |"
+    for name, entry in catalogue("unit").items():
+        doc = " ".join(re.split(r"\n\s*>>>", docstring(entry))[0].split())
+        yield f"| `prune.unit={name}` | {doc} | {_papers(doc)} |"
     yield ""
 
 

@@ -66,7 +66,8 @@ class Subject:
         weights, generator = self.weights, rng(6, "slopes")
         masked = {name: weight * self.mask[name] for name, weight in weights.items()}
         slopes = {name: torch.randn(weight.shape, generator=generator) for name, weight in weights.items()}
-        return Moment(5, 5, LONG, 5, masked, slopes, self.mask, {}, rng(5, "hook"))
+        scales = {"norm.weight": torch.randn(8, generator=generator)}
+        return Moment(5, 5, LONG, 5, masked, slopes, self.mask, {}, rng(5, "hook"), scales)
 
     def change(self, moment: Moment, seed: int = 0) -> Change:
         """What the hook changes, with global generators seeded with `seed`."""

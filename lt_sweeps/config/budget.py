@@ -84,6 +84,7 @@ def scaled_recipe(config: Config, time: Clock) -> Recipe:
         last_batch=recipe.last_batch,
         eval_every=min(cadence, total),
         batchnorm_groups=recipe.batchnorm_groups,
+        slimming=recipe.slimming,
     )
 
 

@@ -108,6 +108,8 @@ def _hooks(hook: HookConfig, key: str, time: Clock, recipe: Recipe) -> tuple[Par
         raise Mistake(f"{key}.every={hook.every}: must be at least one iteration")
     if clock["begin"] >= recipe.steps or clock["begin"] > clock["until"]:
         raise Corner(f"{key}.begin={hook.begin}: is after {key}.until={hook.until}, or after the training's end")
+    if "until" in needs("hook", hook.name) and clock["until"] >= recipe.steps:
+        raise Corner(f"{key}.until={hook.until}: {key}={hook.name} must reach its last step before the training ends")
     return (part("hook", hook.name, {**hook.args, **{name: clock[name] for name in CLOCK}}),)
 
 
@@ -149,8 +151,11 @@ def _refuse_pair(config: Config, pair: Pair, *, learning: bool) -> None:
     """Raises Corner for a gate or a hook that cannot be, in trainings that learn a mask or in others."""
     method, gate, hook = config.prune.name, pair.gate.name, pair.hook.name
     learns = "search" in catalogue("gate")[gate].needs if gate in catalogue("gate") else learning
-    if gate == NONE and learning:
-        raise Corner(f"prune={method} learns masks through a gate: choose one, such as gate=edge_popup")
+    if gate == NONE and learning and not _keeps("hook", hook):
+        raise Corner(
+            f"prune={method} learns masks through a gate, such as gate=edge_popup, or a hook that is given a density, "
+            "such as hook=gradual: choose one"
+        )
     if gate != NONE and learns and not learning:
         raise Corner(f"{pair.gate_key}={gate}: learns a mask on frozen weights, for prune=learned")
     if gate != NONE and learning and not learns:

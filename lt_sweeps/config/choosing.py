@@ -59,6 +59,8 @@ def choices(config: Config, time: Clock, dense: Train) -> Choices:
         shown_seeds=(_first(train.seeds.order, seeds.order), _first(train.seeds.augment, seeds.augment)),
         keep_batchnorm=rewind.batchnorm == "keep",
         fresh_order=prune.fresh_order,
+        cycles=prune.cycles,
+        unit=unit(config),
         score_seed=seeds.score,
         treat_seed=seeds.treat,
         ties_seed=seeds.ties,
@@ -104,6 +106,18 @@ def _choice(config: Config, *kinds: str) -> Part:
             return part(kind, slot.name, slot.args)
     names = [name for kind in kinds for name in catalogue(kind)]
     raise Mistake(f"{kinds[0]}.name={slot.name}: choose one of {', '.join(names)}{nearest(slot.name, names)}")
+
+
+def unit(config: Config) -> Part | None:
+    """Returns what is pruned as a whole; None: each weight. Raises Mistake."""
+    name, args = config.prune.unit, config.prune.unit_args
+    if name == "weight":
+        if args:
+            raise Mistake(f"prune.unit_args={args}: of which unit? Set prune.unit too")
+        return None
+    if name not in (known := catalogue("unit")):
+        raise Mistake(f"prune.unit={name}: choose one of weight, {', '.join(known)}{nearest(name, known)}")
+    return part("unit", name, args)
 
 
 def finding(config: Config) -> Config:
@@ -168,17 +182,19 @@ def _refuse_idle(config: Config, find_config: Config) -> None:
     if config.mask_from is not None and (find_config != config or changing.is_apart(config)):
         raise Corner(f"mask_from= and find={find.name} or find.*: no mask has to be found; give one of the two")
     changing.refuse_idle(config)
-    if method in ("at_init", "one_shot") and find.survivors.name is not None:
+    _refuse_units(config)
+    untrained = "untrained" in needs("method", method)
+    if (untrained or method == "one_shot") and find.survivors.name is not None:
         raise Corner(
             f"find={find.name}: prune={method} does not train while it finds masks, so find.survivors has no effect"
         )
     trained = (find.steps, find.lr, find.batch_size, find.optimizer._target_, find.schedule._target_)
-    if method == "at_init" and any(value is not None for value in (*trained, find.seeds.order, find.seeds.augment)):
-        raise Corner("find.steps, find.lr, find.optimizer, find.seeds: prune=at_init finds masks without training")
+    if untrained and any(value is not None for value in (*trained, find.seeds.order, find.seeds.augment)):
+        raise Corner(f"find.steps, find.lr, find.optimizer, find.seeds: prune={method} finds masks without training")
     criterion = config.criterion
     entry = catalogue("criterion").get(criterion.name)  # None for a user's own, whose `ref` may be unused
-    if method == "at_init" and entry is not None and "ref" in entry.needs:
-        raise Corner(f"criterion={criterion.name}: compares trained weights with initial ones; prune=at_init has none")
+    if untrained and entry is not None and "ref" in entry.needs:
+        raise Corner(f"criterion={criterion.name}: compares trained weights with initial ones; prune={method} has none")
     if criterion.revive and criterion.invert:
         raise Corner("criterion.invert=true: criterion.revive would take back what was pruned; set it to false")
 
@@ -209,6 +225,27 @@ def _refuse_transfer(config: Config, find_config: Config) -> None:
         )
 
 
+def _refuse_units(config: Config) -> None:
+    """Raises Corner for options that know weights alone, where units are pruned."""
+    pruned = unit(config)
+    if pruned is None:
+        return
+    prune, name = config.prune, config.prune.unit
+    if config.allocation.name not in ("scores", "global"):
+        raise Corner(f"allocation={config.allocation.name}: shares out weights; with prune.unit={name} units compete")
+    if config.control.name in catalogue("control") and "mask" in needs("control", config.control.name):
+        raise Corner(f"control={config.control.name}: moves weights out of their units (prune.unit={name})")
+    if prune.name == "learned":
+        raise Corner(f"prune.unit={name}: prune=learned keeps the weights that its gate or hook does")
+    if prune.include and "outputs" in needs("unit", name):
+        raise Corner(f"prune.include: has no rows that are outputs of a layer, as prune.unit={name} prunes")
+    n, m = pruned.args.get("n", 2), pruned.args.get("m", 4)
+    factor = min(1.0, *prune.factors.values(), 1.0)
+    if "within" in needs("unit", name) and 1 - factor * prune.rate > n / m + 1e-9:
+        what = f"prune.rate={prune.rate}" + (f" times a factor of {factor:g} (prune.factors)" if factor < 1 else "")
+        raise Corner(f"{what}: {n} of {m} weights are kept at most: prune at least {1 - n / m:g}")
+
+
 def _is(name: str, what: str) -> bool:
     """Whether an option of `survivors=` registers that its weights are `what`: `rewound`, `trained` or `drawn`."""
     return name in catalogue("survivors") and what in needs("survivors", name)
@@ -219,7 +256,14 @@ def _refuse_impossible(config: Config) -> None:
     changes_mask = control in catalogue("control") and "mask" in needs("control", control)
     if rewind.finetune is not None and not _is(survivors, "trained"):
         raise Corner(f"rewind=finetune continues from the end weights: survivors={survivors} must be keep")
-    if config.prune.name == "at_init" and _is(survivors, "trained"):
+    if "cycles" in needs("method", config.prune.name):
+        if not _is(survivors, "trained"):
+            raise Corner(f"prune=cyclic goes on from trained weights: survivors={survivors}: set rewind=learning_rate")
+        if control != "none":
+            raise Corner(f"control={control}: prune=cyclic is a control itself, of prune=imp rewind=learning_rate")
+    elif config.prune.cycles is not None:
+        raise Corner(f"prune.cycles={config.prune.cycles}: is for prune=cyclic, not for prune={config.prune.name}")
+    elif "untrained" in needs("method", config.prune.name) and _is(survivors, "trained"):
         raise Corner(f"prune=at_init prunes before training: survivors={survivors} has no trained values to keep")
     if rewind.batchnorm == "keep" and not _is(survivors, "rewound"):
         raise Corner(f"rewind.batchnorm=keep: only survivors=rewind rewinds anything, not {survivors}")

@@ -78,6 +78,7 @@ class RecipeConfig:
     eval_every: str = MISSING
     # Number of equal parts of a batch with their own batch statistics; N for per-device statistics of N devices.
     batchnorm_groups: int = 1
+    slimming: float = 0.0  # weight of the penalty |scale| of batch normalisation, added to its gradients
 
 
 @dataclass

@@ -22,7 +22,7 @@ FORMS: dict[str, Callable[[nn.Module, Tensor], list[Form]]] = {
     "compact": compact.forms,
     "onnx": onnx.forms,
 }
-FILES = ("deploy.safetensors", "deploy.onnx", "csr.c", "README.md")
+FILES = ("deploy.safetensors", "deploy.onnx", "deploy.pt2", "csr.c", "README.md")
 ALIKE = 0.05  # a difference of times that counts as none
 TOLERANCE = 1e-5  # largest difference of a logit, in parts of the largest logit
 
@@ -66,11 +66,11 @@ def write(form: Form, folder: Path) -> None:
 
 
 def _sequence(network: nn.Module, kind: str) -> nn.Module:
-    """The network as a plain sequence; for sparse rows any other stays as it is. Raises Unfit."""
+    """The network as a plain sequence; any other stays as it is, but for ONNX. Raises Unfit."""
     try:
         return plain(network)
     except Unfit:
-        if kind != "csr":
+        if kind == "onnx":
             raise
         return network
 

@@ -37,12 +37,13 @@ def forms(network: nn.Module, x: Tensor) -> list[Form]:
     if not isinstance(network, nn.Sequential):
         raise Unfit("only plain sequences of layers are written as ONNX")
     small = compact(network, x)
+    assert isinstance(small, nn.Sequential)
     content = model(small, x)
 
     def files() -> dict[str, bytes]:
         return {"deploy.onnx": content, **readme("ONNX", LINES)}
 
-    return [Form("onnx", running(content), len(content), files, removed(network, small))]
+    return [Form("onnx", running(content), len(content), files, removed(network, small, x))]
 
 
 def running(content: bytes) -> Callable[[Tensor], Tensor]:

@@ -198,7 +198,8 @@ class Worker:
             early = Evaluated(tested.metrics, tested.loss, best.step, best.val_loss, best.val)
         end = Evaluated(trained.end.metrics, trained.end.loss)
         changed = None if run.static else begun
-        finished = Finished(kept, progress.step, history, end, early, changed, progress.ended_by, trained.sampled)
+        by, noted = progress.ended_by, tuple(progress.noted)
+        finished = Finished(kept, progress.step, history, end, early, changed, by, trained.sampled, noted)
         blobs = {"end": encode_masked(trained.state, mask), "mask": encode_mask(mask)}
         self._commit_snapshots(run, progress, made_by, {run.key: foretold(blobs)})
         return self.values.commit(run, results.written(finished), blobs, made_by=made_by)

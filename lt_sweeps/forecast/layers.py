@@ -26,7 +26,7 @@ from lt_sweeps.foreign.reach import one_line
 from lt_sweeps.masks import not_excluded, prunable, require_matches
 from lt_sweeps.networks.build import drawn
 from lt_sweeps.randomness import seeded
-from lt_sweeps.registry import load, part
+from lt_sweeps.registry import load, needs, part
 from lt_sweeps.specs import Network, Part
 
 NEVER = "never"
@@ -60,7 +60,7 @@ def tables(
     distinct: dict[tuple[object, ...], tuple[Network, PruneConfig, list[float], Shares | None]] = {}
     for (network, prune), own in zip(networks, shares, strict=False):
         patterns = tuple(prune.exclude), tuple(prune.include), tuple(sorted(prune.factors.items()))
-        settings = (network, patterns, prune.groups, own)
+        settings = (network, patterns, prune.groups, prune.unit, own)
         rates = distinct.setdefault(settings, (network, prune, [], own))[2]
         if prune.rate not in rates:
             rates.append(prune.rate)
@@ -109,6 +109,9 @@ def _table(network: Network, prune: PruneConfig, rates: list[float], shares: Sha
         raise Mistake(f"{error} (network {_called(network)})") from None
     rated = {name: _percentages(factor_of(name, prune.factors), rates) for name in left}
     pruned = rated if shares is None else {name: dict(shares.of).get(name, NEVER) for name in left}
+    unit = "" if prune.unit == "weight" else f", by {prune.unit}"
+    if unit and "outputs" in needs("unit", prune.unit) and (last := [*weights][-1]) in pruned:
+        pruned[last] = f"{NEVER} (the network's outputs)"
     count = {
         "parameters": sum(p.numel() for p in module.parameters()),
         "prunable": sum(w.numel() for w in left.values()),
@@ -117,7 +120,7 @@ def _table(network: Network, prune: PruneConfig, rates: list[float], shares: Sha
     count["others"] = count["parameters"] - count["prunable"] - count["excluded"]
     title = f"{_called(network)}, {_shape(network.shape)}, {network.classes} classes: "
     title += ", ".join(f"{n:,} {what}" for what, n in count.items())
-    heads = ("weights of", "shape", "number", shares.head if shares else f"pruned per level ({prune.groups})")
+    heads = ("weights of", "shape", "number", shares.head if shares else f"pruned per level ({prune.groups}{unit})")
     why = {name: f"{NEVER} (prune.exclude)" for name in weights if name not in left}
     lines = [heads, *map(_line, _folded(_rows(module, why | pruned)))]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]

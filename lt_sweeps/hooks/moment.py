@@ -30,6 +30,7 @@ class Moment:
     mask: Mask
     memory: Mapping[str, Tensor]
     generator: torch.Generator
+    scales: Mapping[str, Tensor] = field(default_factory=dict)  # of each batch normalisation of the network
 
 
 @dataclass(frozen=True)
@@ -38,13 +39,15 @@ class Change:
 
     Weights that a mask no longer keeps become zero with their optimizer state; those that it keeps anew begin at zero.
     With a gate that learns a mask, `mask` is what the gate may keep, and its scores stay as they are.
-    `skip` takes no optimizer step on this batch. `end` ends the training before this step.
+    `skip` takes no optimizer step on this batch. `end` ends the training before this step. `noted` are numbers that are
+    recorded with the training.
     """
 
     mask: Mask | None = None
     memory: Mapping[str, Tensor] = field(default_factory=dict)
     skip: bool = False
     end: bool = False
+    noted: Mapping[str, Sequence[float]] = field(default_factory=dict)
 
 
 def example(

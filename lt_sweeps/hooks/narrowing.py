@@ -29,7 +29,12 @@ def freeze_scores(moment: Moment, keep: float = 0.05) -> Change:
 
 @register("hook", version=1)
 def early_bird(
-    moment: Moment, keep: float = 0.5, tolerance: float = 0.1, window: int = 5, narrow: bool = True
+    moment: Moment,
+    keep: float = 0.5,
+    tolerance: float = 0.1,
+    window: int = 5,
+    narrow: bool = True,
+    unit: str = "weight",
 ) -> Change:
     """End the training when the mask of the largest weights has settled (You et al. 2020, early-bird tickets).
 
@@ -37,7 +42,9 @@ def early_bird(
     the newest of the last `window` such masks differs from none of the others in more than a share `tolerance` of their
     places; masks of a share k differ in 2 min(k, 1 - k) of them at most. With `narrow` the newest mask becomes the
     training's; `find.hook` sets it to false, so that the criterion prunes what the search leaves.
-    Differs: the paper's masks are of channels, by their batch-normalisation scale.
+    `unit` "channel" makes masks of the |scales| of all batch normalisation, as the paper does; the default is weights.
+    The distances of the newest mask are recorded at each step, from the oldest to the latest of the others.
+    Differs: exactly the share `keep` is kept; the authors' code keeps one channel less, and of equal scales none.
 
     >>> from lt_sweeps.hooks.moment import example
     >>> first = early_bird(example(weights=[0.9, 0.1, 0.5, 0.7], mask=[1, 1, 1, 1]), window=2)
@@ -47,11 +54,18 @@ def early_bird(
     """
     if window < 1 or tolerance < 0:
         raise ValueError(f"window={window}, tolerance={tolerance}: give 1 or more masks, and a share of places")
-    sizes = {name: weight.abs() for name, weight in moment.weights.items()}
-    mask = {name: ones.bool() for name, ones in top(sizes, moment.mask, keep, "global").items()}
+    if unit not in ("weight", "channel"):
+        raise ValueError(f"unit={unit}: choose weight or channel")
+    if unit == "channel" and (narrow or not moment.scales):
+        why = "it only ends a training, as find.hook.name=early_bird" if narrow else "there is no batch normalisation"
+        raise ValueError(f"unit=channel: {why}")
+    sizes = {name: weight.abs() for name, weight in (moment.weights if unit == "weight" else moment.scales).items()}
+    parent = moment.mask if unit == "weight" else {name: size >= 0 for name, size in sizes.items()}
+    mask = {name: ones.bool() for name, ones in top(sizes, parent, keep, "global").items()}
     newest = torch.cat([ones.flatten() for ones in mask.values()])
     earlier = moment.memory.get("masks", newest[None][:0])[-(window - 1) :] if window > 1 else newest[None][:0]
     distances = (earlier != newest).double().mean(dim=1)
     settled = len(earlier) == window - 1 and bool((distances <= tolerance).all())
     memory = {"masks": torch.cat([earlier, newest[None]])}
-    return Change(mask if settled and narrow else None, memory, end=settled)
+    noted = {"distances": [round(float(distance), 6) for distance in distances]}
+    return Change(mask if settled and narrow else None, memory, end=settled, noted=noted)

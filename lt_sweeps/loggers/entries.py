@@ -27,12 +27,16 @@ CURVES = {
 }
 FIND = ("gate", "hook", "batch_size", "optimizer", "schedule", "dataset", "recipe", "model")
 SEEDS = ("offset", "score", "treat", "ties", "draw")
-NEWER = (  # than the first runs: in an id only where given
-    *(("find", name) for name in FIND),
-    *(("find", "seeds", name) for name in SEEDS),
-    ("train", "hook"),
-    ("prune", "shown"),
-)
+# Newer than the first runs, with the value that means "not given": in an id only where given.
+NEWER: dict[tuple[str, ...], Any] = {
+    **{("find", name): None for name in FIND},
+    **{("find", "seeds", name): None for name in SEEDS},
+    ("train", "hook"): None,
+    ("prune", "cycles"): None,
+    ("prune", "shown"): None,
+    ("prune", "unit"): "weight",
+    ("prune", "unit_args"): {},
+}
 USUAL_TASK = BESIDE["task"]  # newer too
 SHARES = ("sparsity", "density", "weights_remaining")
 FIGURES = (
@@ -53,11 +57,11 @@ def about(described: Mapping[str, Any], cell: Cell, sweep: str, columns: Sequenc
     words += [f"{name}={cell.value(name)}" for name in columns if cell.value(name) is not None]
     identity: dict[str, Any] = copy.deepcopy(described["config"])
     del identity["trainer"], identity["budget"]["levels"]
-    for *path, name in NEWER:
+    for (*path, name), nothing in NEWER.items():
         group = identity
         for step in path:
             group = group[step]
-        if not _is_given(group[name]):
+        if group[name] == nothing or not _is_given(group[name]):
             del group[name]
     if identity["transfer"] == asdict(TransferConfig("none")):
         del identity["transfer"]

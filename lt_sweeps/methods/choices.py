@@ -67,6 +67,8 @@ class Choices:
     shown_seeds: tuple[int, int]  # order, augment
     keep_batchnorm: bool
     fresh_order: bool
+    cycles: int | None  # of prune=cyclic
+    unit: Part | None
     score_seed: int
     treat_seed: int
     ties_seed: int
@@ -100,7 +102,12 @@ class Choices:
             self.rounds,
             self.revive,
             self.invert,
+            self.unit,
         )
+
+    def masked(self, mask: Mask) -> Train:
+        """Returns the training of level 0 under a mask, changed as those of tickets are."""
+        return self.changed_by.of(replace(self.dense, ticket=replace(self.dense.ticket, mask=mask)))
 
     def ticket(self, last: Train, mask: Mask, level: int) -> Train:
         """Returns the next training of the chain: under `mask`, with weights treated by `survivors` and `pruned`.

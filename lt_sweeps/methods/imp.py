@@ -35,7 +35,7 @@ def one_shot(find: Choices, train: Choices) -> list[Train]:
     return shown
 
 
-@register("method", version=1)
+@register("method", version=1, needs=("untrained",))
 def at_init(find: Choices, train: Choices) -> list[Train]:
     """Prune the untrained network to the density of each level of `imp`: SNIP, GraSP, SynFlow, random and others.
 

@@ -20,6 +20,7 @@ from lt_sweeps.columns import (
     BESIDE,
     COLUMNS,
     DENSITY_BEGUN,
+    DISTANCES,
     EMPTIED,
     ENDED_BY,
     EXPLORED,
@@ -210,9 +211,16 @@ def _search(run: Train, outcomes: Mapping[Train, Outcome]) -> Row:
         REDRAWN: None if classes is None else f"output layer of {classes} classes",
         SEARCH_STEPS: ended and ended.steps,
         SEARCH_ENDED_BY: ended and ended.ended_by,
+        DISTANCES: _distances(ended) if ended else None,
         **(named(FOUND, learned.at_end.test) if learned else {}),
         **({f"{SAMPLED}_{metric.name}": metric.rounded(fmean(learned.sampled))} if learned and metric else {}),
     }
+
+
+def _distances(search: Finished) -> str | None:
+    """The largest distance at each moment of a hook that notes distances; - where there was no mask before."""
+    noted = [row["distances"] for row in search.noted if "distances" in row]
+    return " ".join(f"{100 * max(row):.4g}" if row else "-" for row in noted) or None
 
 
 def as_csv(table: Sequence[Row]) -> str:

@@ -106,6 +106,7 @@ TRAINING: dict[str, Check] = {
     "early_stop": lambda value: _is_evaluation(value) and "step" in value and _has_metric(value, "test"),
     "begun": lambda value: isinstance(value, dict) and _is_count(value.get("kept")) and _is_count(value.get("total")),
     "ended_by": _is_text,
+    "noted": lambda value: _is_noted(value),
     "sampled": lambda value: isinstance(value, list) and all(map(_is_number, value)),
 }
 PRUNING: dict[str, Check] = {name: TRAINING[name] for name in ("kept", "total", "eligible", "emptied")}
@@ -128,7 +129,15 @@ DYNAMICS: dict[str, Check] = {
     "masks": NOTE["snapshots"],
     "memories": _is_count,
     "ended_by": lambda value: value is None or _is_text(value),
+    "noted": lambda value: _is_noted(value),
 }
+
+
+def _is_noted(value: Any) -> bool:
+    """Whether a value is what hooks noted: rows of a step, the hook, and lists of numbers."""
+    return isinstance(value, list) and all(
+        isinstance(row, dict) and _is_count(row.get("step")) and _is_text(row.get("hook")) for row in value
+    )
 
 
 def _is_snapshot(entry: tuple[str, Any]) -> bool:

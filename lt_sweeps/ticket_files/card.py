@@ -185,6 +185,8 @@ def _checked(fields: dict[str, Any]) -> dict[str, Any]:
     for patterns in ("exclude", "include"):
         if not _are_names(fields.get(patterns, [])):
             raise BadFile(f"{CARD} does not say {patterns!r} as it should")
+    if not isinstance(fields.get("outputs", False), bool):
+        raise BadFile(f"{CARD} does not say 'outputs' as it should")
     if len(fields["examples"]) != 2:
         raise BadFile(f"{CARD} does not say how many training and test examples there are")
     if not all(value is None or isinstance(value, (int, float, str)) for value in fields["expected"].values()):

@@ -73,6 +73,7 @@ def export(
         "examples": [config.dataset.train, config.dataset.test],
         "recipe": run.recipe.describe(),
         "exclude": list(every.exclude),
+        **({"outputs": True} if every.outputs else {}),
         **({"include": list(every.include)} if every.include else {}),
         **({} if run.static else {"changed by": [part.name for part in (run.gate, *run.hooks) if part is not None]}),
         "order": run.order,

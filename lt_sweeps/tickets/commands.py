@@ -28,6 +28,7 @@ USAGE = """lt-sweeps ticket list [FOLDER]                      the tickets of a 
        lt-sweeps ticket export SWEEP level=3 seed=0 [--to FOLDER] [--trained] [--as-seed]
        lt-sweeps ticket export KEY [--to FOLDER] [--trained] [--as-seed]
        lt-sweeps ticket export ... --for csr|compact|onnx [--batch 1,32] [--threads 1] [--data FOLDER]
+       lt-sweeps ticket slim FOLDER --to FOLDER [--start STEP]
        lt-sweeps ticket verify FOLDER...
        lt-sweeps ticket train FOLDER"""
 
@@ -58,6 +59,10 @@ def parser() -> argparse.ArgumentParser:
     export.add_argument("--threads", type=_size_of, default=1, help="of what is measured (default: 1)")
     export.add_argument("--data", type=Path, help="where data sets lie (default: LT_SWEEPS_DATA, or data)")
     export.add_argument("--runs", type=Path, default=Path("runs"), help="where sweeps lie, for a key (default: runs)")
+    slim = verbs.add_parser("slim", help="a ticket of channels as a smaller network, to train or to look at")
+    slim.add_argument("folder", type=Path, metavar="FOLDER")
+    slim.add_argument("--to", type=Path, required=True, help="the new folder")
+    slim.add_argument("--start", type=_size_of, help="the step at which its schedule begins (default: the ticket's)")
     verify = verbs.add_parser("verify", help="check every byte of tickets, build their networks, evaluate trained ones")
     train = verbs.add_parser("train", help="train a ticket as its card says, and compare with what it promises")
     for verb in (verify, train):
@@ -80,6 +85,13 @@ def main(arguments: Sequence[str]) -> int:
             return _export(options)
         case "verify":
             return _verify(options)
+        case "slim":
+            from lt_sweeps.tickets.slim import slim
+
+            for line in slim(options.folder.expanduser(), options.to.expanduser(), options.start):
+                print(printable(line))
+            print(_summary(cards.read(options.to.expanduser())))
+            return 0
         case "train":
             from lt_sweeps.tickets.train import train
 

@@ -32,7 +32,8 @@ def train(folder: Path, data_dir: Path | None, runs: Path, accelerator: str, *, 
             f"{folder}: {names} changed its training, which a folder does not hold: give ticket= to a sweep"
         )
     network, data, where = network_of(card, trust=trust), data_of(card, trust=trust), data_folder(data_dir)
-    whole = Dense(network, tuple(card.fields["exclude"]), tuple(card.fields.get("include", ())))
+    patterns = tuple(card.fields["exclude"]), tuple(card.fields.get("include", ()))
+    whole = Dense(network, *patterns, bool(card.fields.get("outputs", False)))
     ticket = origins.of_card(card, network, whole)
     check_shapes(card, network, trust=trust)
     recipe = recipe_of(card, trust=trust)

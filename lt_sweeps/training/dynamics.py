@@ -21,6 +21,7 @@ from lt_sweeps.specs import Part
 from lt_sweeps.training import optim
 from lt_sweeps.training.masking import MaskedOptimizer
 from lt_sweeps.training.progress import Progress
+from lt_sweeps.units.beside import scales
 
 
 def gate_of(part: Part) -> Gate:
@@ -159,6 +160,7 @@ class Dynamics:
         self._run, self.mask, self._memories = run, _ordered(mask), [dict[str, Tensor]() for _ in run.hooks]
         self._hooks = [Hook(part, number) for number, part in enumerate(run.hooks)]
         self._explored = {name: ones.clone() for name, ones in self.mask.items()}
+        self.noted: list[dict[str, Any]] = []  # by hooks
         self.network = network
         if run.gate is not None:
             gate = gate_of(run.gate)
@@ -179,6 +181,7 @@ class Dynamics:
         """Go on where an earlier session left off."""
         self.mask, self._explored = _ordered(progress.mask), _ordered(progress.explored)
         self._memories = [dict(memory) for memory in progress.memories]
+        self.noted = list(progress.noted)
         if isinstance(self.network, Gated):
             self.network.narrow(self.mask)
             self.network.now = Now(None, self._done(progress.step))
@@ -187,6 +190,7 @@ class Dynamics:
         """Write the mask and what the hooks remember into the progress of a checkpoint: copies."""
         progress.mask = {name: ones.clone() for name, ones in self.mask.items()}
         progress.explored = {name: ones.clone() for name, ones in self._explored.items()}
+        progress.noted = list(self.noted)
         progress.memories = [{name: value.detach().cpu().clone() for name, value in m.items()} for m in self._memories]
 
     @property
@@ -238,12 +242,18 @@ class Dynamics:
                 continue
             change = hook(self._moment(hook, step))
             self._memories[hook.number] = {name: value.detach().clone() for name, value in change.memory.items()}
+            if change.noted:
+                values = {name: list(map(float, numbers)) for name, numbers in change.noted.items()}
+                self.noted.append({"step": step, "hook": hook.part.name, **values})
             if change.mask is not None:
                 self._set(change.mask, hook, masked)
             if change.end:
                 raise Ended(step, hook.part.name)
             take = take and not change.skip
         return take
+
+    def _scales(self) -> dict[str, Tensor]:
+        return {name: scale.detach() for name, scale in scales(self.network).items()}
 
     def _set(self, mask: Mask, hook: Hook, masked: MaskedOptimizer) -> None:
         for name, ones in self.mask.items():
@@ -271,6 +281,7 @@ class Dynamics:
             slopes={name: _slope(weight) for name, weight in weights.items()} if hook.needs_slopes else {},
             mask={name: ones.to(device) for name, ones in self.mask.items()},
             memory={name: value.to(device) for name, value in self._memories[hook.number].items()},
+            scales={} if isinstance(self.network, Gated) else self._scales(),
             generator=rng(self._run.draw, "hook", hook.number, self._run.level, step),
             **hook.clock,
         )

@@ -130,6 +130,8 @@ def fit(
         except Diverged as stop:
             begun.step = stop.step
             return Trained(begun, None, recorder.seconds, diverged_at=stop.step)
+        if dynamics is not None:
+            begun.noted = list(dynamics.noted)
         module.to(examples.device)
         if begun.ended_by is not None and (not begun.history or begun.history[-1]["step"] != begun.step):
             recorder.evaluate(module)

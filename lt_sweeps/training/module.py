@@ -23,6 +23,7 @@ from lt_sweeps.training.masking import MaskedOptimizer
 from lt_sweeps.training.ranks import Ranks
 from lt_sweeps.training.sparse.step import SparseStep
 from lt_sweeps.training.step import Batch, EagerSteps, Step, Steps
+from lt_sweeps.units.beside import scales
 
 GENERATORS = Lock()
 
@@ -66,6 +67,7 @@ class TicketModule(pl.LightningModule):
         self._step: Step | SparseStep
         # A network's random draws (dropout) are seeded by the step. A foreign network may draw at some steps only; a
         # registered one that drew nothing in its first step is not seeded any more, which saves time.
+        self._scales = scales(network) if run.recipe.slimming else {}
         self._foreign = not run.ticket.network.build.is_registered
         self._draws: bool | None = None  # not yet known
 
@@ -91,6 +93,9 @@ class TicketModule(pl.LightningModule):
 
     def _add_gradients(self) -> None:
         self._ranks.add_gradients(self.network.parameters())
+        for scale in self._scales.values():  # after the sum, so that the ranks add it once
+            if scale.grad is not None:
+                scale.grad.add_(scale.detach().sign(), alpha=self.run.recipe.slimming)
 
     def _count(self) -> None:
         if self.run.recipe.batchnorm_groups > 1:

@@ -46,6 +46,7 @@ class Progress:
     memories: list[State] = field(default_factory=list)  # of its hooks
     masks: dict[int, str] = field(default_factory=dict)  # step of a snapshot -> blob of the mask there
     ended_by: str | None = None  # the hook that ended it
+    noted: list[dict[str, Any]] = field(default_factory=list)  # by hooks: a row per moment
 
 
 def encode_progress(progress: Progress, fingerprint: dict[str, Any]) -> bytes:
@@ -71,6 +72,7 @@ def encode_progress(progress: Progress, fingerprint: dict[str, Any]) -> bytes:
     }
     if progress.mask:
         note |= {"masks": progress.masks, "memories": len(progress.memories), "ended_by": progress.ended_by}
+        note |= {"noted": progress.noted} if progress.noted else {}
     return encode(tensors, json.dumps(note))
 
 
@@ -97,6 +99,7 @@ def _decoded(content: bytes) -> tuple[Progress, dict[str, Any]]:
         memories=[{} for _ in range(note.get("memories", 0))],
         masks={int(step): name for step, name in note.get("masks", {}).items()},
         ended_by=note.get("ended_by"),
+        noted=note.get("noted", []),
     )
     places = {"state": progress.state, "best": progress.best_state}
     places |= {"mask": progress.mask, "explored": progress.explored}

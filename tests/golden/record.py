@@ -36,7 +36,7 @@ GOLDEN = Path(__file__).with_suffix(".json")
 BEHIND = {
     "Init": ["networks/build.py", "networks/layers.py", "networks/width.py"],
     "Dense": ["masks.py"],
-    "Prune": ["allocation.py"],
+    "Prune": ["allocation.py", "units/unit.py", "units/beside.py"],
     "Shuffle": ["masks.py", "randomness.py"],
     "Planted": ["networks/planted.py", "networks/targets.py"],
     "Fit": ["masks.py", "transfers/carry.py"],

@@ -67,6 +67,8 @@ def require_fitting(run: Train, device: str, world: int) -> None:
         raise Unfit("a gate or a hook changes the mask")
     if run.ticket.fill is not None:
         raise Unfit("pruned weights are not zero (pruned=zero)")
+    if run.recipe.slimming:
+        raise Unfit("recipe.slimming")
     if run.recipe.precision not in DTYPES:
         raise Unfit(f"recipe.precision={run.recipe.precision}")
     if not described.name.startswith("torch.optim.") or described.name.rpartition(".")[2] not in ELEMENTWISE:

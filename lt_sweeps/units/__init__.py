@@ -1,0 +1,1 @@
+"""Units: what a level prunes as a whole. One per word of `prune.unit=`."""
