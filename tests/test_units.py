@@ -23,6 +23,7 @@ from lt_sweeps.realise import Values
 from lt_sweeps.specs import Network, Part
 from lt_sweeps.store.store import Store
 from lt_sweeps.tickets.load import load_ticket
+from lt_sweeps.training.masking import MaskedOptimizer
 from lt_sweeps.units.beside import outputs
 from lt_sweeps.units.unit import Units
 
@@ -105,6 +106,31 @@ def test_a_network_without_its_dead_units_computes_the_same(network: Network, tm
     assert float((wanted - got).abs().max() / wanted.abs().max()) <= TOLERANCE
     count = [sum(value.numel() for value in net.parameters()) for net in (small, module)]
     assert count[0] < (0.8 if network is RESNET else 0.5) * count[1]
+
+
+def test_a_slim_network_trains_as_the_masked_one(tmp_path: Path) -> None:
+    """Not only its outputs are equal: so is what gradients, momentum and weight decay make of it, on equal batches."""
+    mask = pruned(VGG, Part("channel", 1), 0.5, Store(tmp_path))
+    masked = build(VGG)
+    masked.load_state_dict(effective(initial(VGG, 0), mask, None))
+    small = cut(masked.eval(), torch.randn(32, *VGG.shape)).network.double()
+    keeps, draw = MaskedOptimizer(mask, None), torch.Generator().manual_seed(0)
+    both = [(masked.double(), keeps), (small, None)]
+    optimizers = [torch.optim.SGD(net.parameters(), lr=0.05, momentum=0.9, weight_decay=1e-3) for net, _ in both]
+    keeps.attach(masked, optimizers[0])
+    for _ in range(10):
+        x = torch.randn(16, *VGG.shape, dtype=torch.float64, generator=draw)
+        y = torch.randint(0, 10, (16,), generator=draw)
+        for (net, keep), optimizer in zip(both, optimizers, strict=True):
+            optimizer.zero_grad()
+            nn.functional.cross_entropy(net.train()(x), y).backward()
+            if keep is not None:
+                keep.mask_gradients()
+            optimizer.step()
+            if keep is not None:
+                keep.mask_weights()
+    with torch.no_grad():
+        torch.testing.assert_close(small.eval()(x), masked.eval()(x), rtol=1e-9, atol=1e-9)
 
 
 def test_what_cannot_be_cut_is_named_with_why(tmp_path: Path) -> None:
