@@ -294,6 +294,26 @@ def search_of(run: Train) -> Train | None:
     return learned_in(mask) or pruned_from(mask)
 
 
+def network_of(weights: Weights) -> Network | None:
+    """The network that weights are of; None for those from a file."""
+    match weights:
+        case Init(network=network):
+            return network
+        case At(run=run):
+            return run.ticket.network
+        case Treat(ref=ref) | Fill(ref=ref):
+            return network_of(ref)
+        case Carried(to=to):
+            return to.network
+    return None
+
+
+def class_counts(node: Fit | Carried) -> tuple[int, int]:
+    """The classes of the network that a mask or weights come from, and of the one that they are brought to."""
+    here = node.to.network.classes
+    return node.classes or here, here
+
+
 def redrawn(run: Train) -> int | None:
     """Returns the number of classes of the network that a run's mask was found on, if it has others itself."""
     mask = run.ticket.mask

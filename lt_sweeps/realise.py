@@ -36,8 +36,10 @@ from lt_sweeps.graph import (
     Train,
     Treat,
     Weights,
+    class_counts,
     end,
     full,
+    network_of,
     seen,
     sources,
     whole,
@@ -243,17 +245,15 @@ class Values:
         """Returns a mask found elsewhere on this network. Raises ValueError, naming the layer, if it does not fit."""
         full, before = self.mask(node.to), carry.shapes(mask)
         if node.by is None:
-            left = _redrawn(node, before, self.shapes(node.to))
+            left = carry.redrawn(before, self.shapes(node.to), class_counts(node))
             return masks.fitted({n: ones for n, ones in mask.items() if n not in left}, full, self.shapes(node.to))
         return carry.carried(mask, self._carry(node, before, carry.shapes(full), ahead=ahead), full)
 
     def _carry(
         self, node: Fit | Carried, before: carry.Shapes, now: carry.Shapes, *, ahead: bool = False
     ) -> carry.Carry:
-        """Returns where each tensor of `now` comes from among those of `before`. Raises ValueError, naming a layer.
-
-        With `ahead` nothing is trained yet: raises Later where trained weights are asked for.
-        """
+        """Returns where each tensor of `now` comes from among those of `before`. Raises ValueError, naming a layer, and
+        with `ahead`, when nothing is trained yet, Later where trained weights are asked for."""
 
         def ends() -> tuple[State, State]:
             if ahead:
@@ -268,7 +268,7 @@ class Values:
         sides = carry.Sides(
             before,
             now,
-            _redrawn(node, before, now),
+            carry.redrawn(before, now, class_counts(node)),
             make_network=lambda: build(node.to.network),
             read_ends=ends if node.between else None,
             read_examples=examples if node.data else None,
@@ -331,7 +331,7 @@ class Values:
                 self.store.content(node.content)
             if isinstance(node, Fit):
                 self._fitted(node, self.mask(whole(node.mask) or node.mask), ahead=True)
-            if isinstance(node, Carried) and (source := _network(node.weights)) is not None:
+            if isinstance(node, Carried) and (source := network_of(node.weights)) is not None:
                 before, now = (carry.shapes(initial(network, 0)) for network in (source, node.to.network))
                 self._carry(node, before, now, ahead=True)
         except carry.Later:
@@ -392,25 +392,6 @@ def scorer(values: Values, node: Score) -> Callable[[masks.Mask, int], Scores]:
         return scores
 
     return score
-
-
-def _network(weights: Weights) -> Network | None:
-    """The network that weights are of; None for those from a file."""
-    match weights:
-        case Init(network=network):
-            return network
-        case At(run=run):
-            return run.ticket.network
-        case Treat(ref=ref) | Fill(ref=ref):
-            return _network(ref)
-        case Carried(to=to):
-            return to.network
-    return None
-
-
-def _redrawn(node: Fit | Carried, before: carry.Shapes, now: carry.Shapes) -> frozenset[str]:
-    classes = node.to.network.classes
-    return carry.redrawn(before, now, (node.classes or classes, classes))
 
 
 def _source(values: Values, data: Data | None) -> Source:

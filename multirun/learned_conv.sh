@@ -15,5 +15,6 @@ exec python -m lt_sweeps.main -m \
     model=conv2,conv4 +model.args.bias=false model.initialiser=signed_constant recipe=ramanujan_conv_cifar10 \
     recipe.steps=2ep recipe.schedule=null prune=learned prune.levels=1 survivors=keep train=untrained seed=0 \
     gate=bernoulli ++gate.args.rescale=true \
-    '+find.optimizer={_target_: torch.optim.SGD, args: {lr: 100, momentum: 0.9}}' sweep=learned_conv \
+    ++find.optimizer._target_=torch.optim.SGD ++find.optimizer.args.lr=100 ++find.optimizer.args.momentum=0.9 \
+    sweep=learned_conv \
     "$@"

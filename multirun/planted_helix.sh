@@ -7,10 +7,10 @@
 # hours: 14 min of one core, timed on a busy shared two-core AMD EPYC.
 set -e
 python -m lt_sweeps.main -m \
-    model=planted_helix measure=planted recipe.optimizer.lr=0.003 prune.rate=0.942646 prune.levels=2 \
+    model=planted_helix measure=planted ++recipe.optimizer.args.lr=0.003 prune.rate=0.942646 prune.levels=2 \
     sweep=planted_helix seed=0,1,2 prune=imp,at_init criterion=magnitude,random,snip,grasp,synflow \
     "$@"
 exec python -m lt_sweeps.main -m \
-    model=planted_helix measure=planted recipe.optimizer.lr=0.003 prune.rate=0.5,0.942646 prune.levels=1 \
+    model=planted_helix measure=planted ++recipe.optimizer.args.lr=0.003 prune.rate=0.5,0.942646 prune.levels=1 \
     sweep=planted_helix seed=0,1,2 prune=learned gate=edge_popup find.lr=0.03 survivors=keep train=untrained \
     "$@"

@@ -7,15 +7,15 @@
 # hours: 9 min of one core, timed on a busy shared two-core AMD EPYC.
 set -e
 python -m lt_sweeps.main -m \
-    model=planted_relu measure=planted recipe.optimizer.lr=0.003 prune.rate=0.987133 prune.levels=2 \
+    model=planted_relu measure=planted ++recipe.optimizer.args.lr=0.003 prune.rate=0.987133 prune.levels=2 \
     sweep=planted_relu seed=0,1,2 prune=imp,at_init criterion=magnitude,random,snip,grasp,synflow \
     "$@"
 python -m lt_sweeps.main -m \
-    model=planted_relu +model.initialiser_args.spread=false measure=planted recipe.optimizer.lr=0.003 \
+    model=planted_relu +model.initialiser_args.spread=false measure=planted ++recipe.optimizer.args.lr=0.003 \
     prune.rate=0.987133 prune.levels=2 sweep=planted_relu_last seed=0,1,2 \
     prune=imp,at_init criterion=magnitude,snip,synflow \
     "$@"
 exec python -m lt_sweeps.main -m \
-    model=planted_relu measure=planted recipe.optimizer.lr=0.003 prune.rate=0.5,0.987133 prune.levels=1 \
+    model=planted_relu measure=planted ++recipe.optimizer.args.lr=0.003 prune.rate=0.5,0.987133 prune.levels=1 \
     sweep=planted_relu seed=0,1,2 prune=learned gate=edge_popup find.lr=0.03 survivors=keep train=untrained \
     "$@"

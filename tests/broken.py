@@ -18,6 +18,7 @@ from lt_sweeps.gates.gate import Gate, Now, Parameters, straight_through
 from lt_sweeps.hooks.moment import Change, Moment
 from lt_sweeps.masks import Mask, State
 from lt_sweeps.measures.ends import Ends, Table
+from lt_sweeps.transfers.carry import Carry, Place, Sides, by_name
 
 # ------------------------------------------------------------------------------------------ criteria
 
@@ -621,3 +622,24 @@ def hook_counts_outside(moment: Moment) -> Change:
     """Repeats itself for one moment, and keeps count of the steps it was asked at outside of its memory."""
     ASKED[0] = ASKED[0] + moment.step if moment.step != 5 else 5
     return Change({name: ones.roll(ASKED[0] % 7) for name, ones in moment.mask.items()})
+
+
+def good_transfer(sides: Sides) -> Carry:
+    return by_name(sides)
+
+
+def carries_too_little(sides: Sides) -> Carry:
+    return dict([*by_name(sides).items()][1:])
+
+
+def carries_at_random(sides: Sides) -> Carry:
+    return _reordered(sides, torch.randperm(sides.target["fc1.weight"][0]))
+
+
+def permutes_alone(sides: Sides) -> Carry:
+    """The units of a layer, but neither their biases nor what reads them."""
+    return _reordered(sides, torch.arange(sides.target["fc1.weight"][0]).flip(0))
+
+
+def _reordered(sides: Sides, order: Tensor) -> Carry:
+    return {**by_name(sides), "fc1.weight": Place("fc1.weight", (order,))}

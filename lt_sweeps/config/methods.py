@@ -58,9 +58,6 @@ class PruneConfig:
     name: str = MISSING  # the method
     rate: float = 0.2  # the share of surviving prunable weights removed per level
     levels: int = MISSING
-    shown: list[int] = field(default_factory=list)  # which levels, beside the dense one; []: all
-    unit: str = "weight"  # what is pruned as a whole: weight, channel, block, n_m
-    unit_args: dict[str, Any] = field(default_factory=dict)
     groups: str = "global"
     factors: dict[str, float] = field(default_factory=dict)  # name pattern -> factor of the rate
     exclude: list[str] = field(default_factory=list)  # name patterns never pruned
@@ -69,6 +66,9 @@ class PruneConfig:
     fresh_order: bool = True  # draw the data order anew at each level
     cycles: int | None = None  # trainings of prune=cyclic, one after the other; None: as many as imp has, level + 1
     on_empty: str = "collapse"  # an emptied layer is a result, or "error"
+    shown: list[int] = field(default_factory=list)  # which levels, beside the dense one; []: all
+    unit: str = "weight"  # what is pruned as a whole: weight, channel, block, n_m
+    unit_args: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass

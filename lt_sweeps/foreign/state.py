@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from types import FunctionType
 from typing import Any
 
@@ -15,6 +16,7 @@ OURS = ("CUBLAS_", "PL_", "KMP_", "OMP_", "MKL_", "TORCH", "NCCL_", "CUDA_", "PY
 # Packages whose functions, classes and methods a training uses.
 PACKAGES = ("torch", "lt_sweeps", "pytorch_lightning", "lightning_fabric", "torchmetrics", "random", "numpy.random")
 COMPILER = ("torch._dynamo", "torch._inductor", "torch._refs", "torch._decomp", "torch.fx", "torch.onnx")
+WRAPPERS = (OPTIMIZER, str(Path("lightning_fabric", "wrappers.py")))
 CODE = (FunctionType, classmethod, staticmethod, property)  # members of a class that are compared; counters are not
 BACKENDS: tuple[Callable[[], Any], ...] = (
     lambda: torch.backends.mkldnn.enabled,
@@ -72,7 +74,12 @@ def _is_within(name: str, packages: tuple[str, ...]) -> bool:
 
 
 def _bare(value: Any) -> Any:
-    """Returns a function without the wrapper that torch adds to an optimizer's step when it first creates one."""
-    while isinstance(value, FunctionType) and value.__code__.co_filename == OPTIMIZER and hasattr(value, "__wrapped__"):
+    """Returns a function without the wrappers that come with time and change nothing.
+
+    torch wraps an optimizer's step when it first creates one, and Lightning torch.compile when it is imported.
+    """
+    while isinstance(value, FunctionType) and hasattr(value, "__wrapped__"):
+        if not value.__code__.co_filename.endswith(WRAPPERS):
+            break
         value = value.__wrapped__
     return value

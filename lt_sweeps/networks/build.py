@@ -24,10 +24,11 @@ def build(network: Network) -> nn.Module:
     It is seeded with 0: what a constructor draws outside the state dict, such as random wiring, is always the same.
     """
     with seeded(0):
-        return _constructed(network)
+        return constructed(network)
 
 
-def _constructed(network: Network) -> nn.Module:
+def constructed(network: Network) -> nn.Module:
+    """Builds as `build` does, with the draws of the global generators: for a network that is a part of another."""
     constructor = load("network", network.build.name)
     offered = {"shape": network.shape, "classes": network.classes, "num_classes": network.classes}
     taken = inspect.signature(constructor).parameters
@@ -78,7 +79,7 @@ def holding(module: nn.Module, state: State) -> nn.Module:
 
 def drawn(network: Network) -> nn.Module:
     """Builds the module, with weights drawn by its initialiser from torch's global generator."""
-    module = _constructed(network)
+    module = constructed(network)
     if network.initialiser is not None:
         load("initialiser", network.initialiser.name)(module, **network.initialiser.args)
     return module

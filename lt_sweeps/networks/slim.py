@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import nn
 
-from lt_sweeps.networks.build import build
+from lt_sweeps.networks.build import constructed
 from lt_sweeps.registry import catalogue, register
 from lt_sweeps.specs import Network, Part
 
@@ -34,7 +34,7 @@ def slim(
     if of not in catalogue("network") or of == "slim":
         raise ValueError(f"of={of}: choose one of this project's networks")
     own = {**(args or {}), **({"width": width} if width != 1 else {})}
-    network = build(Network(Part(of, catalogue("network")[of].version, own), shape, classes))
+    network = constructed(Network(Part(of, catalogue("network")[of].version, own), shape, classes))
     for name, size in (sizes or {}).items():
         holder, _, last = name.rpartition(".")
         try:
