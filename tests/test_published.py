@@ -33,6 +33,7 @@ FACTS = {
     "fashion_mnist": ([1, 28, 28], 10, 60_000, 10_000),
     "kmnist": ([1, 28, 28], 10, 60_000, 10_000),
     "cifar10": ([3, 32, 32], 10, 50_000, 10_000),
+    "cifar10_grey": ([1, 28, 28], 10, 50_000, 10_000),
     "cifar100": ([3, 32, 32], 100, 50_000, 10_000),
     "svhn": ([3, 32, 32], 10, 73_257, 26_032),
     "tiny_imagenet": ([3, 64, 64], 200, 100_000, 10_000),
@@ -163,7 +164,7 @@ def test_tiny_imagenet_is_read_from_its_folders(tmp_path: Path) -> None:
 
 
 def test_what_a_yaml_says_is_what_is_published() -> None:
-    assert set(FACTS) | {"image_folder", "circle", "teacher"} == set(catalogue("dataset"))
+    assert set(FACTS) | {"image_folder", "circle", "helix", "relu", "teacher"} == set(catalogue("dataset"))
     for name, facts in FACTS.items():
         said: Any = OmegaConf.to_container(OmegaConf.load(CONF / "dataset" / f"{name}.yaml"))
         assert (said["name"], said["shape"], said["classes"], said["train"], said["test"]) == (name, *facts)
