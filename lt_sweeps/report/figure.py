@@ -11,7 +11,7 @@ from typing import Any
 from lt_sweeps.errors import Mistake
 from lt_sweeps.report import paper
 from lt_sweeps.report.published import compared
-from lt_sweeps.report.selecting import WORDS, chosen, parse
+from lt_sweeps.report.selecting import chosen, parse, parser
 from lt_sweeps.report.table import as_csv
 from lt_sweeps.store.store import write
 
@@ -28,23 +28,18 @@ DATA = ("csv", "parquet")
 
 def main(arguments: Sequence[str]) -> int:
     """Writes the figure and its data; returns the exit code. Raises Mistake."""
-    parser = argparse.ArgumentParser(
-        "lt-sweeps figure",
-        usage=f"lt-sweeps figure {WORDS} [options]",
-        description="A figure over the weights that remain, as a vector file, with the data behind it.",
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    options = parser(
+        "figure", "A figure over the weights that remain, as a vector file, with the data behind it.", EPILOG
     )
-    parser.add_argument("words", nargs="+", metavar=WORDS, help=argparse.SUPPRESS)
-    parser.add_argument("--format", choices=paper.FORMATS, help="of the file; pdf, or what --out ends in")
-    parser.add_argument("--style", choices=[*paper.LOOKS], default="paper", help="sizes of fonts and lines")
-    parser.add_argument("--width", type=_inches, metavar="3.25in", help="of the whole figure; in, cm, mm or pt")
-    parser.add_argument("--facet", metavar="LABEL", help="a panel for each value of a label, such as prune")
-    parser.add_argument("--spread", choices=paper.SPREADS, default="band", help="how the spread over seeds is shown")
-    parser.add_argument("--against", metavar="PAPER", help="a paper whose numbers are drawn too, such as frankle2019")
-    parser.add_argument("--data", choices=DATA, default="csv", help="format of the data; parquet needs pyarrow")
-    parser.add_argument("--out", type=Path, metavar="FILE", help="else QUANTITY.pdf in the (first) sweep's folder")
-    asked = parser.parse_intermixed_args(list(arguments))
+    options.add_argument("--format", choices=paper.FORMATS, help="of the file; pdf, or what --out ends in")
+    options.add_argument("--style", choices=[*paper.LOOKS], default="paper", help="sizes of fonts and lines")
+    options.add_argument("--width", type=_inches, metavar="3.25in", help="of the whole figure; in, cm, mm or pt")
+    options.add_argument("--facet", metavar="LABEL", help="a panel for each value of a label, such as prune")
+    options.add_argument("--spread", choices=paper.SPREADS, default="band", help="how the spread over seeds is shown")
+    options.add_argument("--against", metavar="PAPER", help="a paper whose numbers are drawn too, such as frankle2019")
+    options.add_argument("--data", choices=DATA, default="csv", help="format of the data; parquet needs pyarrow")
+    options.add_argument("--out", type=Path, metavar="FILE", help="else QUANTITY.pdf in the (first) sweep's folder")
+    asked = options.parse_intermixed_args(list(arguments))
     folders, what, where = parse(asked.words)
     curves = chosen(folders, where)
     what = what or curves[0].metric.name

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -12,6 +13,19 @@ from lt_sweeps.report import table as tables
 from lt_sweeps.report.curves import Curve, curves, labels_of
 
 WORDS = "FOLDER... [QUANTITY] [NAME=VALUE...]"
+
+
+def parser(verb: str, description: str, epilog: str) -> argparse.ArgumentParser:
+    """Returns the parser of a command that takes WORDS; its options are added by the command."""
+    made = argparse.ArgumentParser(
+        f"lt-sweeps {verb}",
+        usage=f"lt-sweeps {verb} {WORDS} [options]",
+        description=description,
+        epilog=epilog,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    made.add_argument("words", nargs="+", metavar=WORDS, help=argparse.SUPPRESS)
+    return made
 
 
 def parse(words: Sequence[str]) -> tuple[list[Path], str, dict[str, list[str]]]:

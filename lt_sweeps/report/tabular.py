@@ -13,7 +13,7 @@ from lt_sweeps.errors import Mistake
 from lt_sweeps.report.curves import Curve, Point
 from lt_sweeps.report.published import compared
 from lt_sweeps.report.quantities import Quantity, named
-from lt_sweeps.report.selecting import WORDS, chosen, parse
+from lt_sweeps.report.selecting import chosen, parse, parser
 from lt_sweeps.report.styles import styles
 from lt_sweeps.report.wording import percent
 
@@ -28,19 +28,12 @@ seeds, or with --interval mean and 95 % t-interval. In LaTeX levels shown to mat
 
 def main(arguments: Sequence[str]) -> int:
     """Prints the table; returns the exit code. Raises Mistake."""
-    parser = argparse.ArgumentParser(
-        "lt-sweeps table",
-        usage=f"lt-sweeps table {WORDS} [options]",
-        description="The curves of sweeps as a table for a paper.",
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("words", nargs="+", metavar=WORDS, help=argparse.SUPPRESS)
-    parser.add_argument("--format", choices=[*FORMATS], default="markdown")
-    parser.add_argument("--at", type=_shares, metavar="51,21,3.6", help="the weights remaining to show, in percent")
-    parser.add_argument("--interval", action="store_true", help="95 %% t-intervals instead of standard deviations")
-    parser.add_argument("--against", metavar="PAPER", help="each number of a paper beside ours, as Markdown")
-    asked = parser.parse_intermixed_args(list(arguments))
+    options = parser("table", "The curves of sweeps as a table for a paper.", EPILOG)
+    options.add_argument("--format", choices=[*FORMATS], default="markdown")
+    options.add_argument("--at", type=_shares, metavar="51,21,3.6", help="the weights remaining to show, in percent")
+    options.add_argument("--interval", action="store_true", help="95 %% t-intervals instead of standard deviations")
+    options.add_argument("--against", metavar="PAPER", help="each number of a paper beside ours, as Markdown")
+    asked = options.parse_intermixed_args(list(arguments))
     folders, what, where = parse(asked.words)
     if asked.against is not None:
         print("\n".join(compared(chosen(folders, where), asked.against)))
