@@ -28,9 +28,7 @@ DATA = ("csv", "parquet")
 
 def main(arguments: Sequence[str]) -> int:
     """Writes the figure and its data; returns the exit code. Raises Mistake."""
-    options = parser(
-        "figure", "A figure over the weights that remain, and the data behind it.", EPILOG
-    )
+    options = parser("figure", "A figure over the weights that remain, and the data behind it.", EPILOG)
     options.add_argument("--format", choices=paper.FORMATS, help="of the file; pdf, or what --out ends in")
     options.add_argument("--style", choices=[*paper.LOOKS], default="paper", help="sizes of fonts and lines")
     options.add_argument("--width", type=_inches, metavar="3.25in", help="of the whole figure; in, cm, mm or pt")
