@@ -29,10 +29,8 @@ class Checks:
 
     def data(self, runs: Iterable[Work]) -> None:
         """Checks that the data of these runs is as configured. Raises Mistake."""
-        wanted = set(runs)
-        for cell in self._cells:
-            for source, sizes in cell.published.items():
-                for data in {run.data for run in wanted if run.data.source == source} - self._read:
-                    self._values.require(data, sizes)
-                    self._read.add(data)
+        sizes = {source: published for cell in self._cells for source, published in cell.published.items()}
+        for data in {run.data for run in runs} - self._read:
+            self._values.require(data, sizes.get(data.source))
+            self._read.add(data)
         self._values.examples.cache_clear()  # workers read it again, perhaps onto a GPU

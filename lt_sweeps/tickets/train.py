@@ -55,7 +55,7 @@ def train(folder: Path, data_dir: Path | None, runs: Path, accelerator: str, *, 
         examples, test = card.fields["examples"]
         trainer = TrainerConfig(accelerator=accelerator)
         config = Config(dataset=DatasetConfig(train=examples, test=test), trainer=trainer)
-        cell = Cell(config, {}, (run,), labels={}, budget="")
+        cell = Cell(config, {}, (run,), labels={}, budget="", published={data.source: (examples, test)})
         failed = execute([cell], store, where, trainer, Reporter({run: str(folder)}))
         if failed:
             return 1

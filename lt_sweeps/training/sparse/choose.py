@@ -65,7 +65,7 @@ def require_fitting(run: Train, device: str, world: int) -> None:
         raise Unfit(f"task={run.data.task.name}: it computes cross-entropy")
     if not run.static:
         raise Unfit("a gate or a hook changes the mask")
-    if run.ticket.fill is not None:
+    if run.ticket.fill is not None:  # for a plan; a training looks at the tensors
         raise Unfit("pruned weights are not zero (pruned=zero)")
     if run.recipe.slimming:
         raise Unfit("recipe.slimming")
@@ -80,6 +80,8 @@ def require_fitting(run: Train, device: str, world: int) -> None:
 def _fitting(run: Train, ticket: TicketTensors, examples: Loader, hardware: Hardware) -> Sparse:
     """Returns the kernel that can compute a training. Raises Unfit."""
     require_fitting(run, examples.device.type, hardware.ranks.world)
+    if ticket.fill is not None:
+        raise Unfit("pruned weights are not zero (pruned=zero)")
     pixels, compiled = reads_pixels(examples), library(DTYPES[run.recipe.precision])
     index = Index(build(run.ticket.network), ticket.mask, words=pixels and compiled is not None)
     if compiled is None:
