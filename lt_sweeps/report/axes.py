@@ -19,6 +19,7 @@ def span(intervals: Sequence[Interval], metric: Metric | None) -> tuple[float, f
     It covers one point of a percentage at least, a tenth of another metric, or ten steps: less would exaggerate. Means
     of 97 and 98 have a range of 1, an interval may widen it by as much on each side, and 7 % are margin:
 
+    >>> from lt_sweeps.metrics import ACCURACY
     >>> span([Interval(97.0, 90.0, 104.0, 2), Interval(98.0, None, None, 1)], ACCURACY)
     (95.79, 99.21)
     >>> span([Interval(98.0, None, None, 1)], ACCURACY), span([Interval(4.0, None, None, 1)], None)
