@@ -110,12 +110,11 @@ def test_a_learned_mask_keeps_exactly_what_is_asked(name: str, keep: float, rank
             assert int(ones.sum()) == round(keep * ones.numel())
 
 
+# STR trains and shrinks what it keeps.
 SEARCHES = [name for name in GATES if "search" in catalogue("gate")[name].needs]
 
 
-@pytest.mark.parametrize(
-    "name", [name for name in SEARCHES if name != "soft_threshold"]
-)  # which trains and shrinks them
+@pytest.mark.parametrize("name", [name for name in SEARCHES if name != "soft_threshold"])
 def test_weights_behind_a_search_are_the_drawn_ones_to_the_bit(name: str) -> None:
     """Where the gate leaves their values as they are, the end weights are those of the seed on every kept place."""
     whole = masks.dense(build(run_of().ticket.network))[0]
