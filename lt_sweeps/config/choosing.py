@@ -240,7 +240,7 @@ def _refuse_units(config: Config) -> None:
     if prune.include and "outputs" in needs("unit", name):
         raise Corner(f"prune.include: has no rows that are outputs of a layer, as prune.unit={name} prunes")
     n, m = pruned.args.get("n", 2), pruned.args.get("m", 4)
-    factor = min(1.0, *prune.factors.values(), 1.0)
+    factor = min([1.0, *prune.factors.values()])
     if "within" in needs("unit", name) and 1 - factor * prune.rate > n / m + 1e-9:
         what = f"prune.rate={prune.rate}" + (f" times a factor of {factor:g} (prune.factors)" if factor < 1 else "")
         raise Corner(f"{what}: {n} of {m} weights are kept at most: prune at least {1 - n / m:g}")

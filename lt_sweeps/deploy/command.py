@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from lt_sweeps.deploy import compact, csr, measure, onnx
+from lt_sweeps.deploy.cutting import TOLERANCE, apart
 from lt_sweeps.deploy.form import Form
 from lt_sweeps.deploy.plain import entering, plain, weighted
 from lt_sweeps.errors import Mistake
@@ -24,7 +25,6 @@ FORMS: dict[str, Callable[[nn.Module, Tensor], list[Form]]] = {
 }
 FILES = ("deploy.safetensors", "deploy.onnx", "deploy.pt2", "csr.c", "README.md")
 ALIKE = 0.05  # a difference of times that counts as none
-TOLERANCE = 1e-5  # largest difference of a logit, in parts of the largest logit
 
 
 def prepare(
@@ -85,7 +85,7 @@ def _checked(name: str, logits: Tensor, reference: Tensor) -> str:
     """Says how far the logits of a form are from the network's in double precision. Raises Mistake if too far."""
     if logits.shape != reference.shape:
         raise Mistake(f"{name}: has logits of shape {[*logits.shape]}, the network {[*reference.shape]}")
-    wrong = float((logits.double() - reference).abs().max() / reference.abs().max().clamp(min=1e-30))
+    wrong = apart(logits.double(), reference)
     if not wrong <= TOLERANCE:
         raise Mistake(
             f"{name}: its logits differ by {wrong:.1e} of the largest from the network's, more than {TOLERANCE:g}: "

@@ -94,10 +94,15 @@ def removed(network: nn.Module, small: nn.Module, x: Tensor) -> str:
     ]
     shown = [*counts[:12], *([f"and {len(counts) - 12} more"] if len(counts) > 12 else [])]
     units = f"units left in hidden layers: {', '.join(shown)}" if counts else "there are no hidden layers"
+    return f"{units}; {left(network, small, x)}"
+
+
+def left(network: nn.Module, small: nn.Module, x: Tensor) -> str:
+    """How many parameters and multiply-accumulates are left, in words."""
     parameters = [sum(value.numel() for value in net.parameters()) for net in (small, network)]
     work = [operations(net, x) for net in (small, network)]
     return (
-        f"{units}; {parameters[0]:,} of {parameters[1]:,} parameters, "
+        f"{parameters[0]:,} of {parameters[1]:,} parameters, "
         f"{work[0]:,} of {work[1]:,} multiply-accumulates for an example"
     )
 

@@ -29,6 +29,15 @@ class Cut:
     left: dict[str, str] = field(default_factory=dict)
 
 
+def apart(outputs: Tensor, wanted: Tensor) -> float:
+    """How far outputs are from those that are wanted, in parts of the largest of these.
+
+    >>> apart(torch.tensor([1.0, 3.0]), torch.tensor([1.0, 4.0]))
+    0.25
+    """
+    return float((outputs - wanted).abs().max() / wanted.abs().max().clamp(min=1e-30))
+
+
 def is_here() -> bool:
     """Whether Torch-Pruning is installed."""
     return find_spec("torch_pruning") is not None
@@ -132,9 +141,8 @@ class _Cutting:
         before = [(m, dict(vars(m)), dict(m._parameters), dict(m._buffers)) for m in modules]
         try:
             group.prune()
-            outputs = self.network(self._x)
-            apart = float((outputs - self._wanted).abs().max() / self._wanted.abs().max().clamp(min=1e-30))
-            why = "" if apart <= TOLERANCE else f"the outputs would differ by {apart:.0e} of the largest"
+            by = apart(self.network(self._x), self._wanted)
+            why = "" if by <= TOLERANCE else f"the outputs would differ by {by:.0e} of the largest"
         except Exception as error:  # a network may do anything with the sizes of its layers
             why = f"the network takes no other number of them ({' '.join(str(error).split())[:80]})"
         if not why:

@@ -13,6 +13,7 @@ from lt_sweeps.errors import Mistake
 from lt_sweeps.metrics import Metric
 from lt_sweeps.report import table as tables
 from lt_sweeps.report.curves import Curve, Point, curves, labels_of
+from lt_sweeps.report.selecting import split
 from lt_sweeps.report.statistics import paired
 from lt_sweeps.report.wording import difference, percent, spread, wins
 
@@ -59,8 +60,7 @@ def main(arguments: Sequence[str]) -> int:
     )
     parser.add_argument("words", nargs="+", metavar="FOLDER... NAME=VALUE...", help="sweeps, and what to compare with")
     words = parser.parse_args(list(arguments)).words
-    folders = [Path(word) for word in words if "=" not in word or Path(word).is_dir()]
-    values = [word.split("=", 1) for word in words if "=" in word and Path(word) not in folders]
+    folders, values = split(words)
     if not folders or not values:
         raise Mistake("compare: give the folder of a sweep and what to compare with, such as survivors=rewind")
     compared = [cell for folder in dict.fromkeys(folder.resolve() for folder in folders) for cell in _cells_of(folder)]

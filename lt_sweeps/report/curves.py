@@ -216,6 +216,14 @@ def closest(curve: Curve) -> Point | None:
     return max(judged, key=lambda pair: pair[0], default=(None, None))[1]
 
 
+def by_ground(all_curves: Sequence[Curve]) -> dict[tuple[str, str, str], list[Curve]]:
+    """The curves of each model, data set and metric, in their order."""
+    grounds: dict[tuple[str, str, str], list[Curve]] = {}
+    for curve in all_curves:
+        grounds.setdefault(curve.ground, []).append(curve)
+    return grounds
+
+
 def over_seeds(values: Mapping[int, float]) -> Interval | None:
     """The interval over seeds, None where no seed finished."""
     return interval(values[seed] for seed in sorted(values)) if values else None

@@ -89,9 +89,10 @@ def render(
         sections.append(_place(number, [curve for curve, _ in here], [style for _, style in here], kept))
     script = f"<script>{_plotly()}</script>" if sections else ""
     sentences = verdicts(all_curves) or ["This sweep has no results yet."]
-    many = len(sentences) > findings.SENTENCES and len(findings.ranked(all_curves)) > 1
+    tickets = findings.ranked(all_curves)
+    many = len(sentences) > findings.SENTENCES and len(tickets) > 1
     if many:
-        best = findings.ranked(all_curves)[0]
+        best = tickets[0]
         rest = [curve for curve in all_curves if curve.cell == best.cell and curve.ground == best.ground]
         sentences = [verdict(best, controls_of(best, rest), settings(best, all_curves))]
     parts = [

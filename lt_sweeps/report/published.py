@@ -9,7 +9,7 @@ from pathlib import Path
 
 from lt_sweeps.errors import Mistake
 from lt_sweeps.registry import nearest
-from lt_sweeps.report.curves import Curve, Point
+from lt_sweeps.report.curves import Curve, Point, by_ground
 from lt_sweeps.report.quantities import quantities
 from lt_sweeps.report.wording import bounds, percent
 
@@ -93,10 +93,11 @@ def compared(curves: Sequence[Curve], paper: str) -> Iterator[str]:
     nothing to compare.
     """
     heads = ["what", "weights remaining (%)", "published", "ours", "n", "ours - published", "inside", "source"]
+    of_ground = {ground: quantities(here) for ground, here in by_ground(curves).items()}
     lines = []
     for number in read(paper):
         for curve in filter(number.is_of, curves):
-            quantity = quantities([c for c in curves if c.ground == curve.ground]).get(number.quantity)
+            quantity = of_ground[curve.ground].get(number.quantity)
             point = number.at(curve)
             mean = quantity.of(point) if quantity and point else None
             if quantity and point and mean:

@@ -76,8 +76,10 @@ def to_dense(curves: Sequence[Curve]) -> Quantity:
     metric = curves[0].metric
     title = f"Test {metric.title} minus dense{' (points)' if metric.percent else ''}"
 
+    dense_of = _dense_of(curves)
+
     def by_seed(point: Point) -> dict[int, float]:
-        dense = next((c.dense for c in curves if point in c.points), None)
+        dense = dense_of(point)
         return {seed: value - dense.test[seed] for seed, value in point.test.items() if dense and seed in dense.test}
 
     describe = partial(difference, metric=metric)
@@ -96,8 +98,10 @@ def early_stop_step() -> Quantity:
 def earlier(curves: Sequence[Curve]) -> Quantity:
     """How much earlier than dense the early stop is, in percent of dense's step, paired by seed."""
 
+    dense_of = _dense_of(curves)
+
     def by_seed(point: Point) -> dict[int, float]:
-        dense = next((curve.dense for curve in curves if point in curve.points), None)
+        dense = dense_of(point)
         steps = dense.early_stop if dense and point.level else {}
         return {seed: 100 * (1 - step / steps[seed]) for seed, step in point.early_stop.items() if steps.get(seed)}
 
@@ -133,6 +137,12 @@ def compared(column: str) -> tuple[str, str]:
         if suffix and column.endswith(suffix):
             return column.removesuffix(suffix), other
     return column, "sibling"
+
+
+def _dense_of(curves: Sequence[Curve]) -> Callable[[Point], Point | None]:
+    """Returns what finds the dense network of a level of these curves, by identity: equal levels may have others."""
+    found = {id(point): (point, curve.dense) for curve in curves for point in curve.points}  # points keep their ids
+    return lambda point: found.get(id(point), (point, None))[1]
 
 
 def _mean(values: Callable[[Point], dict[int, float]]) -> Callable[[Point], Interval | None]:

@@ -28,17 +28,31 @@ def parser(verb: str, description: str, epilog: str) -> argparse.ArgumentParser:
     return made
 
 
+def split(words: Sequence[str]) -> tuple[list[Path], list[tuple[str, str]]]:
+    """Returns the folders, and the names and values, among words FOLDER... NAME=VALUE...
+
+    >>> split(["runs/a", "survivors=rewind", "runs/a"])
+    ([PosixPath('runs/a')], [('survivors', 'rewind')])
+    """
+    folders = [word for word in words if "=" not in word or Path(word).is_dir()]
+    pairs = [word.split("=", 1) for word in words if word not in folders]
+    return [*dict.fromkeys(map(Path, folders))], [(name, value) for name, value in pairs]
+
+
 def parse(words: Sequence[str]) -> tuple[list[Path], str, dict[str, list[str]]]:
     """Returns folders, the name of a quantity (empty for the test result), and values of labels. Raises Mistake."""
-    folders = [Path(word) for word in words if Path(word).is_dir()]
-    rest = [word for word in words if not Path(word).is_dir()]
-    pairs = [word.split("=", 1) for word in rest if "=" in word]
-    names = [word for word in rest if "=" not in word]
+    places, pairs = split(words)
+    folders, names = [p for p in places if p.is_dir()], [str(p) for p in places if not p.is_dir()]
     if not folders:
         raise Mistake(f"{names[0]}: no such folder" if names else "give the folder of a sweep, such as runs/demo")
     if len(names) > 1:
         raise Mistake(f"{' '.join(names)}: give one quantity, or NAME=VALUE for what to show; is a folder missing?")
-    return list(dict.fromkeys(folders)), "".join(names), {name: value.split(",") for name, value in pairs}
+    return folders, "".join(names), labels(pairs)
+
+
+def labels(pairs: Sequence[tuple[str, str]]) -> dict[str, list[str]]:
+    """Returns the values of each label, which commas part."""
+    return {name: value.split(",") for name, value in pairs}
 
 
 def chosen(folders: Sequence[Path], where: Mapping[str, Sequence[str]]) -> list[Curve]:

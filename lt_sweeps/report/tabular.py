@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from statistics import stdev
 
 from lt_sweeps.errors import Mistake
-from lt_sweeps.report.curves import Curve, Point
+from lt_sweeps.report.curves import Curve, Point, by_ground
 from lt_sweeps.report.published import compared
 from lt_sweeps.report.quantities import Quantity, named
 from lt_sweeps.report.selecting import chosen, parse, parser
@@ -52,10 +52,11 @@ def table(
     """Returns the text of the table. Raises Mistake for an unknown quantity, and for a share that no curve has."""
     shares = _columns(curves) if at is None else list(at)
     names = [style.name for style in styles(curves)]
-    grounds = {curve.ground for curve in curves}
+    grounds = by_ground(curves)
     if len(grounds) > 1:
         names = [f"{' on '.join(curve.place)}, {name}" for curve, name in zip(curves, names, strict=True)]
-    quantities = [named(what or curve.metric.name, [c for c in curves if c.ground == curve.ground]) for curve in curves]
+    of_ground = {ground: named(what or here[0].metric.name, here) for ground, here in grounds.items()}
+    quantities = [of_ground[curve.ground] for curve in curves]
     lines = []
     for curve, quantity in zip(curves, quantities, strict=True):
         found = [_at(curve, share) for share in shares]

@@ -17,7 +17,7 @@ from lt_sweeps.execution import plan as planning
 from lt_sweeps.execution.plan import Plan
 from lt_sweeps.keys import Node
 from lt_sweeps.report import table
-from lt_sweeps.report.selecting import apart, matching, together
+from lt_sweeps.report.selecting import apart, labels, matching, split, together
 from lt_sweeps.store.store import Store, write
 
 EXAMPLE = """with --out, one page of several sweeps, or of the curves that have these labels:
@@ -36,8 +36,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("words", nargs="+", metavar="FOLDER... [NAME=VALUE...]", help=argparse.SUPPRESS)
     parser.add_argument("--out", type=Path, metavar="FILE", help="an HTML file")
     asked = parser.parse_intermixed_args(list(arguments))
-    folders = [Path(word) for word in asked.words if "=" not in word or Path(word).is_dir()]
-    where = [word for word in asked.words if Path(word) not in folders]
+    folders, where = split(asked.words)
     if asked.out is not None:
         return _page(folders, where, asked.out)
     if len(folders) != 1 or where:
@@ -55,23 +54,23 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
-def _page(folders: Sequence[Path], where: Sequence[str], out: Path) -> int:
+def _page(folders: Sequence[Path], where: Sequence[tuple[str, str]], out: Path) -> int:
     """Writes one page of what is in the tables of sweeps."""
     from lt_sweeps.report.page import render
 
     cells = [agent.rebuild(past) for folder in folders for past in archive.cells(folder)]
     if not folders:
         raise Mistake("report: give the folder of a sweep, such as runs/demo")
-    labels = {name: value.split(",") for name, _, value in (word.partition("=") for word in where)}
+    chosen, shown = labels(where), [f"{name}={value}" for name, value in where]
     whole = together([table.read(folder) for folder in folders], folders)
-    rows, shares = matching(whole, labels), [table.read_layers(folder) for folder in folders]
+    rows, shares = matching(whole, chosen), [table.read_layers(folder) for folder in folders]
     named = apart(shares, folders) if whole and "sweep" in whole[0] else [row for sweep in shares for row in sweep]
-    layers = matching(named, labels) if named else []
-    words = [*map(str, folders), *where, "--out", str(out)]
+    layers = matching(named, chosen) if named else []
+    words = [*map(str, folders), *shown, "--out", str(out)]
     page = render(
         rows,
         layers,
-        title=" ".join([" and ".join(folder.resolve().name for folder in folders), *where]),
+        title=" ".join([" and ".join(folder.resolve().name for folder in folders), *shown]),
         sweep=", ".join(map(str, folders)),
         budgets=list(dict.fromkeys(budgets(cells))),
         command=shlex.join(["lt-sweeps", "report", *words]),

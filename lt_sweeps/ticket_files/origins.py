@@ -59,14 +59,14 @@ def named(config: Config, setting: str, find: Find) -> Origin:
     where = getattr(config, setting) or ""
     if is_key(where):
         run, dense = _stored(setting, config, find)
-        ticket = end(run) if setting == "mask_from" else run.ticket
-        description, ended = run.ticket.network.describe(), end(dense).weights
-        begun = run.ticket
-        return Origin(description, ticket.mask, begun.weights, begun.start, run.level, begun.fill is not None, ended)
+        begun, ended = run.ticket, end(dense).weights
+        mask = end(run).mask if setting == "mask_from" else begun.mask
+        is_whole = begun.fill is not None
+        return Origin(begun.network.describe(), mask, begun.weights, begun.start, run.level, is_whole, ended)
     card = _card(where)
-    mask = Given(sha256(card.mask))
-    weights = Pretrained(card.weights_sha256, None if card.whole else mask)
-    return Origin(card.fields["network"], mask, weights, card.fields["start"], card.fields["level"], card.whole)
+    given = Given(sha256(card.mask))
+    weights = Pretrained(card.weights_sha256, None if card.whole else given)
+    return Origin(card.fields["network"], given, weights, card.fields["start"], card.fields["level"], card.whole)
 
 
 def ticket(config: Config, dense: Ticket, find: Find) -> tuple[Ticket, int]:

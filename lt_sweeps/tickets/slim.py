@@ -6,8 +6,8 @@ from pathlib import Path
 
 import torch
 
-from lt_sweeps.deploy.compact import operations
-from lt_sweeps.deploy.cutting import TOLERANCE, cut
+from lt_sweeps.deploy.compact import left
+from lt_sweeps.deploy.cutting import TOLERANCE, apart, cut
 from lt_sweeps.errors import Mistake
 from lt_sweeps.masks import dense
 from lt_sweeps.networks.build import build
@@ -49,10 +49,9 @@ def slim(folder: Path, to: Path, start: int | None) -> list[str]:
     small = Network(part("network", "slim", args), described.shape, described.classes, described.initialiser)
     module = build(small)
     module.load_state_dict(made.network.state_dict())
-    wanted, got = network(x), module.eval()(x)
-    apart = float((got - wanted).abs().max() / wanted.abs().max().clamp(min=1e-30))
-    if not apart <= TOLERANCE:
-        raise Mistake(f"ticket slim {folder}: outputs would differ by {apart:.1e} of the largest; nothing is written")
+    by = apart(module.eval()(x), network(x))
+    if not by <= TOLERANCE:
+        raise Mistake(f"ticket slim {folder}: outputs would differ by {by:.1e} of the largest; nothing is written")
     mask, _ = dense(module, tuple(card.fields["exclude"]))
     state = module.state_dict()
     fields = {name: value for name, value in card.fields.items() if name not in GONE} | {
@@ -63,10 +62,8 @@ def slim(folder: Path, to: Path, start: int | None) -> list[str]:
         "expected": {},
     }
     cards.write(to, fields, encode_masked(state, mask), encode_mask(mask), as_seed=False)
-    counts = [sum(value.numel() for value in net.parameters()) for net in (module, network)]
-    work = [operations(net, x) for net in (module, network)]
     return [
-        f"outputs of {EXAMPLES} random examples as the masked network's, to {apart:.1e} of the largest",
-        f"{counts[0]:,} of {counts[1]:,} parameters, {work[0]:,} of {work[1]:,} multiply-accumulates for an example",
+        f"outputs of {EXAMPLES} random examples as the masked network's, to {by:.1e} of the largest",
+        left(network, module, x),
         *(f"not cut: {name}: {why}" for name, why in made.left.items()),
     ]
