@@ -15,6 +15,7 @@ Mask = dict[str, Tensor]
 State = dict[str, Tensor]
 WEIGHT = ("weight",)
 LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)  # layers whose weights initialisers draw
+NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 PRUNABLE: dict[type[nn.Module], tuple[str, ...]] = {  # layer class -> name patterns of its weights
     nn.Linear: WEIGHT,
     nn.Conv1d: WEIGHT,

@@ -10,9 +10,10 @@ from math import prod
 import torch
 from torch import Tensor, nn
 
-from lt_sweeps.deploy.cutting import LAYERS, Cut, cut
+from lt_sweeps.deploy.cutting import Cut, cut
 from lt_sweeps.deploy.form import Form, readme, size
 from lt_sweeps.deploy.plain import built, code, weighted
+from lt_sweeps.masks import LAYERS
 from lt_sweeps.store.tensors import encode
 
 LINES = """import torch, safetensors.torch as st

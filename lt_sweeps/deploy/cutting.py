@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from lt_sweeps.errors import Mistake
+from lt_sweeps.masks import LAYERS
 
-LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 ACROSS = (nn.LayerNorm, nn.GroupNorm)  # their statistics are over units
 DRAWS = 24  # of other values in the place of all that are not zero
 TOLERANCE = 1e-5  # of outputs, in parts of the largest

@@ -33,8 +33,10 @@ class Sparse:
             return None
         kept = self._sizes.kept(end(run).mask)
         share = sum(kept.get(name, n) for name, n in every.items()) / sum(every.values())
-        if self._kernel == "sparse" or share > choosing.PAYS:
-            return share if self._kernel == "sparse" else None
+        if self._kernel == "sparse":
+            return share
+        if share > choosing.PAYS:
+            return None  # with or without a compiler, which need not run
         compiled = library(choosing.DTYPES[run.recipe.precision]) is not None
         return share if choosing.pays(run, share, compiled=compiled) else None
 

@@ -35,9 +35,10 @@ NEWER: dict[tuple[str, ...], Any] = {
     ("prune", "cycles"): None,
     ("prune", "shown"): None,
     ("prune", "unit"): "weight",
-    ("prune", "unit_args"): {},
+    ("prune", "unit_args"): None,
+    ("transfer",): asdict(TransferConfig("none")),
+    ("task",): asdict(Slot(BESIDE["task"])),
 }
-USUAL_TASK = BESIDE["task"]  # newer too
 SHARES = ("sparsity", "density", "weights_remaining")
 FIGURES = (
     *(f"{part}_{name}" for name in METRICS for part in ("test", "val", "early_stop_test")),
@@ -63,10 +64,6 @@ def about(described: Mapping[str, Any], cell: Cell, sweep: str, columns: Sequenc
             group = group[step]
         if group[name] == nothing or not _is_given(group[name]):
             del group[name]
-    if identity["transfer"] == asdict(TransferConfig("none")):
-        del identity["transfer"]
-    if identity["task"] == asdict(Slot(USUAL_TASK)):
-        del identity["task"]
     if "measure" not in columns:
         del identity["measure"]
     if "prune.levels" not in columns:

@@ -12,10 +12,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from lt_sweeps.masks import LAYERS
+from lt_sweeps.masks import LAYERS, NORMS
 from lt_sweeps.registry import register
 
-NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 DEVIATION_CUT_AT_2 = 0.879625661034239  # standard deviation of a standard normal truncated to [-2, 2]
 
 

@@ -8,12 +8,12 @@ from typing import Any
 
 from torch import nn
 
+from lt_sweeps.masks import NORMS
 from lt_sweeps.networks.build import constructed
 from lt_sweeps.registry import catalogue, register
 from lt_sweeps.specs import Network, Part
 
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
-NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 Sizes = Mapping[str, Sequence[int]]
 
 

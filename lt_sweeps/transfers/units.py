@@ -15,11 +15,10 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
+from lt_sweeps.masks import LAYERS, NORMS
 from lt_sweeps.networks.layers import Sign
 from lt_sweeps.transfers.carry import Carry, Place, Sides
 
-LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
-NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 UNITWISE = (  # modules that compute each unit from itself
     *(nn.ReLU, nn.Identity, nn.Dropout, nn.Dropout2d, nn.GELU, nn.SiLU, nn.Tanh, nn.Sigmoid, nn.LeakyReLU, Sign),
     *(nn.MaxPool1d, nn.MaxPool2d, nn.AvgPool1d, nn.AvgPool2d, nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d),

@@ -7,10 +7,7 @@ from fnmatch import fnmatch
 import torch
 from torch import Tensor, nn
 
-from lt_sweeps.masks import Mask
-
-LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
-NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+from lt_sweeps.masks import LAYERS, NORMS, Mask
 
 
 def scales(network: nn.Module) -> dict[str, Tensor]:
