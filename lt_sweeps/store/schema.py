@@ -11,13 +11,11 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from lt_sweeps.metrics import METRICS
-
 HASH = re.compile(r"[0-9a-f]{64}")
 STATUSES = ("done", "diverged", "collapsed")
 MOST = 1 << 53  # steps or weights; beyond it a count is not exact as a float
 DEEPEST = 32  # levels of nesting; a description of a node has about six
-PERCENTAGES = [metric.name for metric in METRICS.values() if metric.percent]
+PERCENTAGES = ("accuracy", "token_accuracy", "f1")  # metrics with these bounds
 
 Check = Callable[[Any], bool]
 
