@@ -10,6 +10,12 @@ PYTHON ?= $(shell for p in python3 python3.12 python3.11 python; do \
 BIN = .venv/bin
 PARALLEL = -n auto --maxprocesses 4 --dist worksteal
 READY = .venv/.ready
+ENGINES = dev,slurm,ray,joblib,optuna
+define install  # by uv, in a quarter of pip's time; where uv cannot reach what pip is set up to reach, by pip
+$(BIN)/python -m pip install --quiet --constraint constraints.txt uv && \
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable '.[$(1)]' || \
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[$(1)]'
+endef
 
 .PHONY: catalogue demo test pairs engines extras processes launchers lint bench gpu reproduce clean
 .DELETE_ON_ERROR:
@@ -27,7 +33,7 @@ engines: extras
 	$(MAKE) --no-print-directory --jobs 2 processes launchers
 
 extras: $(READY)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,slurm,ray,joblib,optuna]'
+	$(call install,$(ENGINES))
 
 processes:
 	$(BIN)/python -m pytest tests --ignore tests/engines -m "processes or engines" $(PARALLEL) --durations=20
@@ -63,7 +69,7 @@ reproduce: $(READY)
 $(READY): pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "make: Python 3.11 or 3.12 is needed; name one with PYTHON=..." >&2; exit 2; }
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	$(call install,dev)
 	@touch $@
 
 clean:
