@@ -188,7 +188,10 @@ def asked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], 
     place = tmp_path_factory.mktemp("mistakes")
     with subprocess.Popen(
         [sys.executable, str(ROOT / "tests/asking.py")],
-        **{"env": environment(), "text": True, "stdin": subprocess.PIPE, "stdout": subprocess.PIPE},
+        env=environment(),
+        text=True,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
     ) as server:
         assert server.stdin is not None
         assert server.stdout is not None
