@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import random
 from pathlib import Path
 from typing import Any
@@ -491,6 +492,26 @@ def shares_in_place(shapes: Shapes, density: float) -> dict[str, float]:
     for name in found:
         shapes[name] = shapes[name][:1]
     return found
+
+
+# --------------------------------------------------------------------------------------------- units
+
+
+def good_unit(shape: tuple[int, ...]) -> Tensor:
+    """Columns: all that reads one input."""
+    return torch.arange(math.prod(shape[1:])).expand(shape[0], -1).reshape(shape)
+
+
+def numbers_of_floats(shape: tuple[int, ...]) -> Tensor:
+    return good_unit(shape).float()
+
+
+def numbers_from_one(shape: tuple[int, ...]) -> Tensor:
+    return good_unit(shape) + 1
+
+
+def units_at_random(shape: tuple[int, ...]) -> Tensor:
+    return good_unit(shape).flatten()[torch.randperm(math.prod(shape))].view(shape)
 
 
 # --------------------------------------------------------------------------------------------- fills

@@ -46,6 +46,9 @@ BREAKS = [
     ("shares_at_random", "asked again it gives the same", "an allocation draws nothing"),
     ("shares_nothing", "counts are exact", "cannot keep 266200 weights of 266200"),
     ("shares_in_place", "it changes nothing it is given", "work on a copy"),
+    ("numbers_of_floats --unit", "every weight has a number", "it returns float32 [10, 7]: return int64 of that shape"),
+    ("numbers_from_one --unit", "every weight has a number", "no weight has the number 0: number units from 0"),
+    ("units_at_random --unit", "asked again it gives the same", "a unit draws nothing"),
     ("keeps_the_end --pruned", "pruned places hold zero or what they began with", "neither zero nor its value in ref"),
     ("unnamed", "it sums itself up in a number", "it returns no number 'unnamed'"),
     ("gives_tensors", "it sums itself up in a number", "it returns no number 'gives_tensors'"),
@@ -108,6 +111,7 @@ BREAKS = [
 GOOD = [
     "broken.good_score",
     "broken.good_shares",
+    "broken.good_unit --unit",
     "broken.good_treatment",
     "broken.good_fill --pruned",
     "broken.good_measure",
@@ -228,7 +232,7 @@ def test_a_flag_says_what_no_signature_does(capsys: pytest.CaptureFixture[str]) 
         ("magnitude --network", r"magnitude is a criterion, not a network: leave out --network"),
         (
             "imp",
-            r"imp is a method: laws are known for network, criterion, allocation, survivors, pruned, gate, hook",
+            r"imp is a method: laws are known for network, criterion, allocation, unit, survivors, pruned, gate, hook",
         ),
         ("", r"check: the following arguments are required: name"),
         ("magnitude --shap 3", r"check: argument --shape: expected 3 arguments"),

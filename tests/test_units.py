@@ -20,6 +20,7 @@ from lt_sweeps.masks import Mask, effective, kept
 from lt_sweeps.networks.build import build, initial
 from lt_sweeps.networks.slim import sizes_of, slim
 from lt_sweeps.realise import Values
+from lt_sweeps.registry import part
 from lt_sweeps.specs import Network, Part
 from lt_sweeps.store.store import Store
 from lt_sweeps.tickets.load import load_ticket
@@ -232,3 +233,11 @@ def test_slim_tickets_train_as_any_other(tmp_path: Path, capsys: pytest.CaptureF
     assert float((wanted - got).abs().max() / wanted.abs().max()) <= TOLERANCE
     assert cli(["ticket", "verify", str(small)]) == 0
     assert cli(["ticket", "train", str(small), "--runs", str(tmp_path), "--accelerator", "cpu"]) == 0
+
+
+def test_a_unit_of_one_s_own_is_pruned_whole(tmp_path: Path) -> None:
+    """Columns: all that reads one input."""
+    assert composed("prune.unit=broken.good_unit").levels[1] != composed().levels[1]
+    mask = pruned(LENET, part("unit", "broken.good_unit", {}), 0.5, Store(tmp_path), groups="layerwise")["fc1.weight"]
+    assert torch.equal(mask.any(dim=0), mask.all(dim=0))
+    assert 0 < int(mask.any(dim=0).sum()) < 64

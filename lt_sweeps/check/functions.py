@@ -5,12 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from lt_sweeps.check import allocations, augmentations, criteria, dynamics, measures, pruned, survivors, transfers
+from lt_sweeps.check import (
+    allocations,
+    augmentations,
+    criteria,
+    dynamics,
+    measures,
+    pruned,
+    survivors,
+    transfers,
+    units,
+)
 from lt_sweeps.check.laws import Outcome, Stages, go_through
 
 LAWS: dict[str, tuple[Stages[Any], Callable[[str, Mapping[str, Any] | None], Any]]] = {
     "criterion": (criteria.STAGES, criteria.criterion),
     "allocation": (allocations.STAGES, allocations.allocation),
+    "unit": (units.STAGES, units.unit),
     "survivors": (survivors.STAGES, survivors.treatment),
     "pruned": (pruned.STAGES, pruned.fill),
     "gate": (dynamics.GATE, dynamics.gate),

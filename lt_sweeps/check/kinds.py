@@ -14,6 +14,7 @@ SIGNS: dict[str, tuple[set[str], set[str]] | None] = {
     "network": ({"shape", "classes"}, {"Module"}),
     "criterion": ({"probe"}, {"Probe", "Scores"}),
     "allocation": ({"shapes", "density"}, set()),
+    "unit": None,  # networks take a shape too: needs the flag
     "survivors": ({"mask", "ref", "end", "generator"}, set()),
     "pruned": None,  # same signature as survivors: needs the flag
     "gate": (set(), {"Gate"}),  # by what it returns: it takes settings alone

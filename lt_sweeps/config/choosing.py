@@ -115,7 +115,7 @@ def unit(config: Config) -> Part | None:
         if args:
             raise Mistake(f"prune.unit_args={args}: of which unit? Set prune.unit too")
         return None
-    if name not in (known := catalogue("unit")):
+    if name not in (known := catalogue("unit")) and "." not in name:
         raise Mistake(f"prune.unit={name}: choose one of weight, {', '.join(known)}{nearest(name, known)}")
     return part("unit", name, args)
 
