@@ -1,6 +1,7 @@
-"""Lottery ticket experiments; in a notebook `import lt_sweeps as lt`, then `lt.open("runs/demo")`.
+"""Lottery ticket experiments; in a notebook `import lt_sweeps as lt`, then `lt.sweep("experiment=demo")`.
 
-Importing the package does not import torch; `open` and `load_ticket` are imported on first access.
+`lt.open("runs/demo")` opens a sweep that was trained before. Importing the package does not import torch; what it
+offers is imported on first access.
 """
 
 from __future__ import annotations
@@ -8,11 +9,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from lt_sweeps.starting import sweep
     from lt_sweeps.sweeps.notebook import open
     from lt_sweeps.tickets.load import load_ticket
 
-__all__ = ["__version__", "load_ticket", "open"]
-PLACES = {"open": "lt_sweeps.sweeps.notebook", "load_ticket": "lt_sweeps.tickets.load"}
+__all__ = ["__version__", "load_ticket", "open", "sweep"]
+PLACES = {
+    "load_ticket": "lt_sweeps.tickets.load",
+    "open": "lt_sweeps.sweeps.notebook",
+    "sweep": "lt_sweeps.starting",
+}
 
 
 def __getattr__(name: str) -> Any:

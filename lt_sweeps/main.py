@@ -12,6 +12,7 @@ import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any, NoReturn
 
 from lt_sweeps.cell import cell_of
@@ -42,7 +43,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     launched = any(word.lstrip("+").startswith("hydra.launcher.") for word in words) and "--cfg" not in words
     if launched or len(words) < len(typed):  # only sweeps have a launcher; -m may stand anywhere
         words.insert(0, "-m")
-    return answered(lambda: _run(words))
+
+    def run() -> int:
+        run_words(words)
+        return 0
+
+    return answered(run)
 
 
 def answered(run: Callable[[], int]) -> int:
@@ -119,7 +125,8 @@ def _refuse(line: str) -> int:
     return 2
 
 
-def _run(arguments: list[str]) -> int:
+def run_words(arguments: list[str]) -> list[Path]:
+    """Runs a command line; returns the folders of the sweeps that it trained, none where it only shows something."""
     import hydra
     from hydra.core.config_store import ConfigStore
     from hydra.core.hydra_config import HydraConfig
@@ -131,27 +138,30 @@ def _run(arguments: list[str]) -> int:
     _prefer_our_files()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises instead of printing a trace and exiting
     raised: list[Mistake | sweep.Failed] = []
+    folders: list[Path] = []
     is_sweep = False
 
-    @hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")
     def task(composed: Any) -> None:
         nonlocal is_sweep
         is_sweep = bool(HydraConfig.get().sweeper.get("params"))  # set by an experiment file
         if is_sweep:
             return
         try:
-            sweep.run([cell_of(read(composed), {})], command(arguments))
+            if folder := sweep.run([cell_of(read(composed), {})], command(arguments)):
+                folders.append(folder)
         except (Mistake, sweep.Failed) as error:  # Hydra would print lines of its own
             raised.append(error)
 
+    vars(task)["folders"] = folders  # Hydra gives the task to the launcher, which knows a multirun's folder
+    started = hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")(task)
     before = sys.argv
     sys.argv = [sys.argv[0], *map(as_ours, arguments)]
     try:
         with _mode_as_typed():
-            task()
+            started()
             if is_sweep:
                 sys.argv.insert(1, "--multirun")
-                task()
+                started()
     except (HydraException, OmegaConfBaseException) as error:
         from lt_sweeps.config import mistakes
 
@@ -160,7 +170,7 @@ def _run(arguments: list[str]) -> int:
         sys.argv = before
     if raised:
         raise raised[0]
-    return 0
+    return folders
 
 
 @contextlib.contextmanager

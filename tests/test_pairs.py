@@ -100,7 +100,7 @@ def cases(narrow: Sequence[tuple[str, str]], full: Sequence[tuple[str, str]]) ->
     ]
 
 
-FEW = [(model, dataset) for model, dataset in PAIRS if OWN[model] == dataset or model in TWO]
+FEW = [*OWN.items(), *one_per_shape([pair for pair in PAIRS if pair[0] in TWO])]
 BATCHES = [*one_per_shape([pair for pair in PAIRS if pair[1] not in FILES]), *FEW]
 
 

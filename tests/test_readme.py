@@ -9,11 +9,13 @@ import shlex
 import subprocess
 import sys
 import textwrap
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from test_sweep import SMALL
 
+from lt_sweeps.cli import main as cli
 from lt_sweeps.main import main
 from lt_sweeps.methods.imp import imp
 
@@ -63,21 +65,33 @@ def test_every_relative_link_leads_somewhere(page: Path) -> None:
         assert not anchor or anchor in anchors(target), f"{page.name} points to {link}"
 
 
-def test_the_yaml_files_of_one_s_own_work(tmp_path: Path) -> None:
-    """docs/own.md: its files, and the commands below them that name their folder; the second trains nothing."""
-    page = (ROOT / "docs" / "own.md").read_text()
-    for path, content in re.findall(r"```(?:python|yaml)\n# (\S+)\n(.*?)```", page, re.DOTALL):
-        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / path).write_text(content)
-    commands = re.findall(r"^python (.*(?:--config-dir|searchpath) ?.*)$", page, re.MULTILINE)
+def written(kinds: str, folder: Path) -> None:
+    """The files that a page shows as blocks which begin with their path."""
+    for path, content in re.findall(rf"```(?:{kinds})\n# (\S+)\n(.*?)```", OWN, re.DOTALL):
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_text(content)
+
+
+@pytest.fixture(scope="module")
+def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder with all files of docs/own.md, in which commands are given, as `python -m` finds modules there."""
+    folder = tmp_path_factory.mktemp("own")
+    written("python|yaml", folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.syspath_prepend(folder)
+        yield folder
+    for name in [name for name in sys.modules if name.partition(".")[0] == "mypkg"]:
+        del sys.modules[name]
+
+
+def test_the_yaml_files_of_one_s_own_work(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """docs/own.md: the commands that name the folder of its files; the second trains nothing."""
+    commands = re.findall(r"^python -m lt_sweeps.main (.*(?:--config-dir|searchpath) ?.*)$", OWN, re.MULTILINE)
     assert len(commands) == 3
-    there = {**os.environ, "PYTHONPATH": str(ROOT)}
     for number, command in enumerate(commands):
-        done = subprocess.run(
-            [sys.executable, *shlex.split(command)], cwd=tmp_path, env=there, capture_output=True, text=True
-        )
-        assert done.returncode == 0, done.stderr
-        assert ("0 to train" in done.stdout) == (number == 1), done.stdout
+        assert main(shlex.split(command)) == 0
+        assert ("0 to train" in capsys.readouterr().out) == (number == 1)
 
 
 OWN = (ROOT / "docs" / "own.md").read_text()
@@ -85,16 +99,12 @@ MOVING = re.findall(r"^(?:python -m|lt-sweeps) .*mypkg\.moving\..*$", OWN, re.MU
 
 
 @pytest.mark.parametrize("command", MOVING)
-def test_a_gate_and_a_hook_of_one_s_own_run_and_keep_the_laws(command: str, tmp_path: Path) -> None:
-    [(path, content)] = re.findall(r"```python\n# (mypkg/moving\.py)\n(.*?)```", OWN, re.DOTALL)
-    (tmp_path / "mypkg").mkdir()
-    (tmp_path / path).write_text(content)
-    first, *words = shlex.split(command)
-    words = words if first == "python" else ["-m", "lt_sweeps.cli", *words]
-    there = {**os.environ, "PYTHONPATH": str(ROOT)}
-    done = subprocess.run([sys.executable, *words], cwd=tmp_path, env=there, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "FAILED" not in done.stdout
+def test_a_gate_and_a_hook_of_one_s_own_run_and_keep_the_laws(
+    command: str, own: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = main if (prefix := "python -m lt_sweeps.main ") in command else cli
+    assert run(shlex.split(command.removeprefix(prefix).removeprefix("lt-sweeps "))) == 0
+    assert "FAILED" not in capsys.readouterr().out
 
 
 def test_a_gate_and_a_hook_of_one_s_own_are_shown_in_every_way_to_choose_them() -> None:

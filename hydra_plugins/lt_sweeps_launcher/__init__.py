@@ -50,6 +50,7 @@ class LtSweepsLauncher(Launcher):
         from lt_sweeps.config.composing import Composer
         from lt_sweeps.sweeps.search import sought
 
+        self.folders = vars(task_function)["folders"]
         self.composer = Composer(hydra_context.config_loader, config)
         self.search = sought(config.hydra)
 
@@ -71,7 +72,11 @@ class LtSweepsLauncher(Launcher):
         if self.engine is not None and not self.only_plan:
             engine = choose.make(self.engine, self.options, [c.config.trainer for c in cells])
         every = cells if self.search is None else self.search.with_earlier(cells)
-        sweep.run(every, command(sys.argv[1:]), only_plan=self.only_plan, calibrate=self.calibrate, engine=engine)
+        folder = sweep.run(
+            every, command(sys.argv[1:]), only_plan=self.only_plan, calibrate=self.calibrate, engine=engine
+        )
+        if folder is not None:
+            self.folders.append(folder)
         values = [None] * len(composed) if self.search is None else self.search.values(cells)
         done = JobStatus.COMPLETED
         return [

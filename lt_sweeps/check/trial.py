@@ -18,7 +18,7 @@ from lt_sweeps.errors import Mistake
 from lt_sweeps.forecast.layers import takes
 from lt_sweeps.foreign.imports import noticed
 from lt_sweeps.foreign.reach import one_line
-from lt_sweeps.graph import Dense, Fill, Score, Train, Treat, full, topological
+from lt_sweeps.graph import Dense, Fill, Prune, Score, Train, Treat, full, topological
 from lt_sweeps.methods.measured import parent
 from lt_sweeps.networks.build import build, initial
 from lt_sweeps.randomness import seeded
@@ -74,9 +74,9 @@ def _require_planted(networks: Iterable[Network]) -> None:
 def require_lawful(runs: Iterable[Train], shown: Iterable[Train] = ()) -> None:
     """Calls each foreign criterion, treatment, fill and augmentation twice, on the networks and shapes of `runs`.
 
-    Gates and hooks, ours too, are tried with their arguments on a small network. A gate of those that are `shown`, and
-    of those that their masks were pruned from, must train weights: a search is below them. Raises Mistake if one fails,
-    returns wrong shapes, or does not repeat its result.
+    Foreign units number the weights of small tensors. Gates and hooks, ours too, are tried with their arguments on a
+    small network. A gate of those that are `shown`, and of those that their masks were pruned from, must train weights:
+    a search is below them. Raises Mistake if one fails, returns wrong shapes, or does not repeat its result.
     """
     for kind, part, on, asked in dict.fromkeys(_foreign(runs)):
         try:
@@ -99,6 +99,8 @@ def _foreign(runs: Iterable[Train]) -> Iterator[tuple[str, Part, Dense | tuple[i
         match node:
             case Score(criterion=Part(is_foreign=True) as part, data=data):
                 yield "criterion", part, full(node.at), None if data is None else data.task
+            case Prune(unit=Part(is_foreign=True) as part):
+                yield "unit", part, (), None
             case Treat(treatment=Part(is_foreign=True) as part, mask=mask):
                 yield "survivors", part, full(mask), None
             case Fill(fill=Part(is_foreign=True) as part, mask=mask):
@@ -119,7 +121,7 @@ def _hold(kind: str, part: Part, on: Dense | tuple[int, ...]) -> None:
     """
     stages, subject = functions.LAWS[kind]
     is_dynamic = kind in ("gate", "hook")
-    tried = subject(part.name, part.args) if is_dynamic else replace(subject(part.name, part.args), on=on)
+    tried = replace(subject(part.name, part.args), on=on) if on else subject(part.name, part.args)
     for stage in stages if is_dynamic and part.is_foreign else stages[:2]:
         for law in stage:
             law(tried)

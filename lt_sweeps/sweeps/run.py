@@ -45,8 +45,10 @@ def run(
     only_plan: bool = False,
     calibrate: bool = False,
     engine: Engine | None = None,
-) -> None:
+) -> Path | None:
     """Plans and prints; unless `only_plan`, executes the missing jobs, here or by agents, and writes the results.
+
+    Returns the sweep's folder, None if it only planned.
 
     `calibrate` measures the rates that the estimate of hours lacks.
 
@@ -81,7 +83,7 @@ def run(
         _announce(cells, plan, [])
         print(*lines(cells, plan, store, calibrate=calibrate), sep="\n")
         print(*tables, sep="\n\n")
-        return
+        return None
     with _spare(cells, plan, engine) as forking:
         if plan.jobs:
             _layers(cells)
@@ -104,6 +106,7 @@ def run(
     if failed:
         kinds = Counter("measures" if isinstance(node, Measure) else "trainings" for node in failed)
         raise Failed(", ".join(f"{n} {kind} failed" for kind, n in kinds.items()))
+    return folder
 
 
 def _spare(cells: Sequence[Cell], plan: Plan, engine: Engine | None) -> AbstractContextManager[Spare | None]:

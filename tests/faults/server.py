@@ -68,7 +68,7 @@ def run(commands: list[list[Cell]], root: str, whole: bool) -> int:
         return next((code for code in map(main, words(root)) if code), 0)
     for cells in commands:
         here = [replace(c, config=replace(c.config, paths=replace(c.config.paths, output_dir=root))) for c in cells]
-        if code := answered(lambda here=here: sweep.run(here, "python") or 0):  # type: ignore[misc]
+        if code := answered(lambda here=here: (sweep.run(here, "python") and 0) or 0):  # type: ignore[misc]
             return code
     return 0
 
