@@ -139,7 +139,7 @@ def test_what_was_measured_stays_when_the_sweep_grows(there: Path) -> None:
 
 def test_what_a_notebook_completes_is_there() -> None:
     project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())["project"]
-    assert dir(lt) == ["__version__", "load_ticket", "open"]
+    assert dir(lt) == ["__version__", "load_ticket", "open", "sweep"]
     assert lt.__version__ == project["version"]
     assert not [name for name in dir(lt) if not hasattr(lt, name)]
 
