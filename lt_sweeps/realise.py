@@ -353,7 +353,7 @@ class Values:
             masks=tuple(self.mask(ticket.mask) for ticket in node.of),
             classes=node.data.classes,
             network=lambda state: holding(module, state),
-            examples=self.examples(node.data).chunks,
+            examples=lambda part: self.examples(node.data).chunks(part),
             tell=tell,
             task=node.data.task,
         )

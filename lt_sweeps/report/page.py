@@ -8,7 +8,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from lt_sweeps.columns import COLUMNS, DRAWN
+from lt_sweeps.columns import ALONE, COLUMNS, DRAWN
 from lt_sweeps.metrics import ACCURACY, Metric
 from lt_sweeps.report import findings
 from lt_sweeps.report.curves import Curve, Row, controls_of, curves
@@ -47,6 +47,10 @@ OTHER = {
     "start": "each level and what it was when its training began.",
     "init": "each level and the initial weights of the dense network, under its mask.",
     "planted": "each level and the ticket that is planted in the network's draw.",
+    "dense": "each level and the dense network, both as trained.",
+    "before": "the beginning and the end of the training that each level's mask was pruned from.",
+    "trained": "each level as trained",
+    "ticket": "each level before it is trained",
 }
 LAYERS = """What each layer keeps, in the network's order; the slider chooses the level. Means over seeds; curves that
 keep the same of every layer are drawn once. A cross on the axis: an emptied layer, through which nothing passes."""
@@ -170,6 +174,8 @@ def _measured(column: str) -> str:
     if column in DRAWN:
         return f"{DRAWN[column]}: {COLUMNS[column].meaning}."
     what, other = compared(column)
+    if other in ALONE:
+        return f"{what} of {OTHER[other]}."
     return f"{BARRIER if what == 'barrier' else f'{what}, as measured between'} {OTHER[other]}"
 
 

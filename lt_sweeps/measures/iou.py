@@ -1,0 +1,66 @@
+"""How alike two masks are."""
+
+from __future__ import annotations
+
+from math import sqrt
+
+from lt_sweeps.measures.ends import Ends, Table
+from lt_sweeps.measures.layers import by_tensor, percent, same_layers
+from lt_sweeps.registry import register
+
+
+@register("measure", version=1, needs=("pair",))
+def overlap(ends: Ends) -> Table:
+    """The weights that both masks keep, in percent of those that either keeps: intersection over union.
+
+    Beside it stand two nulls, of masks that are drawn at random. `independent`: each keeps its share of all weights
+    anywhere, p and q, and the overlap is p q / (p + q - p q). `same_layers`: each keeps in every layer l as many as it
+    does, p_l and q_l of N_l, and the overlap is sum N_l p_l q_l / sum N_l (p_l + q_l - p_l q_l). The second is the one
+    to compare with: equal shares of layers alone raise the overlap. `same_layers_deviation` is its standard deviation
+    over draws with these counts, to first order: sqrt(sum of hypergeometric variances) (a + b) / (a + b - i)^2, where a
+    and b are counted and i is expected. Lists are of all tensors together (tensor 0) and of each; of nested masks, such
+    as levels of IMP, the overlap is the ratio of their counts. Masks that are both empty have an overlap of 0.
+
+    Both keep one of the four weights of w, which is the same; of v one keeps both and the other one.
+
+    >>> import torch
+    >>> first = {"w": torch.tensor([True, False, False, False]), "v": torch.tensor([True, True])}
+    >>> second = {"w": torch.tensor([True, False, False, False]), "v": torch.tensor([True, False])}
+    >>> table = overlap(Ends(({}, {}), (first, second), 2, lambda state: None, lambda part: iter(())))
+    >>> table["overlap"], table["tensor_overlap"]  # 2 / 3, and 1 / 1, 1 / 2
+    (66.6667, [66.6667, 100.0, 50.0])
+    >>> table["independent"], table["same_layers"]  # 1/2 and 1/3: 1/4; 5/4 of 15/4, in w 1/4 of 7/4, in v 1 of 2
+    (25.0, [33.3333, 14.2857, 50.0])
+    """
+    names, (first, second) = same_layers(ends), ends.masks
+    counts = [
+        (int(a.sum()), int(b.sum()), int((a & b).sum()), a.numel()) for a, b in ((first[n], second[n]) for n in names)
+    ]
+    a, b, _, n = whole = tuple(map(sum, zip(*counts, strict=True)))
+    rows = [whole, *counts]
+    expected = [[a * b / n for a, b, _, n in some] for some in (counts, *([one] for one in counts))]
+    variances = [[_variance(a, b, n) for a, b, _, n in some] for some in (counts, *([one] for one in counts))]
+    shared = [sum(some) for some in expected]
+    overlaps = [percent(both, a + b - both) for a, b, both, _ in rows]
+    return {
+        "overlap": overlaps[0],
+        "independent": percent(a * b / n, a + b - a * b / n),
+        **by_tensor(
+            len(rows),
+            tensor_overlap=overlaps,
+            same_layers=[percent(i, a + b - i) for (a, b, _, _), i in zip(rows, shared, strict=True)],
+            same_layers_deviation=[
+                percent(sqrt(sum(some)) * (a + b), (a + b - i) ** 2)
+                for (a, b, _, _), i, some in zip(rows, shared, variances, strict=True)
+            ],
+        ),
+    }
+
+
+def _variance(a: int, b: int, n: int) -> float:
+    """The variance of the number of common places of two random sets of `a` and `b` of `n` places.
+
+    >>> _variance(1, 1, 2), _variance(1, 1, 1)
+    (0.25, 0.0)
+    """
+    return a * b * (n - a) * (n - b) / (n * n * (n - 1)) if n > 1 else 0.0
