@@ -16,7 +16,7 @@ def overlap(ends: Ends) -> Table:
     Beside it stand two nulls, of masks that are drawn at random. `independent`: each keeps its share of all weights
     anywhere, p and q, and the overlap is p q / (p + q - p q). `same_layers`: each keeps in every layer l as many as it
     does, p_l and q_l of N_l, and the overlap is sum N_l p_l q_l / sum N_l (p_l + q_l - p_l q_l). The second is the one
-    to compare with: equal shares of layers alone raise the overlap. `same_layers_deviation` is its standard deviation
+    to compare with: equal shares of layers alone raise the overlap. `deviation` is its standard deviation
     over draws with these counts, to first order: sqrt(sum of hypergeometric variances) (a + b) / (a + b - i)^2, where a
     and b are counted and i is expected. Lists are of all tensors together (tensor 0) and of each; of nested masks, such
     as levels of IMP, the overlap is the ratio of their counts. Masks that are both empty have an overlap of 0.
@@ -29,10 +29,12 @@ def overlap(ends: Ends) -> Table:
     >>> table = overlap(Ends(({}, {}), (first, second), 2, lambda state: None, lambda part: iter(())))
     >>> table["overlap"], table["tensor_overlap"]  # 2 / 3, and 1 / 1, 1 / 2
     (66.6667, [66.6667, 100.0, 50.0])
-    >>> table["independent"], table["same_layers"]  # 1/2 and 1/3: 1/4; 5/4 of 15/4, in w 1/4 of 7/4, in v 1 of 2
-    (25.0, [33.3333, 14.2857, 50.0])
+    >>> table["independent"]  # 1/2 and 1/3: 1/6 of 4/6
+    25.0
+    >>> table["same_layers"], table["tensor_same_layers"]  # 5/4 of 15/4; in w 1/4 of 7/4, in v 1 of 2
+    (33.3333, [33.3333, 14.2857, 50.0])
     """
-    names, (first, second) = same_layers(ends), ends.masks
+    (first, second), names = ends.masks, same_layers(ends)
     counts = [
         (int(a.sum()), int(b.sum()), int((a & b).sum()), a.numel()) for a, b in ((first[n], second[n]) for n in names)
     ]
@@ -42,18 +44,17 @@ def overlap(ends: Ends) -> Table:
     variances = [[_variance(a, b, n) for a, b, _, n in some] for some in (counts, *([one] for one in counts))]
     shared = [sum(some) for some in expected]
     overlaps = [percent(both, a + b - both) for a, b, both, _ in rows]
+    nulls = [percent(i, a + b - i) for (a, b, _, _), i in zip(rows, shared, strict=True)]
+    deviations = [
+        percent(sqrt(sum(some)) * (a + b), (a + b - i) ** 2)
+        for (a, b, _, _), i, some in zip(rows, shared, variances, strict=True)
+    ]
     return {
         "overlap": overlaps[0],
         "independent": percent(a * b / n, a + b - a * b / n),
-        **by_tensor(
-            len(rows),
-            tensor_overlap=overlaps,
-            same_layers=[percent(i, a + b - i) for (a, b, _, _), i in zip(rows, shared, strict=True)],
-            same_layers_deviation=[
-                percent(sqrt(sum(some)) * (a + b), (a + b - i) ** 2)
-                for (a, b, _, _), i, some in zip(rows, shared, variances, strict=True)
-            ],
-        ),
+        "same_layers": nulls[0],
+        "deviation": deviations[0],
+        **by_tensor(len(rows), tensor_overlap=overlaps, tensor_same_layers=nulls, tensor_deviation=deviations),
     }
 
 
