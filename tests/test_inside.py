@@ -95,6 +95,18 @@ def test_the_null_of_one_layer_is_d_over_two_minus_d(density: float, wanted: flo
     assert number(table, "independent") == number(table, "same_layers") == pytest.approx(wanted, abs=1e-4)
 
 
+def test_masks_that_prefer_the_same_inputs_overlap_as_the_null_of_inputs_says() -> None:
+    generator = rng(0, "inputs")
+    likely = torch.linspace(0.02, 0.6, 300)
+
+    def mask() -> Mask:
+        return {"a": torch.rand(500, 300, generator=generator) < likely}
+
+    table = overlap(of_masks(mask(), mask()))
+    assert number(table, "overlap") == pytest.approx(number(table, "same_inputs"), abs=3 * number(table, "deviation"))
+    assert number(table, "same_inputs") > number(table, "same_layers") + 30 * number(table, "deviation")
+
+
 def test_the_order_of_masks_changes_no_overlap_and_a_nested_mask_has_that_of_counts() -> None:
     first, second = half_mask(0), half_mask(1)
     assert overlap(of_masks(first, second)) == overlap(of_masks(second, first))

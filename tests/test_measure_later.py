@@ -32,7 +32,10 @@ def test_a_measure_added_later_is_that_of_a_sweep_that_had_it(
         name: sorted(row[name] for row in at_once) for name in at_once[0]
     }
     assert {"overlap_parent", "class_accuracy_trained", "class_loss_dense", "sign_flips_start"} <= {*found[0]}
-    assert "overlap to the parent" in (folder / "report.html").read_text()
+    report = (folder / "report.html").read_text()
+    assert "overlap to the parent" in report
+    assert "<summary>Table: tensor deviation, tensor overlap, tensor same inputs" in report
+    assert '<th scope="col">all</th><th scope="col">fc1.weight</th>' in report
     there = contents(tmp_path / "later" / "store")
     assert there == contents(tmp_path / "once" / "store")
     assert cli(["measure", str(folder), *LATER]) == 0
