@@ -12,7 +12,7 @@ from lt_sweeps.config import budget as budgets
 from lt_sweeps.config import changing, elsewhere, usual
 from lt_sweeps.config.choosing import choices, finding, refuse_impossible, unit
 from lt_sweeps.config.data import described
-from lt_sweeps.config.methods import Override
+from lt_sweeps.config.measuring import chosen, require_tickets
 from lt_sweeps.config.moving import move
 from lt_sweeps.config.schema import Config, ModelConfig
 from lt_sweeps.errors import Corner, Mistake
@@ -223,17 +223,15 @@ def _model_label(model: ModelConfig) -> str:
 def _measures(config: Config, levels: list[Train], onward: Train) -> dict[str, Measures]:
     """Returns the configured measures by their columns in results.csv."""
     measures = dict[str, Measures]()
-    for other, pairs in PAIRS.items():
-        chosen: Override = getattr(config.measure, other)
-        if chosen.name is not None:
-            what = part("measure", chosen.name, chosen.args)
-            name = what.word + COMPARED[other]
-            if name in TAKEN or name in measures or what.word.endswith(tuple(filter(None, COMPARED.values()))):
-                raise Mistake(f"measure.{other}.name={chosen.name}: {name} is the name of another column: choose one")
-            if other != "planted" and levels[-1].recipe.steps == levels[-1].ticket.start:
-                raise Corner("train=untrained: tickets that are not trained have nothing to be measured against")
-            try:
-                measures[name] = pairs(what, levels, onward)
-            except ValueError as error:
-                raise Corner(str(error)) from None
+    for other, what in chosen(config.measure):
+        name = what.word + COMPARED[other]
+        if name in TAKEN or name in measures or what.word.endswith(tuple(filter(None, COMPARED.values()))):
+            raise Mistake(f"measure.{other}.name={what.name}: {name} is the name of another column: choose one")
+        require_tickets(other, what)
+        if other not in ("planted", "ticket") and levels[-1].recipe.steps == levels[-1].ticket.start:
+            raise Corner("train=untrained: tickets that are not trained have nothing to be measured against")
+        try:
+            measures[name] = PAIRS[other](what, levels, onward)
+        except ValueError as error:
+            raise Corner(str(error)) from None
     return measures

@@ -17,6 +17,7 @@ USAGE = """usage: lt-sweeps plan OVERRIDES...    what a sweep would train and pr
        lt-sweeps report FOLDER... [NAME=VALUE...] [--out FILE]    what is done so far; with --out, of several sweeps
        lt-sweeps figure FOLDER... [QUANTITY] [NAME=VALUE...]    a figure for a paper: PDF, SVG or PNG, and its data
        lt-sweeps table FOLDER... [QUANTITY] [NAME=VALUE...]     a table for a paper: LaTeX, Markdown or CSV
+       lt-sweeps measure FOLDER MEASURE... [--between seed]    more measures of a finished sweep; trains nothing
        lt-sweeps best FOLDER          the best density of each setting, chosen on validation examples, over seeds
        lt-sweeps compare FOLDER... NAME=VALUE...    each setting against the one with these values, paired by seed
        lt-sweeps dashboard FOLDER [--dry-run]    a W&B workspace and report of a sweep, accuracy over sparsity first
@@ -50,6 +51,7 @@ COMMANDS = {  # verb -> module with its `main`
     "table": "report.tabular",
     "dashboard": "loggers.dashboard",
     "best": "report.best",
+    "measure": "sweeps.measure",
     "compare": "report.compare",
     "list": "catalogue.listing",
     "ticket": "tickets.commands",

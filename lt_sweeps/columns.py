@@ -132,13 +132,18 @@ DRAWN = {  # rare columns with a figure of their own -> its head
     **{f"{SAMPLED}_{name}": f"Test {metric.title} of sampled masks" for name, metric in METRICS.items()},
     EXPLORED: "Weights explored",
 }
-COMPARED = {  # what a level is measured against -> suffix of the column
+COMPARED = {  # what a level is measured against, or as -> suffix of the column
     "sibling": "",
     "parent": "_parent",
     "start": "_start",
     "init": "_init",
     "planted": "_planted",
+    "dense": "_dense",
+    "before": "_before",
+    "trained": "_trained",
+    "ticket": "_ticket",
 }
+ALONE = ("trained", "ticket")  # those of a level alone
 LABELS = ("model", "dataset", "prune", "rewind", "survivors", "control")
 RARE = (  # only where some row has a value
     AT_RANDOM,

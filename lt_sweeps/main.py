@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from lt_sweeps.cell import cell_of
+from lt_sweeps.config import measuring
 from lt_sweeps.config.reading import read
 from lt_sweeps.config.schema import CONF, Config
 from lt_sweeps.config.words import as_ours
@@ -239,6 +240,9 @@ def _check_flags(arguments: Sequence[str]) -> None:
         if "null" in options.split(",") and (CONF / group).is_dir():
             raise Mistake(f"{word}: null is no option of {group}; leave it out, or write ~{group}")
         if options.startswith("[") and (CONF / group).is_dir():  # Hydra would merge them, and the last would win
+            if group == "measure":
+                measuring.require_apart(options.strip("[]").split(","))
+                continue
             raise Mistake(f"{word}: choose one option of {group}; to sweep over several, write -m {group}=a,b")
 
 

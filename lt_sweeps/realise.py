@@ -347,13 +347,13 @@ class Values:
     def table(self, node: Measure, tell: Callable[[int], None] = lambda point: None) -> Table:
         """Computes the table of a measure; calls `tell(n)` after n points."""
         require_current([node.what, node.of[0].network.build])
-        module = build(node.of[0].network).to(self.device)
+        module, found = build(node.of[0].network).to(self.device), [(one, self.mask(one.mask)) for one in node.of]
         ends = Ends(
-            weights=tuple(self.effective(ticket, self.mask(ticket.mask)) for ticket in node.of),
-            masks=tuple(self.mask(ticket.mask) for ticket in node.of),
+            weights=tuple(self.effective(ticket, mask) for ticket, mask in found),
+            masks=tuple({n: mask[n] for n in self.shapes(full(ticket)) if n in mask} for ticket, mask in found),
             classes=node.data.classes,
             network=lambda state: holding(module, state),
-            examples=self.examples(node.data).chunks,
+            examples=lambda part: self.examples(node.data).chunks(part),
             tell=tell,
             task=node.data.task,
         )

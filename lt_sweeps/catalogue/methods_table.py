@@ -22,7 +22,7 @@ GROUPS = {
     "find": "Finding: how a mask is found, if otherwise than its ticket is trained",
     "transfer": "Transfers: how a mask that was found elsewhere is carried to the network that is trained",
     "train": "Training: how what is shown is trained, if otherwise than its chain",
-    "measure": "Measures: what is between two trained networks",
+    "measure": "Measures: what is between networks, and in one",
     "corruption": "Corruptions of the training examples",
     "task": "Tasks: what a network is asked",
 }
@@ -34,6 +34,7 @@ NEEDS = {
     "slopes": "gradients",
     "search": "`prune=learned`",
     "ends": "both dense networks, trained",
+    "before": "the training before",
 }
 CITED = re.compile(r"(?:de )?[A-Z][\w-]+(?:, [A-Z]\w+)*(?: et al\.| & [A-Z]\w+)? (?:19|20)\d\d(?:/20\d\d)?")
 HEAD = """# What there is, and where it comes from

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -25,6 +25,17 @@ class Measured:
     measure: Callable[..., Table]
     name: str
     args: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def ends(self) -> Ends:
+        """What it is tried on: two networks with different masks, or those of the training before a level."""
+        ends = _ends()
+        if "before" not in registry.needs("measure", self.name):
+            return ends
+        (begun, ended), (had, other) = ends.weights, ends.masks
+        whole = {name: torch.ones_like(ones) for name, ones in had.items()}
+        left = {name: ones & other[name] for name, ones in had.items()}
+        return replace(ends, weights=(begun, begun, ended, ended), masks=(whole, had, had, left))
 
     def __call__(self, ends: Ends, seed: int = 0) -> Table:
         """Returns its table, with global generators seeded with `seed`."""
@@ -57,7 +68,7 @@ def _ends() -> Ends:
 
 def it_sums_itself_up_in_a_number(measure: Measured) -> str:
     """Its table has a number under its own name; others may be numbers, or lists of one length: points of a curve."""
-    table = measure(_ends())
+    table = measure(measure.ends)
     try:
         require(table, measure.name)
     except ValueError as error:
@@ -68,14 +79,14 @@ def it_sums_itself_up_in_a_number(measure: Measured) -> str:
 
 def asked_again_it_finds_the_same(measure: Measured) -> str:
     """Its table does not depend on global generators: it is stored, and never computed again."""
-    if measure(_ends(), seed=1) != measure(_ends(), seed=2):
+    if measure(measure.ends, seed=1) != measure(measure.ends, seed=2):
         raise Broken("it finds something else when asked again: draw from a generator of your own, with a fixed seed")
     return ""
 
 
 def what_it_is_given_stays_as_it_was(measure: Measured) -> str:
     """It does not change weights and masks, which others read after it; it may change the network."""
-    ends, before = _ends(), _ends()
+    ends, before = measure.ends, measure.ends
     measure(ends)
     for number, (old, new) in enumerate(zip(before.weights, ends.weights, strict=True)):
         refuse_changes(f"weights[{number}]", old, new)
@@ -86,7 +97,7 @@ def what_it_is_given_stays_as_it_was(measure: Measured) -> str:
 
 def global_state_stays_as_it_was(measure: Measured) -> str:
     """It changes no global generator, grad mode or default dtype."""
-    ends = _ends()
+    ends = measure.ends
     refuse_global_changes(lambda: measure.measure(ends, **measure.args))
     return ""
 

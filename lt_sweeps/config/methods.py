@@ -165,7 +165,7 @@ class TrainConfig:
 
 @dataclass
 class MeasureConfig:
-    """Measures of pairs of tickets, one of which is a level as trained. The other one, for each that is named:"""
+    """Measures of tickets, one of which is a level. What each that is named compares it with, or looks at:"""
 
     name: str = MISSING
     sibling: Override = field(default_factory=Override)  # its sibling, trained with other data order
@@ -173,3 +173,8 @@ class MeasureConfig:
     start: Override = field(default_factory=Override)  # what it was when its training began
     init: Override = field(default_factory=Override)  # the initial weights of level 0, under its mask
     planted: Override = field(default_factory=Override)  # the ticket planted in the network's draw
+    dense: Override = field(default_factory=Override)  # the dense network as trained
+    before: Override = field(default_factory=Override)  # its parent's training, from beginning to end
+    trained: Override = field(default_factory=Override)  # nothing: the level as trained, alone
+    ticket: Override = field(default_factory=Override)  # nothing: the level before it is trained, alone
+    of: dict[str, Any] = field(default_factory=dict)  # the same names -> measure -> its arguments; several at once

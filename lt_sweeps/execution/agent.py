@@ -37,13 +37,17 @@ def trainer(folder: Path, processes: int | None = None) -> TrainerConfig:
     return settings if processes is None else replace(settings, processes=processes)
 
 
+def data_dir(folder: Path) -> Path:
+    """Returns the data folder of the sweep in `folder`."""
+    return Path(_launched(folder)["data_dir"])
+
+
 def work(folder: Path, settings: TrainerConfig, patience: float = PATIENCE, spare: Spare | None = None) -> None:
     """Executes jobs of the sweep in `folder`. Raises Mistake."""
     folder = folder.absolute()
-    data_dir = Path(_launched(folder)["data_dir"])
-    cells = [rebuild(past) for past in archive.cells(folder)]
-    store = Store(folder.parent / "store", {"data": data_dir})
-    execute(cells, store, data_dir, settings, Reporter({}), folder=folder, patience=patience, spare=spare)
+    cells, data = [rebuild(past) for past in archive.cells(folder)], data_dir(folder)
+    store = Store(folder.parent / "store", {"data": data})
+    execute(cells, store, data, settings, Reporter({}), folder=folder, patience=patience, spare=spare)
 
 
 def _launched(folder: Path) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from lt_sweeps.measures.ends import Ends, Table
 from lt_sweeps.registry import register
 
 
-@register("measure", version=1)
+@register("measure", version=1, needs=("pair",))
 def barrier(ends: Ends, *, points: int = 30, batchnorm: str = "average") -> Table:
     """Error along the line between two tickets, and its rise above the mean of the ends, in percentage points.
 

@@ -8,7 +8,7 @@ from lt_sweeps.measures.ends import Ends, Table
 from lt_sweeps.registry import register
 
 
-@register("measure", version=1)
+@register("measure", version=1, needs=("pair",))
 def recall(ends: Ends) -> Table:
     """The percentage of the weights of the first mask that the second keeps, of all tensors together.
 

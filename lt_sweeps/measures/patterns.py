@@ -9,7 +9,7 @@ from lt_sweeps.units.shapes import n_m
 
 @register("measure", version=1)
 def within_n_m(ends: Ends, n: int = 2, m: int = 4) -> Table:
-    """The percentage of runs of `m` weights of which the second mask keeps at most `n` (Mishra et al. 2021, 2:4).
+    """The percentage of runs of `m` weights of which the last mask keeps at most `n` (Mishra et al. 2021, 2:4).
 
     Runs are those of prune.unit=n_m; of all tensors together, and of each in the mask's order. Of a mask pruned by that
     unit it is 100.
@@ -20,7 +20,7 @@ def within_n_m(ends: Ends, n: int = 2, m: int = 4) -> Table:
     {'within_n_m': 50.0, 'tensor_within_n_m': [50.0]}
     """
     counts = []
-    for ones in ends.masks[1].values():
+    for ones in ends.masks[-1].values():
         if ones.dim() > 1:
             index = n_m(tuple(ones.shape), n, m).flatten()
             kept = index.new_zeros(int(index.max()) + 1).index_add_(0, index, ones.flatten().to(index.dtype))

@@ -1,4 +1,4 @@
-"""Measures of the levels of a cell against siblings, parents, their own beginnings, and a planted ticket."""
+"""Measures of levels: alone, and against siblings, parents, their own beginnings, dense, and a planted ticket."""
 
 from __future__ import annotations
 
@@ -88,6 +88,37 @@ def with_planted(what: Part, levels: Sequence[Train], onward: Train) -> Measures
     return None, *(Measure(what, (planted, ticket), levels[0].data) for ticket in tickets)
 
 
+def with_dense(what: Part, levels: Sequence[Train], onward: Train) -> Measures:
+    """Returns the measure of each pruned level with the dense network as trained (first)."""
+    return None, *(_measure(what, levels[0], run) for run in levels[1:])
+
+
+def with_before(what: Part, levels: Sequence[Train], onward: Train) -> Measures:
+    """Returns the measure of four tickets for each level that was pruned from a training.
+
+    They are the dense network before training, that training as it began and as it ended, and the level as trained.
+    Raises ValueError if no level has such a training.
+    """
+    begun = levels[0].ticket
+    pairs = [(parent(run), run) for run in levels]
+    if len(levels) > 1 and not any(previous for previous, _ in pairs):
+        raise ValueError(f"measure of {what.name}, before: no mask here was pruned from a training")
+    return tuple(
+        None if previous is None else Measure(what, (begun, previous.ticket, end(previous), end(run)), run.data)
+        for previous, run in pairs
+    )
+
+
+def as_trained(what: Part, levels: Sequence[Train], onward: Train) -> Measures:
+    """Returns the measure of each level as trained, alone."""
+    return tuple(Measure(what, (end(run),), run.data) for run in levels)
+
+
+def as_ticket(what: Part, levels: Sequence[Train], onward: Train) -> Measures:
+    """Returns the measure of each level before it is trained, alone."""
+    return tuple(Measure(what, (run.ticket,), run.data) for run in levels)
+
+
 def _measure(what: Part, first: Train, second: Train) -> Measure:
     return _measured(what, end(first), second)
 
@@ -108,4 +139,8 @@ PAIRS: dict[str, Callable[[Part, Sequence[Train], Train], Measures]] = {
     "start": with_starts,
     "init": with_initial,
     "planted": with_planted,
+    "dense": with_dense,
+    "before": with_before,
+    "trained": as_trained,
+    "ticket": as_ticket,
 }

@@ -8,13 +8,14 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from lt_sweeps.columns import COLUMNS, DRAWN
+from lt_sweeps.columns import ALONE, COLUMNS, DRAWN
 from lt_sweeps.metrics import ACCURACY, Metric
 from lt_sweeps.report import findings
 from lt_sweeps.report.curves import Curve, Row, controls_of, curves
 from lt_sweeps.report.figures import cuts_intervals, early_stop_figure, measure_figure, result_figure
 from lt_sweeps.report.layers import Labels, Levels, by_curve, layer_figure
 from lt_sweeps.report.levels import table
+from lt_sweeps.report.points import Points, by_measure, tables
 from lt_sweeps.report.quantities import compared
 from lt_sweeps.report.styles import Style, styles
 from lt_sweeps.report.verdict import settings, verdict, verdicts
@@ -47,6 +48,10 @@ OTHER = {
     "start": "each level and what it was when its training began.",
     "init": "each level and the initial weights of the dense network, under its mask.",
     "planted": "each level and the ticket that is planted in the network's draw.",
+    "dense": "each level and the dense network, both as trained.",
+    "before": "the beginning and the end of the training that each level's mask was pruned from.",
+    "trained": "each level as trained",
+    "ticket": "each level before it is trained",
 }
 LAYERS = """What each layer keeps, in the network's order; the slider chooses the level. Means over seeds; curves that
 keep the same of every layer are drawn once. A cross on the axis: an emptied layer, through which nothing passes."""
@@ -68,6 +73,7 @@ CONFIG = {
 def render(
     rows: Sequence[Row],
     layers: Sequence[Row] = (),
+    points: Sequence[Row] = (),
     *,
     title: str,
     sweep: str,
@@ -76,17 +82,18 @@ def render(
 ) -> str:
     """Returns the whole page: verdicts, budgets, and per model and data set figures and a table.
 
-    `rows` are those of results.csv (absent values None), `layers` those of layers.csv. A budget is a line `budget=NAME:
+    `rows` are those of results.csv (absent values None), `layers` those of layers.csv, `points` those of
+    measures.csv. A budget is a line `budget=NAME:
     what it means`; any name but `paper` adds a warning to the page. Raises ValueError for two trainings of one cell,
     level and seed.
     """
-    all_curves, kept = curves(rows), by_curve(layers)
+    all_curves, kept, measured = curves(rows), by_curve(layers), by_measure(points)
     look = styles(all_curves)
     grounds = list(dict.fromkeys(curve.ground for curve in all_curves))
     sections = []
     for number, ground in enumerate(grounds, 1):
         here = [(curve, style) for curve, style in zip(all_curves, look, strict=True) if curve.ground == ground]
-        sections.append(_place(number, [curve for curve, _ in here], [style for _, style in here], kept))
+        sections.append(_place(number, [curve for curve, _ in here], [style for _, style in here], kept, measured))
     script = f"<script>{_plotly()}</script>" if sections else ""
     sentences = verdicts(all_curves) or ["This sweep has no results yet."]
     tickets = findings.ranked(all_curves)
@@ -125,7 +132,13 @@ def _contents(grounds: Sequence[tuple[str, str, str]]) -> str:
     return f'<nav aria-label="Contents">{"".join(links)}</nav>' if len(links) > 1 else ""
 
 
-def _place(number: int, group: Sequence[Curve], look: Sequence[Style], kept: Mapping[Labels, Levels]) -> str:
+def _place(
+    number: int,
+    group: Sequence[Curve],
+    look: Sequence[Style],
+    kept: Mapping[Labels, Levels],
+    measured: Mapping[str, Points],
+) -> str:
     (model, dataset), metric = group[0].place, group[0].metric
     name = f"{model} on {dataset}"
     when = "at the step of least validation loss" if group[0].at_early_stop else "at the end of training"
@@ -142,15 +155,28 @@ def _place(number: int, group: Sequence[Curve], look: Sequence[Style], kept: Map
         f"<p>{NOT_TRAINED if any(curve.dense and curve.dense.early_stop for curve in group) else NO_STEPS}</p>"
         if steps is None
         else _curves(steps, f"early-stop-{number}", f"Early-stop step of {name}", STEPS, lost),
-        *_measures(number, group, look, lost),
+        *_measures(number, group, look, lost, measured, _names(group, kept)),
         *_layers(number, group, look, kept),
         f"<h3>Every level</h3>\n{table(group, look)}\n</section>",
     ]
     return "\n".join(parts)
 
 
-def _measures(number: int, group: Sequence[Curve], look: Sequence[Style], lost: bool) -> list[str]:
-    """The figures of measures; empty if nothing was measured."""
+def _names(group: Sequence[Curve], kept: Mapping[Labels, Levels]) -> list[str]:
+    """The names of the layers of a model, in the network's order."""
+    levels = (kept.get(tuple(curve.labels.items()), {}) for curve in group)
+    return list(next((shares for by_level in levels for shares in by_level.values()), ()))
+
+
+def _measures(
+    number: int,
+    group: Sequence[Curve],
+    look: Sequence[Style],
+    lost: bool,
+    measured: Mapping[str, Points],
+    layers: Sequence[str],
+) -> list[str]:
+    """The figures of measures, each with the table of its points; empty if nothing was measured."""
     name, parts, columns = " on ".join(group[0].place), list[str](), dict[str, list[str]]()
     for column in dict.fromkeys(column for curve in group for point in curve.points for column in point.measures):
         columns.setdefault(compared(column)[0], []).append(column)
@@ -158,6 +184,7 @@ def _measures(number: int, group: Sequence[Curve], look: Sequence[Style], lost: 
         head = "Stability" if what == "barrier" else DRAWN.get(what, what)
         drawn = [
             _curves(figure, f"{column.replace('_', '-')}-{number}", f"{what} of {name}", _measured(column), lost)
+            + tables(measured.get(column, {}), group, look, layers)
             for column in several
             if (figure := measure_figure(group, look, column)) is not None
         ]
@@ -170,6 +197,8 @@ def _measured(column: str) -> str:
     if column in DRAWN:
         return f"{DRAWN[column]}: {COLUMNS[column].meaning}."
     what, other = compared(column)
+    if other in ALONE:
+        return f"{what} of {OTHER[other]}."
     return f"{BARRIER if what == 'barrier' else f'{what}, as measured between'} {OTHER[other]}"
 
 

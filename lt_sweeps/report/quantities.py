@@ -14,6 +14,13 @@ from lt_sweeps.report.curves import Curve, Point, over_seeds
 from lt_sweeps.report.statistics import Interval
 from lt_sweeps.report.wording import barrier, difference, iterations, plainly, result
 
+WHOSE = {
+    "planted": "of the planted ticket",
+    "dense": "to the dense network",
+    "before": "in the training before",
+    "trained": "after training",
+    "ticket": "before training",
+}
 STABLE = 2.0  # points of error (Frankle et al. 2020)
 DIFFERENCE, STEP, EARLIER = "difference", "early_stop_step", "earlier"
 
@@ -113,7 +120,7 @@ def earlier(curves: Sequence[Curve]) -> Quantity:
 def measured(column: str, curves: Sequence[Curve]) -> Quantity:
     """A measure's column of results.csv."""
     what, other = compared(column)
-    whose = "of the planted ticket" if other == "planted" else f"to the {other}"
+    whose = WHOSE.get(other, f"to the {other}")
     title, describe, stable = f"{what} {whose}", plainly, 0.0
     if column in DRAWN:
         title = f"{DRAWN[column]} (%)" if COLUMNS[column].meaning.startswith("percent") else DRAWN[column]

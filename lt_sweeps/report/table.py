@@ -44,7 +44,7 @@ from lt_sweeps.metrics import named, values_of
 from lt_sweeps.results import Collapsed, Finished, Outcome
 from lt_sweeps.store.store import Record
 
-RESULTS, LAYERS = "results.csv", "layers.csv"
+RESULTS, LAYERS, POINTS = "results.csv", "layers.csv", "measures.csv"
 REQUIRED = ("seed", "level", "status", "key")
 
 Row = dict[str, Any]
@@ -262,6 +262,18 @@ def read_layers(folder: Path) -> list[Row]:
             lines = [*csv.DictReader(file, restkey="", strict=True)]
         counts = ("kept", "total")
         return [{n: int(text) if n in counts else _value(n, text, ()) for n, text in line.items()} for line in lines]
+    except FileNotFoundError:
+        return []
+    except (ValueError, OSError, csv.Error) as error:
+        raise Mistake(f"{path}: cannot be read ({error}); lt-sweeps report {folder} writes it again") from None
+
+
+def read_points(folder: Path) -> list[Row]:
+    """Reads the rows of a sweep's measures.csv, as text; none where it is missing. Raises Mistake."""
+    path = folder / POINTS
+    try:
+        with path.open(newline="") as file:
+            return [*csv.DictReader(file, restkey="", strict=True)]
     except FileNotFoundError:
         return []
     except (ValueError, OSError, csv.Error) as error:

@@ -63,13 +63,17 @@ def _page(folders: Sequence[Path], where: Sequence[tuple[str, str]], out: Path) 
         raise Mistake("report: give the folder of a sweep, such as runs/demo")
     chosen, shown = labels(where), [f"{name}={value}" for name, value in where]
     whole = together([table.read(folder) for folder in folders], folders)
-    rows, shares = matching(whole, chosen), [table.read_layers(folder) for folder in folders]
-    named = apart(shares, folders) if whole and "sweep" in whole[0] else [row for sweep in shares for row in sweep]
-    layers = matching(named, chosen) if named else []
+    rows = matching(whole, chosen)
+    layers, points = (
+        apart(shares, folders) if whole and "sweep" in whole[0] else [row for sweep in shares for row in sweep]
+        for shares in ([table.read_layers(folder) for folder in folders], [table.read_points(f) for f in folders])
+    )
+    layers = matching(layers, chosen) if layers else []
     words = [*map(str, folders), *shown, "--out", str(out)]
     page = render(
         rows,
         layers,
+        points,
         title=" ".join([" and ".join(folder.resolve().name for folder in folders), *shown]),
         sweep=", ".join(map(str, folders)),
         budgets=list(dict.fromkeys(budgets(cells))),
@@ -106,14 +110,14 @@ def write_all(
     timed = {run: store.load_timing(run.key) for run in plan.records}
     seconds = {run: timing["seconds"] for run, timing in timed.items() if "seconds" in timing}
     budget_lines = budgets(cells)
-    layers = table.layers(cells, plan.records)
-    page = render(rows, layers, title=title(cells), sweep=folder.name, budgets=budget_lines, command=command)
+    layers, points = table.layers(cells, plan.records), table.measured(cells, plan.records)
+    page = render(rows, layers, points, title=title(cells), sweep=folder.name, budgets=budget_lines, command=command)
     write(folder / table.RESULTS, table.as_csv(rows).encode())
     write(folder / table.LAYERS, table.as_csv(layers).encode())
     if plan.measures:
-        write(folder / "measures.csv", table.as_csv(table.measured(cells, plan.records)).encode())
+        write(folder / table.POINTS, table.as_csv(points).encode())
     else:
-        (folder / "measures.csv").unlink(missing_ok=True)  # left by an earlier command with measures
+        (folder / table.POINTS).unlink(missing_ok=True)  # left by an earlier command with measures
     write(folder / "timings.csv", table.timings(cells, seconds).encode())
     write(folder / "report.html", page.encode())
     write(folder / "summary.md", summary(rows, budget_lines, command, _machines(plan)).encode())

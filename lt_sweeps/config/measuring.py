@@ -1,0 +1,115 @@
+"""The measures that a configuration asks for: several at once, each of what it compares a level with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import fields
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from lt_sweeps.columns import ALONE
+from lt_sweeps.config.methods import MeasureConfig, Override
+from lt_sweeps.config.schema import CONF
+from lt_sweeps.errors import Mistake
+from lt_sweeps.registry import nearest, needs, part
+from lt_sweeps.specs import Part
+
+AGAINST = tuple(f.name for f in fields(MeasureConfig) if f.default_factory is Override)
+
+
+def chosen(config: MeasureConfig) -> Iterator[tuple[str, Part]]:
+    """Yields what each measure compares a level with, and the measure. Raises Mistake.
+
+    >>> config = MeasureConfig("both", of={"trained": {"recall": {}}}, sibling=Override("barrier", {"points": 3}))
+    >>> [(other, what.name) for other, what in chosen(config)]
+    [('sibling', 'barrier'), ('trained', 'recall')]
+    """
+    for other in config.of:
+        if other not in AGAINST:
+            raise Mistake(f"measure.of.{other}: there is {', '.join(AGAINST)}{nearest(str(other), AGAINST)}")
+    for other in AGAINST:
+        one: Override = getattr(config, other)
+        if one.name is not None:
+            yield other, part("measure", one.name, one.args)
+        several = config.of.get(other) or {}
+        if not isinstance(several, Mapping):
+            raise Mistake(f"measure.of.{other}={several}: give measures and their arguments, such as {{overlap: {{}}}}")
+        for name, args in several.items():
+            if not isinstance(args or {}, Mapping):
+                raise Mistake(f"measure.of.{other}.{name}={args}: give arguments, such as {{points: 30}}, or {{}}")
+            yield other, part("measure", str(name), args or {})
+
+
+def require_tickets(other: str, what: Part) -> None:
+    """Raises Mistake if a registered measure is asked of other tickets than it takes.
+
+    >>> require_tickets("parent", Part("barrier", 1))
+    >>> require_tickets("trained", Part("barrier", 1))
+    Traceback (most recent call last):
+    lt_sweeps.errors.Mistake: measure of barrier, trained: it compares two networks, and there is one
+    """
+    wanted = needs("measure", what.name)
+    if "before" in wanted and other != "before":
+        raise Mistake(f"measure of {what.name}, {other}: it is of the training before a level: measure.of.before")
+    if "pair" in wanted and other in ("before", *ALONE):
+        count = "one" if other in ALONE else "a training"
+        raise Mistake(f"measure of {what.name}, {other}: it compares two networks, and there is {count}")
+
+
+def option(name: str) -> MeasureConfig:
+    """Returns the configuration of an option of `measure`. Raises Mistake if there is none of this name.
+
+    >>> option("sign_flips").start.name, option("none").name
+    ('sign_flips', 'none')
+    """
+    path, there = CONF / "measure" / f"{name}.yaml", sorted(p.stem for p in (CONF / "measure").glob("*.yaml"))
+    if name not in there:
+        raise Mistake(f"measure={name}: there is {', '.join(there)}{nearest(name, there)}")
+    own = OmegaConf.load(path)
+    assert isinstance(own, DictConfig)
+    others = [option(str(entry)) for entry in own.pop("defaults", []) if entry != "_self_"]
+    merged = OmegaConf.merge(OmegaConf.structured(MeasureConfig), *map(_given, others), own)
+    config = OmegaConf.to_object(merged)
+    assert isinstance(config, MeasureConfig)
+    return config
+
+
+def _given(config: MeasureConfig) -> dict[str, Any]:
+    """What an option says, without what it does not."""
+    named = {name: one for name in AGAINST if (one := getattr(config, name)).name is not None}
+    return {**named, "of": config.of}
+
+
+def require_apart(options: Sequence[str]) -> None:
+    """Raises Mistake if several options of `measure` cannot be merged, because two set the same. Others are not known.
+
+    >>> require_apart(["overlap", "barrier"])
+    >>> require_apart(["barrier", "barriers"])
+    Traceback (most recent call last):
+    lt_sweeps.errors.Mistake: measure=[barrier,barriers]: both set measure.sibling, and one would replace the other
+    """
+    known = [option(name) for name in options if (CONF / "measure" / f"{name}.yaml").exists()]
+    for other in AGAINST:
+        those = [config for config in known if getattr(config, other).name is not None]
+        if len(those) > 1:
+            many = f"measure=[{','.join(options)}]"
+            raise Mistake(f"{many}: both set measure.{other}, and one would replace the other")
+
+
+def joined(configs: list[MeasureConfig]) -> MeasureConfig:
+    """Returns the configuration of all these measures. Raises Mistake where two ask the same with other arguments.
+
+    >>> one, other = MeasureConfig("a", of={"trained": {"recall": {}}}), MeasureConfig("b", start=Override("recall"))
+    >>> both = joined([one, other])
+    >>> both.name, both.of
+    ('a,b', {'trained': {'recall': {}}, 'start': {'recall': {}}})
+    """
+    of: dict[str, dict[str, Mapping[str, object]]] = {}
+    for config in configs:
+        for other, what in chosen(config):
+            args = of.setdefault(other, {}).setdefault(what.name, what.args)
+            if args != what.args:
+                raise Mistake(f"measure.of.{other}.{what.name}: asked for with {dict(args)} and with {dict(what.args)}")
+    names = dict.fromkeys(name for config in configs for name in config.name.split(",") if name != "none")
+    return MeasureConfig(",".join(names) or "none", of=of)

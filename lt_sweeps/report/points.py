@@ -1,0 +1,95 @@
+"""Tables of what a measure found of each tensor, class or point of a line, at every level: the rows of measures.csv."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from html import escape
+from statistics import fmean
+
+from lt_sweeps.report.curves import Curve, Row
+from lt_sweeps.report.styles import Style
+from lt_sweeps.report.wording import percent
+
+INDICES = ("tensor", "class", "alpha")  # columns that number the points of a measure
+MOST = 40  # points that a table shows
+Values = dict[float, list[float]]  # index of a point -> a number per seed
+Points = Mapping[tuple[str, ...], Mapping[int, Mapping[str, Values]]]  # labels of a curve -> level -> column -> values
+
+
+def by_measure(rows: Sequence[Row]) -> Mapping[str, Points]:
+    """The points in the rows of measures.csv, by the column of the measure; without those that nothing numbers.
+
+    >>> row = {"model": "m", "seed": 0, "level": 1, "measure": "overlap_parent", "tensor": 0.0, "tensor_overlap": 80.0}
+    >>> by_measure([row, {**row, "seed": 1, "tensor_overlap": 82.0}])
+    {'overlap_parent': {('m',): {1: {'tensor_overlap': {0.0: [80.0, 82.0]}}}}}
+    """
+    found: dict[str, dict[tuple[str, ...], dict[int, dict[str, Values]]]] = {}
+    for row in rows:
+        names = [*row]
+        labels, values = names[: names.index("seed")], names[names.index("measure") + 1 :]
+        index = next((name for name in INDICES if _number(row.get(name)) is not None), None)
+        if index is None:
+            continue
+        place = tuple("default" if row[name] is None else str(row[name]) for name in labels)
+        columns = found.setdefault(row["measure"], {}).setdefault(place, {}).setdefault(int(row["level"]), {})
+        for name in values:
+            if name not in INDICES and (value := _number(row[name])) is not None:
+                columns.setdefault(name, {}).setdefault(float(row[index]), []).append(value)
+    return found
+
+
+def _number(value: object) -> float | None:
+    return None if value in (None, "") else float(str(value))
+
+
+def tables(points: Points, curves: Sequence[Curve], look: Sequence[Style], layers: Sequence[str]) -> str:
+    """Returns the tables of a measure, closed until they are opened; empty without points, or with too many to read."""
+    shown = [
+        (curve, style, levels)
+        for curve, style in zip(curves, look, strict=True)
+        if (levels := points.get(tuple(curve.labels.values())))
+    ]
+    columns = dict.fromkeys(name for *_, levels in shown for columns in levels.values() for name in columns)
+    parts = [_table(name, shown, layers) for name in columns]
+    if not any(parts):
+        return ""
+    names = ", ".join(name.replace("_", " ") for name, part in zip(columns, parts, strict=True) if part)
+    return f"<details>\n<summary>Table: {escape(names)}</summary>\n{''.join(parts)}</details>"
+
+
+def _table(
+    name: str, shown: Sequence[tuple[Curve, Style, Mapping[int, Mapping[str, Values]]]], layers: Sequence[str]
+) -> str:
+    """A table of one column: a line per level, means over seeds, darker where they are larger."""
+    means = {
+        (number, level): {index: fmean(values) for index, values in columns[name].items()}
+        for number, (*_, levels) in enumerate(shown)
+        for level, columns in levels.items()
+        if name in columns
+    }
+    indices = sorted({index for line in means.values() for index in line})
+    every = [value for line in means.values() for value in line.values()]
+    if not every or len(indices) > MOST:
+        return ""
+    heads = ["all", *layers] if len(indices) == len(layers) + 1 else [f"{index:g}" for index in indices]
+    low, span = min(every), (max(every) - min(every)) or 1.0
+    head = "".join(f'<th scope="col">{escape(text)}</th>' for text in ["Weights remaining", *heads])
+    body = ""
+    for number, (curve, style, levels) in enumerate(shown):
+        body += f'<tr><th scope="rowgroup" colspan="{len(heads) + 1}"><span>{escape(style.name)}</span></th></tr>\n'
+        for level in sorted(levels):
+            line = means.get((number, level), {})
+            point = curve.at(level)
+            kept = f"level {level}" if point is None or point.remaining is None else f"{percent(point.remaining)} %"
+            body += f"<tr><td>{kept}</td>{''.join(_cell(line.get(index), low, span) for index in indices)}</tr>\n"
+    title = escape(name.replace("_", " "))
+    return (
+        f'<div class="scroll" tabindex="0" role="region" aria-label="{title}">\n<table>\n<caption>{title}</caption>\n'
+        f"<thead><tr>{head}</tr></thead>\n<tbody>{body}</tbody>\n</table>\n</div>\n"
+    )
+
+
+def _cell(value: float | None, low: float, span: float) -> str:
+    if value is None:
+        return "<td>&ndash;</td>"
+    return f'<td style="background:rgb(31 119 180 / {0.5 * (value - low) / span:.2f})">{value:.4g}</td>'

@@ -1,0 +1,144 @@
+"""Measures between cells that differ in one label, such as the seed, or between the levels of each cell."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+from lt_sweeps import results
+from lt_sweeps.cell import Cell
+from lt_sweeps.columns import ALONE, LABELS
+from lt_sweeps.config import measuring
+from lt_sweeps.errors import Mistake
+from lt_sweeps.graph import Measure, Train, end
+from lt_sweeps.registry import catalogue, nearest, needs, part
+from lt_sweeps.report import table as tables
+from lt_sweeps.report.wording import spread
+from lt_sweeps.specs import Part
+from lt_sweeps.store.store import Missing, Store, write
+
+LEVEL, FIRST, REMAINING = "level", "first", "weights_remaining"
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two trainings that are compared: what they have in common, and the value of the label in which they differ."""
+
+    common: Mapping[str, Any]
+    first: str
+    second: str
+    key: str  # of the second training
+    measure: Measure
+
+
+def compared(name: str) -> Part:
+    """Returns the measure of two networks that a word names. Raises Mistake for one of a single network.
+
+    >>> compared("overlap").name
+    'overlap'
+    >>> compared("sharpness")
+    Traceback (most recent call last):
+    lt_sweeps.errors.Mistake: sharpness: it is of one network, and --between compares two
+    """
+    if "." not in name and name not in catalogue("measure"):
+        option = measuring.option(name)
+        of_two = [what for other, what in measuring.chosen(option) if other not in ALONE]
+        if len(of_two) == 1:
+            name = of_two[0].name
+    what = part("measure", name)
+    if what.name in catalogue("measure") and "pair" not in needs("measure", what.name):
+        raise Mistake(f"{name}: it is of one network, and --between compares two")
+    return what
+
+
+def pairs(cells: Sequence[Cell], what: Part, label: str) -> list[Pair]:
+    """Returns all pairs of cells that differ in a label alone, at each level of both. Raises Mistake without any."""
+    if label == LEVEL:
+        return [
+            _pair(what, a, b, _common(cell, ()), str(cell.numbers[i]), str(cell.numbers[j]))
+            for cell in cells
+            for (i, a), (j, b) in combinations(enumerate(cell.levels), 2)
+        ]
+    extra = tables.swept_columns(cells)
+    names = [*LABELS, "seed", *extra]
+    if label not in names:
+        raise Mistake(
+            f"--between {label}: no label of these results; choose one of {', '.join(names)}, {LEVEL}"
+            f"{nearest(label, [*names, LEVEL])}"
+        )
+    groups: dict[tuple[Any, ...], dict[str, Cell]] = {}
+    for cell in cells:
+        rest = {name: value for name, value in _common(cell, extra).items() if name != label}
+        groups.setdefault(tuple(rest.items()), {})[str(_common(cell, extra)[label])] = cell
+    found = [
+        _pair(what, here[number], there[number], {**dict(rest), LEVEL: number}, one, other)
+        for rest, by_value in groups.items()
+        for (one, a), (other, b) in combinations(by_value.items(), 2)
+        for here, there in [({**dict(zip(c.numbers, c.levels, strict=True))} for c in (a, b))]
+        for number in here
+        if number in there and here[number] != there[number]
+    ]
+    if not found:
+        raise Mistake(f"--between {label}: no two cells differ in it alone")
+    return found
+
+
+def _common(cell: Cell, extra: Sequence[str]) -> dict[str, Any]:
+    return {name: cell.labels[name] for name in (*LABELS, "seed")} | {name: cell.value(name) for name in extra}
+
+
+def _pair(what: Part, first: Train, second: Train, common: Mapping[str, Any], one: str, other: str) -> Pair:
+    return Pair(common, one, other, second.key, Measure(what, (end(first), end(second)), second.data))
+
+
+def holding(cell: Cell, wanted: Sequence[Pair]) -> Cell:
+    """Returns a cell whose measures are those of pairs: what is planned and executed is all that a cell asks for."""
+    return replace(cell, measures={"pairs": tuple(pair.measure for pair in wanted)})
+
+
+def written(folder: Path, wanted: Sequence[Pair], label: str) -> Iterator[str]:
+    """Writes the table of pairs as CSV, a row for every point of each; yields their means as lines of Markdown."""
+    store, word = Store(folder.parent / "store"), wanted[0].measure.what.word
+    remaining = {row["key"]: row["weights_remaining"] for row in tables.read(folder)}
+    rows, points = list[tables.Row](), list[tables.Row]()
+    for pair in wanted:
+        try:
+            table = results.measured(store.get(pair.measure.key))
+        except Missing:
+            continue  # a training diverged or collapsed, or the measure failed, which was said
+        place = {**pair.common, FIRST: pair.first, "second": pair.second, REMAINING: remaining[pair.key]}
+        lists = {name: value for name, value in table.items() if isinstance(value, list)}
+        rows.append(place | {word: table[word]} | {name: v for name, v in table.items() if name not in lists})
+        points += [rows[-1] | dict(zip(lists, point, strict=True)) for point in zip(*lists.values(), strict=True)]
+    out = folder / f"{word}_between_{label}.csv"
+    write(out, tables.as_csv(points or rows).encode())
+    yield from summary(rows, label)
+    yield f"pairs:   {out}"
+
+
+def summary(rows: Sequence[tables.Row], label: str) -> Iterator[str]:
+    """Yields Markdown: the means of what was measured over the pairs of each setting and level.
+
+    >>> def row(first, second, distance):
+    ...     return {"level": 1, "first": first, "second": second, "weights_remaining": 50.0, "distance": distance}
+    >>> *_, last = summary([row("0", "1", 2.0), row("0", "2", 4.0)], "seed")
+    >>> last
+    '| 1 | 50.00 | 2 | 3.00 ± 1.41 |'
+    """
+    names = [*rows[0]] if rows else [FIRST, REMAINING]
+    labels, numbers = names[: names.index(FIRST)], names[names.index(REMAINING) + 1 :]
+    places = [FIRST, "second"] if label == LEVEL else [LEVEL]
+    named = [n for n in labels if n not in ("seed", LEVEL) and len({row[n] for row in rows}) > 1]
+    groups: dict[tuple[Any, ...], list[tables.Row]] = {}
+    for row in rows:
+        groups.setdefault(tuple(row[n] for n in (*named, *places)), []).append(row)
+    heads = [*named, *places, "weights remaining (%)", "pairs", *(f"{n}, mean ± s.d." for n in numbers)]
+    yield "| " + " | ".join(heads) + " |"
+    yield "|" + " --- |" * len(heads)
+    for place, some in groups.items():
+        kept = sum(row[REMAINING] for row in some) / len(some)
+        means = [spread(row[n] for row in some) for n in numbers]
+        yield "| " + " | ".join([*map(str, place), f"{kept:.2f}", str(len(some)), *means]) + " |"
