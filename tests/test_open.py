@@ -134,7 +134,21 @@ def test_what_was_measured_stays_when_the_sweep_grows(there: Path) -> None:
     sweep(there.parent, "-m", "seed=0,1,2", "prune.levels=1")
     assert measured
     assert lt.open(there).results.barrier.dropna().tolist() == measured
+    points = lt.open(there).measures
+    assert points.groupby(["seed", "level"]).test_error.max().notna().all()
+    assert {0.0, 1.0} < {*points.alpha[points.level == 1]}
     assert len(lt.open(there).results) == 6
+
+
+def test_a_sweep_and_a_training_are_shown_as_tables(done: Path) -> None:
+    opened = lt.open(done / "s")
+    shown = opened._repr_html_()
+    assert shown.count("<tr") == 1 + len(opened.results)
+    assert "<th>level</th>" in shown
+    assert "<th>model</th>" not in shown, "all rows have the same"
+    run = opened.ticket(level=1, **dict(opened.results.iloc[0][["seed", "control"]]))
+    assert f"<th>{run.key[:8]}</th>" in run._repr_html_()
+    assert "<td>None</td>" not in run._repr_html_()
 
 
 def test_what_a_notebook_completes_is_there() -> None:

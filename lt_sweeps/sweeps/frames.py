@@ -34,6 +34,27 @@ def framed(rows: Sequence[Row]) -> pd.DataFrame:
     return frame
 
 
+def points(rows: Sequence[Row]) -> pd.DataFrame:
+    """Returns the rows of measures.csv, which are text, as a DataFrame with numbers.
+
+    >>> points([{"model": "lenet", "seed": "0", "measure": "barrier", "alpha": "0.5"}]).to_dict("records")
+    [{'model': 'lenet', 'seed': 0, 'measure': 'barrier', 'alpha': 0.5}]
+    """
+    return framed([{n: COLUMNS[n].value(v) if n in COLUMNS else v or None for n, v in row.items()} for row in rows])
+
+
+def varying(frame: pd.DataFrame) -> pd.DataFrame:
+    """Returns the columns in which rows differ, and keys only where nothing else does; all columns of a single row.
+
+    >>> list(varying(pd.DataFrame({"seed": [0, 1], "model": ["a", "a"], "key": ["3f", "b2"], "note": [None, None]})))
+    ['seed']
+    """
+    if len(frame) < 2:
+        return frame
+    differing = [name for name in frame if frame[name].nunique(dropna=False) > 1]
+    return frame[[name for name in differing if name != "key"] or differing]
+
+
 def normalized(value: Any) -> Any:
     """Normalises a value for comparison, whether it is text from a command line or read by pandas.
 

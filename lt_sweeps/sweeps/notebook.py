@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,7 +33,7 @@ from lt_sweeps.report import curves, table
 from lt_sweeps.report.paper import draw
 from lt_sweeps.report.selecting import chosen
 from lt_sweeps.store.store import Missing, Record, Store
-from lt_sweeps.sweeps.frames import described, framed, normalized
+from lt_sweeps.sweeps.frames import described, framed, normalized, points, varying
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
 
 
 MOST_VALUES = 12  # of a column, in a message
+SHOWN = 20  # rows of a sweep, in a notebook
 
 
 def open(folder: str | Path) -> Sweep:
@@ -62,6 +64,12 @@ class Sweep:
     def __repr__(self) -> str:
         return f"<sweep {self.folder.name}: {len(self.cells)} cells, {len(self.results)} rows>"
 
+    def _repr_html_(self) -> str:
+        """What a notebook shows of it: its rows, without the columns in which all are the same."""
+        shown = varying(self.results)
+        title = f"{escape(self.folder.name)}: {len(self.cells)} cells, {len(self.results)} rows"
+        return f"<p>{title}</p>{shown.to_html(index=False, max_rows=SHOWN, float_format='{:.4g}'.format)}"
+
     @cached_property
     def results(self) -> pd.DataFrame:
         """results.csv: a row per cell and level; accuracies in percent. Raises Mistake where it cannot be read."""
@@ -73,6 +81,11 @@ class Sweep:
     def layers(self) -> pd.DataFrame:
         """layers.csv: a row per cell, level and layer; `kept` of its `total` weights."""
         return pd.read_csv(self.folder / "layers.csv")
+
+    @cached_property
+    def measures(self) -> pd.DataFrame:
+        """measures.csv: a row per point of each measure, such as a layer or a class; empty without measures."""
+        return points(table.read_points(self.folder))
 
     @cached_property
     def timings(self) -> pd.DataFrame:
@@ -213,6 +226,11 @@ class Run:
     def __repr__(self) -> str:
         words = ("model", "dataset", "control", "seed", "level", "density", f"test_{of_row(self.row).name}")
         return f"<run {self.key[:8]}: {', '.join(f'{name}={self.row[name]}' for name in words)}>"
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows of it: its row, without the columns that are empty."""
+        row = pd.Series({name: value for name, value in self.row.items() if value is not None and value == value})
+        return str(row.to_frame(self.key[:8]).to_html())
 
     @cached_property
     def expression(self) -> Train:
