@@ -21,6 +21,7 @@ USAGE = """usage: lt-sweeps plan OVERRIDES...    what a sweep would train and pr
        lt-sweeps best FOLDER          the best density of each setting, chosen on validation examples, over seeds
        lt-sweeps compare FOLDER... NAME=VALUE...    each setting against the one with these values, paired by seed
        lt-sweeps dashboard FOLDER [--dry-run]    a W&B workspace and report of a sweep, accuracy over sparsity first
+       lt-sweeps log FOLDER --to wandb|tensorboard|csv    a stored sweep, to the runs that live logging would have made
        lt-sweeps list [GROUP [OPTION]]    what can be chosen; recipes say their source and what it leaves open; --json
        lt-sweeps ticket VERB ...      export, verify, train and list tickets as folders; ticket --help says more
        lt-sweeps store VERB ...       verify every byte, gc what nothing can use, show what a key is; --json
@@ -52,6 +53,7 @@ COMMANDS = {  # verb -> module with its `main`
     "dashboard": "loggers.dashboard",
     "best": "report.best",
     "measure": "sweeps.measure",
+    "log": "sweeps.log",
     "compare": "report.compare",
     "list": "catalogue.listing",
     "ticket": "tickets.commands",

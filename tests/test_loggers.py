@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ import wandb
 from test_sweep import BROKEN
 from wandb_files import OfflineRun, runs
 
+from lt_sweeps.cli import main as cli
 from lt_sweeps.config.schema import LoggerConfig
 from lt_sweeps.errors import Mistake
 from lt_sweeps.loggers import choose
@@ -225,6 +227,27 @@ def test_a_repeated_sweep_logs_nothing_and_what_comes_from_the_store_is_as_compl
         (run.id, run.rows) for run in first if run.job_type != "aggregate"
     ]
     assert list(home.rglob("*")) == []
+
+
+def test_a_stored_sweep_is_logged_later_to_the_runs_it_would_have_made(
+    logged: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first = sorted(runs(logged / "s"), key=lambda run: (run.job_type == "aggregate", run.id))
+    (logged / "s" / "wandb").rename(tmp_path / "live")
+    later = ["log", str(logged / "s"), "--to", "wandb", "project=lottery", "tags=[one,two]"]
+    for told in ("logger: 4 runs logged", "logger: 0 runs logged, 4 logged before"):
+        assert cli(later) == 0
+        wandb.teardown()
+        assert told in capsys.readouterr().out
+    again = sorted(runs(logged / "s"), key=lambda run: (run.job_type == "aggregate", run.id))
+    check_complete(logged, again)
+    *mine, over_seeds = (replace(run, artifacts=[]) for run in again)
+    *live, aggregate = (replace(run, artifacts=[]) for run in first)
+    assert mine == live
+    assert replace(over_seeds, rows=[]) == replace(aggregate, rows=[])  # rows name files, which are never the same
+    assert cli(["log", str(logged / "s"), "--to", "csv"]) == 0
+    assert cli(["log", str(logged / "s"), "--to", "wandb", "projekt=x"]) == 2
+    assert "Key 'projekt' not in 'LoggerConfig'; settings are such as" in capsys.readouterr().err
 
 
 def test_a_level_more_goes_on_in_the_same_runs(logged: Path) -> None:

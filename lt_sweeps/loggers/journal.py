@@ -47,7 +47,7 @@ def _losing_nothing(step: Callable[Concatenate[Journal, P], None]) -> Callable[C
             self._say(f"logger failed: {reason}; no result is lost, and the same command logs what is missing")
             with suppress(Exception):
                 self._logger.close()
-            self._logger = None
+            self._logger, self.has_failed = None, True
 
     return guarded
 
@@ -86,6 +86,7 @@ class Journal:
         say: Callable[[str], None],
     ) -> None:
         self._logger, self._store, self._say = logger, store, say
+        self.has_failed = False
         settled = {**plan.records, **plan.blocked}
         self._cells = {
             about.id: _Shown(about, cell, {run for run in cell.roots if run not in settled}) for about, cell in cells

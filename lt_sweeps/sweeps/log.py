@@ -1,0 +1,69 @@
+"""`lt-sweeps log FOLDER --to LOGGER`: logs a stored sweep to the runs that it would have made while it was trained."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from lt_sweeps.cells import described
+from lt_sweeps.config import archive
+from lt_sweeps.config.schema import CONF, LoggerConfig
+from lt_sweeps.errors import Mistake
+from lt_sweeps.execution import agent
+from lt_sweeps.execution import plan as planning
+from lt_sweeps.loggers import choose, entries
+from lt_sweeps.loggers.journal import Journal
+from lt_sweeps.report import table
+from lt_sweeps.store.store import Store
+
+LOGGERS = sorted(path.stem for path in (CONF / "logger").glob("*.yaml") if path.stem != "none")
+EPILOG = """SETTING is one of the logger, as on a command line without `logger.`. What was logged is not logged again.
+
+  lt-sweeps log runs/demo --to wandb project=tickets mode=offline
+  lt-sweeps log runs/demo --to tensorboard"""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Logs what is in the store; returns the exit code. It trains nothing. Raises Mistake."""
+    parser = argparse.ArgumentParser(
+        "lt-sweeps log",
+        description=__doc__.partition(": ")[2],
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("folder", type=Path, help="of a sweep, finished or not")
+    parser.add_argument("--to", choices=LOGGERS, required=True)
+    parser.add_argument("settings", nargs="*", metavar="SETTING")
+    asked = parser.parse_intermixed_args(list(arguments))
+    folder, config = asked.folder.absolute(), _logger(asked.to, asked.settings)
+    choose.check(config)
+    cells = [
+        agent.rebuild(replace(past, settings={**past.settings, "logger": asdict(config)}))
+        for past in archive.cells(folder)
+    ]
+    store = Store(folder.parent / "store", as_stored=True)
+    plan, rows = planning.make(cells, store), table.read(folder)
+    if plan.jobs:
+        print(f"note: {len(plan.jobs)} trainings and measures are not done; what is done of their runs is logged")
+    columns = table.swept_columns(cells)
+    runs = [(entries.about(described(cell), cell, folder.name, columns), cell) for cell in cells]
+    logger = choose.make(config, folder, store)
+    with Journal(logger, runs, plan, store, print) as journal:
+        journal.close(rows, plan, {}, folder / "report.html")
+        return int(journal.has_failed)
+
+
+def _logger(name: str, settings: Sequence[str]) -> LoggerConfig:
+    """The settings of `logger=NAME` with these. Raises Mistake for one that there is not."""
+    try:
+        own = OmegaConf.merge(OmegaConf.structured(LoggerConfig), OmegaConf.load(CONF / "logger" / f"{name}.yaml"))
+        config = OmegaConf.to_object(OmegaConf.merge(own, OmegaConf.from_dotlist(list(settings))))
+    except OmegaConfBaseException as error:
+        raise Mistake(f"log: {str(error).splitlines()[0]}; settings are such as project=NAME mode=offline") from None
+    assert isinstance(config, LoggerConfig)
+    return config
