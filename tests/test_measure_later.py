@@ -86,6 +86,7 @@ def test_methods_are_compared_where_they_have_a_level_in_common(
         (["overlap", "--between", "sead"], "no label of these results"),
         (["overlap", "--between", "control"], "no two cells differ in it alone"),
         (["overlap", "--between", "seed", "--of", "parent"], "give one of them"),
+        (["overlop", "--of", "parent"], "there is no measure 'overlop'; did you mean 'overlap'?"),
         (["overlap", "--of", "trained"], "it compares two networks, and there is one"),
     ],
 )
@@ -108,3 +109,5 @@ def test_a_failed_measure_is_said_and_kept_out(tmp_path: Path, capsys: pytest.Ca
     assert cli(["measure", str(tmp_path / "s"), "churn"]) == 1
     assert "churn needs one class per example, and this task has none" in capsys.readouterr().out
     assert [row["churn_dense"] for row in rows(tmp_path / "s" / "results.csv")] == ["", ""]
+    assert cli(["measure", str(tmp_path / "s"), "churn", "--between", "level"]) == 1
+    assert not (tmp_path / "s" / "churn_between_level.csv").exists()

@@ -31,14 +31,27 @@ def chosen(config: MeasureConfig) -> Iterator[tuple[str, Part]]:
     for other in AGAINST:
         one: Override = getattr(config, other)
         if one.name is not None:
-            yield other, part("measure", one.name, one.args)
+            yield other, measure(one.name, one.args)
         several = config.of.get(other) or {}
         if not isinstance(several, Mapping):
             raise Mistake(f"measure.of.{other}={several}: give measures and their arguments, such as {{overlap: {{}}}}")
         for name, args in several.items():
             if not isinstance(args or {}, Mapping):
                 raise Mistake(f"measure.of.{other}.{name}={args}: give arguments, such as {{points: 30}}, or {{}}")
-            yield other, part("measure", str(name), args or {})
+            yield other, measure(str(name), args or {})
+
+
+def measure(name: str, args: Mapping[str, Any] | None = None) -> Part:
+    """Returns the measure of a registered name or an import path. Raises Mistake if there is none.
+
+    >>> measure("barier")
+    Traceback (most recent call last):
+    lt_sweeps.errors.Mistake: there is no measure 'barier'; did you mean 'barrier'?
+    """
+    try:
+        return part("measure", name, args or {})
+    except (ValueError, TypeError) as error:
+        raise Mistake(str(error)) from None
 
 
 def require_tickets(other: str, what: Part) -> None:

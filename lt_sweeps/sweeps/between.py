@@ -14,7 +14,7 @@ from lt_sweeps.columns import ALONE, LABELS
 from lt_sweeps.config import measuring
 from lt_sweeps.errors import Mistake
 from lt_sweeps.graph import Measure, Train, end
-from lt_sweeps.registry import catalogue, nearest, needs, part
+from lt_sweeps.registry import catalogue, nearest, needs
 from lt_sweeps.report import table as tables
 from lt_sweeps.report.wording import spread
 from lt_sweeps.specs import Part
@@ -48,7 +48,7 @@ def compared(name: str) -> Part:
         of_two = [what for other, what in measuring.chosen(option) if other not in ALONE]
         if len(of_two) == 1:
             name = of_two[0].name
-    what = part("measure", name)
+    what = measuring.measure(name)
     if what.name in catalogue("measure") and "pair" not in needs("measure", what.name):
         raise Mistake(f"{name}: it is of one network, and --between compares two")
     return what
@@ -100,7 +100,10 @@ def holding(cell: Cell, wanted: Sequence[Pair]) -> Cell:
 
 
 def written(folder: Path, wanted: Sequence[Pair], label: str) -> Iterator[str]:
-    """Writes the table of pairs as CSV, a row for every point of each; yields their means as lines of Markdown."""
+    """Writes the table of pairs as CSV, a row for every point of each; yields their means as lines of Markdown.
+
+    Writes and yields nothing where no pair could be measured.
+    """
     store, word = Store(folder.parent / "store"), wanted[0].measure.what.word
     remaining = {row["key"]: row["weights_remaining"] for row in tables.read(folder)}
     rows, points = list[tables.Row](), list[tables.Row]()
@@ -113,6 +116,8 @@ def written(folder: Path, wanted: Sequence[Pair], label: str) -> Iterator[str]:
         lists = {name: value for name, value in table.items() if isinstance(value, list)}
         rows.append(place | {word: table[word]} | {name: v for name, v in table.items() if name not in lists})
         points += [rows[-1] | dict(zip(lists, point, strict=True)) for point in zip(*lists.values(), strict=True)]
+    if not rows:
+        return
     out = folder / f"{word}_between_{label}.csv"
     write(out, tables.as_csv(points or rows).encode())
     yield from summary(rows, label)
@@ -128,7 +133,7 @@ def summary(rows: Sequence[tables.Row], label: str) -> Iterator[str]:
     >>> last
     '| 1 | 50.00 | 2 | 3.00 ± 1.41 |'
     """
-    names = [*rows[0]] if rows else [FIRST, REMAINING]
+    names = [*rows[0]]
     labels, numbers = names[: names.index(FIRST)], names[names.index(REMAINING) + 1 :]
     places = [FIRST, "second"] if label == LEVEL else [LEVEL]
     named = [n for n in labels if n not in ("seed", LEVEL) and len({row[n] for row in rows}) > 1]

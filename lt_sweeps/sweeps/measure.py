@@ -48,11 +48,12 @@ def main(arguments: Sequence[str]) -> int:
         if asked.of is not None:
             raise Mistake("measure: --of compares within a cell, --between with other cells: give one of them")
         cells = [agent.rebuild(past) for past in archive.cells(folder)]
+        failed = list[str]()
         for name in asked.measures:
             pairs = between.pairs(cells, between.compared(name), asked.between)
-            _compute(folder, [between.holding(cells[0], pairs)], cells)
+            failed += _compute(folder, [between.holding(cells[0], pairs)], cells)
             print("\n".join(between.written(folder, pairs, asked.between)))
-        return 0
+        return 1 if failed else 0
     cells = measured(folder, [_asked(name, asked.of) for name in asked.measures])
     failed = _compute(folder, cells, cells)
     write(folder / archive.CELLS, json.dumps([described(c) for c in cells], indent=1).encode())
