@@ -1,10 +1,11 @@
 #!/bin/sh
 # Which criterion, gate or hook finds a planted path (Fischer & Burkholz 2022)? An MLP of 30,200 weights whose draw
-# contains a path of 5 that computes relu(x), without error: recall of these 5 at 1.3 % of the weights, and at exactly 5.
-# All criteria iteratively, in one shot and before training (`random` is the control), RigL and SET, Sign-In and
+# contains a path of 5 that computes relu(x), without error: recall of these 5 at 1.3 % of the weights, and at exactly
+# 5. All criteria iteratively, in one shot and before training (`random` is the control), RigL and SET, Sign-In and
 # Powerpropagation under IMP, an early bird; masks that a training narrows (gradual pruning, AC/DC, STR), and masks
 # learned on the frozen draw. Some criteria again with the factor of the output in the last layer, as in the paper.
-# Cost: COST
+# Cost: 219 cells: 681 trainings asked, 408 distinct; disk: 11 MB;
+# hours: 39 min of one core, timed on a busy shared two-core AMD EPYC.
 set -e
 python -m lt_sweeps.main -m \
     model=planted_relu measure=planted ++recipe.optimizer.args.lr=0.003 sweep=planted_relu seed=0,1,2 \
@@ -21,6 +22,10 @@ python -m lt_sweeps.main -m \
 python -m lt_sweeps.main -m \
     model=planted_relu measure=planted ++recipe.optimizer.args.lr=0.003 sweep=planted_relu seed=0,1,2 \
     prune.rate=0.987133 prune.levels=2 prune=imp gate=sign_in,powerpropagation \
+    "$@"
+python -m lt_sweeps.main -m \
+    model=planted_relu measure=planted ++recipe.optimizer.args.lr=0.003 sweep=planted_relu seed=0,1,2 \
+    prune.rate=0.987133 prune.levels=2 prune=imp find.gate=sign_in,powerpropagation \
     "$@"
 python -m lt_sweeps.main -m \
     model=planted_relu measure=planted ++recipe.optimizer.args.lr=0.003 sweep=planted_relu seed=0,1,2 \
@@ -54,10 +59,10 @@ python -m lt_sweeps.main -m \
     "$@"
 python -m lt_sweeps.main -m \
     model=planted_relu measure=planted ++recipe.optimizer.args.lr=0.003 sweep=planted_relu seed=0,1,2 \
-    prune.levels=1 prune=learned gate=bernoulli find.lr=0.1 survivors=keep train=untrained \
+    prune.levels=1 prune=learned gate=soft_threshold gate.args.start=-5 survivors=keep train=untrained \
+    find.optimizer._target_=torch.optim.AdamW "find.optimizer.args={lr: 0.01, weight_decay: 0.3}" \
     "$@"
 exec python -m lt_sweeps.main -m \
     model=planted_relu measure=planted ++recipe.optimizer.args.lr=0.003 sweep=planted_relu seed=0,1,2 \
-    prune.levels=1 prune=learned gate=soft_threshold gate.args.start=-5 survivors=keep train=untrained \
-    find.optimizer._target_=torch.optim.AdamW "find.optimizer.args={lr: 0.01, weight_decay: 0.3}" \
+    prune.levels=1 prune=learned gate=bernoulli find.lr=0.1 survivors=keep train=untrained \
     "$@"
