@@ -54,9 +54,9 @@ def within_layers(folder: Path) -> dict[Name, float]:
     expected: dict[Name, float] = defaultdict(float)
     with (folder / "measures.csv").open() as file:
         for row in csv.DictReader(file):
-            if row["tensor"] != "all":
+            if row["layer"] != "all":
                 planted = dict(zip(TENSORS, PLANTED[row["dataset"]], strict=True))
-                expected[_name(row)] += float(row["random_recall"]) * planted[row["tensor"]] / sum(planted.values())
+                expected[_name(row)] += float(row["random_recall"]) * planted[row["layer"]] / sum(planted.values())
     return expected
 
 
