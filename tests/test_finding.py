@@ -160,7 +160,7 @@ def test_what_means_nothing_is_answered_in_one_line(
 
 
 def freezing() -> object:
-    from test_dynamics import freezing as frozen
+    from test_gates import freezing as frozen
 
     return frozen()
 
@@ -243,7 +243,9 @@ def test_dense_networks_are_never_called_untrained(tmp_path: Path, capsys: pytes
     words = ["prune=one_shot", "prune.levels=2", "train=untrained,same", "budget=smoke", "sweep=s"]
     assert main(["-m", *words, "trainer.processes=0", f"paths.output_dir={tmp_path}"]) == 0
     rows = table.read(tmp_path / "s")
-    assert [row["train"] for row in rows] == ["same", "untrained", "untrained", "same", "same", "same"]
+    assert [row["train"] for row in rows] == ["same", "untrained", "untrained", "same", "same"], "one dense network"
+    layers = [(row["train"], row["level"]) for row in table.read_layers(tmp_path / "s")]
+    assert len(layers) == 3 * len(rows), "nor are its layers counted twice"
     for row in rows:
         untrained = row["train"] == "untrained"
         assert (row["steps"] == 0) is untrained

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
@@ -40,6 +41,19 @@ def test_code_changes_only_with_its_version() -> None:
     changed = [name for name in now if name in known and known[name] != now[name]]
     assert not changed, f"{changed}: raise the version, or see that results are the same bits; then make catalogue"
     assert known.keys() == now.keys(), "new or raised versions: make catalogue"
+
+
+@pytest.mark.parametrize("file", ["training/step.py", "training/dynamics.py", "gates/gate.py", "hooks/moment.py"])
+def test_code_of_a_step_is_code_of_a_training(file: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another line in what takes a step, or in what a gate and a hook make of it, is seen."""
+    record = golden()
+    before = record.current()["code"]
+    here = shutil.copytree(record.HERE, tmp_path / "lt_sweeps", ignore=shutil.ignore_patterns("__pycache__"))
+    with (here / file).open("a") as changed:
+        changed.write("\nOTHER = 1\n")
+    monkeypatch.setattr(record, "HERE", here)
+    after = record.current()["code"]
+    assert [name for name in before if after[name] != before[name]] == ["Train version 1"]
 
 
 def test_equal_numbers_are_equal_texts() -> None:

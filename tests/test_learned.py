@@ -14,6 +14,7 @@ from lt_sweeps.main import main
 from lt_sweeps.masks import dense
 from lt_sweeps.networks.build import build
 from lt_sweeps.specs import Part
+from lt_sweeps.sweeps.status import status
 
 SGD, ADAM = "torch.optim.SGD", "torch.optim.Adam"
 EPOCH = {"mnist": 469, "cifar10": 391}  # batches of 128, the last one short
@@ -151,6 +152,30 @@ def test_an_experiment_runs_from_search_to_report(name: str, tmp_path: Path, dat
             assert ("sampled_accuracy" in row) is (name == "zhou2019_learned")
 
 
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        ("gate=bernoulli", "gate=bernoulli finds its own density"),
+        ("gate=soft_threshold", "gate=soft_threshold finds its own density"),
+        ("gate=edge_popup,bernoulli gate.args.keep=0.1", "gate.args.keep is given"),
+        ("gate=gem hook=freeze_scores hook.every=1it hook.args.keep=0.1", "hook.args.keep is given"),
+        ("gate=edge_popup", None),
+        ("gate=gem hook=freeze_scores hook.every=1it", None),
+        ("gate=none hook=gradual hook.every=1it", None),
+    ],
+)
+def test_a_rate_that_sets_no_density_is_said(
+    words: str, why: str | None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    here = ["budget=smoke", "hydra.launcher.only_plan=true", f"paths.output_dir={tmp_path}"]
+    chosen = ["-m", "prune=learned", "prune.levels=1", *words.split(), *here]
+    assert main([*chosen, "prune.rate=0.9"]) == 0
+    said = [line for line in capsys.readouterr().out.splitlines() if line.startswith("note: prune.rate")]
+    assert said[:1] == ([] if why is None else [f"note: prune.rate: has no effect where {why}"])
+    assert main(chosen) == 0
+    assert "note: prune.rate" not in capsys.readouterr().out, "it was not given"
+
+
 # ------------------------------------------------------------------------------------- collapse
 
 
@@ -174,6 +199,9 @@ def test_a_penalty_that_empties_layers_is_a_collapse_that_names_them(
         else:
             assert row["status"] == "done"
     assert "collapsed (fc1.weight, fc2.weight, output.weight empty)" in (tmp_path / "s" / "report.html").read_text()
+    current = status(tmp_path / "s")
+    assert set(current.states.values()) == {"done", "collapsed"}, "a search and its tickets, not blocked"
+    assert "collapsed: fc1.weight, fc2.weight, output.weight empty" in current.as_text().splitlines()[1]
 
 
 @pytest.mark.parametrize(

@@ -341,6 +341,7 @@ def test_a_sweep_measures_each_pruned_level_of_a_ticket_and_of_its_control(tmp_p
             assert float(row["recall_planted"]) == pytest.approx(table["recall"], abs=1e-4)
             where = [p for p in points(tmp_path) if (p["level"], p["control"]) == (row["level"], row["control"])]
             assert [float(p["precision"]) for p in where] == pytest.approx(table["precision"], abs=1e-4)
+            assert [p["layer"] for p in where] == ["all", *mask], "layers have their names"
             assert float(where[0]["random_recall"]) == pytest.approx(100 * float(row["density"]), abs=1e-3)
     report = (tmp_path / "s" / "report.html").read_text()
     assert "recall of the planted ticket" in report

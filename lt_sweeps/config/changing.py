@@ -140,11 +140,20 @@ def refuse_idle(config: Config) -> None:
         raise Corner(
             f"criterion={config.criterion.name}, allocation={config.allocation.name}: prune={method} scores nothing"
         )
-    given = "keep" in {*search.gate.args, *search.hook.args}
-    if prune.levels > 1 and (given or not (_keeps("gate", search.gate.name) or _keeps("hook", search.hook.name))):
-        key = search.gate_key if "keep" in search.gate.args else search.hook_key
-        why = f"{key}.args.keep is given" if given else f"{search.gate_key}={search.gate.name} finds its own density"
+    if prune.levels > 1 and (why := own_density(config)) is not None:
         raise Corner(f"{why}, so that all {prune.levels} levels would be one: set prune.levels=1")
+
+
+def own_density(config: Config) -> str | None:
+    """Why learned masks do not have the density of their level, so that `prune.rate` has no effect; None: they do."""
+    search = of_search(config)
+    if not searches(config):
+        return None
+    for key, slot in ((search.gate_key, search.gate), (search.hook_key, search.hook)):
+        if "keep" in slot.args:
+            return f"{key}.args.keep is given"
+    keeps = _keeps("gate", search.gate.name) or _keeps("hook", search.hook.name)
+    return None if keeps else f"{search.gate_key}={search.gate.name} finds its own density"
 
 
 def _refuse_pair(config: Config, pair: Pair, *, learning: bool) -> None:

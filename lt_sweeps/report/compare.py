@@ -69,14 +69,12 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _cells_of(folder: Path) -> Iterator[Compared]:
-    """Each curve of a sweep with the configuration of one of its cells; rows come cell by cell, level by level."""
-    rows = tables.read(folder)
+    """Each curve of a sweep with the configuration of one of its cells."""
+    rows, cells = tables.read(folder), archive.cells(folder)
     settings: dict[tuple[tuple[str, str], ...], Mapping[str, str]] = {}
-    at = 0
-    for past in archive.cells(folder):
-        at += len(past.keys)
-        if at <= len(rows):  # the sparsest level: `train.*` is not for level 0
-            settings.setdefault(tuple(labels_of(rows[at - 1]).items()), dict(_flat(past.settings)))
+    for row, (number, level) in zip(rows, tables.placed(rows, cells), strict=False):
+        if level == len(cells[number].keys) - 1:  # the sparsest: `train.*` is not for level 0
+            settings.setdefault(tuple(labels_of(row).items()), dict(_flat(cells[number].settings)))
     for curve in curves(rows):
         labels = tuple(curve.labels.items())
         if labels not in settings:

@@ -19,7 +19,8 @@ Points = Mapping[tuple[str, ...], Mapping[int, Mapping[str, Values]]]  # labels 
 def by_measure(rows: Sequence[Row]) -> Mapping[str, Points]:
     """The points in the rows of measures.csv, by the column of the measure; without those that nothing numbers.
 
-    >>> row = {"model": "m", "seed": 0, "level": 1, "measure": "overlap_parent", "tensor": 0.0, "tensor_overlap": 80.0}
+    >>> row = {"model": "m", "seed": 0, "level": 1, "measure": "overlap_parent", "layer": "all", "tensor": 0.0}
+    >>> row = {**row, "tensor_overlap": 80.0}
     >>> by_measure([row, {**row, "seed": 1, "tensor_overlap": 82.0}])
     {'overlap_parent': {('m',): {1: {'tensor_overlap': {0.0: [80.0, 82.0]}}}}}
     """
@@ -33,7 +34,7 @@ def by_measure(rows: Sequence[Row]) -> Mapping[str, Points]:
         place = tuple("default" if row[name] is None else str(row[name]) for name in labels)
         columns = found.setdefault(row["measure"], {}).setdefault(place, {}).setdefault(int(row["level"]), {})
         for name in values:
-            if name not in INDICES and (value := _number(row[name])) is not None:
+            if name not in (*INDICES, "layer") and (value := _number(row[name])) is not None:
                 columns.setdefault(name, {}).setdefault(float(row[index]), []).append(value)
     return found
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -67,20 +67,35 @@ def rows(
     if SEARCH_STEPS in rare and SEARCH_ENDED_BY not in rare:
         rare.remove(SEARCH_STEPS)
     table = []
+    for cell, level, place in _places(cells, extra):
+        run = cell.levels[level]
+        status = "failed" if run in failed else "blocked" if run in blocked else "missing"
+        outcome = shown[run]
+        figures = {"status": status} if outcome is None else _figures(outcome, cell) | _rare(outcome)
+        row: Row = place | figures | {"key": run.key} | searches[run]
+        if run.recipe.steps == run.ticket.start:
+            row["early_stop_step"] = None  # nothing is trained, so nothing learns fast or slowly
+        for name, measures in cell.measures.items():
+            if (measure := measures[level]) is not None:
+                row[name] = _table(measure, records).get(measure.what.word)
+        table.append({name: row.get(name) for name in (*LABELS, *extra, *FIGURES, *rare, *measured)})
+    return table
+
+
+def _places(cells: Sequence[Cell], extra: Sequence[str]) -> Iterator[tuple[Cell, int, Row]]:
+    """Yields the levels of all cells by number, each with the columns that name it.
+
+    Level 0 of cells that differ only in how their tickets are trained is the same row: it is yielded once.
+    """
+    seen = set()
     for cell in cells:
         named = _named(cell, extra)
         for level, run in enumerate(cell.levels):
-            status = "failed" if run in failed else "blocked" if run in blocked else "missing"
-            outcome = shown[run]
-            figures = {"status": status} if outcome is None else _figures(outcome, cell) | _rare(outcome)
-            row: Row = _place(named, cell, cell.numbers[level]) | figures | {"key": run.key} | searches[run]
-            if run.recipe.steps == run.ticket.start:
-                row["early_stop_step"] = None  # nothing is trained, so nothing learns fast or slowly
-            for name, measures in cell.measures.items():
-                if (measure := measures[level]) is not None:
-                    row[name] = _table(measure, records).get(measure.what.word)
-            table.append({name: row.get(name) for name in (*LABELS, *extra, *FIGURES, *rare, *measured)})
-    return table
+            place = _place(named, cell, cell.numbers[level])
+            row = (run, *place.values(), *((name, measures[level]) for name, measures in cell.measures.items()))
+            if row not in seen:
+                seen.add(row)
+                yield cell, level, place
 
 
 def _collapsed_search(run: Train, outcomes: Mapping[Train, Outcome]) -> Outcome | None:
@@ -91,31 +106,39 @@ def _collapsed_search(run: Train, outcomes: Mapping[Train, Outcome]) -> Outcome 
 
 
 def measured(cells: Sequence[Cell], records: Mapping[Node, Record]) -> list[Row]:
-    """Returns the rows of measures.csv: one for every point of every stored measure."""
-    extra = swept_columns(cells)
+    """Returns the rows of measures.csv: one for every point of every stored measure, in the order of the levels.
+
+    A measure's list `tensor` numbers tensors: 0 is all together, 1 the network's first; `layer` is their names.
+    """
     table = []
-    for cell in cells:
-        named = _named(cell, extra)
+    for cell, level, place in _places(cells, swept_columns(cells)):
         for name, measures in cell.measures.items():
-            for level, measure in enumerate(measures):
-                row = _place(named, cell, cell.numbers[level]) | {"measure": name}
-                points = {} if measure is None else _table(measure, records)
-                curves = {column: values for column, values in points.items() if isinstance(values, list)}
-                table += [row | dict(zip(curves, point, strict=True)) for point in zip(*curves.values(), strict=True)]
+            measure = measures[level]
+            points = {} if measure is None else _table(measure, records)
+            curves = {column: values for column, values in points.items() if isinstance(values, list)}
+            if "tensor" in curves:
+                curves = {"layer": _named_by(curves["tensor"], cell, records), **curves}
+            row = place | {"measure": name}
+            table += [row | dict(zip(curves, point, strict=True)) for point in zip(*curves.values(), strict=True)]
     return table
+
+
+def _named_by(numbers: Sequence[float], cell: Cell, records: Mapping[Node, Record]) -> list[str | None]:
+    """The names of prunable tensors by their numbers; None where no training of the cell is stored."""
+    stored = (results.kept_of(records[run]).layers for run in cell.levels if run in records)
+    names = ["all", *(layer.name for layer in next(stored, ()))]
+    return [names[int(number)] if number < len(names) else None for number in numbers]
 
 
 def layers(cells: Sequence[Cell], records: Mapping[Node, Record]) -> list[Row]:
     """Returns the rows of layers.csv: how many weights each layer keeps at each level, in the network's order."""
-    extra = swept_columns(cells)
     table = []
-    for cell in cells:
-        named = _named(cell, extra)
-        for level, run in enumerate(cell.levels):
-            for layer in results.kept_of(records[run]).layers if run in records else ():
-                there = {"layer": layer.name, "kept": layer.kept, "total": layer.total}
-                there["density"] = round(layer.kept / layer.total, 8)
-                table.append(_place(named, cell, cell.numbers[level]) | there)
+    for cell, level, place in _places(cells, swept_columns(cells)):
+        run = cell.levels[level]
+        for layer in results.kept_of(records[run]).layers if run in records else ():
+            there = {"layer": layer.name, "kept": layer.kept, "total": layer.total}
+            there["density"] = round(layer.kept / layer.total, 8)
+            table.append(place | there)
     return table
 
 
@@ -252,6 +275,19 @@ def read(folder: Path) -> list[Row]:
             return [{name: _value(name, text, measures) for name, text in line.items()} for line in lines]
     except (ValueError, OSError, csv.Error) as error:
         raise damaged(folder, str(error)) from None
+
+
+def placed(table: Sequence[Row], cells: Sequence[archive.Past]) -> list[tuple[int, int]]:
+    """The cell and level of each row of results.csv, in the order in which rows are written.
+
+    A cell has no row of its level 0 where that of an earlier cell is the same row.
+    """
+    places: list[tuple[int, int]] = []
+    for number, cell in enumerate(cells):
+        for level, key in enumerate(cell.keys):
+            if level or (len(places) < len(table) and table[len(places)]["key"] == key):
+                places.append((number, level))
+    return places[: len(table)]
 
 
 def read_layers(folder: Path) -> list[Row]:

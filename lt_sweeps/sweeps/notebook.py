@@ -110,7 +110,8 @@ class Sweep:
         places = self._places
         if index < len(places) and self._key(places[index]) == key:
             return places[index]
-        shown = next((place for place in places if self._key(place) == key), None)
+        every = ((cell, level) for cell, past in enumerate(self.cells) for level in range(len(past.keys)))
+        shown = next((place for place in every if self._key(place) == key), None)
         if shown is None:
             raise table.damaged(self.folder, f"row {index} is of no training of this sweep")
         return shown
@@ -122,7 +123,7 @@ class Sweep:
     @cached_property
     def _places(self) -> list[tuple[int, int]]:
         """The cell and level of each row, in the order in which rows are written."""
-        return [(cell, level) for cell, past in enumerate(self.cells) for level in range(len(past.keys))]
+        return table.placed([{"key": key} for key in self.results["key"].sort_index()], self.cells)
 
     def ticket(self, level: int | None = None, **where: Any) -> Run:
         """The one training whose row has these values. Raises Mistake if none has, or several have."""

@@ -28,7 +28,7 @@ from lt_sweeps.report import table
 from lt_sweeps.store.store import Store, write
 from lt_sweeps.sweeps import results
 from lt_sweeps.sweeps.join import with_earlier
-from lt_sweeps.sweeps.validate import mention_equal, refuse_mixed, refuse_replicas
+from lt_sweeps.sweeps.validate import mention_equal, mention_idle_rate, refuse_mixed, refuse_replicas
 from lt_sweeps.ticket_files import origins
 
 LONGEST_NAME = 200  # bytes; file systems allow 255, and temporary files beside it have longer names
@@ -130,6 +130,7 @@ def _announce(cells: Sequence[Cell], plan: Plan, lines: Sequence[str]) -> None:
         print(line)
     print(planning.summary(plan))
     mention_equal(cells)
+    mention_idle_rate(cells)
 
 
 def _layers(cells: Sequence[Cell]) -> list[str]:

@@ -20,7 +20,8 @@ from lt_sweeps.execution import failures
 from lt_sweeps.execution import plan as planning
 from lt_sweeps.execution.agent import rebuild
 from lt_sweeps.execution.reporter import called, duration
-from lt_sweeps.graph import Measure, Work, topological, works
+from lt_sweeps.graph import Measure, Train, Work, topological, works
+from lt_sweeps.methods.measured import learned_by
 from lt_sweeps.store.lease import Holder, Leases
 from lt_sweeps.store.store import Store
 
@@ -37,6 +38,7 @@ class Status:
     cells: list[tuple[str, list[Work]]]  # name and levels of each
     running: dict[Work, Holder] = field(default_factory=dict)
     failed: dict[Work, str] = field(default_factory=dict)
+    emptied: dict[Work, str] = field(default_factory=dict)  # collapsed, or behind a search that is -> which layers
 
     def as_json(self) -> dict[str, Any]:
         """The status as plain data for JSON."""
@@ -51,7 +53,7 @@ class Status:
     def _entry(self, run: Work) -> dict[str, Any]:
         return (
             {"state": self.states[run], "name": self.names[run]}
-            | ({"reason": self.failed[run]} if run in self.failed else {})
+            | ({"reason": reason} if (reason := self.failed.get(run) or self.emptied.get(run)) else {})
             | ({"holder": asdict(self.running[run])} if run in self.running else {})
         )
 
@@ -69,9 +71,10 @@ class Status:
             lines.append(f"  running  {self.names[run]}  {far}  on {holder.host}, process {holder.pid}, {ago} ago")
         lines += [f"  failed   {self.names[run]}: {reason}" for run, reason in self.failed.items()]
         width = max((len(name) for name, _ in self.cells), default=0)
-        lines += [
-            f"  {name:{width}}  {''.join(MARKS[self.states[run]] for run in levels)}" for name, levels in self.cells
-        ]
+        for name, levels in self.cells:
+            empty = dict.fromkeys(self.emptied[run] for run in levels if run in self.emptied)
+            marks = "".join(MARKS[self.states[run]] for run in levels)
+            lines.append("  ".join([f"  {name:{width}}", marks, *(f"collapsed: {layers}" for layers in empty)]))
         return "\n".join([*lines, "  " + "  ".join(f"{mark} {state}" for state, mark in MARKS.items())])
 
 
@@ -86,8 +89,14 @@ def status(folder: Path) -> Status:
     runs = dict.fromkeys(run for e in cells for run in works(e.roots))
     failed: dict[Work, str] = {}
     states: dict[Work, str] = {}
+    emptied: dict[Work, str] = {}
     for run in runs:
-        if run in plan.records:
+        search = learned_by(run) if isinstance(run, Train) and run not in plan.records else None
+        record = plan.records.get(search or run)
+        outcome = results.outcome(record) if record and isinstance(run, Train) else None
+        if isinstance(outcome, results.Collapsed):  # also that of a ticket whose mask this training learned
+            states[run], emptied[run] = outcome.status, f"{', '.join(outcome.emptied)} empty"
+        elif run in plan.records:
             states[run] = results.status(plan.records[run])
         elif run.key in held:
             states[run] = "running"
@@ -106,6 +115,7 @@ def status(folder: Path) -> Status:
         list(zip(cell_names(cells), [list(e.levels) for e in cells], strict=True)),
         running,
         failed,
+        emptied,
     )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from lt_sweeps.cell import Cell
+from lt_sweeps.config.changing import own_density
 from lt_sweeps.errors import Mistake
 
 
@@ -42,3 +43,10 @@ def mention_equal(cells: Sequence[Cell]) -> None:
         idle |= {name for name in {**first, **swept} if first.get(name) != swept.get(name)}
     if words := sorted(name for name in idle if not name.startswith("trainer.")):
         print(f"note: {', '.join(words)}: has no effect in some cells: they are the same trainings as other cells")
+
+
+def mention_idle_rate(cells: Sequence[Cell]) -> None:
+    """Prints a note about a `prune.rate` that was given where masks are learned whose density it does not set."""
+    for why in dict.fromkeys(own_density(c.config) for c in cells if "prune.rate" in c.swept):
+        if why is not None:
+            print(f"note: prune.rate: has no effect where {why}")

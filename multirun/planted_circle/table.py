@@ -15,8 +15,10 @@ from lt_sweeps.report.statistics import interval
 from lt_sweeps.report.wording import bounds, spread
 
 PLANTED = {"circle": (4, 4, 20, 20, 3), "relu": (1, 1, 1, 1, 1), "helix": (30, 61, 3, 3, 3)}  # weights of each layer
+TENSORS = ("fc1.weight", "fc2.weight", "fc3.weight", "fc4.weight", "output.weight")
 WEIGHTS = {"circle": 30_600, "relu": 30_200, "helix": 30_400}  # of the whole network
-NAMES = ("prune", "criterion", "gate", "hook", "prune.rate", "level")
+NAMES = ("prune", "criterion", "gate", "hook", "find.gate.name", "find.hook.name", "prune.rate", "level")
+UNNAMED = ("none", "-", "default")
 HEADS = "weights kept | n | recall (%), 95 % interval | at random | within layers | precision (%)"
 Name = tuple[str, ...]
 
@@ -34,7 +36,7 @@ def lines(rows: list[Row], within: Mapping[Name, float]) -> Iterator[str]:
         recall, density = interval(row["recall_planted"] for row in several), _mean(several, "density")
         finished = [row for row in several if row["status"] == "done"]
         cells = (
-            _called(*name[:4]),
+            _called(*name[:6]),
             f"{density * WEIGHTS[dataset]:,.0f}",
             str(recall.n),
             f"{recall.mean:.1f} {bounds(recall)}".rstrip(),
@@ -52,9 +54,9 @@ def within_layers(folder: Path) -> dict[Name, float]:
     expected: dict[Name, float] = defaultdict(float)
     with (folder / "measures.csv").open() as file:
         for row in csv.DictReader(file):
-            if tensor := int(float(row["tensor"])):
-                planted = PLANTED[row["dataset"]]
-                expected[_name(row)] += float(row["random_recall"]) * planted[tensor - 1] / sum(planted)
+            if row["layer"] != "all":
+                planted = dict(zip(TENSORS, PLANTED[row["dataset"]], strict=True))
+                expected[_name(row)] += float(row["random_recall"]) * planted[row["layer"]] / sum(planted.values())
     return expected
 
 
@@ -62,9 +64,12 @@ def _name(row: Mapping[str, object]) -> Name:
     return tuple(str(row.get(name) or "-") for name in NAMES)
 
 
-def _called(prune: str, criterion: str, gate: str, hook: str) -> str:
-    chosen = gate if prune == "learned" else criterion
-    return " ".join([prune, chosen, *([hook] if hook not in ("none", "-", "freeze_scores") else [])])
+def _called(prune: str, criterion: str, *changed_by: str) -> str:
+    """What finds the mask: a search has no criterion; of other methods a gate or hook is the tickets', or `find.`'s."""
+    words = [prune, *([] if prune == "learned" else [criterion])]
+    for key, word in zip(("", "", "find.gate=", "find.hook="), changed_by, strict=True):
+        words += [] if word in UNNAMED else [f"{key}{word}"]
+    return " ".join(words)
 
 
 def _order(rows: list[Row]) -> tuple[float, float]:

@@ -192,7 +192,7 @@ NEAREST: dict[str, tuple[str, ...]] = {
     MODULE: ("test_draws.py", "test_training.py"),
     **dict.fromkeys((STEP, MASKING), ("test_training.py",)),
     FIT: ("test_moved.py", "test_training.py", "test_dynamics.py"),
-    DYNAMICS: ("test_dynamics_laws.py", "test_dynamics.py"),
+    DYNAMICS: ("test_dynamics_laws.py", "test_dynamics.py", "test_gates.py", "test_hooks.py"),
     SPARSE: ("test_sparse.py",),
     VIEW: ("test_data.py", "test_training.py"),
     GRAPH: ("test_keys.py", "test_dynamics.py", "test_families.py"),

@@ -44,6 +44,10 @@ BEHIND = {
     "Train": [
         "training/fit.py",
         "training/module.py",
+        "training/step.py",
+        "training/dynamics.py",
+        "gates/gate.py",
+        "hooks/moment.py",
         "training/masking.py",
         "training/optim.py",
         "training/recorder.py",
