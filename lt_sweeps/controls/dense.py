@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lt_sweeps.graph import Ticket, Treat
+from lt_sweeps.graph import Ticket, Treat, full
 from lt_sweeps.methods.level import Level
 from lt_sweeps.registry import part, register
 
@@ -19,4 +19,4 @@ def dense_rescaled(level: Level) -> Ticket:
     (True, True)
     """
     weights = Treat(part("survivors", "rescaled"), level.mask, level.rewound, level.rewound, 0)
-    return Ticket(level.dense.ticket.network, weights, level.dense.ticket.mask, level.dense.ticket.fill)
+    return Ticket(level.dense.ticket.network, weights, full(level.dense.ticket), level.dense.ticket.fill)

@@ -10,7 +10,7 @@ from lt_sweeps.masks import Mask, State
 from lt_sweeps.registry import register
 
 
-@register("survivors", version=1)
+@register("survivors", version=1, needs=("whole",))
 def rescaled(mask: Mask, ref: State, end: State, generator: torch.Generator, p: Literal[1, 2] = 2) -> State:
     """The rewound values times one factor, |w m|_p / |w|_p over all prunable tensors together (Minegishi et al. 2023).
 
