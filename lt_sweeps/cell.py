@@ -11,7 +11,7 @@ from lt_sweeps.columns import BESIDE, COMPARED, TAKEN
 from lt_sweeps.config import budget as budgets
 from lt_sweeps.config import changing, elsewhere, usual
 from lt_sweeps.config.choosing import choices, finding, refuse_impossible, unit
-from lt_sweeps.config.data import described
+from lt_sweeps.config.data import described, refuse_other_inputs
 from lt_sweeps.config.measuring import chosen, require_tickets
 from lt_sweeps.config.moving import move
 from lt_sweeps.config.schema import Config, ModelConfig
@@ -204,6 +204,7 @@ def _network(config: Config) -> Network:
             f"model={model.name} needs images of {model.min_side}x{model.min_side} or more, "
             f"dataset={config.dataset.name} has {shape[1]}x{shape[2]}"
         )
+    refuse_other_inputs(config)
     width = {"width": model.width} if model.width != 1 else {}  # keeps the default width out of keys
     try:
         build = part("network", model._target_ or model.name, {**model.args, **width})

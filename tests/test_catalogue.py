@@ -70,10 +70,11 @@ def kept(outcomes: Iterator[Outcome]) -> bool:
 
 BUILT = {"graph", "files"}  # words that build expressions, windows of image files: no functions of tensors
 OF_CHANNELS = ("batchnorm_scale",)  # scores scales, which no mask of weights alone covers: tests/test_units.py
+OF_HEADS = ("induction",)  # measures attention, which the network of the laws has not: tests/test_tokens.py
 FUNCTIONS = [
     (kind, entry.name)
     for kind, entry in ALL
-    if kind in LAWS and not BUILT & {*entry.needs} and entry.name not in OF_CHANNELS
+    if kind in LAWS and not BUILT & {*entry.needs} and entry.name not in (*OF_CHANNELS, *OF_HEADS)
 ]
 
 
@@ -90,13 +91,18 @@ def test_every_network_keeps_the_laws(name: str) -> None:
     side = max(4, *(model.get("min_side", 1) for model in declared))
     args: Any = OmegaConf.to_container(OmegaConf.merge(*(model.get("args", {}) for model in declared)))
     narrow = {"width": 0.1} if "width" in catalogue("network")[name].parameters else {}
-    assert kept(go_through(trainings.STAGES, candidate(name, args | narrow, (1, side, side), 10)))
+    shape = (6,) if "tokens" in catalogue("network")[name].needs else (1, side, side)
+    assert kept(go_through(trainings.STAGES, candidate(name, args | narrow, shape, 10)))
 
 
-@pytest.mark.parametrize("name", ["digits", "circle", "helix", "relu", "teacher", "mnist", "cifar10"])
+TOKENS = [name for name, entry in catalogue("dataset").items() if "embedding" in entry.needs]
+
+
+@pytest.mark.parametrize("name", ["digits", "circle", "helix", "relu", "teacher", *TOKENS, "mnist", "cifar10"])
 def test_every_data_set_that_is_here_keeps_the_laws(name: str, request: pytest.FixtureRequest) -> None:
     """What the others are read from is written in `test_published`."""
     declared = next(d for path in (CONF / "dataset").glob("*.yaml") if (d := OmegaConf.load(path)).name == name)
+    declared = OmegaConf.create({"dataset": declared}).dataset  # as its interpolations name it
     folder = request.getfixturevalue("data_dir") if declared.get("files") else Path("nowhere")
     sizes = {"classes": declared.classes, "train": declared.train, "test": declared.test}
     asked = usual.task(name)
@@ -128,10 +134,14 @@ def test_every_option_composes_to_a_checked_experiment(option: str) -> None:
         words.append("rewind=learning_rate")
     if option.startswith("hook=") and option != "hook=none":
         words += ["hook.every=1it", "hook.begin=1it"]  # a small training has no five epochs
+    if option == "measure=induction":
+        words.append("model=attention_only")
     if option == "measure=planted":
         words.append("model=planted")
     if option in ("prune=one_shot", "budget=smoke"):
         words.append("recipe.steps=50it")
+    if option.startswith("dataset=") and option.removeprefix("dataset=") in TOKENS:
+        words.append("model=transformer")
     # a recipe belongs to a data set with as many channels
     if option.startswith("recipe="):
         words = [f"dataset={data}" for data in ("mnist", "cifar10", "imagenet") if f"_{data}" in option] + words

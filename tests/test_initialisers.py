@@ -58,6 +58,7 @@ def cut_at_2() -> Law:
 NORMAL = {"fourth": 3.0, "beyond": 2 * (1 - PHI(1))}
 LAWS = {
     "glorot_normal": Law(glorot, **NORMAL),
+    "lecun_normal": Law(lambda fan_in, fan_out: math.sqrt(1 / fan_in), **NORMAL),
     "kaiming_normal": Law(kaiming, **NORMAL),
     "truncated_glorot_normal": cut_at_2(),
     "kaiming_uniform": Law(kaiming, 9 / 5, 1 - 1 / math.sqrt(3), math.sqrt(3)),

@@ -65,8 +65,10 @@ def options(group: str) -> dict[str, Any]:
     return {path.stem: OmegaConf.load(path) for path in sorted((CONF / group).glob("*.yaml"))}
 
 
-MODELS = {name: said for name, said in options("model").items() if name != "custom"}
-DATASETS = {name: said for name, said in options("dataset").items() if name != "custom"}
+TOKENS = {name for name, entry in catalogue("network").items() if "tokens" in entry.needs}  # tests/test_tokens.py
+MODELS = {name: said for name, said in options("model").items() if said.model.name not in {"custom", *TOKENS}}
+SEQUENCES = {name for name, entry in catalogue("dataset").items() if "embedding" in entry.needs}
+DATASETS = {name: said for name, said in options("dataset").items() if said.name not in {"custom", *SEQUENCES}}
 FILES = tuple(name for name, said in DATASETS.items() if "workers" in needs("dataset", said.name))
 OWN = {name: said.defaults[0]["override /dataset"] for name, said in MODELS.items()}
 

@@ -40,6 +40,8 @@ FACTS = {
     "imagenet": ([3, 224, 224], 1000, 1_281_167, 50_000),
 }
 
+TOKENS = {name for name, entry in catalogue("dataset").items() if "embedding" in entry.needs}  # tests/test_tokens.py
+
 
 def drawn(shape: list[int], classes: int, part: str) -> tuple[Pixels, list[int]]:
     """Noise and labels of which the first and the last class are among."""
@@ -164,7 +166,7 @@ def test_tiny_imagenet_is_read_from_its_folders(tmp_path: Path) -> None:
 
 
 def test_what_a_yaml_says_is_what_is_published() -> None:
-    assert set(FACTS) | {"image_folder", "circle", "helix", "relu", "teacher"} == set(catalogue("dataset"))
+    assert set(FACTS) | {"image_folder", "circle", "helix", "relu", "teacher"} | TOKENS == set(catalogue("dataset"))
     for name, facts in FACTS.items():
         said: Any = OmegaConf.to_container(OmegaConf.load(CONF / "dataset" / f"{name}.yaml"))
         assert (said["name"], said["shape"], said["classes"], said["train"], said["test"]) == (name, *facts)

@@ -199,11 +199,12 @@ def test_what_a_gate_or_a_hook_ended_in_has_its_accuracy_without_this_project(
 @pytest.mark.parametrize("name", sorted(catalogue("network")))
 def test_the_draw_of_every_network_is_steps_of_torch(name: str) -> None:
     args = {"width": 0.1, **({"hidden": [5]} if name == "mlp" else {})}
+    shape = (6,) if "tokens" in catalogue("network")[name].needs else (3, 32, 32)
     for initialiser in (
         (*sorted({*catalogue("initialiser")} - {"planted"}), None) if name == "resnet20" else ("kaiming_normal", None)
     ):
         chosen = None if initialiser is None else part("initialiser", initialiser, {})
-        network = Network(part("network", name, args), (3, 32, 32), 10, chosen)
+        network = Network(part("network", name, args), shape, 10, chosen)
         steps, _ = record(network, 5)
         drawn = initial(network, 5)
         again = seeds.replay(Seed(5, {n: tuple(drawn[n].shape) for n, _, _ in steps}, tuple(steps), (), {}, {}))

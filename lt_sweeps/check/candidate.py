@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,6 +16,7 @@ from torch import Tensor, nn
 from lt_sweeps.check.example import half
 from lt_sweeps.check.laws import Broken, surroundings
 from lt_sweeps.datasets.examples import Examples
+from lt_sweeps.forecast.layers import takes
 from lt_sweeps.graph import Dense, Init, Ticket, Train
 from lt_sweeps.masks import Mask, State, TicketTensors, dense
 from lt_sweeps.networks.build import drawn, initial
@@ -61,17 +64,48 @@ class Candidate:
         module.load_state_dict(self.weights)
         return module
 
+    @cached_property
+    def reads_tokens(self) -> bool:
+        """Whether the network takes integers and no floats: an embedding comes first."""
+        return self._trial is not None and not self._trial[0].is_floating_point()
+
+    @cached_property
+    def answers_each(self) -> bool:
+        """Whether the network of tokens gives logits for each of them: (N, T, classes)."""
+        return self.reads_tokens and self._trial is not None and self._trial[1].ndim == 3
+
+    @cached_property
+    def _trial(self) -> tuple[Tensor, Tensor] | None:
+        """Two examples as the network takes them, and its outputs; None if it takes none."""
+        with suppress(Exception), surroundings(0), torch.no_grad(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return takes(self.module().eval(), torch.zeros(2, *self.network.shape))
+        return None
+
+    @property
+    def task(self) -> Part | None:
+        """The task of its outputs; None: classification."""
+        return part("task", "next_token") if self.answers_each else None
+
     def images(self, count: int) -> Tensor:
-        """Returns standard normal noise, (count, C, H, W)."""
-        return torch.randn(count, *self.network.shape, generator=rng(0, "images"))
+        """Returns standard normal noise, (count, C, H, W); for a network of tokens uniform integers, (count, T)."""
+        shape = (count, *self.network.shape)
+        if self.reads_tokens:
+            return torch.randint(self.network.classes, shape, generator=rng(0, "images"))
+        return torch.randn(shape, generator=rng(0, "images"))
 
     @cached_property
     def run(self) -> Train:
         """The expression of a short training on noise."""
         described = self.network
-        source = Part("lt_sweeps.check.example.noise", args={"shape": described.shape, "classes": described.classes})
-        middle = (0.5,) * described.shape[0]
-        data = Data(source, described.classes, described.shape, mean=middle, std=middle)
+        args: dict[str, Any] = {"shape": described.shape, "classes": described.classes}
+        if self.reads_tokens:
+            source = Part("lt_sweeps.check.example.sequences", args={**args, "answers_each": self.answers_each})
+            data = Data(source, described.classes, described.shape, task=self.task)
+        else:
+            middle = (0.5,) * described.shape[0]
+            source = Part("lt_sweeps.check.example.noise", args=args)
+            data = Data(source, described.classes, described.shape, mean=middle, std=middle)
         return Train(Ticket(described, Init(described, 0), Dense(described)), data, RECIPE)
 
     @cached_property

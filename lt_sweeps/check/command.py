@@ -48,7 +48,9 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
             const=kind,
             help="the kind of NAME, if its signature does not identify it",
         )
-    parser.add_argument("--shape", type=int, nargs=3, metavar=("C", "H", "W"), help="of one image (network: 3 32 32)")
+    parser.add_argument(
+        "--shape", type=int, nargs="+", metavar="N", help="of an image (network: 3 32 32), or of tokens"
+    )
     parser.add_argument("--classes", type=int, metavar="N", help="how many there are (network: 10)")
     parser.add_argument("--task", metavar="NAME", help="what a data set's targets are for (its yaml's; classification)")
     parser.add_argument("--args", nargs="+", default=[], metavar="KEY=VALUE", help="what it is called with")
@@ -57,9 +59,10 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     for word in options.args:
         if "=" not in word:
             raise Mistake(f"check: --args {word}: write key=value")
-    if options.shape and min(options.shape) < 1:
+    if options.shape and (min(options.shape) < 1 or len(options.shape) not in (1, 3)):
         raise Mistake(
-            f"check: --shape {' '.join(map(str, options.shape))}: give channels, height and width, 1 at least"
+            f"check: --shape {' '.join(map(str, options.shape))}: give channels, height and width, 1 at least, "
+            "or the length of a sequence of tokens"
         )
     if options.classes is not None and options.classes < 2:
         raise Mistake(f"check: --classes {options.classes}: give two at least")

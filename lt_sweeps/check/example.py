@@ -42,3 +42,11 @@ def noise(data_dir: Path, shape: list[int], classes: int) -> Arrays:
     x = torch.randint(256, (40, *shape), generator=rng(0, "noise"), dtype=torch.uint8)
     y = torch.arange(40) % classes
     return Arrays(x[:32], y[:32], x[32:], y[32:])
+
+
+def sequences(data_dir: Path, shape: list[int], classes: int, answers_each: bool) -> Arrays:
+    """Returns 32 training and 8 test sequences of random tokens, with a class for each, or for each token."""
+    generator = rng(0, "sequences")
+    x = torch.randint(classes, (40, *shape), generator=generator)
+    y = torch.randint(classes, (40, *shape), generator=generator) if answers_each else torch.arange(40) % classes
+    return Arrays(x[:32], y[:32], x[32:], y[32:])

@@ -12,6 +12,7 @@ from lt_sweeps.check.laws import Broken, Doubt, describe, surroundings
 from lt_sweeps.masks import LAYERS, dense, prunable
 from lt_sweeps.networks.build import build, initial
 from lt_sweeps.specs import Network
+from lt_sweeps.tasks.task import task_of
 
 SHOWN = 6  # layers that are listed
 LARGEST = 256  # largest side of a tried image
@@ -19,17 +20,19 @@ CLOSE = 1e-4  # of the largest logit: sums of floats in another order differ by 
 
 
 def logits(candidate: Candidate, module: nn.Module, images: Tensor, seed: int = 0) -> Tensor:
-    """Returns the logits of images (N, C, H, W). Raises Broken unless they are finite and (N, classes)."""
+    """Returns the logits of images (N, C, H, W), or of tokens (N, T).
+
+    Raises Broken unless they are finite and (N, classes); of tokens also (N, T, classes).
+    """
     with surroundings(seed):
         output = module(images)
     mode = "training" if module.training else "evaluation"
     if not isinstance(output, Tensor):
         raise Broken(f"in {mode} it returns a {type(output).__name__}: return the logits alone")
-    if output.shape != (len(images), candidate.network.classes):
-        raise Broken(
-            f"in {mode} it makes {list(output.shape)} of {list(images.shape)}: "
-            f"return logits, {[len(images), candidate.network.classes]}"
-        )
+    each = images.shape if candidate.answers_each else images.shape[:1]
+    if output.shape != (*each, candidate.network.classes):
+        wanted = [*each, candidate.network.classes]
+        raise Broken(f"in {mode} it makes {list(output.shape)} of {list(images.shape)}: return logits, {wanted}")
     if not bool(output.isfinite().all()):
         raise Broken(f"in {mode} its logits are not finite: mend the initial weights or the normalisation")
     return output
@@ -161,8 +164,9 @@ def the_state_dict_is_all_there_is(candidate: Candidate) -> str:
 def every_prunable_weight_gets_a_gradient(candidate: Candidate) -> str:
     """Every prunable weight has a finite gradient; a layer without one is unused or frozen, and distorts the counts."""
     module, count = candidate.loaded().train(), 8
+    task, output = task_of(candidate.task), logits(candidate, module, candidate.images(count))
     classes = torch.arange(count) % candidate.network.classes
-    nn.functional.cross_entropy(logits(candidate, module, candidate.images(count)), classes).backward()
+    task.loss(output, classes if task.of_classes else task.example(output)).backward()
     gradients = {name: dict(module.named_parameters())[name].grad for name in candidate.mask}
     if unused := [name for name, gradient in gradients.items() if gradient is None]:
         raise Broken(

@@ -27,6 +27,7 @@ class Treatment:
     treat: Callable[..., State]
     args: Mapping[str, Any] = field(default_factory=dict)
     on: Dense = SMALL
+    whole: bool = False  # whether it may change pruned places too, of a control that is the dense network
 
     def __call__(self, mask: Mask, ref: State, end: State, seed: int = 0) -> State:
         """Returns the treated weights, with global generators seeded with `seed`."""
@@ -43,7 +44,8 @@ class Treatment:
 
 def treatment(name: str, args: Mapping[str, Any] | None = None) -> Treatment:
     """Returns the treatment of a registered name or an import path."""
-    return Treatment(registry.load("survivors", name), args or {})
+    whole = "whole" in registry.needs("survivors", name)
+    return Treatment(registry.load("survivors", name), args or {}, whole=whole)
 
 
 def every_tensor_keeps_its_shape(treatment: Treatment) -> str:
@@ -90,11 +92,13 @@ def global_state_stays_as_it_was(treatment: Treatment) -> str:
 
 
 def only_kept_weights_are_treated(treatment: Treatment) -> str:
-    """Pruned places, biases and normalisation keep their rewound or their end values."""
+    """Pruned places, biases and normalisation keep their rewound or their end values; pruned ones unless `whole`."""
     mask, ref, end = treatment.inputs()
     after, touched = treatment(mask, ref, end), 0
     for name, value in after.items():
         others = ~mask[name] if name in mask else torch.ones_like(value, dtype=torch.bool)
+        if treatment.whole and name in mask:
+            others = torch.zeros_like(others)
         moved = value[others]
         if not torch.equal(moved, ref[name][others]) and not torch.equal(moved, end[name][others]):
             places = "its pruned places" if name in mask else "it is not prunable, and"

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from lt_sweeps.config.schema import Config
-from lt_sweeps.errors import Mistake
+from lt_sweeps.errors import Corner, Mistake
+from lt_sweeps.methods.measured import PAIRS
 from lt_sweeps.registry import catalogue, needs, part
 from lt_sweeps.specs import Data, Part
 
@@ -37,6 +38,34 @@ def described(config: Config) -> Data:
         corruption=_corruption(config, from_files),
         task=_task(config),
     )
+
+
+def of_tokens(config: Config) -> bool:
+    """Whether the examples are sequences of tokens, of a data set of this project."""
+    return config.dataset.name in catalogue("dataset") and "embedding" in needs("dataset", config.dataset.name)
+
+
+def refuse_other_inputs(config: Config) -> None:
+    """Raises Corner for tokens where pixels or other numbers are taken, and the reverse; of registered functions."""
+    network, dataset, criterion = config.model.name, config.dataset.name, config.criterion.name
+    tokens, embeds = of_tokens(config), config.model._target_ is None and "tokens" in needs("network", network)
+    if config.model._target_ is None and dataset in catalogue("dataset") and tokens != embeds:
+        told = f"model={network} has no embedding for them" if tokens else f"model={network} takes no others"
+        raise Corner(f"dataset={dataset}: its examples are {'tokens' if tokens else 'no tokens'}, and {told}")
+    for pair in (getattr(config.measure, other) for other in PAIRS):
+        attends = config.model._target_ is not None or "attention" in needs("network", network)
+        if pair.name in catalogue("measure") and "attention" in needs("measure", pair.name) and not attends:
+            raise Corner(f"measure of {pair.name}: looks at heads of attention, and model={network} has none")
+    if not (tokens or embeds):
+        return
+    if config.prune.unit in catalogue("unit") and "outputs" in needs("unit", config.prune.unit):
+        raise Corner(f"prune.unit={config.prune.unit}: finds layers by an image, where dataset={dataset} has tokens")
+    if criterion in catalogue("criterion") and "pixels" in needs("criterion", criterion):
+        raise Corner(f"criterion={criterion}: sends numbers through the network, where dataset={dataset} has tokens")
+    if config.recipe.augment or config.recipe.mean:
+        raise Corner(f"recipe={config.recipe.name}: augments or normalises pixels, and dataset={dataset} has tokens")
+    if config.corruption.name != "none" and "pixels" in needs("corruption", config.corruption.name):
+        raise Corner(f"corruption={config.corruption.name}: moves pixels, and dataset={dataset} has tokens")
 
 
 def _cut(limit: int | None, available: int) -> int | None:

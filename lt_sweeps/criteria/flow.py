@@ -8,13 +8,15 @@ from lt_sweeps.criteria.probe import Probe, Scores
 from lt_sweeps.registry import register
 
 
-@register("criterion", version=1)
+@register("criterion", version=1, needs=("pixels",))
 def synflow(probe: Probe) -> Scores:
     """Synaptic flow, |w| dR/d|w|; R is the sum of the outputs for an input of ones, with all weights made positive.
 
     Tanaka et al. 2020: scored again in each of 100 exponential rounds (`criterion.rounds`), so that no layer empties
     before the others must. Computed in double precision and evaluation mode: single precision overflows from ResNet-44
     on, and batch statistics would cancel the flow. Raises ValueError if R is not finite.
+
+    A network of tokens takes no ones; `model=` and `dataset=` of tokens are refused.
 
     >>> from lt_sweeps.criteria.examples import tiny
     >>> synflow(tiny(weights=[[1.0, -3.0]]))["weight"].tolist()

@@ -16,9 +16,11 @@ from torch import Tensor
 from lt_sweeps.datasets.validate import validated
 from lt_sweeps.foreign import watch
 from lt_sweeps.foreign.files import digest
-from lt_sweeps.registry import load
+from lt_sweeps.registry import catalogue, load, needs
 from lt_sweeps.specs import Part
 from lt_sweeps.tasks.task import Targets
+
+LIBRARY = Path(os.__file__).parent  # Python's own modules
 
 
 class Arrays(NamedTuple):
@@ -55,6 +57,8 @@ def read(source: Part, data_dir: Path, targets: Targets = "classes") -> Arrays |
         returned = _returned(load("dataset", source.name), data_dir, source.args)
         dataset = returned if isinstance(returned, Files) else Arrays(*validated(returned, targets))
     paths = watch.kept(names, data_dir)
+    if source.name in catalogue("dataset") and "library" in needs("dataset", source.name):
+        paths += [path for path in watch.kept(names, LIBRARY) if path.suffix == ".py"]
     if isinstance(dataset, Files):
         images = [os.fsdecode(path) for path in (*dataset.train_x, *dataset.test_x)]
         paths.append(Path(os.path.commonpath(images)).resolve())

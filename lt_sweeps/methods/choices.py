@@ -120,10 +120,15 @@ class Choices:
     def shown(self, last: Train, ticket: Train, level: int) -> Train:
         """Returns the training that a level shows: the ticket, or the control that changes one thing of it.
 
+        A control that needs "whole" returns another ticket, the others a mask, or weights.
+
         Raises Corner for a control that equals its ticket.
         """
         here = self._level(last, ticket.ticket.mask, level)
-        if self.control.name in catalogue("control"):
+        if "whole" in needs("control", self.control.name):
+            whole: Ticket = load("control", self.control.name)(here)
+            branch = replace(ticket, ticket=replace(whole, start=self.start))
+        elif self.control.name in catalogue("control"):
             changed = self._level(last, load("control", self.control.name)(here), level)
             branch = self._train(changed, self.survivors)
         else:

@@ -57,6 +57,12 @@ def truncated_glorot_normal(network: nn.Module, batchnorm: str = "ones") -> None
 
 
 @register("initialiser", version=1)
+def lecun_normal(network: nn.Module, batchnorm: str = "ones") -> None:
+    """Weights from N(0, 1 / fan_in), biases 0 (LeCun et al. 1998; Minegishi et al. 2023, without biases)."""
+    _refill(network, lambda weight: nn.init.normal_(weight, std=1 / math.sqrt(_fans(weight)[0])), batchnorm)
+
+
+@register("initialiser", version=1)
 def kaiming_normal(network: nn.Module, batchnorm: str = "ones") -> None:
     """Weights from N(0, 2 / fan_in), biases 0 (He et al. 2015; open_lth, with batchnorm scales from U(0, 1))."""
     _refill(network, nn.init.kaiming_normal_, batchnorm)
