@@ -1,8 +1,8 @@
-"""When the trainings of a sweep reach a value: `python -m lt_sweeps.sweeps.reached runs/x val_accuracy 95`."""
+"""`lt-sweeps reached FOLDER COLUMN NUMBER`: the step at which each training of a sweep reaches a value."""
 
 from __future__ import annotations
 
-import sys
+import argparse
 from collections.abc import Iterable, Mapping, Sequence
 from statistics import median
 from typing import Any
@@ -58,19 +58,23 @@ def table(folder: str, column: str, bound: float) -> str:
     return "\n".join(lines)
 
 
+EPILOG = """COLUMN is one of the evaluations during training, such as val_accuracy or val_loss. Losses, and metrics of which
+less is better, are to fall to NUMBER. The table has the median of a kind of training where all of its seeds reach it.
+
+  lt-sweeps reached runs/grokked_tickets val_accuracy 95"""
+
+
 def main(arguments: Sequence[str]) -> int:
-    """Prints the table. Returns the exit code."""
-    try:
-        folder, column, bound = arguments
-        print(table(folder, column, float(bound)))
-    except Mistake as mistake:
-        print(f"lt_sweeps: {mistake}", file=sys.stderr)
-        return 2
-    except ValueError:
-        print("lt_sweeps: reached FOLDER COLUMN NUMBER, such as runs/x val_accuracy 95", file=sys.stderr)
-        return 2
+    """Prints the table; returns the exit code. Raises Mistake."""
+    parser = argparse.ArgumentParser(
+        "lt-sweeps reached",
+        description=__doc__.partition(": ")[2],
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("folder", help="of a sweep")
+    parser.add_argument("column", metavar="COLUMN")
+    parser.add_argument("bound", metavar="NUMBER", type=float)
+    asked = parser.parse_args(list(arguments))
+    print(table(asked.folder, asked.column, asked.bound))
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
