@@ -339,7 +339,7 @@ def test_a_transformer_is_pruned_and_reported_in_its_metric(swept: tuple[Path, l
     folder, rows = swept
     assert {row["status"] for row in rows} == {"done"}
     assert "test perplexity" in (folder / "summary.md").read_text()
-    assert all(0 <= float(row["induction_start"]) <= 1 for row in rows)
+    assert all(0 <= float(row["induction_trained"]) <= 1 for row in rows)
     kept = {row["control"]: float(row["weights_remaining"]) for row in rows if row["level"] == "1"}
     assert kept == {"none": 50.0, "dense_rescaled": 100.0}
     assert all(float(row["barrier_init"]) >= 0 for row in rows)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from lt_sweeps.config.measuring import chosen
 from lt_sweeps.config.schema import Config
 from lt_sweeps.errors import Corner, Mistake
-from lt_sweeps.methods.measured import PAIRS
 from lt_sweeps.registry import catalogue, needs, part
 from lt_sweeps.specs import Data, Part
 
@@ -52,10 +52,10 @@ def refuse_other_inputs(config: Config) -> None:
     if config.model._target_ is None and dataset in catalogue("dataset") and tokens != embeds:
         told = f"model={network} has no embedding for them" if tokens else f"model={network} takes no others"
         raise Corner(f"dataset={dataset}: its examples are {'tokens' if tokens else 'no tokens'}, and {told}")
-    for pair in (getattr(config.measure, other) for other in PAIRS):
-        attends = config.model._target_ is not None or "attention" in needs("network", network)
-        if pair.name in catalogue("measure") and "attention" in needs("measure", pair.name) and not attends:
-            raise Corner(f"measure of {pair.name}: looks at heads of attention, and model={network} has none")
+    attends = config.model._target_ is not None or "attention" in needs("network", network)
+    for _, what in chosen(config.measure):
+        if "attention" in needs("measure", what.name) and not attends:
+            raise Corner(f"measure of {what.name}: looks at heads of attention, and model={network} has none")
     if not (tokens or embeds):
         return
     if config.prune.unit in catalogue("unit") and "outputs" in needs("unit", config.prune.unit):

@@ -14,7 +14,7 @@ from lt_sweeps.registry import register
 
 @register("measure", version=1, needs=("attention",))
 def induction(ends: Ends) -> Table:
-    """The largest induction score among the heads of the second network, and both scores of each head (0 to 1).
+    """The largest induction score among the heads of the last network, and both scores of each head (0 to 1).
 
     Induction: the mean attention of a place i to all places j + 1 <= i where an earlier token x_j equals x_i, over the
     places that have one: what prefix matching is in Olsson et al. 2022. Previous token: the mean attention of place i
@@ -29,11 +29,11 @@ def induction(ends: Ends) -> Table:
     >>> _ = [nn.init.zeros_(weight) for weight in network.parameters()]
     >>> stub = nn.Sequential(nn.Embedding(2, 2), network)
     >>> batch = torch.tensor([[0, 1, 0, 1]])
-    >>> table = induction(Ends(({}, {}), ({}, {}), 2, lambda state: stub, lambda part: iter([(batch, batch)])))
+    >>> table = induction(Ends(({},), ({},), 2, lambda state: stub, lambda part: iter([(batch, batch)])))
     >>> table["induction"], table["head_induction"], table["head_previous"]
     (0.291667, [0.291667], [0.361111])
     """
-    network = ends.network(ends.weights[1]).eval()
+    network = ends.network(ends.weights[-1]).eval()
     layers = [module for module in network.modules() if isinstance(module, Attention)]
     if not layers:
         raise ValueError("measure of induction: the network has no attention of this project: choose model=transformer")
