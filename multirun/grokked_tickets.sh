@@ -2,7 +2,7 @@
 # Minegishi et al. 2023, grokked tickets: when a ticket of a generalised MLP generalises, beside the dense network, the
 # dense network rescaled to its norm, and its mask shuffled. Smaller than theirs: addition modulo 43 with half of the
 # pairs to train on, embeddings of 64 numbers, a rate of 0.01, 2,000 iterations; theirs is experiment=grokked_tickets.
-# Then: python -m lt_sweeps.sweeps.reached runs/grokked_tickets val_accuracy 95
+# Then: lt-sweeps reached runs/grokked_tickets val_accuracy 95
 # Cost: 9 cells: 18 trainings asked, 12 distinct; disk: 3 MB;
 # hours: 2 min of one core, timed on a busy shared two-core AMD EPYC.
 exec python -m lt_sweeps.main -m \

@@ -2,7 +2,7 @@
 # Induction heads: when a two-layer transformer of attention alone begins to copy from an earlier occurrence, beside
 # its ticket at 20 % of the weights, the ticket's mask on fresh weights, and the mask shuffled. Smaller than
 # experiment=induction: 32 tokens, sequences of 31, 400 iterations of 32 sequences at a rate of 0.003, one level.
-# Then: python -m lt_sweeps.sweeps.reached runs/induction val_token_accuracy 50
+# Then: lt-sweeps reached runs/induction val_token_accuracy 50
 # Cost: 9 cells: 18 trainings asked, 12 distinct; disk: 4 MB;
 # hours: 2 min of one core, timed on a busy shared two-core AMD EPYC.
 exec python -m lt_sweeps.main -m \
