@@ -58,8 +58,9 @@ def table(folder: str, column: str, bound: float) -> str:
     return "\n".join(lines)
 
 
-EPILOG = """COLUMN is one of the evaluations during training, such as val_accuracy or val_loss. Losses, and metrics of which
-less is better, are to fall to NUMBER. The table has the median of a kind of training where all of its seeds reach it.
+EPILOG = """COLUMN is one of the evaluations during training, such as val_accuracy or val_loss. Losses, and
+metrics of which less is better, are to fall to NUMBER. The table has the median of a kind of training where all
+of its seeds reach it.
 
   lt-sweeps reached runs/grokked_tickets val_accuracy 95"""
 
