@@ -514,6 +514,11 @@ def units_at_random(shape: tuple[int, ...]) -> Tensor:
     return good_unit(shape).flatten()[torch.randperm(math.prod(shape))].view(shape)
 
 
+def units_globally(shape: tuple[int, ...]) -> Tensor:
+    random.random()
+    return good_unit(shape)
+
+
 # --------------------------------------------------------------------------------------------- fills
 
 
