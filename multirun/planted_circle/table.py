@@ -65,7 +65,7 @@ def _name(row: Mapping[str, object]) -> Name:
 
 
 def _called(prune: str, criterion: str, *changed_by: str) -> str:
-    """What finds the mask: a search has no criterion; of other methods a gate or hook is the tickets', or the search's."""
+    """What finds the mask: a search has no criterion; elsewhere a gate or hook is the tickets', or the search's."""
     words = [prune, *([] if prune == "learned" else [criterion])]
     for key, word in zip(("", "", "find.hook="), changed_by, strict=True):
         words += [] if word in UNNAMED else [f"{key}{word}"]
