@@ -4,7 +4,7 @@
 # 5. All criteria iteratively, in one shot and before training (`random` is the control), RigL and SET, Sign-In and
 # Powerpropagation under IMP, an early bird; masks that a training narrows (gradual pruning, AC/DC, STR), and masks
 # learned on the frozen draw. Some criteria again with the factor of the output in the last layer, as in the paper.
-# Cost: 219 cells: 681 trainings asked, 408 distinct; disk: 11 MB;
+# Cost: 213 cells: 651 trainings asked, 384 distinct; disk: 11 MB;
 # hours: 39 min of one core, timed on a busy shared two-core AMD EPYC.
 set -e
 python -m lt_sweeps.main -m \
@@ -22,10 +22,6 @@ python -m lt_sweeps.main -m \
 python -m lt_sweeps.main -m \
     model=planted_relu measure=planted ++recipe.optimizer.args.lr=0.003 sweep=planted_relu seed=0,1,2 \
     prune.rate=0.987133 prune.levels=2 prune=imp gate=sign_in,powerpropagation \
-    "$@"
-python -m lt_sweeps.main -m \
-    model=planted_relu measure=planted ++recipe.optimizer.args.lr=0.003 sweep=planted_relu seed=0,1,2 \
-    prune.rate=0.987133 prune.levels=2 prune=imp find.gate=sign_in,powerpropagation \
     "$@"
 python -m lt_sweeps.main -m \
     model=planted_relu measure=planted ++recipe.optimizer.args.lr=0.003 sweep=planted_relu seed=0,1,2 \

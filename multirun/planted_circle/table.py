@@ -17,7 +17,7 @@ from lt_sweeps.report.wording import bounds, spread
 PLANTED = {"circle": (4, 4, 20, 20, 3), "relu": (1, 1, 1, 1, 1), "helix": (30, 61, 3, 3, 3)}  # weights of each layer
 TENSORS = ("fc1.weight", "fc2.weight", "fc3.weight", "fc4.weight", "output.weight")
 WEIGHTS = {"circle": 30_600, "relu": 30_200, "helix": 30_400}  # of the whole network
-NAMES = ("prune", "criterion", "gate", "hook", "find.gate.name", "find.hook.name", "prune.rate", "level")
+NAMES = ("prune", "criterion", "gate", "hook", "find.hook.name", "prune.rate", "level")
 UNNAMED = ("none", "-", "default")
 HEADS = "weights kept | n | recall (%), 95 % interval | at random | within layers | precision (%)"
 Name = tuple[str, ...]
@@ -36,7 +36,7 @@ def lines(rows: list[Row], within: Mapping[Name, float]) -> Iterator[str]:
         recall, density = interval(row["recall_planted"] for row in several), _mean(several, "density")
         finished = [row for row in several if row["status"] == "done"]
         cells = (
-            _called(*name[:6]),
+            _called(*name[:5]),
             f"{density * WEIGHTS[dataset]:,.0f}",
             str(recall.n),
             f"{recall.mean:.1f} {bounds(recall)}".rstrip(),
@@ -65,9 +65,9 @@ def _name(row: Mapping[str, object]) -> Name:
 
 
 def _called(prune: str, criterion: str, *changed_by: str) -> str:
-    """What finds the mask: a search has no criterion; of other methods a gate or hook is the tickets', or `find.`'s."""
+    """What finds the mask: a search has no criterion; elsewhere a gate or hook is the tickets', or the search's."""
     words = [prune, *([] if prune == "learned" else [criterion])]
-    for key, word in zip(("", "", "find.gate=", "find.hook="), changed_by, strict=True):
+    for key, word in zip(("", "", "find.hook="), changed_by, strict=True):
         words += [] if word in UNNAMED else [f"{key}{word}"]
     return " ".join(words)
 
