@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from lt_sweeps.datasets.arrays import Arrays
+from lt_sweeps.datasets.arrays import LIBRARY, Arrays
 from lt_sweeps.registry import register
 
-LIBRARY = Path(os.__file__).parent
 # Sources that every installation has and no build step writes, in this order; together 4.6 MB in Python 3.11.
 MODULES = """
 argparse ast asyncio/base_events asyncio/events asyncio/streams asyncio/tasks bdb calendar cmd code codecs

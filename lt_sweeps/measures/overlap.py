@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from lt_sweeps.measures.ends import Ends, Table
+from lt_sweeps.measures.layers import by_tensor, percent
 from lt_sweeps.registry import register
 
 
@@ -27,19 +28,17 @@ def recall(ends: Ends) -> Table:
     counts = [_counts(first[name], second[name]) for name in first]
     rows = [tuple(map(sum, zip(*counts, strict=True))), *counts]
     return {
-        "recall": _percent(rows[0][2], rows[0][0]),
-        "tensor": [float(number) for number in range(len(rows))],
-        "tensor_recall": [_percent(both, wanted) for wanted, _, both, _ in rows],
-        "precision": [_percent(both, kept) for _, kept, both, _ in rows],
-        "random_recall": [_percent(kept, n) for _, kept, _, n in rows],
-        "random_precision": [_percent(wanted, n) for wanted, _, _, n in rows],
+        "recall": percent(rows[0][2], rows[0][0]),
+        **by_tensor(
+            len(rows),
+            tensor_recall=[percent(both, wanted) for wanted, _, both, _ in rows],
+            precision=[percent(both, kept) for _, kept, both, _ in rows],
+            random_recall=[percent(kept, n) for _, kept, _, n in rows],
+            random_precision=[percent(wanted, n) for wanted, _, _, n in rows],
+        ),
     }
 
 
 def _counts(first: Tensor, second: Tensor) -> tuple[int, ...]:
     """How many weights the first mask keeps, the second, and both, of how many."""
     return int(first.sum()), int(second.sum()), int((first & second).sum()), first.numel()
-
-
-def _percent(part: int, whole: int) -> float:
-    return round(100 * part / whole, 4) if whole else 0.0

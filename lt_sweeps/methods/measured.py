@@ -49,12 +49,12 @@ def with_siblings(what: Part, levels: Sequence[Train], onward: Train) -> Measure
     """
     dense = levels[0] if onward.ticket.start else onward
     pairs = [(sibling(onward), dense), *((sibling(run), run) for run in levels[1:])]
-    return tuple(_measure(what, first, second) for first, second in pairs)
+    return tuple(of_two(what, first, second) for first, second in pairs)
 
 
 def with_parents(what: Part, levels: Sequence[Train], onward: Train) -> Measures:
     """Returns the measure of each level with its parent (first). Raises ValueError if no pruned level has a parent."""
-    measures = tuple(None if (previous := parent(run)) is None else _measure(what, previous, run) for run in levels)
+    measures = tuple(None if (previous := parent(run)) is None else of_two(what, previous, run) for run in levels)
     if len(levels) > 1 and not any(measures):
         raise ValueError(f"measure.parent.name={what.name}: no mask here was pruned from a training")
     return measures
@@ -90,7 +90,7 @@ def with_planted(what: Part, levels: Sequence[Train], onward: Train) -> Measures
 
 def with_dense(what: Part, levels: Sequence[Train], onward: Train) -> Measures:
     """Returns the measure of each pruned level with the dense network as trained (first)."""
-    return None, *(_measure(what, levels[0], run) for run in levels[1:])
+    return None, *(of_two(what, levels[0], run) for run in levels[1:])
 
 
 def with_before(what: Part, levels: Sequence[Train], onward: Train) -> Measures:
@@ -119,7 +119,8 @@ def as_ticket(what: Part, levels: Sequence[Train], onward: Train) -> Measures:
     return tuple(Measure(what, (run.ticket,), run.data) for run in levels)
 
 
-def _measure(what: Part, first: Train, second: Train) -> Measure:
+def of_two(what: Part, first: Train, second: Train) -> Measure:
+    """Returns the measure of two trained networks. Raises ValueError for impossible arguments."""
     return _measured(what, end(first), second)
 
 

@@ -292,24 +292,20 @@ def placed(table: Sequence[Row], cells: Sequence[archive.Past]) -> list[tuple[in
 
 def read_layers(folder: Path) -> list[Row]:
     """Reads the rows of a sweep's layers.csv, typed; none where it is missing. Raises Mistake."""
-    path = folder / LAYERS
-    try:
-        with path.open(newline="") as file:
-            lines = [*csv.DictReader(file, restkey="", strict=True)]
-        counts = ("kept", "total")
-        return [{n: int(text) if n in counts else _value(n, text, ()) for n, text in line.items()} for line in lines]
-    except FileNotFoundError:
-        return []
-    except (ValueError, OSError, csv.Error) as error:
-        raise Mistake(f"{path}: cannot be read ({error}); lt-sweeps report {folder} writes it again") from None
+    return _read(folder, LAYERS, counts=("kept", "total"))
 
 
 def read_points(folder: Path) -> list[Row]:
-    """Reads the rows of a sweep's measures.csv, as text; none where it is missing. Raises Mistake."""
-    path = folder / POINTS
+    """Reads the rows of a sweep's measures.csv, what was measured as text; none where it is missing. Raises Mistake."""
+    return _read(folder, POINTS)
+
+
+def _read(folder: Path, table: str, counts: Sequence[str] = ()) -> list[Row]:
+    path = folder / table
     try:
         with path.open(newline="") as file:
-            return [*csv.DictReader(file, restkey="", strict=True)]
+            lines = [*csv.DictReader(file, restkey="", strict=True)]
+        return [{n: int(text) if n in counts else _value(n, text, ()) for n, text in line.items()} for line in lines]
     except FileNotFoundError:
         return []
     except (ValueError, OSError, csv.Error) as error:

@@ -13,7 +13,8 @@ from lt_sweeps.cell import Cell
 from lt_sweeps.columns import ALONE, LABELS
 from lt_sweeps.config import measuring
 from lt_sweeps.errors import Mistake
-from lt_sweeps.graph import Measure, Train, end
+from lt_sweeps.graph import Measure, Train
+from lt_sweeps.methods.measured import of_two
 from lt_sweeps.registry import catalogue, nearest, needs
 from lt_sweeps.report import table as tables
 from lt_sweeps.report.wording import spread
@@ -91,7 +92,7 @@ def _common(cell: Cell, extra: Sequence[str]) -> dict[str, Any]:
 
 
 def _pair(what: Part, first: Train, second: Train, common: Mapping[str, Any], one: str, other: str) -> Pair:
-    return Pair(common, one, other, second.key, Measure(what, (end(first), end(second)), second.data))
+    return Pair(common, one, other, second.key, of_two(what, first, second))
 
 
 def holding(cell: Cell, wanted: Sequence[Pair]) -> Cell:

@@ -34,15 +34,6 @@ def framed(rows: Sequence[Row]) -> pd.DataFrame:
     return frame
 
 
-def points(rows: Sequence[Row]) -> pd.DataFrame:
-    """Returns the rows of measures.csv, which are text, as a DataFrame with numbers.
-
-    >>> points([{"model": "lenet", "seed": "0", "measure": "barrier", "alpha": "0.5"}]).to_dict("records")
-    [{'model': 'lenet', 'seed': 0, 'measure': 'barrier', 'alpha': 0.5}]
-    """
-    return framed([{n: COLUMNS[n].value(v) if n in COLUMNS else v or None for n, v in row.items()} for row in rows])
-
-
 def varying(frame: pd.DataFrame) -> pd.DataFrame:
     """Returns the columns in which rows differ, and keys only where nothing else does; all columns of a single row.
 

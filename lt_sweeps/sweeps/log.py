@@ -10,16 +10,15 @@ from pathlib import Path
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from lt_sweeps.cells import described
 from lt_sweeps.config import archive
 from lt_sweeps.config.schema import CONF, LoggerConfig
 from lt_sweeps.errors import Mistake
 from lt_sweeps.execution import agent
 from lt_sweeps.execution import plan as planning
-from lt_sweeps.loggers import choose, entries
-from lt_sweeps.loggers.journal import Journal
+from lt_sweeps.loggers import choose
 from lt_sweeps.report import table
 from lt_sweeps.store.store import Store
+from lt_sweeps.sweeps.run import journal_of
 
 LOGGERS = sorted(path.stem for path in (CONF / "logger").glob("*.yaml") if path.stem != "none")
 EPILOG = """SETTING is one of the logger, as on a command line without `logger.`. What was logged is not logged again.
@@ -50,10 +49,7 @@ def main(arguments: Sequence[str]) -> int:
     plan, rows = planning.make(cells, store), table.read(folder)
     if plan.jobs:
         print(f"note: {len(plan.jobs)} trainings and measures are not done; what is done of their runs is logged")
-    columns = table.swept_columns(cells)
-    runs = [(entries.about(described(cell), cell, folder.name, columns), cell) for cell in cells]
-    logger = choose.make(config, folder, store)
-    with Journal(logger, runs, plan, store, print) as journal:
+    with journal_of(cells, folder, plan, store) as journal:
         journal.close(rows, plan, {}, folder / "report.html")
         return int(journal.has_failed)
 

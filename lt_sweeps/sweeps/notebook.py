@@ -33,7 +33,7 @@ from lt_sweeps.report import curves, table
 from lt_sweeps.report.paper import draw
 from lt_sweeps.report.selecting import chosen
 from lt_sweeps.store.store import Missing, Record, Store
-from lt_sweeps.sweeps.frames import described, framed, normalized, points, varying
+from lt_sweeps.sweeps.frames import described, framed, normalized, varying
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -85,7 +85,7 @@ class Sweep:
     @cached_property
     def measures(self) -> pd.DataFrame:
         """measures.csv: a row per point of each measure, such as a layer or a class; empty without measures."""
-        return points(table.read_points(self.folder))
+        return framed(table.read_points(self.folder))
 
     @cached_property
     def timings(self) -> pd.DataFrame:
@@ -230,8 +230,7 @@ class Run:
 
     def _repr_html_(self) -> str:
         """What a notebook shows of it: its row, without the columns that are empty."""
-        row = pd.Series({name: value for name, value in self.row.items() if value is not None and value == value})
-        return str(row.to_frame(self.key[:8]).to_html())
+        return str(pd.Series(self.row).dropna().to_frame(self.key[:8]).to_html())
 
     @cached_property
     def expression(self) -> Train:

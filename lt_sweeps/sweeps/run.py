@@ -91,7 +91,7 @@ def run(
         _announce(cells, plan, _kept_whole(cells) if plan.jobs else [])
         _begin(cells, folder, command)
         failed: dict[Node, str] = {}
-        with _journal(cells, folder, plan, store) as journal:
+        with journal_of(cells, folder, plan, store) as journal:
             if plan.jobs:
                 try:
                     failed = _execute(cells, store, journal, folder, engine, forking)
@@ -155,7 +155,8 @@ def _kept_whole(cells: Sequence[Cell]) -> list[str]:
     return [line for network, include in networks if (line := layers.whole(network, include)) is not None]
 
 
-def _journal(cells: Sequence[Cell], folder: Path, plan: Plan, store: Store) -> Journal:
+def journal_of(cells: Sequence[Cell], folder: Path, plan: Plan, store: Store) -> Journal:
+    """Returns what follows a sweep and logs it, to the logger of its cells."""
     columns = table.swept_columns(cells)
     runs = [(entries.about(described(c), c, folder.name, columns), c) for c in cells]
     return Journal(choose.make(cells[0].config.logger, folder, store), runs, plan, store, print)
