@@ -46,9 +46,9 @@ def compared(name: str) -> Part:
     """
     if "." not in name and name not in catalogue("measure"):
         option = measuring.option(name)
-        of_two = [what for other, what in measuring.chosen(option) if other not in ALONE]
-        if len(of_two) == 1:
-            name = of_two[0].name
+        choices = [what for other, what in measuring.chosen(option) if other not in ALONE]
+        if len(choices) == 1:
+            name = choices[0].name
     what = measuring.measure(name)
     if what.name in catalogue("measure") and "pair" not in needs("measure", what.name):
         raise Mistake(f"{name}: it is of one network, and --between compares two")
