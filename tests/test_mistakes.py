@@ -177,9 +177,15 @@ def ask(command: str, folder: Path) -> tuple[Answer, float]:
     words = [sys.executable, "-X", "importtime", "-m", "lt_sweeps.main", *shlex.split(command)]
     with folder.with_suffix(".out").open("wb") as told, folder.with_suffix(".err").open("wb") as refused:
         process = subprocess.Popen(words, cwd=folder, env=environment(), stdout=told, stderr=refused)
-        _, status, usage = os.wait4(process.pid, 0)  # the resources of this child alone
-        process.returncode = os.waitstatus_to_exitcode(status)
-    return answer(process.returncode, set(), folder), usage.ru_utime + usage.ru_stime
+        cost = waited(process)
+    return answer(process.returncode, set(), folder), cost
+
+
+def waited(process: subprocess.Popen[bytes]) -> float:
+    """Waits for a child and returns the processor time of this child alone, in seconds."""
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    return usage.ru_utime + usage.ru_stime
 
 
 @pytest.fixture(scope="module")
@@ -232,11 +238,14 @@ def test_a_mistake_is_answered_in_one_line(
     is_one_line(asked(command), fragments)
 
 
-def test_as_a_user_types_it_too_and_with_little_of_the_processor(tmp_path: Path) -> None:
-    seconds = []
+def test_as_a_user_types_it_too_and_for_less_than_torch_costs_to_import(tmp_path: Path) -> None:
+    ours, torchs = [], []
     for number, (command, fragments) in enumerate(MISTAKES[::17]):
         told, cost = ask(command, tmp_path / str(number))
         is_one_line(told, fragments)
-        seconds.append(cost)
-    assert len(seconds) > 5
-    assert statistics.median(seconds) < 1.5
+        ours.append(cost)
+        torchs.append(
+            waited(subprocess.Popen([sys.executable, "-c", "import torch"]))
+        )  # beside it, as machines are noisy
+    assert len(ours) > 5
+    assert statistics.median(ours) < statistics.median(torchs)
