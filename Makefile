@@ -1,5 +1,6 @@
 # make demo   the first ticket: a small sweep on the embedded data, and where its report lies
-# make test   lint, types, all tests, as many at a time as there are cores (CPU, some 10 minutes on two)
+# make test   lint, types, and the tests of functions and laws, as many at a time as there are cores (CPU, minutes)
+# make sweeps   the tests of whole commands and sweeps, from their words to the report (CPU, some 15 minutes on two)
 # make pairs  every model on every data set: a batch, a level of IMP, and a resume to the same bits (minutes)
 # make engines  sweeps over many processes, and on SLURM, Ray, joblib and with Optuna for real (minutes); a SLURM it
 #               finds, tests/engines/slurm.sh start makes one of this machine
@@ -17,7 +18,7 @@ $(BIN)/python -m pip install --quiet --constraint constraints.txt uv && \
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[$(1)]'
 endef
 
-.PHONY: catalogue demo test pairs engines extras processes launchers lint bench gpu reproduce clean
+.PHONY: catalogue demo test sweeps pairs engines extras processes launchers lint bench gpu reproduce clean
 .DELETE_ON_ERROR:
 
 demo: $(READY)
@@ -25,6 +26,9 @@ demo: $(READY)
 
 test: lint
 	$(BIN)/python -m pytest $(PARALLEL)
+
+sweeps: $(READY)
+	$(BIN)/python -m pytest tests -m "sweeps and not slow and not processes and not engines" $(PARALLEL)
 
 pairs: $(READY)
 	$(BIN)/python -m pytest tests/test_pairs.py -m "slow or not slow" --durations=10

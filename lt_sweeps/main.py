@@ -18,7 +18,7 @@ from typing import Any, NoReturn
 from lt_sweeps.cell import cell_of
 from lt_sweeps.config import measuring
 from lt_sweeps.config.reading import read
-from lt_sweeps.config.schema import CONF, Config
+from lt_sweeps.config.schema import CONF
 from lt_sweeps.config.words import as_ours
 from lt_sweeps.ending import ended
 from lt_sweeps.errors import Mistake
@@ -129,13 +129,14 @@ def _refuse(line: str) -> int:
 def run_words(arguments: list[str]) -> list[Path]:
     """Runs a command line; returns the folders of the sweeps that it trained, none where it only shows something."""
     import hydra
-    from hydra.core.config_store import ConfigStore
     from hydra.core.hydra_config import HydraConfig
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
 
+    from lt_sweeps.config.composing import know_schema
+
     _check_flags(arguments)
-    ConfigStore.instance().store(name="schema", node=Config)
+    know_schema()
     _prefer_our_files()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises instead of printing a trace and exiting
     raised: list[Mistake | sweep.Failed] = []

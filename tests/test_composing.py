@@ -11,19 +11,20 @@ from typing import Any
 
 import pytest
 from hydra import initialize_config_dir
-from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from lt_sweeps.config.composing import Composer
+from lt_sweeps.config.composing import Composer, know_schema
 from lt_sweeps.config.mistakes import explain
 from lt_sweeps.config.reading import checked, read
 from lt_sweeps.config.schema import CONF, Config
 from lt_sweeps.errors import Mistake
 from lt_sweeps.main import main
+
+pytestmark = pytest.mark.sweeps
 
 # Cells, as words of a command line. One composer sees them all, so what one leaves behind is seen by the next.
 CELLS = [
@@ -184,7 +185,7 @@ class Both:
 
 @pytest.fixture
 def hydra() -> Iterator[None]:
-    ConfigStore.instance().store(name="schema", node=Config)
+    know_schema()
     with initialize_config_dir(str(CONF), version_base="1.3"):
         yield
 

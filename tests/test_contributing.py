@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.sweeps
+
 ROOT = Path(__file__).parent.parent
 SECTIONS = {
     section.partition("\n")[0]: section

@@ -38,6 +38,8 @@ from lt_sweeps.store.tensors import encode, encode_mask, encode_masked
 from lt_sweeps.training import optim
 from lt_sweeps.training.progress import optimizer_state
 
+pytestmark = pytest.mark.sweeps
+
 MACHINE = {"torch": "2", "machine": "x86_64", "device": "cpu AVX2", "threads": 1, "deterministic": True}
 HOURS = r"hours: (?P<work>.+) of one core(?:, (?P<wall>.+) with \d+ workers \(longest chain (?P<longest>.+?)\))?"
 

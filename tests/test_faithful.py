@@ -19,6 +19,8 @@ from lt_sweeps.networks.build import build
 from lt_sweeps.registry import part
 from lt_sweeps.specs import Network
 
+pytestmark = pytest.mark.sweeps
+
 
 class Two(nn.Module):
     def __init__(self) -> None:

@@ -24,6 +24,8 @@ from lt_sweeps.report.figures import early_stop_figure, result_figure
 from lt_sweeps.report.page import render
 from lt_sweeps.report.styles import styles
 
+pytestmark = pytest.mark.sweeps
+
 BIRD = "find.hook.name=early_bird"
 ONE_SHOT = ("prune=one_shot", "prune.rate=0.5", "prune.levels=2")
 EPOCH = (1437 - 237) // 60  # iterations of lenet_digits

@@ -33,9 +33,10 @@ from lt_sweeps.training.fit import Hardware, fit
 from lt_sweeps.training.progress import Progress, decode_progress, encode_progress
 from lt_sweeps.training.recorder import Session, state_digest
 
-pytestmark = pytest.mark.filterwarnings(
-    "ignore:This DataLoader will create"
-)  # more workers than this machine has cores
+pytestmark = [
+    pytest.mark.sweeps,
+    pytest.mark.filterwarnings("ignore:This DataLoader will create"),
+]  # more workers than this machine has cores
 CPU = torch.device("cpu")
 CLASSES = ("ant", "bee", "cow")
 SIDE, RESIZE = 16, 20

@@ -14,6 +14,8 @@ from lt_sweeps.cli import main as cli
 from lt_sweeps.main import main
 from lt_sweeps.masks import aliases, dense, effective, kept, prunable
 
+pytestmark = pytest.mark.sweeps
+
 
 class Tied(nn.Module):
     """An embedding whose weight is also that of a layer, and a matrix of the network's own."""

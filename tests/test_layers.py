@@ -20,6 +20,8 @@ from lt_sweeps.main import main
 from lt_sweeps.specs import Network, Part
 from lt_sweeps.ticket_files.card import BadTicket
 
+pytestmark = pytest.mark.sweeps
+
 LENET = """\
 lenet_300_100, 1x8x8, 10 classes: 50,610 parameters, 50,200 prunable, 0 excluded, 410 others
   weights of     shape    number  pruned per level (layerwise)

@@ -16,6 +16,8 @@ from lt_sweeps.networks.build import build
 from lt_sweeps.specs import Part
 from lt_sweeps.sweeps.status import status
 
+pytestmark = pytest.mark.sweeps
+
 SGD, ADAM = "torch.optim.SGD", "torch.optim.Adam"
 EPOCH = {"mnist": 469, "cifar10": 391}  # batches of 128, the last one short
 # experiment -> gate, optimizer and its arguments, batch size, steps of the search; arguments and draw of the network

@@ -28,6 +28,8 @@ from lt_sweeps.loggers.wandb import WandbRun
 from lt_sweeps.main import main
 from lt_sweeps.store.store import Store
 
+pytestmark = pytest.mark.sweeps
+
 SMALL = ["recipe.steps=60it", "recipe.eval_every=20it", "prune.levels=2", "sweep=s"]
 CELLS = ["control=none,reinit", "seed=0,1"]
 WANDB = ["logger=wandb", "logger.project=lottery", "logger.tags=[one,two]"]

@@ -12,6 +12,8 @@ from test_sweep import Rows, sweep
 
 from lt_sweeps.cli import main as cli
 
+pytestmark = pytest.mark.sweeps
+
 LATER = ("overlap", "class_accuracy")
 SEEDS = "seed=0,1,2"
 

@@ -32,6 +32,8 @@ from lt_sweeps.store.store import Store
 from lt_sweeps.sweeps import run as sweeps
 from lt_sweeps.sweeps.status import status
 
+pytestmark = pytest.mark.sweeps
+
 Rows = list[dict[str, str]]
 BOTH = "measure=barriers"
 

@@ -18,6 +18,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.sweeps
+
 ROOT = Path(__file__).parent.parent
 BETWEEN = "must be between 0 and 1, both excluded"
 NO_DATA = "dataset=mnist recipe=lenet_mnist dataset.host=null paths.data_dir=nowhere"

@@ -15,6 +15,8 @@ from test_recipes import composed
 
 from lt_sweeps.main import main
 
+pytestmark = pytest.mark.sweeps
+
 HERE = Path(__file__).parent.parent / "multirun"
 SWEEPS = sorted(HERE.glob("*.sh"))
 TOLD = r"(\d+) cells: (\d+) trainings asked,? (\d+) distinct"

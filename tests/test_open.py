@@ -16,6 +16,8 @@ from lt_sweeps.cli import main as cli
 from lt_sweeps.errors import Mistake
 from lt_sweeps.main import main
 
+pytestmark = pytest.mark.sweeps
+
 WORDS = ["recipe.steps=20it", "recipe.eval_every=10it", "trainer.processes=0", "sweep=s"]
 
 

@@ -1,6 +1,6 @@
 """Every model on every data set, from conf/ itself: a batch, a level of IMP, and a resume to the same bits.
 
-`make test` trains each model on its own data set and each data set with two models; `make pairs` trains all of them.
+`make sweeps` trains each model on its own data set and each data set with two models; `make pairs` trains all of them.
 Where a data set is not here, noise of its declared sizes stands in for it below `arrays.read`.
 """
 
@@ -11,25 +11,23 @@ from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import replace
 from fnmatch import fnmatch
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from hydra import compose, initialize_config_dir
-from hydra.core.config_store import ConfigStore
+from composed import composed
 from omegaconf import OmegaConf
 from PIL import Image
 from torch import Tensor
 
 from lt_sweeps import masks
-from lt_sweeps.cell import Cell, cell_of
+from lt_sweeps.cell import Cell
 from lt_sweeps.config.datafiles import declared
 from lt_sweeps.config.methods import PruneConfig
-from lt_sweeps.config.reading import read
-from lt_sweeps.config.schema import CONF, Config, TrainerConfig
+from lt_sweeps.config.schema import CONF, TrainerConfig
 from lt_sweeps.datasets import arrays
 from lt_sweeps.datasets.loader import loader
 from lt_sweeps.errors import Mistake
@@ -43,6 +41,8 @@ from lt_sweeps.store.store import Store
 from lt_sweeps.store.tensors import decode_mask
 from lt_sweeps.tasks.task import task_of
 from lt_sweeps.training import recorder
+
+pytestmark = pytest.mark.sweeps
 
 NARROW, FULL = 0.125, 1.0
 HERE = ("digits", "circle", "helix", "relu", "teacher")  # read as they are; what is not here is noise
@@ -107,14 +107,6 @@ BATCHES = [*one_per_shape([pair for pair in PAIRS if pair[1] not in FILES]), *FE
 
 
 # ------------------------------------------------------------------------------------------ a pair as a user has it
-
-
-@cache
-def composed(*words: str) -> Cell:
-    """A cell, as the command line makes it."""
-    ConfigStore.instance().store(name="schema", node=Config)
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        return cell_of(read(compose("config", list(words))), {})
 
 
 def words(model: str, dataset: str, width: float) -> tuple[str, ...]:

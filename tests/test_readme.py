@@ -19,6 +19,8 @@ from lt_sweeps.cli import main as cli
 from lt_sweeps.main import main
 from lt_sweeps.methods.imp import imp
 
+pytestmark = pytest.mark.sweeps
+
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "multirun").rglob("*.md")])

@@ -16,12 +16,12 @@ from typing import Any
 
 import pytest
 import torch
+from composed import composed
 
 from lt_sweeps.allocation import counts
 from lt_sweeps.catalogue.listing import entry_of, options
-from lt_sweeps.cell import Cell, cell_of
+from lt_sweeps.cell import Cell
 from lt_sweeps.cli import main as command
-from lt_sweeps.config.reading import read
 from lt_sweeps.config.schema import CONF, Config
 from lt_sweeps.errors import Mistake
 from lt_sweeps.graph import Dense, Init, Prune, Train
@@ -68,16 +68,6 @@ def table() -> dict[str, dict[str, Row]]:
         assert row["field"] not in found.setdefault(row["recipe"], {}), row
         found[row["recipe"]][row["field"]] = row
     return found
-
-
-def composed(*words: str) -> Cell:
-    """One cell at the paper's budget, as the command line would."""
-    from hydra import compose, initialize_config_dir
-    from hydra.core.config_store import ConfigStore
-
-    ConfigStore.instance().store(name="schema", node=Config)
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        return cell_of(read(compose("config", list(words))), {})
 
 
 @cache

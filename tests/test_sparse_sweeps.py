@@ -15,6 +15,8 @@ from lt_sweeps.store.store import Store
 from lt_sweeps.training.leaving import Left
 from lt_sweeps.training.sparse import choose as choosing
 
+pytestmark = pytest.mark.sweeps
+
 LATE = ("prune.levels=3", "prune.rate=0.6")  # 100, 41, 17 and 7 % of the weights
 
 

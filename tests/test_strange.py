@@ -22,6 +22,8 @@ from lt_sweeps.networks.build import build, initial
 from lt_sweeps.registry import part
 from lt_sweeps.specs import Network
 
+pytestmark = pytest.mark.sweeps
+
 SGD = "{_target_:torch.optim.SGD}"
 BY_PATTERN = "model=lenet_digits recipe.optimizer._target_=by_pattern"
 WORDS = ["model=custom", "dataset=digits", "recipe.validation=237", "budget=smoke", "prune.levels=1", "sweep=s"]

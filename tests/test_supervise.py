@@ -15,6 +15,8 @@ from lt_sweeps.store.lease import Leases
 from lt_sweeps.store.store import Store
 from lt_sweeps.sweeps import run as sweep
 
+pytestmark = pytest.mark.sweeps
+
 Work = Callable[[Path], str | None]
 
 

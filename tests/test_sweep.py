@@ -16,13 +16,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from composed import composed
 
 import lt_sweeps as lt
-from lt_sweeps.cell import Cell, cell_of
+from lt_sweeps.cell import Cell
 from lt_sweeps.cells import budgets
 from lt_sweeps.cli import main as cli
 from lt_sweeps.config import archive
-from lt_sweeps.config.reading import read
 from lt_sweeps.errors import Mistake
 from lt_sweeps.execution import worker as running
 from lt_sweeps.execution.plan import Job
@@ -34,6 +34,8 @@ from lt_sweeps.realise import Values
 from lt_sweeps.store.store import Store
 from lt_sweeps.store.tensors import decode_mask, encode_mask
 from lt_sweeps.training.recorder import Tell
+
+pytestmark = pytest.mark.sweeps
 
 SMALL = ["recipe.steps=60it", "recipe.eval_every=20it", "prune.levels=2", "sweep=s"]
 Rows = list[dict[str, str]]
@@ -53,15 +55,7 @@ def told(capsys: pytest.CaptureFixture[str]) -> tuple[int, ...]:
 
 def cells_of(*words: str) -> list[Cell]:
     """One cell, composed as the command line would."""
-    from hydra import compose, initialize_config_dir
-    from hydra.core.config_store import ConfigStore
-
-    from lt_sweeps.config.schema import Config
-    from lt_sweeps.main import CONF
-
-    ConfigStore.instance().store(name="schema", node=Config)
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        return [cell_of(read(compose("config", [*SMALL, *words])), {})]
+    return [composed(*SMALL, *words)]
 
 
 def values(folder: Path) -> Values:

@@ -43,6 +43,8 @@ from lt_sweeps.training.fit import Hardware, fit
 from lt_sweeps.training.progress import Progress, decode_progress, encode_progress
 from lt_sweeps.training.recorder import Session, state_digest
 
+pytestmark = pytest.mark.sweeps
+
 HERE = Path(__file__).parent
 CPU = Hardware("cpu", False)
 NAMES = sorted(catalogue("task"))

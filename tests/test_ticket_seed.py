@@ -32,6 +32,8 @@ from lt_sweeps.ticket_files.as_seed import record
 from lt_sweeps.ticket_files.card import BadTicket
 from lt_sweeps.ticket_files.seed import Seed
 
+pytestmark = pytest.mark.sweeps
+
 HERE = Path(__file__).parent
 FOUND = ("prune=learned", "survivors=keep", "train=untrained")
 GEM = ("gate=gem", "hook=freeze_scores", "hook.args.keep=0.3")

@@ -27,6 +27,8 @@ from lt_sweeps.ticket_files import card as cards
 from lt_sweeps.ticket_files import origins
 from lt_sweeps.ticket_files.card import BadTicket
 
+pytestmark = pytest.mark.sweeps
+
 HERE = Path(__file__).parent
 LAST = {"level": 2, "seed": 0, "control": "none"}
 

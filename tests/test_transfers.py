@@ -22,6 +22,8 @@ from lt_sweeps.transfers.elastic import elastic
 from lt_sweeps.transfers.permuted import activation_matching, random_units, weight_matching
 from lt_sweeps.transfers.widths import narrow, widen
 
+pytestmark = pytest.mark.sweeps
+
 NARROW = {"width": 0.25}
 NETWORKS = (
     Network(Part("lenet_300_100", 1, NARROW), (1, 8, 8), 10),

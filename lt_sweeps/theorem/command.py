@@ -122,25 +122,21 @@ def _target(words: Sequence[str], data_dir: Path) -> tuple[nn.Module, LoadedData
 
         data = data_of(read(Path(words[0])), trust=False)
         return load_ticket(words[0]), loader(data, data_dir, torch.device("cpu"))
-    from hydra import compose, initialize_config_dir
-    from hydra.core.config_store import ConfigStore
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
 
     from lt_sweeps import masks
     from lt_sweeps.cell import cell_of
+    from lt_sweeps.config.composing import composed
     from lt_sweeps.config.mistakes import explain
-    from lt_sweeps.config.reading import read as checked
-    from lt_sweeps.config.schema import CONF, Config
+    from lt_sweeps.config.reading import checked
     from lt_sweeps.config.words import as_ours
     from lt_sweeps.graph import Init
     from lt_sweeps.networks.build import build, holding, initial
     from lt_sweeps.training.fit import Hardware, fit
 
-    ConfigStore.instance().store(name="schema", node=Config)
     try:
-        with initialize_config_dir(str(CONF), version_base="1.3"):
-            run = cell_of(checked(compose("config", ["prune.levels=0", *map(as_ours, words)]))).levels[0]
+        run = cell_of(checked(composed(["prune.levels=0", *map(as_ours, words)]))).levels[0]
     except (HydraException, OmegaConfBaseException) as error:
         raise Mistake(explain(error)) from None
     network, start = run.ticket.network, run.ticket.weights

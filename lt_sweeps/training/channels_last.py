@@ -18,6 +18,7 @@ from lt_sweeps.datasets.loader import Loader
 from lt_sweeps.graph import Train
 from lt_sweeps.masks import TicketTensors, aliases, effective
 from lt_sweeps.networks.build import build
+from lt_sweeps.randomness import seed_torch
 from lt_sweeps.tasks.task import task_of
 from lt_sweeps.training import optim
 from lt_sweeps.training.fit import ChannelsLast, Hardware
@@ -85,7 +86,7 @@ class _Side:
         """Computes loss and masked gradients; random draws are those of a seed."""
         self.optimizer.zero_grad()
         with GENERATORS:
-            torch.manual_seed(seed)
+            seed_torch(seed)
             logits = self.network(batch[0])
         loss = self.loss(logits, batch[1])
         loss.backward()

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from lt_sweeps.graph import Train
-from lt_sweeps.randomness import derive, seed_all
+from lt_sweeps.randomness import derive, seed_all, seed_torch
 from lt_sweeps.tasks.task import task_of
 from lt_sweeps.training import optim
 from lt_sweeps.training.batchnorm import WholeBatch
@@ -115,7 +115,7 @@ class TicketModule(pl.LightningModule):
             return self._loss_of(batch)
         with GENERATORS:  # all trainings of a process share torch's generators
             seed = derive(self.run.augment, "network", self.run.level, self.step)
-            (seed_all if self._foreign else torch.manual_seed)(seed)
+            (seed_all if self._foreign else seed_torch)(seed)
             return self._loss_of(batch)
 
     def _loss_of(self, batch: Batch) -> tuple[Tensor, Tensor]:

@@ -204,6 +204,7 @@ TESTS = ("test_store.py", "test_store_tools.py", "test_store_v1.py", "faults", "
 
 
 UNHELPFUL = ("--ignore", "tests/faults/test_mutations.py")  # which notices every change
+HERE = ("-m", "not slow and not processes and not engines")  # sweeps too
 
 
 def first_red(copy: Path, file: str) -> str:
@@ -211,7 +212,7 @@ def first_red(copy: Path, file: str) -> str:
     paths = os.pathsep.join((str(copy), str(copy / "tests")))
     tests = dict.fromkeys(f"tests/{name}" for name in (*NEAREST.get(file, ()), *TESTS))
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *UNHELPFUL, *tests],
+        [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *HERE, *UNHELPFUL, *tests],
         cwd=copy,
         env={**os.environ, "PYTHONPATH": paths},
         capture_output=True,

@@ -22,10 +22,10 @@ import counted
 import torch
 
 from lt_sweeps.cell import Cell, cell_of
-from lt_sweeps.config.reading import read
-from lt_sweeps.config.schema import Config
+from lt_sweeps.config.composing import composed
+from lt_sweeps.config.reading import checked
 from lt_sweeps.execution import worker
-from lt_sweeps.main import CONF, answered, main
+from lt_sweeps.main import answered, main
 from lt_sweeps.sweeps import run as sweep
 
 # Everything a store holds occurs: two branches of a chain, checkpoints, masks, snapshots, then one that is replayed.
@@ -37,20 +37,12 @@ COMMANDS = (
 )
 
 
-def composed() -> list[list[Cell]]:
+def cells() -> list[list[Cell]]:
     """The cells of each command, composed once: Hydra would take most of the time."""
-    from hydra import compose, initialize_config_dir
-    from hydra.core.config_store import ConfigStore
-
-    ConfigStore.instance().store(name="schema", node=Config)
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        return [
-            [
-                cell_of(read(compose("config", [*STEPS, name, *words])), dict(w.split("=") for w in words))
-                for words in each
-            ]
-            for name, each in COMMANDS
-        ]
+    return [
+        [cell_of(checked(composed([*STEPS, name, *words])), dict(w.split("=") for w in words)) for words in each]
+        for name, each in COMMANDS
+    ]
 
 
 def words(root: str) -> list[list[str]]:
@@ -125,7 +117,7 @@ def child(asked: dict[str, Any], commands: list[list[Cell]], answer: str) -> int
 def serve() -> None:
     """Warm up, then a child per line."""
     torch.set_num_threads(1)
-    commands = composed()
+    commands = cells()
     with tempfile.TemporaryDirectory() as place:
         with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
             assert run(commands, f"{place}/warm", whole=False) == 0
