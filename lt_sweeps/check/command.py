@@ -6,7 +6,7 @@ import argparse
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -16,6 +16,7 @@ from lt_sweeps.config import usual
 from lt_sweeps.config.datafiles import declared, require, usual_folder
 from lt_sweeps.config.schema import DatasetConfig
 from lt_sweeps.errors import Mistake
+from lt_sweeps.parser import Parser
 from lt_sweeps.registry import part
 
 if TYPE_CHECKING:
@@ -33,11 +34,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _parse(arguments: Sequence[str]) -> argparse.Namespace:
-    def refuse(reason: str) -> NoReturn:
-        raise Mistake(f"check: {reason}")
-
-    parser = argparse.ArgumentParser("lt-sweeps check", description="Run the laws on a function or class.")
-    parser.error = refuse  # type: ignore[method-assign, assignment]
+    parser = Parser("lt-sweeps check", description="Run the laws on a function or class.")
     parser.add_argument("name", help="a registered name, or an import path such as my.pkg.Net")
     which = parser.add_mutually_exclusive_group()
     for kind in kinds.SIGNS:

@@ -5,7 +5,6 @@ W&B's web workspace ignores the step metric that a run defines (wandb issue 1153
 
 from __future__ import annotations
 
-import argparse
 import json
 import warnings
 from collections.abc import Sequence
@@ -17,6 +16,7 @@ from lt_sweeps.config import archive
 from lt_sweeps.config.schema import LoggerConfig
 from lt_sweeps.errors import Mistake
 from lt_sweeps.loggers.choose import is_logged_in
+from lt_sweeps.parser import Parser
 from lt_sweeps.report import table
 from lt_sweeps.report.curves import Curve, curves, differing
 from lt_sweeps.report.verdict import verdicts
@@ -28,7 +28,7 @@ AXES = {SHARE: "sparsity", LEFT: "weights remaining (%)", STEP: "step, over all 
 
 def main(arguments: Sequence[str]) -> int:
     """Saves workspace and report, or prints them; returns the exit code. Raises Mistake."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         "lt-sweeps dashboard",
         description="A W&B workspace and report of a sweep that was logged by logger=wandb.",
         epilog="It opens on test accuracy over sparsity, then shows speed of learning, measures and training curves.",

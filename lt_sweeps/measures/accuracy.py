@@ -12,7 +12,7 @@ from torchmetrics import MeanMetric
 from lt_sweeps.metrics import METRICS, compared_by
 from lt_sweeps.randomness import seeded
 from lt_sweeps.specs import Part
-from lt_sweeps.tasks.task import task_of
+from lt_sweeps.tasks.task import as_input, task_of
 
 
 class Evaluation(NamedTuple):
@@ -47,7 +47,7 @@ def evaluate(
     # Independent of autocast in the caller; a network that draws in evaluation mode draws the same each time.
     with torch.autocast(device.type, enabled=False), seeded(0):
         for x, y in batches:
-            logits = network(x.to(dtype) if x.is_floating_point() else x).float()
+            logits = network(as_input(x, dtype)).float()
             loss.update(task.loss(logits, y), len(y))
             for metric in metrics.values():
                 metric.update(logits, y)

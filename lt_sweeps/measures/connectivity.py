@@ -9,6 +9,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from lt_sweeps.masks import Mask, State
 from lt_sweeps.measures.ends import Ends, Table
 from lt_sweeps.registry import register
+from lt_sweeps.tasks.task import as_input
 
 
 @register("measure", version=1, needs=("pair",))
@@ -88,5 +89,5 @@ def renew_statistics(network: nn.Module, ends: Ends) -> None:
         layer.momentum = None  # a plain average over batches
         layer.train()
     for x, _ in ends.examples("train"):
-        network(x.to(weight.dtype))
+        network(as_input(x, weight.dtype))
     network.eval()

@@ -8,7 +8,7 @@ from lt_sweeps.measures.ends import Ends, Table
 from lt_sweeps.measures.layers import by_tensor, six_digits
 from lt_sweeps.randomness import seeded
 from lt_sweeps.registry import register
-from lt_sweeps.tasks.task import task_of
+from lt_sweeps.tasks.task import as_input, task_of
 
 
 @register("measure", version=1)
@@ -39,7 +39,7 @@ def gradient_flow(ends: Ends) -> Table:
     weight = next(network.parameters())
     with torch.enable_grad(), torch.autocast(weight.device.type, enabled=False), seeded(0):
         for x, y in ends.examples("train"):
-            outputs = network(x.to(weight.dtype) if x.is_floating_point() else x)
+            outputs = network(as_input(x, weight.dtype))
             loss = task.loss(outputs, y, reduction="sum")
             for total, slope in zip(slopes, torch.autograd.grad(loss, kept), strict=True):
                 total += slope

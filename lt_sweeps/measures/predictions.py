@@ -10,7 +10,7 @@ from torch import Tensor
 from lt_sweeps.masks import State
 from lt_sweeps.measures.ends import Ends
 from lt_sweeps.randomness import seeded
-from lt_sweeps.tasks.task import task_of
+from lt_sweeps.tasks.task import as_input, task_of
 
 
 class Answers(NamedTuple):
@@ -42,7 +42,7 @@ def answers(ends: Ends, state: State, what: str) -> Answers:
     outputs, classes = list[Tensor](), list[Tensor]()
     with torch.autocast(weight.device.type, enabled=False), seeded(0):
         for x, y in ends.examples("test"):
-            outputs.append(network(x.to(weight.dtype) if x.is_floating_point() else x).float().cpu())
+            outputs.append(network(as_input(x, weight.dtype)).float().cpu())
             classes.append(y.cpu())
     return Answers(torch.cat(outputs), torch.cat(classes))
 

@@ -12,7 +12,7 @@ from lt_sweeps.measures.ends import Ends, Table
 from lt_sweeps.measures.layers import six_digits
 from lt_sweeps.randomness import rng, seeded
 from lt_sweeps.registry import register
-from lt_sweeps.tasks.task import task_of
+from lt_sweeps.tasks.task import as_input, task_of
 
 FEW = 32  # kept weights up to which the whole Hessian is computed
 
@@ -66,7 +66,7 @@ def _product(ends: Ends, examples: int) -> tuple[Callable[[Tensor], Tensor], int
     masks = [ones.to(weight.device) for ones, weight in zip(ends.masks[-1].values(), weights, strict=True)]
     sizes = [int(ones.sum()) for ones in masks]
     x, y = _first(ends, examples)
-    x = x.to(weights[0].dtype) if x.is_floating_point() else x
+    x = as_input(x, weights[0].dtype)
 
     def product(vector: Tensor) -> Tensor:
         directions = [torch.zeros_like(weight) for weight in weights]

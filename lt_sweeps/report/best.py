@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from lt_sweeps.errors import Mistake
 from lt_sweeps.metrics import of_row, values_of
+from lt_sweeps.parser import Parser
 from lt_sweeps.report import table as tables
 from lt_sweeps.report.curves import Row, labels_of
 from lt_sweeps.report.wording import spread
@@ -15,7 +15,7 @@ from lt_sweeps.report.wording import spread
 
 def main(arguments: Sequence[str]) -> int:
     """Prints the table; returns the exit code. Raises Mistake."""
-    parser = argparse.ArgumentParser("lt-sweeps best", description=__doc__)
+    parser = Parser("lt-sweeps best", description=__doc__)
     parser.add_argument("folder", type=Path, help="of a sweep")
     print("\n".join(table(tables.read(parser.parse_args(list(arguments)).folder))))
     return 0

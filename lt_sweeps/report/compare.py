@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 from lt_sweeps.config import archive
 from lt_sweeps.errors import Mistake
 from lt_sweeps.metrics import Metric
+from lt_sweeps.parser import Parser
 from lt_sweeps.report import table as tables
 from lt_sweeps.report.curves import Curve, Point, curves, labels_of
 from lt_sweeps.report.selecting import split
@@ -51,12 +51,11 @@ class Compared:
 
 def main(arguments: Sequence[str]) -> int:
     """Prints the table; returns the exit code. Raises Mistake."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         "lt-sweeps compare",
         usage="lt-sweeps compare FOLDER... NAME=VALUE...",
         description="What settings make: each cell against the one that has these values.",
         epilog=EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("words", nargs="+", metavar="FOLDER... NAME=VALUE...", help="sweeps, and what to compare with")
     words = parser.parse_args(list(arguments)).words

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from lt_sweeps.columns import is_of_training
 from lt_sweeps.errors import Mistake
+from lt_sweeps.parser import Parser
 from lt_sweeps.registry import nearest
 from lt_sweeps.report import table as tables
 from lt_sweeps.report.curves import Curve, curves, labels_of
@@ -15,14 +16,13 @@ from lt_sweeps.report.curves import Curve, curves, labels_of
 WORDS = "FOLDER... [QUANTITY] [NAME=VALUE...]"
 
 
-def parser(verb: str, description: str, epilog: str) -> argparse.ArgumentParser:
+def parser(verb: str, description: str, epilog: str) -> Parser:
     """Returns the parser of a command that takes WORDS; its options are added by the command."""
-    made = argparse.ArgumentParser(
+    made = Parser(
         f"lt-sweeps {verb}",
         usage=f"lt-sweeps {verb} {WORDS} [options]",
         description=description,
         epilog=epilog,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     made.add_argument("words", nargs="+", metavar=WORDS, help=argparse.SUPPRESS)
     return made

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
 
-from lt_sweeps.errors import Mistake
 from lt_sweeps.output import printable
+from lt_sweeps.parser import Parser
 from lt_sweeps.store_tools.gc import collect
 from lt_sweeps.store_tools.show import lines, show
 from lt_sweeps.store_tools.survey import require, size
@@ -22,15 +20,10 @@ USAGE = """lt-sweeps store verify [STORE] [--json]             every checksum an
        lt-sweeps store show KEY [STORE] [--json]           what a record or a blob is, by the beginning of its name"""
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise Mistake(f"store: {message}; lt-sweeps store --help shows what there is")
-
-
-def parser() -> argparse.ArgumentParser:
+def parser() -> Parser:
     """The parser of `lt-sweeps store`."""
-    top = _Parser("lt-sweeps store", usage=USAGE)
-    verbs = top.add_subparsers(dest="verb", prog="lt-sweeps store", required=True, parser_class=_Parser)
+    top = Parser("lt-sweeps store", usage=USAGE)
+    verbs = top.add_subparsers(dest="verb", prog="lt-sweeps store", required=True, parser_class=Parser)
     check = verbs.add_parser("verify", help="read everything: exit code 0 if it is right, 1 if something is not")
     gc = verbs.add_parser("gc", help="remove what nothing can use any more, unless somebody is at work")
     shown = verbs.add_parser("show", help="what a record or a blob is, where it came from, and who shows it")

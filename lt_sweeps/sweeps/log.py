@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -16,6 +15,7 @@ from lt_sweeps.errors import Mistake
 from lt_sweeps.execution import agent
 from lt_sweeps.execution import plan as planning
 from lt_sweeps.loggers import choose
+from lt_sweeps.parser import Parser
 from lt_sweeps.report import table
 from lt_sweeps.store.store import Store
 from lt_sweeps.sweeps.run import journal_of
@@ -29,11 +29,10 @@ EPILOG = """SETTING is one of the logger, as on a command line without `logger.`
 
 def main(arguments: Sequence[str]) -> int:
     """Logs what is in the store; returns the exit code. It trains nothing. Raises Mistake."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         "lt-sweeps log",
         description=__doc__.partition(": ")[2],
         epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("folder", type=Path, help="of a sweep, finished or not")
     parser.add_argument("--to", choices=LOGGERS, required=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, replace
@@ -18,6 +17,7 @@ from lt_sweeps.execution import agent, failures
 from lt_sweeps.execution import plan as planning
 from lt_sweeps.execution.reporter import Reporter
 from lt_sweeps.graph import Train
+from lt_sweeps.parser import Parser
 from lt_sweeps.store.store import Store, write
 from lt_sweeps.sweeps import between, results
 
@@ -32,11 +32,10 @@ Results are kept in the store, and join the tables and the report of the sweep; 
 
 def main(arguments: Sequence[str]) -> int:
     """Computes what is missing, and writes tables and report; returns the exit code. Raises Mistake."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         "lt-sweeps measure",
         description=__doc__,
         epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("folder", type=Path, help="of a finished sweep")
     parser.add_argument("measures", nargs="+", metavar="MEASURE")

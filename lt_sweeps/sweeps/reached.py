@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Iterable, Mapping, Sequence
 from statistics import median
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import lt_sweeps as lt
 from lt_sweeps.errors import Mistake
 from lt_sweeps.metrics import METRICS
+from lt_sweeps.parser import Parser
 from lt_sweeps.report.curves import labels_of
 
 
@@ -67,11 +67,10 @@ of its seeds reach it.
 
 def main(arguments: Sequence[str]) -> int:
     """Prints the table; returns the exit code. Raises Mistake."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         "lt-sweeps reached",
         description=__doc__.partition(": ")[2],
         epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("folder", help="of a sweep")
     parser.add_argument("column", metavar="COLUMN")

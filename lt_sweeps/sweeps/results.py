@@ -16,6 +16,7 @@ from lt_sweeps.execution import agent
 from lt_sweeps.execution import plan as planning
 from lt_sweeps.execution.plan import Plan
 from lt_sweeps.keys import Node
+from lt_sweeps.parser import Parser
 from lt_sweeps.report import table
 from lt_sweeps.report.selecting import apart, labels, matching, split, together
 from lt_sweeps.store.store import Store, write
@@ -26,12 +27,11 @@ EXAMPLE = """with --out, one page of several sweeps, or of the curves that have 
 
 def main(arguments: Sequence[str]) -> int:
     """Write results and report of an interrupted or running sweep, from what is done so far."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         "lt-sweeps report",
         usage="lt-sweeps report FOLDER... [NAME=VALUE...] [--out FILE]",
         description=main.__doc__,
         epilog=EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("words", nargs="+", metavar="FOLDER... [NAME=VALUE...]", help=argparse.SUPPRESS)
     parser.add_argument("--out", type=Path, metavar="FILE", help="an HTML file")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 import time
@@ -22,6 +21,7 @@ from lt_sweeps.execution.agent import rebuild
 from lt_sweeps.execution.reporter import called, duration
 from lt_sweeps.graph import Measure, Train, Work, topological, works
 from lt_sweeps.methods.measured import learned_by
+from lt_sweeps.parser import Parser
 from lt_sweeps.store.lease import Holder, Leases
 from lt_sweeps.store.store import Store
 
@@ -121,7 +121,7 @@ def status(folder: Path) -> Status:
 
 def main(arguments: Sequence[str]) -> int:
     """`lt-sweeps status [FOLDER] [--watch] [--json]`; returns the exit code. Raises Mistake."""
-    parser = argparse.ArgumentParser("lt-sweeps status", description="How far a sweep is.")
+    parser = Parser("lt-sweeps status", description="How far a sweep is.")
     parser.add_argument("folder", nargs="?", type=Path, help="of the sweep; the one last begun under runs/ if left out")
     parser.add_argument("--watch", action="store_true", help="look again every few seconds until nothing is left to do")
     parser.add_argument("--json", action="store_true", help="for a machine: every training by its key")

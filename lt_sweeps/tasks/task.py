@@ -74,3 +74,12 @@ def task_of(chosen: Part | None) -> Task:
     if not isinstance(task, Task):
         raise ValueError(f"task {name} gave a {type(task).__name__}, not a lt_sweeps.tasks.task.Task")
     return task
+
+
+def as_input(x: Tensor, dtype: torch.dtype) -> Tensor:
+    """Returns what a network of this dtype is given: numbers in its dtype, and tokens as they are.
+
+    >>> as_input(torch.tensor([0.5]), torch.float64).dtype, as_input(torch.tensor([7]), torch.float64).dtype
+    (torch.float64, torch.int64)
+    """
+    return x.to(dtype) if x.is_floating_point() else x

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from lt_sweeps.config.datafiles import usual_folder
 from lt_sweeps.errors import Mistake
+from lt_sweeps.parser import Parser
 from lt_sweeps.theorem import MOST
 
 if TYPE_CHECKING:
@@ -32,9 +33,7 @@ COUNTS = list(range(6, 21, 2))
 
 def main(arguments: Sequence[str]) -> int:
     """Runs the command and returns its exit code. Raises Mistake."""
-    parser = argparse.ArgumentParser(
-        "lt-sweeps theorem", description=ABOUT, epilog=EXAMPLE, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = Parser("lt-sweeps theorem", description=ABOUT, epilog=EXAMPLE)
     parser.add_argument("target", nargs="*", help="a ticket's folder, or overrides of what to train (default: digits)")
     parser.add_argument("--candidates", type=int, default=16, metavar="N", help="per weight, 2 to 26 (default: 16)")
     parser.add_argument("--epsilon", type=float, default=0.01, help="the error to count weights within (default: 0.01)")

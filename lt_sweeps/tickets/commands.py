@@ -6,7 +6,7 @@ import argparse
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 from lt_sweeps.columns import FIGURES, LABELS
 from lt_sweeps.config import archive
@@ -14,6 +14,7 @@ from lt_sweeps.config.archive import is_key
 from lt_sweeps.errors import Mistake
 from lt_sweeps.metrics import of_row
 from lt_sweeps.output import printable
+from lt_sweeps.parser import Parser
 from lt_sweeps.report import table
 from lt_sweeps.ticket_files import card as cards
 from lt_sweeps.ticket_files.card import Card
@@ -37,15 +38,10 @@ FORMS = ("csr", "compact", "onnx")
 EXAMPLES = 64  # on which a form is checked before it is written
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise Mistake(f"ticket: {message}; lt-sweeps ticket --help shows what there is")
-
-
-def parser() -> argparse.ArgumentParser:
+def parser() -> Parser:
     """The parser of `lt-sweeps ticket`."""
-    top = _Parser("lt-sweeps ticket", usage=USAGE)
-    verbs = top.add_subparsers(dest="verb", prog="lt-sweeps ticket", required=True, parser_class=_Parser)
+    top = Parser("lt-sweeps ticket", usage=USAGE)
+    verbs = top.add_subparsers(dest="verb", prog="lt-sweeps ticket", required=True, parser_class=Parser)
     export = verbs.add_parser("export", help="lay a stored ticket down as a folder: safetensors and a card")
     export.add_argument("what", help="a sweep's folder, or the beginning of a training's key")
     export.add_argument("where", nargs="*", help="column=value of its results.csv, until one row is meant")
