@@ -47,7 +47,7 @@ Train a sweep: the same as python -m lt_sweeps.main -m OVERRIDE...
                lt-sweeps list shows the groups, and python -m lt_sweeps.main --help every key""",
 }
 COMMANDS = {  # verb -> module with its `main`
-    "status": "sweeps.status",
+    "status": "sweeps.terminal",
     "report": "sweeps.results",
     "figure": "report.figure",
     "table": "report.tabular",

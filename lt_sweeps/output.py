@@ -40,6 +40,11 @@ class Unbreakable:
         """Whether the stream is a terminal."""
         return self._stream.isatty()
 
+    @property
+    def encoding(self) -> str:
+        """The stream's encoding; ascii where it has none."""
+        return self._stream.encoding or "ascii"
+
     def _give_up(self) -> None:
         nothing = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nothing, self._stream.fileno())

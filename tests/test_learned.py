@@ -15,6 +15,7 @@ from lt_sweeps.masks import dense
 from lt_sweeps.networks.build import build
 from lt_sweeps.specs import Part
 from lt_sweeps.sweeps.status import status
+from lt_sweeps.sweeps.terminal import lines
 
 pytestmark = pytest.mark.sweeps
 
@@ -203,7 +204,7 @@ def test_a_penalty_that_empties_layers_is_a_collapse_that_names_them(
     assert "collapsed (fc1.weight, fc2.weight, output.weight empty)" in (tmp_path / "s" / "report.html").read_text()
     current = status(tmp_path / "s")
     assert set(current.states.values()) == {"done", "collapsed"}, "a search and its tickets, not blocked"
-    assert "collapsed: fc1.weight, fc2.weight, output.weight empty" in current.as_text().splitlines()[1]
+    assert "collapsed: fc1.weight, fc2.weight, output.weight empty" in [*lines(current)][1]
 
 
 @pytest.mark.parametrize(

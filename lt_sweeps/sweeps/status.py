@@ -1,31 +1,26 @@
-"""`lt-sweeps status`: how far a sweep is, while it runs and after, from its folder and store alone. No torch here."""
+"""How far a sweep is, while it runs and after, from its folder and store alone. No torch here."""
 
 from __future__ import annotations
 
-import json
-import sys
-import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from lt_sweeps import results
 from lt_sweeps.cells import cell_names, level_names
 from lt_sweeps.config import archive
-from lt_sweeps.errors import Mistake
 from lt_sweeps.execution import failures
 from lt_sweeps.execution import plan as planning
 from lt_sweeps.execution.agent import rebuild
-from lt_sweeps.execution.reporter import called, duration
+from lt_sweeps.execution.reporter import called
 from lt_sweeps.graph import Measure, Train, Work, topological, works
 from lt_sweeps.methods.measured import learned_by
-from lt_sweeps.parser import Parser
+from lt_sweeps.results import Finished
 from lt_sweeps.store.lease import Holder, Leases
 from lt_sweeps.store.store import Store
-
-MARKS = {"done": "#", "running": ">", "waiting": ".", "failed": "!", "diverged": "x", "collapsed": "x", "blocked": "-"}
 
 
 @dataclass
@@ -39,6 +34,8 @@ class Status:
     running: dict[Work, Holder] = field(default_factory=dict)
     failed: dict[Work, str] = field(default_factory=dict)
     emptied: dict[Work, str] = field(default_factory=dict)  # collapsed, or behind a search that is -> which layers
+    finished: dict[Work, Finished] = field(default_factory=dict)
+    seconds: float | None = None  # until all is done, as trainings of each network took so far; None if not known
 
     def as_json(self) -> dict[str, Any]:
         """The status as plain data for JSON."""
@@ -57,26 +54,6 @@ class Status:
             | ({"holder": asdict(self.running[run])} if run in self.running else {})
         )
 
-    def as_text(self) -> str:
-        """The status as lines of text."""
-        counts = Counter(self.states.values())
-        totals = ", ".join(f"{counts[state]} {state}" for state in MARKS if counts[state])
-        measures = sum(isinstance(run, Measure) for run in self.states)
-        work = f"{len(self.states) - measures} trainings" + (f", {measures} measures" if measures else "")
-        lines = [f"{self.folder}: {len(self.cells)} cells, {work}: {totals}"]
-        for run, holder in self.running.items():
-            unit = "point" if isinstance(run, Measure) else "step"
-            far = f"{unit} {holder.step:,}/{holder.steps:,}" if holder.step else "begun"
-            ago = duration(max(0.0, time.time() - holder.seen))
-            lines.append(f"  running  {self.names[run]}  {far}  on {holder.host}, process {holder.pid}, {ago} ago")
-        lines += [f"  failed   {self.names[run]}: {reason}" for run, reason in self.failed.items()]
-        width = max((len(name) for name, _ in self.cells), default=0)
-        for name, levels in self.cells:
-            empty = dict.fromkeys(self.emptied[run] for run in levels if run in self.emptied)
-            marks = "".join(MARKS[self.states[run]] for run in levels)
-            lines.append("  ".join([f"  {name:{width}}", marks, *(f"collapsed: {layers}" for layers in empty)]))
-        return "\n".join([*lines, "  " + "  ".join(f"{mark} {state}" for state, mark in MARKS.items())])
-
 
 def status(folder: Path) -> Status:
     """Reads the status of the sweep in `folder`. Raises Mistake."""
@@ -90,6 +67,7 @@ def status(folder: Path) -> Status:
     failed: dict[Work, str] = {}
     states: dict[Work, str] = {}
     emptied: dict[Work, str] = {}
+    finished: dict[Work, Finished] = {}
     for run in runs:
         search = learned_by(run) if isinstance(run, Train) and run not in plan.records else None
         record = plan.records.get(search or run)
@@ -98,6 +76,8 @@ def status(folder: Path) -> Status:
             states[run], emptied[run] = outcome.status, f"{', '.join(outcome.emptied)} empty"
         elif run in plan.records:
             states[run] = results.status(plan.records[run])
+            if isinstance(outcome, Finished):
+                finished[run] = outcome
         elif run.key in held:
             states[run] = "running"
         elif run.key in reasons:
@@ -116,29 +96,26 @@ def status(folder: Path) -> Status:
         running,
         failed,
         emptied,
+        finished,
+        _left(states, running, store),
     )
 
 
-def main(arguments: Sequence[str]) -> int:
-    """`lt-sweeps status [FOLDER] [--watch] [--json]`; returns the exit code. Raises Mistake."""
-    parser = Parser("lt-sweeps status", description="How far a sweep is.")
-    parser.add_argument("folder", nargs="?", type=Path, help="of the sweep; the one last begun under runs/ if left out")
-    parser.add_argument("--watch", action="store_true", help="look again every few seconds until nothing is left to do")
-    parser.add_argument("--json", action="store_true", help="for a machine: every training by its key")
-    options = parser.parse_args(list(arguments))
-    folder = options.folder or _last(Path("runs"))
-    while True:
-        current = status(folder)
-        if options.watch and sys.stdout.isatty() and not options.json:
-            print("\x1b[H\x1b[2J", end="")
-        print(json.dumps(current.as_json()) if options.json else current.as_text(), flush=True)
-        if not options.watch or {"running", "waiting"}.isdisjoint(current.states.values()):
-            return 0
-        time.sleep(5)
+def _left(states: Mapping[Work, str], running: Mapping[Work, Holder], store: Store) -> float | None:
+    """Seconds until all is done, at as many at once as now; None if nothing runs, or nothing alike was timed."""
+    took: dict[str, list[float]] = {}
+    for run, state in states.items():
+        if state == "done" and "seconds" in (timing := store.load_timing(run.key)):
+            took.setdefault(_alike(run), []).append(timing["seconds"])
+    waiting = [run for run, state in states.items() if state in ("running", "waiting")]
+    if not running or any(_alike(run) not in took for run in waiting):
+        return None
+    done = {run: holder.step / holder.steps for run, holder in running.items() if holder.steps}
+    return sum(median(took[_alike(run)]) * (1 - done.get(run, 0)) for run in waiting) / len(running)
 
 
-def _last(output: Path) -> Path:
-    begun = sorted(output.glob(f"*/{archive.CELLS}"), key=lambda path: path.stat().st_mtime)
-    if not begun:
-        raise Mistake(f"no sweep under {output}; name its folder")
-    return begun[-1].parent
+def _alike(run: Work) -> str:
+    """A name that work of about the same length shares."""
+    if isinstance(run, Measure):
+        return f"{run.what.word} {run.of[0].network.build.word}"
+    return f"{run.ticket.network.build.word} {run.recipe.steps}"
