@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import FunctionType
 from typing import Any
@@ -46,27 +46,34 @@ class GlobalState:
 
     def __init__(self) -> None:
         self._values = {name: read() for name, read in READ.items()}
-        self._functions = dict(_functions())
+        self._modules = {name: dict(vars(module)) for name, module in list(sys.modules.items()) if _is_watched(name)}
+        self._classes = {
+            f"{name}.{word}": (value, dict(vars(value)))
+            for name, space in self._modules.items()
+            for word, value in space.items()
+            if callable(value) and isinstance(value, type) and value.__module__ == name
+        }
 
     def changed(self) -> list[str]:
         """Returns the names of settings, functions, classes and methods that have changed since the snapshot."""
         changes = [name for name, read in READ.items() if read() != self._values[name]]
-        now = dict(_functions())
-        return changes + [name for name, value in self._functions.items() if now.get(name) is not value]
+        for name, before in self._modules.items():
+            now = vars(sys.modules[name]) if sys.modules.get(name) is not None else {}
+            changes += [f"{name}.{word}" for word, value in _replaced(before, now) if callable(value)]
+        for name, (kind, before) in self._classes.items():
+            changes += [f"{name}.{word}" for word, value in _replaced(before, vars(kind)) if isinstance(value, CODE)]
+        return changes
 
 
-def _functions() -> Iterator[tuple[str, Any]]:
-    """Yields the functions and classes of PACKAGES, and the methods of these classes, with their names."""
-    for name, module in list(sys.modules.items()):
-        if module is None or not _is_within(name, PACKAGES) or _is_within(name, COMPILER):
-            continue
-        for word, value in list(vars(module).items()):
-            if not callable(value):
-                continue
-            yield f"{name}.{word}", _bare(value)
-            if isinstance(value, type) and value.__module__ == name:
-                code = ((inner, held) for inner, held in list(vars(value).items()) if isinstance(held, CODE))
-                yield from ((f"{name}.{word}.{inner}", _bare(held)) for inner, held in code)
+def _replaced(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Yields what a module or a class held before and holds no longer."""
+    for word, value in before.items():
+        if (other := now.get(word)) is not value and _bare(other) is not _bare(value):
+            yield word, value
+
+
+def _is_watched(name: str) -> bool:
+    return sys.modules[name] is not None and _is_within(name, PACKAGES) and not _is_within(name, COMPILER)
 
 
 def _is_within(name: str, packages: tuple[str, ...]) -> bool:
