@@ -45,10 +45,11 @@ processes:
 launchers:  # one after the other, for they share one SLURM: much of their time is spent waiting
 	$(BIN)/python -m pytest tests/engines -m "processes or engines" --durations=10
 
-# Every page that is made from the code, and the record of keys and versions that a test compares it with.
+# Every page that is made from the code or from committed rows, and the record of keys and versions that a test compares it with.
 catalogue: $(READY)
 	$(BIN)/python -m lt_sweeps.catalogue.methods_table > METHODS.md
 	$(BIN)/python -m lt_sweeps.catalogue.options_page
+	$(BIN)/python multirun/published.py
 	$(BIN)/python tests/golden/record.py
 
 lint: $(READY)

@@ -19,6 +19,8 @@ from lt_sweeps.config.schema import CONF
 from lt_sweeps.errors import Mistake
 from lt_sweeps.report import paper, published
 from lt_sweeps.report.curves import curves
+from lt_sweeps.report.quantities import quantities
+from lt_sweeps.report.statistics import interval
 from lt_sweeps.report.table import as_csv
 from lt_sweeps.report.tabular import table
 
@@ -234,7 +236,7 @@ def test_a_share_that_no_level_keeps_is_a_mistake() -> None:
         table(curves(rows()), at=[42.0])
 
 
-MARKS = ("table", "text", "data", "figure")
+MARKS = ("table", "text", "data", "figure", "quoted")
 
 
 @pytest.mark.parametrize("name", published.papers())
@@ -242,14 +244,14 @@ def test_published_numbers_are_whole(name: str) -> None:
     for number in published.read(name):
         assert number.mark in MARKS
         assert number.source
-        assert number.relation in ("=", ">")
-        assert 0 < number.remaining <= 100
+        assert number.relation in ("=", ">", "<")
+        assert number.remaining is None or 0 < number.remaining <= 100
         assert number.quantity != "accuracy" or 10 <= number.value <= 100
         assert (CONF / "model" / f"{number.model}.yaml").exists()
         assert (CONF / "dataset" / f"{number.dataset}.yaml").exists()
         for label, value in number.labels:
-            group = CONF / {"criterion": "criterion"}.get(label, label)
-            assert (group / f"{value}.yaml").exists() or (label, value) == ("control", "none")
+            group = CONF / {"find.model.name": "model", "find.survivors.name": "survivors"}.get(label, label)
+            assert (group / f"{value}.yaml").exists() or label == "gate.args.rescale"
 
 
 def test_published_numbers_stand_beside_ours_and_in_the_figure() -> None:
@@ -263,6 +265,43 @@ def test_published_numbers_stand_beside_ours_and_in_the_figure() -> None:
     axis = paper.draw(ours, against="frankle2019").axes[0]
     drawn = [line.get_data() for line in axis.lines if line.get_label() == "frankle2019"]
     assert sorted((float(x[0]), float(y[0])) for x, y in drawn) == [(10.7, 98.3), (100.0, 98.0)]
+
+
+def test_a_control_stands_beside_its_ticket() -> None:
+    """How far the ticket is ahead, and how much later the control stops: paired by seed, at the same level."""
+    both = curves(rows())
+    [control] = [curve for curve in both if curve.control != "none"]
+    [ticket] = [curve for curve in both if curve.cell == control.cell and curve.control == "none"]
+    found = quantities(both)
+    half, quarter = control.pruned
+    assert found["ahead"].values(half) == {seed: HALF[seed] - REINIT[seed] for seed in range(3)}
+    steps = ticket.pruned[0].early_stop
+    assert found["slower"].values(half) == {seed: step / steps[seed] for seed, step in half.early_stop.items()}
+    assert not found["ahead"].values(quarter), "the ticket has no such level"
+    assert not found["ahead"].values(ticket.pruned[0]), "a ticket is not compared with itself"
+    assert "ahead" not in quantities([ticket])
+
+
+def test_a_number_without_a_density_is_compared_with_the_level_chosen_on_validation() -> None:
+    """The level differs by seed; the test result plays no part in the choice."""
+    results = {0: {1: (90.0, 60.0), 2: (80.0, 99.0)}, 1: {1: (70.0, 98.0), 2: (75.0, 62.0)}}  # validation, test
+    labels = {"model": "m", "dataset": "d", "control": "none"}
+    told = [
+        labels
+        | {"seed": seed, "level": level, "status": "done", "key": f"{seed}{level}", "weights_remaining": 40.0 / level}
+        | {"val_accuracy": val, "test_accuracy": test}
+        for seed, levels in results.items()
+        for level, (val, test) in levels.items()
+    ]
+    [curve] = curves(told)
+    number = published.Published("p", "m", "d", (), "accuracy", None, "<", 62.0, None, 5, None, "Table 1", "table")
+    point = number.at(curve)
+    assert point
+    assert (point.remaining, dict(point.test)) == (30.0, {0: 60.0, 1: 62.0})
+    assert (
+        published.Comparison(number, curve, point, quantities([curve])["accuracy"], interval([60.0, 62.0])).inside
+        == "reached"
+    )
 
 
 def test_a_paper_about_something_else_is_a_mistake() -> None:

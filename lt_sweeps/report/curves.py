@@ -34,6 +34,7 @@ class Point:
     emptied: tuple[str, ...] = ()  # the layers that some seed lost
     at_random: float = 0.0  # percent of kept weights that the criterion had excluded, mean over seeds
     matching: bool = False  # whether it is not worse than dense by more than the metric's margin
+    validation: Mapping[int, float] = field(default_factory=dict)  # result on validation examples at the end, by seed
 
     @property
     def judged(self) -> bool:
@@ -171,6 +172,7 @@ def _curve(
                 tuple(dict.fromkeys(name for row in rows.values() for name in (row.get(EMPTIED) or "").split())),
                 fsum(row.get(AT_RANDOM) or 0.0 for row in counted) / len(counted),
                 matching(to_dense, metric, fsum(dense.values()) / len(dense) if dense else 0.0),
+                _by_seed(rows, f"val_{metric.name}"),
             )
         )
     keys = frozenset(row["key"] for row in levels.get(0, {}).values() if row.get("key"))
@@ -204,6 +206,32 @@ def sparsest_matching(curve: Curve) -> Point | None:
     """The matching level with the fewest weights, dense excluded; None where no level matches."""
     matches = [point for point in curve.pruned if point.matching]
     return min(matches, key=lambda point: (_remaining(point), -point.level), default=None)
+
+
+def chosen(curve: Curve) -> Point | None:
+    """The pruned level that each seed chooses by its validation examples, as one point; None where none has results.
+
+    >>> points = [Point(n, 50.0 / n, {0: t}, {}, {}, None, validation={0: v}) for n, v, t in [(1, 90, 88), (2, 91, 87)]]
+    >>> best = chosen(Curve({}, tuple(points), False, frozenset()))
+    >>> best.remaining, best.test
+    (25.0, {0: 87})
+    """
+    best: dict[int, Point] = {}
+    for point in curve.pruned:
+        for seed, value in point.validation.items():
+            if seed not in best or curve.metric.worth(value) > curve.metric.worth(best[seed].validation[seed]):
+                best[seed] = point
+    if not best:
+        return None
+    kept = [point.remaining for point in best.values() if point.remaining is not None]
+    return Point(
+        max(point.level for point in best.values()),
+        fsum(kept) / len(kept) if kept else None,
+        {seed: point.test[seed] for seed, point in sorted(best.items()) if seed in point.test},
+        {},
+        {},
+        None,
+    )
 
 
 def closest(curve: Curve) -> Point | None:

@@ -34,6 +34,7 @@ MARKERS = {
 DASHES = {"solid": "-", "dash": (0, (4, 1.6)), "dot": (0, (1, 1.4)), "dashdot": "-.", "longdash": (0, (8, 2))}
 COLUMNS = 3  # panels beside each other
 SPREADS = ("band", "bars", "seeds")
+BOUNDS = {"=": "x", ">": 6, "<": 7}  # markers of published numbers; 6 and 7 are arrows up and down
 
 
 @dataclass(frozen=True)
@@ -267,10 +268,25 @@ def _curve(axis: Axes, style: Style, at: Sequence[Point], quantity: Quantity, sh
 def _published(axis: Axes, numbers: Sequence[Published], sheet: Look) -> None:
     """The numbers of a paper, as crosses, with the spread it gives; a bound is an arrow."""
     for number in numbers:
-        at, bound = (number.remaining, number.value), number.relation != "="
-        axis.plot(*at, "k", marker=6 if bound else "x", linestyle="none", label=number.paper, zorder=5)
+        assert number.remaining is not None  # by `about`
+        axis.plot(
+            number.remaining,
+            number.value,
+            "k",
+            marker=BOUNDS[number.relation],
+            linestyle="none",
+            label=number.paper,
+            zorder=5,
+        )
         if number.spread is not None:
-            axis.errorbar(*at, number.spread, color="k", capsize=0.6 * sheet.marker, linewidth=0.7 * sheet.line)
+            axis.errorbar(
+                number.remaining,
+                number.value,
+                number.spread,
+                color="k",
+                capsize=0.6 * sheet.marker,
+                linewidth=0.7 * sheet.line,
+            )
         low, high = axis.get_ylim()
         pad = 0.05 * (high - low)
         axis.set_ylim(min(low, number.value - pad), max(high, number.value + pad))

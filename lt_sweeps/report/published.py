@@ -9,8 +9,9 @@ from pathlib import Path
 
 from lt_sweeps.errors import Mistake
 from lt_sweeps.registry import nearest
-from lt_sweeps.report.curves import Curve, Point, by_ground
-from lt_sweeps.report.quantities import quantities
+from lt_sweeps.report.curves import Curve, Point, by_ground, chosen
+from lt_sweeps.report.quantities import Quantity, quantities
+from lt_sweeps.report.statistics import Interval
 from lt_sweeps.report.wording import bounds, percent
 
 FOLDER = Path(__file__).parents[1] / "published"
@@ -26,13 +27,14 @@ class Published:
     dataset: str
     labels: tuple[tuple[str, str], ...]
     quantity: str
-    remaining: float  # percent of weights
-    relation: str  # of the paper's number to `value`: `=` or `>`
+    remaining: float | None  # percent of weights; None where the paper has one density, or the best of several
+    relation: str  # of the paper's number to `value`: `=`, `>` or `<`
     value: float
     spread: float | None  # the paper's own, a standard deviation
     seeds: int | None
+    iterations: int | None  # the length of the paper's training, None where it is not known
     source: str
-    mark: str  # where it is from: `table`, `text`, `data` (a release of the authors), `figure` (read off)
+    mark: str  # where it is from: `table`, `text`, `data` (a release of the authors), `figure` (read off), `quoted`
 
     def is_of(self, curve: Curve) -> bool:
         """Whether a curve is what the number is about."""
@@ -41,9 +43,35 @@ class Published:
         )
 
     def at(self, curve: Curve) -> Point | None:
-        """The level of a curve to compare with: the nearest share of weights, to SAME."""
-        points = [p for p in curve.points if p.remaining and abs(p.remaining / self.remaining - 1) <= SAME]
-        return min(points, key=lambda p: abs((p.remaining or 0) - self.remaining), default=None)
+        """The level of a curve to compare with: the nearest share of weights, to SAME, or that chosen on validation."""
+        share = self.remaining
+        if share is None:
+            return chosen(curve)
+        points = [p for p in curve.points if p.remaining and abs(p.remaining / share - 1) <= SAME]
+        return min(points, key=lambda p: abs((p.remaining or 0) - share), default=None)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A number of a paper, and ours."""
+
+    number: Published
+    curve: Curve
+    point: Point
+    quantity: Quantity
+    mean: Interval
+
+    @property
+    def published(self) -> str:
+        """The paper's number as text, with its own spread, or as the bound that it is."""
+        relation = "" if self.number.relation == "=" else f"{self.number.relation} "
+        spread = f" ± {self.quantity.number(self.number.spread)}" if self.number.spread is not None else ""
+        return f"{relation}{self.quantity.number(self.number.value)}{spread}"
+
+    @property
+    def inside(self) -> str:
+        """Whether ours agrees: `yes`, `no`, of a bound `reached` or `not reached`, `one seed` where it is open."""
+        return _inside(self.number, self.mean.mean, self.mean.low, self.mean.high)
 
 
 def papers() -> list[str]:
@@ -68,11 +96,12 @@ def read(paper: str) -> list[Published]:
                 line["dataset"],
                 tuple((name, value) for name, _, value in (word.partition("=") for word in line["labels"].split())),
                 line["quantity"],
-                float(line["weights_remaining"]),
+                float(line["weights_remaining"]) if line["weights_remaining"] else None,
                 line["relation"],
                 float(line["value"]),
                 float(line["spread"]) if line["spread"] else None,
                 int(line["seeds"]) if line["seeds"] else None,
+                int(line["iterations"]) if line["iterations"] else None,
                 line["source"],
                 line["mark"],
             )
@@ -81,8 +110,20 @@ def read(paper: str) -> list[Published]:
 
 
 def about(curves: Sequence[Curve], paper: str, quantity: str) -> list[Published]:
-    """Returns the numbers of a paper that are about some of these curves."""
-    return [p for p in read(paper) if p.quantity == quantity and any(map(p.is_of, curves))]
+    """Returns the numbers of a paper, at a share of weights, that are about some of these curves."""
+    numbers = [p for p in read(paper) if p.quantity == quantity and p.remaining is not None]
+    return [number for number in numbers if any(map(number.is_of, curves))]
+
+
+def comparisons(curves: Sequence[Curve], paper: str) -> Iterator[Comparison]:
+    """Yields each number of a paper that these curves can be compared with, and ours."""
+    of_ground = {ground: quantities(here) for ground, here in by_ground(curves).items()}
+    for number in read(paper):
+        for curve in filter(number.is_of, curves):
+            quantity, point = of_ground[curve.ground].get(number.quantity), number.at(curve)
+            mean = quantity.of(point) if quantity and point else None
+            if quantity and point and mean:
+                yield Comparison(number, curve, point, quantity, mean)
 
 
 def compared(curves: Sequence[Curve], paper: str) -> Iterator[str]:
@@ -93,21 +134,14 @@ def compared(curves: Sequence[Curve], paper: str) -> Iterator[str]:
     nothing to compare.
     """
     heads = ["what", "weights remaining (%)", "published", "ours", "n", "ours - published", "inside", "source"]
-    of_ground = {ground: quantities(here) for ground, here in by_ground(curves).items()}
     lines = []
-    for number in read(paper):
-        for curve in filter(number.is_of, curves):
-            quantity = of_ground[curve.ground].get(number.quantity)
-            point = number.at(curve)
-            mean = quantity.of(point) if quantity and point else None
-            if quantity and point and mean:
-                given = f"{'' if number.relation == '=' else number.relation + ' '}{quantity.number(number.value)}"
-                spread = f" ± {quantity.number(number.spread)}" if number.spread is not None else ""
-                what = f"{quantity.title}, {' on '.join(curve.place)}"
-                cells = [what, percent(point.remaining or 0), given + spread]
-                cells += [f"{quantity.number(mean.mean)} {bounds(mean, quantity.number)}".rstrip(), str(mean.n)]
-                cells += [f"{mean.mean - number.value:+.2f}", _inside(number, mean.mean, mean.low, mean.high)]
-                lines.append([*cells, f"{number.source} [{number.mark}]"])
+    for each in comparisons(curves, paper):
+        number, quantity, mean = each.number, each.quantity, each.mean
+        what = f"{quantity.title}, {' on '.join(each.curve.place)}"
+        cells = [what, percent(each.point.remaining or 0), each.published]
+        cells += [f"{quantity.number(mean.mean)} {bounds(mean, quantity.number)}".rstrip(), str(mean.n)]
+        cells += [f"{mean.mean - number.value:+.2f}", each.inside]
+        lines.append([*cells, f"{number.source} [{number.mark}]"])
     if not lines:
         raise Mistake(f"--against {paper}: it has no number for these networks, data sets, methods and densities")
     yield "| " + " | ".join(heads) + " |"
@@ -118,12 +152,13 @@ def compared(curves: Sequence[Curve], paper: str) -> Iterator[str]:
 def _inside(number: Published, mean: float, low: float | None, high: float | None) -> str:
     """Whether our result agrees.
 
-    >>> of_paper = Published("p", "m", "d", (), "accuracy", 100.0, "=", 98.0, 0.2, 5, "Figure 2", "table")
+    >>> of_paper = Published("p", "m", "d", (), "accuracy", 100.0, "=", 98.0, 0.2, 5, None, "Figure 2", "table")
     >>> _inside(of_paper, 97.85, 97.6, 98.1), _inside(of_paper, 97.7, 97.6, 97.8)
     ('yes', 'no')
     """
-    if number.relation == ">":
-        return "reached" if mean > number.value else "not reached"
+    if number.relation in "<>":
+        reached = mean > number.value if number.relation == ">" else mean < number.value
+        return "reached" if reached else "not reached"
     if number.spread is not None:
         return "yes" if abs(mean - number.value) <= number.spread else "no"
     if low is None or high is None:

@@ -10,7 +10,7 @@ from lt_sweeps.columns import COLUMNS, COMPARED, DRAWN
 from lt_sweeps.errors import Mistake
 from lt_sweeps.metrics import ACCURACY, Metric
 from lt_sweeps.registry import nearest
-from lt_sweeps.report.curves import Curve, Point, over_seeds
+from lt_sweeps.report.curves import Curve, Point, controls_of, over_seeds
 from lt_sweeps.report.statistics import Interval
 from lt_sweeps.report.wording import barrier, difference, iterations, plainly, result
 
@@ -22,7 +22,7 @@ WHOSE = {
     "ticket": "before training",
 }
 STABLE = 2.0  # points of error (Frankle et al. 2020)
-DIFFERENCE, STEP, EARLIER = "difference", "early_stop_step", "earlier"
+DIFFERENCE, STEP, EARLIER, AHEAD, SLOWER = "difference", "early_stop_step", "earlier", "ahead", "slower"
 
 
 @dataclass(frozen=True)
@@ -65,6 +65,8 @@ def quantities(curves: Sequence[Curve]) -> dict[str, Quantity]:
     if any(point.early_stop for point in points):
         found[STEP] = early_stop_step()
         found[EARLIER] = earlier(curves)
+    if any(curve.control != "none" for curve in curves):
+        found |= {AHEAD: ahead(curves), SLOWER: slower(curves)}
     columns = dict.fromkeys(name for point in points for name, values in point.measures.items() if values)
     return found | {column: measured(column, curves) for column in columns}
 
@@ -117,6 +119,31 @@ def earlier(curves: Sequence[Curve]) -> Quantity:
     )
 
 
+def ahead(curves: Sequence[Curve]) -> Quantity:
+    """How much better than a control its ticket is, at the same level and paired by seed."""
+    metric, ticket_of = curves[0].metric, _ticket_of(curves)
+
+    def by_seed(point: Point) -> dict[int, float]:
+        ticket = ticket_of(point)
+        return {seed: ticket.test[seed] - test for seed, test in point.test.items() if ticket and seed in ticket.test}
+
+    title = f"Ticket's test {metric.title} minus the control's{' (points)' if metric.percent else ''}"
+    return Quantity(title, _mean(by_seed), plainly, by_seed, metric.number, signed=True, stable=0.0)
+
+
+def slower(curves: Sequence[Curve]) -> Quantity:
+    """The early-stop step of a control over its ticket's, at the same level and paired by seed."""
+    ticket_of = _ticket_of(curves)
+
+    def by_seed(point: Point) -> dict[int, float]:
+        ticket = ticket_of(point)
+        steps = ticket.early_stop if ticket else {}
+        return {seed: step / steps[seed] for seed, step in point.early_stop.items() if steps.get(seed)}
+
+    title = "Control's early-stop step over the ticket's"
+    return Quantity(title, _mean(by_seed), plainly, by_seed, "{:.2f}".format, stable=0.0)
+
+
 def measured(column: str, curves: Sequence[Curve]) -> Quantity:
     """A measure's column of results.csv."""
     what, other = compared(column)
@@ -150,6 +177,15 @@ def _dense_of(curves: Sequence[Curve]) -> Callable[[Point], Point | None]:
     """Returns what finds the dense network of a level of these curves, by identity: equal levels may have others."""
     found = {id(point): (point, curve.dense) for curve in curves for point in curve.points}  # points keep their ids
     return lambda point: found.get(id(point), (point, None))[1]
+
+
+def _ticket_of(curves: Sequence[Curve]) -> Callable[[Point], Point | None]:
+    """Returns what finds the ticket of a pruned level of a control, by identity."""
+    found: dict[int, Point | None] = {}
+    for ticket in curves:
+        for control in controls_of(ticket, curves):
+            found |= {id(point): ticket.at(point.level) for point in control.pruned}
+    return lambda point: found.get(id(point))
 
 
 def _mean(values: Callable[[Point], dict[int, float]]) -> Callable[[Point], Interval | None]:
