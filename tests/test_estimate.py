@@ -288,6 +288,14 @@ def test_a_calibrated_plan_knows_the_hours_and_leaves_only_a_rate_behind(
     assert said(again["work"]) / said(found["work"]) == pytest.approx(4, rel=0.2)
 
 
+def test_tickets_that_are_not_trained_are_calibrated_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Also where no ticket of their kind is trained: a rate is that of a step, however few are taken."""
+    words = [*SMALL, "prune=learned", "gate=edge_popup", "gate.args.keep=0.1", "prune.levels=1"]
+    untrained = ["survivors=keep", "train=untrained", "trainer.kernel=sparse", f"paths.output_dir={tmp_path}"]
+    assert lt_sweeps(["plan", "--calibrate", *words, *untrained]) == 0
+    assert re.match(HOURS, capsys.readouterr().out.splitlines()[2])
+
+
 def test_what_was_trained_says_how_long_the_rest_will_take(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Coarsely: timings of others on this machine are not under a test's control."""
     sweep(tmp_path, "recipe.steps=400it")

@@ -93,14 +93,14 @@ class Calibration:
     def _steps(self, run: Train, ticket: TicketTensors, examples: Loader, kernel: Sparse | None) -> tuple[float, float]:
         """Measures the seconds before the first step, and per step."""
         network = run.ticket.network
+        steps = max(run.recipe.steps, COLD + 2)  # a ticket that is not trained is of a kind that others are trained of
         # No step is the recipe's last, and none evaluates.
-        recipe = replace(run.recipe, steps=run.recipe.steps + 1, eval_every=run.recipe.steps + 1)
+        recipe = replace(run.recipe, steps=steps + 1, eval_every=steps + 1)
         silent = replace(run, ticket=Ticket(network, Init(network, 0), Dense(network)), recipe=recipe)
         watched, begun = _Watched(examples), time.perf_counter()
         with suppress(_Enough):
-            session = Session(until=run.recipe.steps)
-            fit(silent, ticket, watched, self._worker.hardware, session, kernel)
-        times = [*watched.times, time.perf_counter()][: run.recipe.steps + 1]
+            fit(silent, ticket, watched, self._worker.hardware, Session(until=steps), kernel)
+        times = [*watched.times, time.perf_counter()][: steps + 1]
         warm = times[min(COLD, len(times) - 2) :]
         return times[0] - begun, (warm[-1] - warm[0]) / (len(warm) - 1)
 
