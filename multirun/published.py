@@ -69,7 +69,7 @@ def _numbers(each: Comparison) -> list[str]:
     spread = f" ± {quantity.number(stdev(values))}" if len(values) > 1 else ""
     return [
         f"{number.source} [{number.mark}]",
-        f"{quantity.title}, {' on '.join(each.curve.place)}",
+        each.what,
         percent(each.point.remaining or 0),
         each.published,
         f"{quantity.number(mean.mean)}{spread} {bounds(mean, quantity.number)}".rstrip(),

@@ -62,6 +62,12 @@ class Comparison:
     mean: Interval
 
     @property
+    def what(self) -> str:
+        """The quantity, the network, the data set, and the control if it is one."""
+        control = "" if self.curve.control == "none" else f", control={self.curve.control}"
+        return f"{self.quantity.title}, {' on '.join(self.curve.place)}{control}"
+
+    @property
     def published(self) -> str:
         """The paper's number as text, with its own spread, or as the bound that it is."""
         relation = "" if self.number.relation == "=" else f"{self.number.relation} "
@@ -137,8 +143,7 @@ def compared(curves: Sequence[Curve], paper: str) -> Iterator[str]:
     lines = []
     for each in comparisons(curves, paper):
         number, quantity, mean = each.number, each.quantity, each.mean
-        what = f"{quantity.title}, {' on '.join(each.curve.place)}"
-        cells = [what, percent(each.point.remaining or 0), each.published]
+        cells = [each.what, percent(each.point.remaining or 0), each.published]
         cells += [f"{quantity.number(mean.mean)} {bounds(mean, quantity.number)}".rstrip(), str(mean.n)]
         cells += [f"{mean.mean - number.value:+.2f}", each.inside]
         lines.append([*cells, f"{number.source} [{number.mark}]"])
