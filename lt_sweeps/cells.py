@@ -7,7 +7,7 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from lt_sweeps.cell import Cell
-from lt_sweeps.columns import is_of_training
+from lt_sweeps.columns import LABELS, is_of_training
 from lt_sweeps.config.archive import GIVEN
 from lt_sweeps.config.schema import Config
 from lt_sweeps.graph import Train, Work, parents, redrawn, search_of
@@ -16,6 +16,8 @@ from lt_sweeps.provenance.made_from import foreign_parts
 from lt_sweeps.report import table
 from lt_sweeps.ticket_files import origins
 from lt_sweeps.ticket_files.card import Card
+
+PLACE = ("model", "dataset")
 
 
 def distinct(cells: Sequence[Cell]) -> list[Cell]:
@@ -94,6 +96,26 @@ def cell_names(cells: Sequence[Cell]) -> list[str]:
     """Returns the name of each cell of a sweep."""
     swept = table.swept_columns(cells)
     return [_named(cell, swept) for cell in cells]
+
+
+def run_names(cells: Sequence[Cell]) -> list[str]:
+    """Returns the name of each cell as a run of a logger: what cells differ in comes first, what is usual is left out.
+
+    A list of runs cuts off the ends of names, and all of them share the rest.
+    """
+    columns = table.swept_columns(cells)
+    entries = [
+        {**{name: c.labels[name] for name in LABELS}, **{name: c.value(name) for name in columns}} for c in cells
+    ]
+    differ = [name for name in entries[0] if len({entry[name] for entry in entries}) > 1]
+    shared = [name for name in columns if name not in differ]
+    names = []
+    for c, entry in zip(cells, entries, strict=True):
+        words = [f"{name}={entry[name]}" for name in differ if entry[name] is not None]
+        words += [f"seed={c.labels['seed']}", *(str(c.labels[name]) for name in PLACE if name not in differ)]
+        words += [word for word in table.unusual(c.labels) if word.partition("=")[0] not in differ]
+        names.append(" ".join([*words, *(f"{name}={entry[name]}" for name in shared if entry[name] is not None)]))
+    return names
 
 
 def level_names(cells: Sequence[Cell]) -> dict[Work, str]:

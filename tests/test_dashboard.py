@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import wandb_files
-from test_loggers import logged, logged_out  # noqa: F401 (fixtures)
+from logged import logged_sweep, logging_out  # noqa: F401 (fixtures)
 
 from lt_sweeps import cli
 from lt_sweeps.loggers import dashboard
@@ -17,7 +17,7 @@ Panels = list[dict[str, Any]]
 
 
 @pytest.fixture(scope="module")
-def folder(logged: Path) -> Path:  # noqa: F811
+def folder(logged: Path) -> Path:
     """Of a sweep that was logged offline."""
     [found] = [path.parent for path in logged.glob("*/wandb")]
     return found

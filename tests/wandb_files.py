@@ -50,6 +50,7 @@ class OfflineRun:
     tags: list[str] = field(default_factory=list)
     config: dict[str, Any] = field(default_factory=dict)
     rows: list[dict[str, Any]] = field(default_factory=list)
+    summary: dict[str, Any] = field(default_factory=dict)
     metrics: dict[str, str] = field(default_factory=dict)  # name or pattern -> step metric
     artifacts: list[Any] = field(default_factory=list)
     code: int | None = None  # None: not finished
@@ -68,6 +69,10 @@ def read(path: Path) -> OfflineRun:
         elif kind == "history":
             items = {"/".join(i.nested_key) or i.key: json.loads(i.value_json) for i in record.history.item}
             found.rows.append({name: value for name, value in items.items() if not name.startswith("_")})
+        elif kind == "summary":
+            for i in record.summary.update:
+                found.summary["/".join(i.nested_key) or i.key] = json.loads(i.value_json)
+            found.summary = {name: value for name, value in found.summary.items() if not name.startswith("_")}
         elif kind == "metric":
             found.metrics[record.metric.glob_name or record.metric.name] = record.metric.step_metric
             assert not record.metric.HasField("summary"), "summary= would drop the plain values"

@@ -25,6 +25,12 @@ def explain(error: BaseException) -> str:
         group, _, option = match[2].rpartition("/")
         options = re.findall(r"^\t(\S+)$", text, re.MULTILINE)
         return f"{group}={option}: there is {', '.join(options)}{nearest(option, options)}"
+    if match := re.match(r"In '[^']*': Could not load '([^']*)'", first):  # of several options, as in logger=[a,b]
+        from lt_sweeps.config.schema import CONF
+
+        group, _, option = match[1].rpartition("/")
+        options = sorted(path.stem for path in (CONF / group).glob("*.yaml"))
+        return f"{group}={option}: there is {', '.join(options)}{nearest(option, options)}"
     if match := re.match(r"Could not override '([^']+)'", first):
         return f"unknown key {match[1]!r}{nearest_key(match[1])}"
     if match := re.match(r"Key '([^']+)' (?:is )?not in '\w+'", first):

@@ -30,10 +30,10 @@ CHOICES = {
     "rewind.batchnorm": ("rewind", "keep"),
     "trainer.accelerator": ("auto", "cpu", "gpu", "mps"),
     "trainer.kernel": ("auto", "masked", "sparse", "channels_last", "graph"),
-    "logger.name": ("none", "wandb", "tensorboard", "csv"),
     "logger.mode": ("auto", "online", "offline"),
     "logger.artifacts": ("none", "masks", "tickets"),
 }
+LOGGERS = ("csv", "tensorboard", "wandb")
 SEED = (-(2**63), 2**64 - 1)  # as torch accepts them
 RANGES: dict[str, tuple[float, float]] = {
     "seed": SEED,
@@ -87,6 +87,9 @@ def checked(plain: Mapping[str, Any]) -> Config:
         value = _get(config, where)
         if value not in allowed:
             raise Mistake(f"{where}={value}: choose one of {', '.join(allowed)}{nearest(str(value), allowed)}")
+    for kind in config.logger.to:
+        if kind not in LOGGERS:
+            raise Mistake(f"logger.to.{kind}: choose from {', '.join(LOGGERS)}{nearest(str(kind), LOGGERS)}")
     for where, (low, high) in RANGES.items():
         value = _get(config, where)
         if value is not None and not low <= value <= high:

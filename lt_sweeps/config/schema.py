@@ -137,14 +137,19 @@ class TrainerConfig:
 
 @dataclass
 class LoggerConfig:
-    """The logger of a running sweep; nothing here changes a key or a result."""
+    """The loggers of a running sweep; nothing here changes a key or a result."""
 
-    name: str = "none"
+    to: dict[str, bool] = field(default_factory=dict)  # kind of logger -> whether it logs
     project: str = "lt_sweeps"  # this and the following are for W&B
     entity: str | None = None
     tags: list[str] = field(default_factory=list)
     mode: str = "auto"  # online if logged in
     artifacts: str = "masks"
+
+    @property
+    def kinds(self) -> list[str]:
+        """The kinds of loggers that log."""
+        return [kind for kind, logs in self.to.items() if logs]
 
 
 @dataclass

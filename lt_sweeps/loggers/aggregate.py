@@ -10,7 +10,7 @@ from statistics import stdev
 from lt_sweeps.loggers.marks import digest
 from lt_sweeps.loggers.runs import About, Row
 from lt_sweeps.report import table
-from lt_sweeps.report.curves import curves
+from lt_sweeps.report.curves import Curve, curves, sparsest_matching
 from lt_sweeps.report.styles import styles
 
 
@@ -34,11 +34,8 @@ def rows(results: Sequence[table.Row]) -> list[Row]:
     >>> row["n"], row["accuracy_mean"], round(row["accuracy_deviation"], 4)
     (2, 91.0, 1.4142)
     """
-    all_curves = curves(results)
-    several = len({curve.place for curve in all_curves}) > 1
     averages = []
-    for curve, style in zip(all_curves, styles(all_curves), strict=True):
-        name = f"{' '.join(curve.place)}: {style.name}" if several else style.name
+    for name, curve in _named(results).items():
         for point in curve.points:
             test, stops, metric = list(point.test.values()), list(point.early_stop.values()), curve.metric.name
             if not test:
@@ -56,3 +53,27 @@ def rows(results: Sequence[table.Row]) -> list[Row]:
             }
             averages.append(figures)
     return averages
+
+
+def summary(results: Sequence[table.Row]) -> Row:
+    """Returns the percentage of weights of each curve's sparsest matching level; none for a curve that has no such one.
+
+    >>> cell = {"model": "m", "dataset": "d", "control": "none", "status": "done"}
+    >>> def level(number, left, seed):
+    ...     place = {"level": number, "weights_remaining": left, "seed": seed, "key": f"{number} {seed}"}
+    ...     return {**cell, **place, "test_accuracy": 98.0 + seed}
+    >>> summary([level(number, left, seed) for number, left in enumerate((100.0, 50.0, 25.0)) for seed in (0, 1)])
+    {'matching/ticket': 25.0}
+    """
+    sparsest = {name: sparsest_matching(curve) for name, curve in _named(results).items()}
+    return {f"matching/{name}": point.remaining for name, point in sparsest.items() if point is not None}
+
+
+def _named(results: Sequence[table.Row]) -> dict[str, Curve]:
+    """The curves by their names in the report, with model and data set if there are several."""
+    found = curves(results)
+    several = len({curve.place for curve in found}) > 1
+    return {
+        f"{' '.join(curve.place)}: {style.name}" if several else style.name: curve
+        for curve, style in zip(found, styles(found), strict=True)
+    }

@@ -1,4 +1,4 @@
-"""Makes the logger that `logger=` names, or none; checks it before anything starts, without network access."""
+"""Makes the loggers that `logger=` names; checks them before anything starts, without network access."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ SAAS = "https://api.wandb.ai"
 
 def check(config: LoggerConfig) -> None:
     """Raises Mistake for a logger that could not log."""
-    if config.name == "tensorboard" and not any(find_spec(name) for name in ("tensorboard", "tensorboardX")):
+    if "tensorboard" in config.kinds and not any(find_spec(name) for name in ("tensorboard", "tensorboardX")):
         raise Mistake("logger=tensorboard: it is not installed: pip install tensorboard")
-    if config.name != "wandb":
+    if "wandb" not in config.kinds:
         return
     if (mode := os.environ.get("WANDB_MODE", "")) not in MODES:
         raise Mistake(f"WANDB_MODE={mode}: choose one of {', '.join(filter(None, MODES))}")
@@ -36,20 +36,23 @@ def check(config: LoggerConfig) -> None:
             raise Mistake(f"logger.tags: {tag!r} must have 1 to 64 characters")
 
 
-def make(config: LoggerConfig, folder: Path, store: Store) -> Logger | None:
-    """The chosen logger, writing below `folder`; None for none."""
-    if config.name == "none":
-        return None
-    if config.name == "wandb" and config.mode == "auto" and os.environ.get("WANDB_MODE") == "disabled":
+def make(config: LoggerConfig, folder: Path, store: Store) -> list[Logger]:
+    """Returns the chosen loggers, which write below `folder`."""
+    made = (_made(kind, config, folder, store) for kind in config.kinds)
+    return [logger for logger in made if logger is not None]
+
+
+def _made(kind: str, config: LoggerConfig, folder: Path, store: Store) -> Logger | None:
+    if kind != "wandb":
+        from lt_sweeps.loggers.lightning import Lightning
+
+        return Lightning(kind, folder)
+    if config.mode == "auto" and os.environ.get("WANDB_MODE") == "disabled":
         print("logger=wandb: off (WANDB_MODE=disabled)")
         return None
-    if config.name == "wandb":
-        from lt_sweeps.loggers.wandb import Wandb
+    from lt_sweeps.loggers.wandb import Wandb
 
-        return Wandb(config, *_mode(config), folder, store)
-    from lt_sweeps.loggers.lightning import Lightning
-
-    return Lightning(config.name, folder)
+    return Wandb(config, *_mode(config), folder, store)
 
 
 def _mode(config: LoggerConfig) -> tuple[Literal["online", "offline"], str]:

@@ -49,35 +49,32 @@ FIGURES = (
 )
 
 
-def about(described: Mapping[str, Any], cell: Cell, sweep: str, columns: Sequence[str]) -> About:
+def about(described: Mapping[str, Any], cell: Cell, sweep: str, name: str, columns: Sequence[str]) -> About:
     """Describes a cell's run. `described` is the cell as in cells.json, `columns` the overrides in which cells differ.
 
     Its id does not depend on the number of levels or on the measure, unless cells differ in them: an extended sweep
     continues the same runs. Nor does it depend on the hardware.
     """
-    labels = cell.labels
-    words = [str(value) for name, value in labels.items() if name != "seed"]
-    words += [f"{name}={cell.value(name)}" for name in columns if cell.value(name) is not None]
     identity: dict[str, Any] = copy.deepcopy(described["config"])
     del identity["trainer"], identity["budget"]["levels"]
-    for (*path, name), nothing in NEWER.items():
+    for (*path, last), nothing in NEWER.items():
         group = identity
         for step in path:
             group = group[step]
-        if group[name] == nothing or not _is_given(group[name]):
-            del group[name]
+        if group[last] == nothing or not _is_given(group[last]):
+            del group[last]
     if "measure" not in columns:
         del identity["measure"]
     if "prune.levels" not in columns:
         del identity["prune"]["levels"]
-    job_type = "dense" if len(cell.levels) == 1 else "ticket" if labels["control"] == "none" else "control"
+    job_type = "dense" if len(cell.levels) == 1 else "ticket" if cell.labels["control"] == "none" else "control"
     return About(
         id=digest([sweep, identity])[:16],
-        name="_".join([*words, f"seed{labels['seed']}"]),
+        name=name,
         group=sweep,
         job_type=job_type,
         notes=cell.budget,
-        config={**described["config"], "lt_sweeps": {name: described[name] for name in ("swept", "levels")}},
+        config={**described["config"], "lt_sweeps": {word: described[word] for word in ("swept", "levels")}},
     )
 
 

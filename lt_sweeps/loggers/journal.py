@@ -27,6 +27,7 @@ from lt_sweeps.loggers import aggregate
 from lt_sweeps.loggers.entries import curve, entries
 from lt_sweeps.loggers.marks import Marks
 from lt_sweeps.loggers.runs import About, Blobs, Entry, Logger, Run
+from lt_sweeps.loggers.summary import summary
 from lt_sweeps.report import table
 from lt_sweeps.store.store import Record, Store
 
@@ -44,7 +45,9 @@ def _losing_nothing(step: Callable[Concatenate[Journal, P], None]) -> Callable[C
             step(self, *args, **kwargs)
         except Exception as error:
             reason = f"{type(error).__name__}: {error}".splitlines()[0]
-            self._say(f"logger failed: {reason}; no result is lost, and the same command logs what is missing")
+            self._say(
+                f"logger={self._kind} failed: {reason}; no result is lost, and the same command logs what is missing"
+            )
             with suppress(Exception):
                 self._logger.close()
             self._logger, self.has_failed = None, True
@@ -75,17 +78,18 @@ class _Live:
 
 
 class Journal:
-    """Follows a sweep and logs it; without a logger it does nothing."""
+    """Follows a sweep and logs it to one logger; when that has failed, it does nothing."""
 
     def __init__(
         self,
-        logger: Logger | None,
+        logger: Logger,
         cells: Sequence[tuple[About, Cell]],
         plan: Plan,
         store: Store,
         say: Callable[[str], None],
     ) -> None:
-        self._logger, self._store, self._say = logger, store, say
+        self._logger: Logger | None = logger
+        self._kind, self._store, self._say = logger.kind, store, say
         self.has_failed = False
         settled = {**plan.records, **plan.blocked}
         self._cells = {
@@ -97,9 +101,8 @@ class Journal:
             for run in dict.fromkeys(shown.cell.roots):
                 self._showing.setdefault(run, []).append(shown)
         self._live: dict[Work, _Live] = {}
-        if logger is not None:
-            self._marks = Marks(logger.folder / "logged", logger.destination)
-            say(logger.before)
+        self._marks = Marks(logger.folder / "logged", logger.destination)
+        say(logger.before)
 
     # ------------------------------------------------------------------- while jobs are done
 
@@ -167,10 +170,10 @@ class Journal:
         about = aggregate.about(next(iter(self._cells)).about)
         mark = self._marks.of(about, rows)
         if mark != self._marks.read(about):
-            self._logger.aggregate(about, aggregate.rows(rows), page)
+            self._logger.aggregate(about, aggregate.rows(rows), aggregate.summary(rows), page)
             self._marks.leave(about, mark)
-        summary = "logger: 1 run logged" if logged == 1 else f"logger: {logged} runs logged"
-        self._say(summary + (f", {before} logged before" if before else ""))
+        count = "1 run logged" if logged == 1 else f"{logged} runs logged"
+        self._say(f"logger={self._kind}: {count}" + (f", {before} logged before" if before else ""))
         if self._logger.after is not None:
             self._say(self._logger.after)
 
@@ -226,6 +229,7 @@ class Journal:
     def _complete(self, shown: _Shown, content: Sequence[Entry], failed: bool) -> None:
         self._send(shown, content)
         assert shown.run is not None
+        shown.run.sum_up(summary(content))
         shown.run.finish(int(failed))
         shown.run, shown.sent, shown.logged = None, [], self._marks.of(shown.about, content)
         if not failed:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +22,14 @@ class Lightning:
         self.after: str | None = f"look at them: tensorboard --logdir {self.folder}" if kind == "tensorboard" else None
 
     def open(self, about: About) -> LightningRun:
-        """Opens a run from its beginning; its earlier files are removed."""
+        """Opens a run from its beginning; its earlier files are removed, also those under another name."""
         from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
 
         name = re.sub(r"[^\w.+=,-]", "-", about.name)[:160]
-        shutil.rmtree(self.folder / name / about.id, ignore_errors=True)
+        for earlier in self.folder.glob(f"*/{about.id}"):
+            shutil.rmtree(earlier)
+            with suppress(OSError):  # other runs have this name too
+                earlier.parent.rmdir()
         if self.kind == "csv":
             logger: Any = CSVLogger(self.folder, name, about.id, flush_logs_every_n_steps=1)
         else:
@@ -33,7 +37,7 @@ class Lightning:
         logger.log_hyperparams(dict(about.config))
         return LightningRun(logger, numbers=self.kind == "tensorboard")
 
-    def aggregate(self, about: About, table: Sequence[Row], page: Path) -> None:
+    def aggregate(self, about: About, table: Sequence[Row], summary: Row, page: Path) -> None:
         """Does nothing: the sweep's own folder has the table and the report."""
 
     def close(self) -> None:
@@ -56,6 +60,9 @@ class LightningRun:
 
     def keep(self, blobs: Blobs) -> None:
         """Does nothing: masks and weights are in the store."""
+
+    def sum_up(self, summary: Row) -> None:
+        """Does nothing: the rows have these figures, and these files have no table of runs."""
 
     def finish(self, code: int) -> None:
         """Writes and closes the files."""

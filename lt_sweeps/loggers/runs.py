@@ -44,6 +44,9 @@ class Run(Protocol):
     def keep(self, blobs: Blobs) -> None:
         """Logs the blobs of a level."""
 
+    def sum_up(self, summary: Row) -> None:
+        """Logs the figures by which complete runs are compared."""
+
     def finish(self, code: int) -> None:
         """Ends the run with a code: 0, 1 if a level failed, 130 or 143 if it was interrupted."""
 
@@ -51,6 +54,7 @@ class Run(Protocol):
 class Logger(Protocol):
     """Opens runs. It may raise anything at any time: the journal catches it, so that no training is lost."""
 
+    kind: str  # as `logger=` names it
     folder: Path  # below the sweep's
     destination: tuple[str, ...]  # where and how it logs; if this changes, everything is logged again
     before: str  # a line for the user, before anything starts
@@ -59,8 +63,8 @@ class Logger(Protocol):
     def open(self, about: About) -> Run:
         """Opens a run from its beginning: what was logged under this id is replaced."""
 
-    def aggregate(self, about: About, table: Sequence[Row], page: Path) -> None:
-        """Logs the curves over seeds, and the report."""
+    def aggregate(self, about: About, table: Sequence[Row], summary: Row, page: Path) -> None:
+        """Logs the curves over seeds, what they come to, and the report."""
 
     def close(self) -> None:
         """Closes the logger: no more runs are opened."""

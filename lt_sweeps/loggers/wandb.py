@@ -26,7 +26,7 @@ class Wandb:
 
     def __init__(self, config: LoggerConfig, mode: Mode, why: str, folder: Path, store: Store) -> None:
         self._config, self._mode, self._root, self._store = config, mode, folder, store
-        self.folder = folder / "wandb"
+        self.kind, self.folder = "wandb", folder / "wandb"
         self.destination: tuple[str, ...] = (mode, config.project, config.entity or "", config.artifacts, *config.tags)
         self.before = f"logger=wandb: {mode} ({why}), project {config.project}"
         self.after = f"upload: wandb sync {self.folder}" if mode == "offline" else None
@@ -72,8 +72,8 @@ class Wandb:
         self._open.append(WandbRun(run, WANTED[self._config.artifacts], self._store))
         return self._open[-1]
 
-    def aggregate(self, about: About, table: Sequence[Row], page: Path) -> None:
-        """Logs a table for each metric, its line over weights remaining, and the report as a page."""
+    def aggregate(self, about: About, table: Sequence[Row], summary: Row, page: Path) -> None:
+        """Logs a table for each metric, its line over weights remaining, the summary, and the report as a page."""
         run = self.open(about)
         for metric in METRICS.values():
             if rows := [row for row in table if f"{metric.name}_mean" in row]:
@@ -82,6 +82,7 @@ class Wandb:
                 line = wandb.plot.line(shown, "weights_remaining", f"{metric.name}_mean", stroke="curve", title=title)
                 curves = "curves" if metric is ACCURACY else f"{metric.name}_curves"
                 run.log({curves: shown, metric.name: line, "report": wandb.Html(str(page), inject=False)})
+        run.sum_up(summary)
         run.finish(0)
 
     def close(self) -> None:
@@ -117,6 +118,10 @@ class WandbRun:
             path = self._store.path(blobs.names[name])
             artifact.add_file(str(path), name=f"{name}.safetensors", policy="immutable", skip_cache=True)
         self._run.log_artifact(artifact, aliases=[f"level_{blobs.level}"])
+
+    def sum_up(self, summary: Row) -> None:
+        """Adds to the run's summary, which W&B fills with the row that was logged last."""
+        self._run.summary.update(summary)
 
     def finish(self, code: int) -> None:
         """Finishes the run once, with an exit code: without one W&B would call a failed run finished."""

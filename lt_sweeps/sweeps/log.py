@@ -18,13 +18,13 @@ from lt_sweeps.loggers import choose
 from lt_sweeps.parser import Parser
 from lt_sweeps.report import table
 from lt_sweeps.store.store import Store
-from lt_sweeps.sweeps.run import journal_of
+from lt_sweeps.sweeps.run import journals_of
 
 LOGGERS = sorted(path.stem for path in (CONF / "logger").glob("*.yaml") if path.stem != "none")
-EPILOG = """SETTING is one of the logger, as on a command line without `logger.`. What was logged is not logged again.
+EPILOG = """SETTING is one of the loggers, as on a command line without `logger.`. What was logged is not logged again.
 
   lt-sweeps log runs/demo --to wandb project=tickets mode=offline
-  lt-sweeps log runs/demo --to tensorboard"""
+  lt-sweeps log runs/demo --to wandb --to csv"""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -35,7 +35,7 @@ def main(arguments: Sequence[str]) -> int:
         epilog=EPILOG,
     )
     parser.add_argument("folder", type=Path, help="of a sweep, finished or not")
-    parser.add_argument("--to", choices=LOGGERS, required=True)
+    parser.add_argument("--to", choices=LOGGERS, required=True, action="append", help="for several, give it again")
     parser.add_argument("settings", nargs="*", metavar="SETTING")
     asked = parser.parse_intermixed_args(list(arguments))
     folder, config = asked.folder.absolute(), _logger(asked.to, asked.settings)
@@ -48,15 +48,16 @@ def main(arguments: Sequence[str]) -> int:
     plan, rows = planning.make(cells, store), table.read(folder)
     if plan.jobs:
         print(f"note: {len(plan.jobs)} trainings and measures are not done; what is done of their runs is logged")
-    with journal_of(cells, folder, plan, store) as journal:
-        journal.close(rows, plan, {}, folder / "report.html")
-        return int(journal.has_failed)
+    with journals_of(cells, folder, plan, store) as journals:
+        journals.close(rows, plan, {}, folder / "report.html")
+        return int(journals.has_failed)
 
 
-def _logger(name: str, settings: Sequence[str]) -> LoggerConfig:
-    """The settings of `logger=NAME` with these. Raises Mistake for one that there is not."""
+def _logger(names: Sequence[str], settings: Sequence[str]) -> LoggerConfig:
+    """The settings of `logger=[NAMES]` with these. Raises Mistake for one that there is not."""
+    options = [OmegaConf.load(CONF / "logger" / f"{name}.yaml") for name in names]
     try:
-        own = OmegaConf.merge(OmegaConf.structured(LoggerConfig), OmegaConf.load(CONF / "logger" / f"{name}.yaml"))
+        own = OmegaConf.merge(OmegaConf.structured(LoggerConfig), *options)
         config = OmegaConf.to_object(OmegaConf.merge(own, OmegaConf.from_dotlist(list(settings))))
     except OmegaConfBaseException as error:
         raise Mistake(f"log: {str(error).splitlines()[0]}; settings are such as project=NAME mode=offline") from None

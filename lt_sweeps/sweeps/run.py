@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 from lt_sweeps.cell import Cell
-from lt_sweeps.cells import budgets, described, distinct, kept_as, level_names, redrawn_layers
+from lt_sweeps.cells import budgets, described, distinct, kept_as, level_names, redrawn_layers, run_names
 from lt_sweeps.config import datafiles
 from lt_sweeps.config.choosing import finding
 from lt_sweeps.engines.engine import Engine
@@ -24,6 +24,7 @@ from lt_sweeps.graph import Measure, Train
 from lt_sweeps.keys import Node, digest
 from lt_sweeps.loggers import choose, entries
 from lt_sweeps.loggers.journal import Journal
+from lt_sweeps.loggers.several import Journals
 from lt_sweeps.report import table
 from lt_sweeps.store.store import Store, write
 from lt_sweeps.sweeps import results
@@ -91,16 +92,16 @@ def run(
         _announce(cells, plan, _kept_whole(cells) if plan.jobs else [])
         _begin(cells, folder, command)
         failed: dict[Node, str] = {}
-        with journal_of(cells, folder, plan, store) as journal:
+        with journals_of(cells, folder, plan, store) as journals:
             if plan.jobs:
                 try:
-                    failed = _execute(cells, store, journal, folder, engine, forking)
+                    failed = _execute(cells, store, journals, folder, engine, forking)
                 except BaseException:  # interrupted, or refused by a worker: write what is done
                     results.write_done(cells, folder, command, store)
                     raise
                 plan = planning.make(cells, store)
             rows = results.write_all(cells, folder, command, store, plan, failed)
-            journal.close(rows, plan, failed, folder / "report.html")
+            journals.close(rows, plan, failed, folder / "report.html")
     _say_outcome(rows, folder, failed)
     _refuse_empty(cells, rows)
     if failed:
@@ -155,11 +156,14 @@ def _kept_whole(cells: Sequence[Cell]) -> list[str]:
     return [line for network, include in networks if (line := layers.whole(network, include)) is not None]
 
 
-def journal_of(cells: Sequence[Cell], folder: Path, plan: Plan, store: Store) -> Journal:
-    """Returns what follows a sweep and logs it, to the logger of its cells."""
-    columns = table.swept_columns(cells)
-    runs = [(entries.about(described(c), c, folder.name, columns), c) for c in cells]
-    return Journal(choose.make(cells[0].config.logger, folder, store), runs, plan, store, print)
+def journals_of(cells: Sequence[Cell], folder: Path, plan: Plan, store: Store) -> Journals:
+    """Returns what follows a sweep and logs it, to the loggers of its cells."""
+    columns, names = table.swept_columns(cells), run_names(cells)
+    runs = [
+        (entries.about(described(c), c, folder.name, name, columns), c) for c, name in zip(cells, names, strict=True)
+    ]
+    loggers = choose.make(cells[0].config.logger, folder, store)
+    return Journals([Journal(logger, runs, plan, store, print) for logger in loggers])
 
 
 def _begin(cells: Sequence[Cell], folder: Path, command: str) -> None:
@@ -175,7 +179,7 @@ def _begin(cells: Sequence[Cell], folder: Path, command: str) -> None:
 
 
 def _execute(
-    cells: Sequence[Cell], store: Store, journal: Journal, folder: Path, engine: Engine | None, forking: Spare | None
+    cells: Sequence[Cell], store: Store, journals: Journals, folder: Path, engine: Engine | None, forking: Spare | None
 ) -> dict[Node, str]:
     from lt_sweeps.execution.reporter import Reporter
 
@@ -183,12 +187,12 @@ def _execute(
     if engine is not None:
         from lt_sweeps.engines.supervise import supervise
 
-        return supervise(engine, folder, cells, store, reporter, journal)
+        return supervise(engine, folder, cells, store, reporter, journals)
     from lt_sweeps.execution.run import execute
 
     config = cells[0].config
     data_dir = Path(config.paths.data_dir).expanduser()
-    return execute(cells, store, data_dir, config.trainer, reporter, journal, folder=folder, spare=forking)
+    return execute(cells, store, data_dir, config.trainer, reporter, journals, folder=folder, spare=forking)
 
 
 def _name(cells: Sequence[Cell]) -> str:
