@@ -14,7 +14,8 @@ USAGE = """usage: lt-sweeps plan OVERRIDES...    what a sweep would train and pr
                                       (with --calibrate it measures how fast this machine is, for some seconds)
        lt-sweeps run OVERRIDES...     the same as python -m lt_sweeps.main -m OVERRIDES...
        lt-sweeps status [FOLDER] [--watch] [--json]    how far a sweep is, while it runs and after
-       lt-sweeps report FOLDER... [NAME=VALUE...] [--out FILE]    what is done so far; with --out, of several sweeps
+       lt-sweeps report FOLDER... [NAME=VALUE...] [--facet LABEL] [--color LABEL] [--out FILE]    what is done so far;
+                with --facet side by side; with --out, of several sweeps
        lt-sweeps figure FOLDER... [QUANTITY] [NAME=VALUE...]    a figure for a paper: PDF, SVG or PNG, and its data
        lt-sweeps table FOLDER... [QUANTITY] [NAME=VALUE...]     a table for a paper: LaTeX, Markdown or CSV
        lt-sweeps measure FOLDER MEASURE... [--between seed]    more measures of a finished sweep; trains nothing
@@ -22,7 +23,8 @@ USAGE = """usage: lt-sweeps plan OVERRIDES...    what a sweep would train and pr
        lt-sweeps compare FOLDER... NAME=VALUE...    each setting against the one with these values, paired by seed
        lt-sweeps reached FOLDER COLUMN NUMBER    when each training gets to a value, such as val_accuracy 95
        lt-sweeps dashboard FOLDER [--dry-run]    a W&B workspace and report of a sweep, accuracy over sparsity first
-       lt-sweeps log FOLDER --to wandb|tensorboard|csv    a stored sweep, to the runs that live logging would have made
+       lt-sweeps log FOLDER --to wandb|tensorboard|csv    a stored sweep, to the runs that live logging would have made;
+                several with --to again
        lt-sweeps list [GROUP [OPTION]]    what can be chosen; recipes say their source and what it leaves open; --json
        lt-sweeps ticket VERB ...      export, verify, train and list tickets as folders; ticket --help says more
        lt-sweeps store VERB ...       verify every byte, gc what nothing can use, show what a key is; --json

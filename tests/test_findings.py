@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from test_report import page, row, without_plotly
+from test_report import page, row, without_script
 
 from lt_sweeps.report import findings
 from lt_sweeps.report.curves import curves
@@ -32,7 +32,7 @@ def cells(html: str) -> list[list[str]]:
 
 
 def test_many_findings_are_one_sentence_and_a_table() -> None:
-    html = without_plotly(page(rows()))
+    html = without_script(page(rows()))
     [verdict] = re.findall(r'<div class="verdicts">(.*?)</div>', html, re.DOTALL)
     assert verdict.count("<p>") == 1
     assert "criterion=snip" in verdict
@@ -45,7 +45,7 @@ def test_many_findings_are_one_sentence_and_a_table() -> None:
 
 
 def test_three_findings_are_sentences() -> None:
-    html = without_plotly(page(rows(["snip", "grasp", "force"])))
+    html = without_script(page(rows(["snip", "grasp", "force"])))
     assert 'aria-label="Findings"' not in html
     [verdict] = re.findall(r'<div class="verdicts">(.*?)</div>', html, re.DOTALL)
     assert verdict.count("<p>") == 3
@@ -59,7 +59,7 @@ def test_settings_without_a_finished_ticket_come_last() -> None:
 
 
 def test_a_dark_page_has_no_white_figures() -> None:
-    html = without_plotly(page(rows()))
+    html = without_script(page(rows()))
     assert "prefers-color-scheme: dark" in html
     assert re.search(r"@media print \{.*?break-inside: avoid", html, re.DOTALL)
     assert not re.findall(r'"(?:paper|plot)_bgcolor":"white"', html)

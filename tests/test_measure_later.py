@@ -60,6 +60,16 @@ def test_pairs_of_seeds_and_of_levels_are_compared(tmp_path: Path, capsys: pytes
     assert all(abs(float(row["overlap"]) - float(row["same_layers"])) < 5 for row in whole)
     assert cli(["measure", str(folder), "overlap", "--between", "level"]) == 0
     assert [row["overlap"] for row in rows(folder / "overlap_between_level.csv")[::4]] == ["80.1992"] * 3
+    report = (folder / "report.html").read_text()
+    assert [report.count(f"<h3>overlap between {label}</h3>") for label in ("seed", "level")] == [1, 1]
+    [seeds] = re.findall(r"<caption>80\.2 % of the weights</caption>(.*?)</table>", report, re.DOTALL)
+    means = {(row["first"], row["second"]): f"{float(row['overlap']):.4g}" for row in whole}
+    assert re.findall(r">([\d.]+|&ndash;)</td>", seeds) == [
+        means["0", "1"],
+        means["0", "2"],
+        "&ndash;",
+        means["1", "2"],
+    ]
     assert "overlap" not in rows(folder / "results.csv")[0]
 
 

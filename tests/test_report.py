@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from html.parser import HTMLParser
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+import lt_sweeps.report.page
 from lt_sweeps.errors import Mistake
 from lt_sweeps.report import compare
 from lt_sweeps.report.curves import closest, curves, sparsest_matching
@@ -264,13 +267,10 @@ def test_survivors_among_collapsed_seeds_are_called_that() -> None:
     assert told.endswith("[-0.06, 0.07], 2 seeds, 1 collapsed left out).")
 
 
-def test_figures_are_valid_and_share_one_dense_line() -> None:
-    import plotly.graph_objects as go
-
+def test_figures_share_one_dense_line() -> None:
     found = curves(sweep(MATCHES) + sweep(MATCHES, control="reinit"))
     for figure in (result_figure(found, styles(found)), early_stop_figure(found, styles(found))):
         assert figure is not None
-        go.Figure(figure)
         assert [trace["name"] for trace in figure["data"]] == ["dense", "ticket", "control=reinit"]
         assert figure["layout"]["xaxis"]["range"][0] > figure["layout"]["xaxis"]["range"][1]  # dense at the left
         assert figure["layout"]["xaxis"]["ticktext"] == ["100", "50", "25", "12"]
@@ -334,22 +334,21 @@ class Tags(HTMLParser):
         self.found.append((tag, dict(attrs)))
 
 
-def without_plotly(html: str) -> str:
-    from plotly.offline import get_plotlyjs
-
-    assert html.count(get_plotlyjs()) == 1
-    return html.replace(get_plotlyjs(), "")
+def without_script(html: str) -> str:
+    """A page less the script that draws its figures."""
+    script = (Path(lt_sweeps.report.page.__file__).parent / "figure.js").read_text()
+    assert html.count(script) == 1
+    return html.replace(script, "")
 
 
 def test_the_page_asks_nothing_of_the_network() -> None:
-    html = without_plotly(page(sweep(MATCHES)))
+    html = without_script(page(sweep(MATCHES)))
     tags = Tags()
     tags.feed(html)
     assert [attrs["href"] for _, attrs in tags.found if "href" in attrs] == ["data:,"]
     assert not [tag for tag, attrs in tags.found if {"src", "srcset", "action"} & attrs.keys()]
     assert not [word for word in ("http:", "https:", "//cdn", "@import", "url(") if word in html]
-    # plotly's button that uploads the data is on unless it is switched off
-    assert html.count("Plotly.newPlot") == html.count('"showSendToCloud": false') == 2
+    assert not re.search(r"fetch|XMLHttp|import\(|https?:(?!//www.w3.org/2000/svg)", page(sweep(MATCHES)))
 
 
 def test_the_same_rows_make_the_same_bytes() -> None:
@@ -358,12 +357,12 @@ def test_the_same_rows_make_the_same_bytes() -> None:
 
 def test_labels_are_text_and_never_markup() -> None:
     name = "<b>net</b></script><script>alert(1)"
-    html = without_plotly(page(sweep(MATCHES, model=name, **{"prune.rate": "<i>"}), [f"budget=<u>{name}: x"]))
+    html = without_script(page(sweep(MATCHES, model=name, **{"prune.rate": "<i>"}), [f"budget=<u>{name}: x"]))
     tags = Tags()
     tags.feed(html)
     kinds = [tag for tag, _ in tags.found]
     assert not {"b", "i", "u"} & set(kinds)
-    assert kinds.count("script") == 3  # plotly and two figures
+    assert kinds.count("script") == 3  # the one that draws, and the data of two figures
     assert "&lt;b&gt;net&lt;/b&gt;" in html
 
 
@@ -371,11 +370,11 @@ def test_a_sweep_without_results_has_a_page_too() -> None:
     assert "This sweep has no results yet." in render([], title="T", sweep="s", budgets=PAPER, command=None)
 
 
-def test_reporting_imports_no_torch_and_reading_the_code_no_plotly() -> None:
+def test_reporting_imports_no_torch() -> None:
     program = """
 import sys
 from lt_sweeps.report import page, statistics, verdict
-assert not {"torch", "plotly", "scipy", "numpy"} & sys.modules.keys()
+assert not {"torch", "scipy", "numpy"} & sys.modules.keys()
 rows = [{"model": "m", "dataset": "d", "control": "none", "seed": s, "level": l, "weights_remaining": 100 / (l + 1),
          "test_accuracy": 90.0 + s, "status": "done", "key": f"{s}{l}"} for s in (0, 1) for l in (0, 1)]
 assert page.render(rows, title="t", sweep="s", budgets=[], command=None)
@@ -393,7 +392,7 @@ def test_a_seed_that_failed_is_in_no_mean() -> None:
 def test_a_plus_minus_is_a_deviation_everywhere_and_heads_say_what_stands_below() -> None:
     """Three seeds: 98.0, 98.1 and 98.2 deviate by 0.1; half their interval is 4.303 * 0.1 / sqrt(3)."""
     rows = [row(0, 0, 98.0), row(0, 1, 98.1), row(0, 2, 98.2), *(row(1, seed, 97.0 + seed / 10) for seed in range(3))]
-    html, text = without_plotly(page(rows)), summary(rows, PAPER, "", [])
+    html, text = without_script(page(rows)), summary(rows, PAPER, "", [])
     accuracy = next(iter(curves(rows)[0].points[0].test.values()))
     mean = accuracy + 0.1
     html = html.replace("In summary.md ± is", "")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from lt_sweeps.metrics import ACCURACY
@@ -14,22 +14,7 @@ from lt_sweeps.report.styles import Style
 from lt_sweeps.report.traces import curve_traces, dense_traces, stability_trace
 from lt_sweeps.report.wording import iterations
 
-INK, AXIS, GRID = "#1f2933", "#9aa1ab", "#e8eaed"
-CLEAR = "rgba(0,0,0,0)"
-FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
-HEIGHT, ENTRY_HEIGHT = 420, 24  # of a figure, and of each line that its legend may take on a phone
-
 NEAR = 5.0  # points below dense
-LEGEND = {  # below the plot, from the left edge of the figure, where a phone has most room
-    "orientation": "h",
-    "xref": "container",
-    "x": 0,
-    "xanchor": "left",
-    "yref": "container",
-    "y": 0,
-    "yanchor": "bottom",
-    "font": {"size": 13},
-}
 
 
 def result_figure(curves: Sequence[Curve], look: Sequence[Style]) -> dict[str, Any]:
@@ -66,21 +51,7 @@ def _near_dense(data: Sequence[Mapping[str, Any]], whole: list[float]) -> list[d
     near = [min(dense) - NEAR, min(whole[1], best + 0.3 * NEAR)]
     views = (("Whole range", whole), ("Near dense", near))
     return [
-        {
-            "type": "buttons",
-            "direction": "right",
-            "x": 0,
-            "xanchor": "left",
-            "y": 1.02,
-            "yanchor": "bottom",
-            "pad": {"t": 0, "b": 0, "l": 0, "r": 0},
-            "font": {"size": 12},
-            "bgcolor": "white",
-            "bordercolor": GRID,
-            "buttons": [
-                {"label": label, "method": "relayout", "args": [{"yaxis.range": view}]} for label, view in views
-            ],
-        }
+        {"buttons": [{"label": label, "args": [{"yaxis.range": view}]} for label, view in views]},
     ]
 
 
@@ -97,7 +68,7 @@ def cuts_intervals(figure: Mapping[str, Any]) -> bool:
 
 
 def _figure(curves: Sequence[Curve], look: Sequence[Style], quantity: Quantity) -> dict[str, Any]:
-    """A plotly figure as plain data."""
+    """A figure as the data that figure.js draws."""
     scale = scaled(curves, quantity)
     low, high = scale.y
     data = [stability_trace(scale.ends)] if quantity.stable else []
@@ -107,49 +78,26 @@ def _figure(curves: Sequence[Curve], look: Sequence[Style], quantity: Quantity) 
     xaxis = {
         "type": "log",
         "range": scale.x,
-        "title": {"text": "Weights remaining (%)", "standoff": 12},
+        "title": {"text": "Weights remaining (%)"},
         "tickvals": scale.ticks,
         "ticktext": [two_digits(level) for level in scale.ticks],
-        "tickangle": 0,
-        "showgrid": False,
     }
     yaxis = {
         "range": [low, high],
-        "title": {"text": quantity.title, "standoff": 8},
-        "gridcolor": GRID,
+        "title": {"text": quantity.title},
         "nticks": 8,
         "tickformat": "~s" if quantity.describe is iterations else "",
     }
-    layout = drawn(data, xaxis, yaxis)
+    layout: dict[str, Any] = {"xaxis": xaxis, "yaxis": yaxis}
     if quantity.metric is ACCURACY and (menus := _near_dense(data, [low, high])):
-        layout |= {"updatemenus": menus, "margin": {"l": 64, "r": 14, "t": 72, "b": 56}}
+        layout["updatemenus"] = menus
     return {"data": data, "layout": layout}
 
 
-def drawn(data: Sequence[Mapping[str, Any]], xaxis: Mapping[str, Any], yaxis: Mapping[str, Any]) -> dict[str, Any]:
-    """The layout that all figures share, with room for the legend of these traces."""
-    axis = {
-        "showline": True,
-        "linecolor": AXIS,
-        "ticks": "outside",
-        "tickcolor": AXIS,
-        "ticklen": 5,
-        "zeroline": False,
-        "automargin": True,
-    }
-    return {
-        "template": "none",
-        "font": {"family": FONT, "size": 13, "color": INK},
-        "paper_bgcolor": CLEAR,  # the page may be dark
-        "plot_bgcolor": CLEAR,
-        "height": HEIGHT + ENTRY_HEIGHT * sum(trace.get("showlegend", True) for trace in data),
-        "margin": {"l": 64, "r": 14, "t": 30, "b": 56},
-        "showlegend": True,
-        "legend": LEGEND,
-        "hovermode": "closest",
-        "hoverlabel": {"bgcolor": "white", "bordercolor": AXIS, "font": {"family": FONT, "size": 13}, "align": "left"},
-        "modebar": {"bgcolor": CLEAR, "color": AXIS, "activecolor": INK},
-        "dragmode": False,  # so that a finger scrolls the page
-        "xaxis": {**axis, **xaxis},
-        "yaxis": {**axis, **yaxis},
-    }
+def panels(curves: Sequence[Curve], look: Sequence[Style], label: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yields the test results of the curves of each value of a label, on the axes of all of them."""
+    axes = _figure(curves, look, test_result(curves))["layout"]
+    for value in dict.fromkeys(curve.labels.get(label, "default") for curve in curves):
+        pairs = [pair for pair in zip(curves, look, strict=True) if pair[0].labels.get(label, "default") == value]
+        here, styles = zip(*pairs, strict=True)
+        yield value, {"data": _figure(here, styles, test_result(here))["data"], "layout": axes}

@@ -9,7 +9,6 @@ from statistics import mean
 from typing import Any
 
 from lt_sweeps.report.curves import Curve, Row, labels_of
-from lt_sweeps.report.figures import GRID, drawn
 from lt_sweeps.report.styles import Style
 from lt_sweeps.report.traces import crosses, of_curve
 from lt_sweeps.report.wording import percent, seeds
@@ -17,7 +16,6 @@ from lt_sweeps.report.wording import percent, seeds
 Shares = dict[str, list[float]]  # percent kept of each layer, in the network's order, a number per seed
 Levels = dict[int, Shares]
 Labels = tuple[tuple[str, str], ...]
-SLIDER_HEIGHT = 70
 
 
 def by_curve(rows: Sequence[Row]) -> dict[Labels, Levels]:
@@ -55,13 +53,10 @@ def layer_figure(
     }
     slider = {
         "active": len(steps) - 1,
-        "pad": {"t": 44, "b": 0},
-        "y": 0,
-        "currentvalue": {"prefix": "Weights remaining: ", "font": {"size": 13}},
+        "currentvalue": {"prefix": "Weights remaining: "},
         "steps": [
             {
                 "label": remaining[level],
-                "method": "restyle",
                 "args": [{key: [trace[key] for trace in traces[level]] for key in ("x", "y", "text")}],
             }
             for level in steps
@@ -73,12 +68,9 @@ def layer_figure(
         "type": "log",
         "range": [log10(bottom), 2.1],
         "dtick": 1 if bottom < 1 else "D2",  # powers of ten, or 2 and 5 between them
-        "title": {"text": "Kept of the layer (%)", "standoff": 8},
-        "gridcolor": GRID,
+        "title": {"text": "Kept of the layer (%)"},
     }
-    layout = drawn(traces[steps[-1]], xaxis, yaxis)
-    layout |= {"sliders": [slider], "height": layout["height"] + SLIDER_HEIGHT}
-    return {"data": traces[steps[-1]], "layout": layout}
+    return {"data": traces[steps[-1]], "layout": {"xaxis": xaxis, "yaxis": yaxis, "sliders": [slider]}}
 
 
 def _remaining(curves: Sequence[Curve], level: int) -> str:

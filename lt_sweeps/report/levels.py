@@ -14,7 +14,7 @@ from lt_sweeps.report.wording import bounds, percent
 NOTHING, INTERVAL = "&ndash;", "95 % interval"
 
 
-def table(curves: Sequence[Curve], look: Sequence[Style]) -> str:
+def table(curves: Sequence[Curve], look: Sequence[Style], section: str) -> str:
     """Returns the HTML table of the curves of one model and data set, in a box with its own scroll bar."""
     metric = curves[0].metric
     unit = "<br>(points)" if metric.percent else ""
@@ -28,7 +28,7 @@ def table(curves: Sequence[Curve], look: Sequence[Style]) -> str:
     body = ""
     for curve, style in zip(curves, look, strict=True):
         name = f'<th scope="rowgroup" colspan="{len(heads) + 1}"><span>{escape(style.name)}</span></th>'
-        body += f"<tbody>\n<tr>{name}</tr>\n"
+        body += f'<tbody data-curve="{escape(f"{section} {style.name}")}">\n<tr>{name}</tr>\n'
         body += "".join(_line(point, metric, _ticket(curve, curves), controls, steps) for point in curve.points)
         body += "</tbody>\n"
     return (

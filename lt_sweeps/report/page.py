@@ -12,11 +12,13 @@ from lt_sweeps.columns import ALONE, COLUMNS, DRAWN
 from lt_sweeps.metrics import ACCURACY, Metric
 from lt_sweeps.report import findings
 from lt_sweeps.report.curves import Curve, Row, controls_of, curves
-from lt_sweeps.report.figures import cuts_intervals, early_stop_figure, measure_figure, result_figure
+from lt_sweeps.report.figures import cuts_intervals, early_stop_figure, measure_figure, panels, result_figure
+from lt_sweeps.report.heat import heat_maps
 from lt_sweeps.report.layers import Labels, Levels, by_curve, layer_figure
 from lt_sweeps.report.levels import table
 from lt_sweeps.report.points import Points, by_measure, tables
 from lt_sweeps.report.quantities import compared
+from lt_sweeps.report.selector import data, require_label, selector
 from lt_sweeps.report.styles import Style, styles
 from lt_sweeps.report.verdict import settings, verdict, verdicts
 from lt_sweeps.report.wording import statuses
@@ -58,16 +60,8 @@ keep the same of every layer are drawn once. A cross on the axis: an emptied lay
 MEANS = "Means over seeds, with 95 % t-intervals from two seeds on."
 CUT = "Some intervals reach beyond the figure"
 WHOLE = {True: "; the table has them whole.", False: "; results.csv has every seed."}  # by whether it is the result
+FACETS = "side-by-side"
 CROSS = "A cross on the axis: some seed did not finish at that level."
-
-CONFIG = {
-    "responsive": True,
-    # plotly 7 has a button that sends the data to its makers.
-    "showSendToCloud": False,
-    "displaylogo": False,
-    "modeBarButtonsToRemove": ["sendChartToCloud", "select2d", "lasso2d", "autoScale2d"],
-    "toImageButtonOptions": {"format": "svg"},
-}
 
 
 def render(
@@ -79,22 +73,30 @@ def render(
     sweep: str,
     budgets: list[str],
     command: str | None,
+    facet: str | None = None,
+    color: str | None = None,
+    pairs: Mapping[str, Sequence[Mapping[str, str]]] | None = None,
 ) -> str:
     """Returns the whole page: verdicts, budgets, and per model and data set figures and a table.
 
-    `rows` are those of results.csv (absent values None), `layers` those of layers.csv, `points` those of
-    measures.csv. A budget is a line `budget=NAME:
-    what it means`; any name but `paper` adds a warning to the page. Raises ValueError for two trainings of one cell,
-    level and seed.
+    `rows` are those of results.csv (absent values None), `layers` those of layers.csv, `points` those of measures.csv,
+    `pairs` the tables of what was measured between cells, by name. A budget is a line `budget=NAME: what it means`; any
+    name but `paper` adds a warning to the page. `facet` is a label whose values stand side by side, `color` one that
+    colours are for. Raises ValueError for two trainings of one cell, level and seed, Mistake for what is no label.
     """
     all_curves, kept, measured = curves(rows), by_curve(layers), by_measure(points)
-    look = styles(all_curves)
+    for option, label in (("--facet", facet), ("--color", color)):
+        require_label(option, label, all_curves)
+    look = styles(all_curves, color)
+    beside = styles(all_curves, color, places=True)
     grounds = list(dict.fromkeys(curve.ground for curve in all_curves))
-    sections = []
+    sections = _facets(all_curves, beside, facet) if facet else []
+    keys = [(f"{FACETS} {style.name}", curve) for curve, style in zip(all_curves, beside, strict=True)] if facet else []
     for number, ground in enumerate(grounds, 1):
         here = [(curve, style) for curve, style in zip(all_curves, look, strict=True) if curve.ground == ground]
         sections.append(_place(number, [curve for curve, _ in here], [style for _, style in here], kept, measured))
-    script = f"<script>{_plotly()}</script>" if sections else ""
+        keys += [(f"{_section(number)} {style.name}", curve) for curve, style in here]
+    script = f"<script>{_beside('figure.js')}</script>\n" if sections else ""
     sentences = verdicts(all_curves) or ["This sweep has no results yet."]
     tickets = findings.ranked(all_curves)
     many = len(sentences) > findings.SENTENCES and len(tickets) > 1
@@ -107,7 +109,7 @@ def render(
         '<meta name="viewport" content="width=device-width, initial-scale=1">',
         # An empty icon keeps browsers from asking a server for one.
         '<link rel="icon" href="data:,">',
-        f"<title>{escape(title)}</title>\n<style>\n{_css()}</style>\n{script}\n</head>\n<body>\n<main>",
+        f"<title>{escape(title)}</title>\n<style>\n{_beside('page.css')}</style>\n</head>\n<body>\n<main>",
         f'<p class="sweep">Sweep {escape(sweep)}</p>\n<h1>{escape(title)}</h1>',
         '<div class="verdicts">',
         *(f"<p>{escape(sentence).replace(' %', '&nbsp;%')}</p>" for sentence in sentences),
@@ -116,18 +118,40 @@ def render(
         _budget(budgets),
         _finished(rows),
         _contents(grounds),
+        selector(keys),
         *sections,
+        heat_maps(pairs or {}),
         _note(all_curves),
         _footer(command),
-        "</main>\n</body>\n</html>\n",
+        f"</main>\n{script}</body>\n</html>\n",
     ]
     return "\n".join(part for part in parts if part)
+
+
+def _section(number: int) -> str:
+    """The name of the section of a model and data set."""
+    return f"place-{number}"
+
+
+def _facets(all_curves: Sequence[Curve], look: Sequence[Style], label: str) -> list[str]:
+    """The test results for each value of a label, side by side on the same axes; a section for each metric."""
+    sections = []
+    for number, metric in enumerate(dict.fromkeys(curve.metric for curve in all_curves)):
+        pairs = [pair for pair in zip(all_curves, look, strict=True) if pair[0].metric == metric]
+        here, styled = zip(*pairs, strict=True)
+        figures = "".join(
+            _figure(figure, f"{FACETS}-{number}-{place}", f"Test {metric.title}, {label}={value}", f"{label}={value}")
+            for place, (value, figure) in enumerate(panels(here, styled, label))
+        )
+        head = f"<h2>{escape(f'Test {metric.title} by {label}')}</h2>"
+        sections.append(f'<section id="{FACETS}">\n{head}\n<div class="panels">{figures}</div>\n</section>')
+    return sections
 
 
 def _contents(grounds: Sequence[tuple[str, str, str]]) -> str:
     """Links to the models and data sets; empty for a single one."""
     links = [
-        f'<a href="#place-{n}">{escape(f"{model} on {data}")}</a>' for n, (model, data, _) in enumerate(grounds, 1)
+        f'<a href="#{_section(n)}">{escape(f"{model} on {data}")}</a>' for n, (model, data, _) in enumerate(grounds, 1)
     ]
     return f'<nav aria-label="Contents">{"".join(links)}</nav>' if len(links) > 1 else ""
 
@@ -147,7 +171,8 @@ def _place(
     steps = early_stop_figure(group, look)
     lost = any(point.unfinished for curve in group for point in curve.points)
     parts = [
-        f'<section id="place-{number}">\n<h2>{escape(name)}</h2>\n<h3>{metric.title[0].upper()}{metric.title[1:]}</h3>',
+        f'<section id="{_section(number)}">\n<h2>{escape(name)}</h2>',
+        f"<h3>{metric.title[0].upper()}{metric.title[1:]}</h3>",
         _curves(
             result_figure(group, look), f"{metric.name}-{number}", f"Test {metric.title} of {name}", caption, lost, True
         ),
@@ -157,7 +182,7 @@ def _place(
         else _curves(steps, f"early-stop-{number}", f"Early-stop step of {name}", STEPS, lost),
         *_measures(number, group, look, lost, measured, _names(group, kept)),
         *_layers(number, group, look, kept),
-        f"<h3>Every level</h3>\n{table(group, look)}\n</section>",
+        f"<h3>Every level</h3>\n{table(group, look, _section(number))}\n</section>",
     ]
     return "\n".join(parts)
 
@@ -218,11 +243,9 @@ def _curves(figure: Mapping[str, Any], name: str, label: str, caption: str, lost
 
 
 def _figure(figure: Mapping[str, Any], name: str, label: str, caption: str) -> str:
-    from plotly.io import to_html
-
-    div = to_html(figure, full_html=False, include_plotlyjs=False, config=dict(CONFIG), div_id=name)
+    """A figure as its data, which figure.js draws."""
     return (
-        f'<figure role="group" aria-label="{escape(label)}">\n{div}\n'
+        f'<figure role="group" aria-label="{escape(label)}">\n<div class="plot" id="{name}">{data(figure)}</div>\n'
         f"<figcaption>{escape(caption)}</figcaption>\n</figure>"
     )
 
@@ -277,11 +300,6 @@ def _footer(command: str | None) -> str:
     return f"<footer>\n<p>Made by</p>\n<pre>{escape(command)}</pre>\n</footer>"
 
 
-def _css() -> str:
-    return Path(__file__).with_name("page.css").read_text(encoding="utf-8")
-
-
-def _plotly() -> str:
-    from plotly.offline import get_plotlyjs
-
-    return str(get_plotlyjs())
+def _beside(name: str) -> str:
+    """The text of a file beside this one."""
+    return Path(__file__).with_name(name).read_text(encoding="utf-8")

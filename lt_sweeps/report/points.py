@@ -82,7 +82,7 @@ def _table(
             line = means.get((number, level), {})
             point = curve.at(level)
             kept = f"level {level}" if point is None or point.remaining is None else f"{percent(point.remaining)} %"
-            body += f"<tr><td>{kept}</td>{''.join(_cell(line.get(index), low, span) for index in indices)}</tr>\n"
+            body += f"<tr><td>{kept}</td>{''.join(cell(line.get(index), low, span) for index in indices)}</tr>\n"
     title = escape(name.replace("_", " "))
     return (
         f'<div class="scroll" tabindex="0" role="region" aria-label="{title}">\n<table>\n<caption>{title}</caption>\n'
@@ -90,7 +90,8 @@ def _table(
     )
 
 
-def _cell(value: float | None, low: float, span: float) -> str:
+def cell(value: float | None, low: float, span: float) -> str:
+    """Returns a cell of a table, darker where its value is larger."""
     if value is None:
         return "<td>&ndash;</td>"
     return f'<td style="background:rgb(31 119 180 / {0.5 * (value - low) / span:.2f})">{value:.4g}</td>'

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from html import escape
-from textwrap import wrap
 from typing import Any
 
 from lt_sweeps.report.curves import Curve, Point, differing
@@ -15,8 +14,6 @@ from lt_sweeps.report.styles import DASHES, Style
 from lt_sweeps.report.wording import bounds, percent, points, seeds
 
 GREY = "#6b7280"
-HOVER = "%{text}<extra></extra>"
-LEGEND_WIDTH = 38  # characters that fit on a phone
 
 
 def curve_traces(style: Style, at: Sequence[Point], quantity: Quantity, bottom: float) -> list[dict[str, Any]]:
@@ -52,7 +49,7 @@ def curve_traces(style: Style, at: Sequence[Point], quantity: Quantity, bottom: 
 
 def of_curve(style: Style) -> dict[str, Any]:
     """The settings that all traces of a curve share: its name, and a group to hide and show together."""
-    return {"type": "scatter", "name": _legend(style.name), "legendgroup": style.name, "hovertemplate": HOVER}
+    return {"type": "scatter", "name": style.name, "legendgroup": style.name}
 
 
 def crosses(style: Style, at: Sequence[Any], bottom: float, texts: Sequence[str]) -> dict[str, Any]:
@@ -62,7 +59,6 @@ def crosses(style: Style, at: Sequence[Any], bottom: float, texts: Sequence[str]
         "y": [bottom] * len(at),
         "mode": "markers",
         "showlegend": False,
-        "cliponaxis": False,
         "marker": {"symbol": "x-thin", "size": 10, "line": {"width": 2.6, "color": style.colour}},
         "text": list(texts),
     }
@@ -74,12 +70,11 @@ def dense_traces(curves: Sequence[Curve], quantity: Quantity, ends: tuple[float,
         {
             "type": "scatter",
             "mode": "lines",
-            "name": _legend(name),
+            "name": name,
             "x": list(ends),
             "y": [mean.mean, mean.mean],
             "line": {"color": GREY, "width": 1.6, "dash": DASHES[1 + index % (len(DASHES) - 1)]},
             "text": [f"<b>{escape(name)}</b><br>{quantity.describe(mean)}<br>n = {mean.n}"] * 2,
-            "hovertemplate": HOVER,
         }
         for index, (name, mean) in dense_lines(curves, quantity).items()
     ]
@@ -115,7 +110,6 @@ def stability_trace(ends: tuple[float, float]) -> dict[str, Any]:
         "y": [STABLE, STABLE],
         "line": {"color": GREY, "width": 1.6, "dash": "dash"},
         "text": [f"<b>{name}</b><br>Frankle et al. 2020"] * 2,
-        "hovertemplate": HOVER,
     }
 
 
@@ -137,10 +131,6 @@ def _lost(style: Style, point: Point) -> str:
 
 def _where(point: Point) -> str:
     return "dense" if point.level == 0 else f"{percent(point.remaining or 0)} % of weights, level {point.level}"
-
-
-def _legend(name: str) -> str:
-    return "<br>".join(escape(line) for line in wrap(name, LEGEND_WIDTH))
 
 
 def _faint(colour: str) -> str:

@@ -52,6 +52,7 @@ def main(arguments: Sequence[str]) -> int:
             pairs = between.pairs(cells, between.compared(name), asked.between)
             failed += _compute(folder, [between.holding(cells[0], pairs)], cells)
             print("\n".join(between.written(folder, pairs, asked.between)))
+        results.main([str(asked.folder)])
         return 1 if failed else 0
     cells = measured(folder, [_asked(name, asked.of) for name in asked.measures])
     failed = _compute(folder, cells, cells)

@@ -22,23 +22,26 @@ from lt_sweeps.report.selecting import apart, labels, matching, split, together
 from lt_sweeps.store.store import Store, write
 
 EXAMPLE = """with --out, one page of several sweeps, or of the curves that have these labels:
-  lt-sweeps report runs/snip runs/imp control=none --out both.html"""
+  lt-sweeps report runs/snip runs/imp control=none --out both.html
+  lt-sweeps report runs/demo --facet model --color control"""
 
 
 def main(arguments: Sequence[str]) -> int:
     """Write results and report of an interrupted or running sweep, from what is done so far."""
     parser = Parser(
         "lt-sweeps report",
-        usage="lt-sweeps report FOLDER... [NAME=VALUE...] [--out FILE]",
+        usage="lt-sweeps report FOLDER... [NAME=VALUE...] [--facet LABEL] [--color LABEL] [--out FILE]",
         description=main.__doc__,
         epilog=EXAMPLE,
     )
     parser.add_argument("words", nargs="+", metavar="FOLDER... [NAME=VALUE...]", help=argparse.SUPPRESS)
     parser.add_argument("--out", type=Path, metavar="FILE", help="an HTML file")
+    parser.add_argument("--facet", metavar="LABEL", help="test results side by side, for each value of a label")
+    parser.add_argument("--color", metavar="LABEL", help="a colour for each value of a label, such as control")
     asked = parser.parse_intermixed_args(list(arguments))
     folders, where = split(asked.words)
     if asked.out is not None:
-        return _page(folders, where, asked.out)
+        return _page(folders, where, asked.out, asked.facet, asked.color)
     if len(folders) != 1 or where:
         raise Mistake("report: a page of several sweeps, or of a part of one, needs a place: --out page.html")
     [folder] = folders
@@ -46,7 +49,8 @@ def main(arguments: Sequence[str]) -> int:
     store = Store(folder.absolute().parent / "store", as_stored=True)
     plan = _plan(cells, store)
     _require_known(folder, {run.key for run in plan.records})
-    rows = write_all(cells, folder, f"lt-sweeps report {folder}", store, plan, {})
+    command = shlex.join(["lt-sweeps", "report", str(folder), *_looks(asked.facet, asked.color)])
+    rows = write_all(cells, folder, command, store, plan, {}, asked.facet, asked.color)
     done = sum(row["status"] == "done" for row in rows)
     print(f"{done} of {len(rows)} levels are done")
     print(f"results: {folder / table.RESULTS}")
@@ -54,7 +58,14 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
-def _page(folders: Sequence[Path], where: Sequence[tuple[str, str]], out: Path) -> int:
+def _looks(facet: str | None, color: str | None) -> list[str]:
+    """How figures look, as words of the command."""
+    return [word for name, value in (("--facet", facet), ("--color", color)) if value for word in (name, value)]
+
+
+def _page(
+    folders: Sequence[Path], where: Sequence[tuple[str, str]], out: Path, facet: str | None, color: str | None
+) -> int:
     """Writes one page of what is in the tables of sweeps."""
     from lt_sweeps.report.page import render
 
@@ -69,7 +80,7 @@ def _page(folders: Sequence[Path], where: Sequence[tuple[str, str]], out: Path) 
         for shares in ([table.read_layers(folder) for folder in folders], [table.read_points(f) for f in folders])
     )
     layers = matching(layers, chosen) if layers else []
-    words = [*map(str, folders), *shown, "--out", str(out)]
+    words = [*map(str, folders), *shown, *_looks(facet, color), "--out", str(out)]
     page = render(
         rows,
         layers,
@@ -78,6 +89,8 @@ def _page(folders: Sequence[Path], where: Sequence[tuple[str, str]], out: Path) 
         sweep=", ".join(map(str, folders)),
         budgets=list(dict.fromkeys(budgets(cells))),
         command=shlex.join(["lt-sweeps", "report", *words]),
+        facet=facet,
+        color=color,
     )
     out.parent.mkdir(parents=True, exist_ok=True)
     write(out, page.encode())
@@ -100,9 +113,17 @@ def _require_known(folder: Path, stored: set[str]) -> None:
 
 
 def write_all(
-    cells: Sequence[Cell], folder: Path, command: str, store: Store, plan: Plan, failed: Mapping[Node, str]
+    cells: Sequence[Cell],
+    folder: Path,
+    command: str,
+    store: Store,
+    plan: Plan,
+    failed: Mapping[Node, str],
+    facet: str | None = None,
+    color: str | None = None,
 ) -> list[table.Row]:
     """Writes all tables and reports of a sweep's folder; returns the rows of results.csv."""
+    from lt_sweeps.report import heat
     from lt_sweeps.report.markdown import summary
     from lt_sweeps.report.page import render
 
@@ -111,7 +132,18 @@ def write_all(
     seconds = {run: timing["seconds"] for run, timing in timed.items() if "seconds" in timing}
     budget_lines = budgets(cells)
     layers, points = table.layers(cells, plan.records), table.measured(cells, plan.records)
-    page = render(rows, layers, points, title=title(cells), sweep=folder.name, budgets=budget_lines, command=command)
+    page = render(
+        rows,
+        layers,
+        points,
+        title=title(cells),
+        sweep=folder.name,
+        budgets=budget_lines,
+        command=command,
+        facet=facet,
+        color=color,
+        pairs=heat.read(folder),
+    )
     write(folder / table.RESULTS, table.as_csv(rows).encode())
     write(folder / table.LAYERS, table.as_csv(layers).encode())
     if plan.measures:

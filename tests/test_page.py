@@ -1,0 +1,140 @@
+"""The page of a report in a browser: what it draws, what can be hidden, how large it becomes."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import time
+from html import unescape
+from pathlib import Path
+from typing import Any
+
+import pytest
+from test_report import MATCHES, PAPER, page, sweep
+
+from lt_sweeps.cli import main as cli
+from lt_sweeps.errors import Mistake
+from lt_sweeps.report.curves import curves
+from lt_sweeps.report.figures import panels
+from lt_sweeps.report.page import render
+from lt_sweeps.report.styles import styles
+
+CRITERIA = ("magnitude", "snip", "grasp", "synflow")
+BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+CALLS = ("--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--virtual-time-budget=5000")
+
+
+def eight() -> list[dict[str, Any]]:
+    """Four criteria, each with a control, of three levels and three seeds."""
+    return [
+        row | {"key": f"{row['key']} {criterion}"}
+        for criterion in CRITERIA
+        for control in ("none", "reinit")
+        for row in sweep(MATCHES, criterion=criterion, control=control)
+    ]
+
+
+def of_scripts(html: str) -> list[Any]:
+    """The data in a page."""
+    return [json.loads(text) for text in re.findall(r'<script type="application/json">(.*?)</script>', html)]
+
+
+def test_the_selector_knows_every_curve_by_the_name_that_figures_and_tables_have() -> None:
+    html = page(eight())
+    boxes = re.findall(r'<input type="checkbox" checked name="(\w+)" value="(\w+)">', html)
+    assert boxes == [("control", "none"), ("control", "reinit"), *(("criterion", name) for name in CRITERIA)]
+    [selector, *figures] = of_scripts(html)
+    names = [name for name, _ in selector]
+    assert names == [unescape(name) for name in re.findall(r'<tbody data-curve="(.*?)">', html)]
+    assert {labels["criterion"] for _, labels in selector} == {*CRITERIA}
+    for figure in figures:
+        drawn = {trace["legendgroup"] for trace in figure["data"] if "legendgroup" in trace}
+        assert {f"place-1 {name}" for name in drawn} == {*names}
+    assert "<form" not in page(sweep(MATCHES)), "there is nothing to select among one curve"
+
+
+def test_values_of_a_label_stand_side_by_side_on_the_same_axes() -> None:
+    html = render(eight(), title="t", sweep="s", budgets=PAPER, command=None, facet="criterion", color="control")
+    assert "Test accuracy by criterion" in html
+    figures = [data for data in of_scripts(html)[1:] if data["layout"]["yaxis"]["title"]["text"].startswith("Test acc")]
+    *beside, whole = figures
+    assert len(beside) == 4
+    assert all(figure["layout"]["yaxis"]["range"] == whole["layout"]["yaxis"]["range"] for figure in beside)
+    assert all(figure["layout"]["xaxis"] == whole["layout"]["xaxis"] for figure in beside)
+    found = curves(eight())
+    assert [value for value, _ in panels(found, styles(found), "control")] == ["none", "reinit"]
+
+
+def test_a_colour_is_for_each_value_of_the_label_that_is_asked_for() -> None:
+    found = curves(eight())
+    look = dict(zip([(c.labels["criterion"], c.control) for c in found], styles(found, "control"), strict=True))
+    assert len({style.colour for style in look.values()}) == 2
+    assert len({style.colour for (_, control), style in look.items() if control == "none"}) == 1
+    assert len({style.symbol for (_, control), style in look.items() if control == "none"}) == 4
+    assert len({(style.colour, style.symbol) for style in look.values()}) == 8
+
+
+def test_a_label_that_there_is_not_is_a_mistake() -> None:
+    with pytest.raises(Mistake, match=r"--facet criterio: no label of these results; .* did you mean 'criterion'\?"):
+        render(eight(), title="t", sweep="s", budgets=PAPER, command=None, facet="criterio")
+
+
+def test_the_command_takes_both(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from lt_sweeps.main import main
+
+    small = ["recipe.steps=10it", "recipe.eval_every=10it", "prune.levels=1", "trainer.processes=0", "sweep=s"]
+    assert main(["-m", *small, "control=none,reinit", f"paths.output_dir={tmp_path}"]) == 0
+    before = (tmp_path / "s" / "results.csv").read_bytes()
+    assert cli(["report", str(tmp_path / "s"), "--facet", "control", "--color", "control"]) == 0
+    html = (tmp_path / "s" / "report.html").read_text()
+    assert "Test accuracy by control" in html
+    assert f"lt-sweeps report {tmp_path / 's'} --facet control --color control" in html
+    assert (tmp_path / "s" / "results.csv").read_bytes() == before
+    assert cli(["report", str(tmp_path / "s"), "--facet", "contrl"]) == 2
+    assert "--facet contrl: no label of these results" in capsys.readouterr().err
+
+
+def many(cells: int, levels: int) -> list[dict[str, Any]]:
+    """Two seeds of each setting."""
+    changes = {level: [-0.01 * level, -0.02 * level] for level in range(1, levels + 1)}
+    return [row for cell in range(cells // 2) for row in sweep(changes, **{"recipe.optimizer.lr": f"0.{cell:03}"})]
+
+
+@pytest.mark.parametrize(("cells", "levels"), [(40, 8), (200, 12)])
+def test_a_large_sweep_has_a_page_that_is_small(cells: int, levels: int) -> None:
+    rows, begun = many(cells, levels), time.process_time()
+    html = page(rows)
+    assert time.process_time() - begun < 15  # on a slow machine; a second or two elsewhere
+    assert len(html) < 2_000_000
+
+
+def in_browser(html: str, folder: Path, script: str = "") -> str:
+    """The page as it is once it was drawn, and a script was run."""
+    file = folder / "page.html"
+    file.write_text(html.replace("</body>", f"<script>{script}</script></body>"))
+    done = subprocess.run(
+        [str(BROWSER), *CALLS, "--dump-dom", f"--user-data-dir={folder / 'browser'}", file.as_uri()],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    return done.stdout
+
+
+@pytest.mark.skipif(BROWSER is None, reason="needs Chromium")
+def test_a_browser_draws_every_curve_and_hides_what_is_hidden(tmp_path: Path) -> None:
+    html = page(eight())
+    whole = in_browser(html, tmp_path)
+    assert whole.count('class="curve" data-curve="place-1 ') == 2 * 8
+    assert len(re.findall(r'<path [^>]*class="grid"', whole)) >= 8
+    assert len(re.findall(r"<tbody [^>]*hidden", whole)) == 0
+    one_off = "document.querySelector('.legend button[data-curve]').click();"
+    clicked = in_browser(html, tmp_path, one_off)
+    assert clicked.count('class="curve" data-curve="place-1 ') == 2 * 7, "hidden in one figure, hidden in both"
+    assert len(re.findall(r"<tbody [^>]*hidden", clicked)) == 1
+    unchecked = "const box = document.querySelector('.selector input[value=grasp]'); box.click();"
+    selected = in_browser(html, tmp_path, unchecked)
+    assert selected.count('class="curve" data-curve="place-1 ') == 2 * 6
+    assert not re.search(r'class="curve" data-curve="[^"]*grasp', selected)
