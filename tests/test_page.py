@@ -59,6 +59,7 @@ def test_values_of_a_label_stand_side_by_side_on_the_same_axes() -> None:
     html = render(eight(), title="t", sweep="s", budgets=PAPER, command=None, facet="criterion", color="control")
     assert "Test accuracy by criterion" in html
     figures = [data for data in of_scripts(html)[1:] if data["layout"]["yaxis"]["title"]["text"].startswith("Test acc")]
+    assert re.findall(r"<h3>(criterion=\w+)</h3>", html) == [f"criterion={name}" for name in CRITERIA]
     *beside, whole = figures
     assert len(beside) == 4
     assert all(figure["layout"]["yaxis"]["range"] == whole["layout"]["yaxis"]["range"] for figure in beside)

@@ -18,10 +18,10 @@ Pairs = Mapping[tuple[str, str], float]  # values of the label, or levels -> mea
 
 def read(folder: Path) -> dict[str, list[Row]]:
     """Reads the tables of pairs in a sweep's folder, by their names; other files are left out."""
-    tables = {}
+    tables: dict[str, list[Row]] = {}
     for path in sorted(folder.glob(f"*{BETWEEN}*.csv")):
         with path.open(newline="") as file:
-            rows = [*csv.DictReader(file)]
+            rows: list[Row] = [*csv.DictReader(file)]
         if rows and {FIRST, SECOND, LEFT, path.stem.partition(BETWEEN)[0]} <= rows[0].keys():
             tables[path.stem] = rows
     return tables

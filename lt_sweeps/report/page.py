@@ -140,7 +140,9 @@ def _facets(all_curves: Sequence[Curve], look: Sequence[Style], label: str) -> l
         pairs = [pair for pair in zip(all_curves, look, strict=True) if pair[0].metric == metric]
         here, styled = zip(*pairs, strict=True)
         figures = "".join(
-            _figure(figure, f"{FACETS}-{number}-{place}", f"Test {metric.title}, {label}={value}", f"{label}={value}")
+            f"<div><h3>{escape(f'{label}={value}')}</h3>\n"
+            + _figure(figure, f"{FACETS}-{number}-{place}", f"Test {metric.title}, {label}={value}", "")
+            + "</div>"
             for place, (value, figure) in enumerate(panels(here, styled, label))
         )
         head = f"<h2>{escape(f'Test {metric.title} by {label}')}</h2>"
@@ -244,10 +246,9 @@ def _curves(figure: Mapping[str, Any], name: str, label: str, caption: str, lost
 
 def _figure(figure: Mapping[str, Any], name: str, label: str, caption: str) -> str:
     """A figure as its data, which figure.js draws."""
-    return (
-        f'<figure role="group" aria-label="{escape(label)}">\n<div class="plot" id="{name}">{data(figure)}</div>\n'
-        f"<figcaption>{escape(caption)}</figcaption>\n</figure>"
-    )
+    below = f"<figcaption>{escape(caption)}</figcaption>\n" if caption else ""
+    plot = f'<div class="plot" id="{name}">{data(figure)}</div>'
+    return f'<figure role="group" aria-label="{escape(label)}">\n{plot}\n{below}</figure>'
 
 
 def _budget(budgets: Sequence[str]) -> str:

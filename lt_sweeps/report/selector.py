@@ -24,8 +24,8 @@ def selector(keys: Sequence[tuple[str, Curve]]) -> str:
     names = labels(curves)
     if len(curves) < FEWEST or not names:
         return ""
-    of_curves = [[key, {name: curve.labels.get(name, "default") for name in names}] for key, curve in keys]
-    sets = "".join(_values(name, [str(of[name]) for _, of in of_curves]) for name in names)
+    of_curves = [(key, {name: curve.labels.get(name, "default") for name in names}) for key, curve in keys]
+    sets = "".join(_values(name, [of[name] for _, of in of_curves]) for name in names)
     return f'<form class="selector" aria-label="What is shown" hidden>{data(of_curves)}{sets}</form>'
 
 
