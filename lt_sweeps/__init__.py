@@ -1,7 +1,7 @@
 """Lottery ticket experiments; in a notebook `import lt_sweeps as lt`, then `lt.sweep("experiment=demo")`.
 
-`lt.open("runs/demo")` opens a sweep that was trained before. Importing the package does not import torch; what it
-offers is imported on first access.
+`lt.open("runs/demo")` opens a sweep that was trained before; `lt.load_ticket(folder)` loads an exported ticket. What is
+refused raises `lt.Mistake`. Importing the package does not import torch; what it offers is imported on first access.
 """
 
 from __future__ import annotations
@@ -9,12 +9,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from lt_sweeps.errors import Mistake
     from lt_sweeps.starting import sweep
-    from lt_sweeps.sweeps.notebook import open
+    from lt_sweeps.sweeps.notebook import Run, Sweep, open
     from lt_sweeps.tickets.load import load_ticket
 
-__all__ = ["__version__", "load_ticket", "open", "sweep"]
+__all__ = ["Mistake", "Run", "Sweep", "__version__", "load_ticket", "open", "sweep"]
 PLACES = {
+    "Mistake": "lt_sweeps.errors",
+    "Run": "lt_sweeps.sweeps.notebook",
+    "Sweep": "lt_sweeps.sweeps.notebook",
     "load_ticket": "lt_sweeps.tickets.load",
     "open": "lt_sweeps.sweeps.notebook",
     "sweep": "lt_sweeps.starting",

@@ -19,7 +19,9 @@ def sweep(*words: str, **settings: Any) -> Sweep:
 
     `words` are those of the command line, such as "experiment=demo" or "prune.rate=0.2,0.5". `settings` are overrides
     by name: a list, tuple, range or array is swept over, anything else is one value; a list as one value is written as
-    a word, "recipe.augment=[flip,crop]". Names with dots are given as mappings, `prune={"rate": [0.2, 0.5]}`.
+    a word, "recipe.augment=[flip,crop]". Names with dots are given as mappings, `prune={"rate": [0.2, 0.5]}`:
+
+        sweep("experiment=demo", seed=range(3), prune={"levels": 5})
 
     Raises Mistake for what the command refuses, and `lt_sweeps.sweeps.run.Failed` after all else is done.
     """

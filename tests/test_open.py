@@ -155,7 +155,9 @@ def test_a_sweep_and_a_training_are_shown_as_tables(done: Path) -> None:
 
 def test_what_a_notebook_completes_is_there() -> None:
     project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())["project"]
-    assert dir(lt) == ["__version__", "load_ticket", "open", "sweep"]
+    assert dir(lt) == ["Mistake", "Run", "Sweep", "__version__", "load_ticket", "open", "sweep"]
+    for name in ("open", "sweep", "load_ticket"):
+        assert f'{name}("' in getattr(lt, name).__doc__, "help shows how it is called"
     assert lt.__version__ == project["version"]
     assert not [name for name in dir(lt) if not hasattr(lt, name)]
 

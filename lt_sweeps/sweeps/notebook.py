@@ -2,6 +2,7 @@
 
 import lt_sweeps as lt
 sweep = lt.open("runs/demo")                 # sweep.results: a row per cell and level
+sweep.findings                               # the report's sentences
 sweep.curve(control="none")                  # mean, deviation, interval and n per level
 sweep.plot("difference")                     # a matplotlib figure, as lt-sweeps figure writes it
 run = sweep.ticket(level=3, seed=0)
@@ -11,7 +12,7 @@ run.history, run.module(), run.mask, run.export("tickets/mine")
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import cached_property
 from html import escape
@@ -32,6 +33,7 @@ from lt_sweeps.registry import nearest, part
 from lt_sweeps.report import curves, table
 from lt_sweeps.report.paper import draw
 from lt_sweeps.report.selecting import chosen
+from lt_sweeps.report.verdict import verdicts
 from lt_sweeps.store.store import Missing, Record, Store
 from lt_sweeps.sweeps.frames import described, framed, normalized, varying
 
@@ -49,7 +51,18 @@ SHOWN = 20  # rows of a sweep, in a notebook
 
 
 def open(folder: str | Path) -> Sweep:
-    """Opens the sweep in a folder (`runs/<sweep>`). Raises Mistake if there is none."""
+    """Opens the sweep in a folder (`runs/<sweep>`), finished or not. It trains nothing and imports no torch.
+
+    What a sweep offers is under `help(lt_sweeps.Sweep)`, what one of its trainings does under `help(lt_sweeps.Run)`:
+
+        sweep = lt_sweeps.open("runs/demo")
+        sweep.findings  # sentences
+        sweep.results  # a DataFrame, a row per cell and level
+        sweep.plot("difference")  # a figure
+        sweep.ticket(level=3, seed=0, control="none").module()  # a trained network
+
+    Raises Mistake if the folder is not that of a sweep.
+    """
     return Sweep(Path(folder))
 
 
@@ -76,6 +89,11 @@ class Sweep:
         rows = table.read(self.folder)
         self.cells = archive.cells(self.folder)  # which may have grown since it was opened
         return framed(rows)
+
+    @property
+    def findings(self) -> list[str]:
+        """The report's sentences: which level matches dense, by what evidence, and what its controls come to."""
+        return verdicts(curves.curves(table.read(self.folder)))
 
     @cached_property
     def layers(self) -> pd.DataFrame:
@@ -229,8 +247,19 @@ class Run:
         return f"<run {self.key[:8]}: {', '.join(f'{name}={self.row[name]}' for name in words)}>"
 
     def _repr_html_(self) -> str:
-        """What a notebook shows of it: its row, without the columns that are empty."""
-        return str(pd.Series(self.row).dropna().to_frame(self.key[:8]).to_html())
+        """What a notebook shows of it: its row, without the columns that are empty, and its layers if it is stored."""
+        filled = {name: value for name, value in self.row.items() if not pd.isna(value)}
+        tables = [pd.Series(filled).to_frame(self.key[:8]).to_html()]
+        with suppress(Mistake):
+            tables.append(self.layers.to_html(index=False, float_format="{:.4g}".format))
+        return f'<div style="display: flex; gap: 2em; flex-wrap: wrap">{"".join(map(str, tables))}</div>'
+
+    @property
+    def layers(self) -> pd.DataFrame:
+        """A row per layer, in the network's order: `kept` of its `total` prunable weights. Raises Mistake."""
+        layers = results.kept_of(self.record).layers
+        frame = pd.DataFrame([{"layer": layer.name, "kept": layer.kept, "total": layer.total} for layer in layers])
+        return frame.assign(density=frame.kept / frame.total) if len(frame) else frame
 
     @cached_property
     def expression(self) -> Train:

@@ -24,6 +24,10 @@ def load_ticket(
 ) -> nn.Module:
     """Returns the network of a ticket's folder with its weights, pruned places included, in evaluation mode.
 
+    Such a folder is made by `lt-sweeps ticket export`, or by `run.export(folder)` in a notebook:
+
+        network = load_ticket("tickets/mine")  # a torch.nn.Module; where the ticket was pruned, its weights are zero
+
     A network that is not one of this project's is code, not data: give it as `network`, or set `trust` to import and
     call the constructor that the folder names. Raises BadTicket, in one line, for a folder that is not what it claims,
     before memory is allocated for it.
