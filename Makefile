@@ -2,6 +2,7 @@
 # make test   lint, types, and the tests of functions and laws, as many at a time as there are cores (CPU, minutes)
 # make sweeps   the tests of whole commands and sweeps, from their words to the report (CPU, some 15 minutes on two)
 # make pairs  every model on every data set: a batch, a level of IMP, and a resume to the same bits (minutes)
+# make docs   the documentation as a site, in .site/html; a broken link fails
 # make engines  sweeps over many processes, and on SLURM, Ray, joblib and with Optuna for real (minutes); a SLURM it
 #               finds, tests/engines/slurm.sh start makes one of this machine
 # The environment is made in .venv when it is missing or what it is made from has changed.
@@ -18,11 +19,19 @@ $(BIN)/python -m pip install --quiet --constraint constraints.txt uv && \
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[$(1)]'
 endef
 
-.PHONY: catalogue demo test sweeps pairs engines extras processes launchers lint bench gpu reproduce clean
+.PHONY: catalogue demo docs notebook test sweeps pairs engines extras processes launchers lint bench gpu reproduce clean
 .DELETE_ON_ERROR:
 
 demo: $(READY)
 	$(BIN)/python -m lt_sweeps.main -m experiment=demo
+
+docs: $(READY)
+	$(call install,docs)
+	$(BIN)/python docs/build.py
+
+# The outputs of docs/ticket.ipynb, anew.
+notebook: $(READY)
+	$(BIN)/python tests/notebooks.py
 
 test: lint
 	$(BIN)/python -m pytest $(PARALLEL)
@@ -78,4 +87,4 @@ $(READY): pyproject.toml constraints.txt
 	@touch $@
 
 clean:
-	rm -rf .venv runs .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .site runs .pytest_cache .mypy_cache .ruff_cache .hypothesis
