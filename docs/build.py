@@ -125,9 +125,9 @@ def shown_output(output: dict[str, Any]) -> str:
     if "image/png" in data:
         return f'<img alt="The figure that this cell draws" src="data:image/png;base64,{data["image/png"]}">'
     if "text/html" in data:
-        table = re.sub(r"\n\s*", "\n", "".join(data["text/html"]))
-        return f'<div class="md-typeset__scrollwrap" markdown="0">{table}</div>'
-    return f"<pre>{html.escape(''.join(data['text/plain']))}</pre>"
+        table = re.sub(r"\n\s*", "\n", "".join(data["text/html"])).replace(' border="1" class="dataframe"', "")
+        return f'<div style="overflow-x: auto" markdown="0">{table}</div>'
+    return f'<pre style="white-space: pre-wrap; font-size: .8em">{html.escape("".join(data["text/plain"]))}</pre>'
 
 
 if __name__ == "__main__":

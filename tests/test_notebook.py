@@ -19,6 +19,7 @@ def kinds(notebook: dict[str, Any]) -> list[list[list[str]]]:
     return [[sorted(output.get("data", {"stream": ""})) for output in cell["outputs"]] for cell in cells]
 
 
+@pytest.mark.sweeps
 def test_every_cell_runs_and_shows_what_was_committed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("LT_SWEEPS_PROCESSES", "0")

@@ -82,6 +82,7 @@ def test_a_label_that_there_is_not_is_a_mistake() -> None:
         render(eight(), title="t", sweep="s", budgets=PAPER, command=None, facet="criterio")
 
 
+@pytest.mark.sweeps
 def test_the_command_takes_both(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     from lt_sweeps.main import main
 
