@@ -63,3 +63,21 @@ def test_a_dark_page_has_no_white_figures() -> None:
     assert "prefers-color-scheme: dark" in html
     assert re.search(r"@media print \{.*?break-inside: avoid", html, re.DOTALL)
     assert not re.findall(r'"(?:paper|plot)_bgcolor":"white"', html)
+
+
+def test_of_many_settings_a_line_says_what_is_unusual() -> None:
+    usual = dict.fromkeys("abcde", "1")
+    made = []
+    for seed in (0, 1):
+        for number, change in enumerate(({}, {}, {"a": "2"}, {"b": "<", "e": "3"}, {"c": "4", "d": "5"})):
+            name = {"model": "m", "dataset": "d", "control": "none", "criterion": f"n{min(number, 1)}"}
+            if number == 1:
+                continue
+            labels = name | usual | change
+            for level in (0, 1):
+                row = {"seed": seed, "level": level, "key": f"{seed} {number} {level}", "status": "done"}
+                made.append(labels | row | {"weights_remaining": 100.0 - level, "test_accuracy": 98.0 + seed / 10})
+    text = findings.table(curves(made))
+    firsts = re.findall(r'<th scope="row">(.*?)</th>', text)
+    assert sorted(firsts) == ["a=2", "b=&lt; e=3", "c=4 d=5", "criterion=n0"]
+    assert "Where a line does not say otherwise: criterion=n1, a=1, b=1, c=1, d=1, e=1." in text

@@ -16,6 +16,7 @@ from lt_sweeps.report.wording import statuses
 Row = Mapping[str, Any]
 Labels = tuple[tuple[str, str], ...]
 
+DEFAULT = "default"  # what a label is where results do not say
 NAMED = 4  # emptied layers; the others are counted
 UNLABELLED = TAKEN - {*LABELS}  # columns of every sweep that label no curve
 
@@ -95,6 +96,17 @@ class Curve:
     def cell(self) -> tuple[tuple[str, str], ...]:
         """All labels but the control: a ticket and its controls have the same."""
         return tuple(item for item in self.labels.items() if item[0] != "control")
+
+    def words(self, names: Sequence[str]) -> list[str]:
+        """Returns these labels as `name=value`, without defaults and without settings of what the curve has none of.
+
+        >>> labels = {"hook": "none", "hook.every": "100it", "criterion": "snip", "find.lr": "0.1"}
+        >>> Curve(labels, (), False, frozenset()).words(["criterion", "hook", "hook.every", "find.lr", "find.steps"])
+        ['criterion=snip', 'hook=none', 'find.lr=0.1']
+        """
+        said = {name: self.labels.get(name, DEFAULT) for name in names}
+        off = tuple(f"{name}." for name, value in self.labels.items() if value == "none")
+        return [f"{name}={value}" for name, value in said.items() if value != DEFAULT and not name.startswith(off)]
 
     @property
     def dense(self) -> Point | None:
@@ -289,4 +301,4 @@ def _remaining(point: Point) -> float:
 
 
 def _text(value: Any) -> str:
-    return "default" if value is None else str(value)
+    return DEFAULT if value is None else str(value)

@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from html import escape
 
-from lt_sweeps.report.curves import Curve, Point, closest, controls_of, differing, over_seeds, sparsest_matching
+from lt_sweeps.report.curves import (
+    DEFAULT,
+    Curve,
+    Point,
+    closest,
+    controls_of,
+    differing,
+    over_seeds,
+    sparsest_matching,
+)
 from lt_sweeps.report.statistics import paired, worse_end
 from lt_sweeps.report.wording import difference, percent, result
 
 SENTENCES = 3  # more than these are a table
+COLUMNS = 5  # settings in columns of their own; of more of them a line says what is unusual
 NOTHING = "&ndash;"
 LEFT = ' class="label"'
 
@@ -23,16 +34,38 @@ def table(curves: Sequence[Curve]) -> str:
     named = [name for name in ("model", "dataset") if len({curve.labels[name] for curve in tickets}) > 1]
     named += differing(tickets)
     controls = list(dict.fromkeys(c.control for ticket in tickets for c in controls_of(ticket, curves)))
-    heads = [*map(escape, named), "Matches<br>down to", "Shown:<br>weights", "Test result", "Minus dense"]
+    usual = _usual(tickets, named) if len(named) > COLUMNS else None
+    heads = [*map(escape, named)] if usual is None else ["Setting"]
+    first = len(heads)
+    heads += ["Matches<br>down to", "Shown:<br>weights", "Test result", "Minus dense"]
     heads += [f"Minus control<br>{escape(name)}" for name in controls]
-    body = "".join(_line(ticket, curves, named, controls) for ticket in tickets)
-    head = "".join(f'<th scope="col"{LEFT * (at < len(named))}>{name}</th>' for at, name in enumerate(heads))
+    body = "".join(_line(ticket, curves, _settings(ticket, named, usual), controls) for ticket in tickets)
+    head = "".join(f'<th scope="col"{LEFT * (at < first)}>{name}</th>' for at, name in enumerate(heads))
     return (
         '<div class="scroll" tabindex="0" role="region" aria-label="Findings">\n<table>\n'
         f"<thead><tr>{head}</tr></thead>\n<tbody>\n{body}</tbody>\n</table>\n</div>\n"
         '<p class="sweep below">Best first. The level shown is the sparsest that matches dense, else the one that '
-        "comes closest; differences are paired by seed, with 95 % t-intervals.</p>"
+        "comes closest; differences are paired by seed, with 95 % t-intervals." + _otherwise(usual) + "</p>"
     )
+
+
+def _usual(tickets: Sequence[Curve], named: Sequence[str]) -> dict[str, str]:
+    """The value of each label that most tickets have."""
+    values = {name: Counter(ticket.labels.get(name, DEFAULT) for ticket in tickets) for name in named}
+    return {name: counts.most_common(1)[0][0] for name, counts in values.items()}
+
+
+def _settings(ticket: Curve, named: Sequence[str], usual: Mapping[str, str] | None) -> list[str]:
+    """The first cells of a line: the value of each label, or, of many labels, those that are not as usual."""
+    values = {name: ticket.labels.get(name, DEFAULT) for name in named}
+    if usual is None:
+        return [*values.values()]
+    return [" ".join(f"{name}={value}" for name, value in values.items() if value != usual[name]) or "as usual"]
+
+
+def _otherwise(usual: Mapping[str, str] | None) -> str:
+    words = [f"{name}={value}" for name, value in (usual or {}).items() if value != DEFAULT]
+    return f" Where a line does not say otherwise: {escape(', '.join(words))}." if words else ""
 
 
 def ranked(curves: Sequence[Curve]) -> list[Curve]:
@@ -66,10 +99,9 @@ def _shown(curve: Curve) -> Point | None:
     return sparsest_matching(curve) or closest(curve) or (finished[-1] if finished else None)
 
 
-def _line(ticket: Curve, curves: Sequence[Curve], named: Sequence[str], controls: Sequence[str]) -> str:
+def _line(ticket: Curve, curves: Sequence[Curve], settings: Sequence[str], controls: Sequence[str]) -> str:
     best, shown = sparsest_matching(ticket), _shown(ticket)
-    cells = [escape(ticket.labels.get(name, "default")) for name in named]
-    cells.append("none" if best is None else f"{percent(best.remaining or 0)} %")
+    cells = ["none" if best is None else f"{percent(best.remaining or 0)} %"]
     mean = over_seeds(shown.test) if shown else None
     cells.append(NOTHING if shown is None else f"{percent(shown.remaining or 0)} %")
     cells.append(result(mean, ticket.metric) if mean else NOTHING)
@@ -79,5 +111,5 @@ def _line(ticket: Curve, curves: Sequence[Curve], named: Sequence[str], controls
         other = own[name].at(shown.level) if shown and name in own else None
         apart = paired(shown.test, other.test) if shown and other else None
         cells.append(difference(apart, ticket.metric) if apart else NOTHING)
-    heads = "".join(f'<th scope="row">{cell}</th>' for cell in cells[: len(named)])
-    return f"<tr>{heads}{''.join(f'<td>{cell}</td>' for cell in cells[len(named) :])}</tr>\n"
+    heads = "".join(f'<th scope="row">{escape(setting)}</th>' for setting in settings)
+    return f"<tr>{heads}{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>\n"

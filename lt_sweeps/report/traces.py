@@ -93,7 +93,7 @@ def dense_lines(curves: Sequence[Curve], quantity: Quantity) -> dict[int, tuple[
         by_seed = {seed: value for point in dense for seed, value in point.test.items()}
         steps = {seed: value for point in dense for seed, value in point.early_stop.items()}
         mean = quantity.of(replace(dense[0], test=by_seed, early_stop=steps)) if dense else None
-        settings = ", ".join(f"{name}={group[0].labels.get(name, 'default')}" for name in named)
+        settings = ", ".join(group[0].words(named))
         if mean is not None:
             lines[index] = "dense" + (f" ({settings})" if settings else ""), mean
     return lines

@@ -30,7 +30,7 @@ def verdicts(curves: Sequence[Curve]) -> list[str]:
 
 def settings(curve: Curve, curves: Sequence[Curve]) -> str:
     """Says which of the curves one is, by the labels that differ."""
-    words = [f"{name}={curve.labels.get(name, 'default')}" for name in differing(curves)]
+    words = curve.words(differing(curves))
     if curve.dense is not None and (curve.dense.remaining or 100) < 100:
         words.append(f"level 0 is the given ticket, not a dense network, {_kept(curve.dense)}")
     return ", ".join(words)
