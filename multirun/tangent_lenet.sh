@@ -5,5 +5,5 @@
 # Cost: 108 cells: 216 trainings asked, 126 distinct; disk: 0 MB;
 # hours: 0 min of one core, timed on a busy shared two-core AMD EPYC.
 exec python -m lt_sweeps.main -m \
-    experiment=tangent_lenet model.width=0.125,0.5,2 recipe.steps=1000it recipe.eval_every=200it seed=0,1,2 \
+    experiment=tangent_lenet model.width=0.125,0.5,1 recipe.steps=1000it recipe.eval_every=200it seed=0,1,2 \
     "$@"
