@@ -22,6 +22,7 @@ USAGE = """usage: lt-sweeps plan OVERRIDES...    what a sweep would train and pr
        lt-sweeps best FOLDER          the best density of each setting, chosen on validation examples, over seeds
        lt-sweeps compare FOLDER... NAME=VALUE...    each setting against the one with these values, paired by seed
        lt-sweeps reached FOLDER COLUMN NUMBER    when each training gets to a value, such as val_accuracy 95
+       lt-sweeps scaling FOLDER --over NAME    the smallest matching density over a number, such as the width: a figure
        lt-sweeps dashboard FOLDER [--dry-run]    a W&B workspace and report of a sweep, accuracy over sparsity first
        lt-sweeps log FOLDER --to wandb|tensorboard|csv    a stored sweep, to the runs that live logging would have made;
                 several with --to again
@@ -59,6 +60,7 @@ COMMANDS = {  # verb -> module with its `main`
     "log": "sweeps.log",
     "compare": "report.compare",
     "reached": "sweeps.reached",
+    "scaling": "report.scaling",
     "list": "catalogue.listing",
     "ticket": "tickets.commands",
     "store": "store_tools.commands",

@@ -615,6 +615,17 @@ def no_gradient() -> Gate:
     return Gate(_scores, lambda parameters, parent, now: {n: (parameters[n] > 0.5).float() for n in parent})
 
 
+def expands_elsewhere() -> Gate:
+    """Linear, and it begins with weights of zero."""
+    return Gate(
+        begin=lambda weights, mask, generator: {name: torch.zeros_like(w) for name, w in weights.items()},
+        mask=lambda parameters, parent, now: {name: torch.ones_like(parameters[name]) for name in parent},
+        effective=lambda parameters, weights, mask: {name: parameters[name] * ones for name, ones in mask.items()},
+        frozen=False,
+        linear=True,
+    )
+
+
 def remembers_outside() -> Gate:
     """Its steps depend on how many there were in this process."""
     steps = [0]

@@ -63,6 +63,7 @@ BREAKS = [
     ("begins_unseeded", "the same generator gives the same mask", "draw with the generator it is given"),
     ("gate_in_place", "what a gate is given stays as it was", "weights['0.weight']"),
     ("no_gradient", "pruned places are zero and gradients reach the parameters", "use straight_through"),
+    ("expands_elsewhere", "an expansion is around what it begins with", "begins elsewhere than at the start weights"),
     ("remembers_outside", "an interrupted training ends in the same bits", "outside of parameters and memory"),
     ("hook_of_floats", "its mask has the shapes it was given", "no bool tensor 0.weight"),
     ("hook_unseeded", "the same moment gives the same change", "draw with the moment's generator"),

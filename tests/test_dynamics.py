@@ -87,6 +87,8 @@ def state_of(content: bytes) -> str:
 def test_the_end_of_a_search_is_an_ordinary_ticket_that_evaluates_the_same() -> None:
     for name in GATES:
         run = gated(name)
+        if name == "tangent":  # what it trains is no network: tests/test_tangent.py
+            continue
         trained = train(run)
         assert trained.state is not None
         again = fit(

@@ -166,7 +166,8 @@ def test_tiny_imagenet_is_read_from_its_folders(tmp_path: Path) -> None:
 
 
 def test_what_a_yaml_says_is_what_is_published() -> None:
-    assert set(FACTS) | {"image_folder", "circle", "helix", "relu", "teacher"} | TOKENS == set(catalogue("dataset"))
+    made = {"few_classes", "image_folder", "circle", "helix", "relu", "teacher"}
+    assert set(FACTS) | made | TOKENS == set(catalogue("dataset"))
     for name, facts in FACTS.items():
         said: Any = OmegaConf.to_container(OmegaConf.load(CONF / "dataset" / f"{name}.yaml"))
         assert (said["name"], said["shape"], said["classes"], said["train"], said["test"]) == (name, *facts)
@@ -186,3 +187,16 @@ def test_a_missing_data_set_is_told_in_one_line(name: str, tmp_path: Path) -> No
         place.parent.mkdir(parents=True, exist_ok=True)
         place.touch()
     require(config.dataset, config.paths.data_dir)
+
+
+@pytest.mark.parametrize("classes", [2, 4, 10])
+def test_fewer_classes_are_the_first_with_as_many_examples(classes: int) -> None:
+    whole, few = load("dataset", "digits")(Path()), load("dataset", "few_classes")
+    found = few(Path(), of="digits", classes=classes, train=200, test=60)
+    assert (len(found.train_x), len(found.test_x)) == (200, 60)
+    assert {*found.train_y.tolist()} == {*found.test_y.tolist()} == {*range(classes)}
+    first = (whole.train_y < classes).nonzero().flatten()[:200]
+    assert torch.equal(found.train_x, whole.train_x[first])
+    assert torch.equal(found.train_y, whole.train_y[first])
+    with pytest.raises(ValueError, match=r"digits has \d+ such examples of its first 2 classes, not 300"):
+        few(Path(), of="digits", classes=2, train=200, test=60 * 5)

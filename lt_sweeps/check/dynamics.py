@@ -176,6 +176,19 @@ def pruned_places_are_zero_and_gradients_reach_the_parameters(subject: Subject) 
     return f"{reached:,} of {sum(value.numel() for value in parameters.values()):,} parameters get a gradient"
 
 
+def an_expansion_is_around_what_it_begins_with(subject: Subject) -> str:
+    """What the network of a linear gate computes with at the start are the start weights, under the parent mask."""
+    gate, parent, weights = subject.gate, subject.mask, subject.weights
+    if not gate.linear:
+        return "not linear"
+    parameters, now = subject.begun(), Now(None, 0.0)
+    mask = {name: ones * parent[name] for name, ones in gate.mask(parameters, parent, now).items()}
+    for name, value in gate.effective(parameters, weights, mask).items():
+        if not torch.allclose(value, weights[name] * parent[name]):
+            raise Broken(f"{name} begins elsewhere than at the start weights, around which a linear gate expands")
+    return ""
+
+
 def its_mask_has_the_shapes_it_was_given(subject: Subject) -> str:
     """A mask that it returns is a bool tensor for each of `moment.mask`; memory is of tensors."""
     change, moment = subject.change(subject.moment()), subject.moment()
@@ -236,6 +249,7 @@ GATE: Stages[Subject] = (
     (it_begins_with_parameters_to_train,),
     (the_mask_that_is_kept_is_of_zeros_and_ones, the_same_generator_gives_the_same_mask),
     (what_a_gate_is_given_stays_as_it_was, pruned_places_are_zero_and_gradients_reach_the_parameters),
+    (an_expansion_is_around_what_it_begins_with,),
     (an_interrupted_training_ends_in_the_same_bits,),
 )
 HOOK: Stages[Subject] = (

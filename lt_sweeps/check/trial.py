@@ -26,7 +26,7 @@ from lt_sweeps.registry import load, needs
 from lt_sweeps.specs import Network, Part, Recipe
 from lt_sweeps.tasks.task import Task, task_of
 from lt_sweeps.training import optim
-from lt_sweeps.training.dynamics import gate_of
+from lt_sweeps.training.dynamics import Expansion, Start, gate_of
 from lt_sweeps.training.masking import MaskedOptimizer
 from lt_sweeps.training.progress import Progress, encode_progress, optimizer_state
 from lt_sweeps.training.step import Batch, Step
@@ -76,8 +76,10 @@ def require_lawful(runs: Iterable[Train], shown: Iterable[Train] = ()) -> None:
 
     Foreign units number the weights of small tensors. Gates and hooks, ours too, are tried with their arguments on a
     small network. A gate of those that are `shown`, and of those that their masks were pruned from, must train weights:
-    a search is below them. Raises Mistake if one fails, returns wrong shapes, or does not repeat its result.
+    a search is below them; a linear one is tried on the networks of `runs`. Raises Mistake if one fails, returns wrong
+    shapes, or does not repeat its result.
     """
+    runs = list(runs)
     for kind, part, on, asked in dict.fromkeys(_foreign(runs)):
         try:
             with noticed(part.name.rpartition(".")[0]) if part.is_foreign else nullcontext():
@@ -91,6 +93,23 @@ def require_lawful(runs: Iterable[Train], shown: Iterable[Train] = ()) -> None:
     for gate in dict.fromkeys(run.gate for run in training if run.gate is not None):
         if gate_of(gate).frozen:
             raise Mistake(f"gate {gate.name} freezes the weights that are to be trained: it is for prune=learned")
+    _require_expansions(runs)
+
+
+def _require_expansions(runs: Iterable[Train]) -> None:
+    """Takes gradients of the expansion of each network that a linear gate trains. Raises Mistake if one has none."""
+    trainings = [node for node in topological(runs) if isinstance(node, Train)]
+    for gate, network, asked in dict.fromkeys((run.gate, run.ticket.network, run.data.task) for run in trainings):
+        if gate is None or not gate_of(gate).linear:
+            continue
+        module, task = build(network), task_of(asked)
+        try:
+            with seeded(0):
+                x, outputs = takes(module.eval(), torch.rand(EXAMPLES, *network.shape))
+                task.loss(Expansion(module.train(), Start(module))(x), task.example(outputs)).backward()
+        except RuntimeError as error:
+            where = f"gate={gate.name} on {network.build.name}"
+            raise Mistake(f"{where}: no forward derivative: {one_line(error)}") from None
 
 
 def _foreign(runs: Iterable[Train]) -> Iterator[tuple[str, Part, Dense | tuple[int, ...], Part | None]]:

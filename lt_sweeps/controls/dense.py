@@ -1,8 +1,8 @@
-"""A control that is no sparse network: is a ticket more than its size?"""
+"""Controls that are no sparse networks: is a ticket more than its size?"""
 
 from __future__ import annotations
 
-from lt_sweeps.graph import Ticket, Treat, full
+from lt_sweeps.graph import Dense, Ticket, Treat, full
 from lt_sweeps.methods.level import Level
 from lt_sweeps.registry import part, register
 
@@ -20,3 +20,16 @@ def dense_rescaled(level: Level) -> Ticket:
     """
     weights = Treat(part("survivors", "rescaled"), level.mask, level.rewound, level.rewound, 0)
     return Ticket(level.dense.ticket.network, weights, full(level.dense.ticket), level.dense.ticket.fill)
+
+
+@register("control", version=1, needs=("graph", "mask"))
+def dense(level: Level) -> Dense:
+    """The dense network, trained as the ticket of its level is: from its start, in its gate's coordinates.
+
+    Level 0 is the dense network as masks are found from it, which no `gate=` changes. Each level keeps all weights.
+
+    >>> from lt_sweeps.methods.level import example
+    >>> dense(example()) == example().dense.ticket.mask
+    True
+    """
+    return full(level.dense.ticket)

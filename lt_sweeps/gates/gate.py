@@ -56,7 +56,8 @@ class Gate:
     `after_step(parameters, now)` changes the parameters in place after each step. `frozen`: whether all other
     parameters of the network keep their start values; else biases and normalisation are trained beside the gate's.
     `draws`: whether the mask is a random one where there is a generator; then the end of a training is evaluated under
-    such masks too.
+    such masks too. `linear`: whether outputs are those of the network's expansion to first order, around the weights
+    that it begins with; then `effective` must begin there too.
     """
 
     begin: Callable[[State, Mask, torch.Generator], State]
@@ -65,6 +66,7 @@ class Gate:
     after_step: Callable[[Parameters, Now], None] = _unchanged
     frozen: bool = True
     draws: bool = False
+    linear: bool = False
 
 
 def straight_through(hard: Tensor, soft: Tensor) -> Tensor:

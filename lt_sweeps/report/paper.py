@@ -75,11 +75,11 @@ def draw(
     sheet, panels = LOOKS[style], panels_of(curves, facet)
     quantities = [named(what or panel[0].metric.name, panel) for panel in panels.values()]
     look = dict(zip(map(id, curves), styles([_without(curve, facet) for curve in curves]), strict=True))
-    with _settings(sheet):
+    with settings(sheet):
         across = min(len(panels), COLUMNS)
         down = -(-len(panels) // across)
         whole = width or sheet.width * across
-        figure = _figure(whole, down * sheet.height * whole / across)
+        figure = blank(whole, down * sheet.height * whole / across)
         axes = list(figure.subplots(down, across, squeeze=False).flat)
         letters = int(sheet.height * whole / across * 72 / (0.5 * sheet.font))  # that fit beside a panel
         for number, ((title, panel), quantity) in enumerate(zip(panels.items(), quantities, strict=True)):
@@ -172,13 +172,14 @@ def _require(value: str, known: Any, name: str) -> None:
         raise Mistake(f"{name} {value!r}: choose one of {', '.join(known)}")
 
 
-def _figure(width: float, height: float) -> Figure:
+def blank(width: float, height: float) -> Figure:
+    """An empty figure of a size in inches."""
     from matplotlib.figure import Figure
 
     return Figure(figsize=(width, height), layout="constrained")
 
 
-def _settings(sheet: Look) -> Any:
+def settings(sheet: Look) -> Any:
     """Context manager: matplotlib's own defaults, whatever the user's are, with the sizes of a style."""
     try:
         import matplotlib

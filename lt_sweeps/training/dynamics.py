@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from lt_sweeps.gates.gate import Gate, Now
+from lt_sweeps.gates.linearised import first_order
 from lt_sweeps.graph import Train
 from lt_sweeps.hooks.moment import Change, Moment
 from lt_sweeps.masks import Mask, State, aliases, kept, total
@@ -59,6 +60,7 @@ class Gated(nn.Module):
             raise ValueError(f"the gate's parameters {', '.join(begun)} have no names of their own")
         for inside, name in self._names.items():
             self.gate.register_parameter(inside, nn.Parameter(begun[name].clone()))
+        self.start = Start(network) if gate.linear else None
         self.now = Now(None, 0.0)
 
     @property
@@ -71,10 +73,11 @@ class Gated(nn.Module):
         self._parent, self._keep = dict(parent), dict[str, Tensor]()
 
     def forward(self, x: Tensor) -> Any:
-        """The network's output through the gate."""
-        return functional_call(
-            self.network, self._effective(self.now if self.training else self.now._replace(generator=None))[0], (x,)
-        )
+        """The network's output through the gate; that of its expansion around the start if the gate is linear."""
+        weights = self._effective(self.now if self.training else self.now._replace(generator=None))[0]
+        if self.start is None:
+            return functional_call(self.network, weights, (x,))
+        return self.start.expanded(self.network, weights, x)
 
     def after_step(self) -> None:
         """What the gate does to its parameters after each step."""
@@ -111,6 +114,41 @@ class Gated(nn.Module):
         soft = self._gate.mask(parameters, self._parent, now)
         mask = {name: soft[name].to(own[name].dtype) * ones for name, ones in self._keep.items()}
         return self._gate.effective(parameters, own, mask), mask
+
+
+class Start(nn.Module):
+    """The parameters that a network has now, as buffers that no state dict holds: where an expansion is around."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self._names = [name for name, _ in network.named_parameters()]
+        for number, parameter in enumerate(network.parameters()):
+            self.register_buffer(f"{number}", parameter.detach().clone(), persistent=False)
+
+    def expanded(self, network: nn.Module, weights: State, x: Tensor) -> Tensor:
+        """The output of the network's expansion, at its own parameters but for `weights`.
+
+        Batch normalisation is that of evaluation, so that its statistics stay as they are.
+        """
+        for module in network.modules():
+            if isinstance(module, nn.modules.batchnorm._BatchNorm):
+                module.eval()
+        start = dict(zip(self._names, self.buffers(), strict=True))
+        return first_order(
+            lambda at: functional_call(network, at, (x,)), start, {**dict(network.named_parameters()), **weights}
+        )
+
+
+class Expansion(nn.Module):
+    """A network to first order in how far its parameters are from those of a start."""
+
+    def __init__(self, network: nn.Module, start: Start) -> None:
+        super().__init__()
+        self.network, self.start = network, start
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The output of the expansion."""
+        return self.start.expanded(self.network, {}, x)
 
 
 @dataclass(frozen=True)
@@ -205,6 +243,11 @@ class Dynamics:
         if isinstance(self.network, Gated):
             return self.network.kept()
         return self.network.state_dict(), self.mask
+
+    def as_trained(self, network: nn.Module) -> nn.Module:
+        """The network as this training computes with it: itself, or with a linear gate its expansion."""
+        start = self.network.start if isinstance(self.network, Gated) else None
+        return network if start is None else Expansion(network, start)
 
     def sampled(self, count: int) -> Iterator[nn.Module]:
         """The network under each of `count` masks drawn at the end, one at a time; none if the gate does not draw."""

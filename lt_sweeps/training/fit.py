@@ -150,7 +150,8 @@ def fit(
         sampled = tuple(evaluate(one, examples.chunks("test", ranks.share), *asked).value for one in drawn)
         if begun.best is not None:
             network.load_state_dict(begun.best_state)
-            early = evaluate(network, examples.chunks("test", ranks.share), *asked)
+            best = network if dynamics is None else dynamics.as_trained(network)
+            early = evaluate(best, examples.chunks("test", ranks.share), *asked)
         examples.require_unchanged()
         if ranks.any(leaving()):
             recorder.leave(last_state, [])  # no step remains that needs the optimizer's state
