@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from lt_sweeps.loggers.runs import Entry, Row
-from lt_sweeps.metrics import METRICS, Metric, compared_by
+from lt_sweeps.metrics import ACCURACY, METRICS, Metric, compared_by
 
 EARLY, END = "early_stop_test", "test"
 
@@ -28,10 +28,21 @@ def summary(content: Sequence[Entry]) -> Row:
     best/sparsity 0.5
     near_dense/test_accuracy 97.9
     near_dense/sparsity 0.8
+
+    In regression lower is better, and 5 % of dense's error are near:
+
+    >>> names = "sparsity", "level/test_mse"
+    >>> rows = [{"lth/status": "done", **dict(zip(names, level, strict=True))} for level in ((0.0, 1.0), (0.5, 1.04))]
+    >>> summary(rows)
+    {'dense/test_mse': 1.0, 'near_dense/test_mse': 1.04, 'near_dense/sparsity': 0.5}
+    >>> summary([{"lth/status": "failed"}])
+    {}
     """
-    levels = [row for row in content if isinstance(row, dict) and row.get("lth/status") == "done"]
-    metric = compared_by([*_metrics(levels), "accuracy"])
-    part = EARLY if levels and all(f"level/{EARLY}_{metric.name}" in row for row in levels) else END
+    done = [row for row in content if isinstance(row, dict) and row.get("lth/status") == "done"]
+    known = [name for name in METRICS if any(f"level/{END}_{name}" in row for row in done)]
+    metric = compared_by(known) if known else ACCURACY
+    levels = [row for row in done if f"level/{END}_{metric.name}" in row]
+    part = EARLY if all(f"level/{EARLY}_{metric.name}" in row for row in levels) else END
     result, val = f"{part}_{metric.name}", f"level/val_{metric.name}"
     dense = [row for row in levels if row["sparsity"] == 0]
     pruned = sorted((row for row in levels if row["sparsity"] > 0), key=lambda row: -float(row["sparsity"]))
@@ -46,10 +57,6 @@ def summary(content: Sequence[Entry]) -> Row:
             figures[f"{name}/{result}"] = row[f"level/{result}"]
             figures |= {f"{name}/sparsity": row["sparsity"]} if name != "dense" else {}
     return figures
-
-
-def _metrics(levels: Sequence[Row]) -> list[str]:
-    return [name for name in METRICS if any(f"level/{END}_{name}" in row for row in levels)]
 
 
 def _is_near(row: Row, dense: Row, name: str, metric: Metric) -> bool:
