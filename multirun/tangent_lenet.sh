@@ -1,7 +1,7 @@
 #!/bin/sh
-# The tangent space (Wentworth 2021): LeNet on MNIST and its first-order expansion, trained alike, over widths; dense, and
-# under masks that training the network found, shuffled ones, and on fresh weights, at 20 % of the weights. Smaller than
-# experiment=tangent_lenet: three widths, 1,000 iterations, three seeds.
+# The tangent space (Wentworth 2021): LeNet on MNIST and its first-order expansion, trained alike, over widths; dense,
+# and under masks that training the network found, shuffled ones, and on fresh weights, at 20 % of the weights. Smaller
+# than experiment=tangent_lenet: three widths, 1,000 iterations, three seeds.
 # Cost: 72 cells: 144 trainings asked, 81 distinct; disk: 67 MB;
 # hours: 6 min of one core, estimated on a busy shared two-core AMD EPYC.
 exec python -m lt_sweeps.main -m \

@@ -1,6 +1,6 @@
 #!/bin/sh
-# How small a ticket matches: LeNet of three widths on two, four and ten classes of MNIST, with as many images. Smaller than
-# experiment=ticket_size: 500 iterations, half of the weights per level, three seeds.
+# How small a ticket matches: LeNet of three widths on two, four and ten classes of MNIST, with as many images. Smaller
+# than experiment=ticket_size: 500 iterations, half of the weights per level, three seeds.
 # Then: lt-sweeps scaling runs/ticket_size --over model.width; lt-sweeps scaling runs/ticket_size --over dataset.classes
 # Cost: 27 cells: 216 trainings asked, 216 distinct; disk: 103 MB;
 # hours: 4 min of one core, estimated on a busy shared two-core AMD EPYC.

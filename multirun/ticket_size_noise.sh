@@ -1,6 +1,6 @@
 #!/bin/sh
-# How small a ticket matches against the share of wrong training labels: LeNet of half the width on 12,000 images of MNIST.
-# Smaller than experiment=ticket_size says: 500 iterations, half of the weights per level, three seeds.
+# How small a ticket matches against the share of wrong training labels: LeNet of half the width on 12,000 images of
+# MNIST. Smaller than experiment=ticket_size says: 500 iterations, half of the weights per level, three seeds.
 # Then: lt-sweeps scaling runs/ticket_size_noise --over corruption.args.fraction
 # Cost: 12 cells: 96 trainings asked, 96 distinct; disk: 38 MB;
 # hours: 2 min of one core, estimated on a busy shared two-core AMD EPYC.
