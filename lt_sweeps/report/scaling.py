@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from lt_sweeps.errors import Mistake
 from lt_sweeps.metrics import ACCURACY, Metric
 from lt_sweeps.report import paper
+from lt_sweeps.report.axes import ticks, two_digits
 from lt_sweeps.report.curves import Curve
 from lt_sweeps.report.selecting import chosen, parse, parser
 from lt_sweeps.report.statistics import Interval, interval
@@ -145,7 +146,9 @@ def draw(found: Sequence[Line], over: str) -> Figure:
         axis.set_xscale("log")
         axis.set_yscale("log")
         numbers = sorted({number for line in found for number in line.sizes})
+        levels = ticks([size for line in found for by_seed in line.sizes.values() for size in by_seed.values()])
         axis.set_xticks(numbers, [f"{number:g}" for number in numbers])
+        axis.set_yticks(levels, [two_digits(level) for level in levels])
         axis.minorticks_off()
         axis.set_xlabel(over)
         axis.set_ylabel("Smallest matching density (%)")
