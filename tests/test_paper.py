@@ -282,6 +282,16 @@ def test_a_control_stands_beside_its_ticket() -> None:
     assert "ahead" not in quantities([ticket])
 
 
+def test_a_number_is_of_what_is_usual_where_a_sweep_has_no_label() -> None:
+    """A ticket of the network itself is not compared with a number for one from another."""
+    [ticket, *_] = curves(rows(model="mlp2"))
+    for labels, expected in {"transfer=none": True, "transfer=elastic": False, "find.model.name=mlp3": False}.items():
+        name, _, value = labels.partition("=")
+        of = ((name, value),)
+        number = published.Published("p", "mlp2", "mnist", of, "accuracy", 50.0, "=", 98.0, None, 3, None, "T", "table")
+        assert number.is_of(ticket) is expected, labels
+
+
 def test_a_number_without_a_density_is_compared_with_the_level_chosen_on_validation() -> None:
     """The level differs by seed; the test result plays no part in the choice."""
     results = {0: {1: (90.0, 60.0), 2: (80.0, 99.0)}, 1: {1: (70.0, 98.0), 2: (75.0, 62.0)}}  # validation, test

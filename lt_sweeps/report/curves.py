@@ -220,14 +220,16 @@ def sparsest_matching(curve: Curve) -> Point | None:
     return min(matches, key=lambda point: (_remaining(point), -point.level), default=None)
 
 
-def chosen(curve: Curve) -> Point | None:
-    """The pruned level that each seed chooses by its validation examples, as one point; None where none has results.
+def chosen_level(curve: Curve) -> Point | None:
+    """The one pruned level, or that which each seed chooses by its validation examples; None where none has results.
 
     >>> points = [Point(n, 50.0 / n, {0: t}, {}, {}, None, validation={0: v}) for n, v, t in [(1, 90, 88), (2, 91, 87)]]
-    >>> best = chosen(Curve({}, tuple(points), False, frozenset()))
+    >>> best = chosen_level(Curve({}, tuple(points), False, frozenset()))
     >>> best.remaining, best.test
     (25.0, {0: 87})
     """
+    if len(curve.pruned) == 1:
+        return curve.pruned[0]
     best: dict[int, Point] = {}
     for point in curve.pruned:
         for seed, value in point.validation.items():

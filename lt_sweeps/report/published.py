@@ -7,9 +7,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from lt_sweeps.columns import BESIDE
 from lt_sweeps.errors import Mistake
 from lt_sweeps.registry import nearest
-from lt_sweeps.report.curves import Curve, Point, by_ground, chosen
+from lt_sweeps.report.curves import Curve, Point, by_ground, chosen_level
 from lt_sweeps.report.quantities import Quantity, quantities
 from lt_sweeps.report.statistics import Interval
 from lt_sweeps.report.wording import bounds, percent
@@ -20,7 +21,10 @@ SAME = 0.06  # relative difference of weights remaining at which a level is comp
 
 @dataclass(frozen=True)
 class Published:
-    """One number of a paper. `labels` are those of the curves that it is about; others may have any value."""
+    """One number of a paper. `labels` are those of the curves that it is about; others may have any value.
+
+    A sweep has no label of what is usual in all its cells.
+    """
 
     paper: str
     model: str
@@ -39,14 +43,14 @@ class Published:
     def is_of(self, curve: Curve) -> bool:
         """Whether a curve is what the number is about."""
         return curve.place == (self.model, self.dataset) and all(
-            curve.labels.get(name, value) == value for name, value in self.labels
+            curve.labels.get(name, BESIDE.get(name)) == value for name, value in self.labels
         )
 
     def at(self, curve: Curve) -> Point | None:
         """The level of a curve to compare with: the nearest share of weights, to SAME, or that chosen on validation."""
         share = self.remaining
         if share is None:
-            return chosen(curve)
+            return chosen_level(curve)
         points = [p for p in curve.points if p.remaining and abs(p.remaining / share - 1) <= SAME]
         return min(points, key=lambda p: abs((p.remaining or 0) - share), default=None)
 
