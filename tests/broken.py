@@ -616,9 +616,9 @@ def no_gradient() -> Gate:
 
 
 def expands_elsewhere() -> Gate:
-    """Linear, and it begins with weights of zero."""
+    """Linear, and it begins with twice the weights."""
     return Gate(
-        begin=lambda weights, mask, generator: {name: torch.zeros_like(w) for name, w in weights.items()},
+        begin=lambda weights, mask, generator: {name: 2 * w for name, w in weights.items()},
         mask=lambda parameters, parent, now: {name: torch.ones_like(parameters[name]) for name in parent},
         effective=lambda parameters, weights, mask: {name: parameters[name] * ones for name, ones in mask.items()},
         frozen=False,
