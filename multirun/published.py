@@ -2,7 +2,8 @@
 
 published.csv says which sweeps are compared with which numbers of lt_sweeps/published, the longest first, and what was
 tried where one does not come out. A number is compared with the first sweep that has it; sweeps without results.csv are
-left out. Core hours and machine are those in the comment of the sweep's script.
+left out. The machine is that in the comment of the sweep's script; core hours are the sum of its timings.csv, or, where
+there is none, those of the comment.
 """
 
 from __future__ import annotations
@@ -97,7 +98,11 @@ def _cost(sweep: str) -> tuple[str, str, str]:
     )
     if cost is None:
         raise ValueError(f"{sweep}.sh: its comment has no hours of one core, or no machine")
-    return f"`multirun/{sweep}.sh`", cost[4], f"{int(cost[1] or 0) + int(cost[2] or 0) / 60:.2g}, {cost[3]}"
+    hours, known = int(cost[1] or 0) + int(cost[2] or 0) / 60, cost[3]
+    if (timings := HERE / sweep / "timings.csv").exists():
+        with timings.open(newline="") as file:
+            hours, known = sum(float(row["seconds"]) for row in csv.DictReader(file)) / 3600, "timed"
+    return f"`multirun/{sweep}.sh`", cost[4], f"{hours:.2g}, {known}"
 
 
 if __name__ == "__main__":
