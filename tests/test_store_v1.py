@@ -51,7 +51,7 @@ def test_the_same_command_trains_nothing_and_reports_the_same_bytes(
     swept(runs, "prune.levels=1", "control=none,reinit")
     assert "3 in the store, 0 to train" in capsys.readouterr().out
     assert (runs / "v1" / "results.csv").read_bytes() == before
-    assert (runs / "v1" / "report.html").stat().st_size > 100_000
+    assert "Every level" in (runs / "v1" / "report.html").read_text()
     kept = bytes_of(runs / "store")
     assert kept == bytes_of(GOLDEN / "store"), "and nothing in the store is touched"
 
