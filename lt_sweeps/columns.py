@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 from lt_sweeps.metrics import ACCURACY, METRICS, OTHERS
 
+SHARES = {"density": 1.0, "sparsity": 1.0, "weights_remaining": 100.0}  # from 0 to this
+
 
 @dataclass(frozen=True)
 class Column:
@@ -24,12 +26,20 @@ class Column:
 
         >>> Column("steps", int, "").value("3.0"), Column("steps", int, "").value("")
         (3, None)
+        >>> Column("test_accuracy", float, "").value("nan")
+        Traceback (most recent call last):
+        ValueError: test_accuracy: nan is not between 0 and 100
         """
         if not text:
             return None
-        if self.type is not int:
-            return self.type(text)
+        if self.type is str:
+            return text
         whole = float(text)  # a spreadsheet writes 3.0
+        high = 100.0 if "accuracy" in self.name else SHARES.get(self.name)
+        if high is not None and not 0 <= whole <= high:
+            raise ValueError(f"{self.name}: {text} is not between 0 and {high:g}")
+        if self.type is float:
+            return whole
         if not whole.is_integer():
             raise ValueError(f"{self.name}: {text} is no whole number")
         return int(whole)

@@ -165,6 +165,10 @@ def test_a_stored_sweep_is_logged_later_to_the_runs_it_would_have_made(
     assert mine == live
     fileless = {"rows": [], "summary": {}}  # they name files, which are never the same
     assert replace(over_seeds, **fileless) == replace(aggregate, **fileless)
+    assert cli(["log", str(logged / "s"), "--to", "wandb", "project=another"]) == 0
+    wandb.teardown()
+    both = sorted(run.id for run in runs(logged / "s"))
+    assert both == sorted(2 * [run.id for run in first]), "what was not uploaded yet to one project stays"
     assert cli(["log", str(logged / "s"), "--to", "csv"]) == 0
     assert cli(["log", str(logged / "s"), "--to", "wandb", "projekt=x"]) == 2
     assert "Key 'projekt' not in 'LoggerConfig'; settings are such as" in capsys.readouterr().err

@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_report import MATCHES, PAPER, page, sweep
+from test_report import MATCHES, PAPER, page, row, sweep
 
 from lt_sweeps.cli import main as cli
 from lt_sweeps.errors import Mistake
 from lt_sweeps.report.curves import curves
 from lt_sweeps.report.figures import panels
 from lt_sweeps.report.page import render
+from lt_sweeps.report.selecting import together
 from lt_sweeps.report.styles import styles
 
 CRITERIA = ("magnitude", "snip", "grasp", "synflow")
@@ -140,3 +141,12 @@ def test_a_browser_draws_every_curve_and_hides_what_is_hidden(tmp_path: Path) ->
     selected = in_browser(html, tmp_path, unchecked)
     assert selected.count('class="curve" data-curve="place-1 ') == 2 * 6
     assert not re.search(r'class="curve" data-curve="[^"]*grasp', selected)
+
+
+def test_a_training_that_two_sweeps_share_counts_once_and_two_results_of_it_stand_apart() -> None:
+    one = [row(level, seed, 98.0 + level, criterion="snip") for level in (0, 1) for seed in (0, 1)]
+    part, places = [dict(each) for each in one if each["seed"] == 0], [Path("runs/one"), Path("runs/part")]
+    assert together([one, part], places) == one
+    part[1]["test_accuracy"] = 50.0
+    apart = together([one, part], places)
+    assert [each["sweep"] for each in apart] == ["one"] * 4 + ["part"] * 2

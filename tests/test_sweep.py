@@ -582,3 +582,15 @@ def test_what_a_setting_makes_is_compared_on_the_command_line(
     assert cli(["compare", str(tmp_path / "s"), "criterion=magnitude"]) == 2
     assert "nothing else has" in capsys.readouterr().err
     assert cli(["best", str(tmp_path / "s")]) == 0
+
+
+def test_a_refused_data_set_leaves_the_folder_as_it_was(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    few = ("dataset=few_classes", "dataset.args.of=digits", "dataset.shape=[1,8,8]", "dataset.classes=5")
+    assert main(["-m", *SMALL, *few, f"paths.output_dir={tmp_path}"]) == 2
+    assert "694 such examples of its first 5 classes, not 12,000" in capsys.readouterr().err
+    assert not (tmp_path / "s" / "cells.json").exists()
+    rows = sweep(tmp_path, *few, "dataset.train=600", "dataset.test=150")
+    assert len(rows) == 3, "nothing of the refused command"
+    before = (tmp_path / "s" / "cells.json").read_bytes()
+    assert main(["-m", *SMALL, *few, "dataset.classes=4", f"paths.output_dir={tmp_path}"]) == 2
+    assert (tmp_path / "s" / "cells.json").read_bytes() == before

@@ -18,6 +18,7 @@ from lt_sweeps.store.store import Store
 
 Mode = Literal["online", "offline"]
 STEPS = {"train/*": "lth/step", "val/*": "lth/step", "level/*": "sparsity"}
+PLACE = "place.txt"  # in the folder of an offline run: where it will be uploaded to
 WANTED: dict[str, tuple[str, ...]] = {"none": (), "masks": ("mask",), "tickets": ("mask", "end")}
 
 
@@ -40,9 +41,12 @@ class Wandb:
         os.environ.update(self._added)
 
     def open(self, about: About) -> WandbRun:
-        """Opens a run from its beginning; earlier offline files of the same run are removed."""
-        for stale in self.folder.glob(f"offline-run-*-{about.id}"):
-            shutil.rmtree(stale)
+        """Opens a run from its beginning; earlier offline files of the same run in the same project are removed."""
+        place = f"{self._config.entity or ''}/{self._config.project}"
+        for earlier in self.folder.glob(f"offline-run-*-{about.id}"):
+            written = earlier / PLACE
+            if not written.exists() or written.read_text() == place:
+                shutil.rmtree(earlier)
         run = wandb.init(
             dir=self._root,
             project=self._config.project,
@@ -65,6 +69,8 @@ class Wandb:
                 finish_timeout_raises=True,
             ),
         )
+        if self._mode == "offline":
+            (Path(run.dir).parent / PLACE).write_text(place)
         for name in ("lth/step", "sparsity"):
             run.define_metric(name)
         for name, step in STEPS.items():

@@ -11,7 +11,7 @@ from lt_sweeps.errors import Mistake
 from lt_sweeps.parser import Parser
 from lt_sweeps.registry import nearest
 from lt_sweeps.report import table as tables
-from lt_sweeps.report.curves import Curve, curves, labels_of
+from lt_sweeps.report.curves import DEFAULT, Curve, curves, labels_of
 
 WORDS = "FOLDER... [QUANTITY] [NAME=VALUE...]"
 
@@ -64,11 +64,20 @@ def chosen(folders: Sequence[Path], where: Mapping[str, Sequence[str]]) -> list[
 
 
 def together(of_sweeps: Sequence[Sequence[tables.Row]], folders: Sequence[Path]) -> list[tables.Row]:
-    """Returns the rows of several sweeps; trainings that they share are one row of a curve.
+    """Returns the rows of several sweeps; trainings that they share are one row.
 
-    Where sweeps differ in something that is no label, they get the label `sweep`.
+    Where sweeps differ in something that is no label, or a training has two results, they get the label `sweep`.
     """
-    rows = [dict(row) for sweep in of_sweeps for row in sweep]
+    rows: list[tables.Row] = []
+    seen: dict[object, tables.Row] = {}
+    for row in (row for sweep in of_sweeps for row in sweep):
+        known = {name: value for name, value in row.items() if value is not None}
+        labelled = frozenset((name, value) for name, value in labels_of(row).items() if value != DEFAULT)
+        first = seen.setdefault((row["key"], row["seed"], row["level"], labelled), known)
+        if first is known:
+            rows.append(dict(row))
+        elif any(known.get(name, value) != value for name, value in first.items()):
+            return apart(of_sweeps, folders)
     try:
         curves(rows)
         return rows

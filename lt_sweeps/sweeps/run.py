@@ -11,7 +11,7 @@ from pathlib import Path
 
 from lt_sweeps.cell import Cell
 from lt_sweeps.cells import budgets, described, distinct, kept_as, level_names, redrawn_layers, run_names
-from lt_sweeps.config import datafiles
+from lt_sweeps.config import archive, datafiles
 from lt_sweeps.config.choosing import finding
 from lt_sweeps.engines.engine import Engine
 from lt_sweeps.errors import Mistake
@@ -90,14 +90,18 @@ def run(
             _layers(cells)
             _require_trainable(cells, plan)
         _announce(cells, plan, _kept_whole(cells) if plan.jobs else [])
+        before = _before(folder)
         _begin(cells, folder, command)
         failed: dict[Node, str] = {}
         with journals_of(cells, folder, plan, store) as journals:
             if plan.jobs:
                 try:
                     failed = _execute(cells, store, journals, folder, engine, forking)
-                except BaseException:  # interrupted, or refused by a worker: write what is done
-                    results.write_done(cells, folder, command, store)
+                except BaseException as error:  # interrupted, or refused by a worker: write what is done
+                    if isinstance(error, Mistake) and len(planning.make(cells, store).jobs) == len(plan.jobs):
+                        _restore(folder, before)  # else the next command would join cells that nobody can train
+                    else:
+                        results.write_done(cells, folder, command, store)
                     raise
                 plan = planning.make(cells, store)
             rows = results.write_all(cells, folder, command, store, plan, failed)
@@ -174,8 +178,22 @@ def _begin(cells: Sequence[Cell], folder: Path, command: str) -> None:
             card.copy(folder / kept_as(card))
     config = cells[0].config
     agent.launch(folder, command, Path(config.paths.data_dir).expanduser(), config.trainer)
-    write(folder / "cells.json", json.dumps([described(c) for c in cells], indent=1).encode())
+    write(folder / archive.CELLS, json.dumps([described(c) for c in cells], indent=1).encode())
     failures.clear(folder)
+
+
+def _before(folder: Path) -> bytes | None:
+    """The cells that the sweep's folder holds so far."""
+    path = folder / archive.CELLS
+    return path.read_bytes() if path.exists() else None
+
+
+def _restore(folder: Path, before: bytes | None) -> None:
+    """Makes the sweep's folder one of these cells again; of none, if there were none."""
+    if before is None:
+        (folder / archive.CELLS).unlink()
+    else:
+        write(folder / archive.CELLS, before)
 
 
 def _execute(

@@ -102,16 +102,20 @@ def status(folder: Path) -> Status:
 
 
 def _left(states: Mapping[Work, str], running: Mapping[Work, Holder], store: Store) -> float | None:
-    """Seconds until all is done, at as many at once as now; None if nothing runs, or nothing alike was timed."""
+    """Seconds until all is done, at as many at once as now; None if nothing runs, or nothing alike was timed.
+
+    A kind of measure that was never timed counts nothing.
+    """
     took: dict[str, list[float]] = {}
     for run, state in states.items():
         if state == "done" and "seconds" in (timing := store.load_timing(run.key)):
             took.setdefault(_alike(run), []).append(timing["seconds"])
     waiting = [run for run, state in states.items() if state in ("running", "waiting")]
-    if not running or any(_alike(run) not in took for run in waiting):
+    known = {name: median(seconds) for name, seconds in took.items()}
+    if not running or any(_alike(run) not in known for run in waiting if isinstance(run, Train)):
         return None
     done = {run: holder.step / holder.steps for run, holder in running.items() if holder.steps}
-    return sum(median(took[_alike(run)]) * (1 - done.get(run, 0)) for run in waiting) / len(running)
+    return sum(known.get(_alike(run), 0.0) * (1 - done.get(run, 0)) for run in waiting) / len(running)
 
 
 def _alike(run: Work) -> str:

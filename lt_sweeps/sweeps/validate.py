@@ -18,7 +18,8 @@ def refuse_mixed(cells: Sequence[Cell]) -> None:
     ]
     for group, wanted in shared[0].items():
         if any(settings[group] != wanted for settings in shared):
-            raise Mistake(f"{group} must be the same in all cells of a sweep")
+            several = "; several at once are 'logger=[wandb,csv]'" if group == "logger" else ""
+            raise Mistake(f"{group} must be the same in all cells of a sweep{several}")
 
 
 def refuse_replicas(cells: Sequence[Cell]) -> None:
