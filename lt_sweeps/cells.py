@@ -7,7 +7,7 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from lt_sweeps.cell import Cell
-from lt_sweeps.columns import LABELS, is_of_training
+from lt_sweeps.columns import LABELS, PLACE, is_of_training
 from lt_sweeps.config.archive import GIVEN
 from lt_sweeps.config.schema import Config
 from lt_sweeps.graph import Train, Work, parents, redrawn, search_of
@@ -16,8 +16,6 @@ from lt_sweeps.provenance.made_from import foreign_parts
 from lt_sweeps.report import table
 from lt_sweeps.ticket_files import origins
 from lt_sweeps.ticket_files.card import Card
-
-PLACE = ("model", "dataset")
 
 
 def distinct(cells: Sequence[Cell]) -> list[Cell]:
@@ -86,7 +84,7 @@ def redrawn_layers(cells: Sequence[Cell]) -> list[str]:
 
 def title(cells: Sequence[Cell]) -> str:
     """Returns a sweep's title: its networks, its data sets, and the unusual options that all its cells share."""
-    models, datasets = (", ".join(dict.fromkeys(str(e.labels[name]) for e in cells)) for name in ("model", "dataset"))
+    models, datasets = (", ".join(dict.fromkeys(str(e.labels[name]) for e in cells)) for name in PLACE)
     words = [[*table.unusual(e.labels), *(f"{name}={value}" for name, value in e.unusual.items())] for e in cells]
     shared = [word for word in words[0] if all(word in others for others in words)]
     return ", ".join([f"{models} on {datasets}", *shared])

@@ -154,7 +154,8 @@ COMPARED = {  # what a level is measured against, or as -> suffix of the column
     "ticket": "_ticket",
 }
 ALONE = ("trained", "ticket")  # those of a level alone
-LABELS = ("model", "dataset", "prune", "rewind", "survivors", "control")
+PLACE = ("model", "dataset")
+LABELS = (*PLACE, "prune", "rewind", "survivors", "control")
 RARE = (  # only where some row has a value
     AT_RANDOM,
     DENSITY_BEGUN,

@@ -40,6 +40,14 @@ class Metric:
         """
         return f"{100 * self.margin:g} % of its value" if self.relative else f"{self.margin:g}{self.points}"
 
+    def margin_at(self, dense: float) -> float:
+        """Returns what a matching ticket may lose against a dense network of this result, in the metric's unit.
+
+        >>> METRICS["accuracy"].margin_at(98.0), METRICS["mse"].margin_at(2.0)
+        (0.2, 0.1)
+        """
+        return self.margin * abs(dense) if self.relative else self.margin
+
     @property
     def points(self) -> str:
         """What follows a difference: ` points` or nothing."""

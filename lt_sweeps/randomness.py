@@ -34,8 +34,8 @@ def seeded(seed: int) -> Iterator[None]:
     before, legacy = random.getstate(), np.random.get_state()
     try:
         with torch.random.fork_rng(devices=[]):
-            seed_all(seed)
             torch.manual_seed(seed)  # a GPU too that foreign code is the first to use
+            _seed_others(seed)
             yield
     finally:
         random.setstate(before)
@@ -56,10 +56,14 @@ def seed_torch(seed: int) -> None:
 
 
 def seed_all(seed: int) -> None:
-    """Seeds Python's, numpy's and torch's global generators, as `seed_torch` does."""
+    """Seeds Python's, numpy's and, as `seed_torch` does, torch's global generators."""
+    seed_torch(seed)
+    _seed_others(seed)
+
+
+def _seed_others(seed: int) -> None:
     import numpy as np
 
-    seed_torch(seed)
     random.seed(seed)
     np.random.seed(derive(seed, "numpy") % 2**32)
 

@@ -12,7 +12,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-from test_readme import anchors
+from test_readme import anchors, links
 
 ROOT = Path(__file__).parent.parent
 CONFIG = tomllib.loads((ROOT / "zensical.toml").read_text())["project"]
@@ -61,10 +61,7 @@ def test_the_contents_list_every_page_once(build: ModuleType, pages: Path) -> No
 def test_every_link_of_the_site_leads_somewhere(pages: Path) -> None:
     checked = 0
     for page in pages.rglob("*.md"):
-        text = re.sub(r"^(`{3,}).*?^\1$", "", page.read_text(), flags=re.DOTALL | re.MULTILINE)
-        for link in re.findall(r"\]\((?!https?:)([^)\s]+)\)", text):
-            path, _, anchor = link.partition("#")
-            target = page.parent / path if path else page
+        for link, target, anchor in links(page):
             assert target.is_file(), f"{page.relative_to(pages)} points to {link}"
             assert not anchor or anchor in anchors(target), f"{page.relative_to(pages)} points to {link}"
             checked += 1

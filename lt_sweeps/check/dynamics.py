@@ -14,13 +14,13 @@ from lt_sweeps import registry
 from lt_sweeps.check.candidate import STEPS, Candidate
 from lt_sweeps.check.example import NETWORK
 from lt_sweeps.check.laws import Broken, Stages, refuse_changes, refuse_global_changes, surroundings
-from lt_sweeps.gates.gate import Gate, Now
+from lt_sweeps.gates.gate import Gate, Now, gate_of
 from lt_sweeps.graph import Train
 from lt_sweeps.hooks.moment import Change, Moment
 from lt_sweeps.masks import Mask, State, TicketTensors, total
 from lt_sweeps.randomness import rng
 from lt_sweeps.specs import Part
-from lt_sweeps.training.dynamics import Hook, gate_of
+from lt_sweeps.training.dynamics import Hook
 from lt_sweeps.training.fit import Hardware, Trained, fit
 from lt_sweeps.training.progress import decode_progress, encode_progress
 from lt_sweeps.training.recorder import Session

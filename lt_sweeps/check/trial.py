@@ -18,6 +18,7 @@ from lt_sweeps.errors import Mistake
 from lt_sweeps.forecast.layers import takes
 from lt_sweeps.foreign.imports import noticed
 from lt_sweeps.foreign.reach import one_line
+from lt_sweeps.gates.gate import gate_of
 from lt_sweeps.graph import Dense, Fill, Prune, Score, Train, Treat, full, topological
 from lt_sweeps.methods.measured import parent
 from lt_sweeps.networks.build import build, initial
@@ -26,7 +27,7 @@ from lt_sweeps.registry import load, needs
 from lt_sweeps.specs import Network, Part, Recipe
 from lt_sweeps.tasks.task import Task, task_of
 from lt_sweeps.training import optim
-from lt_sweeps.training.dynamics import Expansion, Start, gate_of
+from lt_sweeps.training.dynamics import Expansion, Start
 from lt_sweeps.training.masking import MaskedOptimizer
 from lt_sweeps.training.progress import Progress, encode_progress, optimizer_state
 from lt_sweeps.training.step import Batch, Step

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from hydra.errors import OverrideParseException
 
@@ -22,15 +23,12 @@ def explain(error: BaseException) -> str:
         return f"{first}; to sweep over its values, put -m before it"
     where = re.search(r"full_key: (\S+)", text)
     if match := re.match(r"In '([^']*)': Could not find '([^']*)'", first):
-        group, _, option = match[2].rpartition("/")
-        options = re.findall(r"^\t(\S+)$", text, re.MULTILINE)
-        return f"{group}={option}: there is {', '.join(options)}{nearest(option, options)}"
+        return _no_option(match[2], re.findall(r"^\t(\S+)$", text, re.MULTILINE))
     if match := re.match(r"In '[^']*': Could not load '([^']*)'", first):  # of several options, as in logger=[a,b]
         from lt_sweeps.config.schema import CONF
 
-        group, _, option = match[1].rpartition("/")
-        options = sorted(path.stem for path in (CONF / group).glob("*.yaml"))
-        return f"{group}={option}: there is {', '.join(options)}{nearest(option, options)}"
+        options = (CONF / match[1]).parent.glob("*.yaml")
+        return _no_option(match[1], sorted(path.stem for path in options))
     if match := re.match(r"Could not override '([^']+)'", first):
         return f"unknown key {match[1]!r}{nearest_key(match[1])}"
     if match := re.match(r"Key '([^']+)' (?:is )?not in '\w+'", first):
@@ -62,3 +60,8 @@ def nearest_key(key: str) -> str:
     if not nearest(last, names) and "args" in names:
         return f"; its arguments are given as '{'.'.join([*parents, 'args', last])}'"
     return nearest(key, [".".join([*parents, name]) for name in names])
+
+
+def _no_option(path: str, options: Sequence[str]) -> str:
+    group, _, option = path.rpartition("/")
+    return f"{group}={option}: there is {', '.join(options)}{nearest(option, options)}"

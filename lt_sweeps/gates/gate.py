@@ -11,6 +11,8 @@ import torch
 from torch import Tensor
 
 from lt_sweeps.masks import Mask, State
+from lt_sweeps.registry import load
+from lt_sweeps.specs import Part
 
 Parameters = Mapping[str, Tensor]
 
@@ -67,6 +69,14 @@ class Gate:
     frozen: bool = True
     draws: bool = False
     linear: bool = False
+
+
+def gate_of(part: Part) -> Gate:
+    """Returns the gate of a registered name or an import path, with its settings. Raises ValueError for no gate."""
+    gate = load("gate", part.name)(**part.args)
+    if not isinstance(gate, Gate):
+        raise ValueError(f"gate {part.name} returned a {type(gate).__name__}, not a Gate")
+    return gate
 
 
 def straight_through(hard: Tensor, soft: Tensor) -> Tensor:

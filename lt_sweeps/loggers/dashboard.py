@@ -18,7 +18,7 @@ from lt_sweeps.errors import Mistake
 from lt_sweeps.loggers.choose import is_logged_in
 from lt_sweeps.parser import Parser
 from lt_sweeps.report import table
-from lt_sweeps.report.curves import Curve, curves, differing
+from lt_sweeps.report.curves import Curve, curves, varied
 from lt_sweeps.report.verdict import verdicts
 
 RUNS = 200  # that a panel may show; W&B's default is 10
@@ -76,15 +76,9 @@ def described(folder: Path, project: str, entity: str = "") -> Sweep:
         project,
         entity,
         found,
-        [_setting(name, past[0].settings) for name in _varied(found)],
+        [_setting(name, past[0].settings) for name in varied(found)],
         [*columns],
     )
-
-
-def _varied(found: Sequence[Curve]) -> list[str]:
-    """The labels in which curves differ, the control among them."""
-    names = [name for name in ("model", "dataset", "control") if len({curve.labels[name] for curve in found}) > 1]
-    return [*names, *differing(found)]
 
 
 def _setting(name: str, settings: Any) -> str:

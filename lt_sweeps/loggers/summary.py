@@ -60,5 +60,4 @@ def summary(content: Sequence[Entry]) -> Row:
 
 
 def _is_near(row: Row, dense: Row, name: str, metric: Metric) -> bool:
-    margin = metric.margin * abs(dense[name]) if metric.relative else metric.margin
-    return bool(metric.worth(row[name]) >= metric.worth(dense[name]) - margin)
+    return bool(metric.worth(row[name]) >= metric.worth(dense[name]) - metric.margin_at(dense[name]))

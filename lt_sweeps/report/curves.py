@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import fsum
 from typing import Any
 
-from lt_sweeps.columns import AT_RANDOM, DRAWN, EMPTIED, LABELS, TAKEN, is_of_training
+from lt_sweeps.columns import AT_RANDOM, DRAWN, EMPTIED, LABELS, PLACE, TAKEN, is_of_training
+from lt_sweeps.errors import Mistake
 from lt_sweeps.metrics import ACCURACY, Metric, of_row, values_of
+from lt_sweeps.registry import nearest
 from lt_sweeps.report.statistics import Interval, interval, matching, paired, worse_end
 from lt_sweeps.report.wording import statuses
 
@@ -97,6 +99,10 @@ class Curve:
         """All labels but the control: a ticket and its controls have the same."""
         return tuple(item for item in self.labels.items() if item[0] != "control")
 
+    def label(self, name: str) -> str:
+        """The value of a label; DEFAULT where results do not say."""
+        return self.labels.get(name, DEFAULT)
+
     def words(self, names: Sequence[str]) -> list[str]:
         """Returns these labels as `name=value`, without defaults and without settings of what the curve has none of.
 
@@ -104,7 +110,7 @@ class Curve:
         >>> Curve(labels, (), False, frozenset()).words(["criterion", "hook", "hook.every", "find.lr", "find.steps"])
         ['criterion=snip', 'hook=none', 'find.lr=0.1']
         """
-        said = {name: self.labels.get(name, DEFAULT) for name in names}
+        said = {name: self.label(name) for name in names}
         off = tuple(f"{name}." for name, value in self.labels.items() if value == "none")
         return [f"{name}={value}" for name, value in said.items() if value != DEFAULT and not name.startswith(off)]
 
@@ -282,8 +288,25 @@ def differing(group: Sequence[Curve]) -> list[str]:
     return [
         name
         for name in names
-        if name not in ("model", "dataset", "control") and len({curve.labels.get(name) for curve in group}) > 1
+        if name not in (*PLACE, "control") and len({curve.labels.get(name) for curve in group}) > 1
     ]
+
+
+def varied(group: Sequence[Curve]) -> list[str]:
+    """The labels that do not have the same value in all curves."""
+    return [name for name in (*PLACE, "control") if len({curve.labels[name] for curve in group}) > 1] + differing(group)
+
+
+def no_label(asked: str, name: str, curves: Iterable[Mapping[str, str]]) -> Mistake:
+    """The error for an option, or a word, whose `name` is no label; `curves` are the labels of each."""
+    known = dict.fromkeys(label for labels in curves for label in labels)
+    return Mistake(f"{asked}: no label of these results; choose one of {', '.join(known)}{nearest(name, known)}")
+
+
+def require_label(option: str, label: str | None, curves: Sequence[Curve]) -> None:
+    """Raises Mistake if an option names what is no label of these curves."""
+    if label is not None and not any(label in curve.labels for curve in curves):
+        raise no_label(f"{option} {label}", label, [curve.labels for curve in curves])
 
 
 def _by_seed(rows: Mapping[int, Row], column: str) -> dict[int, Any]:

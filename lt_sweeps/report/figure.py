@@ -41,8 +41,7 @@ def main(arguments: Sequence[str]) -> int:
     folders, what, where = parse(asked.words)
     curves = chosen(folders, where)
     what = what or curves[0].metric.name
-    form = asked.format or (asked.out.suffix.lstrip(".").lower() if asked.out and asked.out.suffix else "pdf")
-    out = asked.out or folders[0] / f"{what}.{form}"
+    out, form = paper.place(asked.out, asked.format, folders[0], what)
     drawn = paper.draw(
         curves,
         what,

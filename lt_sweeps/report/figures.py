@@ -97,7 +97,7 @@ def _figure(curves: Sequence[Curve], look: Sequence[Style], quantity: Quantity) 
 def panels(curves: Sequence[Curve], look: Sequence[Style], label: str) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yields the test results of the curves of each value of a label, on the axes of all of them."""
     axes = _figure(curves, look, test_result(curves))["layout"]
-    for value in dict.fromkeys(curve.labels.get(label, "default") for curve in curves):
-        pairs = [pair for pair in zip(curves, look, strict=True) if pair[0].labels.get(label, "default") == value]
+    for value in dict.fromkeys(curve.label(label) for curve in curves):
+        pairs = [pair for pair in zip(curves, look, strict=True) if pair[0].label(label) == value]
         here, styles = zip(*pairs, strict=True)
         yield value, {"data": _figure(here, styles, test_result(here))["data"], "layout": axes}

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from html import escape
 
+from lt_sweeps.columns import PLACE
 from lt_sweeps.report.curves import (
     DEFAULT,
     Curve,
@@ -31,7 +32,7 @@ def table(curves: Sequence[Curve]) -> str:
     A line is about the sparsest level that matches dense; where none does, about the one that comes closest.
     """
     tickets = ranked(curves)
-    named = [name for name in ("model", "dataset") if len({curve.labels[name] for curve in tickets}) > 1]
+    named = [name for name in PLACE if len({curve.labels[name] for curve in tickets}) > 1]
     named += differing(tickets)
     controls = list(dict.fromkeys(c.control for ticket in tickets for c in controls_of(ticket, curves)))
     usual = _usual(tickets, named) if len(named) > COLUMNS else None
@@ -51,13 +52,13 @@ def table(curves: Sequence[Curve]) -> str:
 
 def _usual(tickets: Sequence[Curve], named: Sequence[str]) -> dict[str, str]:
     """The value of each label that most tickets have."""
-    values = {name: Counter(ticket.labels.get(name, DEFAULT) for ticket in tickets) for name in named}
+    values = {name: Counter(ticket.label(name) for ticket in tickets) for name in named}
     return {name: counts.most_common(1)[0][0] for name, counts in values.items()}
 
 
 def _settings(ticket: Curve, named: Sequence[str], usual: Mapping[str, str] | None) -> list[str]:
     """The first cells of a line: the value of each label, or, of many labels, those that are not as usual."""
-    values = {name: ticket.labels.get(name, DEFAULT) for name in named}
+    values = {name: ticket.label(name) for name in named}
     if usual is None:
         return [*values.values()]
     return [" ".join(f"{name}={value}" for name, value in values.items() if value != usual[name]) or "as usual"]

@@ -11,14 +11,14 @@ from typing import Any
 from lt_sweeps.columns import ALONE, COLUMNS, DRAWN
 from lt_sweeps.metrics import ACCURACY, Metric
 from lt_sweeps.report import findings
-from lt_sweeps.report.curves import Curve, Row, controls_of, curves
+from lt_sweeps.report.curves import Curve, Row, controls_of, curves, require_label
 from lt_sweeps.report.figures import cuts_intervals, early_stop_figure, measure_figure, panels, result_figure
 from lt_sweeps.report.heat import heat_maps
 from lt_sweeps.report.layers import Labels, Levels, by_curve, layer_figure
 from lt_sweeps.report.levels import table
 from lt_sweeps.report.points import Points, by_measure, tables
 from lt_sweeps.report.quantities import compared
-from lt_sweeps.report.selector import data, require_label, selector
+from lt_sweeps.report.selector import data, selector
 from lt_sweeps.report.styles import Style, styles
 from lt_sweeps.report.verdict import settings, verdict, verdicts
 from lt_sweeps.report.wording import statuses

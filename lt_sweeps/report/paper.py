@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from io import BytesIO
+from pathlib import Path
 from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 from lt_sweeps.errors import Mistake
 from lt_sweeps.report.axes import two_digits
-from lt_sweeps.report.curves import Curve, Point
+from lt_sweeps.report.curves import Curve, Point, require_label
 from lt_sweeps.report.published import Published, about
 from lt_sweeps.report.quantities import STABLE, Quantity, named
 from lt_sweeps.report.scale import Scale, scaled
@@ -101,13 +102,11 @@ def draw(
 
 def panels_of(curves: Sequence[Curve], facet: str | None = None) -> dict[str, list[Curve]]:
     """Returns the curves of each panel by its title. Raises Mistake for a label that no curve has."""
-    if facet is not None and not any(facet in curve.labels for curve in curves):
-        names = dict.fromkeys(name for curve in curves for name in curve.labels)
-        raise Mistake(f"--facet {facet}: no label of these results; choose one of {', '.join(names)}")
+    require_label("--facet", facet, curves)
     grounds, panels = {curve.ground for curve in curves}, dict[str, list[Curve]]()
     for curve in curves:
         words = [f"{curve.place[0]}, {curve.place[1]}"] if len(grounds) > 1 or facet is None else []
-        words += [f"{facet}={curve.labels.get(facet, 'default')}"] if facet is not None else []
+        words += [f"{facet}={curve.label(facet)}"] if facet is not None else []
         panels.setdefault(", ".join(words), []).append(curve)
     return panels
 
@@ -170,6 +169,16 @@ def encoded(figure: Figure, form: str) -> bytes:
 def _require(value: str, known: Any, name: str) -> None:
     if value not in known:
         raise Mistake(f"{name} {value!r}: choose one of {', '.join(known)}")
+
+
+def place(out: Path | None, form: str | None, folder: Path, name: str) -> tuple[Path, str]:
+    """Returns where a figure is written, if not to `out` into a folder, and its format: that, what `out` ends in, PDF.
+
+    >>> place(None, None, Path("runs/a"), "accuracy"), place(Path("b.PNG"), None, Path("runs/a"), "accuracy")
+    ((PosixPath('runs/a/accuracy.pdf'), 'pdf'), (PosixPath('b.PNG'), 'png'))
+    """
+    form = form or (out.suffix.lstrip(".").lower() if out and out.suffix else "pdf")
+    return out or folder / f"{name}.{form}", form
 
 
 def blank(width: float, height: float) -> Figure:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from statistics import fmean
 
-from lt_sweeps.report.curves import Curve, Row
+from lt_sweeps.report.curves import DEFAULT, Curve, Row
 from lt_sweeps.report.styles import Style
 from lt_sweeps.report.wording import percent
 
@@ -31,7 +31,7 @@ def by_measure(rows: Sequence[Row]) -> Mapping[str, Points]:
         index = next((name for name in INDICES if _number(row.get(name)) is not None), None)
         if index is None:
             continue
-        place = tuple("default" if row[name] is None else str(row[name]) for name in labels)
+        place = tuple(DEFAULT if row[name] is None else str(row[name]) for name in labels)
         columns = found.setdefault(row["measure"], {}).setdefault(place, {}).setdefault(int(row["level"]), {})
         for name in values:
             if name not in (*INDICES, "layer") and (value := _number(row[name])) is not None:

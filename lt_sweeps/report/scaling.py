@@ -12,7 +12,7 @@ from lt_sweeps.errors import Mistake
 from lt_sweeps.metrics import ACCURACY, Metric
 from lt_sweeps.report import paper
 from lt_sweeps.report.axes import ticks, two_digits
-from lt_sweeps.report.curves import Curve
+from lt_sweeps.report.curves import Curve, require_label
 from lt_sweeps.report.selecting import chosen, parse, parser
 from lt_sweeps.report.statistics import Interval, interval
 from lt_sweeps.report.styles import styles
@@ -50,8 +50,8 @@ def smallest(dense: float, by_density: Mapping[float, float], metric: Metric = A
     >>> smallest(98.0, {50.0: 98.1, 20.0: 97.9, 8.0: 97.0})
     20.0
     """
-    margin = metric.margin * abs(dense) if metric.relative else metric.margin
-    good = (size for size, result in by_density.items() if metric.worth(result) >= metric.worth(dense) - margin)
+    least = metric.worth(dense) - metric.margin_at(dense)
+    good = (size for size, result in by_density.items() if metric.worth(result) >= least)
     return min(good, default=100.0)
 
 
@@ -72,8 +72,7 @@ def lines(curves: Sequence[Curve], over: str) -> list[Line]:
     """Groups curves that differ in the label `over` alone. Raises Mistake for no such label, or no numbers above 0."""
     groups: dict[tuple[tuple[str, str], ...], dict[float, Curve]] = {}
     for curve in curves:
-        if over not in curve.labels:
-            raise Mistake(f"--over {over}: no label of these results; choose one of {', '.join(curve.labels)}")
+        require_label("--over", over, [curve])
         rest = tuple((name, value) for name, value in curve.labels.items() if name != over)
         groups.setdefault(rest, {})[_number(over, curve.labels[over])] = curve
     named = {name for rest in groups for name, value in rest if len({dict(other)[name] for other in groups}) > 1}
@@ -175,8 +174,7 @@ def main(arguments: Sequence[str]) -> int:
     if quantity:
         raise Mistake(f"{quantity}: no folder, and scaling is of the test result")
     found = lines(chosen(folders, where), asked.over)
-    form = asked.format or (asked.out.suffix.lstrip(".").lower() if asked.out and asked.out.suffix else "pdf")
-    out = asked.out or folders[0] / f"scaling.{form}"
+    out, form = paper.place(asked.out, asked.format, folders[0], "scaling")
     content = paper.encoded(draw(found, asked.over), form)
     out.parent.mkdir(parents=True, exist_ok=True)
     write(out, content)

@@ -9,9 +9,8 @@ from pathlib import Path
 from lt_sweeps.columns import is_of_training
 from lt_sweeps.errors import Mistake
 from lt_sweeps.parser import Parser
-from lt_sweeps.registry import nearest
 from lt_sweeps.report import table as tables
-from lt_sweeps.report.curves import DEFAULT, Curve, curves, labels_of
+from lt_sweeps.report.curves import DEFAULT, Curve, curves, labels_of, no_label
 
 WORDS = "FOLDER... [QUANTITY] [NAME=VALUE...]"
 
@@ -107,8 +106,7 @@ def matching(rows: Sequence[tables.Row], where: Mapping[str, Sequence[str]]) -> 
     for name, values in where.items():
         known = dict.fromkeys(labels[name] for labels, _ in labelled if name in labels)
         if not known:
-            names = dict.fromkeys(label for labels, _ in labelled for label in labels)
-            raise Mistake(f"{name}: no label of these results; choose one of {', '.join(names)}{nearest(name, names)}")
+            raise no_label(name, name, [labels for labels, _ in labelled])
         for value in values:
             if value not in known:
                 raise Mistake(f"{name}={value}: no curve has it; {name} is {', '.join(known)}")

@@ -90,4 +90,4 @@ def matching(difference: Interval | None, metric: Metric = ACCURACY, dense: floa
     [True, False]
     """
     worst = None if difference is None else worse_end(difference, metric)
-    return worst is not None and worst > -(metric.margin * abs(dense) if metric.relative else metric.margin)
+    return worst is not None and worst > -metric.margin_at(dense)

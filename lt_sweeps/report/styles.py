@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from lt_sweeps.columns import PLACE
 from lt_sweeps.report.curves import Curve, differing
 
 # Okabe & Ito's and Tol's colours, which differ to colour-blind readers too; symbols and dashes say the same again.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#332288", "#999933", "#882255")
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "triangle-down", "pentagon", "star")
-PLACE = ("model", "dataset")
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash")
 
 
@@ -32,18 +32,18 @@ def styles(curves: Sequence[Curve], color: str | None = None, places: bool = Fal
     """
     named = [name for name in PLACE if places and len({curve.labels[name] for curve in curves}) > 1]
     named += differing(curves)
-    coloured = list(dict.fromkeys(curve.labels.get(color or "", "default") for curve in curves))
+    coloured = list(dict.fromkeys(curve.label(color or "") for curve in curves))
     controls = sorted({curve.control for curve in curves}, key=lambda name: (name != "none", name))
-    cells = list(dict.fromkeys(tuple(curve.labels.get(name, "default") for name in named) for curve in curves))
+    cells = list(dict.fromkeys(tuple(curve.label(name) for name in named) for curve in curves))
     result = []
     for curve in curves:
         control = controls.index(curve.control)
-        values = tuple(curve.labels.get(name, "default") for name in named)
+        values = tuple(curve.label(name) for name in named)
         cell = cells.index(values)
         colour = control if len(cells) == 1 else cell
         symbol = control if len(cells) > 1 else colour
         if color is not None:
-            colour, symbol = coloured.index(curve.labels.get(color, "default")), cell if len(cells) > 1 else control
+            colour, symbol = coloured.index(curve.label(color)), cell if len(cells) > 1 else control
         words = [f"{name}={value}" for name, value in zip(named, values, strict=True)]
         if len(controls) > 1 or not words:
             words.append("ticket" if curve.control == "none" else f"control={curve.control}")

@@ -10,6 +10,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from lt_sweeps.config import archive
+from lt_sweeps.config.reading import LOGGERS
 from lt_sweeps.config.schema import CONF, LoggerConfig
 from lt_sweeps.errors import Mistake
 from lt_sweeps.execution import agent
@@ -20,7 +21,6 @@ from lt_sweeps.report import table
 from lt_sweeps.store.store import Store
 from lt_sweeps.sweeps.run import journals_of
 
-LOGGERS = sorted(path.stem for path in (CONF / "logger").glob("*.yaml") if path.stem != "none")
 EPILOG = """SETTING is one of the loggers, as on a command line without `logger.`. What was logged is not logged again.
 
   lt-sweeps log runs/demo --to wandb project=tickets mode=offline

@@ -117,7 +117,7 @@ class _Scale:
         self.metric: Metric = finished[0].shown.metric
         self._bars = bars
         self._best = max((one.shown.value for one in finished), key=self.metric.worth)
-        self._unit = self.metric.margin / 2 * (abs(self._best) if self.metric.relative else 1)
+        self._unit = self.metric.margin_at(self._best) / 2
 
     def bar(self, finished: Finished) -> str:
         """Returns the bar of a result."""

@@ -10,10 +10,10 @@ from typing import Any
 from lt_sweeps import masks, results
 from lt_sweeps.config.schema import Config
 from lt_sweeps.errors import Mistake
+from lt_sweeps.gates.gate import gate_of
 from lt_sweeps.graph import END, Train, end, full
 from lt_sweeps.metrics import NO_RESULT, named
 from lt_sweeps.realise import Values
-from lt_sweeps.registry import load
 from lt_sweeps.results import Finished
 from lt_sweeps.store.store import Record
 from lt_sweeps.store.tensors import encode, encode_mask, encode_masked
@@ -48,7 +48,7 @@ def export(
     With `as_seed` the seed of its draw is written instead of its weights. Raises Missing if the store no longer has
     what the ticket is computed from, and Mistake if no seed draws its weights, or if what was trained is no network.
     """
-    if trained and run.gate is not None and load("gate", run.gate.name)(**run.gate.args).linear:
+    if trained and run.gate is not None and gate_of(run.gate).linear:
         raise Mistake(f"gate {run.gate.name} trains an expansion, which no folder holds: export it without --trained")
     ticket = end(run) if trained else run.ticket
     mask, filled = values.mask_at(run, END if trained else run.ticket.start), ticket.fill is not None

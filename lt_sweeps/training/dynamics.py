@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from lt_sweeps.gates.gate import Gate, Now
+from lt_sweeps.gates.gate import Gate, Now, gate_of
 from lt_sweeps.gates.linearised import first_order
 from lt_sweeps.graph import Train
 from lt_sweeps.hooks.moment import Change, Moment
@@ -23,14 +23,6 @@ from lt_sweeps.training import optim
 from lt_sweeps.training.masking import MaskedOptimizer
 from lt_sweeps.training.progress import Progress
 from lt_sweeps.units.beside import scales
-
-
-def gate_of(part: Part) -> Gate:
-    """Returns the gate of a registered name or an import path, with its settings. Raises ValueError for no gate."""
-    gate = load("gate", part.name)(**part.args)
-    if not isinstance(gate, Gate):
-        raise ValueError(f"gate {part.name} returned a {type(gate).__name__}, not a Gate")
-    return gate
 
 
 class Ended(Exception):
