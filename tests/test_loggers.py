@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -165,9 +166,10 @@ def test_a_stored_sweep_is_logged_later_to_the_runs_it_would_have_made(
     assert mine == live
     fileless = {"rows": [], "summary": {}}  # they name files, which are never the same
     assert replace(over_seeds, **fileless) == replace(aggregate, **fileless)
-    assert cli(["log", str(logged / "s"), "--to", "wandb", "project=another"]) == 0
+    shutil.copytree(logged, tmp_path / "copy")  # other tests look at these runs too
+    assert cli(["log", str(tmp_path / "copy" / "s"), "--to", "wandb", "project=another"]) == 0
     wandb.teardown()
-    both = sorted(run.id for run in runs(logged / "s"))
+    both = sorted(run.id for run in runs(tmp_path / "copy" / "s"))
     assert both == sorted(2 * [run.id for run in first]), "what was not uploaded yet to one project stays"
     assert cli(["log", str(logged / "s"), "--to", "csv"]) == 0
     assert cli(["log", str(logged / "s"), "--to", "wandb", "projekt=x"]) == 2

@@ -195,7 +195,7 @@ def test_what_was_given_is_put_back_where_the_store_damaged_it(
     blob.unlink()  # and after it was put there: one line, not a plan that is made for ever
     monkeypatch.setattr(origins, "folders", lambda config: {})
     shutil.rmtree(tmp_path / "s")
-    sweep(tmp_path, *words, "seed=5", code=2)
+    assert main(["-m", *SMALL, *words, "seed=5", f"paths.output_dir={tmp_path}"]) == 2
     assert "have changed since: the same command reads them again" in capsys.readouterr().err
 
 
