@@ -166,7 +166,7 @@ def test_a_stored_sweep_is_logged_later_to_the_runs_it_would_have_made(
     assert mine == live
     fileless = {"rows": [], "summary": {}}  # they name files, which are never the same
     assert replace(over_seeds, **fileless) == replace(aggregate, **fileless)
-    shutil.copytree(logged, tmp_path / "copy")  # other tests look at these runs too
+    shutil.copytree(logged, tmp_path / "copy", symlinks=True)  # other tests look at these runs too
     assert cli(["log", str(tmp_path / "copy" / "s"), "--to", "wandb", "project=another"]) == 0
     wandb.teardown()
     both = sorted(run.id for run in runs(tmp_path / "copy" / "s"))
