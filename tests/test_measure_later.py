@@ -89,13 +89,31 @@ def test_methods_are_compared_where_they_have_a_level_in_common(
     assert [bool(moved[place]) for place in (("imp", "1"), ("imp", "0"), ("at_init", "1"))] == [True, False, False]
 
 
+def test_methods_that_differ_in_several_labels_are_compared(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    sweep(tmp_path, "prune=imp", "prune.levels=1", "recipe.steps=40it")
+    sweep(tmp_path, "prune=at_init", "criterion=snip,random", "prune.levels=1", "recipe.steps=40it")
+    folder = tmp_path / "s"
+    capsys.readouterr()
+    assert cli(["measure", str(folder), "overlap", "--between", "prune"]) == 2
+    assert "no two cells differ in it alone" in capsys.readouterr().err
+    assert cli(["measure", str(folder), "overlap", "--between", "prune,criterion"]) == 0
+    pairs = rows(folder / "overlap_between_prune+criterion.csv")
+    assert {(row["first"], row["second"]) for row in pairs} == {
+        ("imp magnitude", "at_init snip"),
+        ("imp magnitude", "at_init random"),
+        ("at_init snip", "at_init random"),
+    }
+    assert "overlap between prune, criterion</h3>" in (folder / "report.html").read_text()
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
+        (["overlap", "--between", "seed,gaat"], "'gaat' is no label of these results"),
         (["barrier"], "trainings that this needs are not in the store; it trains nothing"),
         (["overlop"], "did you mean 'overlap'?"),
         (["sharpness", "--between", "seed"], "it is of one network, and --between compares two"),
-        (["overlap", "--between", "sead"], "no label of these results"),
+        (["overlap", "--between", "sead"], "'sead' is no label of these results"),
         (["overlap", "--between", "control"], "no two cells differ in it alone"),
         (["overlap", "--between", "seed", "--of", "parent"], "give one of them"),
         (["overlop", "--of", "parent"], "there is no measure 'overlop'; did you mean 'overlap'?"),

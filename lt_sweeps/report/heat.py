@@ -35,6 +35,7 @@ def heat_maps(tables: Mapping[str, Sequence[Row]]) -> str:
     sections = []
     for name, rows in tables.items():
         word, _, label = name.partition(BETWEEN)
+        label = label.replace("+", ", ")
         maps = [_map(title, word, pairs) for title, pairs in _grouped(rows, word, label).items()]
         caption = f"{word.replace('_', ' ')} of each pair that differs in {label} alone; darker is more."
         sections.append(

@@ -1,4 +1,4 @@
-"""Measures between cells that differ in one label, such as the seed, or between the levels of each cell."""
+"""Measures between cells that differ in some labels alone, such as the seed, or between the levels of each cell."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ LEVEL, FIRST, REMAINING = "level", "first", "weights_remaining"
 
 @dataclass(frozen=True)
 class Pair:
-    """Two trainings that are compared: what they have in common, and the value of the label in which they differ."""
+    """Two trainings that are compared: what they have in common, and the values of the labels in which they differ."""
 
     common: Mapping[str, Any]
     first: str
@@ -56,7 +56,10 @@ def compared(name: str) -> Part:
 
 
 def pairs(cells: Sequence[Cell], what: Part, label: str) -> list[Pair]:
-    """Returns all pairs of cells that differ in a label alone, at each level of both. Raises Mistake without any."""
+    """Returns all pairs of cells that differ in a label alone, at each level of both. Raises Mistake without any.
+
+    Several labels, joined by commas, are one: of cells that differ in any of them.
+    """
     if label == LEVEL:
         return [
             _pair(what, a, b, _common(cell, ()), str(cell.numbers[i]), str(cell.numbers[j]))
@@ -65,15 +68,17 @@ def pairs(cells: Sequence[Cell], what: Part, label: str) -> list[Pair]:
         ]
     extra = tables.swept_columns(cells)
     names = [*LABELS, "seed", *extra]
-    if label not in names:
+    chosen = label.split(",")
+    if unknown := [name for name in chosen if name not in names]:
         raise Mistake(
-            f"--between {label}: no label of these results; choose one of {', '.join(names)}, {LEVEL}"
-            f"{nearest(label, [*names, LEVEL])}"
+            f"--between {label}: {unknown[0]!r} is no label of these results; choose from {', '.join(names)}; or {LEVEL}"
+            f"{nearest(unknown[0], [*names, LEVEL])}"
         )
     groups: dict[tuple[Any, ...], dict[str, Cell]] = {}
     for cell in cells:
-        rest = {name: value for name, value in _common(cell, extra).items() if name != label}
-        groups.setdefault(tuple(rest.items()), {})[str(_common(cell, extra)[label])] = cell
+        values = _common(cell, extra)
+        rest = {name: value for name, value in values.items() if name not in chosen}
+        groups.setdefault(tuple(rest.items()), {})[" ".join(str(values[name]) for name in chosen)] = cell
     found = [
         _pair(what, here[number], there[number], {**dict(rest), LEVEL: number}, one, other)
         for rest, by_value in groups.items()
@@ -83,7 +88,7 @@ def pairs(cells: Sequence[Cell], what: Part, label: str) -> list[Pair]:
         if number in there and here[number] != there[number]
     ]
     if not found:
-        raise Mistake(f"--between {label}: no two cells differ in it alone")
+        raise Mistake(f"--between {label}: no two cells differ in {'these' if chosen[1:] else 'it'} alone")
     return found
 
 
@@ -119,7 +124,7 @@ def written(folder: Path, wanted: Sequence[Pair], label: str) -> Iterator[str]:
         points += [rows[-1] | dict(zip(lists, point, strict=True)) for point in zip(*lists.values(), strict=True)]
     if not rows:
         return
-    out = folder / f"{word}_between_{label}.csv"
+    out = folder / f"{word}_between_{label.replace(',', '+')}.csv"
     write(out, tables.as_csv(points or rows).encode())
     yield from summary(rows, label)
     yield f"pairs:   {out}"

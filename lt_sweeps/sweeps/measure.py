@@ -27,7 +27,8 @@ Results are kept in the store, and join the tables and the report of the sweep; 
   lt-sweeps measure runs/lenet live_density class_accuracy
   lt-sweeps measure runs/lenet churn my.pkg.distance --of parent
   lt-sweeps measure runs/lenet overlap --between seed      all pairs of cells that differ in their seed alone
-  lt-sweeps measure runs/lenet overlap --between level     all pairs of levels of each cell"""
+  lt-sweeps measure runs/lenet overlap --between level     all pairs of levels of each cell
+  lt-sweeps measure runs/lenet overlap --between prune,gate    all pairs that differ in one of these or both"""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -40,7 +41,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("folder", type=Path, help="of a finished sweep")
     parser.add_argument("measures", nargs="+", metavar="MEASURE")
     parser.add_argument("--of", choices=[*COMPARED], help="what each level is compared with, instead of the option's")
-    parser.add_argument("--between", metavar="LABEL", help="compare cells: seed, criterion ...; or level")
+    parser.add_argument("--between", metavar="LABEL", help="compare cells: seed, criterion ..., or several: prune,gate; or level")
     asked = parser.parse_args(list(arguments))
     folder = asked.folder.absolute()
     if asked.between is not None:
