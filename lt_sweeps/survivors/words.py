@@ -56,3 +56,16 @@ def reinit_signed(level: Level) -> Weights:
     if level.begun == level.drawn:
         return level.drawn  # its signs are already those of the draw
     return Treat(part("survivors", "signs"), level.mask, level.begun, level.drawn, 0)
+
+
+@register("survivors", version=1, needs=("graph",))
+def reinit_density_scaled(level: Level) -> Treat:
+    """A fresh draw, of each unit scaled by its kept inputs: the sparse initialisation of Evci et al. 2022.
+
+    >>> from lt_sweeps.methods.level import example
+    >>> level = example()
+    >>> reinit_density_scaled(level).ref == reinit(level), reinit_density_scaled(level).treatment.args
+    (True, {'scope': 'unit'})
+    """
+    word = part("survivors", "density_scaled", {"scope": "unit"})
+    return Treat(word, level.mask, level.drawn, level.drawn, 0)

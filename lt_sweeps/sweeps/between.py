@@ -71,8 +71,8 @@ def pairs(cells: Sequence[Cell], what: Part, label: str) -> list[Pair]:
     chosen = label.split(",")
     if unknown := [name for name in chosen if name not in names]:
         raise Mistake(
-            f"--between {label}: {unknown[0]!r} is no label of these results; choose from {', '.join(names)}; or {LEVEL}"
-            f"{nearest(unknown[0], [*names, LEVEL])}"
+            f"--between {label}: {unknown[0]!r} is no label of these results; choose from {', '.join(names)};"
+            f" or {LEVEL}{nearest(unknown[0], [*names, LEVEL])}"
         )
     groups: dict[tuple[Any, ...], dict[str, Cell]] = {}
     for cell in cells:
@@ -131,7 +131,7 @@ def written(folder: Path, wanted: Sequence[Pair], label: str) -> Iterator[str]:
 
 
 def summary(rows: Sequence[tables.Row], label: str) -> Iterator[str]:
-    """Yields Markdown: the means of what was measured over the pairs of each setting and level.
+    """Yields Markdown: the means of what was measured, over seeds where methods or levels are compared.
 
     >>> def row(first, second, distance):
     ...     return {"level": 1, "first": first, "second": second, "weights_remaining": 50.0, "distance": distance}
@@ -141,7 +141,7 @@ def summary(rows: Sequence[tables.Row], label: str) -> Iterator[str]:
     """
     names = [*rows[0]]
     labels, numbers = names[: names.index(FIRST)], names[names.index(REMAINING) + 1 :]
-    places = [FIRST, "second"] if label == LEVEL else [LEVEL]
+    places = [LEVEL] if label == "seed" else [FIRST, "second"] if label == LEVEL else [LEVEL, FIRST, "second"]
     named = [n for n in labels if n not in ("seed", LEVEL) and len({row[n] for row in rows}) > 1]
     groups: dict[tuple[Any, ...], list[tables.Row]] = {}
     for row in rows:

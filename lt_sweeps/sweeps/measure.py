@@ -41,7 +41,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("folder", type=Path, help="of a finished sweep")
     parser.add_argument("measures", nargs="+", metavar="MEASURE")
     parser.add_argument("--of", choices=[*COMPARED], help="what each level is compared with, instead of the option's")
-    parser.add_argument("--between", metavar="LABEL", help="compare cells: seed, criterion ..., or several: prune,gate; or level")
+    parser.add_argument("--between", metavar="LABEL", help="compare cells: seed, prune,criterion ...; or level")
     asked = parser.parse_args(list(arguments))
     folder = asked.folder.absolute()
     if asked.between is not None:
