@@ -13,7 +13,7 @@ from typing import NoReturn
 import pytest
 
 SMOKE = ("model=lenet_digits", "prune.rate=0.2,0.5", "seed=0,1", "budget=smoke")
-LONG = ("model=lenet_digits", "recipe.steps=8000it", "recipe.eval_every=1000it", "prune.levels=1", "trainer=cpu")
+LONG = ("model=lenet_digits", "recipe.steps=4000it", "recipe.eval_every=500it", "prune.levels=1", "trainer=cpu")
 ENGINES = {
     "submitit_slurm": ("hydra.launcher.partition=main", "hydra.launcher.mem_gb=2", "hydra.launcher.cpus_per_task=1"),
     "ray": ("+hydra.launcher.init={include_dashboard: false, _node_ip_address: 127.0.0.1}",),
@@ -64,7 +64,7 @@ def started(folder: Path, *words: str) -> subprocess.Popen[str]:
     )
 
 
-def ended(process: subprocess.Popen[str], code: int = 0, seconds: float = 400) -> str:
+def ended(process: subprocess.Popen[str], code: int = 0, seconds: float = 900) -> str:
     """What a sweep said, when it has ended."""
     try:
         said, _ = process.communicate(timeout=seconds)

@@ -18,14 +18,19 @@ pytestmark = pytest.mark.engines
 Alone = Callable[..., dict[str, bytes]]
 
 
-def eventually(what: Callable[[], object], seconds: float = 120) -> object:
-    """What is so in the end."""
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
+PATIENCE = 400.0  # seconds: a busy machine may take minutes to start a Ray cluster and its agents
+
+
+def eventually(what: Callable[[], object], sweep: subprocess.Popen[str] | None = None) -> object:
+    """What is so in the end. A sweep that has ended before ends the wait."""
+    until = time.monotonic() + PATIENCE
+    while time.monotonic() < until and (sweep is None or sweep.poll() is None):
         if found := what():
             return found
         time.sleep(0.2)
-    raise AssertionError(f"not after {seconds} s")
+    if sweep is not None and sweep.poll() is not None:
+        raise AssertionError(f"the sweep has ended before: {ended(sweep, sweep.returncode)}")
+    raise AssertionError(f"not after {PATIENCE:g} s")
 
 
 def steps(folder: Path) -> list[int]:
@@ -84,7 +89,7 @@ def folder(tmp_path: Path) -> Iterator[Path]:
     for number, words in processes().items():
         if "lt_sweeps.main" in words and any(str(tmp_path) in word for word in words):
             os.kill(number, signal.SIGTERM)
-    eventually(lambda: not of(tmp_path), 60)
+    eventually(lambda: not of(tmp_path))
 
 
 @pytest.mark.parametrize("engine", ENGINES)
@@ -99,7 +104,7 @@ def test_agents_leave_the_bytes_that_one_machine_leaves(engine: str, folder: Pat
 @pytest.mark.parametrize("engine", ENGINES)
 def test_a_sweep_goes_on_when_an_agent_is_killed(engine: str, folder: Path, alone: Alone) -> None:
     sweep = launched(engine, folder, *LONG, "seed=0,1")
-    eventually(lambda: any(steps(folder)))
+    eventually(lambda: any(steps(folder)), sweep)
     os.kill(of(folder)[0], signal.SIGKILL)
     said = ended(sweep)
     assert "an agent ended" in said
@@ -111,11 +116,11 @@ def test_a_parent_that_is_terminated_takes_its_agents_along_and_loses_nothing(
     engine: str, folder: Path, alone: Alone
 ) -> None:
     sweep = launched(engine, folder, *LONG, agents=1)
-    eventually(lambda: any(steps(folder)))
+    eventually(lambda: any(steps(folder)), sweep)
     sweep.send_signal(signal.SIGTERM)
     assert "the same command continues" in ended(sweep, 143)
-    eventually(lambda: not of(folder), 60)
-    eventually(lambda: not jobs(folder), 60) if engine == "submitit_slurm" else None
+    eventually(lambda: not of(folder))
+    eventually(lambda: not jobs(folder)) if engine == "submitit_slurm" else None
     assert list((folder / "store" / "work").glob("*")), "it was checkpointed"
     ended(launched(engine, folder, *LONG, agents=1))
     assert "continues at step" in "".join(path.read_text() for path in (folder / "s" / "agents").glob("*.log"))
@@ -126,7 +131,7 @@ def test_a_parent_that_is_terminated_takes_its_agents_along_and_loses_nothing(
 def test_a_job_that_is_preempted_is_requeued_and_continues(how: str, folder: Path, alone: Alone) -> None:
     """USR2 is what SLURM sends before the time is up and on preemption; requeueing alone warns by SIGTERM."""
     sweep = launched("submitit_slurm", folder, *LONG, agents=1)
-    eventually(lambda: any(steps(folder)))
+    eventually(lambda: any(steps(folder)), sweep)
     (job,) = jobs(folder)
     subprocess.run([*how.split(), job], check=True)
     waits_again = re.compile(r"JobState=PENDING.*Restarts=[1-9]", re.DOTALL)  # not while it still ends
