@@ -7,7 +7,8 @@
 set -e
 python -m lt_sweeps.main -m \
     model=lenet_300_100 budget=quick prune.levels=12 'prune.shown=[3,7,12]' sweep=values_lenet seed=0,1,2 \
-    control=none,density_scaled,shuffle,shuffle_signed,sign_flip,constant_signed,reinit,reinit_density_scaled,reinit_signed,mask_shuffle \
+    control=none,density_scaled,shuffle,shuffle_signed,sign_flip,constant_signed,reinit,reinit_density_scaled,\
+reinit_signed,mask_shuffle \
     "$@"
 exec python -m lt_sweeps.main -m \
     model=lenet_300_100 budget=quick prune.levels=12 'prune.shown=[3,7,12]' sweep=values_lenet seed=0,1,2 \
