@@ -18,6 +18,8 @@ from lt_sweeps.errors import Mistake
 from lt_sweeps.main import main
 from lt_sweeps.masks import State, TicketTensors, dense
 from lt_sweeps.measures.accuracy import evaluate
+from lt_sweeps.measures.ends import Ends
+from lt_sweeps.measures.solved import tangent_solution
 from lt_sweeps.networks.build import build, initial
 from lt_sweeps.registry import load, part
 from lt_sweeps.specs import Network
@@ -119,3 +121,34 @@ def test_a_network_without_a_forward_derivative_is_refused_before_anything_train
     assert main(["-m", *words]) == 2
     assert "gate=tangent on lstm: no forward derivative" in capsys.readouterr().err
     assert not list(tmp_path.rglob("*.json"))
+
+
+def test_solving_comes_to_the_minimum_of_the_jacobian_s_least_squares() -> None:
+    network, _, start = tiny()
+    network.eval()
+    kept = {"0.weight": start["0.weight"] != 0, "3.weight": torch.ones(2, 5, dtype=torch.bool)}
+    x, y = torch.randn(30, 3, dtype=torch.float64), torch.randint(2, (30,))
+    test_x = torch.randn(200, 3, dtype=torch.float64)
+    state = {**network.state_dict()}
+    jacobian = jacrev(lambda at: functional_call(network, at, (torch.cat([x, test_x]),)))(start)
+    free = torch.cat([kept.get(name, torch.ones_like(value) > 0).flatten() for name, value in start.items()])
+    columns = torch.cat([jacobian[name].flatten(2) for name in start], dim=2)[..., free]
+    outputs = functional_call(network, start, (torch.cat([x, test_x]),)).detach()
+    rows, wanted = columns[:30].flatten(0, 1), (nn.functional.one_hot(y, 2) - outputs[:30]).flatten()
+    step = torch.linalg.solve(rows.T @ rows + 30 * 0.01 * torch.eye(rows.shape[1]).double(), rows.T @ wanted)
+    answers = (outputs + columns @ step)[30:].argmax(1)
+    parts = {"train": [(x[:20], y[:20]), (x[20:], y[20:])], "test": [(test_x, answers)], "validation": [(x, y)]}
+    ends = Ends((state, state), (kept, kept), 2, lambda state: network, lambda part: iter(parts[part]))
+    table = tangent_solution(ends, ridges=(0.01,), examples=30, tolerance=1e-10)
+    assert table["tangent_solution"] == 100.0, "it answers as the closed form does"
+    assert table["solved_distance"] == pytest.approx([float(step.norm())], rel=1e-5)
+    assert table["residual"][0] <= 1e-10
+    fewer = tangent_solution(ends, ridges=(0.01, 10.0), examples=25, iterations=1)
+    assert fewer["iterations"] == [1.0, 1.0]
+    assert fewer["residual"][0] > 1e-3
+    assert fewer["solved_distance"][1] < fewer["solved_distance"][0]
+    with pytest.raises(ValueError, match="ridges=0: must be positive"):
+        tangent_solution(ends, ridges=(0, 1.0))
+    parts["validation"] = []
+    with pytest.raises(ValueError, match="none are held out"):
+        tangent_solution(ends)
