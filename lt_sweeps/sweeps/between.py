@@ -78,7 +78,7 @@ def pairs(cells: Sequence[Cell], what: Part, label: str) -> list[Pair]:
     for cell in cells:
         values = _common(cell, extra)
         rest = {name: value for name, value in values.items() if name not in chosen}
-        groups.setdefault(tuple(rest.items()), {})[" ".join(str(values[name]) for name in chosen)] = cell
+        groups.setdefault(tuple(rest.items()), {})[_named(values, chosen)] = cell
     found = [
         _pair(what, here[number], there[number], {**dict(rest), LEVEL: number}, one, other)
         for rest, by_value in groups.items()
@@ -90,6 +90,18 @@ def pairs(cells: Sequence[Cell], what: Part, label: str) -> list[Pair]:
     if not found:
         raise Mistake(f"--between {label}: no two cells differ in {'these' if chosen[1:] else 'it'} alone")
     return found
+
+
+def _named(values: Mapping[str, Any], chosen: Sequence[str]) -> str:
+    """Returns the values of these labels in words; where one is none, the others say it.
+
+    >>> _named({"prune": "imp", "criterion": "magnitude", "gate": "none"}, ["prune", "criterion", "gate"])
+    'imp magnitude'
+    >>> _named({"gate": "none", "prune.rate": 0.2}, ["gate"]), _named({"seed": 1, "prune.rate": 0.2}, ["prune.rate"])
+    ('none', '0.2')
+    """
+    words = [str(values[name]) for name in chosen]
+    return " ".join(word for word in words if word != "none") or "none"
 
 
 def _common(cell: Cell, extra: Sequence[str]) -> dict[str, Any]:
