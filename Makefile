@@ -2,7 +2,7 @@
 # make test   lint, types, and the tests of functions and laws, as many at a time as there are cores (CPU, minutes)
 # make sweeps   the tests of whole commands and sweeps, from their words to the report (CPU, some 15 minutes on two)
 # make pairs  every model on every data set: a batch, a level of IMP, and a resume to the same bits (minutes)
-# make docs   the documentation as a site, in .site/html; a broken link fails
+# make docs   the documentation as a site, in .site/html, from a small environment of its own; a broken link fails
 # make engines  sweeps over many processes, and on SLURM, Ray, joblib and with Optuna for real (minutes); a SLURM it
 #               finds, tests/engines/slurm.sh start makes one of this machine
 # The environment is made in .venv when it is missing or what it is made from has changed.
@@ -12,6 +12,7 @@ PYTHON ?= $(shell for p in python3 python3.12 python3.11 python; do \
 BIN = .venv/bin
 PARALLEL = -n auto --maxprocesses 4 --dist worksteal
 READY = .venv/.ready
+SITE = .docsvenv
 ENGINES = dev,slurm,ray,joblib,optuna
 define install  # by uv, in a quarter of pip's time; where uv cannot reach what pip is set up to reach, by pip
 $(BIN)/python -m pip install --quiet --constraint constraints.txt uv && \
@@ -25,9 +26,8 @@ endef
 demo: $(READY)
 	$(BIN)/python -m lt_sweeps.main -m experiment=demo
 
-docs: $(READY)
-	$(call install,docs)
-	$(BIN)/python docs/build.py
+docs: $(SITE)/.ready
+	$(SITE)/bin/python docs/build.py
 
 # The outputs of docs/ticket.ipynb, anew.
 notebook: $(READY)
@@ -86,5 +86,13 @@ $(READY): pyproject.toml constraints.txt
 	$(call install,dev)
 	@touch $@
 
+# The site's reference reads the code and runs none of it, so that neither torch nor lt_sweeps is installed for it.
+$(SITE)/.ready: pyproject.toml constraints.txt
+	test -x $(SITE)/bin/python || $(PYTHON) -m venv $(SITE)
+	$(SITE)/bin/python -c "import tomllib; extras = tomllib.load(open('pyproject.toml', 'rb'))['project']; \
+		print(*extras['optional-dependencies']['docs'], sep='\n')" | \
+		$(SITE)/bin/python -m pip install --quiet --constraint constraints.txt --requirement /dev/stdin
+	@touch $@
+
 clean:
-	rm -rf .venv .site runs .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv $(SITE) .site .cache runs .pytest_cache .mypy_cache .ruff_cache .hypothesis
