@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from statistics import median
@@ -18,6 +18,7 @@ from lt_sweeps.execution.agent import rebuild
 from lt_sweeps.execution.reporter import called
 from lt_sweeps.graph import Measure, Train, Work, topological, works
 from lt_sweeps.methods.measured import learned_by
+from lt_sweeps.metrics import named
 from lt_sweeps.results import Finished
 from lt_sweeps.store.lease import Holder, Leases
 from lt_sweeps.store.store import Store
@@ -36,23 +37,46 @@ class Status:
     emptied: dict[Work, str] = field(default_factory=dict)  # collapsed, or behind a search that is -> which layers
     finished: dict[Work, Finished] = field(default_factory=dict)
     seconds: float | None = None  # until all is done, as trainings of each network took so far; None if not known
+    untimed: int = 0  # measures to be done of which no kind alike was timed: `seconds` leaves them out
+
+    def best(self, levels: Sequence[Work]) -> Work | None:
+        """The level of a cell, below dense, of the best test result so far; None without any."""
+        done = [(run, self.finished[run].shown) for run in levels[1:] if run in self.finished]
+        return max(done, key=lambda pair: pair[1].metric.worth(pair[1].value), default=(None, None))[0]
 
     def as_json(self) -> dict[str, Any]:
         """The status as plain data for JSON."""
         return {
             "folder": str(self.folder),
             "counts": dict(Counter(self.states.values())),
+            "seconds_left": self.seconds,
+            "measures_not_timed": self.untimed,
             "trainings": {run.key: self._entry(run) for run in self.states if not isinstance(run, Measure)},
             "measures": {run.key: self._entry(run) for run in self.states if isinstance(run, Measure)},
-            "cells": [{"name": name, "levels": [run.key for run in levels]} for name, levels in self.cells],
+            "cells": [
+                {"name": name, "levels": [run.key for run in levels], "best": best and best.key}
+                for name, levels in self.cells
+                for best in [self.best(levels)]
+            ],
         }
 
     def _entry(self, run: Work) -> dict[str, Any]:
         return (
             {"state": self.states[run], "name": self.names[run]}
+            | (_results(self.finished[run]) if run in self.finished else {})
             | ({"reason": reason} if (reason := self.failed.get(run) or self.emptied.get(run)) else {})
             | ({"holder": asdict(self.running[run])} if run in self.running else {})
         )
+
+
+def _results(done: Finished) -> dict[str, Any]:
+    """The results of a training by the names of their columns in results.csv."""
+    early = done.at_early_stop
+    return {
+        "density": round(done.kept.density, 8),
+        **named("test", done.at_end.test),
+        **({"early_stop_step": early.step, **named("early_stop_test", early.test)} if early else {}),
+    }
 
 
 def status(folder: Path) -> Status:
@@ -97,14 +121,14 @@ def status(folder: Path) -> Status:
         failed,
         emptied,
         finished,
-        _left(states, running, store),
+        *_left(states, running, store),
     )
 
 
-def _left(states: Mapping[Work, str], running: Mapping[Work, Holder], store: Store) -> float | None:
-    """Seconds until all is done, at as many at once as now; None if nothing runs, or nothing alike was timed.
+def _left(states: Mapping[Work, str], running: Mapping[Work, Holder], store: Store) -> tuple[float | None, int]:
+    """Seconds until all is done, at as many at once as now; None if nothing runs, or no training alike was timed.
 
-    A kind of measure that was never timed counts nothing.
+    Also the number of measures that this leaves out, as none of their kind was timed.
     """
     took: dict[str, list[float]] = {}
     for run, state in states.items():
@@ -112,10 +136,12 @@ def _left(states: Mapping[Work, str], running: Mapping[Work, Holder], store: Sto
             took.setdefault(_alike(run), []).append(timing["seconds"])
     waiting = [run for run, state in states.items() if state in ("running", "waiting")]
     known = {name: median(seconds) for name, seconds in took.items()}
-    if not running or any(_alike(run) not in known for run in waiting if isinstance(run, Train)):
-        return None
+    untimed = [run for run in waiting if _alike(run) not in known]
+    if not running or len(untimed) == len(waiting) or any(isinstance(run, Train) for run in untimed):
+        return None, sum(isinstance(run, Measure) for run in untimed)
     done = {run: holder.step / holder.steps for run, holder in running.items() if holder.steps}
-    return sum(known.get(_alike(run), 0.0) * (1 - done.get(run, 0)) for run in waiting) / len(running)
+    left = sum(known.get(_alike(run), 0.0) * (1 - done.get(run, 0)) for run in waiting) / len(running)
+    return left, len(untimed)
 
 
 def _alike(run: Work) -> str:

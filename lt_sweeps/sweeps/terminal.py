@@ -9,6 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from textwrap import wrap
 
 from lt_sweeps.config import archive
 from lt_sweeps.errors import Mistake
@@ -60,36 +61,60 @@ def _last(output: Path) -> Path:
 
 
 def lines(of: Status, bars: str = BARS) -> Iterator[str]:
-    """Yields lines; without `bars`, a done level is a mark like all others."""
+    """Yields lines of at most WIDTH columns; without `bars`, a done level is a mark like all others."""
+    for line, hanging in _entries(of, bars):
+        yield from wrap(line, WIDTH, subsequent_indent=" " * hanging, break_long_words=False, break_on_hyphens=False)
+
+
+def _entries(of: Status, bars: str) -> Iterator[tuple[str, int]]:
+    """Yields lines of any length, each with the column at which it goes on where it is too long."""
     counts = Counter(of.states.values())
     totals = ", ".join(f"{counts[state]} {state}" for state in MARKS if counts[state])
     measures = sum(isinstance(run, Measure) for run in of.states)
     work = f"{len(of.states) - measures} trainings" + (f", {measures} measures" if measures else "")
-    left = f"; about {duration(of.seconds)} left" if of.seconds else ""
     cells = f"{len(of.cells)} cell" + ("s" if len(of.cells) != 1 else "")
-    yield f"{of.folder}: {cells}, {work}: {totals}{left}"
+    yield f"{of.folder}: {cells}, {work}: {totals}{_left(of)}", 4
     for run, holder in of.running.items():
         unit = "point" if isinstance(run, Measure) else "step"
         far = f"{unit} {holder.step:,}/{holder.steps:,}" if holder.step else "begun"
         ago = duration(max(0.0, time.time() - holder.seen))
-        yield f"  running  {of.names[run]}  {far}  on {holder.host}, process {holder.pid}, {ago} ago"
-    yield from (f"  failed   {of.names[run]}: {reason}" for run, reason in of.failed.items())
+        yield f"  running  {of.names[run]}  {far}  on {holder.host}, process {holder.pid}, {ago} ago", 11
+    yield from ((f"  failed   {of.names[run]}: {reason}", 11) for run, reason in of.failed.items())
     drawn = {metric for done in of.finished.values() for metric in [done.shown.metric]} if bars else set()
     scale = _Scale(list(of.finished.values()), bars) if len(drawn) == 1 else None
-    width = max((len(name) for name, _ in of.cells), default=0)
-    most = max((len(levels) for _, levels in of.cells), default=0)
-    room = WIDTH - most - len("    ") - width
-    for name, levels in of.cells:
-        row = _row(of, levels, scale)
-        said = "  ".join(_said(of, levels, scale))
-        if room < 0:  # long names would push the rows off the screen
-            yield f"  {row:{most}}  {name}  {said}".rstrip()
-        else:
-            yield f"  {name:{width}}  {row:{most}}  {said}".rstrip()
+    names = [name for name, _ in of.cells]
+    rows = [_row(of, levels, scale) for _, levels in of.cells]
+    results = ["  ".join(_said(of, levels, scale)) for _, levels in of.cells]
+    width, most, longest = (max(map(len, texts), default=0) for texts in (names, rows, results))
+    beside = width + most + longest + len("      ") <= WIDTH
+    if not beside:  # long names would push the rows off the screen
+        names, shared = _without_shared(names)
+        yield from [(f"  all cells: {shared}", 13)] if shared else []
+    for name, row, result in zip(names, rows, results, strict=True):
+        yield (f"  {name:{width}}  {row:{most}}  {result}" if beside else f"  {row:{most}}  {name}  {result}"), most + 4
     others = [f"{mark} {state}" for state, mark in MARKS.items() if scale is None or state != "done"]
-    yield "  " + "  ".join(others)
+    yield "  " + "  ".join(others), 4
     if scale is not None:
-        yield f"  {scale.legend}"
+        yield f"  {scale.legend}", 4
+
+
+def _left(of: Status) -> str:
+    """The time that is left, and what it leaves out."""
+    measures = f"{of.untimed} measure" + ("s" if of.untimed != 1 else "") + " of which no kind alike was timed yet"
+    if of.seconds:
+        return f"; about {duration(of.seconds)} left" + (f", not counting {measures}" if of.untimed else "")
+    return f"; time left not known: {measures}" if of.running and of.untimed else ""
+
+
+def _without_shared(names: Sequence[str]) -> tuple[list[str], str]:
+    """Returns names without the words that all of them have, and these; one name stays what it is.
+
+    >>> _without_shared(["lenet mnist seed=0 rate=0.2", "lenet mnist seed=0 rate=0.5"])
+    (['rate=0.2', 'rate=0.5'], 'lenet mnist seed=0')
+    """
+    words = [name.split() for name in names]
+    shared = [word for word in words[0] if all(word in others for others in words)] if len(names) > 1 else []
+    return [" ".join(word for word in own if word not in shared) for own in words], " ".join(shared)
 
 
 def _row(of: Status, levels: Sequence[Work], scale: _Scale | None) -> str:
@@ -104,9 +129,9 @@ def _said(of: Status, levels: Sequence[Work], scale: _Scale | None) -> Iterator[
     """Which layers are empty, or the best ticket."""
     empty = dict.fromkeys(of.emptied[run] for run in levels if run in of.emptied)
     yield from (f"collapsed: {layers}" for layers in empty)
-    tickets = [of.finished[run] for run in levels[1:] if run in of.finished]
-    if scale is not None and tickets and not empty:
-        best = max(tickets, key=lambda one: scale.metric.worth(one.shown.value))
+    run = of.best(levels)
+    if scale is not None and run is not None and not empty:
+        best = of.finished[run]
         yield f"best {scale.metric.number(best.shown.value)} at {100 * best.kept.density:.3g} %"
 
 
@@ -116,6 +141,14 @@ class _Scale:
     def __init__(self, finished: Sequence[Finished], bars: str) -> None:
         self.metric: Metric = finished[0].shown.metric
         self._bars = bars
+        early = {one.at_early_stop is not None for one in finished}
+        self._when = (
+            "at early stop"
+            if early == {True}
+            else "at the end"
+            if early == {False}
+            else "at early stop, else at the end"
+        )
         self._best = max((one.shown.value for one in finished), key=self.metric.worth)
         self._unit = self.metric.margin_at(self._best) / 2
 
@@ -131,4 +164,5 @@ class _Scale:
         number, last = self.metric.number, len(self._bars) - 1
         near = ", ".join(number(self._unit * (2**steps - 1)) for steps in range(1, last + 1))
         best, top, low = number(self._best), self._bars[-1], self._bars[0]
-        return f"{top} to {low} test {self.metric.title} behind {best}: less than {near}, or more"
+        test = f"test {self.metric.title} {self._when}"
+        return f"{top} to {low} {test} behind {best}: less than {near}, or more"
