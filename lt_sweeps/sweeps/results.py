@@ -45,6 +45,8 @@ def main(arguments: Sequence[str]) -> int:
     if len(folders) != 1 or where:
         raise Mistake("report: a page of several sweeps, or of a part of one, needs a place: --out page.html")
     [folder] = folders
+    if _is_table_alone(folder):
+        raise Mistake(f"report: {folder} has the rows of a sweep and nothing else of it; --out page.html shows them")
     cells = [agent.rebuild(past) for past in archive.cells(folder)]
     store = Store(folder.absolute().parent / "store", as_stored=True)
     plan = _plan(cells, store)
@@ -66,12 +68,13 @@ def _looks(facet: str | None, color: str | None) -> list[str]:
 def _page(
     folders: Sequence[Path], where: Sequence[tuple[str, str]], out: Path, facet: str | None, color: str | None
 ) -> int:
-    """Writes one page of what is in the tables of sweeps."""
+    """Writes one page of what is in the tables of sweeps; where one is a table alone, the budget is not known."""
     from lt_sweeps.report.page import render
 
-    cells = [agent.rebuild(past) for folder in folders for past in archive.cells(folder)]
     if not folders:
         raise Mistake("report: give the folder of a sweep, such as runs/demo")
+    known = [] if any(map(_is_table_alone, folders)) else folders
+    cells = [agent.rebuild(past) for folder in known for past in archive.cells(folder)]
     chosen, shown = labels(where), [f"{name}={value}" for name, value in where]
     whole = together([table.read(folder) for folder in folders], folders)
     rows = matching(whole, chosen)
@@ -87,7 +90,7 @@ def _page(
         points,
         title=" ".join([" and ".join(folder.resolve().name for folder in folders), *shown]),
         sweep=", ".join(map(str, folders)),
-        budgets=list(dict.fromkeys(budgets(cells))),
+        budgets=budgets(cells),
         command=shlex.join(["lt-sweeps", "report", *words]),
         facet=facet,
         color=color,
@@ -96,6 +99,11 @@ def _page(
     write(out, page.encode())
     print(f"report:  {out}")
     return 0
+
+
+def _is_table_alone(folder: Path) -> bool:
+    """Whether a folder has the rows of a sweep and nothing else of it, as those of published results."""
+    return (folder / table.RESULTS).exists() and not (folder / archive.CELLS).exists()
 
 
 def _require_known(folder: Path, stored: set[str]) -> None:
