@@ -21,6 +21,7 @@ from lt_sweeps.report.figures import panels
 from lt_sweeps.report.page import render
 from lt_sweeps.report.selecting import together
 from lt_sweeps.report.styles import styles
+from lt_sweeps.report.table import as_csv
 
 CRITERIA = ("magnitude", "snip", "grasp", "synflow")
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -76,6 +77,21 @@ def test_a_colour_is_for_each_value_of_the_label_that_is_asked_for() -> None:
     assert len({style.colour for (_, control), style in look.items() if control == "none"}) == 1
     assert len({style.symbol for (_, control), style in look.items() if control == "none"}) == 4
     assert len({(style.colour, style.symbol) for style in look.values()}) == 8
+
+
+def test_rows_alone_make_a_page_that_does_not_know_their_budget(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As those of the measured sweeps of this repository, which come without their cells and their store."""
+    (tmp_path / "s").mkdir()
+    (tmp_path / "s" / "results.csv").write_text(as_csv(sweep(MATCHES)))
+    assert cli(["report", str(tmp_path / "s"), "--out", str(tmp_path / "page.html")]) == 0
+    html = (tmp_path / "page.html").read_text()
+    assert "the sparsest matching tickets keep 25" in html
+    assert "The budget is not known: do not quote these numbers." in html
+    assert cli(["report", str(tmp_path / "s")]) == 2
+    assert "has the rows of a sweep and nothing else of it; --out page.html shows them" in capsys.readouterr().err
+    assert [path.name for path in (tmp_path / "s").iterdir()] == ["results.csv"]
 
 
 def test_a_label_that_there_is_not_is_a_mistake() -> None:
@@ -141,6 +157,24 @@ def test_a_browser_draws_every_curve_and_hides_what_is_hidden(tmp_path: Path) ->
     selected = in_browser(html, tmp_path, unchecked)
     assert selected.count('class="curve" data-curve="place-1 ') == 2 * 6
     assert not re.search(r'class="curve" data-curve="[^"]*grasp', selected)
+
+
+@pytest.mark.skipif(BROWSER is None, reason="needs Chromium")
+def test_what_is_printed_is_whole(tmp_path: Path) -> None:
+    """On a page of paper, some 740 px wide, no column, legend or command is cut, and the level of a slider is said."""
+    rows = [*eight(), *(row(4, 0, None, "diverged", criterion=name, control="reinit") for name in CRITERIA)]
+    shares = [{**r, "layer": "fc1.weight", "kept": 1, "total": 2} for r in rows if r["level"] == 1]
+    shares = [{name: v for name, v in r.items() if not name.startswith(("test", "val", "early"))} for r in shares]
+    words = "python -m lt_sweeps.main " + "recipe.optimizer.lr=0.1 " * 30
+    html = render(rows, shares, title="t", sweep="s", budgets=PAPER, command=words)
+    script = """
+        const beyond = (what) => [...document.querySelectorAll(what)].filter((one) => one.scrollWidth > 740).length;
+        const legend = document.querySelector(".legend"), unseen = legend.scrollHeight - legend.clientHeight;
+        const [label, slider] = ["label", "input"].map(one => document.querySelector(".controls " + one).offsetHeight);
+        document.body.dataset.printed = [beyond(".scroll"), beyond("pre"), unseen, label > 0, slider].join(" ");"""
+    printed = html.replace("@media print", "@media all").replace("<main>", '<main style="width: 740px">')
+    assert 'data-printed="0 0 0 true 0"' in in_browser(printed, tmp_path, script)
+    assert 'data-printed="0 0 0 true 0"' not in in_browser(html, tmp_path, script), "on a screen they scroll"
 
 
 def test_a_training_that_two_sweeps_share_counts_once_and_two_results_of_it_stand_apart() -> None:

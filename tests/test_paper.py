@@ -208,13 +208,14 @@ def test_a_mistake_is_one_line(
 def test_a_table_in_latex() -> None:
     text = table(curves(rows()), form="latex", at=[50.0, 25.0])
     assert text.splitlines() == [
-        r"% Test accuracy at early stop (%); n = 1-3 seeds; bold: shown to match dense. Needs \usepackage{booktabs}.",
+        "% Test accuracy at early stop (%); n = 3 seeds where a cell says no other; bold: shown to match dense.",
+        r"% Needs \usepackage{booktabs}.",
         r"\begin{tabular}{lcc}",
         r"\toprule",
         r"Weights remaining (\%) & 50 & 25 \\",
         r"\midrule",
         r"ticket & $\mathbf{98.17} \pm 0.09$ &  \\",
-        r"control=reinit & $97.17 \pm 0.21$ & $90.00$ \\",
+        r"control=reinit & $97.17 \pm 0.21$ & $90.00$ (n = 1) \\",
         r"\bottomrule",
         r"\end{tabular}",
     ]
@@ -229,6 +230,42 @@ def test_a_table_of_differences_in_markdown_and_csv() -> None:
     [head, *rest] = csv.reader(io.StringIO(table(curves(rows()), form="csv")))
     assert head == ["curve", "weights_remaining", "Test accuracy at early stop (%)", "spread", "n"]
     assert ["ticket", "50", "98.17", "± 0.09", "3"] in rest
+
+
+def test_a_cell_of_fewer_seeds_than_others_says_how_many() -> None:
+    """Whether a seed diverged or has not been trained yet: the quarter has one of three, all others have all."""
+    head, _, ticket, control = table(curves(rows())).splitlines()
+    assert head == "| Test accuracy at early stop (%), n = 3 | 100 % | 50 % | 25 % |"
+    assert "n =" not in ticket
+    assert control.endswith("| 97.17 ± 0.21 | 90.00 (n = 1) |")
+    absent = [row for row in rows() if (row["control"], row["level"], row["seed"]) != ("none", 1, 2)]
+    *_, ticket, control = table(curves(absent), interval=True).splitlines()
+    assert ticket.endswith("(n = 2) |  |")
+    assert control.count("n =") == 1
+    by_csv = [*csv.DictReader(io.StringIO(table(curves(absent), form="csv")))]
+    assert [line["n"] for line in by_csv] == ["3", "2", "3", "3", "1"]
+
+
+def test_a_control_that_keeps_all_weights_stands_at_the_level_of_its_ticket() -> None:
+    """As `control=dense` does: its own share would put all its levels where the dense network is."""
+    dense = [row(0, seed, value, control="dense") for seed, value in enumerate(DENSE)]
+    dense += [row(1, seed, 98.3, control="dense") | {"weights_remaining": 100.0, "density": 1.0} for seed in range(3)]
+    found = curves([*rows(), *dense])
+    [control] = [curve for curve in found if curve.control == "dense"]
+    assert [(point.remaining, point.shown_at, point.notes) for point in control.points] == [
+        (100.0, 100.0, ""),
+        (100.0, 50.0, "keeps all weights"),
+    ]
+    assert lines(paper.draw(found))["control=dense"] == [(100.0, round(fmean(DENSE), 6)), (50.0, 98.3)]
+    assert paper.caption(found).count("A control that keeps all weights stands at those of its ticket.") == 1
+    assert "keeps all" not in paper.caption(curves(rows()))
+    [drawn] = [line for line in paper.data(found) if line["control"] == "dense" and line["level"]]
+    assert (drawn["weights_remaining"], drawn["shown_at"]) == (100.0, 50.0)
+    assert "shown_at" not in paper.data(curves(rows()))[0]
+    *_, last = table(found).splitlines()
+    assert last == "| control=dense | 98.11 ± 0.08 | 98.30 ± 0.00 |  |"
+    alone = curves(dense)
+    assert [point.shown_at for point in alone[0].points] == [100.0, 100.0], "no ticket is shown"
 
 
 def test_a_share_that_no_level_keeps_is_a_mistake() -> None:

@@ -399,9 +399,55 @@ def test_a_plus_minus_is_a_deviation_everywhere_and_heads_say_what_stands_below(
     assert "±" not in html
     assert "\\u00b1" not in html, "nor in the texts of figures"
     assert f'<td>{mean:.2f} <span class="range">[{mean - 0.2484:.2f}, {mean + 0.2484:.2f}]</span></td>' in html
-    assert "Test accuracy (%),<br>95 % interval" in html
+    assert "Test accuracy (%)<br>at early stop, 95 % interval" in html
     assert f"| {mean:.2f} ± 0.10 |" in text
-    assert "test accuracy (%), mean ± s.d." in text
+    assert "test accuracy (%) at early stop, mean ± s.d." in text
+
+
+def test_a_difference_of_fewer_seeds_than_its_mean_says_how_many() -> None:
+    """Seed 2 of the dense network diverged; the ticket of that seed did not."""
+    rows = sweep({1: [0.1, 0.0, 0.2]})
+    rows[2] |= row(0, 2, None, "diverged")
+    html, text = without_script(page(rows)), summary(rows, PAPER, "", [])
+    [cells] = re.findall(r"<tr><td>50 %</td><td>3</td><td>.*?</td><td>(.*?)</td>", html)
+    assert cells.endswith("(n = 2)")
+    assert html.count("(n = 2)") == 1
+    assert re.search(r"\| 50 \| 3 \| [^|]* \| \+0.05 \[[^|]*\] \(n = 2\) \|", text)
+
+
+def test_what_is_closest_is_explained_where_none_matches() -> None:
+    assert "<dt>Closest</dt>" in page(sweep({1: [-0.5, -0.6]}))
+    assert "<dt>Closest</dt>" not in page(sweep(MATCHES))
+
+
+def test_a_level_of_a_control_of_which_no_seed_has_begun_stands_at_its_ticket() -> None:
+    waiting = [row(2, seed, None, "missing", control="reinit") | {"weights_remaining": None} for seed in range(3)]
+    found = curves([*sweep(MATCHES), *sweep({1: [-1.0, -1.1, -0.9]}, control="reinit"), *waiting])
+    [control] = [curve for curve in found if curve.control == "reinit"]
+    assert (control.points[2].shown_at, control.points[2].notes) == (25.0, "3 missing")
+    [cross] = [t for t in result_figure(found, styles(found))["data"] if t.get("marker", {}).get("symbol") == "x-thin"]
+    assert cross["x"] == [25.0]
+
+
+def test_no_axis_goes_where_no_percentage_can_be() -> None:
+    """Two seeds of 40 and 99 have an interval from -305 to 444."""
+    wide = result_figure(
+        found := curves([row(0, 0, 98.0), row(0, 1, 98.2), row(1, 0, 40.0), row(1, 1, 99.0)]), styles(found)
+    )
+    low, high = wide["layout"]["yaxis"]["range"]
+    assert low >= 0
+    assert 100 <= high < 108
+    assert cuts_intervals(wide)
+
+
+def test_names_leave_out_what_a_curve_has_none_of_where_they_still_differ() -> None:
+    labels = ["criterion", "hook", "hook.every", "find.lr"]
+    values = [("snip", "none", "100it", None), ("grasp", "rigl", "20it", "0.1")]
+    rows = [row(0, 0, 98.0, **dict(zip(labels, value, strict=True))) for value in values]
+    names = [style.name for style in styles(curves(rows))]
+    assert names == ["criterion=snip, hook=none", "criterion=grasp, hook=rigl, hook.every=20it, find.lr=0.1"]
+    twice = [row(0, 0, 98.0, hook="none", **{"hook.every": every}) for every in ("100it", "20it")]
+    assert [style.name for style in styles(curves(twice))] == ["hook.every=100it", "hook.every=20it"]
 
 
 def test_measures_of_one_training_in_several_cells_are_all_shown() -> None:

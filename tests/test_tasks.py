@@ -290,7 +290,7 @@ def test_a_sweep_of_regression_is_told_in_its_metric_everywhere(
         assert float(row["early_stop_test_mse"]) > 0
         assert float(row["test_r2"]) < 1
     folder = tmp_path / "s"
-    assert "test mean squared error, mean ± s.d." in (folder / "summary.md").read_text()
+    assert "test mean squared error at early stop, mean ± s.d." in (folder / "summary.md").read_text()
     page = (folder / "report.html").read_text()
     assert "Lower is better" in page
     assert "within 5 % of its value" in page

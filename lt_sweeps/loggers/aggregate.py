@@ -44,7 +44,7 @@ def rows(results: Sequence[table.Row]) -> list[Row]:
                 "curve": name,
                 **{label: curve.labels[label] for label in ("model", "dataset", "control")},
                 "level": point.level,
-                "weights_remaining": point.remaining,
+                "weights_remaining": point.shown_at,
                 "n": len(test),
                 f"{metric}_mean": fsum(test) / len(test),
                 f"{metric}_deviation": stdev(test) if len(test) > 1 else None,

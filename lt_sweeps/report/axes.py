@@ -37,6 +37,7 @@ def span(intervals: Sequence[Interval], metric: Metric | None) -> tuple[float, f
     high = min(max([*means, *(value.high for value in intervals if value.high is not None)]), max(means) + room)
     if not metric:
         return 0.0, round(1.07 * max(high, least), 4)
+    high = min(high, 100.0) if metric.percent else high  # an interval may reach where no result can be
     missing = max(0.0, least - (high - low)) / 2
     low, high = low - missing, high + missing
     pad = 0.07 * (high - low)

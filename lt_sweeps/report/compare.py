@@ -156,9 +156,9 @@ def _same(point: Point, other: Curve) -> Point | None:
     near = [
         level
         for level in other.pruned
-        if level.remaining and point.remaining and abs(level.remaining / point.remaining - 1) < SAME
+        if level.shown_at and point.shown_at and abs(level.shown_at / point.shown_at - 1) < SAME
     ]
-    return min(near, key=lambda level: abs((level.remaining or 0) - (point.remaining or 0)), default=None)
+    return min(near, key=lambda level: abs((level.shown_at or 0) - (point.shown_at or 0)), default=None)
 
 
 def _cells(point: Point, same: Point | None, metric: Metric) -> list[str] | None:
@@ -167,7 +167,7 @@ def _cells(point: Point, same: Point | None, metric: Metric) -> list[str] | None
         return None
     both = sorted(point.test.keys() & same.test.keys())
     return [
-        percent(point.remaining or 0),
+        percent(point.shown_at or 0),
         str(len(both)) + "".join(f" ({lost})" for lost in (point.lost, same.lost) if lost),
         spread((point.test[seed] for seed in both), metric.number),
         spread((same.test[seed] for seed in both), metric.number),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import fsum
 from typing import Any
 
@@ -20,6 +20,7 @@ Labels = tuple[tuple[str, str], ...]
 
 DEFAULT = "default"  # what a label is where results do not say
 NAMED = 4  # emptied layers; the others are counted
+ALL_KEPT = "keeps all weights"
 UNLABELLED = TAKEN - {*LABELS}  # columns of every sweep that label no curve
 
 
@@ -38,6 +39,17 @@ class Point:
     at_random: float = 0.0  # percent of kept weights that the criterion had excluded, mean over seeds
     matching: bool = False  # whether it is not worse than dense by more than the metric's margin
     validation: Mapping[int, float] = field(default_factory=dict)  # result on validation examples at the end, by seed
+    beside: float | None = None  # of a control of which all weights are kept, or no share is known: its ticket's
+
+    @property
+    def shown_at(self) -> float | None:
+        """The percent of weights at which figures and tables show a level: its own, or that of the ticket beside it."""
+        return self.remaining if self.beside is None else self.beside
+
+    @property
+    def keeps_all(self) -> bool:
+        """Whether it is a control that keeps all weights, beside a ticket that does not."""
+        return self.beside is not None and self.remaining is not None
 
     @property
     def judged(self) -> bool:
@@ -46,13 +58,16 @@ class Point:
 
     @property
     def notes(self) -> str:
-        """Notes about a level: unfinished seeds, empty layers, weights drawn at random.
+        """Notes about a level: unfinished seeds, empty layers, weights drawn at random, or that all are kept.
 
         >>> Point(3, 2.0, {}, {}, {}, None, at_random=92.7).notes
         '93 % of its weights drawn at random, excluded by the criterion'
+        >>> Point(3, 100.0, {}, {}, {}, None, beside=51.2).notes
+        'keeps all weights'
         """
         drawn = f"{self.at_random:.2g} % of its weights drawn at random, excluded by the criterion"
-        return ", ".join(note for note in (self.lost, drawn if self.at_random else "") if note)
+        notes = (self.lost, drawn if self.at_random else "", ALL_KEPT if self.keeps_all else "")
+        return ", ".join(note for note in notes if note)
 
     @property
     def lost(self) -> str:
@@ -95,6 +110,11 @@ class Curve:
         return self.labels["control"]
 
     @property
+    def when(self) -> str:
+        """When the results are those of: at the step of least validation loss, or after the last."""
+        return "at early stop" if self.at_early_stop else "at the end"
+
+    @property
     def cell(self) -> tuple[tuple[str, str], ...]:
         """All labels but the control: a ticket and its controls have the same."""
         return tuple(item for item in self.labels.items() if item[0] != "control")
@@ -133,8 +153,9 @@ def curves(rows: Sequence[Row]) -> list[Curve]:
     """Groups rows into curves, in the order of their first rows. A dense row belongs to all curves with its labels.
 
     Results are those at the early-stop step where all finished rows of a model and data set have one, else
-    all those at the end of training: the two are never mixed in one figure. Raises ValueError for two
-    trainings of one curve, level and seed.
+    all those at the end of training: the two are never mixed in one figure. A level of a control that keeps all
+    weights, as `control=dense` does, stands beside its ticket's. Raises ValueError for two trainings of one curve,
+    level and seed.
 
     >>> labels = {"model": "lenet", "dataset": "mnist", "control": "none"}
     >>> row = {"level": 0, "weights_remaining": 100.0, "test_accuracy": 98.0, "status": "done"}
@@ -158,7 +179,12 @@ def curves(rows: Sequence[Row]) -> list[Curve]:
             seeds[row["seed"]] = {**seen, **{name: v for name, v in row.items() if v is not None or name not in seen}}
     done = [row for row in rows if _done(row)]
     stopped = {_place(row) for row in done} - {_place(r) for r in done if not values_of(r, "early_stop_test")}
-    return [_curve(dict(labels), levels, stopped) for labels, levels in groups.items()]
+    found = [_curve(dict(labels), levels, stopped) for labels, levels in groups.items()]
+    tickets = {curve.cell: curve for curve in found if curve.control == "none"}
+    return [
+        _beside(curve, tickets[curve.cell]) if curve.control != "none" and curve.cell in tickets else curve
+        for curve in found
+    ]
 
 
 def _curve(
@@ -196,6 +222,13 @@ def _curve(
     keys = frozenset(row["key"] for row in levels.get(0, {}).values() if row.get("key"))
     apart = any(labels_of(row) != labels for row in levels.get(0, {}).values())
     return Curve(labels, tuple(points), at_early_stop, keys, apart, metric)
+
+
+def _beside(curve: Curve, ticket: Curve) -> Curve:
+    """A control's curve, whose pruned levels stand beside its ticket's where they keep all weights, or unknown ones."""
+    at = {point.level: point.remaining for point in ticket.pruned}
+    points = (replace(p, beside=at.get(p.level)) if p.level and p.remaining in (100, None) else p for p in curve.points)
+    return replace(curve, points=tuple(points))
 
 
 def _of_chain(labels: Labels) -> Labels:
@@ -280,6 +313,12 @@ def over_seeds(values: Mapping[int, float]) -> Interval | None:
 def controls_of(ticket: Curve, others: Sequence[Curve]) -> list[Curve]:
     """The curves that differ from a ticket's only in their control."""
     return [] if ticket.control != "none" else [c for c in others if c.cell == ticket.cell and c.control != "none"]
+
+
+def ticket_of(control: Curve, others: Sequence[Curve]) -> Curve | None:
+    """The ticket that a curve is a control of; None of a ticket."""
+    tickets = (other for other in others if other.control == "none" and other.cell == control.cell)
+    return None if control.control == "none" else next(tickets, None)
 
 
 def differing(group: Sequence[Curve]) -> list[str]:

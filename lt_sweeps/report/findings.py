@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 
 from lt_sweeps.columns import PLACE
+from lt_sweeps.metrics import Metric
 from lt_sweeps.report.curves import (
     DEFAULT,
     Curve,
@@ -17,8 +18,8 @@ from lt_sweeps.report.curves import (
     over_seeds,
     sparsest_matching,
 )
-from lt_sweeps.report.statistics import paired, worse_end
-from lt_sweeps.report.wording import difference, percent, result
+from lt_sweeps.report.statistics import Interval, paired, worse_end
+from lt_sweeps.report.wording import difference, fewer, percent, result
 
 SENTENCES = 3  # more than these are a table
 COLUMNS = 5  # settings in columns of their own; of more of them a line says what is unusual
@@ -38,15 +39,15 @@ def table(curves: Sequence[Curve]) -> str:
     usual = _usual(tickets, named) if len(named) > COLUMNS else None
     heads = [*map(escape, named)] if usual is None else ["Setting"]
     first = len(heads)
-    heads += ["Matches<br>down to", "Shown:<br>weights", "Test result", "Minus dense"]
+    heads += ["Matches<br>down to", "Shown:<br>weights", "n", "Test result", "Minus dense"]
     heads += [f"Minus control<br>{escape(name)}" for name in controls]
     body = "".join(_line(ticket, curves, _settings(ticket, named, usual), controls) for ticket in tickets)
     head = "".join(f'<th scope="col"{LEFT * (at < first)}>{name}</th>' for at, name in enumerate(heads))
     return (
         '<div class="scroll" tabindex="0" role="region" aria-label="Findings">\n<table>\n'
         f"<thead><tr>{head}</tr></thead>\n<tbody>\n{body}</tbody>\n</table>\n</div>\n"
-        '<p class="sweep below">Best first. The level shown is the sparsest that matches dense, else the one that '
-        "comes closest; differences are paired by seed, with 95 % t-intervals." + _otherwise(usual) + "</p>"
+        '<p class="sweep below">Best first. The level shown is the sparsest that matches dense, else the closest; '
+        "differences are paired by seed, with 95 % t-intervals." + _otherwise(usual) + "</p>"
     )
 
 
@@ -105,12 +106,17 @@ def _line(ticket: Curve, curves: Sequence[Curve], settings: Sequence[str], contr
     cells = ["none" if best is None else f"{percent(best.remaining or 0)} %"]
     mean = over_seeds(shown.test) if shown else None
     cells.append(NOTHING if shown is None else f"{percent(shown.remaining or 0)} %")
-    cells.append(result(mean, ticket.metric) if mean else NOTHING)
-    cells.append(difference(shown.to_dense, ticket.metric) if shown and shown.to_dense else NOTHING)
+    cells += [str(mean.n), result(mean, ticket.metric)] if mean else ["0", NOTHING]
+    cells.append(_apart(shown.to_dense if shown else None, mean, ticket.metric))
     own = {control.control: control for control in controls_of(ticket, curves)}
     for name in controls:
         other = own[name].at(shown.level) if shown and name in own else None
         apart = paired(shown.test, other.test) if shown and other else None
-        cells.append(difference(apart, ticket.metric) if apart else NOTHING)
+        cells.append(_apart(apart, mean, ticket.metric))
     heads = "".join(f'<th scope="row">{escape(setting)}</th>' for setting in settings)
     return f"<tr>{heads}{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>\n"
+
+
+def _apart(apart: Interval | None, mean: Interval | None, metric: Metric) -> str:
+    """A paired difference of a mean, with its number of seeds where these are fewer."""
+    return difference(apart, metric) + fewer(apart.n, mean.n) if apart and mean else NOTHING

@@ -37,7 +37,9 @@ def heat_maps(tables: Mapping[str, Sequence[Row]]) -> str:
         word, _, label = name.partition(BETWEEN)
         label = label.replace("+", ", ")
         maps = [_map(title, word, pairs) for title, pairs in _grouped(rows, word, label).items()]
-        caption = f"{word.replace('_', ' ')} of each pair that differs in {label} alone; darker is more."
+        caption = (
+            f"{word.replace('_', ' ')} of each pair that differs in {label} alone, mean over seeds; darker is more."
+        )
         sections.append(
             f"<h3>{escape(f'{word} between {label}')}</h3>\n<p>{escape(caption)}</p>\n"
             f'<div class="panels heat">{"".join(maps)}</div>\n'

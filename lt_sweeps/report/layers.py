@@ -75,9 +75,7 @@ def layer_figure(
 
 def _remaining(curves: Sequence[Curve], level: int) -> str:
     """The share of all weights at a level, or the level, where curves differ in it."""
-    shares = {
-        percent(point.remaining) for curve in curves if (point := curve.at(level)) and point.remaining is not None
-    }
+    shares = {percent(point.shown_at) for curve in curves if (point := curve.at(level)) and point.shown_at is not None}
     return f"{shares.pop()} %" if len(shares) == 1 else f"level {level}"
 
 

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from html import escape
 
 from lt_sweeps.metrics import Metric
-from lt_sweeps.report.curves import Curve, Point, over_seeds
+from lt_sweeps.report.curves import Curve, Point, over_seeds, ticket_of
 from lt_sweeps.report.statistics import Interval, paired
 from lt_sweeps.report.styles import Style
-from lt_sweeps.report.wording import bounds, percent
+from lt_sweeps.report.wording import bounds, fewer, percent
 
 NOTHING, INTERVAL = "&ndash;", "95 % interval"
 
@@ -18,9 +18,9 @@ def table(curves: Sequence[Curve], look: Sequence[Style], section: str) -> str:
     """Returns the HTML table of the curves of one model and data set, in a box with its own scroll bar."""
     metric = curves[0].metric
     unit = "<br>(points)" if metric.percent else ""
-    heads = ["Weights<br>remaining", "n", f"Test {metric.label},<br>{INTERVAL}"]
+    heads = ["Weights<br>remaining", "n", f"Test {metric.label}<br>{curves[0].when}, {INTERVAL}"]
     heads += [f"Difference to dense{unit}, {INTERVAL}", "Matching"]
-    controls = any(_ticket(curve, curves) for curve in curves)
+    controls = any(ticket_of(curve, curves) for curve in curves)
     steps = any(point.early_stop for curve in curves for point in curve.points)
     heads += [f"Ticket minus this{unit}, {INTERVAL}"] if controls else []
     heads += ["Early-stop<br>step, mean"] if steps else []
@@ -29,7 +29,7 @@ def table(curves: Sequence[Curve], look: Sequence[Style], section: str) -> str:
     for curve, style in zip(curves, look, strict=True):
         name = f'<th scope="rowgroup" colspan="{len(heads) + 1}"><span>{escape(style.name)}</span></th>'
         body += f'<tbody data-curve="{escape(f"{section} {style.name}")}">\n<tr>{name}</tr>\n'
-        body += "".join(_line(point, metric, _ticket(curve, curves), controls, steps) for point in curve.points)
+        body += "".join(_line(point, metric, ticket_of(curve, curves), controls, steps) for point in curve.points)
         body += "</tbody>\n"
     return (
         f'<div class="scroll" tabindex="0" role="region" aria-label="Every level">\n<table>\n'
@@ -43,12 +43,13 @@ def _line(point: Point, metric: Metric, ticket: Curve | None, controls: bool, st
         f"<td>{_remaining(point)}</td>",
         f"<td>{len(point.test)}</td>",
         f"<td>{_mean(mean, metric)}</td>",
-        f"<td>{_difference(point.to_dense, metric) if point.level else 'dense'}</td>",
+        f"<td>{_difference(point.to_dense, len(point.test), metric) if point.level else 'dense'}</td>",
         _matching(point),
     ]
     if controls:
         same = ticket.at(point.level) if ticket and point.level else None
-        cells.append(f"<td>{_difference(paired(same.test, point.test), metric) if same else NOTHING}</td>")
+        apart = paired(same.test, point.test) if same else None
+        cells.append(f"<td>{_difference(apart, len(point.test), metric)}</td>")
     if steps:
         step = over_seeds(point.early_stop)
         cells.append(f"<td>{f'{step.mean:,.0f}' if step else NOTHING}</td>")
@@ -57,7 +58,7 @@ def _line(point: Point, metric: Metric, ticket: Curve | None, controls: bool, st
 
 
 def _remaining(point: Point) -> str:
-    return f"level {point.level}" if point.remaining is None else f"{percent(point.remaining)} %"
+    return f"level {point.level}" if point.shown_at is None else f"{percent(point.shown_at)} %"
 
 
 def _mean(interval: Interval | None, metric: Metric) -> str:
@@ -66,10 +67,11 @@ def _mean(interval: Interval | None, metric: Metric) -> str:
     return f"{metric.number(interval.mean)}{_range(interval, metric)}"
 
 
-def _difference(interval: Interval | None, metric: Metric) -> str:
+def _difference(interval: Interval | None, n: int, metric: Metric) -> str:
+    """A paired difference of a mean over n seeds, with its own number of seeds where these are fewer."""
     if interval is None:
         return NOTHING
-    return f"{metric.signed(interval.mean)}{_range(interval, metric)}"
+    return f"{metric.signed(interval.mean)}{_range(interval, metric)}{fewer(interval.n, n)}"
 
 
 def _range(interval: Interval, metric: Metric) -> str:
@@ -82,10 +84,3 @@ def _matching(point: Point) -> str:
     if point.matching:
         return '<td class="yes">yes</td>'
     return f"<td>{'no' if point.judged else 'not judged'}</td>"
-
-
-def _ticket(curve: Curve, curves: Sequence[Curve]) -> Curve | None:
-    """The ticket that a curve is a control of."""
-    if curve.control == "none":
-        return None
-    return next((other for other in curves if other.cell == curve.cell and other.control == "none"), None)

@@ -7,10 +7,10 @@ from typing import Any
 
 from lt_sweeps.columns import DRAWN
 from lt_sweeps.metrics import Metric
-from lt_sweeps.report.curves import Curve, Point, controls_of, curves
+from lt_sweeps.report.curves import Curve, Point, curves, ticket_of
 from lt_sweeps.report.statistics import paired
 from lt_sweeps.report.verdict import verdicts
-from lt_sweeps.report.wording import difference, percent, spread, wins
+from lt_sweeps.report.wording import difference, fewer, percent, spread, wins
 
 STEP = "{:,.0f}".format
 
@@ -31,10 +31,15 @@ def summary(rows: Sequence[Mapping[str, Any]], budgets: Sequence[str], command: 
 
 
 def _table(curve: Curve, all_curves: Sequence[Curve]) -> str:
-    ticket = next((other for other in all_curves if curve in controls_of(other, all_curves)), None)
+    ticket = ticket_of(curve, all_curves)
     metric = curve.metric
     better = "above" if metric.higher else "below"
-    heads = ["weights remaining (%)", "seeds", f"test {metric.label}, mean ± s.d.", "minus dense, 95 % interval"]
+    heads = [
+        "weights remaining (%)",
+        "seeds",
+        f"test {metric.label} {curve.when}, mean ± s.d.",
+        "minus dense, 95 % interval",
+    ]
     heads += [f"{better} dense", "early-stop step, mean ± s.d.", "earlier than dense"]
     heads += ["ticket minus this, 95 % interval", f"ticket {better} this"] if ticket else []
     measured = dict.fromkeys(column for point in curve.points for column, values in point.measures.items() if values)
@@ -42,7 +47,7 @@ def _table(curve: Curve, all_curves: Sequence[Curve]) -> str:
     lines = [heads, ["---"] * len(heads)]
     for point in curve.points:
         cells = [
-            "" if point.remaining is None else percent(point.remaining),
+            "" if point.shown_at is None else percent(point.shown_at),
             str(len(point.test)) + (f" ({point.notes})" if point.notes else ""),
             spread(point.test.values(), metric.number),
             *_against(point, curve.dense, metric),
@@ -50,7 +55,7 @@ def _table(curve: Curve, all_curves: Sequence[Curve]) -> str:
         if ticket:
             other = ticket.at(point.level) if point.level else None
             apart = paired(other.test, point.test) if other else None
-            cells.append(difference(apart, metric) if apart else "")
+            cells.append(difference(apart, metric) + fewer(apart.n, len(point.test)) if apart else "")
             cells.append(_better(other, point, metric) if other else "")
         cells += [spread(point.measures.get(column, {}).values()) for column in measured]
         lines.append(cells)
@@ -67,7 +72,7 @@ def _against(point: Point, dense: Point | None, metric: Metric) -> list[str]:
     if not point.level or dense is None or point.to_dense is None:
         return ["" if point.level else "dense", "", step, ""]
     return [
-        difference(point.to_dense, metric),
+        difference(point.to_dense, metric) + fewer(point.to_dense.n, len(point.test)),
         _better(point, dense, metric),
         step,
         wins(dense.early_stop, point.early_stop) if point.early_stop else "",

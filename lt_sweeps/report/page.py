@@ -11,7 +11,7 @@ from typing import Any
 from lt_sweeps.columns import ALONE, COLUMNS, DRAWN
 from lt_sweeps.metrics import ACCURACY, Metric
 from lt_sweeps.report import findings
-from lt_sweeps.report.curves import Curve, Row, controls_of, curves, require_label
+from lt_sweeps.report.curves import Curve, Row, controls_of, curves, require_label, sparsest_matching
 from lt_sweeps.report.figures import cuts_intervals, early_stop_figure, measure_figure, panels, result_figure
 from lt_sweeps.report.heat import heat_maps
 from lt_sweeps.report.layers import Labels, Levels, by_curve, layer_figure
@@ -21,7 +21,7 @@ from lt_sweeps.report.quantities import compared
 from lt_sweeps.report.selector import data, selector
 from lt_sweeps.report.styles import Style, styles
 from lt_sweeps.report.verdict import settings, verdict, verdicts
-from lt_sweeps.report.wording import statuses
+from lt_sweeps.report.wording import BESIDE, statuses
 
 MATCHING = """Two close means are no evidence of it. A level that does not match is not shown to be worse:
 its interval may only be too wide for the number of seeds. Each level is tested separately, without a correction for
@@ -62,6 +62,8 @@ CUT = "Some intervals reach beyond the figure"
 WHOLE = {True: "; the table has them whole.", False: "; results.csv has every seed."}  # by whether it is the result
 FACETS = "side-by-side"
 CROSS = "A cross on the axis: some seed did not finish at that level."
+CLOSEST = """Of levels of which none matches, the one that loses least at the worse end of the 95 % interval of its
+difference to dense: what it may lose is bounded best, though another's mean may be better."""
 
 
 def render(
@@ -171,18 +173,20 @@ def _place(
     caption = f"Test {metric.title} {when}. Filled: dense, and levels that match it (within {metric.allowed}). "
     caption += "Open: not shown to match." + ("" if metric.higher else " Lower is better.")
     steps = early_stop_figure(group, look)
-    lost = any(point.unfinished for curve in group for point in curve.points)
+    points = [point for curve in group for point in curve.points]
+    also = [BESIDE] if any(point.keeps_all for point in points) else []
+    also += [CROSS] if any(point.unfinished for point in points) else []
     parts = [
         f'<section id="{_section(number)}">\n<h2>{escape(name)}</h2>',
         f"<h3>{metric.title[0].upper()}{metric.title[1:]}</h3>",
         _curves(
-            result_figure(group, look), f"{metric.name}-{number}", f"Test {metric.title} of {name}", caption, lost, True
+            result_figure(group, look), f"{metric.name}-{number}", f"Test {metric.title} of {name}", caption, also, True
         ),
         "<h3>Speed of learning</h3>",
         f"<p>{NOT_TRAINED if any(curve.dense and curve.dense.early_stop for curve in group) else NO_STEPS}</p>"
         if steps is None
-        else _curves(steps, f"early-stop-{number}", f"Early-stop step of {name}", STEPS, lost),
-        *_measures(number, group, look, lost, measured, _names(group, kept)),
+        else _curves(steps, f"early-stop-{number}", f"Early-stop step of {name}", STEPS, also),
+        *_measures(number, group, look, also, measured, _names(group, kept)),
         *_layers(number, group, look, kept),
         f"<h3>Every level</h3>\n{table(group, look, _section(number))}\n</section>",
     ]
@@ -199,7 +203,7 @@ def _measures(
     number: int,
     group: Sequence[Curve],
     look: Sequence[Style],
-    lost: bool,
+    also: Sequence[str],
     measured: Mapping[str, Points],
     layers: Sequence[str],
 ) -> list[str]:
@@ -210,7 +214,7 @@ def _measures(
     for what, several in columns.items():
         head = "Stability" if what == "barrier" else DRAWN.get(what, what)
         drawn = [
-            _curves(figure, f"{column.replace('_', '-')}-{number}", f"{what} of {name}", _measured(column), lost)
+            _curves(figure, f"{column.replace('_', '-')}-{number}", f"{what} of {name}", _measured(column), also)
             + tables(measured.get(column, {}), group, look, layers)
             for column in several
             if (figure := measure_figure(group, look, column)) is not None
@@ -238,10 +242,12 @@ def _layers(number: int, group: Sequence[Curve], look: Sequence[Style], kept: Ma
     return ["<h3>Where weights are kept</h3>", _figure(figure, f"layers-{number}", label, LAYERS)]
 
 
-def _curves(figure: Mapping[str, Any], name: str, label: str, caption: str, lost: bool, in_table: bool = False) -> str:
-    caption += " " + MEANS + (f" {CUT}{WHOLE[in_table]}" if cuts_intervals(figure) else "")
-    caption += " " + CROSS if lost else ""
-    return _figure(figure, name, f"{label} over weights remaining", caption)
+def _curves(
+    figure: Mapping[str, Any], name: str, label: str, caption: str, also: Sequence[str], in_table: bool = False
+) -> str:
+    """The figure of a quantity of curves; `also` are sentences that its caption ends with."""
+    cut = [CUT + WHOLE[in_table]] if cuts_intervals(figure) else []
+    return _figure(figure, name, f"{label} over weights remaining", " ".join([caption, MEANS, *cut, *also]))
 
 
 def _figure(figure: Mapping[str, Any], name: str, label: str, caption: str) -> str:
@@ -272,9 +278,11 @@ def _note(all_curves: Sequence[Curve]) -> str:
     levels = [point for curve in all_curves for point in curve.points]
     metrics = list(dict.fromkeys(curve.metric for curve in all_curves)) or [ACCURACY]
     results = "accuracies" if metrics == [ACCURACY] else "results"
+    closest = any(sparsest_matching(c) is None and any(p.judged for p in c.pruned) for c in all_curves)
     exact = any(point.level and point.to_dense and point.to_dense.half == 0 for point in levels)
     terms = {
         "Matching": " ".join([*map(_non_inferior, metrics), MATCHING.format(results=results)]),
+        **({"Closest": CLOSEST} if closest else {}),
         "Interval": INTERVAL + (EXACT if exact else ""),
         "Paired": PAIRED,
         "Early stop": "The step of least validation loss. "

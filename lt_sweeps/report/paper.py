@@ -17,6 +17,7 @@ from lt_sweeps.report.quantities import STABLE, Quantity, named
 from lt_sweeps.report.scale import Scale, scaled
 from lt_sweeps.report.styles import Style, styles
 from lt_sweeps.report.traces import GREY, dense_lines
+from lt_sweeps.report.wording import BESIDE
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -130,19 +131,25 @@ def caption(curves: Sequence[Curve], what: str = "", facet: str | None = None, s
         text += (
             f" Filled markers: dense, and levels shown to match it (within {quantity.metric.allowed}, non-inferior)."
         )
-    lost = sum(sum(point.unfinished.values()) for curve in curves for point in curve.points)
+    points = [point for curve in curves for point in curve.points]
+    text += f" {BESIDE}" if any(point.keeps_all for point in points) else ""
+    lost = sum(sum(point.unfinished.values()) for point in points)
     return text + (f" {lost} trainings that did not finish are left out." if lost else "")
 
 
 def data(curves: Sequence[Curve], what: str = "", facet: str | None = None) -> list[dict[str, Any]]:
-    """Returns what a figure shows: a row per panel, curve and level, and per seed its own value."""
-    rows = []
+    """Returns what a figure shows: a row per panel, curve and level, and per seed its own value.
+
+    Only where some control keeps all weights, the percent of weights at which a level is drawn is a column of its own.
+    """
+    rows, beside = [], any(point.keeps_all for curve in curves for point in curve.points)
     for panel in panels_of(curves, facet).values():
         quantity = named(what or panel[0].metric.name, panel)
         for curve in panel:
             for point in curve.points:
                 mean = quantity.of(point)
                 row = {**curve.labels, "level": point.level, "weights_remaining": point.remaining}
+                row |= {"shown_at": point.shown_at} if beside else {}
                 row |= {"quantity": quantity.title, "mean": mean.mean if mean else None, "n": mean.n if mean else 0}
                 row |= {"low": mean.low if mean else None, "high": mean.high if mean else None}
                 row |= {"matching": point.matching if quantity.metric and point.level else None}
@@ -228,7 +235,7 @@ def _panel(
     _reference_lines(axis, curves, quantity, scale, sheet)
     for style, points in zip(look, scale.shown, strict=True):
         _curve(axis, style, points, quantity, sheet, spread)
-        if lost := [point.remaining or 0.0 for point in points if point.unfinished]:
+        if lost := [point.shown_at or 0.0 for point in points if point.unfinished]:
             axis.plot(lost, [scale.y[0]] * len(lost), "x", color=style.colour, clip_on=False)
 
 
@@ -246,7 +253,7 @@ def _reference_lines(axis: Axes, curves: Sequence[Curve], quantity: Quantity, sc
 
 
 def _curve(axis: Axes, style: Style, at: Sequence[Point], quantity: Quantity, sheet: Look, spread: str) -> None:
-    shown = [(point.remaining or 0.0, point, mean) for point in at if (mean := quantity.of(point))]
+    shown = [(point.shown_at or 0.0, point, mean) for point in at if (mean := quantity.of(point))]
     dash: Any = DASHES[style.dash]
     axis.plot([x for x, *_ in shown], [mean.mean for *_, mean in shown], color=style.colour, linestyle=dash, zorder=3)
     for full in (True, False):

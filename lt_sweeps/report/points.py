@@ -8,7 +8,7 @@ from statistics import fmean
 
 from lt_sweeps.report.curves import DEFAULT, Curve, Row
 from lt_sweeps.report.styles import Style
-from lt_sweeps.report.wording import percent
+from lt_sweeps.report.wording import fewer, percent
 
 INDICES = ("tensor", "class", "alpha")  # columns that number the points of a measure
 MOST = 40  # points that a table shows
@@ -62,12 +62,14 @@ def _table(
     name: str, shown: Sequence[tuple[Curve, Style, Mapping[int, Mapping[str, Values]]]], layers: Sequence[str]
 ) -> str:
     """A table of one column: a line per level, means over seeds, darker where they are larger."""
-    means = {
-        (number, level): {index: fmean(values) for index, values in columns[name].items()}
+    lines = {
+        (number, level): columns[name]
         for number, (*_, levels) in enumerate(shown)
         for level, columns in levels.items()
         if name in columns
     }
+    means = {place: {index: fmean(values) for index, values in line.items()} for place, line in lines.items()}
+    seeds = {place: max(map(len, line.values())) for place, line in lines.items()}
     indices = sorted({index for line in means.values() for index in line})
     every = [value for line in means.values() for value in line.values()]
     if not every or len(indices) > MOST:
@@ -81,7 +83,8 @@ def _table(
         for level in sorted(levels):
             line = means.get((number, level), {})
             point = curve.at(level)
-            kept = f"level {level}" if point is None or point.remaining is None else f"{percent(point.remaining)} %"
+            kept = f"level {level}" if point is None or point.shown_at is None else f"{percent(point.shown_at)} %"
+            kept += fewer(seeds.get((number, level), 0), max(seeds.values()))
             body += f"<tr><td>{kept}</td>{''.join(cell(line.get(index), low, span) for index in indices)}</tr>\n"
     title = escape(name.replace("_", " "))
     return (

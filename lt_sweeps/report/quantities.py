@@ -74,8 +74,7 @@ def quantities(curves: Sequence[Curve]) -> dict[str, Quantity]:
 def test_result(curves: Sequence[Curve]) -> Quantity:
     """The metric on test examples, at early stop where all trainings have one."""
     metric = curves[0].metric
-    when = "at early stop" if curves[0].at_early_stop else "at the end"
-    title = f"Test {metric.title} {when}{' (%)' if metric.percent else ''}"
+    title = f"Test {metric.title} {curves[0].when}{' (%)' if metric.percent else ''}"
     describe = partial(result, metric=metric)
     return Quantity(title, _mean(_tests), describe, _tests, metric.number, metric=metric)
 

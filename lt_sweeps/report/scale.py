@@ -24,9 +24,9 @@ class Scale:
 def scaled(curves: Sequence[Curve], quantity: Quantity) -> Scale:
     """Returns the axes of a figure of these curves."""
     shown = tuple(
-        tuple(p for p in curve.points if p.remaining and not (curve.apart and p.level == 0)) for curve in curves
+        tuple(p for p in curve.points if p.shown_at and not (curve.apart and p.level == 0)) for curve in curves
     )
-    at = [point.remaining for points in shown for point in points if point.remaining] or [100.0]
+    at = [point.shown_at for points in shown for point in points if point.shown_at] or [100.0]
     means = [mean for points in shown for point in points if (mean := quantity.of(point))]
     y = span(means, quantity.metric) if quantity.stable is None else above_zero(means, quantity.stable)
     return Scale(shown, (max(at), min(at)), tuple(ticks(at)), x_range(at), y)

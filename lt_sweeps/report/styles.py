@@ -28,13 +28,15 @@ def styles(curves: Sequence[Curve], color: str | None = None, places: bool = Fal
     """A style for each curve. Colours distinguish cells, dashes their controls; in a single cell both do the latter.
 
     With `color` the values of that label have a colour each, and symbols distinguish the rest. A name has only the
-    labels that differ, with `places` also model and data set; `control=none` is called ticket.
+    labels that differ, with `places` also model and data set; what a curve has none of is left out where names still
+    differ without it. `control=none` is called ticket.
     """
     named = [name for name in PLACE if places and len({curve.labels[name] for curve in curves}) > 1]
     named += differing(curves)
     coloured = list(dict.fromkeys(curve.label(color or "") for curve in curves))
     controls = sorted({curve.control for curve in curves}, key=lambda name: (name != "none", name))
     cells = list(dict.fromkeys(tuple(curve.label(name) for name in named) for curve in curves))
+    brief = len({tuple(curve.words(named)) for curve in curves}) == len(cells)
     result = []
     for curve in curves:
         control = controls.index(curve.control)
@@ -44,7 +46,7 @@ def styles(curves: Sequence[Curve], color: str | None = None, places: bool = Fal
         symbol = control if len(cells) > 1 else colour
         if color is not None:
             colour, symbol = coloured.index(curve.label(color)), cell if len(cells) > 1 else control
-        words = [f"{name}={value}" for name, value in zip(named, values, strict=True)]
+        words = curve.words(named) if brief else [f"{name}={value}" for name, value in zip(named, values, strict=True)]
         if len(controls) > 1 or not words:
             words.append("ticket" if curve.control == "none" else f"control={curve.control}")
         result.append(

@@ -15,11 +15,12 @@ from lt_sweeps.report.published import compared
 from lt_sweeps.report.quantities import Quantity, named
 from lt_sweeps.report.selecting import chosen, parse, parser
 from lt_sweeps.report.styles import styles
-from lt_sweeps.report.wording import percent
+from lt_sweeps.report.wording import fewer, percent
 
 SAME = 0.02  # relative difference of weights remaining that is one column
 EPILOG = """A line per curve, a column per share of weights remaining (to 2 %), a cell of mean ± standard deviation over
-seeds, or with --interval mean and 95 % t-interval. In LaTeX levels shown to match dense are bold; it needs booktabs.
+seeds, or with --interval mean and 95 % t-interval. A cell of fewer seeds than others says how many. In LaTeX levels
+shown to match dense are bold; it needs booktabs.
 
   lt-sweeps table runs/lenet --format latex --at 100,51,21,3.6
   lt-sweeps table runs/lenet --against frankle2019
@@ -71,12 +72,17 @@ def table(
 
 @dataclass(frozen=True)
 class Cell:
-    """A mean over n seeds with its spread, as text."""
+    """A mean over n seeds with its spread, as text; without seeds, why there are none."""
 
     mean: str = ""
     spread: str = ""
     bold: bool = False
     n: int = 0
+
+
+def _most(lines: Sequence[Sequence[Cell]]) -> int:
+    """The seeds of the cells that have most; a cell with fewer says how many."""
+    return max((cell.n for cells in lines for cell in cells), default=0)
 
 
 def _cell(point: Point, quantity: Quantity, interval: bool) -> Cell:
@@ -98,7 +104,7 @@ def _cell(point: Point, quantity: Quantity, interval: bool) -> Cell:
 def _columns(curves: Sequence[Curve]) -> list[float]:
     """The shares of weights that levels keep, most first; shares that are the same to SAME are one."""
     shares: list[float] = []
-    for share in sorted((p.remaining for c in curves for p in c.points if p.remaining), reverse=True):
+    for share in sorted((p.shown_at for c in curves for p in c.points if p.shown_at), reverse=True):
         if not shares or share / shares[-1] < 1 - SAME:
             shares.append(share)
     return shares
@@ -106,8 +112,8 @@ def _columns(curves: Sequence[Curve]) -> list[float]:
 
 def _at(curve: Curve, share: float) -> Point | None:
     """The level that keeps a share of weights, to SAME."""
-    near = [point for point in curve.points if point.remaining and abs(point.remaining / share - 1) <= SAME]
-    return min(near, key=lambda point: abs((point.remaining or 0) - share), default=None)
+    near = [point for point in curve.points if point.shown_at and abs(point.shown_at / share - 1) <= SAME]
+    return min(near, key=lambda point: abs((point.shown_at or 0) - share), default=None)
 
 
 def _shares(text: str) -> list[float]:
@@ -121,9 +127,10 @@ def _shares(text: str) -> list[float]:
 
 
 def _markdown(title: str, shares: Sequence[str], names: Sequence[str], lines: Sequence[Sequence[Cell]]) -> str:
-    rows = [[title, *(f"{share} %" for share in shares)], ["---"] * (1 + len(shares))]
+    most = _most(lines)
+    rows = [[f"{title}, n = {most}", *(f"{share} %" for share in shares)], ["---"] * (1 + len(shares))]
     rows += [
-        [name, *(f"{cell.mean} {cell.spread}".strip() for cell in cells)]
+        [name, *(f"{cell.mean} {cell.spread}".strip() + fewer(cell.n, most) for cell in cells)]
         for name, cells in zip(names, lines, strict=True)
     ]
     return "".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |\n" for row in rows)
@@ -139,19 +146,20 @@ def _csv(title: str, shares: Sequence[str], names: Sequence[str], lines: Sequenc
 
 
 def _latex(title: str, shares: Sequence[str], names: Sequence[str], lines: Sequence[Sequence[Cell]]) -> str:
+    most = _most(lines)
+
     def number(cell: Cell) -> str:
         mean = rf"\mathbf{{{cell.mean}}}" if cell.bold else cell.mean
         if not cell.n:
             return _escaped(cell.mean)
-        return f"${mean} {cell.spread.replace('±', chr(92) + 'pm')}$".replace(" $", "$")
+        return f"${mean} {cell.spread.replace('±', chr(92) + 'pm')}$".replace(" $", "$") + fewer(cell.n, most)
 
     rows = [[_escaped(name), *map(number, cells)] for name, cells in zip(names, lines, strict=True)]
-    seeds = sorted({cell.n for cells in lines for cell in cells if cell.n})
-    counted = "-".join(map(str, dict.fromkeys((seeds[0], seeds[-1])))) if seeds else "0"
     head = [r"Weights remaining (\%)", *shares]
     return "\n".join(
         [
-            f"% {title}; n = {counted} seeds; bold: shown to match dense. Needs \\usepackage{{booktabs}}.",
+            f"% {title}; n = {most} seeds where a cell says no other; bold: shown to match dense.",
+            r"% Needs \usepackage{booktabs}.",
             rf"\begin{{tabular}}{{l{'c' * len(shares)}}}",
             r"\toprule",
             " & ".join(head) + r" \\",

@@ -7,7 +7,7 @@ from dataclasses import replace
 from html import escape
 from typing import Any
 
-from lt_sweeps.report.curves import Curve, Point, differing
+from lt_sweeps.report.curves import ALL_KEPT, Curve, Point, differing
 from lt_sweeps.report.quantities import STABLE, Quantity
 from lt_sweeps.report.statistics import Interval
 from lt_sweeps.report.styles import DASHES, Style
@@ -22,7 +22,7 @@ def curve_traces(style: Style, at: Sequence[Point], quantity: Quantity, bottom: 
     halves = [v.half for _, v in shown]
     filled = [quantity.metric is None or p.level == 0 or p.matching for p, _ in shown]
     line = {
-        "x": [p.remaining for p, _ in shown],
+        "x": [p.shown_at for p, _ in shown],
         "y": [v.mean for _, v in shown],
         "mode": "lines+markers",
         "line": {"color": style.colour, "width": 2.2, "dash": style.dash},
@@ -43,7 +43,7 @@ def curve_traces(style: Style, at: Sequence[Point], quantity: Quantity, bottom: 
         "text": [_hover(style, p, v, quantity) for p, v in shown],
     }
     lost = [p for p in at if p.unfinished]
-    missed = crosses(style, [p.remaining for p in lost], bottom, [_lost(style, p) for p in lost])
+    missed = crosses(style, [p.shown_at for p in lost], bottom, [_lost(style, p) for p in lost])
     return [of_curve(style) | line, *([missed] if lost else [])]
 
 
@@ -130,7 +130,10 @@ def _lost(style: Style, point: Point) -> str:
 
 
 def _where(point: Point) -> str:
-    return "dense" if point.level == 0 else f"{percent(point.remaining or 0)} % of weights, level {point.level}"
+    if point.level == 0:
+        return "dense"
+    where = f"{percent(point.shown_at or 0)} % of weights, level {point.level}"
+    return f"{ALL_KEPT}, beside the ticket at {where}" if point.keeps_all else where
 
 
 def _faint(colour: str) -> str:

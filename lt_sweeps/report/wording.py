@@ -8,6 +8,8 @@ from statistics import stdev
 from lt_sweeps.metrics import ACCURACY, Metric
 from lt_sweeps.report.statistics import Interval
 
+BESIDE = "A control that keeps all weights stands at those of its ticket."
+
 
 def percent(value: float) -> str:
     """A percentage of weights with three digits.
@@ -16,6 +18,15 @@ def percent(value: float) -> str:
     ('100', '51.2', '3.56', '0.0312')
     """
     return f"{value:.3g}" if value < 1000 else f"{value:,.0f}"
+
+
+def fewer(n: int, most: int) -> str:
+    """The number of seeds of a mean, where others are of more.
+
+    >>> fewer(2, 3), fewer(3, 3), fewer(0, 3)
+    (' (n = 2)', '', '')
+    """
+    return f" (n = {n})" if 0 < n < most else ""
 
 
 def bounds(interval: Interval, number: Callable[[float], str] = ACCURACY.number) -> str:
