@@ -17,6 +17,7 @@ from test_report import row
 from lt_sweeps import cli
 from lt_sweeps.config.schema import CONF
 from lt_sweeps.errors import Mistake
+from lt_sweeps.loggers import aggregate
 from lt_sweeps.report import paper, published
 from lt_sweeps.report.curves import curves
 from lt_sweeps.report.quantities import quantities
@@ -264,6 +265,8 @@ def test_a_control_that_keeps_all_weights_stands_at_the_level_of_its_ticket() ->
     assert "shown_at" not in paper.data(curves(rows()))[0]
     *_, last = table(found).splitlines()
     assert last == "| control=dense | 98.11 ± 0.08 | 98.30 ± 0.00 |  |"
+    [logged] = [line for line in aggregate.rows([*rows(), *dense]) if line["control"] == "dense" and line["level"]]
+    assert logged["weights_remaining"] == 50.0, "in W&B's means over seeds too"
     alone = curves(dense)
     assert [point.shown_at for point in alone[0].points] == [100.0, 100.0], "no ticket is shown"
 

@@ -304,7 +304,7 @@ def test_a_sweep_of_regression_is_told_in_its_metric_everywhere(
     assert "val/mse" in logged
     assert "accuracy" not in logged
     assert cli(["best", str(folder)]) == 0
-    assert "test mean squared error, mean ± s.d. | most" in capsys.readouterr().out
+    assert "test mean squared error at the end, mean ± s.d. | most" in capsys.readouterr().out
     assert cli(["compare", str(folder), "criterion=snip"]) == 0
     assert "test mean squared error at the step of least validation loss" in capsys.readouterr().out
 
@@ -419,7 +419,9 @@ def test_a_level_with_less_error_matches_and_one_with_more_does_not() -> None:
 def test_tables_say_which_metric_and_count_lower_as_better() -> None:
     rows = table((0.1, 0.1, 0.1), (0.09, 0.08, 0.11))
     markdown = summary(rows, [], "", [])
-    assert "| test mean squared error, mean ± s.d. | minus dense, 95 % interval | below dense |" in markdown
+    assert (
+        "| test mean squared error at early stop, mean ± s.d. | minus dense, 95 % interval | below dense |" in markdown
+    )
     assert "2 of 3" in markdown
     assert "0.09333 ± 0.01528" in markdown
     assert "points" not in markdown

@@ -45,7 +45,11 @@ def table(rows: Sequence[Row]) -> Iterator[str]:
         chosen[row["seed"]] = max(
             chosen.get(row["seed"], row), row, key=lambda r: metric.worth(r[f"val_{metric.name}"])
         )
-    heads = [f"test {metric.label}, mean ± s.d.", "least" if metric.higher else "most", "weights remaining (%)"]
+    heads = [
+        f"test {metric.label} at the end, mean ± s.d.",
+        "least" if metric.higher else "most",
+        "weights remaining (%)",
+    ]
     yield "| " + " | ".join([*named, "seeds", *heads]) + " |"
     yield "|" + " --- |" * (len(named) + 4)
     for setting, chosen in settings.items():
