@@ -15,12 +15,12 @@ import torch
 from torch import nn
 
 from lt_sweeps.deploy import measure
-from lt_sweeps.deploy.compact import operations
 from lt_sweeps.deploy.cutting import cut
 from lt_sweeps.deploy.form import Form, size
 from lt_sweeps.graph import Dense, Init, Prune, Score, Ticket
 from lt_sweeps.masks import effective
 from lt_sweeps.networks.build import build, initial
+from lt_sweeps.networks.work import operations
 from lt_sweeps.realise import Values
 from lt_sweeps.registry import part
 from lt_sweeps.specs import Network, Part

@@ -221,6 +221,15 @@ def _model_label(model: ModelConfig) -> str:
     return str(made or (model._target_ or model.name).rpartition(".")[2])
 
 
+def _noise(config: Config) -> dict[str, Any]:
+    """When and how much noise is added to the copies that levels are compared with. Raises Mistake."""
+    noise = config.measure.perturbed
+    if not 0 < noise.sigma < float("inf"):
+        raise Mistake(f"measure.perturbed.sigma={noise.sigma}: give a number above 0, of deviations")
+    step = budgets.clock(config).at(noise.step, "measure.perturbed.step")
+    return {"step": step, "sigma": noise.sigma, "seed": noise.seed}
+
+
 def _measures(config: Config, levels: list[Train], onward: Train) -> dict[str, Measures]:
     """Returns the configured measures by their columns in results.csv."""
     measures = dict[str, Measures]()
@@ -229,10 +238,10 @@ def _measures(config: Config, levels: list[Train], onward: Train) -> dict[str, M
         if name in TAKEN or name in measures or what.word.endswith(tuple(filter(None, COMPARED.values()))):
             raise Mistake(f"measure.{other}.name={what.name}: {name} is the name of another column: choose one")
         require_tickets(other, what)
-        if other not in ("planted", "ticket") and levels[-1].recipe.steps == levels[-1].ticket.start:
+        if other not in ("planted", "ticket", "whole") and levels[-1].recipe.steps == levels[-1].ticket.start:
             raise Corner("train=untrained: tickets that are not trained have nothing to be measured against")
         try:
-            measures[name] = PAIRS[other](what, levels, onward)
+            measures[name] = PAIRS[other](what, levels, onward, **(_noise(config) if other == "spawn" else {}))
         except ValueError as error:
             raise Corner(str(error)) from None
     return measures

@@ -152,6 +152,8 @@ COMPARED = {  # what a level is measured against, or as -> suffix of the column
     "before": "_before",
     "trained": "_trained",
     "ticket": "_ticket",
+    "whole": "_whole",
+    "spawn": "_spawn",
 }
 ALONE = ("trained", "ticket")  # those of a level alone
 PLACE = ("model", "dataset")

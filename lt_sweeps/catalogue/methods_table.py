@@ -35,6 +35,8 @@ NEEDS = {
     "search": "`prune=learned`",
     "ends": "both dense networks, trained",
     "before": "the training before",
+    "images": "images",
+    "validation": "validation examples",
 }
 CITED = re.compile(r"(?:de )?[A-Z][\w-]+(?:, [A-Z]\w+)*(?: et al\.| & [A-Z]\w+)? (?:19|20)\d\d(?:/20\d\d)?")
 HEAD = """# What there is, and where it comes from

@@ -54,8 +54,16 @@ def refuse_other_inputs(config: Config) -> None:
         raise Corner(f"dataset={dataset}: its examples are {'tokens' if tokens else 'no tokens'}, and {told}")
     attends = config.model._target_ is not None or "attention" in needs("network", network)
     for _, what in chosen(config.measure):
-        if "attention" in needs("measure", what.name) and not attends:
+        wanted = needs("measure", what.name)
+        if "attention" in wanted and not attends:
             raise Corner(f"measure of {what.name}: looks at heads of attention, and model={network} has none")
+        if "images" in wanted and (len(config.dataset.shape) != 3 or 1 in config.dataset.shape[1:]):
+            raise Corner(f"measure of {what.name}: changes images, and examples of dataset={dataset} are none")
+        if "validation" in wanted and not config.recipe.validation:
+            raise Corner(
+                f"measure of {what.name}: chooses on validation examples, and recipe={config.recipe.name} "
+                "holds none out: recipe.validation="
+            )
     if not (tokens or embeds):
         return
     if config.prune.unit in catalogue("unit") and "outputs" in needs("unit", config.prune.unit):

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import fields
+from dataclasses import asdict, fields
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
 from lt_sweeps.columns import ALONE
-from lt_sweeps.config.methods import MeasureConfig, Override
+from lt_sweeps.config.methods import MeasureConfig, Override, PerturbedConfig
 from lt_sweeps.config.schema import CONF
 from lt_sweeps.errors import Mistake
 from lt_sweeps.registry import nearest, needs, part
@@ -65,6 +65,8 @@ def require_tickets(other: str, what: Part) -> None:
     wanted = needs("measure", what.name)
     if "before" in wanted and other != "before":
         raise Mistake(f"measure of {what.name}, {other}: it is of the training before a level: measure.of.before")
+    if "whole" in wanted and other != "whole":
+        raise Mistake(f"measure of {what.name}, {other}: it is of a mask before training: measure.of.whole")
     if "pair" in wanted and other in ("before", *ALONE):
         count = "one" if other in ALONE else "a training"
         raise Mistake(f"measure of {what.name}, {other}: it compares two networks, and there is {count}")
@@ -91,7 +93,8 @@ def option(name: str) -> MeasureConfig:
 def _given(config: MeasureConfig) -> dict[str, Any]:
     """What an option says, without what it does not."""
     named = {name: one for name in AGAINST if (one := getattr(config, name)).name is not None}
-    return {**named, "of": config.of}
+    noise = {} if config.perturbed == PerturbedConfig() else {"perturbed": asdict(config.perturbed)}
+    return {**named, **noise, "of": config.of}
 
 
 def require_apart(options: Sequence[str]) -> None:
@@ -124,5 +127,9 @@ def joined(configs: list[MeasureConfig]) -> MeasureConfig:
             args = of.setdefault(other, {}).setdefault(what.name, what.args)
             if args != what.args:
                 raise Mistake(f"measure.of.{other}.{what.name}: asked for with {dict(args)} and with {dict(what.args)}")
+    asked = [config.perturbed for config in configs if any(other == "spawn" for other, _ in chosen(config))]
+    if any(noise != asked[0] for noise in asked):
+        raise Mistake(f"measure.perturbed: asked for with {asked[0]} and with others")
+    perturbed = asked[0] if asked else PerturbedConfig()
     names = dict.fromkeys(name for config in configs for name in config.name.split(",") if name != "none")
-    return MeasureConfig(",".join(names) or "none", of=of)
+    return MeasureConfig(",".join(names) or "none", perturbed=perturbed, of=of)

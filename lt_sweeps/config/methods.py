@@ -164,6 +164,15 @@ class TrainConfig:
 
 
 @dataclass
+class PerturbedConfig:
+    """The noise of measure.of.spawn: when it is added, how much, and its seed."""
+
+    step: str = "0it"  # after a training began
+    sigma: float = 0.1  # in standard deviations of each layer's initial weights
+    seed: int = 0
+
+
+@dataclass
 class MeasureConfig:
     """Measures of tickets, one of which is a level. What each that is named compares it with, or looks at:"""
 
@@ -177,4 +186,7 @@ class MeasureConfig:
     before: Override = field(default_factory=Override)  # its parent's training, from beginning to end
     trained: Override = field(default_factory=Override)  # nothing: the level as trained, alone
     ticket: Override = field(default_factory=Override)  # nothing: the level before it is trained, alone
+    whole: Override = field(default_factory=Override)  # the level before it is trained, with nothing pruned
+    spawn: Override = field(default_factory=Override)  # a copy of its training to which noise is added
+    perturbed: PerturbedConfig = field(default_factory=PerturbedConfig)
     of: dict[str, Any] = field(default_factory=dict)  # the same names -> measure -> its arguments; several at once

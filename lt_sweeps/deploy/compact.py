@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import io
 from itertools import pairwise
-from math import prod
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +12,7 @@ from torch import Tensor, nn
 from lt_sweeps.deploy.cutting import Cut, cut
 from lt_sweeps.deploy.form import Form, readme, size
 from lt_sweeps.deploy.plain import built, code, weighted
-from lt_sweeps.masks import LAYERS
+from lt_sweeps.networks.work import operations
 from lt_sweeps.store.tensors import encode
 
 LINES = """import torch, safetensors.torch as st
@@ -106,29 +105,6 @@ def left(network: nn.Module, small: nn.Module, x: Tensor) -> str:
         f"{parameters[0]:,} of {parameters[1]:,} parameters, "
         f"{work[0]:,} of {work[1]:,} multiply-accumulates for an example"
     )
-
-
-@torch.no_grad()
-def operations(network: nn.Module, x: Tensor) -> int:
-    """The multiply-accumulates of a network's linear layers and convolutions for one example like those of x.
-
-    >>> operations(nn.Sequential(nn.Conv2d(1, 2, 3), nn.Flatten(), nn.Linear(8, 3)), torch.zeros(5, 1, 4, 4))
-    96
-    """
-    counts: list[int] = []
-
-    def count(layer: nn.Module, args: object, out: Tensor) -> None:
-        assert isinstance(layer.weight, Tensor)
-        places = out.numel() // out.shape[-1 if isinstance(layer, nn.Linear) else 1]
-        counts.append(places * prod(layer.weight.shape))
-
-    handles = [layer.register_forward_hook(count) for layer in network.modules() if isinstance(layer, LAYERS)]
-    try:
-        network(x[:1])
-    finally:
-        for handle in handles:
-            handle.remove()
-    return sum(counts)
 
 
 def forms(network: nn.Module, x: Tensor) -> list[Form]:

@@ -10,7 +10,7 @@ from typing import Any
 from lt_sweeps import results
 from lt_sweeps.cell import Cell
 from lt_sweeps.columns import BESIDE
-from lt_sweeps.config.methods import Override, Slot, TransferConfig
+from lt_sweeps.config.methods import Override, PerturbedConfig, Slot, TransferConfig
 from lt_sweeps.graph import Train
 from lt_sweeps.keys import Node
 from lt_sweeps.loggers.marks import digest
@@ -38,7 +38,8 @@ NEWER: dict[tuple[str, ...], Any] = {
     ("prune", "unit_args"): None,
     ("transfer",): asdict(TransferConfig("none")),
     ("task",): asdict(Slot(BESIDE["task"])),
-    **{("measure", name): asdict(Override()) for name in ("dense", "before", "trained", "ticket")},
+    **{("measure", name): asdict(Override()) for name in ("dense", "before", "trained", "ticket", "whole", "spawn")},
+    ("measure", "perturbed"): asdict(PerturbedConfig()),
     ("measure", "of"): {},
 }
 SHARES = ("sparsity", "density", "weights_remaining")

@@ -11,6 +11,9 @@ from lt_sweeps.graph import (
     Planted,
     Ticket,
     Train,
+    Treat,
+    Weights,
+    at,
     end,
     full,
     learned_in,
@@ -18,11 +21,12 @@ from lt_sweeps.graph import (
     topological,
 )
 from lt_sweeps.randomness import derive
-from lt_sweeps.registry import needs
+from lt_sweeps.registry import needs, part
 from lt_sweeps.specs import Part
 
 Measures = tuple[Measure | None, ...]  # per level; None where there is nothing to compare with
 
+LINES = ("barrier", "pooled_accuracy")  # measures of points of a line
 MOST = 10_000  # points of a line at most: each evaluates all test examples
 
 
@@ -119,6 +123,36 @@ def as_ticket(what: Part, levels: Sequence[Train], onward: Train) -> Measures:
     return tuple(Measure(what, (run.ticket,), run.data) for run in levels)
 
 
+def with_whole(what: Part, levels: Sequence[Train], onward: Train) -> Measures:
+    """Returns the measure of each pruned level before it is trained with its weights and nothing pruned (first)."""
+    tickets = ((replace(run.ticket, mask=full(run.ticket)), run.ticket) for run in levels[1:])
+    return None, *(Measure(what, pair, run.data) for pair, run in zip(tickets, levels[1:], strict=True))
+
+
+def with_spawned(what: Part, levels: Sequence[Train], onward: Train, *, step: int, sigma: float, seed: int) -> Measures:
+    """Returns the measure of each level with its perturbed copy (first), both begun anew `step` steps after its start.
+
+    Raises ValueError if a training has no such step, or changes its mask or coordinates before it.
+    """
+    return tuple(of_two(what, *spawned(run, levels[0].ticket.weights, step, sigma, seed)) for run in levels)
+
+
+def spawned(run: Train, draw: Weights, step: int, sigma: float, seed: int) -> tuple[Train, Train]:
+    """Returns two copies of a training from `step` steps after its start, noise added to the weights of the first.
+
+    Data order and augmentation are the training's own, and both optimizers begin anew; at step 0 the second is the
+    training itself. `draw` are the weights whose deviations the noise is in.
+    """
+    begun = run.ticket.start + step
+    if step and not run.static:
+        raise ValueError("measure.perturbed.step: a training with a gate or hooks is perturbed where it begins, at 0it")
+    if begun >= run.recipe.steps:
+        raise ValueError(f"measure.perturbed.step: no training here has {step} steps and more")
+    ticket = replace(run.ticket, weights=at(run, begun), start=begun)
+    noise = Treat(part("survivors", "perturbed", {"sigma": sigma}), full(ticket), ticket.weights, draw, seed)
+    return replace(run, ticket=replace(ticket, weights=noise)), replace(run, ticket=ticket)
+
+
 def of_two(what: Part, first: Train, second: Train) -> Measure:
     """Returns the measure of two trained networks. Raises ValueError for impossible arguments."""
     return _measured(what, end(first), second)
@@ -127,14 +161,14 @@ def of_two(what: Part, first: Train, second: Train) -> Measure:
 def _measured(what: Part, first: Ticket, second: Train) -> Measure:
     points, batchnorm = what.args.get("points", 2), what.args.get("batchnorm", "average")
     wrong = not isinstance(points, int) or not 2 <= points <= MOST or batchnorm not in ("average", "recompute")
-    if what.name == "barrier" and wrong:
+    if what.name in LINES and wrong:
         arguments = f"args.points={points} args.batchnorm={batchnorm}"
         raise ValueError(f"measure of {what.name}: {arguments}: give 2 to {MOST:,} points, and average or recompute")
     return Measure(what, (first, end(second)), second.data)
 
 
 # By the name of their setting of `measure`: what makes the measures of a cell's levels.
-PAIRS: dict[str, Callable[[Part, Sequence[Train], Train], Measures]] = {
+PAIRS: dict[str, Callable[..., Measures]] = {
     "sibling": with_siblings,
     "parent": with_parents,
     "start": with_starts,
@@ -144,4 +178,6 @@ PAIRS: dict[str, Callable[[Part, Sequence[Train], Train], Measures]] = {
     "before": with_before,
     "trained": as_trained,
     "ticket": as_ticket,
+    "whole": with_whole,
+    "spawn": with_spawned,
 }

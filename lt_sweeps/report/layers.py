@@ -47,7 +47,7 @@ def layer_figure(
     all_shares = [shares for _, levels in shown for shares in levels.values()]
     positive = [share for shares in all_shares for by_seed in shares.values() for share in by_seed if share]
     bottom = min(positive, default=100.0) / 2
-    remaining = {level: _remaining(curves, level) for level in steps}
+    titles = {level: remaining(curves, level) for level in steps}
     traces = {
         level: [t for style, levels in shown for t in _traces(style, levels.get(level, {}), bottom)] for level in steps
     }
@@ -56,7 +56,7 @@ def layer_figure(
         "currentvalue": {"prefix": "Weights remaining: "},
         "steps": [
             {
-                "label": remaining[level],
+                "label": titles[level],
                 "args": [{key: [trace[key] for trace in traces[level]] for key in ("x", "y", "text")}],
             }
             for level in steps
@@ -73,7 +73,7 @@ def layer_figure(
     return {"data": traces[steps[-1]], "layout": {"xaxis": xaxis, "yaxis": yaxis, "sliders": [slider]}}
 
 
-def _remaining(curves: Sequence[Curve], level: int) -> str:
+def remaining(curves: Sequence[Curve], level: int) -> str:
     """The share of all weights at a level, or the level, where curves differ in it."""
     shares = {percent(point.shown_at) for curve in curves if (point := curve.at(level)) and point.shown_at is not None}
     return f"{shares.pop()} %" if len(shares) == 1 else f"level {level}"

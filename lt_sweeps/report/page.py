@@ -10,13 +10,13 @@ from typing import Any
 
 from lt_sweeps.columns import ALONE, COLUMNS, DRAWN
 from lt_sweeps.metrics import ACCURACY, Metric
-from lt_sweeps.report import findings
+from lt_sweeps.report import findings, grids, histograms
 from lt_sweeps.report.curves import Curve, Row, controls_of, curves, require_label, sparsest_matching
 from lt_sweeps.report.figures import cuts_intervals, early_stop_figure, measure_figure, panels, result_figure
 from lt_sweeps.report.heat import heat_maps
 from lt_sweeps.report.layers import Labels, Levels, by_curve, layer_figure
 from lt_sweeps.report.levels import table
-from lt_sweeps.report.points import Points, by_measure, tables
+from lt_sweeps.report.points import by_measure, tables
 from lt_sweeps.report.quantities import compared
 from lt_sweeps.report.selector import data, selector
 from lt_sweeps.report.styles import Style, styles
@@ -54,9 +54,14 @@ OTHER = {
     "before": "the beginning and the end of the training that each level's mask was pruned from.",
     "trained": "each level as trained",
     "ticket": "each level before it is trained",
+    "whole": "each level before it is trained and the same weights with nothing pruned.",
+    "spawn": "each level and a copy of its training to which noise was added (measure.perturbed).",
 }
 LAYERS = """What each layer keeps, in the network's order; the slider chooses the level. Means over seeds; curves that
 keep the same of every layer are drawn once. A cross on the axis: an emptied layer, through which nothing passes."""
+HISTOGRAMS = """What a level keeps (solid) and prunes (dashed) of the weights that the training before had. The slider
+chooses the level and the moment. Bins of a quarter deviation, all layers together; measures.csv has each layer. Means
+over seeds."""
 MEANS = "Means over seeds, with 95 % t-intervals from two seeds on."
 CUT = "Some intervals reach beyond the figure"
 WHOLE = {True: "; the table has them whole.", False: "; results.csv has every seed."}  # by whether it is the result
@@ -64,6 +69,13 @@ FACETS = "side-by-side"
 CROSS = "A cross on the axis: some seed did not finish at that level."
 CLOSEST = """Of levels of which none matches, the one that loses least at the worse end of the 95 % interval of its
 difference to dense: what it may lose is bounded best, though another's mean may be better."""
+
+
+class Measured:
+    """What the rows of measures.csv hold, by the column of the measure."""
+
+    def __init__(self, rows: Sequence[Row]) -> None:
+        self.points, self.grids, self.histograms = by_measure(rows), grids.by_measure(rows), histograms.by_measure(rows)
 
 
 def render(
@@ -86,7 +98,7 @@ def render(
     name but `paper` adds a warning to the page. `facet` is a label whose values stand side by side, `color` one that
     colours are for. Raises ValueError for two trainings of one cell, level and seed, Mistake for what is no label.
     """
-    all_curves, kept, measured = curves(rows), by_curve(layers), by_measure(points)
+    all_curves, kept, measured = curves(rows), by_curve(layers), Measured(points)
     for option, label in (("--facet", facet), ("--color", color)):
         require_label(option, label, all_curves)
     look = styles(all_curves, color)
@@ -165,7 +177,7 @@ def _place(
     group: Sequence[Curve],
     look: Sequence[Style],
     kept: Mapping[Labels, Levels],
-    measured: Mapping[str, Points],
+    measured: Measured,
 ) -> str:
     (model, dataset), metric = group[0].place, group[0].metric
     name = f"{model} on {dataset}"
@@ -204,7 +216,7 @@ def _measures(
     group: Sequence[Curve],
     look: Sequence[Style],
     also: Sequence[str],
-    measured: Mapping[str, Points],
+    measured: Measured,
     layers: Sequence[str],
 ) -> list[str]:
     """The figures of measures, each with the table of its points; empty if nothing was measured."""
@@ -215,12 +227,29 @@ def _measures(
         head = "Stability" if what == "barrier" else DRAWN.get(what, what)
         drawn = [
             _curves(figure, f"{column.replace('_', '-')}-{number}", f"{what} of {name}", _measured(column), also)
-            + tables(measured.get(column, {}), group, look, layers)
+            + _inside(f"{column.replace('_', '-')}-inside-{number}", column, group, look, measured, layers)
             for column in several
             if (figure := measure_figure(group, look, column)) is not None
         ]
         parts += [f"<h3>{escape(head)}</h3>", *drawn] if drawn else []
     return parts
+
+
+def _inside(
+    name: str,
+    column: str,
+    group: Sequence[Curve],
+    look: Sequence[Style],
+    measured: Measured,
+    layers: Sequence[str],
+) -> str:
+    """What a measure found inside each level: histograms, pictures and tables, where it has them."""
+    histogram = histograms.histogram_figure(measured.histograms.get(column, {}), group, look)
+    return (
+        (_figure(histogram, name, f"Histograms of {' on '.join(group[0].place)}", HISTOGRAMS) if histogram else "")
+        + grids.pictures(measured.grids.get(column, {}), group, look, f"Pictures of {column}")
+        + tables(measured.points.get(column, {}), group, look, layers)
+    )
 
 
 def _measured(column: str) -> str:

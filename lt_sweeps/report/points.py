@@ -10,14 +10,15 @@ from lt_sweeps.report.curves import DEFAULT, Curve, Row
 from lt_sweeps.report.styles import Style
 from lt_sweeps.report.wording import fewer, percent
 
-INDICES = ("tensor", "class", "alpha")  # columns that number the points of a measure
+INDICES = ("tensor", "class", "alpha", "severity")  # columns that number the points of a measure
+WITHIN = ("row", "weight")  # those that number points within a tensor: drawn, and in no table
 MOST = 40  # points that a table shows
 Values = dict[float, list[float]]  # index of a point -> a number per seed
 Points = Mapping[tuple[str, ...], Mapping[int, Mapping[str, Values]]]  # labels of a curve -> level -> column -> values
 
 
 def by_measure(rows: Sequence[Row]) -> Mapping[str, Points]:
-    """The points in the rows of measures.csv, by the column of the measure; without those that nothing numbers.
+    """The points in the rows of measures.csv, by the column of the measure; without grids and what nothing numbers.
 
     >>> row = {"model": "m", "seed": 0, "level": 1, "measure": "overlap_parent", "layer": "all", "tensor": 0.0}
     >>> row = {**row, "tensor_overlap": 80.0}
@@ -27,19 +28,29 @@ def by_measure(rows: Sequence[Row]) -> Mapping[str, Points]:
     found: dict[str, dict[tuple[str, ...], dict[int, dict[str, Values]]]] = {}
     for row in rows:
         names = [*row]
-        labels, values = names[: names.index("seed")], names[names.index("measure") + 1 :]
-        index = next((name for name in INDICES if _number(row.get(name)) is not None), None)
-        if index is None:
+        values = names[names.index("measure") + 1 :]
+        index = next((name for name in INDICES if number(row.get(name)) is not None), None)
+        if index is None or any(number(row.get(name)) is not None for name in WITHIN):
             continue
-        place = tuple(DEFAULT if row[name] is None else str(row[name]) for name in labels)
-        columns = found.setdefault(row["measure"], {}).setdefault(place, {}).setdefault(int(row["level"]), {})
+        columns = found.setdefault(row["measure"], {}).setdefault(labels_in(row), {}).setdefault(int(row["level"]), {})
         for name in values:
-            if name not in (*INDICES, "layer") and (value := _number(row[name])) is not None:
+            if name not in (*INDICES, "layer") and (value := number(row[name])) is not None:
                 columns.setdefault(name, {}).setdefault(float(row[index]), []).append(value)
     return found
 
 
-def _number(value: object) -> float | None:
+def labels_in(row: Row) -> tuple[str, ...]:
+    """The labels of the curve that a row of measures.csv belongs to.
+
+    >>> labels_in({"model": "m", "criterion": None, "seed": 0, "level": 1})
+    ('m', 'default')
+    """
+    names = [*row]
+    return tuple(DEFAULT if row[name] is None else str(row[name]) for name in names[: names.index("seed")])
+
+
+def number(value: object) -> float | None:
+    """A field of measures.csv as a number; None if it is empty."""
     return None if value in (None, "") else float(str(value))
 
 

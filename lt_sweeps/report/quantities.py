@@ -20,6 +20,8 @@ WHOSE = {
     "before": "in the training before",
     "trained": "after training",
     "ticket": "before training",
+    "whole": "before training, to nothing pruned",
+    "spawn": "to the perturbed copy",
 }
 STABLE = 2.0  # points of error (Frankle et al. 2020)
 DIFFERENCE, STEP, EARLIER, AHEAD, SLOWER = "difference", "early_stop_step", "earlier", "ahead", "slower"
