@@ -15,6 +15,8 @@ from lt_sweeps.engines.attend import GRACE, Attend
 from lt_sweeps.engines.engine import last_lines, new_log, processes
 from lt_sweeps.errors import Mistake
 
+STARTS = 3  # of a cluster on this machine: on a busy one Ray gives up after 30 seconds
+
 
 @dataclass
 class Options:
@@ -59,14 +61,24 @@ class Engine:
             more = {"runtime_env": self._options.runtime_env} if self._options.runtime_env else {}
             settings = {**local, "logging_level": "ERROR", "log_to_driver": False, **more, **self._options.init}
             before = signal.getsignal(signal.SIGTERM)
-            try:
-                ray.init(address=self._options.address, **settings)
-            except (ConnectionError, ValueError) as error:
-                reason = str(error).splitlines()[0]
-                raise Mistake(f"hydra/launcher=ray hydra.launcher.address={self._options.address}: {reason}") from None
+            for left in reversed(range(1 if self._options.address else STARTS)):
+                try:
+                    ray.init(address=self._options.address, **settings)
+                    break
+                except (ConnectionError, ValueError) as error:
+                    raise self._mistake(error) from None
+                except Exception as error:  # of no class of its own, where a cluster has not started in time
+                    ray.shutdown()
+                    if not left:
+                        raise self._mistake(error) from None
             if threading.current_thread() is threading.main_thread():
                 signal.signal(signal.SIGTERM, before)  # Ray replaces our handler, which cancels agents
         return ray
+
+    def _mistake(self, error: Exception) -> Mistake:
+        return Mistake(
+            f"hydra/launcher=ray hydra.launcher.address={self._options.address}: {str(error).splitlines()[0]}"
+        )
 
     def close(self) -> None:
         """Waits up to GRACE seconds for the agents, then disconnects; a cluster that was started here ends."""
