@@ -77,7 +77,7 @@ class Engine:
 
     def _mistake(self, error: Exception) -> Mistake:
         return Mistake(
-            f"hydra/launcher=ray hydra.launcher.address={self._options.address}: {str(error).splitlines()[0]}"
+            f"hydra/launcher=ray hydra.launcher.address={self._options.address}: {(str(error) or type(error).__name__).splitlines()[0]}"
         )
 
     def close(self) -> None:
