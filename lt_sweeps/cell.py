@@ -10,7 +10,7 @@ from typing import Any
 from lt_sweeps.columns import BESIDE, COMPARED, TAKEN
 from lt_sweeps.config import budget as budgets
 from lt_sweeps.config import changing, elsewhere, usual
-from lt_sweeps.config.choosing import choices, finding, refuse_impossible, unit
+from lt_sweeps.config.choosing import changes_mask, choices, finding, refuse_impossible, unit
 from lt_sweeps.config.data import described, refuse_other_inputs
 from lt_sweeps.config.measuring import chosen, require_tickets
 from lt_sweeps.config.moving import move
@@ -170,6 +170,8 @@ def _chain(config: Config) -> Choices:
 def _given_ticket(config: Config, own: Ticket) -> tuple[Ticket, int]:
     """The ticket that `ticket=` names, carried to this network if it is another one, and its level."""
     origin = origins.named(config, "ticket", _level_of)
+    if changes_mask(config) and not origin.is_dense:
+        raise Corner(f"control={config.control.name}: ticket= has weights under its own mask only")
     if config.transfer.name == "none" and not origin.differs_in_classes(own.network):
         return origins.ticket(config, own, _level_of)
     if origin.is_whole:
@@ -206,13 +208,22 @@ def _network(config: Config) -> Network:
         )
     refuse_other_inputs(config)
     width = {"width": model.width} if model.width != 1 else {}  # keeps the default width out of keys
+    args = model.args or _args_of_ticket(config)
     try:
-        build = part("network", model._target_ or model.name, {**model.args, **width})
+        build = part("network", model._target_ or model.name, {**args, **width})
     except ValueError as error:
         if str(error).endswith("Python's own"):
             raise Mistake(f"{error}: name a callable that returns a torch.nn.Module") from None
         raise
     return Network(build, shape, config.dataset.classes, initialiser, prunable=1 if build.is_registered else 2)
+
+
+def _args_of_ticket(config: Config) -> Mapping[str, Any]:
+    """The arguments of the network of `ticket=`, where these are a whole configuration and none are given."""
+    if config.ticket is None or config.model._target_ or "transformers" not in needs("network", config.model.name):
+        return {}
+    build = origins.named(config, "ticket", _level_of).network.get("build", {})
+    return dict(build.get("args", {})) if build.get("name") == config.model.name else {}
 
 
 def _model_label(model: ModelConfig) -> str:

@@ -38,9 +38,14 @@ def split(given: list[str]) -> list[tuple[str, str, str]]:
 
 @pytest.mark.parametrize("path", SWEEPS, ids=lambda path: path.name)
 def test_a_ready_made_sweep_can_be_planned(path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Options of every choice, seeds apart: all cells of the large ones would take minutes to compose."""
+    """Options of every choice, seeds apart: all cells of the large ones would take minutes to compose.
+
+    A ticket that the script makes first is not there: the same cells are planned from a draw.
+    """
     choices = [
-        [f"{key}={one}" for one in re.split(r",(?![^\[]*\])", options)] for key, _, options in split(words(path))
+        [f"{key}={one}" for one in re.split(r",(?![^\[]*\])", options)]
+        for key, _, options in split(words(path))
+        if key != "ticket"
     ]
     first, *others = (
         [options[turn % len(options)] for options in choices]

@@ -198,7 +198,9 @@ def test_what_a_gate_or_a_hook_ended_in_has_its_accuracy_without_this_project(
     assert accuracy == pytest.approx(runs[name].row["test_accuracy"], abs=1e-3)
 
 
-@pytest.mark.parametrize("name", sorted(catalogue("network")))
+@pytest.mark.parametrize(
+    "name", sorted(name for name, entry in catalogue("network").items() if "transformers" not in entry.needs)
+)
 def test_the_draw_of_every_network_is_steps_of_torch(name: str) -> None:
     args = {"width": 0.1, **({"hidden": [5]} if name == "mlp" else {})}
     shape = (6,) if "tokens" in catalogue("network")[name].needs else (3, 32, 32)

@@ -28,11 +28,13 @@ class Measured:
 
     @property
     def ends(self) -> Ends:
-        """What it is tried on: two networks with different masks, or those of the training before a level."""
-        ends = _ends()
-        if "before" not in registry.needs("measure", self.name):
-            return ends
+        """What it is tried on: two networks with different masks, two trainings, or that before a level."""
+        ends, needs = _ends(), registry.needs("measure", self.name)
         (begun, ended), (had, other) = ends.weights, ends.masks
+        if "starts" in needs:
+            return replace(ends, weights=(begun, ended, ended, begun), masks=(had, had, other, other))
+        if "before" not in needs:
+            return ends
         whole = {name: torch.ones_like(ones) for name, ones in had.items()}
         left = {name: ones & other[name] for name, ones in had.items()}
         return replace(ends, weights=(begun, begun, ended, ended), masks=(whole, had, had, left))

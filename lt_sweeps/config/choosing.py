@@ -77,7 +77,7 @@ def _rewind_step(config: Config, time: Clock, dense: Train) -> int:
     if begin >= end:
         raise Mistake(
             f"ticket={config.ticket}: begins at step {begin} of a training that ends at {end}: "
-            "it holds trained weights? Export it without --trained to train it"
+            "it holds trained weights? Export it without --trained to train it, or with --start 0 to train it on"
         )
     if step >= end:
         raise Corner(
@@ -233,7 +233,7 @@ def _refuse_units(config: Config) -> None:
     prune, name = config.prune, config.prune.unit
     if config.allocation.name not in ("scores", "global"):
         raise Corner(f"allocation={config.allocation.name}: shares out weights; with prune.unit={name} units compete")
-    if config.control.name in catalogue("control") and "mask" in needs("control", config.control.name):
+    if changes_mask(config):
         raise Corner(f"control={config.control.name}: moves weights out of their units (prune.unit={name})")
     if prune.name == "learned":
         raise Corner(f"prune.unit={name}: prune=learned keeps the weights that its gate or hook does")
@@ -246,6 +246,12 @@ def _refuse_units(config: Config) -> None:
         raise Corner(f"{what}: {n} of {m} weights are kept at most: prune at least {1 - n / m:g}")
 
 
+def changes_mask(config: Config) -> bool:
+    """Whether the control is the ticket's weights under another mask."""
+    name = config.control.name
+    return name in catalogue("control") and "mask" in needs("control", name)
+
+
 def _is(name: str, what: str) -> bool:
     """Whether an option of `survivors=` registers that its weights are `what`: `rewound`, `trained` or `drawn`."""
     return name in catalogue("survivors") and what in needs("survivors", name)
@@ -253,7 +259,7 @@ def _is(name: str, what: str) -> bool:
 
 def _refuse_impossible(config: Config) -> None:
     rewind, survivors, control = config.rewind, config.survivors.name, config.control.name
-    changes_mask = control in catalogue("control") and "mask" in needs("control", control)
+    moves_mask = changes_mask(config)
     if rewind.finetune is not None and not _is(survivors, "trained"):
         raise Corner(f"rewind=finetune continues from the end weights: survivors={survivors} must be keep")
     if "cycles" in needs("method", config.prune.name):
@@ -269,12 +275,10 @@ def _refuse_impossible(config: Config) -> None:
         raise Corner(f"rewind.batchnorm=keep: only survivors=rewind rewinds anything, not {survivors}")
     if rewind.batchnorm == "keep" and _is(control, "drawn"):
         raise Corner(f"control={control}: with rewind.batchnorm=keep it would change batch normalisation too")
-    if changes_mask and _is(survivors, "trained"):
+    if moves_mask and _is(survivors, "trained"):
         raise Corner(f"control={control}: survivors={survivors} has trained weights under its own mask only")
     if config.ticket is not None and config.mask_from is not None:
         raise Corner("ticket= and mask_from=: a ticket has a mask already; give one of the two")
-    if config.ticket is not None and changes_mask:
-        raise Corner(f"control={control}: ticket= has weights under its own mask only")
     groups, devices = config.recipe.batchnorm_groups, config.trainer.devices
     if groups not in (1, devices):
         raise Corner(f"recipe.batchnorm_groups={groups}: give 1, or as many as trainer.devices={devices}")

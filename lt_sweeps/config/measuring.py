@@ -70,6 +70,10 @@ def require_tickets(other: str, what: Part) -> None:
     if "pair" in wanted and other in ("before", *ALONE):
         count = "one" if other in ALONE else "a training"
         raise Mistake(f"measure of {what.name}, {other}: it compares two networks, and there is {count}")
+    if "starts" in wanted and other not in ("sibling", "parent", "dense"):
+        raise Mistake(
+            f"measure of {what.name}, {other}: it compares two trainings: measure.of.sibling, parent or dense"
+        )
 
 
 def option(name: str) -> MeasureConfig:

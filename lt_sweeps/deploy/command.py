@@ -23,7 +23,10 @@ FORMS: dict[str, Callable[[nn.Module, Tensor], list[Form]]] = {
     "compact": compact.forms,
     "onnx": onnx.forms,
 }
-FILES = ("deploy.safetensors", "deploy.onnx", "deploy.pt2", "csr.c", "README.md")
+FILES = (
+    *("deploy.safetensors", "deploy.onnx", "deploy.pt2", "csr.c", "README.md"),
+    *("config.json", "model.safetensors"),  # of transformers
+)
 ALIKE = 0.05  # a difference of times that counts as none
 
 

@@ -30,6 +30,7 @@ from lt_sweeps.registry import load, needs, part
 from lt_sweeps.specs import Network, Part
 
 NEVER = "never"
+LONG = 80  # characters of an argument
 
 
 @dataclass(frozen=True)
@@ -213,7 +214,8 @@ def _shape(shape: tuple[int, ...]) -> str:
 
 def _called(network: Network) -> str:
     """A network's constructor and its arguments, as text."""
-    args = ", ".join(f"{name}={value}" for name, value in network.build.args.items())
+    texts = [f"{name}={value}" for name, value in network.build.args.items()]
+    args = ", ".join(text if len(text) <= LONG else f"{text[:LONG]}..." for text in texts)
     return f"{network.build.name}({args})" if args else network.build.name
 
 

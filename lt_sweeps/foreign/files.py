@@ -1,12 +1,13 @@
 """Inputs of results beside code: files, listed folders, environment variables.
 
 A record has a name and a content hash of each: a file by its path, a folder whose names were listed by its path and a
-slash, a variable as `env:NAME`.
+slash, a variable as `env:NAME`, the version of a package that builds a network of ours as `package:NAME`.
 """
 
 from __future__ import annotations
 
 import hashlib
+import importlib.metadata
 import os
 import sys
 import time
@@ -53,11 +54,13 @@ def located(name: str, places: Mapping[str, Path]) -> Path | None:
 def differs(name: str, content: str, places: Mapping[str, Path]) -> bool:
     """Whether an input named in a record has another content now; an unreadable file counts as unchanged.
 
-    Missing data count as unchanged too, since they may be on another machine; but a missing file of code, or a missing
-    file with an absolute path whose folder exists, counts as changed.
+    Missing data, and a package that is not installed, count as unchanged too, since they may be on another machine; but
+    a missing file of code, or a missing file with an absolute path whose folder exists, counts as changed.
     """
     if name.startswith("env:"):
         return variable(name.removeprefix("env:")) != content
+    if name.startswith("package:"):
+        return package(name.removeprefix("package:")) not in (content, ABSENT)
     path = located(name, places)
     if path is None or not path.exists():
         is_missed = name.startswith("code:") or (path is not None and ":" not in name and path.parent.is_dir())
@@ -78,6 +81,14 @@ def variable(name: str) -> str:
     """Returns the SHA-256 of a variable's value, before foreign code set it, or ABSENT."""
     value = set_here[name] if name in set_here else os.environ.get(name)
     return ABSENT if value is None else hashlib.sha256(os.fsencode(value)).hexdigest()
+
+
+def package(name: str) -> str:
+    """Returns the SHA-256 of an installed package's version, or ABSENT."""
+    try:
+        return hashlib.sha256(importlib.metadata.version(name).encode()).hexdigest()
+    except importlib.metadata.PackageNotFoundError:
+        return ABSENT
 
 
 def names_in(folder: Path) -> frozenset[str]:

@@ -154,7 +154,9 @@ def spawned(run: Train, draw: Weights, step: int, sigma: float, seed: int) -> tu
 
 
 def of_two(what: Part, first: Train, second: Train) -> Measure:
-    """Returns the measure of two trained networks. Raises ValueError for impossible arguments."""
+    """Returns the measure of two trained networks, or of two trainings. Raises ValueError for impossible arguments."""
+    if "starts" in needs("measure", what.name):
+        return Measure(what, (first.ticket, end(first), second.ticket, end(second)), second.data)
     return _measured(what, end(first), second)
 
 

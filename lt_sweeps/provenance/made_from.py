@@ -9,8 +9,10 @@ from pathlib import Path
 
 from lt_sweeps.graph import topological
 from lt_sweeps.keys import Node, Spec
-from lt_sweeps.registry import source_of
-from lt_sweeps.specs import Data, Part, parts
+from lt_sweeps.registry import needs, source_of
+from lt_sweeps.specs import Data, Network, Part, parts
+
+PACKAGES = ("transformers",)  # that networks of ours register as a need: their versions are in no key
 
 
 def foreign_parts(*nodes: Node) -> set[Part]:
@@ -29,10 +31,13 @@ def files(node: Node, data_dir: Path) -> dict[str, str]:
     Raises ValueError if an input has changed since it was read.
     """
     from lt_sweeps.datasets.arrays import files_of
-    from lt_sweeps.foreign.files import named
+    from lt_sweeps.foreign.files import named, package
     from lt_sweeps.foreign.watch import read_by
 
-    sources = {value.source for value in _specs(topological([node])) if isinstance(value, Data)}
+    specs = _specs(topological([node]))
+    sources = {value.source for value in specs if isinstance(value, Data)}
+    built = {part.name for value in specs if isinstance(value, Network) for part in parts(value)}
+    packages = [name for name in PACKAGES if any(name in needs("network", network) for network in built)]
     read = read_by(file for part in own_parts(node) if (file := source_of(part.name)) is not None)
     files = dict(entry for source in sources for entry in files_of(source, data_dir)) | read.files
     places = [("data", data_dir.resolve()), *(("code", Path(entry).resolve()) for entry in sys.path)]
@@ -41,6 +46,7 @@ def files(node: Node, data_dir: Path) -> dict[str, str]:
         **{named(path, places): content for path, content in sorted(files.items())},
         **{f"{named(path, places)}/": content for path, content in sorted(read.folders.items())},
         **{f"env:{name}": content for name, content in sorted(read.variables.items())},
+        **{f"package:{name}": package(name) for name in packages},
     }
 
 

@@ -63,7 +63,12 @@ def _with_common_words(cells: Sequence[Cell]) -> list[Cell]:
 
 
 def _value(config: Any, word: str, written: str | None) -> str | None:
-    """The value of an override in a configuration, as text; if it has none, `written`, the text in the command."""
+    """The value of an override in a configuration, as text; if it has none, `written`, the text in the command.
+
+    Of a folder it is that text too: an earlier cell has a copy, elsewhere.
+    """
+    if written is not None and word in ("ticket", "mask_from"):
+        return written
     for part in word.split("."):
         config = config.get(part) if isinstance(config, Mapping) else getattr(config, part, None)
     if is_dataclass(config):  # a group: its option may have another name than what it chooses

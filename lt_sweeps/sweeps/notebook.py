@@ -316,11 +316,16 @@ class Run:
         data = self.expression.data
         return evaluate(self.module(), self._values(data_dir).examples(data).chunks("test"), data.classes, data.task)
 
-    def export(self, folder: str | Path, *, trained: bool = False, as_seed: bool = False) -> Path:
+    def export(
+        self, folder: str | Path, *, trained: bool = False, as_seed: bool = False, start: int | None = None
+    ) -> Path:
         """Writes the ticket (with `trained`, the trained network) to a folder, which `lt.load_ticket` opens.
 
-        `as_seed` writes the seed of its draw instead of its weights. Raises Mistake where no seed draws them.
+        `as_seed` writes the seed of its draw instead of its weights; `start` the trained network as a ticket to train
+        on, from that step of a schedule. Raises Mistake where no seed draws them, and for `start` alone.
         """
+        if start is not None and not trained:
+            raise Mistake("export: start= is for trained=True; a ticket begins where it began")
         from lt_sweeps.ticket_files.export import export
 
         row = self.row
@@ -329,7 +334,15 @@ class Run:
         with self._stored("what it is computed from") as values:
             try:
                 return export(
-                    self.expression, self.record, config, values, where, title=title, trained=trained, as_seed=as_seed
+                    self.expression,
+                    self.record,
+                    config,
+                    values,
+                    where,
+                    title=title,
+                    trained=trained,
+                    as_seed=as_seed,
+                    start=start,
                 )
             except OSError as error:
                 raise Mistake(f"{where}: cannot be written ({error.strerror})") from None

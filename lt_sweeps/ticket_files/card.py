@@ -72,6 +72,12 @@ class Card:
         """Whether pruned places hold a fill, so that the file has all values."""
         return bool(self.fields["pruned"] == "freeze")
 
+    @property
+    def is_dense(self) -> bool:
+        """Whether its mask keeps everything."""
+        bits, _ = header(self.mask)
+        return all(kept(self.mask, entry) == math.prod(self.shapes[name]) for name, entry in bits.items())
+
     @cached_property
     def weights(self) -> bytes:
         """The file of the weights; of a seed they are drawn now. Raises BadTicket where they are not those exported."""
@@ -123,7 +129,8 @@ def read(folder: Path) -> Card:
     try:
         return _read(folder)
     except FileNotFoundError as error:
-        raise BadTicket(f"{folder}: is no ticket, there is no {Path(error.filename).name} in it") from None
+        hint = ": lt-sweeps ticket import makes one of it" if (folder / "config.json").is_file() else ""
+        raise BadTicket(f"{folder}: is no ticket, there is no {Path(error.filename).name} in it{hint}") from None
     except OSError as error:
         raise BadTicket(f"{folder}: {error.strerror}") from None
     except BadFile as error:
@@ -239,7 +246,7 @@ def _check_weights(weights: bytes, mask: bytes, shapes: Mapping[str, tuple[int, 
 
 def _key(fields: Mapping[str, Any]) -> str:
     """Identifies the ticket of a card: start or trained, of which training, in which form."""
-    form = ", as a seed" if "drawn" in fields else ""
+    form = ", as a seed" if "drawn" in fields else ", to be trained on" if fields.get("pretrained") else ""
     return f"{fields['kind']} of {fields['provenance']['run'][:8]}{form}"
 
 

@@ -42,10 +42,12 @@ def export(
     title: str,
     trained: bool,
     as_seed: bool = False,
+    start: int | None = None,
 ) -> Path:
     """Writes the ticket that `run` began with (with `trained`, its trained network) and its card to a folder.
 
-    With `as_seed` the seed of its draw is written instead of its weights. Raises Missing if the store no longer has
+    With `as_seed` the seed of its draw is written instead of its weights. With `start` the trained network is written
+    as a ticket to train on, whose schedule begins at that step. Raises Missing if the store no longer has
     what the ticket is computed from, and Mistake if no seed draws its weights, or if what was trained is no network.
     """
     if trained and run.gate is not None and gate_of(run.gate).linear:
@@ -59,10 +61,11 @@ def export(
         content, how = write_seed(ticket.weights, state, mask, content, whole=filled)
     every = full(ticket)
     fields = {
-        "kind": "trained" if trained else "start",
-        "title": title,
+        "kind": "trained" if trained and start is None else "start",
+        "title": title if start is None else f"{title}, trained",
         "network": ticket.network.describe(),
-        "start": ticket.start,
+        "start": ticket.start if start is None else start,
+        **({} if start is None else {"pretrained": True}),
         "level": run.level,
         "pruned": "freeze" if filled else "zero",
         "weights": {
@@ -72,14 +75,18 @@ def export(
             "density": round(masks.kept(mask) / masks.total(mask), 8),
         },
         "layers": {name: {"shape": list(ones.shape), "kept": int(ones.sum())} for name, ones in mask.items()},
-        "expected": outcome(record),
+        "expected": outcome(record) if start is None else {},
         "data": run.data.describe(),
         "examples": [config.dataset.train, config.dataset.test],
         "recipe": run.recipe.describe(),
         "exclude": list(every.exclude),
         **({"outputs": True} if every.outputs else {}),
         **({"include": list(every.include)} if every.include else {}),
-        **({} if run.static else {"changed by": [part.name for part in (run.gate, *run.hooks) if part is not None]}),
+        **(
+            {}
+            if run.static or start is not None
+            else {"changed by": [part.name for part in (run.gate, *run.hooks) if part is not None]}
+        ),
         "order": run.order,
         "augment": run.augment,
         "provenance": {

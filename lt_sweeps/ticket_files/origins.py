@@ -36,6 +36,7 @@ class Origin:
     start: int
     level: int
     is_whole: bool = False  # whether pruned places hold values
+    is_dense: bool = False  # whether nothing is pruned
     ended: Weights | None = None
 
     @property
@@ -62,11 +63,13 @@ def named(config: Config, setting: str, find: Find) -> Origin:
         begun, ended = run.ticket, end(dense).weights
         mask = end(run).mask if setting == "mask_from" else begun.mask
         is_whole = begun.fill is not None
-        return Origin(begun.network.describe(), mask, begun.weights, begun.start, run.level, is_whole, ended)
+        is_dense = isinstance(mask, Dense)
+        return Origin(begun.network.describe(), mask, begun.weights, begun.start, run.level, is_whole, is_dense, ended)
     card = _card(where)
     given = Given(sha256(card.mask))
     weights = Pretrained(card.weights_sha256, None if card.whole else given)
-    return Origin(card.fields["network"], given, weights, card.fields["start"], card.fields["level"], card.whole)
+    fields = card.fields
+    return Origin(fields["network"], given, weights, fields["start"], fields["level"], card.whole, card.is_dense)
 
 
 def ticket(config: Config, dense: Ticket, find: Find) -> tuple[Ticket, int]:

@@ -1,4 +1,4 @@
-"""`lt-sweeps ticket export | verify | train | list`."""
+"""`lt-sweeps ticket export | import | slim | verify | train | list`."""
 
 from __future__ import annotations
 
@@ -28,13 +28,17 @@ if TYPE_CHECKING:
 USAGE = """lt-sweeps ticket list [FOLDER]                      the tickets of a sweep, or those laid down below a folder
        lt-sweeps ticket export SWEEP level=3 seed=0 [--to FOLDER] [--trained] [--as-seed]
        lt-sweeps ticket export KEY [--to FOLDER] [--trained] [--as-seed]
+       lt-sweeps ticket export ... --trained --start 0       the trained weights, to be trained on: ticket= with them
        lt-sweeps ticket export ... --for csr|compact|onnx [--batch 1,32] [--threads 1] [--data FOLDER]
+       lt-sweeps ticket export ... --for huggingface [--data FOLDER]
+       lt-sweeps ticket import FOLDER --to FOLDER [--as hf_classifier] [--length 64] [--classes 2] [--seed 0]
        lt-sweeps ticket slim FOLDER --to FOLDER [--start STEP]
        lt-sweeps ticket verify FOLDER...
        lt-sweeps ticket train FOLDER"""
 
 
-FORMS = ("csr", "compact", "onnx")
+FORMS = ("csr", "compact", "onnx", "huggingface")
+KINDS = ("hf_causal", "hf_classifier")
 EXAMPLES = 64  # on which a form is checked before it is written
 
 
@@ -48,6 +52,7 @@ def parser() -> Parser:
     export.add_argument("--to", type=Path, help="the new folder (default: tickets/<what it is>)")
     export.add_argument("--trained", action="store_true", help="what the ticket was trained to, not where it began")
     export.add_argument("--as-seed", action="store_true", help="the seed that draws its weights, not the weights")
+    export.add_argument("--start", type=_step_of, help="with --trained: to be trained on, from this step of a schedule")
     export.add_argument(
         "--for", dest="form", choices=FORMS, help="beside it the trained network in this form, measured"
     )
@@ -55,6 +60,15 @@ def parser() -> Parser:
     export.add_argument("--threads", type=_size_of, default=1, help="of what is measured (default: 1)")
     export.add_argument("--data", type=Path, help="where data sets lie (default: LT_SWEEPS_DATA, or data)")
     export.add_argument("--runs", type=Path, default=Path("runs"), help="where sweeps lie, for a key (default: runs)")
+    taken = verbs.add_parser(
+        "import", help="a local folder of Hugging Face's transformers as a ticket, all weights kept"
+    )
+    taken.add_argument("folder", type=Path, metavar="FOLDER", help="config.json and model.safetensors")
+    taken.add_argument("--to", type=Path, required=True, help="the new folder")
+    taken.add_argument("--as", dest="kind", choices=KINDS, help="the network it becomes (default: as the folder says)")
+    taken.add_argument("--length", type=_size_of, help="tokens of an example (default: as many as it has positions)")
+    taken.add_argument("--classes", type=_size_of, help="of a classifier (default: as the folder says)")
+    taken.add_argument("--seed", type=_step_of, default=0, help="of weights that the folder lacks (default: 0)")
     slim = verbs.add_parser("slim", help="a ticket of channels as a smaller network, to train or to look at")
     slim.add_argument("folder", type=Path, metavar="FOLDER")
     slim.add_argument("--to", type=Path, required=True, help="the new folder")
@@ -81,6 +95,14 @@ def main(arguments: Sequence[str]) -> int:
             return _export(options)
         case "verify":
             return _verify(options)
+        case "import":
+            from lt_sweeps.tickets.hugging_face import imported
+
+            chosen = options.kind, options.length, options.classes, options.seed
+            for line in imported(options.folder.expanduser(), options.to.expanduser(), *chosen):
+                print(printable(line))
+            print(_summary(cards.read(options.to.expanduser())))
+            return 0
         case "slim":
             from lt_sweeps.tickets.slim import slim
 
@@ -111,9 +133,12 @@ def _export(options: argparse.Namespace) -> int:
     row = run.row
     name = f"{row['model']}_{row['dataset']}_level{row['level']}_seed{row['seed']}_{run.key[:6]}"
     name += "_seed" if options.as_seed else ""
+    name += "" if options.start is None else "_trained"
     deployed = _deployed(run, options) if options.form else None
     trained = options.trained or deployed is not None
-    folder = run.export(options.to or Path("tickets") / name, trained=trained, as_seed=options.as_seed)
+    folder = run.export(
+        options.to or Path("tickets") / name, trained=trained, as_seed=options.as_seed, start=options.start
+    )
     card = cards.read(folder)
     if deployed is not None:
         from lt_sweeps.deploy.command import write
@@ -133,7 +158,7 @@ def _deployed(run: Run, options: argparse.Namespace) -> Form:
     import torch
 
     from lt_sweeps.datasets.loader import loader
-    from lt_sweeps.deploy.command import prepare
+    from lt_sweeps.deploy import command, hugging_face
 
     data, folder = run.expression.data, data_folder(options.data)
     require(data, folder)
@@ -141,12 +166,20 @@ def _deployed(run: Run, options: argparse.Namespace) -> Form:
         examples, _ = next(iter(loader(data, folder, torch.device("cpu")).chunks("test")))
     except (OSError, ValueError) as error:
         raise Mistake(f"ticket export --for {options.form}: no test examples to check it on: {error}") from None
-    return prepare(run.module(), examples[:EXAMPLES], options.form, options.batch, options.threads, print)
+    if options.form == "huggingface":
+        return hugging_face.prepare(run.module(), examples[:EXAMPLES], print)
+    return command.prepare(run.module(), examples[:EXAMPLES], options.form, options.batch, options.threads, print)
 
 
 def _size_of(text: str) -> int:
     if not text.isdecimal() or not int(text):
         raise argparse.ArgumentTypeError(f"{text} is no number from 1 up")
+    return int(text)
+
+
+def _step_of(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text} is no number from 0 up")
     return int(text)
 
 

@@ -25,7 +25,9 @@ def train(folder: Path, data_dir: Path | None, runs: Path, accelerator: str, *, 
     """
     card = cards.read(folder.expanduser())
     if card.fields["kind"] != "start":
-        raise BadTicket(f"{folder}: holds trained weights; export it without --trained to train it")
+        raise BadTicket(f"{folder}: holds trained weights; export it without --trained, or with --start 0, to train it")
+    if not card.fields["recipe"]:
+        raise BadTicket(f"{folder}: says no data and no recipe: give ticket= to a sweep")
     if card.fields.get("changed by"):
         names = ", ".join(map(str, card.fields["changed by"]))
         raise BadTicket(

@@ -23,6 +23,9 @@ def verify(card: Card, data_dir: Path | None, *, trust: bool) -> Iterator[str]:
     """Yields a line for each check that passes. Raises BadTicket at the first that fails."""
     network = load_ticket(card.folder, trust=trust)
     yield f"files hold; {sum(p.numel() for p in network.parameters()):,} parameters fit the network"
+    if card.fields["kind"] == "start" and not card.fields["recipe"]:
+        yield "it says no data and no recipe: give ticket= to a sweep"
+        return
     if card.fields["kind"] == "start":
         yield f"trained, it promises {promised(card)}: lt-sweeps ticket train {card.folder}"
         return
