@@ -76,9 +76,8 @@ class Engine:
         return ray
 
     def _mistake(self, error: Exception) -> Mistake:
-        return Mistake(
-            f"hydra/launcher=ray hydra.launcher.address={self._options.address}: {(str(error) or type(error).__name__).splitlines()[0]}"
-        )
+        reason, *_ = (str(error) or type(error).__name__).splitlines()
+        return Mistake(f"hydra/launcher=ray hydra.launcher.address={self._options.address}: {reason}")
 
     def close(self) -> None:
         """Waits up to GRACE seconds for the agents, then disconnects; a cluster that was started here ends."""
