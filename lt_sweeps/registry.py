@@ -18,7 +18,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache, reduce
 from pathlib import Path
 from typing import Any, TypeVar
@@ -78,7 +78,10 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 @dataclass(frozen=True)
 class Entry:
-    """One registered function: its module, version, needs, settable parameters, and a hash of its code and file."""
+    """One registered function: its module, version, needs, settable parameters, and a hash of its code and file.
+
+    `choices` has the values of the parameters that are a `Literal`.
+    """
 
     name: str
     module: str
@@ -86,6 +89,7 @@ class Entry:
     needs: tuple[str, ...]
     parameters: tuple[str, ...]
     code: str
+    choices: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
 
 
 def register(kind: str, *, version: int, needs: tuple[str, ...] = ()) -> Callable[[F], F]:
@@ -108,8 +112,8 @@ def catalogue(kind: str) -> dict[str, Entry]:
             if mark is not None and ast.literal_eval(mark.args[0]) == kind:
                 assert isinstance(item, ast.FunctionDef)
                 facts = {k.arg: ast.literal_eval(k.value) for k in mark.keywords}
-                taken = [p.arg for p in (*item.args.args, *item.args.kwonlyargs)]
-                arguments = tuple(argument for argument in taken if argument not in GIVEN[kind])
+                taken = (*item.args.args, *item.args.kwonlyargs)
+                arguments = tuple(p.arg for p in taken if p.arg not in GIVEN[kind])
                 entries[item.name] = Entry(
                     item.name,
                     f"lt_sweeps.{FOLDERS[kind]}.{path.stem}",
@@ -117,8 +121,17 @@ def catalogue(kind: str) -> dict[str, Entry]:
                     tuple(facts.get("needs", ())),
                     (*arguments, *CLOCK) if kind == "hook" else arguments,
                     shared[:8] + code_hash([item])[:8],
+                    {p.arg: choices for p in taken if (choices := _choices(p.annotation))},
                 )
     return entries
+
+
+def _choices(annotation: ast.expr | None) -> tuple[Any, ...]:
+    """Returns the values of `Literal[...]`; of another annotation none."""
+    if isinstance(annotation, ast.Subscript) and getattr(annotation.value, "id", "") == "Literal":
+        values = ast.literal_eval(annotation.slice)
+        return values if isinstance(values, tuple) else (values,)
+    return ()
 
 
 def _mark(item: ast.stmt) -> ast.Call | None:
@@ -169,14 +182,18 @@ def recorded(code: Mapping[str, int | str]) -> Iterator[None]:
 def part(kind: str, name: str, args: Mapping[str, Any] | None = None) -> Part:
     """Returns the `Part` of a registered name or an import path, as it goes into keys.
 
-    Raises ValueError for an unknown name, or for an argument that a registered function does not take.
+    Raises ValueError for an unknown name, for an argument that a registered function does not take, and for a value
+    that is none of its choices.
     """
     entries = catalogue(kind)
     if name in entries:
         taken = entries[name].parameters
-        for argument in args or ():
+        for argument, value in (args or {}).items():
             if argument not in taken:
                 raise ValueError(f"{kind} {name} takes no argument {argument!r}{nearest(argument, taken)}")
+            choices = entries[name].choices.get(argument)
+            if choices is not None and value not in choices:
+                raise ValueError(f"{kind} {name}: {argument}={value}: choose one of {', '.join(map(str, choices))}")
         return Part(name, entries[name].version, dict(args or {}))
     version = _recorded.get({}).get(name)
     if version is None:

@@ -33,6 +33,7 @@ MISTAKES: list[tuple[str, tuple[str, ...]]] = [
     ("rewind.batchnorm=keep control=reinit", ("control=reinit", "batch normalisation too")),
     ("+pruned.args.size=1", ("pruned zero takes no argument 'size'",)),
     ("survivors.args.level=1", ("survivors rewind takes no argument 'level'",)),
+    ("control=density_scaled control.args.scope=units", ("scope=units: choose one of unit, layer, global",)),
     ("criterion.args.probe=1", ("criterion magnitude takes no argument 'probe'",)),
     ("model.args.shape=1", ("network lenet_300_100 takes no argument 'shape'",)),
     ("pruned.name=shuffle", ("pruned.name=shuffle", "zero", "freeze")),

@@ -59,13 +59,26 @@ def is_shape(sides: Any) -> bool:
 
 
 def plain_json(text: bytes) -> dict[str, Any]:
-    """Parses a JSON object. Raises BadFile for anything else, however deeply nested."""
+    """Parses a JSON object. Raises BadFile for anything else, however deeply nested.
+
+    >>> plain_json(b'{"a": NaN}')
+    Traceback (most recent call last):
+    lt_sweeps.ticket_files.header.BadFile: it is not JSON (NaN is no finite number)
+    """
     try:
-        value = json.loads(text.decode())  # UTF-8 alone, as safetensors reads it
+        # UTF-8 alone, as safetensors reads it, and no NaN, which Python takes for JSON
+        value = json.loads(text.decode(), parse_float=_finite, parse_constant=_finite)
     except (ValueError, RecursionError) as error:
         raise BadFile(f"it is not JSON ({str(error)[:60]})") from None
     if not isinstance(value, dict):
         raise BadFile("it is not a JSON object")
+    return value
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"{text} is no finite number")
     return value
 
 
