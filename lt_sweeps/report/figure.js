@@ -158,13 +158,14 @@
       element("path", { d: `M${MARGIN.left},${MARGIN.top}v${tall}h${inner}`, class: "axis" }, svg);
       if (layout.xaxis.title) element("text", { x: MARGIN.left + inner / 2, y: height - 8, "text-anchor": "middle" }, svg, layout.xaxis.title.text);
       element("text", { transform: `translate(14,${MARGIN.top + tall / 2}) rotate(-90)`, "text-anchor": "middle" }, svg, layout.yaxis.title.text);
-      // Curves stand beside each other, so that the intervals of one level can be told apart; dense, the first, they share.
+      // Curves with intervals stand beside each other, so that those of one level can be told apart; dense, the first, they share.
+      const spread = !x.tilted && data.some((trace) => ((trace.error_y || {}).array || []).length);
       const shown = this.names.filter((name) => !hidden.has(name)), step = Math.min(DODGE, inner / 20 / (shown.length || 1));
       this.points = [];
       for (const trace of data) {
         if (hidden.has(trace.legendgroup)) continue;
         const group = element("g", { class: "curve", "data-curve": trace.legendgroup || "" }, svg), inside = element("g", { "clip-path": `url(#${clip})` }, group);
-        const beside = trace.legendgroup && !x.tilted ? (shown.indexOf(trace.legendgroup) - (shown.length - 1) / 2) * step : 0, dense = x.ticks[0][0];
+        const beside = trace.legendgroup && spread ? (shown.indexOf(trace.legendgroup) - (shown.length - 1) / 2) * step : 0, dense = x.ticks[0][0];
         const places = trace.x.map((value, index) => (trace.y[index] === null || trace.y[index] === undefined ? null : [px(value) + (value === dense ? 0 : beside), py(trace.y[index])]));
         const path = places.map((place, index) => (place ? `${places[index - 1] ? "L" : "M"}${place.map(rounded)}` : "")).join("");
         if (trace.mode.includes("lines")) this.line(trace, path, inside);
