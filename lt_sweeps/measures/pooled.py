@@ -5,7 +5,7 @@ from __future__ import annotations
 from lt_sweeps.measures.accuracy import evaluate
 from lt_sweeps.measures.connectivity import between, renew_statistics
 from lt_sweeps.measures.ends import Ends, Table
-from lt_sweeps.measures.predictions import require_classes
+from lt_sweeps.measures.predictions import require_classes, require_validation
 from lt_sweeps.registry import register
 
 
@@ -39,8 +39,7 @@ def pooled_accuracy(ends: Ends, *, points: int = 11) -> Table:
     require_classes(ends, "pooled_accuracy")
     if not isinstance(points, int) or points < 2:
         raise ValueError(f"pooled_accuracy: points={points}: give 2 or more")
-    if next(iter(ends.examples("validation")), None) is None:
-        raise ValueError("pooled_accuracy chooses on validation examples, and none are held out: recipe.validation=")
+    require_validation(ends, "pooled_accuracy")
     (first, second), mask = ends.weights, ends.masks[-1]
     alphas, tables = [point / (points - 1) for point in range(points)], list[tuple[float, float]]()
     for done, alpha in enumerate(alphas, 1):

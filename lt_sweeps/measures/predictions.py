@@ -1,7 +1,8 @@
-"""What networks answer on the test examples, for measures that compare answers."""
+"""What measures ask of the examples: what networks answer on them, and which of them there are."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import torch
@@ -51,6 +52,21 @@ def require_classes(ends: Ends, what: str) -> None:
     """Raises ValueError unless each example has one class."""
     if not task_of(ends.task).of_classes:
         raise ValueError(f"{what} needs one class per example, and this task has none: task=classification")
+
+
+def require_validation(ends: Ends, what: str) -> None:
+    """Raises ValueError unless validation examples are held out."""
+    if next(iter(ends.examples("validation")), None) is None:
+        raise ValueError(f"{what} chooses on validation examples, and none are held out: recipe.validation=")
+
+
+def first_examples(ends: Ends, count: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yields the first training examples, not augmented, `count` in all."""
+    for x, y in ends.examples("train"):
+        yield x[:count], y[:count]
+        count -= len(y[:count])
+        if count < 1:
+            return
 
 
 def probabilities(ends: Ends, state: State, what: str) -> Answers:

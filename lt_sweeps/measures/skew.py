@@ -11,6 +11,7 @@ from torch import Tensor
 from lt_sweeps.masks import State
 from lt_sweeps.measures.ends import Ends, Table
 from lt_sweeps.measures.layers import by_tensor, same_layers, six_digits
+from lt_sweeps.measures.predictions import first_examples
 from lt_sweeps.randomness import seeded
 from lt_sweeps.registry import register
 from lt_sweeps.tasks.task import as_input, task_of
@@ -146,13 +147,9 @@ def _slopes(ends: Ends, state: State, examples: int) -> State:
     dtype, device = parameters[names[0]].dtype, parameters[names[0]].device
     slopes = {name: torch.zeros_like(parameters[name]) for name in names}
     with torch.enable_grad(), torch.autocast(device.type, enabled=False), seeded(0):
-        for x, y in ends.examples("train"):
-            x, y = x[:examples], y[:examples]
+        for x, y in first_examples(ends, examples):
             loss = task.loss(network(as_input(x, dtype)), y, reduction="sum")
             found = torch.autograd.grad(loss, [parameters[name] for name in names], materialize_grads=True)
             for name, slope in zip(names, found, strict=True):
                 slopes[name] += slope
-            examples -= len(x)
-            if examples < 1:
-                break
     return {name: slope.cpu() for name, slope in slopes.items()}

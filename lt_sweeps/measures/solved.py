@@ -12,7 +12,7 @@ from torch.func import functional_call, jvp, vjp
 from lt_sweeps.masks import Mask, State
 from lt_sweeps.measures.ends import Ends, Table
 from lt_sweeps.measures.layers import percent, six_digits
-from lt_sweeps.measures.predictions import require_classes
+from lt_sweeps.measures.predictions import first_examples, require_classes, require_validation
 from lt_sweeps.registry import register
 from lt_sweeps.tasks.task import as_input
 
@@ -53,10 +53,9 @@ def tangent_solution(
     numbers = {"ridges": min(ridges, default=0), "examples": examples, "iterations": iterations, "tolerance": tolerance}
     if wrong := [f"{name}={number}" for name, number in numbers.items() if not number > 0]:
         raise ValueError(f"tangent_solution: {wrong[0]}: must be positive")
-    if next(iter(ends.examples("validation")), None) is None:
-        raise ValueError("tangent_solution chooses on validation examples, and none are held out: recipe.validation=")
+    require_validation(ends, "tangent_solution")
     space = _Space(ends.network(ends.weights[0]).eval(), ends.masks[-1])
-    train = _first(ends, space.dtype, examples)
+    train = [(as_input(x, space.dtype), y) for x, y in first_examples(ends, examples)]
     count = sum(len(y) for _, y in train)
     wanted = torch.cat([nn.functional.one_hot(y, ends.classes).double() for _, y in train])
     errors = wanted - torch.cat([space.at(space.start, x).double() for x, _ in train])
@@ -109,17 +108,6 @@ class _Space:
         step = self.back(batches, a)
         slopes = [jvp(lambda w, x=x: self.at(w, x), (self.start,), (step,))[1].double() for x, _ in batches]
         return torch.cat(slopes) + shift * a
-
-
-def _first(ends: Ends, dtype: torch.dtype, examples: int) -> Batches:
-    """The first training examples, not augmented."""
-    batches, left = list[tuple[Tensor, Tensor]](), examples
-    for x, y in ends.examples("train"):
-        batches.append((as_input(x[:left], dtype), y[:left]))
-        left -= len(batches[-1][1])
-        if left == 0:
-            break
-    return batches
 
 
 def _held_out(ends: Ends, space: _Space) -> tuple[Batches, Batches]:
