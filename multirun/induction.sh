@@ -8,5 +8,5 @@
 exec python -m lt_sweeps.main -m \
     experiment=induction dataset.classes=32 'dataset.shape=[31]' dataset.args.shortest=8 recipe.batch_size=32 \
     recipe.optimizer.args.lr=0.003 recipe.steps=400it recipe.eval_every=10it prune.rate=0.8 prune.levels=1 \
-    control=none,reinit,mask_shuffle seed=0,1,2 \
+    control=none,reinit,mask_shuffle seed=0,1,2,3,4 \
     "$@"

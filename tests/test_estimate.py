@@ -229,6 +229,17 @@ def test_a_sweep_writes_what_was_foretold(tmp_path: Path, words: tuple[str, ...]
     assert (left.total, left.checkpoints, left.tickets) == (0, 0, foretold.tickets)
 
 
+def test_a_mask_from_a_deeper_network_is_counted_there(tmp_path: Path) -> None:
+    deeper = ("model=mlp", "dataset=digits", "recipe=lenet_digits", "++find.model.args.hidden=[9,9,9,5]")
+    words = (*deeper, "model.args.hidden=[9,5]", "transfer=elastic", f"paths.output_dir={tmp_path}")
+    store, sizes = Store(tmp_path / "store"), Sizes({})
+    plan = planning.make(composed(*words), store)
+    foretold = disk.written(plan, store, sizes.layout, sizes.kept, fingerprint(torch.device("cpu"), True), 1)
+    sweep(tmp_path, *words[:-1])
+    assert sizes.at_most
+    assert on_disk(tmp_path, "blob") <= foretold.weights + foretold.snapshots + foretold.masks
+
+
 def test_what_is_pruned_by_factor_and_group_is_counted_as_it_will_be() -> None:
     words = ("prune.groups=global", "prune.levels=3", "prune.rate=0.5", "++prune.factors={output.weight: 0.1}")
     *_, sparsest = cells_of(*words)[0].levels

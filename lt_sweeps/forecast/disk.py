@@ -89,12 +89,16 @@ def file_size(tensors: Mapping[str, tuple[tuple[int, ...], str]], note: str = ""
 def written(
     plan: Plan,
     store: Store,
-    layout: Callable[[Train], Layout],
+    layout: Callable[[Train | Prune], Layout],
     kept: Callable[[Mask], Mapping[str, int]],
     machine: Mapping[str, Any],
     slots: int,
 ) -> Disk:
-    """Estimates what the jobs of a plan will store; `kept` counts the kept weights of each tensor of a mask."""
+    """Estimates what the jobs of a plan will store.
+
+    `layout` gives the tensors of a training's network, or of the one that a mask is pruned from, which may be another's;
+    `kept` counts the kept weights of each tensor of a mask.
+    """
     disk = Disk()
     counted = {end(run).mask for run in plan.records if isinstance(run, Train)}
     running: list[int] = []
@@ -122,10 +126,10 @@ def written(
                 disk.masks += form.mask(live)
             best = form.whole if run.data.validation else 0
             running.append(form.whole + best + form.optimizer + 250 * len(form.tensors) + 150 * evaluations(job))
-    for node, run in _prunings(plan).items():
+    for node in _prunings(plan):
         if node not in counted and node.key not in store:
             live = kept(node)
-            disk.masks += layout(run).mask(live)
+            disk.masks += layout(node).mask(live)
             counts = {"kept": 10**6, "total": 10**6, "eligible": 10**6, "emptied": []}
             disk.records += _record(node, counts, ["mask"], machine)
     disk.checkpoints = sum(heapq.nlargest(slots, running))
@@ -133,15 +137,10 @@ def written(
     return disk
 
 
-def _prunings(plan: Plan) -> dict[Prune, Train]:
-    """Every mask that must be pruned for the jobs, with a training that needs it."""
-    prunings: dict[Prune, Train] = {}
-    for run in (job.run for job in plan.jobs):
-        if isinstance(run, Train):
-            for node in topological([end(run).mask], stop=lambda node: isinstance(node, Train) or node in prunings):
-                if isinstance(node, Prune) and node not in prunings:
-                    prunings[node] = run
-    return prunings
+def _prunings(plan: Plan) -> list[Prune]:
+    """Every mask that must be pruned for the jobs."""
+    masks = [end(job.run).mask for job in plan.jobs if isinstance(job.run, Train)]
+    return [n for n in topological(masks, stop=lambda node: isinstance(node, Train)) if isinstance(n, Prune)]
 
 
 def _ticket(run: Train, form: Layout, live: Mapping[str, int]) -> int:

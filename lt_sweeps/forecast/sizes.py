@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from lt_sweeps.allocation import allotted, counts
 from lt_sweeps.forecast.disk import WIDTH, Layout
@@ -42,12 +42,15 @@ class Sizes:
         self._kept: dict[Mask, Counts] = {}
         self._layouts: dict[tuple[int, ...], tuple[Train, Layout]] = {}
         self._layout = lru_cache(maxsize=None)(_layout)
+        self._over = lru_cache(maxsize=None)(_over)
         self._pruned = lru_cache(maxsize=None)(_pruned)  # seeds differ in their masks, never in their counts
         self._allotted = lru_cache(maxsize=None)(_allotted)
         self._whole = lru_cache(maxsize=None)(_whole)
 
-    def layout(self, run: Train) -> Layout:
-        """The tensors of a training's network and of its optimizer."""
+    def layout(self, run: Train | Prune) -> Layout:
+        """The tensors of a training's network and of its optimizer, or of the network that a mask is pruned from."""
+        if isinstance(run, Prune):
+            return self._over(full(run).network)
         near = id(run.ticket.network), id(run.recipe)  # as the trainings of a cell share them
         if near not in self._layouts:
             double = run.recipe.precision == "64-true"
@@ -157,14 +160,21 @@ def _allotted(every: Dense, before: Parent, fraction: float, times: int, allocat
     return {name: n for (name,), n in allotted(shapes, left, keep, allocation)}
 
 
+def _tensors(module: nn.Module) -> dict[str, tuple[tuple[int, ...], str]]:
+    return {name: (tuple(value.shape), TYPES[value.dtype]) for name, value in module.state_dict().items()}
+
+
+def _over(network: Network) -> Layout:
+    return Layout(_tensors(skeleton(network)))
+
+
 def _layout(network: Network, optimizer: Part, double: bool) -> Layout:
     module = skeleton(network)
     if double:
         module = module.double()
-    tensors = {name: (tuple(value.shape), TYPES[value.dtype]) for name, value in module.state_dict().items()}
     named = optim.groups_by_name(optimizer)
     trained = [(name if named else "", p) for name, p in module.named_parameters() if p.requires_grad]
-    return Layout(tensors, sum(_optimizer_bytes(optimizer, name, p.numel(), p.dtype) for name, p in trained))
+    return Layout(_tensors(module), sum(_optimizer_bytes(optimizer, name, p.numel(), p.dtype) for name, p in trained))
 
 
 @lru_cache(maxsize=256)
