@@ -27,7 +27,19 @@ from lt_sweeps.store.store import Store
 from lt_sweeps.training import recorder
 
 SMOKE = ("budget=smoke", "prune.levels=1", "prune.rate=0.5")
-GROUPS = ("criterion", "allocation", "survivors", "pruned", "control", "gate", "hook", "find", "train", "prune")
+GROUPS = [
+    "criterion",
+    "allocation",
+    "survivors",
+    "pruned",
+    "control",
+    "gate",
+    "hook",
+    "find",
+    "train",
+    "prune",
+    "transfer",
+]
 OPTIONS = [f"{group}={path.stem}" for group in GROUPS for path in sorted((CONF / group).glob("*.yaml"))]
 BESIDE = {  # what an option cannot do without
     "allocation=smart_ratio": ("model=resnet20", "dataset=digits", "recipe=lenet_digits", "prune.exclude=[]"),
@@ -42,6 +54,16 @@ BESIDE |= {
     "prune=cyclic": ("rewind=learning_rate",),
     **dict.fromkeys(("hook=gradual", "hook=ac_dc"), (*LEARNS, "hook.every=2it", "hook.begin=1it")),
     **dict.fromkeys(("criterion=batchnorm_scale", "find=early_bird_channels"), CHANNELS),
+}
+MLP = ("model=mlp", "dataset=digits", "recipe=lenet_digits", "model.args.hidden=[9,9,5]")
+BESIDE |= {
+    "transfer=elastic": (*MLP, "++find.model.args.hidden=[9,9,9,5]"),
+    "transfer=widen": ("model.width=2", "find.model.width=1"),
+    "transfer=narrow": ("find.model.width=2",),
+    **{
+        f"transfer={name}": ("find.seeds.offset=1",)
+        for name in ("none", "random_units", "weight_matching", "activation_matching")
+    },
 }
 BESIDE["gate=soft_threshold"] = (*LEARNS, "+gate.args.start=-3")  # its density is an outcome
 BESIDE["allocation=smart_ratio_vgg"] = BESIDE["allocation=smart_ratio"]

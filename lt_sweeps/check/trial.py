@@ -27,7 +27,7 @@ from lt_sweeps.registry import load, needs
 from lt_sweeps.specs import Network, Part, Recipe
 from lt_sweeps.tasks.task import Task, task_of
 from lt_sweeps.training import optim
-from lt_sweeps.training.dynamics import Expansion, Start
+from lt_sweeps.training.dynamics import Dynamics, Expansion, Start
 from lt_sweeps.training.masking import MaskedOptimizer
 from lt_sweeps.training.progress import Progress, encode_progress, optimizer_state
 from lt_sweeps.training.step import Batch, Step
@@ -95,6 +95,7 @@ def require_lawful(runs: Iterable[Train], shown: Iterable[Train] = ()) -> None:
         if gate_of(gate).frozen:
             raise Mistake(f"gate {gate.name} freezes the weights that are to be trained: it is for prune=learned")
     _require_expansions(runs)
+    _require_moments(runs)
 
 
 def _require_expansions(runs: Iterable[Train]) -> None:
@@ -111,6 +112,19 @@ def _require_expansions(runs: Iterable[Train]) -> None:
         except RuntimeError as error:
             where = f"gate={gate.name} on {network.build.name}"
             raise Mistake(f"{where}: no forward derivative: {one_line(error)}") from None
+
+
+def _require_moments(runs: Iterable[Train]) -> None:
+    """Asks the hooks of each network about it, as at their first moments. Raises Mistake if one finds no answer."""
+    trainings = [node for node in topological(runs) if isinstance(node, Train) and node.hooks]
+    for run in {(run.hooks, run.gate, full(run.ticket)): run for run in trainings}.values():
+        on = full(run.ticket)
+        module = build(on.network)
+        try:
+            Dynamics(run, module, masks.dense(module, on.exclude, on.include)[0]).rehearse()
+        except ValueError as error:
+            hooks = ", ".join(part.name for part in run.hooks)
+            raise Mistake(f"hook={hooks} on {on.network.build.name}: {error}") from None
 
 
 def _foreign(runs: Iterable[Train]) -> Iterator[tuple[str, Part, Dense | tuple[int, ...], Part | None]]:

@@ -96,7 +96,7 @@ def written(
 ) -> Disk:
     """Estimates what the jobs of a plan will store.
 
-    `layout` gives the tensors of a training's network, or of the one that a mask is pruned from, which may be another's;
+    `layout` gives the tensors of a training's network, or of the one that a mask is pruned from, perhaps another;
     `kept` counts the kept weights of each tensor of a mask.
     """
     disk = Disk()

@@ -260,6 +260,12 @@ class Dynamics:
         """Ask the hooks that look at gradients; returns whether the optimizer takes its step. Raises Ended."""
         return self._ask(step, masked, slopes=True)
 
+    def rehearse(self) -> None:
+        """Ask each hook that looks at weights alone, as at its first moment, and change nothing. Raises ValueError."""
+        for hook in self._hooks:
+            if not hook.needs_slopes:
+                hook(self._moment(hook, hook.clock["begin"]))
+
     def after(self, step: int) -> None:
         """The step is done."""
         if isinstance(self.network, Gated):
