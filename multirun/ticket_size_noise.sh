@@ -1,6 +1,7 @@
 #!/bin/sh
 # How small a ticket matches against the share of wrong training labels: LeNet of half the width on 12,000 images of
-# MNIST. Smaller than experiment=ticket_size says: 500 iterations, half of the weights per level, nine levels, five seeds.
+# MNIST. Smaller than experiment=ticket_size says: 500 iterations, half of the weights per level,
+# nine levels, five seeds.
 # Then: lt-sweeps scaling runs/ticket_size_noise --over corruption.args.fraction
 # Cost: 20 cells: 200 trainings asked, 200 distinct; disk: 65 MB;
 # hours: 5 min of one core, timed on a busy shared two-core AMD EPYC.
