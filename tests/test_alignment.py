@@ -181,14 +181,16 @@ def test_how_many_weights_have_noise_is_said_in_the_plan(capsys: pytest.CaptureF
 
 
 def test_measures_and_copies_are_named_by_what_was_swept_and_no_two_share_a_name() -> None:
-    cells = cells_of("measure=spawn", "measure.perturbed.step=0it,9it", "measure.perturbed.sigma=0.1,0.2")
+    swept = [{"measure.perturbed.step": step, "seed": seed} for step in ("0it", "9it") for seed in ("0", "1")]
+    words = [["measure=spawn", *(f"{name}={value}" for name, value in one.items())] for one in swept]
+    cells = [replace(cells_of(*own)[0], swept=one) for own, one in zip(words, swept, strict=True)]
     names = level_names(cells)
     works = {node for cell in cells for root in cell.roots for node in topological([root]) if isinstance(node, Train)}
     assert works <= names.keys()
     assert len(set(names.values())) == len(names)
-    measure = cells[1].measures["barrier_spawn"][1]
+    measure = cells[2].measures["barrier_spawn"][1]
     assert measure is not None
-    assert "measure.perturbed.step=" in names[measure]
+    assert names[measure] == "lenet_300_100 digits seed=0 level 1 barrier_spawn measure.perturbed.step=9it"
     assert not any("measure." in names[run] for run in cells[0].levels), "trainings are the same whatever is measured"
 
 
