@@ -426,7 +426,7 @@ def test_what_cannot_be_left_out_or_counted_has_no_size() -> None:
             "and task=regression has none",
         ),
         (["measure=calibration_error", "task=one_hot"], "needs probabilities of classes, and task=one_hot gives none"),
-        (["measure=aligned_barrier", "model=lstm", "dataset=parity"], "its units cannot be"),
+        (["measure=aligned_barrier", "model=lstm", "dataset=parity"], "model=lstm: it has no units that could be"),
         (["measure.of={sibling: {aligned_barrier: {points: 1}}}"], "give 2 to 10,000 points"),
         (["measure.of={sibling: {aligned_barrier: {by: signs}}}"], "choose one of weights, activations"),
         (["measure=spawn", "measure.perturbed.step=9it", "gate=sign_in"], "is perturbed where it begins, at 0it"),
