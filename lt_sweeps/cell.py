@@ -19,7 +19,7 @@ from lt_sweeps.errors import Corner, Mistake
 from lt_sweeps.graph import Dense, Init, Ticket, Train, Work, at, end, full
 from lt_sweeps.methods.choices import Choices
 from lt_sweeps.methods.given import given
-from lt_sweeps.methods.measured import PAIRS, Measures
+from lt_sweeps.methods.measured import PAIRS, Measures, Noise
 from lt_sweeps.registry import catalogue, nearest, needs, part
 from lt_sweeps.specs import Network, Part
 from lt_sweeps.ticket_files import origins
@@ -232,13 +232,14 @@ def _model_label(model: ModelConfig) -> str:
     return str(made or (model._target_ or model.name).rpartition(".")[2])
 
 
-def _noise(config: Config) -> dict[str, Any]:
-    """When and how much noise is added to the copies that levels are compared with. Raises Mistake."""
+def _noise(config: Config) -> Noise:
+    """When, where and how much noise is added to the copies that levels are compared with. Raises Mistake."""
     noise = config.measure.perturbed
     if not 0 < noise.sigma < float("inf"):
         raise Mistake(f"measure.perturbed.sigma={noise.sigma}: give a number above 0, of deviations")
-    step = budgets.clock(config).at(noise.step, "measure.perturbed.step")
-    return {"step": step, "sigma": noise.sigma, "seed": noise.seed}
+    if noise.share is not None and not 0 < noise.share <= 1:
+        raise Mistake(f"measure.perturbed.share={noise.share}: give a share above 0, up to 1, of the kept weights")
+    return Noise(budgets.clock(config).at(noise.step, "measure.perturbed.step"), noise.sigma, noise.share, noise.seed)
 
 
 def _measures(config: Config, levels: list[Train], onward: Train) -> dict[str, Measures]:
@@ -251,8 +252,9 @@ def _measures(config: Config, levels: list[Train], onward: Train) -> dict[str, M
         require_tickets(other, what)
         if other not in ("planted", "ticket", "whole") and levels[-1].recipe.steps == levels[-1].ticket.start:
             raise Corner("train=untrained: tickets that are not trained have nothing to be measured against")
+        noise = {"noise": _noise(config)} if other == "spawn" else {}
         try:
-            measures[name] = PAIRS[other](what, levels, onward, **(_noise(config) if other == "spawn" else {}))
+            measures[name] = PAIRS[other](what, levels, onward, **noise)
         except ValueError as error:
             raise Corner(str(error)) from None
     return measures

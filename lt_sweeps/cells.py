@@ -7,11 +7,11 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from lt_sweeps.cell import Cell
-from lt_sweeps.columns import LABELS, PLACE, is_of_training
+from lt_sweeps.columns import COMPARED, LABELS, PLACE, is_of_training
 from lt_sweeps.config.archive import GIVEN
 from lt_sweeps.config.schema import Config
 from lt_sweeps.graph import Train, Work, parents, redrawn, search_of
-from lt_sweeps.methods.measured import sibling
+from lt_sweeps.methods.measured import is_perturbed, sibling
 from lt_sweeps.provenance.made_from import foreign_parts
 from lt_sweeps.report import table
 from lt_sweeps.ticket_files import origins
@@ -119,9 +119,12 @@ def run_names(cells: Sequence[Cell]) -> list[str]:
 def level_names(cells: Sequence[Cell]) -> dict[Work, str]:
     """Returns a name per training and measure: the first cell and level with it; dense ones omit options of pruning.
 
-    A training that no cell shows is named by the first level whose mask is found in it.
+    A training that no cell shows is named by the first level whose mask is found in it, or that it is a copy of. What
+    cells measure names measures and copies alone: trainings are the same whatever is measured.
     """
-    swept = table.swept_columns(cells)
+    columns = table.swept_columns(cells)
+    of_measure = [name for name in columns if name.partition(".")[0] == "measure"]
+    swept = [name for name in columns if name not in of_measure]
     data = [name for name in swept if name.partition(".")[0] == "corruption"]
     names: dict[Work, str] = {}
     for e in cells:
@@ -133,12 +136,17 @@ def level_names(cells: Sequence[Cell]) -> dict[Work, str]:
             if search is not None and search not in names:
                 names[search] = f"{_named(e, _of_search(swept), finding=True)} {_aim(search)} level {level}"
     for e in cells:
+        words = "".join(f" {name}={e.value(name)}" for name in of_measure if e.value(name) is not None)
         for column, measures in e.measures.items():
             for run, measure in zip(e.levels, measures, strict=True):
                 if measure is not None:
-                    names.setdefault(measure, f"{names[run]} {column}")
+                    names.setdefault(measure, f"{names[run]} {column}{words}")
                     if sibling(run) in parents(measure):
                         names.setdefault(sibling(run), f"{names[run]} sibling")
+                    if column.endswith(COMPARED["spawn"]):
+                        for copy in parents(measure):
+                            kind = "perturbed copy" if is_perturbed(copy) else "begun anew"
+                            names.setdefault(copy, f"{names[run]} {kind}{words}")
     return names
 
 

@@ -80,7 +80,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 class Entry:
     """One registered function: its module, version, needs, settable parameters, and a hash of its code and file.
 
-    `choices` has the values of the parameters that are a `Literal`.
+    `choices` has the values of the parameters that are a `Literal`; `quantity` and `unit` are of a measure's number.
     """
 
     name: str
@@ -90,10 +90,17 @@ class Entry:
     parameters: tuple[str, ...]
     code: str
     choices: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
+    quantity: str = ""
+    unit: str = ""
 
 
-def register(kind: str, *, version: int, needs: tuple[str, ...] = ()) -> Callable[[F], F]:
-    """Decorator: marks a function as registered; increase `version` whenever its results change."""
+def register(
+    kind: str, *, version: int, needs: tuple[str, ...] = (), quantity: str = "", unit: str = ""
+) -> Callable[[F], F]:
+    """Decorator: marks a function as registered; increase `version` whenever its results change.
+
+    A measure says what its number is, and in which unit, for the axis of its figure; neither is in a key.
+    """
     if kind not in FOLDERS:
         raise ValueError(f"unknown kind {kind!r}; there are {', '.join(FOLDERS)}")
     return lambda function: function
@@ -122,6 +129,8 @@ def catalogue(kind: str) -> dict[str, Entry]:
                     (*arguments, *CLOCK) if kind == "hook" else arguments,
                     shared[:8] + code_hash([item])[:8],
                     {p.arg: choices for p in taken if (choices := _choices(p.annotation))},
+                    facts.get("quantity", ""),
+                    facts.get("unit", ""),
                 )
     return entries
 

@@ -35,7 +35,7 @@ def test_a_measure_added_later_is_that_of_a_sweep_that_had_it(
     }
     assert {"overlap_parent", "class_accuracy_trained", "class_loss_dense", "sign_flips_start"} <= {*found[0]}
     report = (folder / "report.html").read_text()
-    assert "overlap to the parent" in report
+    assert "Mask overlap to the parent (% of the union)" in report
     assert "<summary>Table: tensor deviation, tensor overlap, tensor same inputs" in report
     assert '<th scope="col">all</th><th scope="col">fc1.weight</th>' in report
     there = contents(tmp_path / "later" / "store")
@@ -135,9 +135,20 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_failed_measure_is_said_and_kept_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    sweep(tmp_path, "prune.levels=1", "recipe.steps=20it")
+    folder = tmp_path / "s"
+    assert cli(["measure", str(folder), "broken.uneven", "--of", "dense"]) == 1
+    assert "measure broken.uneven: one and two differ in length" in capsys.readouterr().out
+    assert [row["uneven_dense"] for row in rows(folder / "results.csv")] == ["", ""]
+    assert cli(["measure", str(folder), "broken.uneven", "--between", "level"]) == 1
+    assert not (folder / "uneven_between_level.csv").exists()
+
+
+def test_classes_are_not_asked_of_a_task_without(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     sweep(tmp_path, "prune.levels=1", "recipe.steps=20it", "model=planted_relu")
-    assert cli(["measure", str(tmp_path / "s"), "churn"]) == 1
-    assert "churn needs one class per example, and this task has none" in capsys.readouterr().out
-    assert [row["churn_dense"] for row in rows(tmp_path / "s" / "results.csv")] == ["", ""]
-    assert cli(["measure", str(tmp_path / "s"), "churn", "--between", "level"]) == 1
-    assert not (tmp_path / "s" / "churn_between_level.csv").exists()
+    folder = str(tmp_path / "s")
+    for words in (["churn"], ["churn", "--between", "level"], ["pooled_accuracy"], ["tangent_solution"]):
+        assert cli(["measure", folder, *words]) == 2
+        name = words[0]
+        said = f"measure of {name}: needs one class per example, and task=regression has none"
+        assert said in capsys.readouterr().err

@@ -338,7 +338,7 @@ def test_signs_are_counted_against_the_rewind_point_and_against_initialisation(
         assert 0 < flips < len(pairs)
         assert float(rows[1][column]) == pytest.approx(100 * flips / len(pairs), abs=1e-6)
     assert float(rows[0]["sign_flips_start"]) == float(rows[0]["sign_flips_init"]), "dense begins at initialisation"
-    assert "sign_flips to the init" in (tmp_path / "s" / "report.html").read_text()
+    assert "Sign flips to the init (% of kept weights)" in (tmp_path / "s" / "report.html").read_text()
     capsys.readouterr()
     sweep(tmp_path, *here)
     assert "0 to train" in capsys.readouterr().out

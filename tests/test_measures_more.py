@@ -415,6 +415,20 @@ def test_what_cannot_be_left_out_or_counted_has_no_size() -> None:
         (["measure=graphon", "train=untrained"], "tickets that are not trained"),
         (["measure=spawn", "measure.perturbed.step=60it"], "no training here has 60 steps and more"),
         (["measure=spawn", "measure.perturbed.sigma=0"], "sigma=0.0: give a number above 0"),
+        (["measure=spawn", "measure.perturbed.share=0"], "share=0.0: give a share above 0, up to 1"),
+        (["measure=spawn", "measure.perturbed.share=1.5"], "share=1.5: give a share above 0, up to 1"),
+        (
+            ["measure=pooled_accuracy", "model=planted_relu"],
+            "and task=regression has none",
+        ),
+        (
+            ["measure=tangent_solution", "model=planted_relu"],
+            "and task=regression has none",
+        ),
+        (["measure=calibration_error", "task=one_hot"], "needs probabilities of classes, and task=one_hot gives none"),
+        (["measure=aligned_barrier", "model=lstm", "dataset=parity"], "model=lstm: it has no units that could be"),
+        (["measure.of={sibling: {aligned_barrier: {points: 1}}}"], "give 2 to 10,000 points"),
+        (["measure.of={sibling: {aligned_barrier: {by: signs}}}"], "choose one of weights, activations"),
         (["measure=spawn", "measure.perturbed.step=9it", "gate=sign_in"], "is perturbed where it begins, at 0it"),
     ],
 )
@@ -446,7 +460,7 @@ def test_copies_differ_in_noise_of_the_draw_s_deviations_alone(step: int, tmp_pa
     words = ("rewind=step", "rewind.step=20it", "measure=spawn", "measure.perturbed.sigma=0.5")
     [cell] = cells_of(*words, f"measure.perturbed.step={step}it")
     assert cell.levels == cells_of(*words[:2])[0].levels
-    assert list(cell.measures) == ["barrier_spawn", "l2_distance_spawn"]
+    assert list(cell.measures) == ["barrier_spawn", "l2_distance_spawn", "angular_cka_spawn"]
     draw = cell.levels[0].ticket.weights
     for measure, run in zip(cell.measures["barrier_spawn"], cell.levels, strict=True):
         assert measure is not None
@@ -473,7 +487,9 @@ def test_copies_differ_in_noise_of_the_draw_s_deviations_alone(step: int, tmp_pa
 def test_a_copy_without_noise_to_speak_of_ends_where_its_training_does_and_another_elsewhere(tmp_path: Path) -> None:
     rows = sweep(tmp_path, "measure=spawn", "measure.perturbed.sigma=1e-20,1.0", "measure.perturbed.step=9it")
     small, large = ([row for row in rows if float(row["measure.perturbed.sigma"]) == sigma] for sigma in (1e-20, 1.0))
-    assert [(row["barrier_spawn"], row["l2_distance_spawn"]) for row in small] == [("0.0", "0.0")] * 3
+    names = ("barrier_spawn", "l2_distance_spawn", "angular_cka_spawn")
+    assert [[float(row[name]) for name in names] for row in small] == [[0.0] * 3] * 3
+    assert all(0.01 < float(row["angular_cka_spawn"]) < 1.5708 for row in large)
     assert all(float(row["l2_distance_spawn"]) > 5 for row in large)
     assert [row["key"] for row in small] == [row["key"] for row in large]
     page = (tmp_path / "s" / "report.html").read_text()

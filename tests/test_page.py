@@ -177,6 +177,23 @@ def test_what_is_printed_is_whole(tmp_path: Path) -> None:
     assert 'data-printed="0 0 0 true 0"' not in in_browser(html, tmp_path, script), "on a screen they scroll"
 
 
+@pytest.mark.skipif(BROWSER is None, reason="needs Chromium")
+def test_a_long_legend_is_printed_whole_once_and_others_say_how_much_they_leave_out(tmp_path: Path) -> None:
+    rows = [row(level, 0, 98.0, criterion=f"c{i}") for i in range(30) for level in (0, 1)]
+    html = render(rows, title="t", sweep="s", budgets=PAPER, command=None)
+    printed = html.replace("@media print", "@media all")
+    script = """
+        const shown = [...document.querySelectorAll(".legend")].map((legend) => {
+            const more = getComputedStyle(legend, "::after").content.replaceAll('"', "").split(":")[0];
+            return [...legend.children].filter((one) => one.offsetHeight).length + " " + more; });
+        document.body.dataset.shown = shown.join("; ");"""
+    entries = 30 + 1  # and the dense network's line
+    assert f'data-shown="{entries} none; 24 and {entries - 24} more"' in in_browser(printed, tmp_path, script)
+    assert f'data-shown="{entries} none; {entries} none"' in in_browser(html, tmp_path, script), (
+        "on a screen it scrolls"
+    )
+
+
 def test_a_training_that_two_sweeps_share_counts_once_and_two_results_of_it_stand_apart() -> None:
     one = [row(level, seed, 98.0 + level, criterion="snip") for level in (0, 1) for seed in (0, 1)]
     part, places = [dict(each) for each in one if each["seed"] == 0], [Path("runs/one"), Path("runs/part")]

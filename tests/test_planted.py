@@ -344,7 +344,7 @@ def test_a_sweep_measures_each_pruned_level_of_a_ticket_and_of_its_control(tmp_p
             assert [p["layer"] for p in where] == ["all", *mask], "layers have their names"
             assert float(where[0]["random_recall"]) == pytest.approx(100 * float(row["density"]), abs=1e-3)
     report = (tmp_path / "s" / "report.html").read_text()
-    assert "recall of the planted ticket" in report
+    assert "Recall of the planted ticket (%)" in report
     plain = cells_of("model=planted", "prune.levels=2")[0]
     measured = cells_of("model=planted", "prune.levels=2", "measure=planted")[0]
     assert plain.levels == measured.levels, "what is measured changes no training"

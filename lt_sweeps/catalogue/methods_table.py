@@ -37,6 +37,9 @@ NEEDS = {
     "before": "the training before",
     "images": "images",
     "validation": "validation examples",
+    "classes": "one class per example",
+    "probabilities": "probabilities of classes",
+    "units": "units that can be permuted",
 }
 CITED = re.compile(r"(?:de )?[A-Z][\w-]+(?:, [A-Z]\w+)*(?: et al\.| & [A-Z]\w+)? (?:19|20)\d\d(?:/20\d\d)?")
 HEAD = """# What there is, and where it comes from

@@ -19,7 +19,8 @@ from lt_sweeps.forecast.layers import takes
 from lt_sweeps.foreign.imports import noticed
 from lt_sweeps.foreign.reach import one_line
 from lt_sweeps.gates.gate import gate_of
-from lt_sweeps.graph import Dense, Fill, Prune, Score, Train, Treat, full, topological
+from lt_sweeps.graph import Dense, Fill, Measure, Prune, Score, Train, Treat, full, topological
+from lt_sweeps.measures.aligned import require_units
 from lt_sweeps.methods.measured import parent
 from lt_sweeps.networks.build import build, initial
 from lt_sweeps.randomness import seeded
@@ -96,6 +97,16 @@ def require_lawful(runs: Iterable[Train], shown: Iterable[Train] = ()) -> None:
             raise Mistake(f"gate {gate.name} freezes the weights that are to be trained: it is for prune=learned")
     _require_expansions(runs)
     _require_moments(runs)
+
+
+def require_measurable(measures: Iterable[Measure]) -> None:
+    """Raises Mistake if a measure permutes the units of a network that has none to permute."""
+    for what, network in dict.fromkeys((measure.what, measure.of[0].network) for measure in measures):
+        if "units" in needs("measure", what.name):
+            try:
+                require_units(build(network))
+            except ValueError as error:
+                raise Mistake(f"measure of {what.name}: model={network.build.name}: {error}") from None
 
 
 def _require_expansions(runs: Iterable[Train]) -> None:

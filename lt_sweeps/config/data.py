@@ -52,18 +52,8 @@ def refuse_other_inputs(config: Config) -> None:
     if config.model._target_ is None and dataset in catalogue("dataset") and tokens != embeds:
         told = f"model={network} has no embedding for them" if tokens else f"model={network} takes no others"
         raise Corner(f"dataset={dataset}: its examples are {'tokens' if tokens else 'no tokens'}, and {told}")
-    attends = config.model._target_ is not None or "attention" in needs("network", network)
     for _, what in chosen(config.measure):
-        wanted = needs("measure", what.name)
-        if "attention" in wanted and not attends:
-            raise Corner(f"measure of {what.name}: looks at heads of attention, and model={network} has none")
-        if "images" in wanted and (len(config.dataset.shape) != 3 or 1 in config.dataset.shape[1:]):
-            raise Corner(f"measure of {what.name}: changes images, and examples of dataset={dataset} are none")
-        if "validation" in wanted and not config.recipe.validation:
-            raise Corner(
-                f"measure of {what.name}: chooses on validation examples, and recipe={config.recipe.name} "
-                "holds none out: recipe.validation="
-            )
+        refuse_measure(config, what)
     if not (tokens or embeds):
         return
     if config.prune.unit in catalogue("unit") and "outputs" in needs("unit", config.prune.unit):
@@ -74,6 +64,26 @@ def refuse_other_inputs(config: Config) -> None:
         raise Corner(f"recipe={config.recipe.name}: augments or normalises pixels, and dataset={dataset} has tokens")
     if config.corruption.name != "none" and "pixels" in needs("corruption", config.corruption.name):
         raise Corner(f"corruption={config.corruption.name}: moves pixels, and dataset={dataset} has tokens")
+
+
+def refuse_measure(config: Config, what: Part) -> None:
+    """Raises Corner for a measure that asks for more than the network, the examples or the task have."""
+    wanted, network, dataset = needs("measure", what.name), config.model.name, config.dataset.name
+    attends = config.model._target_ is not None or "attention" in needs("network", network)
+    if "attention" in wanted and not attends:
+        raise Corner(f"measure of {what.name}: looks at heads of attention, and model={network} has none")
+    if "images" in wanted and (len(config.dataset.shape) != 3 or 1 in config.dataset.shape[1:]):
+        raise Corner(f"measure of {what.name}: changes images, and examples of dataset={dataset} are none")
+    if "validation" in wanted and not config.recipe.validation:
+        raise Corner(
+            f"measure of {what.name}: chooses on validation examples, and recipe={config.recipe.name} "
+            "holds none out: recipe.validation="
+        )
+    task, known = config.task.name, catalogue("task")  # a user's own is known when it is loaded
+    if "classes" in wanted and task in known and "classes" not in known[task].needs:
+        raise Corner(f"measure of {what.name}: needs one class per example, and task={task} has none")
+    if "probabilities" in wanted and task in known and task != "classification":
+        raise Corner(f"measure of {what.name}: needs probabilities of classes, and task={task} gives none")
 
 
 def _cut(limit: int | None, available: int) -> int | None:

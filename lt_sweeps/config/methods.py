@@ -165,10 +165,11 @@ class TrainConfig:
 
 @dataclass
 class PerturbedConfig:
-    """The noise of measure.of.spawn: when it is added, how much, and its seed."""
+    """The noise of measure.of.spawn: when it is added, how much, to how many weights, and its seed."""
 
     step: str = "0it"  # after a training began
     sigma: float = 0.1  # in standard deviations of each layer's initial weights
+    share: float | None = None  # of the kept weights, at least one; None: all
     seed: int = 0
 
 

@@ -7,6 +7,7 @@ import time
 from collections.abc import Generator, Iterator
 from contextlib import closing, suppress
 from dataclasses import replace
+from inspect import signature
 from pathlib import Path
 
 import torch
@@ -20,6 +21,7 @@ from lt_sweeps.execution.worker import Worker
 from lt_sweeps.graph import Dense, Init, Measure, Ticket, Train, Work
 from lt_sweeps.masks import State, TicketTensors
 from lt_sweeps.measures.accuracy import evaluate
+from lt_sweeps.measures.solved import tangent_solution
 from lt_sweeps.networks.build import build, holding
 from lt_sweeps.specs import Batching
 from lt_sweeps.store.store import Store
@@ -29,6 +31,7 @@ from lt_sweeps.training.sparse.choose import choose
 from lt_sweeps.training.sparse.step import Sparse, evaluated
 
 SECONDS = 1.5  # for which the steps of a kind are timed; its evaluations for a third of that
+PRODUCT, SLOPE = 5, 3  # evaluations that a product with the kernel of a tangent space takes, and its expansion, about
 COLD = 3  # first steps, slower and not counted: memory is allocated, kernels are chosen
 
 
@@ -140,8 +143,20 @@ class Calibration:
 
 
 def _looked_at(measure: Measure, examples: Loader) -> int:
-    """Number of examples that each point of a measure processes."""
+    """Number of examples that each point of a measure evaluates; of one that iterates, if it never settles."""
     train, test = examples.published
     data, renewed = measure.data, measure.what.args.get("batchnorm") == "recompute"
-    limited = (train - data.validation if data.train_limit is None else data.train_limit) * renewed
-    return limited + (test if data.eval_limit is None else min(test, data.eval_limit))
+    limited = train - data.validation if data.train_limit is None else data.train_limit
+    held, test = (n if data.eval_limit is None else min(n, data.eval_limit) for n in (data.validation, test))
+    if measure.what.name == tangent_solution.__name__:
+        return _solved(measure, limited, held, test)
+    return limited * renewed + test
+
+
+def _solved(measure: Measure, train: int, held: int, test: int) -> int:
+    """Evaluations of an example that `tangent_solution` takes at most, if all its iterations are needed."""
+    defaults = {name: taken.default for name, taken in signature(tangent_solution).parameters.items()}
+    args = defaults | dict(measure.what.args)
+    solved = min(args["examples"], train)
+    expansions = SLOPE * (solved + held + test) + test
+    return int(len(args["ridges"]) * (args["iterations"] * PRODUCT * solved + expansions))

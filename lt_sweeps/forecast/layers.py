@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from lt_sweeps.allocation import factor_of, require_ends
+from lt_sweeps.config.measuring import chosen
 from lt_sweeps.config.methods import PruneConfig
 from lt_sweeps.config.schema import Config
 from lt_sweeps.errors import Mistake
@@ -28,6 +29,7 @@ from lt_sweeps.networks.build import drawn
 from lt_sweeps.randomness import seeded
 from lt_sweeps.registry import load, needs, part
 from lt_sweeps.specs import Network, Part
+from lt_sweeps.survivors.perturbed import count_of
 
 NEVER = "never"
 LONG = 80  # characters of an argument
@@ -171,6 +173,20 @@ def whole(network: Network, include: tuple[str, ...]) -> str | None:
     names = ", ".join(f"{name} ({why})" for name, why in list(left.items())[:4])
     more = f" and {len(left) - 4} more" if len(left) > 4 else ""
     return f"note: {_called(network)} keeps whole {names}{more}; prune.include adds by name"
+
+
+def perturbed(network: Network, config: Config) -> str | None:
+    """A note about how many weights measure.perturbed.share is; None where all have noise, or none has."""
+    share, prune = config.measure.perturbed.share, config.prune
+    if share is None or all(other != "spawn" for other, _ in chosen(config.measure)):
+        return None
+    weights = not_excluded(prunable(skeleton(network), tuple(prune.include)), prune.exclude)
+    whole = sum(weight.numel() for weight in weights.values())
+    noisy = count_of(share, whole)
+    return (
+        f"measure.perturbed.share={share:g}: noise on {noisy:,} of {whole:,} weights of the dense {_called(network)}, "
+        "and on this share of what each level keeps, at least one"
+    )
 
 
 def _folded(rows: list[Row]) -> list[list[Row]]:

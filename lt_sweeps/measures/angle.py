@@ -9,7 +9,7 @@ from lt_sweeps.measures.layers import by_tensor, same_layers, six_digits
 from lt_sweeps.registry import register
 
 
-@register("measure", version=1, needs=("pair",))
+@register("measure", version=1, needs=("pair",), quantity="Angle of weights", unit="right angles")
 def angular_distance(ends: Ends) -> Table:
     """The angle between the weights that both masks keep, in right angles: 2 angle / pi, from 0 to 2.
 

@@ -12,7 +12,7 @@ from lt_sweeps.registry import register
 from lt_sweeps.tasks.task import as_input
 
 
-@register("measure", version=1, needs=("pair",))
+@register("measure", version=1, needs=("pair",), quantity="Error barrier", unit="points")
 def barrier(ends: Ends, *, points: int = 30, batchnorm: str = "average") -> Table:
     """Error along the line between two tickets, and its rise above the mean of the ends, in percentage points.
 

@@ -9,7 +9,7 @@ from lt_sweeps.measures.layers import by_tensor, kept_weights, percent
 from lt_sweeps.registry import register
 
 
-@register("measure", version=1)
+@register("measure", version=1, quantity="Effective size", unit="% of prunable weights")
 def effective_size(ends: Ends) -> Table:
     """The effective number of kept weights, 1 / sum omega^2, in percent of the prunable weights of the last ticket.
 

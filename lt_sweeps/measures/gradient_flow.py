@@ -11,7 +11,7 @@ from lt_sweeps.registry import register
 from lt_sweeps.tasks.task import as_input, task_of
 
 
-@register("measure", version=1)
+@register("measure", version=1, quantity="Squared gradient norm", unit="loss² / weight²")
 def gradient_flow(ends: Ends) -> Table:
     """The squared norm of the gradient of the training loss at the weights that the last mask keeps.
 

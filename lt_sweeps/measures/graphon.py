@@ -12,7 +12,7 @@ from lt_sweeps.registry import register
 SIZE = 32  # cells of a side
 
 
-@register("measure", version=1)
+@register("measure", version=1, quantity="Distance of the mask from flat", unit="points of density")
 def graphon(ends: Ends) -> Table:
     """How far the last mask is from flat: the deviation of the cells of its graphon from its density, in points.
 

@@ -12,7 +12,7 @@ from lt_sweeps.networks.transformer import Attention
 from lt_sweeps.registry import register
 
 
-@register("measure", version=1, needs=("attention",))
+@register("measure", version=1, needs=("attention",), quantity="Largest induction score", unit="share of attention")
 def induction(ends: Ends) -> Table:
     """The largest induction score among the heads of the last network, and both scores of each head (0 to 1).
 

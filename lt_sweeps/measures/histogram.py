@@ -13,7 +13,13 @@ WIDTH, REACH = 0.25, 6.0  # of a bin, and of all bins on either side of zero, in
 MOMENTS = ("init", "begun", "ended")
 
 
-@register("measure", version=1, needs=("before",))
+@register(
+    "measure",
+    version=1,
+    needs=("before",),
+    quantity="Total variation, kept to pruned,",
+    unit="%",
+)
 def weight_histogram(ends: Ends) -> Table:
     """How differently the weights that survive a level and those that it prunes were drawn, in percent.
 

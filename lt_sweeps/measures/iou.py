@@ -11,7 +11,7 @@ from lt_sweeps.measures.layers import by_tensor, percent, same_layers
 from lt_sweeps.registry import register
 
 
-@register("measure", version=1, needs=("pair",))
+@register("measure", version=1, needs=("pair",), quantity="Mask overlap", unit="% of the union")
 def overlap(ends: Ends) -> Table:
     """The weights that both masks keep, in percent of those that either keeps: intersection over union.
 

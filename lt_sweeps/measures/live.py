@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
@@ -11,13 +12,14 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from lt_sweeps.masks import Mask
 from lt_sweeps.measures.ends import Ends, Table
 from lt_sweeps.measures.layers import by_tensor, percent
+from lt_sweeps.measures.size import size
 from lt_sweeps.randomness import rng, seeded
 from lt_sweeps.registry import register
 
 DRAWS = 32  # of inputs: a path through maximum pooling is seen where its input is the largest of some draw
 
 
-@register("measure", version=1)
+@register("measure", version=1, quantity="Live weights", unit="% of prunable weights")
 def live_density(ends: Ends) -> Table:
     """The percentage of weights that the last mask keeps and that lie on a path from an input to an output.
 
@@ -63,6 +65,41 @@ def live_density(ends: Ends) -> Table:
             live_units=[float(units) for *_, units in rows],
         ),
     }
+
+
+@register("measure", version=1, quantity="Bytes without dead paths", unit="% of dense")
+def live_size(ends: Ends) -> Table:
+    """The bytes of the last ticket after its dead weights are removed, in percent of the dense network's.
+
+    As `size` counts them, of what `live_density` finds live: a weight that lies on no path from an input to an output
+    is pruned too, and takes no index. Each list is beside that of `size`: `live_parameters`, `live_operations`,
+    `live_csr_bytes` and `live_bytes` (the smaller form of each tensor, `size`'s `least_bytes`), of the whole network
+    (tensor 0) and of each tensor. Biases and normalisation are all counted, those of dead units too, as there. Raises
+    ValueError where either does.
+
+    Two inputs, two hidden units, one output. The first hidden unit has an input and no output: of three weights that
+    are kept two are live. Dense matrices are the smaller form, with 16 and 8 bytes.
+
+    >>> network = nn.Sequential(nn.Linear(2, 2, bias=False), nn.ReLU(), nn.Linear(2, 1, bias=False))
+    >>> mask = {"0.weight": torch.tensor([[True, False], [True, False]]), "2.weight": torch.tensor([[False, True]])}
+    >>> state = {name: 1.0 * ones for name, ones in mask.items()}
+    >>> def holding(state): network.load_state_dict(state); return network
+    >>> batch = torch.rand(1, 2), torch.zeros(1)
+    >>> table = live_size(Ends((state,), (mask,), 2, holding, lambda part: iter([batch])))
+    >>> table["kept_parameters"], table["live_parameters"], table["live_operations"]
+    ([3.0, 2.0, 1.0], [2.0, 1.0, 1.0], [2.0, 1.0, 1.0])
+    >>> table["live_size"], table["csr_bytes"], table["live_csr_bytes"]
+    (100.0, [44.0, 28.0, 16.0], [36.0, 20.0, 16.0])
+    """
+    live_density(ends)  # raises where flow shows no paths
+    state, mask = ends.weights[-1], ends.masks[-1]
+    live = mask | _live(copy.deepcopy(ends.network(state)).cpu().double().eval(), mask, _inputs(ends))
+    left = {name: value * live[name].to(value) if name in live else value for name, value in state.items()}
+    kept, alive = size(ends), size(replace(ends, weights=(left,), masks=(live,)))
+    columns = {f"live_{name}": alive[f"kept_{name}"] for name in ("parameters", "operations")}
+    columns |= {"live_csr_bytes": alive["csr_bytes"], "live_bytes": alive["least_bytes"]}
+    beside = {name: values for name, values in kept.items() if name != "size"}
+    return {"live_size": alive["size"], **beside, **columns}
 
 
 def _inputs(ends: Ends) -> Tensor:

@@ -12,7 +12,7 @@ from lt_sweeps.measures.layers import by_tensor, percent, same_layers, six_digit
 from lt_sweeps.registry import register
 
 
-@register("measure", version=1, needs=("before",))
+@register("measure", version=1, needs=("before",), quantity="Movement of kept weights", unit="s.d. of draw")
 def movement(ends: Ends) -> Table:
     """How far the weights that survive were moved by the training before, in deviations of their layer's initial draw.
 
@@ -46,7 +46,13 @@ def movement(ends: Ends) -> Table:
     }
 
 
-@register("measure", version=1, needs=("before",))
+@register(
+    "measure",
+    version=1,
+    needs=("before",),
+    quantity="Movement of pruned weights",
+    unit="s.d. of draw",
+)
 def movement_pruned(ends: Ends) -> Table:
     """How far the weights that are pruned were moved by the training before, in deviations of their layer's draw.
 

@@ -9,7 +9,7 @@ from lt_sweeps.measures.layers import by_tensor, percent
 from lt_sweeps.registry import register
 
 
-@register("measure", version=1, needs=("pair",))
+@register("measure", version=1, needs=("pair",), quantity="Recall", unit="%")
 def recall(ends: Ends) -> Table:
     """The percentage of the weights of the first mask that the second keeps, of all tensors together.
 

@@ -7,7 +7,7 @@ from lt_sweeps.registry import register
 from lt_sweeps.units.shapes import n_m
 
 
-@register("measure", version=1)
+@register("measure", version=1, quantity="Runs of m weights with at most n", unit="% of runs")
 def within_n_m(ends: Ends, n: int = 2, m: int = 4) -> Table:
     """The percentage of runs of `m` weights of which the last mask keeps at most `n` (Mishra et al. 2021, 2:4).
 

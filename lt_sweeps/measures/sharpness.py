@@ -17,7 +17,7 @@ from lt_sweeps.tasks.task import as_input, task_of
 FEW = 32  # kept weights up to which the whole Hessian is computed
 
 
-@register("measure", version=1)
+@register("measure", version=1, quantity="Largest Hessian eigenvalue", unit="loss / weight²")
 def sharpness(ends: Ends, examples: int = 1000, probes: int = 10) -> Table:
     """The largest eigenvalue of the Hessian of the training loss in the weights that the last mask keeps.
 

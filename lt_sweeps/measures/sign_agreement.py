@@ -7,7 +7,7 @@ from lt_sweeps.measures.layers import by_tensor, percent, same_layers
 from lt_sweeps.registry import register
 
 
-@register("measure", version=1, needs=("pair",))
+@register("measure", version=1, needs=("pair",), quantity="Equal signs", unit="% of kept weights")
 def sign_agreement(ends: Ends) -> Table:
     """Percent of the weights that both masks keep which have the same sign; by chance it is 50.
 

@@ -8,7 +8,7 @@ from lt_sweeps.measures.ends import Ends, Table
 from lt_sweeps.registry import register
 
 
-@register("measure", version=1, needs=("pair",))
+@register("measure", version=1, needs=("pair",), quantity="Sign flips", unit="% of kept weights")
 def sign_flips(ends: Ends) -> Table:
     """Percent of the weights that both masks keep whose signs are opposite.
 

@@ -16,7 +16,7 @@ from lt_sweeps.tasks.task import as_input
 INDEX = 4  # bytes of a column of a sparse row, and of where a row begins
 
 
-@register("measure", version=1)
+@register("measure", version=1, quantity="Bytes", unit="% of dense")
 def size(ends: Ends) -> Table:
     """The bytes of the last ticket in percent of the dense network's, each tensor in its smaller form.
 

@@ -17,7 +17,7 @@ from lt_sweeps.registry import register
 from lt_sweeps.tasks.task import as_input, task_of
 
 
-@register("measure", version=1)
+@register("measure", version=1, quantity="Turn of gradients", unit="degrees of angle")
 def degree_skew(ends: Ends) -> Table:
     """How far uneven degrees of units would turn the gradient under the last mask, in degrees of angle.
 
@@ -67,7 +67,7 @@ def _factors(ones: Tensor) -> _Factors:
     return _Factors(len(kept), float((inputs / kept).sqrt().sum()), float(kept.sum()), float(along))
 
 
-@register("measure", version=1, needs=("whole",))
+@register("measure", version=1, needs=("whole",), quantity="Skew of gradients", unit="exponent")
 def gradient_skew(ends: Ends, examples: int = 1000) -> Table:
     """The exponent a by which a mask multiplies the gradients of its units by (1 / sqrt(1 - s))^a, before training.
 

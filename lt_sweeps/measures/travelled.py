@@ -7,7 +7,7 @@ from lt_sweeps.measures.layers import by_tensor, kept_weights, same_layers, six_
 from lt_sweeps.registry import register
 
 
-@register("measure", version=1, needs=("pair",))
+@register("measure", version=1, needs=("pair",), quantity="L2 distance", unit="unit of the weights")
 def l2_distance(ends: Ends) -> Table:
     """The Euclidean distance between two tickets, over the weights that the second keeps: ||w - w_0||.
 

@@ -11,7 +11,7 @@ from lt_sweeps.measures.layers import by_tensor, percent, same_layers
 from lt_sweeps.registry import register
 
 
-@register("measure", version=1, needs=("pair",))
+@register("measure", version=1, needs=("pair",), quantity="Unmoved weights", unit="% of kept weights")
 def update_sparsity(ends: Ends, tolerance: float = 1e-5) -> Table:
     """The percentage of the kept weights that do not move: |w - w_0| <= tolerance (Mukherjee et al. 2025).
 
@@ -36,7 +36,7 @@ def update_sparsity(ends: Ends, tolerance: float = 1e-5) -> Table:
     return {"update_sparsity": unchanged[0], **by_tensor(len(rows), tensor_unchanged=unchanged)}
 
 
-@register("measure", version=1, needs=("pair", "starts"))
+@register("measure", version=1, needs=("pair", "starts"), quantity="Overlap of moved weights", unit="% of the union")
 def moved_overlap(ends: Ends, tolerance: float = 1e-5) -> Table:
     """The weights that two trainings both move, in percent of those that either moves: intersection over union.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from lt_sweeps.graph import (
     Init,
@@ -13,6 +13,7 @@ from lt_sweeps.graph import (
     Train,
     Treat,
     Weights,
+    Work,
     at,
     end,
     full,
@@ -26,7 +27,7 @@ from lt_sweeps.specs import Part
 
 Measures = tuple[Measure | None, ...]  # per level; None where there is nothing to compare with
 
-LINES = ("barrier", "pooled_accuracy")  # measures of points of a line
+LINES = ("barrier", "aligned_barrier", "pooled_accuracy")  # measures of points of a line
 MOST = 10_000  # points of a line at most: each evaluates all test examples
 
 
@@ -129,28 +130,51 @@ def with_whole(what: Part, levels: Sequence[Train], onward: Train) -> Measures:
     return None, *(Measure(what, pair, run.data) for pair, run in zip(tickets, levels[1:], strict=True))
 
 
-def with_spawned(what: Part, levels: Sequence[Train], onward: Train, *, step: int, sigma: float, seed: int) -> Measures:
+@dataclass(frozen=True)
+class Noise:
+    """The noise of a perturbed copy: the step after the start, deviations, the share of kept weights, and its seed."""
+
+    step: int
+    sigma: float
+    share: float | None  # None: all weights
+    seed: int
+
+    @property
+    def args(self) -> dict[str, float]:
+        """The arguments of `survivors.perturbed`; all weights are its default, and in no key."""
+        return {"sigma": self.sigma} | ({} if self.share is None else {"share": self.share})
+
+
+def with_spawned(what: Part, levels: Sequence[Train], onward: Train, *, noise: Noise) -> Measures:
     """Returns the measure of each level with its perturbed copy (first), both begun anew `step` steps after its start.
 
     Raises ValueError if a training has no such step, or changes its mask or coordinates before it.
     """
-    return tuple(of_two(what, *spawned(run, levels[0].ticket.weights, step, sigma, seed)) for run in levels)
+    return tuple(of_two(what, *spawned(run, levels[0].ticket.weights, noise)) for run in levels)
 
 
-def spawned(run: Train, draw: Weights, step: int, sigma: float, seed: int) -> tuple[Train, Train]:
+def spawned(run: Train, draw: Weights, noise: Noise) -> tuple[Train, Train]:
     """Returns two copies of a training from `step` steps after its start, noise added to the weights of the first.
 
     Data order and augmentation are the training's own, and both optimizers begin anew; at step 0 the second is the
-    training itself. `draw` are the weights whose deviations the noise is in.
+    training itself. `draw` are the weights whose deviations the noise is in. A share is one of the kept weights: noise
+    on another would be nothing.
     """
-    begun = run.ticket.start + step
+    step, begun = noise.step, run.ticket.start + noise.step
     if step and not run.static:
         raise ValueError("measure.perturbed.step: a training with a gate or hooks is perturbed where it begins, at 0it")
     if begun >= run.recipe.steps:
         raise ValueError(f"measure.perturbed.step: no training here has {step} steps and more")
     ticket = replace(run.ticket, weights=at(run, begun), start=begun)
-    noise = Treat(part("survivors", "perturbed", {"sigma": sigma}), full(ticket), ticket.weights, draw, seed)
-    return replace(run, ticket=replace(ticket, weights=noise)), replace(run, ticket=ticket)
+    where = full(ticket) if noise.share is None else ticket.mask
+    noisy = Treat(part("survivors", "perturbed", noise.args), where, ticket.weights, draw, noise.seed)
+    return replace(run, ticket=replace(ticket, weights=noisy)), replace(run, ticket=ticket)
+
+
+def is_perturbed(run: Work) -> bool:
+    """Whether noise was added to the weights that a training begins with, as in the first of `spawned`."""
+    weights = run.ticket.weights if isinstance(run, Train) else None
+    return isinstance(weights, Treat) and weights.treatment.name == "perturbed"
 
 
 def of_two(what: Part, first: Train, second: Train) -> Measure:

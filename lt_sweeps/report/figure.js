@@ -3,6 +3,7 @@
 "use strict";
 (() => {
   const MARGIN = { left: 62, right: 14, top: 12, bottom: 50 }, HEIGHT = 420, NEAR = 26, DODGE = 5;
+  const PRINTED = 24; // entries of a legend on paper, but for the first figure's, which has all
   const SHAPES = {
     circle: "M4,0A4,4 0 1,1 -4,0A4,4 0 1,1 4,0Z", square: "M-3.6,-3.6H3.6V3.6H-3.6Z", diamond: "M0,-5L5,0L0,5L-5,0Z",
     "triangle-up": "M0,-5L4.8,3.6H-4.8Z", "triangle-down": "M0,5L4.8,-3.6H-4.8Z",
@@ -111,6 +112,7 @@
         this.line(trace, "M1,7H33", sample);
         if (trace.marker) this.marker(trace, 0, 17, 7, sample);
         button.append(trace.name);
+        if (row.children.length > PRINTED) { button.classList.add("rest"); row.dataset.rest = row.children.length - PRINTED; }
         if (!trace.legendgroup) { button.disabled = true; continue; }
         button.dataset.curve = trace.legendgroup;
         button.setAttribute("aria-pressed", true);

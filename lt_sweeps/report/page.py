@@ -43,7 +43,11 @@ STEPS = "The step of least validation loss; lower is faster."
 NOT_TRAINED = "No figure of the early-stop step: these tickets are not trained."
 NO_STEPS = """No figure of the early-stop step: no finished run here held out validation examples, so none has a step of
 least validation loss."""
-BARRIER = "How far the test error rises on the line between two trained networks above the mean of its ends: between"
+BARRIER = "How far the test error rises on the line between two trained networks above the mean of its ends"
+FROM = {  # measure -> the beginning of its caption
+    "barrier": f"{BARRIER}: between",
+    "aligned_barrier": f"{BARRIER}, the units of the first matched with those of the second: between",
+}
 OTHER = {
     "sibling": "each level and the same ticket trained with other data order and augmentation (its sibling).",
     "parent": "each level and the training that its mask was pruned from, under that mask.",
@@ -259,7 +263,7 @@ def _measured(column: str) -> str:
     what, other = compared(column)
     if other in ALONE:
         return f"{what} of {OTHER[other]}."
-    return f"{BARRIER if what == 'barrier' else f'{what}, as measured between'} {OTHER[other]}"
+    return f"{FROM.get(what, f'{what}, as measured between')} {OTHER[other]}"
 
 
 def _layers(number: int, group: Sequence[Curve], look: Sequence[Style], kept: Mapping[Labels, Levels]) -> list[str]:

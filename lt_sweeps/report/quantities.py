@@ -9,7 +9,7 @@ from functools import partial
 from lt_sweeps.columns import COLUMNS, COMPARED, DRAWN
 from lt_sweeps.errors import Mistake
 from lt_sweeps.metrics import ACCURACY, Metric
-from lt_sweeps.registry import nearest
+from lt_sweeps.registry import catalogue, nearest
 from lt_sweeps.report.curves import Curve, Point, controls_of, over_seeds
 from lt_sweeps.report.statistics import Interval
 from lt_sweeps.report.wording import barrier, difference, iterations, plainly, result
@@ -24,6 +24,7 @@ WHOSE = {
     "spawn": "to the perturbed copy",
 }
 STABLE = 2.0  # points of error (Frankle et al. 2020)
+BARRIERS = ("barrier", "aligned_barrier")  # measures in the unit of the error
 DIFFERENCE, STEP, EARLIER, AHEAD, SLOWER = "difference", "early_stop_step", "earlier", "ahead", "slower"
 
 
@@ -146,20 +147,24 @@ def slower(curves: Sequence[Curve]) -> Quantity:
 
 
 def measured(column: str, curves: Sequence[Curve]) -> Quantity:
-    """A measure's column of results.csv."""
+    """A measure's column of results.csv; what its number is, and in which unit, its entry in the registry says."""
     what, other = compared(column)
-    whose = WHOSE.get(other, f"to the {other}")
-    title, describe, stable = f"{what} {whose}", plainly, 0.0
+    entry, metric, describe, stable = catalogue("measure").get(what), curves[0].metric, plainly, 0.0
+    quantity, unit = (entry.quantity, entry.unit) if entry else (what, "")
+    title = f"{quantity} {WHOSE.get(other, f'to the {other}')}"
     if column in DRAWN:
-        title = f"{DRAWN[column]} (%)" if COLUMNS[column].meaning.startswith("percent") else DRAWN[column]
-    elif what == "barrier" and curves[0].metric is ACCURACY:
-        title, describe, stable = f"Error {title} (points)", barrier, STABLE
+        title, unit = DRAWN[column], "%" if COLUMNS[column].meaning.startswith("percent") else ""
+    elif what in BARRIERS and not metric.percent:
+        unit = metric.title
+    elif what in BARRIERS and metric is ACCURACY:
+        describe, stable = barrier, STABLE
 
     def by_seed(point: Point) -> dict[int, float]:
         return dict(point.measures.get(column, {}))
 
     number = ACCURACY.number if stable else "{:.4g}".format
-    return Quantity(title, _mean(by_seed), describe, by_seed, number, stable=stable)
+    label = f"{title} ({unit})" if unit else title
+    return Quantity(label, _mean(by_seed), describe, by_seed, number, stable=stable)
 
 
 def compared(column: str) -> tuple[str, str]:

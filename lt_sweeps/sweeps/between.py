@@ -12,6 +12,7 @@ from lt_sweeps import results
 from lt_sweeps.cell import Cell
 from lt_sweeps.columns import ALONE, LABELS
 from lt_sweeps.config import measuring
+from lt_sweeps.config.data import refuse_measure
 from lt_sweeps.errors import Mistake
 from lt_sweeps.graph import Measure, Train
 from lt_sweeps.methods.measured import of_two
@@ -60,6 +61,8 @@ def pairs(cells: Sequence[Cell], what: Part, label: str) -> list[Pair]:
 
     Several labels, joined by commas, are one: of cells that differ in any of them.
     """
+    for cell in cells:
+        refuse_measure(cell.config, what)
     if label == LEVEL:
         return [
             _pair(what, a, b, _common(cell, ()), str(cell.numbers[i]), str(cell.numbers[j]))

@@ -127,11 +127,12 @@ def _require_trainable(cells: Sequence[Cell], plan: Plan) -> None:
         runs = [job.run for job in plan.jobs if isinstance(job.run, Train)]
         trial.require_trainable(runs)
         trial.require_lawful(runs, [run for c in cells for run in c.levels])
+        trial.require_measurable(job.run for job in plan.jobs if isinstance(job.run, Measure))
 
 
 def _announce(cells: Sequence[Cell], plan: Plan, lines: Sequence[str]) -> None:
     """Prints the budgets, these lines and what is planned."""
-    for line in [*budgets(cells), *redrawn_layers(cells), *lines]:
+    for line in [*budgets(cells), *redrawn_layers(cells), *_perturbed(cells), *lines]:
         print(line)
     print(planning.summary(plan))
     mention_equal(cells)
@@ -158,6 +159,15 @@ def _kept_whole(cells: Sequence[Cell]) -> list[str]:
 
     networks = dict.fromkeys((c.levels[0].ticket.network, tuple(c.config.prune.include)) for c in cells)
     return [line for network, include in networks if (line := layers.whole(network, include)) is not None]
+
+
+def _perturbed(cells: Sequence[Cell]) -> list[str]:
+    if all(c.config.measure.perturbed.share is None for c in cells):
+        return []
+    from lt_sweeps.forecast import layers
+
+    notes = (layers.perturbed(c.levels[0].ticket.network, c.config) for c in cells)
+    return [*dict.fromkeys(note for note in notes if note is not None)]
 
 
 def journals_of(cells: Sequence[Cell], folder: Path, plan: Plan, store: Store) -> Journals:

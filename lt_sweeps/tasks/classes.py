@@ -13,7 +13,7 @@ from lt_sweeps.registry import register
 from lt_sweeps.tasks.task import Task
 
 
-@register("task", version=1)
+@register("task", version=1, needs=("classes",))
 def classification(label_smoothing: float = 0.0) -> Task:
     """Cross-entropy of logits; metric: accuracy, in percent. Validation and test losses are smoothed too.
 
@@ -28,7 +28,7 @@ def classification(label_smoothing: float = 0.0) -> Task:
     return Task(partial(nn.functional.cross_entropy, label_smoothing=label_smoothing), _accuracy)
 
 
-@register("task", version=1)
+@register("task", version=1, needs=("classes",))
 def one_hot() -> Task:
     """Squared error of outputs to one-hot targets, mean over classes (Hui & Belkin 2021); metric: accuracy, in percent.
 
