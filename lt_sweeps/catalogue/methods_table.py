@@ -36,6 +36,7 @@ NEEDS = {
     "ends": "both dense networks, trained",
     "before": "the training before",
     "images": "images",
+    "classes": "one class per example",
     "validation": "validation examples",
 }
 CITED = re.compile(r"(?:de )?[A-Z][\w-]+(?:, [A-Z]\w+)*(?: et al\.| & [A-Z]\w+)? (?:19|20)\d\d(?:/20\d\d)?")

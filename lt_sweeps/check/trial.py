@@ -19,7 +19,7 @@ from lt_sweeps.forecast.layers import takes
 from lt_sweeps.foreign.imports import noticed
 from lt_sweeps.foreign.reach import one_line
 from lt_sweeps.gates.gate import gate_of
-from lt_sweeps.graph import Dense, Fill, Prune, Score, Train, Treat, full, topological
+from lt_sweeps.graph import Dense, Fill, Measure, Prune, Score, Train, Treat, full, topological
 from lt_sweeps.methods.measured import parent
 from lt_sweeps.networks.build import build, initial
 from lt_sweeps.randomness import seeded
@@ -59,6 +59,13 @@ def require_trainable(runs: Iterable[Train]) -> None:
                 "; recipe.optimizer._target_=by_pattern gives it to some weights alone" if optimizer == "Muon" else ""
             )
             raise Mistake(f"a first step of {name} with {optimizer} fails: {one_line(error)}{hint}") from None
+
+
+def require_measurable(measures: Iterable[Measure]) -> None:
+    """Raises Mistake for a measure of classes where examples have other targets."""
+    for what, asked in dict.fromkeys((measure.what, measure.data.task) for measure in measures):
+        if asked is not None and "classes" in needs("measure", what.name) and not task_of(asked).of_classes:
+            raise Mistake(f"measure of {what.name}: needs one class per example, and task={asked.name} has none")
 
 
 def _require_planted(networks: Iterable[Network]) -> None:

@@ -8,7 +8,7 @@ from lt_sweeps.measures.predictions import probabilities
 from lt_sweeps.registry import register
 
 
-@register("measure", version=1)
+@register("measure", version=1, needs=("classes",))
 def calibration_error(ends: Ends, bins: int = 15) -> Table:
     """The expected calibration error of the last ticket on the test examples, in percent (Guo et al. 2017).
 

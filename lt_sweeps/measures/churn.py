@@ -8,7 +8,7 @@ from lt_sweeps.measures.predictions import answers, probabilities
 from lt_sweeps.registry import register
 
 
-@register("measure", version=1, needs=("pair",))
+@register("measure", version=1, needs=("pair", "classes"))
 def churn(ends: Ends) -> Table:
     """The percentage of test examples to which two networks give different classes (Milani Fard et al. 2016).
 
@@ -36,7 +36,7 @@ def churn(ends: Ends) -> Table:
     }
 
 
-@register("measure", version=1, needs=("pair",))
+@register("measure", version=1, needs=("pair", "classes"))
 def function_distance(ends: Ends) -> Table:
     """How far apart the probabilities of two networks are on the test examples: total variation, in percent.
 

@@ -17,7 +17,7 @@ LEAST = 4  # pixels of a side
 GREY = 0.5
 
 
-@register("measure", version=1, needs=("images",))
+@register("measure", version=1, needs=("images", "classes"))
 def corruption_accuracy(ends: Ends, seed: int = 0) -> Table:
     """Test accuracy under five corruptions of the inputs at three severities: the mean of all fifteen, in percent.
 

@@ -8,7 +8,7 @@ from lt_sweeps.measures.predictions import require_classes
 from lt_sweeps.registry import register
 
 
-@register("measure", version=1)
+@register("measure", version=1, needs=("classes",))
 def train_accuracy(ends: Ends) -> Table:
     """Accuracy on all training examples, not augmented, by the labels that training has: corrupted ones too.
 
@@ -28,7 +28,7 @@ def train_accuracy(ends: Ends) -> Table:
     return {"train_accuracy": _accuracy(ends, "train", "train_accuracy")}
 
 
-@register("measure", version=1)
+@register("measure", version=1, needs=("classes",))
 def network_accuracy(ends: Ends) -> Table:
     """Test accuracy of the trained weights in the network itself.
 

@@ -11,7 +11,7 @@ from lt_sweeps.measures.predictions import answers
 from lt_sweeps.registry import register
 
 
-@register("measure", version=1)
+@register("measure", version=1, needs=("classes",))
 def class_accuracy(ends: Ends) -> Table:
     """The test accuracy of the class that is worst, in percent; `by_class` has it of each class.
 
@@ -38,7 +38,7 @@ def class_accuracy(ends: Ends) -> Table:
     }
 
 
-@register("measure", version=1, needs=("pair",))
+@register("measure", version=1, needs=("pair", "classes"))
 def class_loss(ends: Ends) -> Table:
     """How many points of test accuracy the class loses that loses most, from the first network to the second.
 

@@ -9,7 +9,7 @@ from lt_sweeps.measures.predictions import require_classes, require_validation
 from lt_sweeps.registry import register
 
 
-@register("measure", version=1, needs=("pair", "validation"))
+@register("measure", version=1, needs=("pair", "validation", "classes"))
 def pooled_accuracy(ends: Ends, *, points: int = 11) -> Table:
     """Test accuracy of the best average of two tickets, in percent: of neighbouring levels, a pool of lottery tickets.
 

@@ -19,7 +19,7 @@ from lt_sweeps.tasks.task import as_input
 Batches = Sequence[tuple[Tensor, Tensor]]
 
 
-@register("measure", version=1, needs=("pair", "validation"))
+@register("measure", version=1, needs=("pair", "validation", "classes"))
 def tangent_solution(
     ends: Ends,
     ridges: Sequence[float] = (1e-4, 1e-3, 1e-2),

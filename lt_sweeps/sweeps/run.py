@@ -125,6 +125,7 @@ def _require_trainable(cells: Sequence[Cell], plan: Plan) -> None:
         from lt_sweeps.check import trial
 
         runs = [job.run for job in plan.jobs if isinstance(job.run, Train)]
+        trial.require_measurable(job.run for job in plan.jobs if isinstance(job.run, Measure))
         trial.require_trainable(runs)
         trial.require_lawful(runs, [run for c in cells for run in c.levels])
 
