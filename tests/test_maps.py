@@ -203,7 +203,7 @@ def test_classes_of_one_s_own_maps_are_counted_without_the_places_that_have_none
     ("task", "highest", "said"),
     [
         (TASK, 7, "dataset.classes=2, but there are labels up to 7; task.args.ignore=NUMBER is for places without"),
-        (TASK, -1, "labels begin at -1: count classes from 0; task.args.ignore=-1 if it is none"),
+        (TASK, -1, "labels begin at -1: count classes from 0; task.args.ignore=-1 is for places without"),
     ],
 )
 def test_labels_that_are_no_classes_are_refused(task: Part, highest: int, said: str) -> None:
@@ -285,7 +285,7 @@ def test_what_was_kept_on_the_way_down_is_used_on_the_way_up() -> None:
             up.conv.weight.zero_()  # nothing comes from below
             up.conv.bias.zero_()
     assert not torch.equal(module(x), before)
-    assert float(module(x).std()) > 0, "the highest stage alone still tells places apart"
+    assert float(module(x).detach().std()) > 0, "the highest stage alone still tells places apart"
 
 
 @pytest.mark.parametrize(
@@ -390,7 +390,7 @@ def swept(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[dict[str
     """Rewound tickets and controls, a barrier and a size, two seeds, and the logs."""
     folder = tmp_path_factory.mktemp("unet")
     words = ("rewind=step", "rewind.step=2it", "control=none,reinit,mask_shuffle", "seed=0,1", "logger=csv")
-    return folder / "s", sweep(folder, *words, "'measure=[barrier,size]'", "measure.sibling.args.points=2")
+    return folder / "s", sweep(folder, *words, "measure=[barrier,size]", "measure.sibling.args.points=2")
 
 
 def test_every_table_is_in_the_metric_of_the_task(
@@ -413,7 +413,7 @@ def test_every_table_is_in_the_metric_of_the_task(
     assert "val/mean_iou" in logged
     for words, said in (
         (["best", str(folder)], "test mean IoU"),
-        (["compare", str(folder)], "test mean IoU"),
+        (["compare", str(folder), "control=reinit"], "test mean IoU"),
         (["status", str(folder)], "mean IoU"),
         (["table", str(folder)], "mean IoU"),
     ):
@@ -426,8 +426,8 @@ def test_every_table_is_in_the_metric_of_the_task(
 
 
 def test_a_figure_is_drawn_in_the_metric(swept: tuple[Path, list[dict[str, str]]], tmp_path: Path) -> None:
-    assert cli(["figure", str(swept[0]), "--to", str(tmp_path / "figure.svg")]) == 0
-    assert (tmp_path / "figure.svg").exists()
+    assert cli(["figure", str(swept[0]), "--out", str(tmp_path / "figure.svg")]) == 0
+    assert "mean IoU" in (tmp_path / "figure.svg").read_text()
 
 
 def test_its_ticket_is_exported_verified_and_loaded_to_the_same_bits(
@@ -441,10 +441,8 @@ def test_its_ticket_is_exported_verified_and_loaded_to_the_same_bits(
         assert "mean" in capsys.readouterr().out
     state = lt.open(folder).ticket(level=1, control="none", seed=0).state()
     assert state_digest(lt.load_ticket(tmp_path / "ticket1").state_dict()) == state_digest(state)
-    for form in ("csr", "compact", "onnx"):
-        assert cli(["ticket", "export", *chosen, "--for", form, "--to", str(tmp_path / form)]) in (0, 2)
-        told = capsys.readouterr()
-        assert len((told.err or told.out).strip().splitlines()) >= 1, form
+    assert cli(["ticket", "export", *chosen, "--for", "csr", "--to", str(tmp_path / "csr")]) == 2
+    assert "it has no linear layers" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -491,7 +489,7 @@ class Pixels(nn.Module):
 
 REFUSED = [
     (("model=lenet_digits", "dataset=shapes"), "gives no class of each place, and task=dense_prediction asks for one"),
-    (("dataset=shapes", "model=conv2"), "model=conv2: gives no class of each place"),
+    (("model=conv2", "dataset=shapes", "recipe=unet_shapes"), "model=conv2: gives no class of each place"),
     (("model=unet", "dataset=digits", "task=classification"), "model=unet: gives the class of each place"),
     (("model=unet", "dataset=digits", "task=dense_prediction"), "dataset=digits: has no maps of classes"),
     (("model=unet", "task=next_token"), "dataset=shapes: has maps of classes"),
@@ -520,7 +518,7 @@ def test_what_does_not_fit_maps_is_refused_in_one_line_before_anything_is_traine
 
 
 def test_the_task_is_in_the_key_and_ignored_places_too() -> None:
-    [plain], [ignoring] = cells_of("model=unet"), cells_of("model=unet", "task.args.ignore=255")
+    [plain], [ignoring] = cells_of("model=unet"), cells_of("model=unet", "++task.args.ignore=255")
     assert plain.levels[0].data.task == TASK
     assert ignoring.levels[0].data.task == IGNORING
     assert plain.levels[0].ticket == ignoring.levels[0].ticket

@@ -23,9 +23,7 @@ def named(module: nn.Module, *kinds: type[nn.Module]) -> dict[str, nn.Module]:
     return {name: layer for name, layer in module.named_modules() if isinstance(layer, kinds)}
 
 
-OWN = [
-    name for name in (*NAMES, *MAPS) if name != "slim"
-]  # which takes the arguments of the network that it is cut from
+OWN = [name for name in (*NAMES, *MAPS) if name != "slim"]  # slim takes those of the network that it is cut from
 
 
 @pytest.mark.parametrize("name", OWN)

@@ -31,9 +31,7 @@ THERE = {
 }  # test_hugging_face.py
 TOKENS = sorted(name for name, entry in THERE.items() if "tokens" in entry.needs)
 MAPS = sorted(name for name, entry in THERE.items() if "maps" in entry.needs)
-NAMES = sorted(
-    {*THERE} - {*TOKENS} - {*MAPS}
-)  # of images, one answer for each; the others: test_tokens.py, test_maps.py
+NAMES = sorted({*THERE} - {*TOKENS} - {*MAPS})  # the others: test_tokens.py, test_maps.py
 RESNETS = {20: "resnet20", 32: "resnet32", 44: "resnet44", 56: "resnet56", 110: "resnet110"}
 
 

@@ -82,8 +82,8 @@ def classes_are_counted_from_zero(source: Source) -> str:
         outside = int(((y < 0) | (y >= classes)).sum())
         if outside:
             raise Broken(
-                f"{what}, {outside} of {y.numel()} lie outside 0 to {classes - 1}, from {int(y.min())} to {int(y.max())}: "
-                f"count classes from 0, or declare classes: {int(y.max()) + 1}"
+                f"{what}, {outside} of {y.numel()} lie outside 0 to {classes - 1}, "
+                f"from {int(y.min())} to {int(y.max())}: count classes from 0, or declare classes: {int(y.max()) + 1}"
             )
     return f"{classes} classes"
 

@@ -15,7 +15,7 @@ from lt_sweeps.registry import register
 
 BLOCK = 256  # images that are drawn together
 BACKGROUND, LEAST, MOST = 128, 40, 100  # its grey, and how much darker or lighter a shape is
-SMALLEST, LARGEST = 0.12, 0.25  # radius of a disc as large as the shape, in sides of the image
+SMALLEST, LARGEST = 0.15, 0.25  # radius of a disc as large as the shape, in sides of the image
 
 TIP = math.sqrt(4 * math.pi / (3 * math.sqrt(3)))  # of an equilateral triangle, from its centre
 ARM = math.sqrt(9 * math.pi / 20)  # of a cross of five squares
@@ -37,7 +37,7 @@ def shapes(
     side: int = 32,
     classes: int = 5,
     objects: int = 3,
-    noise: int = 50,
+    noise: int = 30,
     seed: int = 0,
 ) -> Arrays:
     """Grey images with `objects` shapes, uint8 (N, 1, side, side), and the class of each pixel, int64 (N, side, side).
