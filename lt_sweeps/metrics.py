@@ -117,6 +117,8 @@ METRICS = {
         Metric("f1", "F1 score", percent=True, higher=True, margin=0.2),
         Metric("r2", "R2", percent=False, higher=True, margin=0.002),
         Metric("token_accuracy", "accuracy of tokens", percent=True, higher=True, margin=0.2),
+        Metric("mean_iou", "mean IoU", percent=True, higher=True, margin=0.2),
+        Metric("pixel_accuracy", "accuracy of pixels", percent=True, higher=True, margin=0.2),
     )
 }
 ACCURACY = METRICS["accuracy"]

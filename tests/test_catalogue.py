@@ -98,7 +98,9 @@ def test_every_network_keeps_the_laws(name: str) -> None:
 TOKENS = [name for name, entry in catalogue("dataset").items() if "embedding" in entry.needs]
 
 
-@pytest.mark.parametrize("name", ["digits", "circle", "helix", "relu", "teacher", *TOKENS, "mnist", "cifar10"])
+@pytest.mark.parametrize(
+    "name", ["digits", "circle", "helix", "relu", "teacher", "shapes", *TOKENS, "mnist", "cifar10"]
+)
 def test_every_data_set_that_is_here_keeps_the_laws(name: str, request: pytest.FixtureRequest) -> None:
     """What the others are read from is written in `test_published`."""
     declared = next(d for path in (CONF / "dataset").glob("*.yaml") if (d := OmegaConf.load(path)).name == name)
@@ -142,6 +144,8 @@ def test_every_option_composes_to_a_checked_experiment(option: str) -> None:
         words.append("recipe.steps=50it")
     if option.startswith("dataset=") and option.removeprefix("dataset=") in TOKENS:
         words.append("model=transformer")
+    if option in ("dataset=shapes", "task=dense_prediction"):
+        words += ["model=unet", "recipe.steps=50it"]
     # a recipe belongs to a data set with as many channels
     if option.startswith("recipe="):
         words = [f"dataset={data}" for data in ("mnist", "cifar10", "imagenet") if f"_{data}" in option] + words

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from test_networks import NAMES, network, skeleton, weights
+from test_networks import MAPS, NAMES, network, skeleton, weights
 from torch import Tensor, nn
 
 from lt_sweeps.main import main
@@ -23,7 +23,7 @@ def named(module: nn.Module, *kinds: type[nn.Module]) -> dict[str, nn.Module]:
     return {name: layer for name, layer in module.named_modules() if isinstance(layer, kinds)}
 
 
-OWN = [name for name in NAMES if name != "slim"]  # which takes the arguments of the network that it is cut from
+OWN = [name for name in (*NAMES, *MAPS) if name != "slim"]  # slim takes those of the network that it is cut from
 
 
 @pytest.mark.parametrize("name", OWN)
@@ -48,7 +48,7 @@ def test_batch_normalisation_without_parameters_has_statistics_alone(name: str) 
     assert left.keys() == {n for n in dict(usual.named_parameters()) if n.rpartition(".")[0] not in norms}
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [*NAMES, *MAPS])
 def test_arguments_at_their_defaults_leave_names_and_draws_as_they_are(name: str) -> None:
     args = SMALL.get(name, {}) | ({"width": 0.1} if "hidden" not in SMALL.get(name, {}) else {})
     taken = catalogue("network")[name].parameters

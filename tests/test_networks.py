@@ -30,7 +30,8 @@ THERE = {
     n: e for n, e in registry.catalogue("network").items() if "transformers" not in e.needs
 }  # test_hugging_face.py
 TOKENS = sorted(name for name, entry in THERE.items() if "tokens" in entry.needs)
-NAMES = sorted({*THERE} - {*TOKENS})  # of images; the others: test_tokens.py
+MAPS = sorted(name for name, entry in THERE.items() if "maps" in entry.needs)
+NAMES = sorted({*THERE} - {*TOKENS} - {*MAPS})  # the others: test_tokens.py, test_maps.py
 RESNETS = {20: "resnet20", 32: "resnet32", 44: "resnet44", 56: "resnet56", 110: "resnet110"}
 
 

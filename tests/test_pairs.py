@@ -65,10 +65,16 @@ def options(group: str) -> dict[str, Any]:
     return {path.stem: OmegaConf.load(path) for path in sorted((CONF / group).glob("*.yaml"))}
 
 
-TOKENS = {name for name, entry in catalogue("network").items() if "tokens" in entry.needs}  # tests/test_tokens.py
-MODELS = {name: said for name, said in options("model").items() if said.model.name not in {"custom", *TOKENS}}
-SEQUENCES = {name for name, entry in catalogue("dataset").items() if "embedding" in entry.needs}
-DATASETS = {name: said for name, said in options("dataset").items() if said.name not in {"custom", *SEQUENCES}}
+OTHERS = {"tokens", "embedding", "maps"}  # tests/test_tokens.py, tests/test_maps.py
+
+
+def others(kind: str) -> set[str]:
+    """What is not of images with one answer for each."""
+    return {"custom"} | {name for name, entry in catalogue(kind).items() if OTHERS & {*entry.needs}}
+
+
+MODELS = {name: said for name, said in options("model").items() if said.model.name not in others("network")}
+DATASETS = {name: said for name, said in options("dataset").items() if said.name not in others("dataset")}
 FILES = tuple(name for name, said in DATASETS.items() if "workers" in needs("dataset", said.name))
 OWN = {name: said.defaults[0]["override /dataset"] for name, said in MODELS.items()}
 

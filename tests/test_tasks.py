@@ -88,13 +88,23 @@ DATA = {
     ),
     "next_token": Data(Part("test_tasks.text"), TOKENS, (LENGTH,), 30, task=part("task", "next_token")),
     "multi_label": Data(Part("test_tasks.labelled"), 2, (1, 1, 2), 50, task=part("task", "multi_label")),
+    "dense_prediction": Data(
+        part("dataset", "shapes", {"train": 200, "test": 40, "side": 16}),
+        *(5, (1, 16, 16), 50),
+        task=part("task", "dense_prediction"),
+    ),
+}
+
+
+BUILT = {
+    "next_token": Part("test_tasks.Bigram"),
+    "dense_prediction": part("network", "unet", {"depth": 1, "channels": 4}),
 }
 
 
 def run_of(name: str) -> Train:
     data = DATA[name]
-    built = Part("test_tasks.Bigram") if name == "next_token" else part("network", "mlp", {"hidden": [20]})
-    network = Network(built, data.shape, data.classes)
+    network = Network(BUILT.get(name, part("network", "mlp", {"hidden": [20]})), data.shape, data.classes)
     recipe = Recipe(40, 30, OPTIMIZERS["adam"], eval_every=10)
     return Train(Ticket(network, Init(network, 0), Dense(network)), data, recipe)
 
@@ -349,6 +359,7 @@ def test_tokens_are_learnt_by_a_network_of_one_s_own(tmp_path: Path) -> None:
         (("dataset=helix", "corruption=label_flip"), "changes classes, and the task has other targets"),
         (("dataset=digits", "task=multi_label"), "return (N, labels), zeros and ones for each example"),
         (("dataset=helix", "task=next_token"), "the network gives [4, 3], and the task takes (N, T, tokens)"),
+        (("dataset=helix", "measure=churn"), "measure of churn: needs one class per example, and task=regression"),
         (("task.name=regresion",), "there is no task 'regresion'; did you mean 'regression'?"),
         (("task=regression", "+task.args.margin=1"), "task regression takes no argument 'margin'"),
         (("dataset=digits", "task.args.label_smoothing=2"), "task.args.label_smoothing=2: must be in [0, 1)"),
@@ -372,6 +383,10 @@ def test_a_mistake_is_told_before_anything_is_trained(
         ("numbers", torch.rand(4, 2, 2), "return (N, outputs)"),
         ("flags", torch.full((4, 2), 2.0), "holds values other than 0 and 1"),
         ("tokens", torch.full((4, 2), -1), "holds the token -1: count tokens from 0"),
+        ("classes", torch.zeros(4, 2, 2).long(), "a class for each place: choose task=dense_prediction"),
+        ("maps", torch.zeros(4).long(), "return integers (N, H, W), the class of each place"),
+        ("maps", torch.zeros(4, 2, 2), "of float32: return integers (N, H, W)"),
+        ("maps", torch.zeros(4, 2, 2).long(), "return images (N, C, H, W) and maps (N, H, W) of one size"),
     ],
 )
 def test_targets_of_a_wrong_form_are_refused_with_the_fix(targets: Any, y: Tensor, said: str) -> None:

@@ -75,6 +75,17 @@ class Candidate:
         return self.reads_tokens and self._trial is not None and self._trial[1].ndim == 3
 
     @cached_property
+    def answers_places(self) -> bool:
+        """Whether the network of images gives logits for each pixel: (N, classes, H, W)."""
+        return self._trial is not None and self._trial[1].ndim == 4
+
+    def answers(self, x: Tensor) -> list[int]:
+        """Returns the shape of the logits for such a batch, as the first answers have it."""
+        if self.answers_places:
+            return [len(x), self.network.classes, *x.shape[2:]]
+        return [*(x.shape if self.answers_each else x.shape[:1]), self.network.classes]
+
+    @cached_property
     def _trial(self) -> tuple[Tensor, Tensor] | None:
         """Two examples as the network takes them, and its outputs; None if it takes none."""
         with suppress(Exception), surroundings(0), torch.no_grad(), warnings.catch_warnings():
@@ -85,6 +96,8 @@ class Candidate:
     @property
     def task(self) -> Part | None:
         """The task of its outputs; None: classification."""
+        if self.answers_places:
+            return part("task", "dense_prediction")
         return part("task", "next_token") if self.answers_each else None
 
     def images(self, count: int) -> Tensor:
@@ -104,8 +117,9 @@ class Candidate:
             data = Data(source, described.classes, described.shape, task=self.task)
         else:
             middle = (0.5,) * described.shape[0]
-            source = Part("lt_sweeps.check.example.noise", args=args)
-            data = Data(source, described.classes, described.shape, mean=middle, std=middle)
+            maps = {"maps": True} if self.answers_places else {}
+            source = Part("lt_sweeps.check.example.noise", args=args | maps)
+            data = Data(source, described.classes, described.shape, mean=middle, std=middle, task=self.task)
         return Train(Ticket(described, Init(described, 0), Dense(described)), data, RECIPE)
 
     @cached_property

@@ -63,7 +63,7 @@ class Source:
     def labels(self) -> int:
         """The number of classes or outputs, as declared, or counted in the training set."""
         y = self.arrays.train_y
-        return self.classes or (y.shape[1] if y.is_floating_point() else int(y.max()) + 1)
+        return self.classes or (y.shape[1] if y.is_floating_point() else int(self.asked.counted(y).max()) + 1)
 
 
 def it_gives_examples_and_classes(source: Source) -> str:
@@ -78,11 +78,12 @@ def classes_are_counted_from_zero(source: Source) -> str:
     if source.arrays.train_y.is_floating_point():
         return f"{classes} outputs"
     for what, y in (("train_y", source.arrays.train_y), ("test_y", source.arrays.test_y)):
+        y = source.asked.counted(y)
         outside = int(((y < 0) | (y >= classes)).sum())
         if outside:
             raise Broken(
-                f"{what}, {outside} of {len(y)} lie outside 0 to {classes - 1}, from {int(y.min())} to {int(y.max())}: "
-                f"count classes from 0, or declare classes: {int(y.max()) + 1}"
+                f"{what}, {outside} of {y.numel()} lie outside 0 to {classes - 1}, "
+                f"from {int(y.min())} to {int(y.max())}: count classes from 0, or declare classes: {int(y.max()) + 1}"
             )
     return f"{classes} classes"
 

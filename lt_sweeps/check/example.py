@@ -37,10 +37,12 @@ def half(mask: Mask, seed: int = 0) -> Mask:
     return {name: torch.rand(ones.shape, generator=generator) < 0.5 for name, ones in mask.items()}
 
 
-def noise(data_dir: Path, shape: list[int], classes: int) -> Arrays:
-    """Returns 32 training and 8 test images of uint8 noise."""
+def noise(data_dir: Path, shape: list[int], classes: int, maps: bool = False) -> Arrays:
+    """Returns 32 training and 8 test images of uint8 noise, with a class for each, or for each pixel."""
     x = torch.randint(256, (40, *shape), generator=rng(0, "noise"), dtype=torch.uint8)
     y = torch.arange(40) % classes
+    if maps:
+        y = torch.randint(classes, (40, *shape[1:]), generator=rng(0, "maps"))
     return Arrays(x[:32], y[:32], x[32:], y[32:])
 
 

@@ -22,16 +22,15 @@ CLOSE = 1e-4  # of the largest logit: sums of floats in another order differ by 
 def logits(candidate: Candidate, module: nn.Module, images: Tensor, seed: int = 0) -> Tensor:
     """Returns the logits of images (N, C, H, W), or of tokens (N, T).
 
-    Raises Broken unless they are finite and (N, classes); of tokens also (N, T, classes).
+    Raises Broken unless they are finite and (N, classes); of tokens also (N, T, classes), of images (N, classes, H, W).
     """
     with surroundings(seed):
         output = module(images)
     mode = "training" if module.training else "evaluation"
     if not isinstance(output, Tensor):
         raise Broken(f"in {mode} it returns a {type(output).__name__}: return the logits alone")
-    each = images.shape if candidate.answers_each else images.shape[:1]
-    if output.shape != (*each, candidate.network.classes):
-        wanted = [*each, candidate.network.classes]
+    wanted = candidate.answers(images)
+    if [*output.shape] != wanted:
         raise Broken(f"in {mode} it makes {list(output.shape)} of {list(images.shape)}: return logits, {wanted}")
     if not bool(output.isfinite().all()):
         raise Broken(f"in {mode} its logits are not finite: mend the initial weights or the normalisation")
@@ -83,7 +82,7 @@ def no_prunable_memory_is_shared(candidate: Candidate) -> str:
 
 
 def it_gives_a_logit_for_each_class(candidate: Candidate) -> str:
-    """It maps (N, C, H, W) to finite logits (N, classes), in training and in evaluation mode."""
+    """It maps (N, C, H, W) to finite logits (N, classes), or (N, classes, H, W), in training and in evaluation mode."""
     module = candidate.module()
     try:
         for mode in (True, False):
@@ -124,7 +123,7 @@ def _takes(network: Network, side: int) -> bool:
         with surroundings(0), torch.no_grad(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # layers without weights, at a side that will be refused
             module = build(Network(network.build, shape, network.classes)).eval()
-            return bool(module(torch.zeros(1, *shape)).shape == (1, network.classes))
+            return module(torch.zeros(1, *shape)).shape in ((1, network.classes), (1, network.classes, side, side))
     except Exception:  # a user's network may refuse an image by any error
         return False
 

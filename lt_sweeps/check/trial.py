@@ -100,9 +100,13 @@ def require_lawful(runs: Iterable[Train], shown: Iterable[Train] = ()) -> None:
 
 
 def require_measurable(measures: Iterable[Measure]) -> None:
-    """Raises Mistake if a measure permutes the units of a network that has none to permute."""
-    for what, network in dict.fromkeys((measure.what, measure.of[0].network) for measure in measures):
-        if "units" in needs("measure", what.name):
+    """Raises Mistake for a measure of classes under a task that has none, and of units that cannot be permuted."""
+    for what, network, asked in dict.fromkeys((m.what, m.of[0].network, m.data.task) for m in measures):
+        wanted = needs("measure", what.name)
+        if {"classes", "probabilities"} & {*wanted} and not task_of(asked).of_classes:
+            assert asked is not None
+            raise Mistake(f"measure of {what.name}: needs one class per example, and task={asked.name} has none")
+        if "units" in wanted:
             try:
                 require_units(build(network))
             except ValueError as error:

@@ -48,5 +48,11 @@ def _sizes(source: Part, asked: Part, data_dir: Path) -> tuple[tuple[int, ...], 
         outputs = arrays.train_y.shape[1]
     else:
         read_too = (arrays.train_x, arrays.test_x) if task.targets == "tokens" else ()
-        outputs = max(int(part.max()) for part in (arrays.train_y, arrays.test_y, *read_too)) + 1
+        counted = [task.counted(y) for y in (arrays.train_y, arrays.test_y)]
+        outputs = max(int(part.max()) for part in (*counted, *read_too) if part.numel()) + 1
+        if task.targets == "maps" and outputs > 2 * (distinct := len(counted[0].unique())):
+            raise ValueError(
+                f"its maps have {distinct} classes, up to {outputs - 1}: count classes from 0, without gaps; "
+                f"places without a class are named by task.args.ignore={outputs - 1}"
+            )
     return tuple(arrays.train_x.shape[1:]), outputs, len(arrays.train_x), len(arrays.test_x)

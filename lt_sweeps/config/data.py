@@ -45,8 +45,27 @@ def of_tokens(config: Config) -> bool:
     return config.dataset.name in catalogue("dataset") and "embedding" in needs("dataset", config.dataset.name)
 
 
+def _refuse_other_answers(config: Config) -> None:
+    """Raises Corner for one answer per example where each place has a class, and the reverse; of what is registered."""
+    task, dataset, network = config.task.name, config.dataset.name, config.model.name
+    if task not in catalogue("task"):
+        return
+    maps = "maps" in needs("task", task)
+    if dataset in catalogue("dataset") and maps != ("maps" in needs("dataset", dataset)):
+        told = "has no maps of classes, which" if maps else "has maps of classes (task=dense_prediction), and"
+        raise Corner(f"dataset={dataset}: {told} task={task} asks for{'' if maps else ' other targets'}")
+    if config.model._target_ is None and maps != ("maps" in needs("network", network)):
+        gives = "gives no class of each place" if maps else "gives the class of each place (task=dense_prediction)"
+        raise Corner(f"model={network}: {gives}, and task={task} asks for {'one: model=unet' if maps else 'none'}")
+    if maps and config.recipe.augment:
+        raise Corner(f"recipe.augment={config.recipe.augment}: moves images, and not the maps of task={task}")
+    if maps and config.corruption.name != "none":
+        raise Corner(f"corruption={config.corruption.name}: is of one class per example, and task={task} has maps")
+
+
 def refuse_other_inputs(config: Config) -> None:
     """Raises Corner for tokens where pixels or other numbers are taken, and the reverse; of registered functions."""
+    _refuse_other_answers(config)
     network, dataset, criterion = config.model.name, config.dataset.name, config.criterion.name
     tokens, embeds = of_tokens(config), config.model._target_ is None and "tokens" in needs("network", network)
     if config.model._target_ is None and dataset in catalogue("dataset") and tokens != embeds:

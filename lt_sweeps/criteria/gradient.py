@@ -60,9 +60,9 @@ def grasp(probe: Probe, per_class: int = 10, temperature: float = 200.0, trainin
     """Preservation of the gradient norm, w (H g), with gradient g and Hessian H of the loss (Wang et al. 2020).
 
     They call -w (H g) the score, and prune the highest. Logits are divided by `temperature`; the batch has `per_class`
-    examples of each class. Where an example has several targets, it has `per_class` random examples for each of them;
-    outputs that are no logits are not divided. Differs from their code, which draws linear layers anew before it
-    scores.
+    examples of each class. Where an example has several targets, it has `per_class` random examples for each of them,
+    of maps for each class in them; outputs that are no logits are not divided. Differs from their code, which draws
+    linear layers anew before it scores.
 
     >>> from lt_sweeps.criteria.examples import tiny
     >>> import math
@@ -93,7 +93,9 @@ def _grasp(probe: Probe, per_class: int, temperature: float, training: bool) -> 
     if task.of_classes:
         x, y = _each_class(probe, per_class)
     else:
-        x, y = _drawn(probe, per_class * probe.source.classes[0].numel())
+        y = probe.source.classes
+        kinds = len(task.counted(y).unique()) if task.targets == "maps" else y[0].numel()
+        x, y = _drawn(probe, per_class * kinds)
     with _ready(probe, x, training) as (network, weights):
         outputs = network(x)
         loss = task.loss(outputs / temperature if task.of_logits else outputs, y)

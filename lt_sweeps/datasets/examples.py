@@ -45,6 +45,8 @@ class Examples:
             raise ValueError(
                 f"recipe.augment: {windows[0].name} cuts windows out of image files, not of images in memory"
             )
+        if data.augment and task_of(data.task).targets == "maps":
+            raise ValueError("recipe.augment: moves images, and not their maps of classes")
         self.published = len(arrays.train_x), len(arrays.test_x)
         train, held = split(data, arrays.train_y, arrays.test_y)
         self.train = self._to_device(*corrupted(data, arrays.train_x[train], arrays.train_y[train]))

@@ -21,13 +21,29 @@ def split(data: Data, train_y: Tensor, test_y: Tensor) -> tuple[Tensor, Tensor]:
     if train_y.is_floating_point():
         if train_y.shape[1] != data.classes:
             raise ValueError(f"dataset.classes={data.classes}, but a target has {train_y.shape[1]} numbers")
-    elif (highest := int(max(train_y.max(), test_y.max()))) >= data.classes:
-        raise ValueError(f"dataset.classes={data.classes}, but there are labels up to {highest}")
+    else:
+        _require_labels(data, train_y, test_y)
     if data.validation >= len(train_y):
         raise ValueError(f"recipe.validation={data.validation}, but there are {len(train_y)} examples")
     order = torch.randperm(len(train_y), generator=rng(data.split_seed, "split"))
     cut = len(order) - data.validation
     return order[:cut][: data.train_limit], order[cut:][: data.eval_limit]
+
+
+def _require_labels(data: Data, *parts: Tensor) -> None:
+    """Raises ValueError for labels that are no classes, of those that count, and for a part where none counts."""
+    task = task_of(data.task)
+    counted = [task.counted(y) for y in parts]
+    if not all(y.numel() for y in counted):
+        raise ValueError(f"task.args.ignore={task.ignore}: no place of the training or of the test set has a class")
+    lowest, highest = int(min(y.min() for y in counted)), int(max(y.max() for y in counted))
+    if lowest < 0:
+        raise ValueError(
+            f"labels begin at {lowest}: count classes from 0; task.args.ignore={lowest} is for places without"
+        )
+    if highest >= data.classes:
+        hint = "; task.args.ignore=NUMBER is for places without a class" if task.targets == "maps" else ""
+        raise ValueError(f"dataset.classes={data.classes}, but there are labels up to {highest}{hint}")
 
 
 def corrupted(data: Data, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:

@@ -32,6 +32,9 @@ def validated(returned: Any, targets: Targets = "classes") -> tuple[Tensor, Tens
     for part, x, y in (("train", train_x, train_y), ("test", test_x, test_y)):
         _require_examples(f"{part}_x", x)
         REQUIRE[targets](f"{part}_y", y)
+        if targets == "maps" and y.shape[1:] != x.shape[2:]:
+            sides = f"{list(x.shape)}, {part}_y {list(y.shape)}"
+            raise ValueError(f"{part}_x is {sides}: return images (N, C, H, W) and maps (N, H, W) of one size")
         if not 0 < len(x) == len(y):
             raise ValueError(f"{part} has {len(x)} examples and {len(y)} labels: return as many of both, one at least")
     if train_x.shape[1:] != test_x.shape[1:]:
@@ -40,7 +43,7 @@ def validated(returned: Any, targets: Targets = "classes") -> tuple[Tensor, Tens
         raise ValueError(f"train_x is {_word(train_x)}, test_x {_word(test_x)}: return both of one type")
     if train_y[0].shape != test_y[0].shape:
         raise ValueError(f"train_y has targets of {list(train_y.shape[1:])}, test_y of {list(test_y.shape[1:])}")
-    train_y, test_y = (y.long() if targets in ("classes", "tokens") else y.float() for y in (train_y, test_y))
+    train_y, test_y = (y.float() if targets in ("numbers", "flags") else y.long() for y in (train_y, test_y))
     if targets == "numbers":
         train_y, test_y = (y.view(len(y), -1) for y in (train_y, test_y))  # one number each may be (N,)
     return train_x, train_y, test_x, test_y
@@ -62,6 +65,8 @@ def _stacked(what: str, dataset: Any, targets: Targets) -> tuple[Tensor, Tensor]
         image, label = item
         if hasattr(image, "getbands"):  # of PIL
             image = np.atleast_3d(np.asarray(image)).transpose(2, 0, 1)
+        if hasattr(label, "getbands"):
+            label = np.array(label)
         images.append(image if isinstance(image, Tensor) else torch.from_numpy(np.array(image)))
         labels.append(torch.as_tensor(_label(what, label) if targets == "classes" else label))
     for kind, of in (("size", lambda image: list(image.shape)), ("type", lambda image: _word(image))):
@@ -104,6 +109,8 @@ def _require_examples(name: str, x: Tensor) -> None:
 def _require_labels(name: str, y: Tensor) -> None:
     if y.ndim == 2 and y.shape[1] > 1:
         raise ValueError(f"{name} is {list(y.shape)}, one-hot or several labels: return (N,), {name}.argmax(1)")
+    if y.ndim == 3 and y.dtype in INTEGERS:
+        raise ValueError(f"{name} is {list(y.shape)}, a class for each place: choose task=dense_prediction")
     if y.ndim != 1:
         raise ValueError(f"{name} is {list(y.shape)}: return (N,), {name}.flatten()")
     if y.dtype not in INTEGERS:
@@ -137,11 +144,17 @@ def _require_tokens(name: str, y: Tensor) -> None:
         raise ValueError(f"{name} holds the token {int(y.min())}: count tokens from 0")
 
 
+def _require_maps(name: str, y: Tensor) -> None:
+    if y.ndim != 3 or y.dtype not in INTEGERS:
+        raise ValueError(f"{name} is {list(y.shape)} of {_word(y)}: return integers (N, H, W), the class of each place")
+
+
 REQUIRE: Mapping[Targets, Callable[[str, Tensor], None]] = {
     "classes": _require_labels,
     "numbers": _require_numbers,
     "flags": _require_flags,
     "tokens": _require_tokens,
+    "maps": _require_maps,
 }
 
 

@@ -269,7 +269,10 @@ def _tried(module: nn.Module, network: Network, device: torch.device) -> nn.Modu
     if not network.build.is_registered:
         with torch.no_grad(), noticed(network.build.name.rpartition(".")[0]):
             logits = takes(module.eval(), torch.zeros(2, *network.shape, device=device))[1]
-        if (logits.shape[0], logits.shape[-1]) != (2, network.classes) or logits.ndim not in (2, 3):
-            raise ValueError(f"for 2 examples it gives {list(logits.shape)}: return logits, [2, {network.classes}]")
+        wanted = [2, network.classes]
+        is_map = logits.ndim == 4 and list(logits.shape) == [*wanted, *network.shape[1:]]
+        if not is_map and ([logits.shape[0], logits.shape[-1]] != wanted or logits.ndim not in (2, 3)):
+            places = f", or {[*wanted, *network.shape[1:]]} of maps" if logits.ndim == 4 else ""
+            raise ValueError(f"for 2 examples it gives {list(logits.shape)}: return logits, {wanted}{places}")
         module.train()
     return module

@@ -15,7 +15,7 @@ HASH = re.compile(r"[0-9a-f]{64}")
 STATUSES = ("done", "diverged", "collapsed")
 MOST = 1 << 53  # steps or weights; beyond it a count is not exact as a float
 DEEPEST = 32  # levels of nesting; a description of a node has about six
-PERCENTAGES = ("accuracy", "token_accuracy", "f1")  # metrics with these bounds
+PERCENTAGES = ("accuracy", "token_accuracy", "f1", "mean_iou", "pixel_accuracy")  # metrics with these bounds
 
 Check = Callable[[Any], bool]
 

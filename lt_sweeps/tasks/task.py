@@ -13,7 +13,9 @@ from torchmetrics import Metric
 from lt_sweeps.registry import load
 from lt_sweeps.specs import Part
 
-Targets = Literal["classes", "numbers", "flags", "tokens"]
+Targets = Literal["classes", "numbers", "flags", "tokens", "maps"]
+# The outputs of a network for other targets than (N, outputs).
+FORMS = {"tokens": ("N", "T", "tokens"), "maps": ("N", "classes", "H", "W")}
 
 
 class Loss(Protocol):
@@ -25,15 +27,17 @@ class Loss(Protocol):
 
 @dataclass(frozen=True)
 class Task:
-    """A loss and metrics, of outputs (N, outputs), or (N, T, outputs) where targets are tokens.
+    """A loss and metrics, of outputs (N, outputs), (N, T, outputs) of tokens, or (N, outputs, H, W) of maps.
 
-    `targets` are classes, int64 (N,); numbers, float32 (N, outputs); flags, the same, of 0 and 1; tokens, int64 (N, T).
-    `metrics(outputs)` makes torchmetrics by their names in `lt_sweeps.metrics.METRICS`, for that number of outputs.
+    `targets` are classes, int64 (N,); numbers, float32 (N, outputs); flags, the same, of 0 and 1; tokens, int64 (N, T);
+    maps of classes, int64 (N, H, W), of which those that are `ignore` count nowhere. `metrics(outputs)` makes
+    torchmetrics by their names in `lt_sweeps.metrics.METRICS`, for that number of outputs.
     """
 
     loss: Loss
     metrics: Callable[[int], Mapping[str, Metric]]
     targets: Targets = "classes"
+    ignore: int | None = None
 
     @property
     def of_classes(self) -> bool:
@@ -49,18 +53,20 @@ class Task:
         """Returns a loss as records have it: of classes with six decimals, else with six digits."""
         return round(loss, 6) if self.of_classes else float(f"{loss:.6g}")
 
+    def counted(self, targets: Tensor) -> Tensor:
+        """Returns the targets that count, flattened where some do not."""
+        return targets if self.ignore is None else targets[targets != self.ignore]
+
     def example(self, outputs: Tensor) -> Tensor:
         """Returns targets that are possible for a network's outputs, for a trial step. Raises ValueError."""
-        form = ("N", "T", "tokens") if self.targets == "tokens" else ("N", "outputs")
+        form = FORMS.get(self.targets, ("N", "outputs"))
         if outputs.ndim != len(form):
             raise ValueError(f"the network gives {list(outputs.shape)}, and the task takes ({', '.join(form)})")
         if self.of_classes:
             return torch.arange(len(outputs), device=outputs.device) % 2
-        return (
-            torch.zeros_like(outputs[..., 0], dtype=torch.long)
-            if self.targets == "tokens"
-            else torch.zeros_like(outputs)
-        )
+        if self.targets in FORMS:
+            return torch.zeros_like(outputs[:, 0] if self.targets == "maps" else outputs[..., 0], dtype=torch.long)
+        return torch.zeros_like(outputs)
 
 
 def task_of(chosen: Part | None) -> Task:
