@@ -48,7 +48,7 @@ CommunicationParameters=NoInAddrAny,NoCtldInAddrAny
 NodeName=$host NodeAddr=127.0.0.1 CPUs=$(nproc) RealMemory=$memory State=UNKNOWN
 PartitionName=main Nodes=$host Default=YES MaxTime=INFINITE State=UP
 CONF
-    slurmctld
+    slurmctld -c  # without jobs that an earlier one left
     slurmd
     for _ in $(seq 60); do
         if [ "$(sinfo --noheader --format %T 2>/dev/null)" = idle ]; then
