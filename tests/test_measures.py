@@ -28,6 +28,8 @@ from lt_sweeps.methods.measured import parent, sibling
 from lt_sweeps.networks.build import build, holding
 from lt_sweeps.realise import Values
 from lt_sweeps.registry import part
+from lt_sweeps.report.points import by_measure
+from lt_sweeps.report.table import read_points
 from lt_sweeps.store.store import Store
 from lt_sweeps.sweeps import run as sweeps
 from lt_sweeps.sweeps.status import status
@@ -272,6 +274,14 @@ def test_a_logger_is_told_of_them_after_all_levels(tmp_path: Path) -> None:
     logged = list(csv.DictReader(table.read_text().splitlines()))
     assert [bool(row["level/barrier"]) for row in logged].count(True) == 3
     assert all(row["level/barrier"] for row in logged[-3:])
+
+
+def test_a_sweep_over_measures_says_of_each_point_what_was_measured(tmp_path: Path) -> None:
+    sweep(tmp_path, "prune.levels=0", "task=one_hot", "measure=barrier,size")  # a label after that of measure=
+    points = curves(tmp_path)
+    found = {(row["measure_option"], row["measure"], row["task"]) for row in points}
+    assert found == {("barrier", "barrier", "one_hot"), ("size", "size_trained", "one_hot")}
+    assert set(by_measure(read_points(tmp_path / "s"))) == {"barrier", "size_trained"}
 
 
 def test_the_store_names_what_a_measure_was_made_from(tmp_path: Path) -> None:

@@ -108,7 +108,8 @@ def _collapsed_search(run: Train, outcomes: Mapping[Train, Outcome]) -> Outcome 
 def measured(cells: Sequence[Cell], records: Mapping[Node, Record]) -> list[Row]:
     """Returns the rows of measures.csv: one for every point of every stored measure, in the order of the levels.
 
-    A measure's list `tensor` numbers tensors: 0 is all together, 1 the network's first; `layer` is their names.
+    A measure's list `tensor` numbers tensors: 0 is all together, 1 the network's first; `layer` is their names. The
+    label of a sweep over `measure=` is in `measure_option`, for `measure` is what was measured.
     """
     table = []
     for cell, level, place in _places(cells, swept_columns(cells)):
@@ -118,7 +119,8 @@ def measured(cells: Sequence[Cell], records: Mapping[Node, Record]) -> list[Row]
             curves = {column: values for column, values in points.items() if isinstance(values, list)}
             if "tensor" in curves:
                 curves = {"layer": _named_by(curves["tensor"], cell, records), **curves}
-            row = place | {"measure": name}
+            labels = {"measure_option" if label == "measure" else label: value for label, value in place.items()}
+            row = labels | {"measure": name}
             table += [row | dict(zip(curves, point, strict=True)) for point in zip(*curves.values(), strict=True)]
     return table
 
