@@ -40,7 +40,7 @@ def learns(experiment: Path) -> bool:
 
 
 TABLE = Path(__file__).parent / "golden" / "recipes.csv"
-NO_PAPERS = ("lenet_digits", "planted", "grokking", "induction", "transformer_text", "lstm_dyck")
+NO_PAPERS = ("lenet_digits", "planted", "grokking", "induction", "transformer_text", "lstm_dyck", "unet_shapes")
 RECIPES = sorted(path.stem for path in (CONF / "recipe").glob("*.yaml") if path.stem not in NO_PAPERS)
 EXPERIMENTS = sorted(path.stem for path in (CONF / "experiment").glob("*.yaml"))
 LEARNED = {path.stem for path in (CONF / "experiment").glob("*.yaml") if learns(path)}  # tests/test_learned.py
