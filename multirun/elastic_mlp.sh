@@ -1,7 +1,7 @@
 #!/bin/sh
 # Chen et al. 2021, elastic tickets: MLP-2, 3 and 4 (300 units two, three or four times, then 100) on MNIST at 89.26 %
 # sparsity, each network's own tickets beside those stretched and squeezed from the other depths, with weights drawn
-# anew and random masks; 5,000 iterations, ten levels.
+# anew and random masks; 1,000 iterations, in four levels instead of ten.
 # Cost: 81 cells: 459 trainings asked, 117 distinct; disk: 160 MB;
 # hours: 40 min of one core, estimated on a shared two-core AMD EPYC.
 set -e
