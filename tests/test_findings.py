@@ -38,11 +38,11 @@ def test_many_findings_are_one_sentence_and_a_table() -> None:
     assert "criterion=snip" in verdict
     found = cells(html)
     assert [line[0] for line in found] == ["snip", "synflow", "force", "grasp"]
-    assert [line[1] for line in found] == ["50 %", "50 %", "50 %", "none"], "0.1 below dense is within the margin"
+    assert [line[5] for line in found] == ["50 %", "50 %", "50 %", "none"], "0.1 below dense is within the margin"
     snip = found[0]
-    assert snip[3] == "3"
-    assert snip[5].startswith("+0.30 [0.30, 0.30]")
-    assert snip[6].startswith("+1.30 [")
+    assert snip[6] == "3"
+    assert snip[3].startswith("+0.30 [0.30, 0.30]")
+    assert snip[4].startswith("+1.30 [")
 
 
 def test_three_findings_are_sentences() -> None:

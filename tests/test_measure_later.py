@@ -36,7 +36,7 @@ def test_a_measure_added_later_is_that_of_a_sweep_that_had_it(
     assert {"overlap_parent", "class_accuracy_trained", "class_loss_dense", "sign_flips_start"} <= {*found[0]}
     report = (folder / "report.html").read_text()
     assert "Mask overlap to the parent (% of the union)" in report
-    assert "<summary>Table: tensor deviation, tensor overlap, tensor same inputs" in report
+    assert "<summary>Table of overlap parent: tensor deviation, tensor overlap, tensor same inputs" in report
     assert '<th scope="col">all</th><th scope="col">fc1.weight</th>' in report
     there = contents(tmp_path / "later" / "store")
     assert there == contents(tmp_path / "once" / "store")

@@ -523,7 +523,9 @@ def test_a_stored_sweep_is_measured_and_drawn_and_a_second_time_nothing_changes(
     assert struct.unpack(">II", b64decode(image)[16:24]) == (SIZE, SIZE)
     assert "Histograms of lenet_300_100 on digits" in page
     assert "as the training before ended" in page
-    assert "<summary>Table: blur, brightness, contrast, noise, occlusion</summary>" in page
+    assert (
+        "<summary>Table of corruption accuracy trained: blur, brightness, contrast, noise, occlusion</summary>" in page
+    )
     before = (folder / "results.csv").read_bytes(), page
     capsys.readouterr()
     assert cli(["measure", str(folder), *NEW]) == 0

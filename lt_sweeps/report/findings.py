@@ -39,14 +39,15 @@ def table(curves: Sequence[Curve]) -> str:
     usual = _usual(tickets, named) if len(named) > COLUMNS else None
     heads = [*map(escape, named)] if usual is None else ["Setting"]
     first = len(heads)
-    heads += ["Matches<br>down to", "Shown:<br>weights", "n", "Test result", "Minus dense"]
-    heads += [f"Minus control<br>{escape(name)}" for name in controls]
+    heads += ["Shown:<br>weights", "Test result", "Minus dense"]
+    heads += [*(f"Minus control<br>{escape(name)}" for name in controls), "Matches<br>down to", "n"]
     body = "".join(_line(ticket, curves, _settings(ticket, named, usual), controls) for ticket in tickets)
     head = "".join(f'<th scope="col"{LEFT * (at < first)}>{name}</th>' for at, name in enumerate(heads))
     return (
         '<div class="scroll" tabindex="0" role="region" aria-label="Findings">\n<table>\n'
         f"<thead><tr>{head}</tr></thead>\n<tbody>\n{body}</tbody>\n</table>\n</div>\n"
-        '<p class="sweep below">Best first. The level shown is the sparsest that matches dense, else the closest; '
+        '<p class="sweep below">First what matches dense at the fewest weights, then by the worse end of the '
+        "difference to dense. The level shown is the sparsest that matches dense, else the closest; "
         "differences are paired by seed, with 95 % t-intervals." + _otherwise(usual) + "</p>"
     )
 
@@ -103,16 +104,16 @@ def _shown(curve: Curve) -> Point | None:
 
 def _line(ticket: Curve, curves: Sequence[Curve], settings: Sequence[str], controls: Sequence[str]) -> str:
     best, shown = sparsest_matching(ticket), _shown(ticket)
-    cells = ["none" if best is None else f"{percent(best.remaining or 0)} %"]
     mean = over_seeds(shown.test) if shown else None
-    cells.append(NOTHING if shown is None else f"{percent(shown.remaining or 0)} %")
-    cells += [str(mean.n), result(mean, ticket.metric)] if mean else ["0", NOTHING]
+    cells = [NOTHING if shown is None else f"{percent(shown.remaining or 0)} %"]
+    cells.append(NOTHING if mean is None else result(mean, ticket.metric))
     cells.append(_apart(shown.to_dense if shown else None, mean, ticket.metric))
     own = {control.control: control for control in controls_of(ticket, curves)}
     for name in controls:
         other = own[name].at(shown.level) if shown and name in own else None
         apart = paired(shown.test, other.test) if shown and other else None
         cells.append(_apart(apart, mean, ticket.metric))
+    cells += ["none" if best is None else f"{percent(best.remaining or 0)} %", str(mean.n if mean else 0)]
     heads = "".join(f'<th scope="row">{escape(setting)}</th>' for setting in settings)
     return f"<tr>{heads}{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>\n"
 

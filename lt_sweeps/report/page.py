@@ -252,7 +252,7 @@ def _inside(
     return (
         (_figure(histogram, name, f"Histograms of {' on '.join(group[0].place)}", HISTOGRAMS) if histogram else "")
         + grids.pictures(measured.grids.get(column, {}), group, look, f"Pictures of {column}")
-        + tables(measured.points.get(column, {}), group, look, layers)
+        + tables(column, measured.points.get(column, {}), group, look, layers)
     )
 
 

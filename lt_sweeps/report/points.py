@@ -54,7 +54,7 @@ def number(value: object) -> float | None:
     return None if value in (None, "") else float(str(value))
 
 
-def tables(points: Points, curves: Sequence[Curve], look: Sequence[Style], layers: Sequence[str]) -> str:
+def tables(measured: str, points: Points, curves: Sequence[Curve], look: Sequence[Style], layers: Sequence[str]) -> str:
     """Returns the tables of a measure, closed until they are opened; empty without points, or with too many to read."""
     shown = [
         (curve, style, levels)
@@ -66,7 +66,8 @@ def tables(points: Points, curves: Sequence[Curve], look: Sequence[Style], layer
     if not any(parts):
         return ""
     names = ", ".join(name.replace("_", " ") for name, part in zip(columns, parts, strict=True) if part)
-    return f"<details>\n<summary>Table: {escape(names)}</summary>\n{''.join(parts)}</details>"
+    title = escape(f"Table of {measured.replace('_', ' ')}: {names}")
+    return f"<details>\n<summary>{title}</summary>\n{''.join(parts)}</details>"
 
 
 def _table(
