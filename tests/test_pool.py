@@ -174,7 +174,7 @@ def test_a_group_of_which_one_was_killed_for_memory_is_tried_again_alone(pool_of
         pool._able = True
         pool.give(job(devices=2))
         group: WorkerHandle = next(iter(pool._handles.values()))
-        until = time.monotonic() + 120
+        until = time.monotonic() + 400
         while not group.ready and time.monotonic() < until:
             pool.wait(lambda *_: None, 0.1)
         os.kill(group._pids[1], signal.SIGKILL)

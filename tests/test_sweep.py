@@ -424,12 +424,12 @@ def test_interrupting_says_how_to_go_on(tmp_path: Path) -> None:
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # whoever started the tests may ignore it
     )
     lease = tmp_path / "store" / "lease"
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 400
     while not any(lease.glob("*")) and time.monotonic() < deadline:
         time.sleep(0.2)
     process.send_signal(signal.SIGINT)
     try:
-        out, errors = process.communicate(timeout=60)
+        out, errors = process.communicate(timeout=400)
     finally:
         process.kill()
     assert process.returncode == 130, errors
@@ -478,7 +478,7 @@ def test_a_sweep_takes_over_what_another_process_has_committed_meanwhile(tmp_pat
     command = [sys.executable, "-m", "lt_sweeps.main", "-m", *words]
     turned = [word if word != "seed=0,1" else "seed=1,0" for word in command]
     both = [subprocess.Popen(c, stdout=subprocess.PIPE, stderr=subprocess.PIPE) for c in (command, turned)]
-    answers = [process.communicate(timeout=120) for process in both]
+    answers = [process.communicate(timeout=400) for process in both]
     assert [process.returncode for process in both] == [0, 0], answers
     sweep(tmp_path / "alone", "recipe.steps=200it", "seed=0,1")
     assert store_content(tmp_path / "both") == store_content(tmp_path / "alone")
@@ -495,7 +495,7 @@ def test_a_reader_that_leaves_ends_the_reading_and_not_the_sweep(tmp_path: Path)
     process.stdout.close()
     errors = process.stderr.read().decode()
     process.stderr.close()
-    assert (process.wait(timeout=120), errors) == (0, "")
+    assert (process.wait(timeout=400), errors) == (0, "")
     assert (tmp_path / "s" / "report.html").exists()
 
 
@@ -505,12 +505,12 @@ def test_termination_is_told_from_success(tmp_path: Path) -> None:
         [sys.executable, "-m", "lt_sweeps.main", "-m", *words], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
     )
     work = tmp_path / "store" / "work"
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 400
     while not work.is_dir() and time.monotonic() < deadline:
         time.sleep(0.2)
     process.terminate()
     try:
-        _, errors = process.communicate(timeout=60)
+        _, errors = process.communicate(timeout=400)
     finally:
         process.kill()
     assert process.returncode == 143

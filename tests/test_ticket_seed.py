@@ -377,7 +377,7 @@ FORGERIES: dict[str, tuple[Forge, str]] = {
     "values, not signs": (both(lambda told: told.update(signs=[])), "seed 0 draws other weights"),
     "a factor that is none": (
         lambda card, note: note["factors"].update({"fc1.weight": float("nan")}),
-        "no float32",
+        "it is not JSON (NaN is no finite number)",
     ),
     "a factor at length": (both(lambda told: told["factors"].update({"fc1.weight": 0.1})), "no float32"),
     "a factor of nothing": (both(lambda told: told["factors"].update({"fc1.bias": 1.0})), "of no masked tensor"),
@@ -400,7 +400,10 @@ FORGERIES: dict[str, tuple[Forge, str]] = {
         lambda card, note: note.update(steps=note["steps"] + [["fc1.bias", "fill_", 3e38], ["fc1.bias", "mul_", 3e38]]),
         "its weights cannot be drawn",
     ),
-    "a number that is none": (step("fc1.weight", "mul_", float("inf")), "a step 'mul_' that draws nothing"),
+    "a number that is none": (
+        step("fc1.weight", "mul_", float("inf")),
+        "it is not JSON (Infinity is no finite number)",
+    ),
     "bounds the wrong way round": (step("fc1.weight", "uniform_", 1.0, 0.0), "its weights cannot be drawn"),
     "a draw that hardly ends": (
         step("fc1.weight", "trunc_normal_", 0.0, 1.0, 30.0, 31.0),
