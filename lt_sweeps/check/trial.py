@@ -95,8 +95,9 @@ def require_lawful(runs: Iterable[Train], shown: Iterable[Train] = ()) -> None:
     for gate in dict.fromkeys(run.gate for run in training if run.gate is not None):
         if gate_of(gate).frozen:
             raise Mistake(f"gate {gate.name} freezes the weights that are to be trained: it is for prune=learned")
-    _require_expansions(runs)
-    _require_moments(runs)
+    trainings = [node for node in topological(runs) if isinstance(node, Train)]
+    _require_expansions(trainings)
+    _require_moments(trainings)
 
 
 def require_measurable(measures: Iterable[Measure]) -> None:
@@ -113,9 +114,8 @@ def require_measurable(measures: Iterable[Measure]) -> None:
                 raise Mistake(f"measure of {what.name}: model={network.build.name}: {error}") from None
 
 
-def _require_expansions(runs: Iterable[Train]) -> None:
+def _require_expansions(trainings: Iterable[Train]) -> None:
     """Takes gradients of the expansion of each network that a linear gate trains. Raises Mistake if one has none."""
-    trainings = [node for node in topological(runs) if isinstance(node, Train)]
     for gate, network, asked in dict.fromkeys((run.gate, run.ticket.network, run.data.task) for run in trainings):
         if gate is None or not gate_of(gate).linear:
             continue
@@ -129,10 +129,9 @@ def _require_expansions(runs: Iterable[Train]) -> None:
             raise Mistake(f"{where}: no forward derivative: {one_line(error)}") from None
 
 
-def _require_moments(runs: Iterable[Train]) -> None:
+def _require_moments(trainings: Iterable[Train]) -> None:
     """Asks the hooks of each network about it, as at their first moments. Raises Mistake if one finds no answer."""
-    trainings = [node for node in topological(runs) if isinstance(node, Train) and node.hooks]
-    for run in {(run.hooks, run.gate, full(run.ticket)): run for run in trainings}.values():
+    for run in {(run.hooks, run.gate, full(run.ticket)): run for run in trainings if run.hooks}.values():
         on = full(run.ticket)
         module = build(on.network)
         try:

@@ -42,13 +42,7 @@ def live_density(ends: Ends) -> Table:
     >>> table["tensor_live_density"], table["units"], table["live_units"]
     ([33.3333, 25.0, 50.0], [3.0, 2.0, 1.0], [2.0, 1.0, 1.0])
     """
-    mask = ends.masks[-1]
-    network = copy.deepcopy(ends.network(ends.weights[-1])).cpu().double().eval()
-    x = _inputs(ends)
-    for name, ones in _live(network, {name: torch.ones_like(ones) for name, ones in mask.items()}, x).items():
-        if not bool(ones.flatten(1).any(1).all()):
-            raise ValueError(f"live_density: flow shows no paths through this network, not even in the dense {name}")
-    live = _live(network, mask, x)
+    mask, live = ends.masks[-1], _found(ends)
     counts = [
         (int(ones.sum()), int(mask[name].sum()), ones.numel(), len(ones), int(ones.flatten(1).any(1).sum()))
         for name, ones in live.items()
@@ -91,15 +85,24 @@ def live_size(ends: Ends) -> Table:
     >>> table["live_size"], table["csr_bytes"], table["live_csr_bytes"]
     (100.0, [44.0, 28.0, 16.0], [36.0, 20.0, 16.0])
     """
-    live_density(ends)  # raises where flow shows no paths
-    state, mask = ends.weights[-1], ends.masks[-1]
-    live = mask | _live(copy.deepcopy(ends.network(state)).cpu().double().eval(), mask, _inputs(ends))
+    state, live = ends.weights[-1], ends.masks[-1] | _found(ends)
     left = {name: value * live[name].to(value) if name in live else value for name, value in state.items()}
     kept, alive = size(ends), size(replace(ends, weights=(left,), masks=(live,)))
     columns = {f"live_{name}": alive[f"kept_{name}"] for name in ("parameters", "operations")}
     columns |= {"live_csr_bytes": alive["csr_bytes"], "live_bytes": alive["least_bytes"]}
     beside = {name: values for name, values in kept.items() if name != "size"}
     return {"live_size": alive["size"], **beside, **columns}
+
+
+def _found(ends: Ends) -> Mask:
+    """The live weights of the last mask. Raises ValueError where flow shows no paths."""
+    mask = ends.masks[-1]
+    network = copy.deepcopy(ends.network(ends.weights[-1])).cpu().double().eval()
+    x = _inputs(ends)
+    for name, ones in _live(network, {name: torch.ones_like(ones) for name, ones in mask.items()}, x).items():
+        if not bool(ones.flatten(1).any(1).all()):
+            raise ValueError(f"live_density: flow shows no paths through this network, not even in the dense {name}")
+    return _live(network, mask, x)
 
 
 def _inputs(ends: Ends) -> Tensor:
