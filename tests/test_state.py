@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import os
+import sys
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -47,3 +49,27 @@ def one_dnn(on: bool) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         torch.backends.mkldnn.enabled = on  # type: ignore[assignment]
+
+
+def test_modules_may_be_imported_while_a_snapshot_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the garbage collector does, whenever it runs, if what it ends imports; and other threads."""
+    names = iter([f"imported{number}" for number in range(500)])
+
+    class Importing:
+        def __init__(self) -> None:
+            self.myself = self
+
+        def __del__(self) -> None:
+            if (name := next(names, None)) is not None:
+                monkeypatch.setitem(sys.modules, name, sys)
+                Importing()
+
+    threshold = gc.get_threshold()
+    gc.collect()
+    Importing()
+    gc.set_threshold(1)
+    try:
+        assert GlobalState().changed() == []
+    finally:
+        gc.set_threshold(*threshold)
+    assert "imported499" in sys.modules

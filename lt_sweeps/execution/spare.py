@@ -181,7 +181,7 @@ def possible() -> bool:
 
 def _may_be_forked() -> bool:
     """Whether a fork of this process is like a new one."""
-    if any(_is_foreign(name, module) for name, module in [*sys.modules.items()]):
+    if any(_is_foreign(name, module) for name, module in sys.modules.copy().items()):
         return False
     tasks = len([*Path("/proc/self/task").iterdir()])
     return tasks == 1 or (threading.active_count() == 1 and "torch" not in sys.modules)

@@ -46,7 +46,8 @@ class GlobalState:
 
     def __init__(self) -> None:
         self._values = {name: read() for name, read in READ.items()}
-        self._modules = {name: dict(vars(module)) for name, module in list(sys.modules.items()) if _is_watched(name)}
+        loaded = sys.modules.copy()  # in one step: others import meanwhile, in threads and in what the collector ends
+        self._modules = {name: dict(vars(module)) for name, module in loaded.items() if module and _is_watched(name)}
         self._classes = {
             f"{name}.{word}": (value, dict(vars(value)))
             for name, space in self._modules.items()
@@ -58,7 +59,7 @@ class GlobalState:
         """Returns the names of settings, functions, classes and methods that have changed since the snapshot."""
         changes = [name for name, read in READ.items() if read() != self._values[name]]
         for name, before in self._modules.items():
-            now = vars(sys.modules[name]) if sys.modules.get(name) is not None else {}
+            now = vars(module) if (module := sys.modules.get(name)) is not None else {}
             changes += [f"{name}.{word}" for word, value in _replaced(before, now) if callable(value)]
         for name, (kind, before) in self._classes.items():
             changes += [f"{name}.{word}" for word, value in _replaced(before, vars(kind)) if isinstance(value, CODE)]
@@ -73,7 +74,7 @@ def _replaced(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[tup
 
 
 def _is_watched(name: str) -> bool:
-    return sys.modules[name] is not None and _is_within(name, PACKAGES) and not _is_within(name, COMPILER)
+    return _is_within(name, PACKAGES) and not _is_within(name, COMPILER)
 
 
 def _is_within(name: str, packages: tuple[str, ...]) -> bool:
