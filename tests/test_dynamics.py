@@ -141,6 +141,7 @@ def test_a_notebook_and_a_folder_have_the_mask_of_their_step(tmp_path: Path) -> 
         (("prune=learned", "gate=edge_popup", "hook=rigl"), "hook=rigl: gate=edge_popup has no weights"),
         (("hook=set", "hook.begin=1000it"), "hook.begin=1000it: is after"),
         (("hook=set", "hook.every=0it"), "at least one iteration"),
+        (("hook=set", "hook.args.every=7"), "when a hook is asked is hook.every"),
         (("hook=set", "hook.until=200%"), "write a share of the training"),
         (("hook=rigl", "pruned=freeze"), "pruned weights are zero"),
         (("prune=learned", "gate=bernoulli", "prune.levels=2"), "finds its own density"),

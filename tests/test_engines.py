@@ -16,6 +16,7 @@ from lt_sweeps.engines.attend import Attend, Died
 from lt_sweeps.engines.engine import last_lines, new_log, processes
 from lt_sweeps.engines.joblib import Engine as JoblibEngine
 from lt_sweeps.engines.joblib import Options as JoblibOptions
+from lt_sweeps.execution.slots import VISIBLE, gpus
 from lt_sweeps.main import main
 
 
@@ -102,6 +103,28 @@ def test_an_agent_trains_as_much_at_a_time_as_it_has_room_for(
 ) -> None:
     """By its own sight where it has GPUs, or was told how many."""
     assert processes(TrainerConfig(**trainer), cpus, gpus) == room
+
+
+def test_gpus_are_those_of_either_maker_that_this_process_may_use(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in VISIBLE:
+        monkeypatch.delenv(name, raising=False)
+    assert gpus(tmp_path) == []
+    nodes = tmp_path / "sys/class/kfd/kfd/topology/nodes"
+    for number, units in enumerate((0, 304, 304)):  # a CPU is a node too
+        (nodes / str(number)).mkdir(parents=True)
+        (nodes / str(number) / "properties").write_text(f"cpu_cores_count 64\nsimd_count {units}\nmem_banks_count 1\n")
+    (nodes / "3" / "properties").mkdir(parents=True)  # cannot be read, like a GPU that belongs to another's container
+    assert gpus(tmp_path) == ["0", "1"]
+    (tmp_path / "dev").mkdir()
+    for name in ("nvidia0", "nvidiactl"):
+        (tmp_path / "dev" / name).touch()
+    assert gpus(tmp_path) == ["0"]
+    monkeypatch.setenv("HIP_VISIBLE_DEVICES", "1, 3")
+    assert gpus(tmp_path) == ["1", "3"]
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
+    assert gpus(tmp_path) == []
 
 
 def test_joblib_counts_cores_as_joblib_does(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -98,6 +98,8 @@ def _over_hook(hook: HookConfig, other: OtherHook, key: str) -> HookConfig:
 def _hooks(hook: HookConfig, key: str, time: Clock, recipe: Recipe) -> tuple[Part, ...]:
     if hook.name == NONE:
         return ()
+    for name in hook.args.keys() & {*CLOCK}:
+        raise Mistake(f"{key}.args.{name}={hook.args[name]}: when a hook is asked is {key}.{name}")
     whole = hook.until.endswith("%")
     clock = {
         "every": time.at(hook.every, f"{key}.every"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from contextlib import suppress
 from itertools import islice
 from pathlib import Path
@@ -12,6 +13,7 @@ from lt_sweeps.config.schema import TrainerConfig
 from lt_sweeps.errors import Mistake
 
 CPU = ""  # the name of a slot that has no GPU
+VISIBLE = ("CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES")  # the second is AMD's, which goes before the first there
 
 
 def slots(trainer: TrainerConfig, at_least: int = 1) -> list[str]:
@@ -33,12 +35,24 @@ def slots(trainer: TrainerConfig, at_least: int = 1) -> list[str]:
     return list(islice(every, max(trainer.processes, at_least))) if trainer.processes else every
 
 
-def gpus() -> list[str]:
-    """The GPUs this process may use, named as in CUDA_VISIBLE_DEVICES or HIP_VISIBLE_DEVICES."""
-    chosen = os.environ.get("CUDA_VISIBLE_DEVICES", os.environ.get("HIP_VISIBLE_DEVICES"))
+def gpus(system: Path = Path("/")) -> list[str]:
+    """The GPUs this process may use, named as in CUDA_VISIBLE_DEVICES or HIP_VISIBLE_DEVICES.
+
+    Without these, those that the NVIDIA driver shows, or AMD's: its nodes that have SIMD units; the others are CPUs.
+    """
+    chosen = next((os.environ[name] for name in VISIBLE if name in os.environ), None)
     if chosen is not None:
         return [name.strip() for name in chosen.split(",") if name.strip() not in ("", "-1")]
-    return [str(n) for n, _ in enumerate(Path("/dev").glob("nvidia[0-9]*"))]
+    nodes = system.glob("sys/class/kfd/kfd/topology/nodes/*/properties")
+    shown = [*system.glob("dev/nvidia[0-9]*")] or [node for node in nodes if _computes(node)]
+    return [str(number) for number in range(len(shown))]
+
+
+def _computes(node: Path) -> bool:
+    try:
+        return re.search(r"^simd_count [1-9]", node.read_text(), re.MULTILINE) is not None
+    except OSError:  # a GPU that this process may not use
+        return False
 
 
 def memory() -> float:

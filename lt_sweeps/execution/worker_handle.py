@@ -13,7 +13,7 @@ from pathlib import Path
 
 from lt_sweeps.execution.channel import Channel, Message
 from lt_sweeps.execution.plan import Job
-from lt_sweeps.execution.slots import CPU
+from lt_sweeps.execution.slots import CPU, VISIBLE
 from lt_sweeps.execution.spare import Forked, Spare, threads_of
 from lt_sweeps.foreign import files
 from lt_sweeps.provenance.ownership import Owner
@@ -43,7 +43,7 @@ class WorkerHandle:
             words = ["-m", "torch.distributed.run", *group.split(), *words]
         environment = {**files.environment(), **threads_of(threads)}
         if slots[0] != CPU:
-            environment["CUDA_VISIBLE_DEVICES"] = ",".join(slots)
+            environment.update(dict.fromkeys(VISIBLE, ",".join(slots)))
         log.parent.mkdir(parents=True, exist_ok=True)
         self.process: subprocess.Popen[bytes] | Forked
         if spare is not None and spare.alive and self.slots == (CPU,):
