@@ -404,7 +404,7 @@ def test_what_cannot_be_left_out_or_counted_has_no_size() -> None:
     ("words", "said"),
     [
         (["measure=corruption_accuracy", "model=transformer"], "examples of dataset=text are none"),
-        (["measure=corruption_accuracy", "model=planted"], "changes images, and examples of dataset=circle are none"),
+        (["measure=corruption_accuracy", "model=planted"], "needs images, and examples of dataset=circle are none"),
         (["measure=pooled_accuracy", "recipe.validation=0"], "holds none out: recipe.validation="),
         (["measure=pooled_accuracy", "prune=at_init"], "no mask here was pruned from a training"),
         (["measure.of={trained: {pooled_accuracy: {}}}"], "it compares two networks, and there is one"),

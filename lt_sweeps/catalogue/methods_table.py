@@ -39,6 +39,7 @@ NEEDS = {
     "validation": "validation examples",
     "classes": "one class per example",
     "probabilities": "probabilities of classes",
+    "first_layer": "a first layer on pixels",
     "units": "units that can be permuted",
 }
 CITED = re.compile(r"(?:de )?[A-Z][\w-]+(?:, [A-Z]\w+)*(?: et al\.| & [A-Z]\w+)? (?:19|20)\d\d(?:/20\d\d)?")

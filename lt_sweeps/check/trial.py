@@ -21,6 +21,7 @@ from lt_sweeps.foreign.reach import one_line
 from lt_sweeps.gates.gate import gate_of
 from lt_sweeps.graph import Dense, Fill, Measure, Prune, Score, Train, Treat, full, topological
 from lt_sweeps.measures.aligned import require_units
+from lt_sweeps.measures.first_layer import on_the_image
 from lt_sweeps.methods.measured import parent
 from lt_sweeps.networks.build import build, initial
 from lt_sweeps.randomness import seeded
@@ -101,17 +102,22 @@ def require_lawful(runs: Iterable[Train], shown: Iterable[Train] = ()) -> None:
 
 
 def require_measurable(measures: Iterable[Measure]) -> None:
-    """Raises Mistake for a measure of classes under a task that has none, and of units that cannot be permuted."""
-    for what, network, asked in dict.fromkeys((m.what, m.of[0].network, m.data.task) for m in measures):
+    """Raises Mistake for a measure of classes under a task that has none, of units that cannot be permuted, and of a
+    first layer that is not on pixels.
+    """
+    for what, on, asked in dict.fromkeys((m.what, full(m.of[0]), m.data.task) for m in measures):
         wanted = needs("measure", what.name)
         if {"classes", "probabilities"} & {*wanted} and not task_of(asked).of_classes:
             assert asked is not None
             raise Mistake(f"measure of {what.name}: needs one class per example, and task={asked.name} has none")
-        if "units" in wanted:
-            try:
-                require_units(build(network))
-            except ValueError as error:
-                raise Mistake(f"measure of {what.name}: model={network.build.name}: {error}") from None
+        try:
+            if "units" in wanted:
+                require_units(build(on.network))
+            if "first_layer" in wanted:
+                module = build(on.network)
+                on_the_image(module, masks.dense(module, on.exclude, on.include)[0], torch.rand(1, *on.network.shape))
+        except ValueError as error:
+            raise Mistake(f"measure of {what.name}: model={on.network.build.name}: {error}") from None
 
 
 def _require_expansions(trainings: Iterable[Train]) -> None:

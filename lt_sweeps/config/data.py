@@ -92,7 +92,7 @@ def refuse_measure(config: Config, what: Part) -> None:
     if "attention" in wanted and not attends:
         raise Corner(f"measure of {what.name}: looks at heads of attention, and model={network} has none")
     if "images" in wanted and (len(config.dataset.shape) != 3 or 1 in config.dataset.shape[1:]):
-        raise Corner(f"measure of {what.name}: changes images, and examples of dataset={dataset} are none")
+        raise Corner(f"measure of {what.name}: needs images, and examples of dataset={dataset} are none")
     if "validation" in wanted and not config.recipe.validation:
         raise Corner(
             f"measure of {what.name}: chooses on validation examples, and recipe={config.recipe.name} "

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from lt_sweeps.errors import Mistake
-from lt_sweeps.report import paper
+from lt_sweeps.report import paper, paper_pictures
+from lt_sweeps.report import table as tables
 from lt_sweeps.report.published import compared
 from lt_sweeps.report.selecting import chosen, parse, parser
 from lt_sweeps.report.table import as_csv
@@ -21,7 +22,8 @@ the bands and markers mean.
 
   lt-sweeps figure runs/lenet
   lt-sweeps figure runs/lenet difference control=none,reinit --spread bars --width 6.75in
-  lt-sweeps figure runs/snip runs/imp --facet prune --style talk --format png --out talk/both.png"""
+  lt-sweeps figure runs/snip runs/imp --facet prune --style talk --format png --out talk/both.png
+  lt-sweeps figure runs/lenet first_layer_trained --pictures     first layers: maps of pixels, or filters"""
 UNITS = {"in": 1.0, "": 1.0, "cm": 1 / 2.54, "mm": 1 / 25.4, "pt": 1 / 72.27}  # in inches; a LaTeX point
 DATA = ("csv", "parquet")
 
@@ -35,30 +37,41 @@ def main(arguments: Sequence[str]) -> int:
     options.add_argument("--facet", metavar="LABEL", help="a panel for each value of a label, such as prune")
     options.add_argument("--spread", choices=paper.SPREADS, default="band", help="how the spread over seeds is shown")
     options.add_argument("--against", metavar="PAPER", help="a paper whose numbers are drawn too, such as frankle2019")
+    options.add_argument("--pictures", action="store_true", help="of a measure of first layers: pixels or filters")
     options.add_argument("--data", choices=DATA, default="csv", help="format of the data; parquet needs pyarrow")
     options.add_argument("--out", type=Path, metavar="FILE", help="else QUANTITY.pdf in the (first) sweep's folder")
     asked = options.parse_intermixed_args(list(arguments))
     folders, what, where = parse(asked.words)
     curves = chosen(folders, where)
     what = what or curves[0].metric.name
-    out, form = paper.place(asked.out, asked.format, folders[0], what)
-    drawn = paper.draw(
-        curves,
-        what,
-        facet=asked.facet,
-        style=asked.style,
-        width=asked.width,
-        spread=asked.spread,
-        against=asked.against,
-    )
-    content, rows = paper.encoded(drawn, form), paper.data(curves, what, asked.facet)
+    out, form = paper.place(asked.out, asked.format, folders[0], f"{what}_pictures" if asked.pictures else what)
+    if asked.pictures:
+        if len(folders) > 1 or asked.facet or asked.against:
+            raise Mistake("--pictures: are of one sweep, without --facet and --against")
+        points = tables.read_points(folders[0])
+        strips, caption = paper_pictures.strips(points, curves, what)
+        drawn = paper_pictures.draw(strips, style=asked.style, width=asked.width)
+        rows = paper_pictures.data(points, curves, what)
+    else:
+        drawn = paper.draw(
+            curves,
+            what,
+            facet=asked.facet,
+            style=asked.style,
+            width=asked.width,
+            spread=asked.spread,
+            against=asked.against,
+        )
+        caption = paper.caption(curves, what, asked.facet, asked.spread)
+        rows = paper.data(curves, what, asked.facet)
+    content = paper.encoded(drawn, form)
     beside = out.with_suffix(f".{asked.data}")
     table = _parquet(rows) if asked.data == "parquet" else as_csv(rows).encode()
     out.parent.mkdir(parents=True, exist_ok=True)
     write(out, content)
     write(beside, table)
     beside_ours = [] if asked.against is None else [*compared(curves, asked.against)]
-    print(f"figure:  {out}\ndata:    {beside}\ncaption: {paper.caption(curves, what, asked.facet, asked.spread)}")
+    print(f"figure:  {out}\ndata:    {beside}\ncaption: {caption}")
     print("\n".join(beside_ours), end="\n" * bool(beside_ours))
     return 0
 

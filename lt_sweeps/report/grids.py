@@ -32,6 +32,8 @@ def by_measure(rows: Sequence[Row]) -> Mapping[str, Grids]:
     """
     values: dict[tuple[str, tuple[str, ...], int, str], dict[float, dict[str, list[float]]]] = {}
     for row in rows:
+        if number(row.get("picture")) is not None:  # of a first layer, which has strips of its own
+            continue
         if (place := number(row.get("row"))) is not None and row.get("layer"):
             cells = values.setdefault((row["measure"], labels_in(row), int(row["level"]), row["layer"]), {})
             for name in row:
@@ -58,7 +60,7 @@ def pictures(grids: Grids, curves: Sequence[Curve], look: Sequence[Style], title
     body = ""
     for curve, style, levels in shown:
         body += f'<tr><th scope="rowgroup" colspan="{len(names) + 1}"><span>{escape(style.name)}</span></th></tr>\n'
-        for level in _spread(sorted(level for level in levels if level) or [0]):
+        for level in spread(sorted(level for level in levels if level) or [0]):
             point = curve.at(level)
             kept = f"level {level}" if point is None or point.remaining is None else f"{percent(point.remaining)} %"
             cells = "".join(_cell(levels[level].get(name), f"{name}, {kept}") for name in names)
@@ -74,10 +76,10 @@ def pictures(grids: Grids, curves: Sequence[Curve], look: Sequence[Style], title
     )
 
 
-def _spread(levels: Sequence[int]) -> list[int]:
+def spread(levels: Sequence[int]) -> list[int]:
     """At most LEVELS of these, evenly spaced, the first and the last among them.
 
-    >>> _spread(range(1, 30))
+    >>> spread(range(1, 30))
     [1, 5, 9, 13, 17, 21, 25, 29]
     """
     if len(levels) <= LEVELS:
@@ -99,16 +101,21 @@ def _cell(grid: Grid | None, title: str) -> str:
 
 
 def png(shares: Grid) -> bytes:
-    """Returns an image of shares between 0, which is clear, and 1, which is blue: a PNG with a pixel for each.
+    """Returns an image of shares between 0, which is clear, and 1, which is blue.
 
     >>> png([[0.0, 1.0]])[:8]
     b'\\x89PNG\\r\\n\\x1a\\n'
     """
+    return transparent_png([[BLUE + bytes([round(255 * share)]) for share in row] for row in shares])
+
+
+def transparent_png(pixels: Sequence[Sequence[bytes]]) -> bytes:
+    """Returns a PNG of pixels of four bytes: red, green, blue and alpha."""
 
     def chunk(name: bytes, content: bytes) -> bytes:
         return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
 
-    lines = b"".join(b"\0" + b"".join(BLUE + bytes([round(255 * share)]) for share in row) for row in shares)
-    header = struct.pack(">IIBBBBB", len(shares[0]), len(shares), 8, 6, 0, 0, 0)  # 8 bits of red, green, blue and alpha
+    lines = b"".join(b"\0" + b"".join(row) for row in pixels)
+    header = struct.pack(">IIBBBBB", len(pixels[0]), len(pixels), 8, 6, 0, 0, 0)  # 8 bits of each
     parts = ((b"IHDR", header), (b"IDAT", zlib.compress(lines, 9)), (b"IEND", b""))
     return b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*part) for part in parts)

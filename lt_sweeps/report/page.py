@@ -10,7 +10,7 @@ from typing import Any
 
 from lt_sweeps.columns import ALONE, COLUMNS, DRAWN
 from lt_sweeps.metrics import ACCURACY, Metric
-from lt_sweeps.report import findings, grids, histograms
+from lt_sweeps.report import findings, first_layers, grids, histograms
 from lt_sweeps.report.curves import Curve, Row, controls_of, curves, require_label, sparsest_matching
 from lt_sweeps.report.figures import cuts_intervals, early_stop_figure, measure_figure, panels, result_figure
 from lt_sweeps.report.heat import heat_maps
@@ -80,6 +80,7 @@ class Measured:
 
     def __init__(self, rows: Sequence[Row]) -> None:
         self.points, self.grids, self.histograms = by_measure(rows), grids.by_measure(rows), histograms.by_measure(rows)
+        self.first_layers = first_layers.by_measure(rows)
 
 
 def render(
@@ -252,6 +253,7 @@ def _inside(
     return (
         (_figure(histogram, name, f"Histograms of {' on '.join(group[0].place)}", HISTOGRAMS) if histogram else "")
         + grids.pictures(measured.grids.get(column, {}), group, look, f"Pictures of {column}")
+        + first_layers.strips(measured.first_layers.get(column, {}), group, look, f"Pictures of {column}")
         + tables(column, measured.points.get(column, {}), group, look, layers)
     )
 
