@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from collections.abc import Sequence
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -13,14 +14,16 @@ import pytest
 
 import lt_sweeps.report.page
 from lt_sweeps.errors import Mistake
+from lt_sweeps.metrics import METRICS
 from lt_sweeps.report import compare
 from lt_sweeps.report.curves import closest, curves, sparsest_matching
 from lt_sweeps.report.figures import cuts_intervals, early_stop_figure, result_figure
-from lt_sweeps.report.layers import by_curve, layer_figure
+from lt_sweeps.report.layers import by_curve, layer_figure, remaining
 from lt_sweeps.report.markdown import summary
 from lt_sweeps.report.page import render
-from lt_sweeps.report.statistics import interval, matching, paired
-from lt_sweeps.report.styles import styles
+from lt_sweeps.report.statistics import interval, matching, paired, worse
+from lt_sweeps.report.styles import COLOURS, styles
+from lt_sweeps.report.traces import GREY
 from lt_sweeps.report.verdict import verdicts
 
 PAPER = ["budget=paper: 50,000 iterations of batch 60, evaluated every 100"]
@@ -125,7 +128,7 @@ def test_verdict_of_matching_tickets() -> None:
 
 def test_verdict_names_the_denser_levels_that_fail() -> None:
     [told] = verdicts(curves(sweep({1: [-1.0, 1.0], 2: [0.0, 0.0]})))
-    assert told.endswith("2 seeds). Of the denser levels, 1 of 1 cannot be shown to match.")
+    assert told.endswith("2 seeds). Denser levels: 1 undecided.")
 
 
 def test_verdict_against_a_control_is_paired_at_the_same_level() -> None:
@@ -138,15 +141,91 @@ def test_verdict_against_a_control_is_paired_at_the_same_level() -> None:
 
 def test_verdict_where_none_matches_gives_the_closest() -> None:
     assert verdicts(curves(sweep({1: [-0.5, -0.6], 2: [-1.5, -1.6]}))) == [
-        "lenet_300_100 on mnist: no level can be shown to match the dense network; the closest tickets keep 50 % of "
+        "lenet_300_100 on mnist: no level is matching (1 worse, 1 undecided); the closest tickets keep 50 % of "
         "the weights (test accuracy 97.6 %, -0.55 points against dense, 95 % interval [-1.19, 0.09], 2 seeds)."
     ]
+
+
+def test_a_level_has_one_of_three_verdicts_which_a_page_explains_and_says_everywhere() -> None:
+    """Of five seeds: -0.1 with a narrow interval, -1.0 with one, -0.1 with a wide one; and one seed of the last."""
+    spread = [-0.02, -0.01, 0.0, 0.01, 0.02]
+    levels = {1: [x - 0.1 for x in spread], 2: [x - 1.0 for x in spread], 3: [40 * x - 0.1 for x in spread], 4: [0.1]}
+    rows = sweep(levels)
+    [curve] = curves(rows)
+    assert [point.verdict for point in curve.points] == ["", "matching", "worse", "undecided", "undecided"]
+    html = page(rows)
+    cells = re.findall(r"<tr><td>[\d.]+ %</td>.*?</tr>", html)
+    assert [re.findall(r">(matching|worse|undecided|yes|no|not judged)</td>", cell) for cell in cells] == [
+        [],
+        ["matching"],
+        ["worse"],
+        ["undecided"],
+        ["undecided"],
+    ]
+    assert [html.count(f"<dt>{word}</dt>") for word in ("Matching", "Worse", "Undecided")] == [1, 1, 1]
+    assert "when the lower end of the 95 % interval of its difference to dense lies above -0.2 points" in html
+    assert "when the upper end of the 95 % interval of its difference to dense lies below -0.2 points" in html
+    assert "shown to match" not in html
+    [told] = verdicts(curves(sweep({1: levels[2], 2: levels[3], 3: levels[1]})))
+    assert told.endswith(" Denser levels: 1 worse, 1 undecided.")
+
+
+def test_where_lower_is_better_a_worse_level_lies_above_the_margin() -> None:
+    error = METRICS["mse"]
+    for values, word in (([0.0, 0.001], "matching"), ([1.0, 1.01], "worse"), ([-1.0, 1.0], "undecided")):
+        difference = interval(values)
+        assert matching(difference, error, 1.0) == (word == "matching")
+        assert worse(difference, error, 1.0) == (word == "worse")
+
+
+def test_a_warning_about_the_budget_stands_before_the_finding_and_the_paper_s_own_budget_below() -> None:
+    quick, whole = page(sweep(MATCHES), ["budget=quick: 8 iterations"]), page(sweep(MATCHES))
+    assert quick.index("These are not the paper") < quick.index('class="verdicts"')
+    assert whole.index('class="budget"') > whole.index('class="verdicts"')
+
+
+def test_levels_are_named_by_their_weights_also_where_curves_differ_in_them() -> None:
+    rows = sweep({1: [0.0]}, criterion="grasp")
+    sparser = [one | {"weights_remaining": 0.9 * one["weights_remaining"]} for one in rows]
+    both = curves([*sweep(MATCHES, criterion="snip"), *sparser])
+    assert (remaining(both[:1], 1), remaining(both, 1)) == ("50 %", "level 1, 45 to 50 %")
+    assert remaining(both, 7) == "level 7"
+
+
+def contrast(one: Sequence[float], other: Sequence[float]) -> float:
+    """As WCAG 2 defines it, of red, green and blue between 0 and 1."""
+
+    def light(colour: Sequence[float]) -> float:
+        parts = [v / 12.92 if v <= 0.04045 else ((v + 0.055) / 1.055) ** 2.4 for v in colour]
+        return 0.2126 * parts[0] + 0.7152 * parts[1] + 0.0722 * parts[2]
+
+    low, high = sorted((light(one), light(other)))
+    return (high + 0.05) / (low + 0.05)
+
+
+@pytest.mark.parametrize("colour", [*COLOURS, GREY])
+def test_lines_and_intervals_can_be_told_from_a_dark_page(colour: str) -> None:
+    """3 to 1, which WCAG 2 asks of graphics; the page makes colours lighter there."""
+    _, dark = Path(lt_sweeps.report.page.__file__).with_name("page.css").read_text().split("prefers-color-scheme: dark")
+    own = re.search(rf'stroke="{colour}"\] {{ stroke: (#\w+)', dark)
+    [paper], [factor], [opacity] = (
+        re.findall(what, dark) for what in (r"--paper: (#\w+)", r"brightness\(([\d.]+)\)", r"stroke-opacity: ([\d.]+)")
+    )
+
+    def parts(word: str) -> list[float]:
+        return [int(word[at : at + 2], 16) / 255 for at in (1, 3, 5)]
+
+    ground = parts(paper)
+    line = [min(1.0, float(factor) * part) for part in parts(own[1] if own else colour)]
+    interval = [float(opacity) * top + (1 - float(opacity)) * below for top, below in zip(line, ground, strict=True)]
+    assert contrast(line, ground) > 4.5
+    assert contrast(interval, ground) > 3
 
 
 def test_verdict_from_one_seed_judges_nothing() -> None:
     rows = sweep({1: [0.3], 2: [0.1]}) + sweep({1: [-1.0], 2: [-2.0]}, control="reinit")
     assert verdicts(curves(rows)) == [
-        "lenet_300_100 on mnist: matching cannot be judged from one seed; test accuracy is 98.0 % dense and 98.1 % for "
+        "lenet_300_100 on mnist: with one seed all levels are undecided; test accuracy is 98.0 % dense and 98.1 % for "
         "tickets that keep 25 % of the weights. Ticket minus control=reinit at that level: +2.10 points, no interval, "
         "1 seed."
     ]

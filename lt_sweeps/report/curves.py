@@ -12,8 +12,8 @@ from lt_sweeps.columns import AT_RANDOM, DRAWN, EMPTIED, LABELS, PLACE, TAKEN, i
 from lt_sweeps.errors import Mistake
 from lt_sweeps.metrics import ACCURACY, Metric, of_row, values_of
 from lt_sweeps.registry import nearest
-from lt_sweeps.report.statistics import Interval, interval, matching, paired, worse_end
-from lt_sweeps.report.wording import statuses
+from lt_sweeps.report.statistics import Interval, interval, matching, paired, worse, worse_end
+from lt_sweeps.report.wording import MATCHING, UNDECIDED, WORSE, statuses
 
 Row = Mapping[str, Any]
 Labels = tuple[tuple[str, str], ...]
@@ -39,6 +39,7 @@ class Point:
     at_random: float = 0.0  # percent of kept weights that the criterion had excluded, mean over seeds
     matching: bool = False  # whether it is not worse than dense by more than the metric's margin
     validation: Mapping[int, float] = field(default_factory=dict)  # result on validation examples at the end, by seed
+    worse: bool = False  # whether it is worse than dense by more than that
     beside: float | None = None  # of a control of which all weights are kept, or no share is known: its ticket's
 
     @property
@@ -52,9 +53,15 @@ class Point:
         return self.beside is not None and self.remaining is not None
 
     @property
-    def judged(self) -> bool:
-        """Whether enough seeds finished to judge if this level matches."""
-        return self.to_dense is not None and self.to_dense.low is not None
+    def verdict(self) -> str:
+        """One of wording.VERDICTS about a pruned level; empty where no seed finished both it and dense.
+
+        >>> Point(1, 50.0, {}, {}, {}, None).verdict, Point(1, 50.0, {}, {}, {}, Interval(0.1, None, None, 1)).verdict
+        ('', 'undecided')
+        """
+        if not self.level or self.to_dense is None:
+            return ""
+        return MATCHING if self.matching else WORSE if self.worse else UNDECIDED
 
     @property
     def notes(self) -> str:
@@ -201,6 +208,7 @@ def _curve(
         counted = [row for row in rows.values() if _done(row)] or list(rows.values())
         kept = [row["weights_remaining"] for row in counted if row.get("weights_remaining") is not None]
         unfinished = Counter(row["status"] for row in rows.values() if not _done(row))
+        mean = fsum(dense.values()) / len(dense) if dense else 0.0
         points.append(
             Point(
                 level,
@@ -215,8 +223,9 @@ def _curve(
                 },
                 tuple(dict.fromkeys(name for row in rows.values() for name in (row.get(EMPTIED) or "").split())),
                 fsum(row.get(AT_RANDOM) or 0.0 for row in counted) / len(counted),
-                matching(to_dense, metric, fsum(dense.values()) / len(dense) if dense else 0.0),
+                matching(to_dense, metric, mean),
                 _by_seed(rows, f"val_{metric.name}"),
+                worse(to_dense, metric, mean),
             )
         )
     keys = frozenset(row["key"] for row in levels.get(0, {}).values() if row.get("key"))

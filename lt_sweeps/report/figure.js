@@ -63,6 +63,7 @@
       this.names = [...new Set(this.figure.data.map((trace) => trace.legendgroup).filter(Boolean))];
       this.controls();
       this.place = box.appendChild(document.createElement("div"));
+      this.entries = [];
       this.legend();
       this.box.addEventListener("pointermove", (event) => this.near(event));
       this.box.addEventListener("pointerdown", (event) => this.near(event));
@@ -108,6 +109,7 @@
         if (trace.showlegend === false) continue;
         const button = row.appendChild(document.createElement("button"));
         button.type = "button";
+        this.entries.push([trace, button]);
         const sample = element("svg", { viewBox: "0 0 34 14", width: 34, height: 14, "aria-hidden": true }, button);
         this.line(trace, "M1,7H33", sample);
         if (trace.marker) this.marker(trace, 0, 17, 7, sample);
@@ -176,7 +178,7 @@
           const half = ((trace.error_y || {}).array || [])[index];
           if (half) {
             const [top, low] = [py(trace.y[index] + half), py(trace.y[index] - half)].map(rounded), at = rounded(place[0]);
-            element("path", { d: `M${at},${top}V${low}M${at - 3},${top}h6M${at - 3},${low}h6`, stroke: trace.error_y.color, "stroke-width": trace.error_y.thickness, fill: "none" }, inside);
+            element("path", { d: `M${at},${top}V${low}M${at - 3},${top}h6M${at - 3},${low}h6`, class: "error", stroke: trace.error_y.color, "stroke-width": trace.error_y.thickness, fill: "none" }, inside);
           }
           const visible = place[1] >= MARGIN.top - 1 && place[1] <= height - bottom + 1;
           if (trace.marker && visible) this.marker(trace, index, ...place, trace.showlegend === false ? group : inside);
@@ -184,7 +186,11 @@
         });
       }
       this.place.replaceChildren(svg);
-      for (const button of this.box.querySelectorAll(".legend button[data-curve]")) button.setAttribute("aria-pressed", !hidden.has(button.dataset.curve));
+      for (const [trace, button] of this.entries) { // only of curves with a point: the slider may take them all
+        const curve = data.filter((other) => other === trace || (trace.legendgroup && other.legendgroup === trace.legendgroup));
+        button.hidden = !curve.some(({ y }) => y.some((value) => value !== null && value !== undefined));
+        if (button.dataset.curve) button.setAttribute("aria-pressed", !hidden.has(button.dataset.curve));
+      }
     }
 
     near(event) {

@@ -30,7 +30,7 @@ LEFT = ' class="label"'
 def table(curves: Sequence[Curve]) -> str:
     """Returns the HTML table of findings, a line per ticket, best first.
 
-    A line is about the sparsest level that matches dense; where none does, about the one that comes closest.
+    A line is about the sparsest level that is matching; where none is, about the one that comes closest.
     """
     tickets = ranked(curves)
     named = [name for name in PLACE if len({curve.labels[name] for curve in tickets}) > 1]
@@ -40,14 +40,14 @@ def table(curves: Sequence[Curve]) -> str:
     heads = [*map(escape, named)] if usual is None else ["Setting"]
     first = len(heads)
     heads += ["Shown:<br>weights", "Test result", "Minus dense"]
-    heads += [*(f"Minus control<br>{escape(name)}" for name in controls), "Matches<br>down to", "n"]
+    heads += [*(f"Minus control<br>{escape(name)}" for name in controls), "Verdict", "n"]
     body = "".join(_line(ticket, curves, _settings(ticket, named, usual), controls) for ticket in tickets)
     head = "".join(f'<th scope="col"{LEFT * (at < first)}>{name}</th>' for at, name in enumerate(heads))
     return (
         '<div class="scroll" tabindex="0" role="region" aria-label="Findings">\n<table>\n'
         f"<thead><tr>{head}</tr></thead>\n<tbody>\n{body}</tbody>\n</table>\n</div>\n"
-        '<p class="sweep below">First what matches dense at the fewest weights, then by the worse end of the '
-        "difference to dense. The level shown is the sparsest that matches dense, else the closest; "
+        '<p class="sweep below">First what is matching at the fewest weights, then by the worse end of the '
+        "difference to dense. The level shown is the sparsest that is matching, else the closest; "
         "differences are paired by seed, with 95 % t-intervals." + _otherwise(usual) + "</p>"
     )
 
@@ -103,7 +103,7 @@ def _shown(curve: Curve) -> Point | None:
 
 
 def _line(ticket: Curve, curves: Sequence[Curve], settings: Sequence[str], controls: Sequence[str]) -> str:
-    best, shown = sparsest_matching(ticket), _shown(ticket)
+    shown = _shown(ticket)
     mean = over_seeds(shown.test) if shown else None
     cells = [NOTHING if shown is None else f"{percent(shown.remaining or 0)} %"]
     cells.append(NOTHING if mean is None else result(mean, ticket.metric))
@@ -113,7 +113,7 @@ def _line(ticket: Curve, curves: Sequence[Curve], settings: Sequence[str], contr
         other = own[name].at(shown.level) if shown and name in own else None
         apart = paired(shown.test, other.test) if shown and other else None
         cells.append(_apart(apart, mean, ticket.metric))
-    cells += ["none" if best is None else f"{percent(best.remaining or 0)} %", str(mean.n if mean else 0)]
+    cells += [shown.verdict or NOTHING if shown else NOTHING, str(mean.n if mean else 0)]
     heads = "".join(f'<th scope="row">{escape(setting)}</th>' for setting in settings)
     return f"<tr>{heads}{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>\n"
 

@@ -36,7 +36,8 @@ def heat_maps(tables: Mapping[str, Sequence[Row]]) -> str:
     for name, rows in tables.items():
         word, _, label = name.partition(BETWEEN)
         label = label.replace("+", ", ")
-        maps = [_map(title, word, pairs) for title, pairs in _grouped(rows, word, label).items()]
+        shares = _shares(rows) if label == LEVEL else {}
+        maps = [_map(title, word, pairs, shares) for title, pairs in _grouped(rows, word, label).items()]
         caption = (
             f"{word.replace('_', ' ')} of each pair that differs in {label} alone, mean over seeds; darker is more."
         )
@@ -67,12 +68,28 @@ def _grouped(rows: Sequence[Row], word: str, label: str) -> dict[str, Pairs]:
     return {title: {pair: fmean(values.values()) for pair, values in of.items()} for title, of in found.items()}
 
 
-def _map(title: str, word: str, pairs: Pairs) -> str:
+def _shares(rows: Sequence[Row]) -> dict[str, str]:
+    """Levels with their weights remaining, where these are the same everywhere; of two levels rows have the second's.
+
+    >>> pairs = [("0", "1", "80.0"), ("0", "2", "64.1"), ("1", "2", "64.1")]
+    >>> _shares([{"first": one, "second": other, "weights_remaining": share} for one, other, share in pairs])
+    {'0': 'level 0', '1': 'level 1, 80 %', '2': 'level 2, 64.1 %'}
+    """
+    found = {row[FIRST]: set[str]() for row in rows}
+    for row in rows:
+        found.setdefault(row[SECOND], set()).add(f", {percent(float(row[LEFT]))} %")
+    return {level: f"level {level}" + (shares.pop() if len(shares) == 1 else "") for level, shares in found.items()}
+
+
+def _map(title: str, word: str, pairs: Pairs, shares: Mapping[str, str]) -> str:
     values = [*dict.fromkeys(name for pair in pairs for name in pair)]
     low, span = min(pairs.values()), (max(pairs.values()) - min(pairs.values())) or 1.0
     lines = {one: [cell(pairs.get((one, name)), low, span) for name in values[1:]] for one in values[:-1]}
-    head = "".join(f'<th scope="col">{escape(name)}</th>' for name in ("", *values[1:]))
-    body = "".join(f'<tr><th scope="row">{escape(one)}</th>{"".join(cells)}</tr>\n' for one, cells in lines.items())
+    head = "".join(f'<th scope="col">{escape(shares.get(name, name))}</th>' for name in ("", *values[1:]))
+    body = "".join(
+        f'<tr><th scope="row">{escape(shares.get(one, one))}</th>{"".join(cells)}</tr>\n'
+        for one, cells in lines.items()
+    )
     return (
         f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(f"{word}, {title}")}">\n<table>\n'
         f"<caption>{escape(title)}</caption>\n<thead><tr>{head}</tr></thead>\n<tbody>{body}</tbody>\n</table>\n</div>\n"

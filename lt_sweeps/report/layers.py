@@ -74,9 +74,12 @@ def layer_figure(
 
 
 def remaining(curves: Sequence[Curve], level: int) -> str:
-    """The share of all weights at a level, or the level, where curves differ in it."""
-    shares = {percent(point.shown_at) for curve in curves if (point := curve.at(level)) and point.shown_at is not None}
-    return f"{shares.pop()} %" if len(shares) == 1 else f"level {level}"
+    """The share of all weights at a level; the level with the least and most, where curves differ in it."""
+    shares = sorted(p.shown_at for curve in curves if (p := curve.at(level)) and p.shown_at is not None)
+    if not shares:
+        return f"level {level}"
+    least, most = percent(shares[0]), percent(shares[-1])
+    return f"{least} %" if least == most else f"level {level}, {least} to {most} %"
 
 
 def _traces(style: Style, shares: Shares, bottom: float) -> list[dict[str, Any]]:

@@ -19,7 +19,7 @@ def table(curves: Sequence[Curve], look: Sequence[Style], section: str) -> str:
     metric = curves[0].metric
     unit = "<br>(points)" if metric.percent else ""
     heads = ["Weights<br>remaining", "n", f"Test {metric.label}<br>{curves[0].when}, {INTERVAL}"]
-    heads += [f"Difference to dense{unit}, {INTERVAL}", "Matching"]
+    heads += [f"Difference to dense{unit}, {INTERVAL}", "Verdict"]
     controls = any(ticket_of(curve, curves) for curve in curves)
     steps = any(point.early_stop for curve in curves for point in curve.points)
     heads += [f"Ticket minus this{unit}, {INTERVAL}"] if controls else []
@@ -44,7 +44,7 @@ def _line(point: Point, metric: Metric, ticket: Curve | None, controls: bool, st
         f"<td>{len(point.test)}</td>",
         f"<td>{_mean(mean, metric)}</td>",
         f"<td>{_difference(point.to_dense, len(point.test), metric) if point.level else 'dense'}</td>",
-        _matching(point),
+        _verdict(point),
     ]
     if controls:
         same = ticket.at(point.level) if ticket and point.level else None
@@ -78,9 +78,5 @@ def _range(interval: Interval, metric: Metric) -> str:
     return f' <span class="range">{bounds(interval, metric.number)}</span>' if interval.half is not None else ""
 
 
-def _matching(point: Point) -> str:
-    if point.level == 0:
-        return f"<td>{NOTHING}</td>"
-    if point.matching:
-        return '<td class="yes">yes</td>'
-    return f"<td>{'no' if point.judged else 'not judged'}</td>"
+def _verdict(point: Point) -> str:
+    return f'<td class="yes">{point.verdict}</td>' if point.matching else f"<td>{point.verdict or NOTHING}</td>"

@@ -11,7 +11,7 @@ from typing import Any
 from lt_sweeps.columns import ALONE, COLUMNS, DRAWN
 from lt_sweeps.metrics import ACCURACY, Metric
 from lt_sweeps.report import findings, first_layers, grids, histograms
-from lt_sweeps.report.curves import Curve, Row, controls_of, curves, require_label, sparsest_matching
+from lt_sweeps.report.curves import Curve, Row, closest, controls_of, curves, require_label, sparsest_matching
 from lt_sweeps.report.figures import cuts_intervals, early_stop_figure, measure_figure, panels, result_figure
 from lt_sweeps.report.heat import heat_maps
 from lt_sweeps.report.layers import Labels, Levels, by_curve, layer_figure
@@ -21,11 +21,12 @@ from lt_sweeps.report.quantities import compared
 from lt_sweeps.report.selector import data, selector
 from lt_sweeps.report.styles import Style, styles
 from lt_sweeps.report.verdict import settings, verdict, verdicts
-from lt_sweeps.report.wording import BESIDE, statuses
+from lt_sweeps.report.wording import BESIDE, MATCHING, UNDECIDED, WORSE, statuses
 
-MATCHING = """Two close means are no evidence of it. A level that does not match is not shown to be worse:
-its interval may only be too wide for the number of seeds. Each level is tested separately, without a correction for
-how many there are, on the test {results} shown here, so that the sparsest matching level is a little optimistic."""
+SEPARATE = """Two close means are no evidence of it. Each level is tested separately, without a correction for how many
+there are, on the test {results} shown here, so that the sparsest matching level is a little optimistic."""
+OPEN = """Every other level: its interval is too wide for its number of seeds, and more seeds may decide. From two seeds
+on each verdict is possible; one seed has no interval and decides nothing."""
 INTERVAL = """Two-sided 95 % t-interval of the mean over n seeds, in brackets. One seed has none. (In summary.md ± is
 the standard deviation over seeds.)"""
 EXACT = """ An interval of width zero means that the seeds agree exactly, as they may on a small test set, not that the
@@ -71,7 +72,7 @@ CUT = "Some intervals reach beyond the figure"
 WHOLE = {True: "; the table has them whole.", False: "; results.csv has every seed."}  # by whether it is the result
 FACETS = "side-by-side"
 CROSS = "A cross on the axis: some seed did not finish at that level."
-CLOSEST = """Of levels of which none matches, the one that loses least at the worse end of the 95 % interval of its
+CLOSEST = """Of levels of which none is matching, the one that loses least at the worse end of the 95 % interval of its
 difference to dense: what it may lose is bounded best, though another's mean may be better."""
 
 
@@ -123,6 +124,7 @@ def render(
         best = tickets[0]
         rest = [curve for curve in all_curves if curve.cell == best.cell and curve.ground == best.ground]
         sentences = [verdict(best, controls_of(best, rest), settings(best, all_curves))]
+    budget, warned = _budget(budgets), not _of_paper(budgets)  # a warning is read before the finding
     parts = [
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">',
         '<meta name="viewport" content="width=device-width, initial-scale=1">',
@@ -130,11 +132,12 @@ def render(
         '<link rel="icon" href="data:,">',
         f"<title>{escape(title)}</title>\n<style>\n{_beside('page.css')}</style>\n</head>\n<body>\n<main>",
         f'<p class="sweep">Sweep {escape(sweep)}</p>\n<h1>{escape(title)}</h1>',
+        budget if warned else "",
         '<div class="verdicts">',
         *(f"<p>{escape(sentence).replace(' %', '&nbsp;%')}</p>" for sentence in sentences),
         "</div>",
         findings.table(all_curves) if many else "",
-        _budget(budgets),
+        "" if warned else budget,
         _finished(rows),
         _contents(grounds),
         selector(keys),
@@ -187,8 +190,8 @@ def _place(
     (model, dataset), metric = group[0].place, group[0].metric
     name = f"{model} on {dataset}"
     when = "at the step of least validation loss" if group[0].at_early_stop else "at the end of training"
-    caption = f"Test {metric.title} {when}. Filled: dense, and levels that match it (within {metric.allowed}). "
-    caption += "Open: not shown to match." + ("" if metric.higher else " Lower is better.")
+    caption = f"Test {metric.title} {when}. Filled: dense, and matching levels (within {metric.allowed}). "
+    caption += "Open: worse or undecided." + ("" if metric.higher else " Lower is better.")
     steps = early_stop_figure(group, look)
     points = [point for curve in group for point in curve.points]
     also = [BESIDE] if any(point.keeps_all for point in points) else []
@@ -292,10 +295,15 @@ def _figure(figure: Mapping[str, Any], name: str, label: str, caption: str) -> s
     return f'<figure role="group" aria-label="{escape(label)}">\n{plot}\n{below}</figure>'
 
 
+def _of_paper(budgets: Sequence[str]) -> bool:
+    """Whether all budgets that were run are named `paper`."""
+    return bool(budgets) and all(line.split(":")[0].strip() == "budget=paper" for line in budgets)
+
+
 def _budget(budgets: Sequence[str]) -> str:
-    """The box with the budgets that were run, with a warning unless all of them are named `paper`."""
+    """The box with the budgets that were run, with a warning unless all of them are the paper's."""
     lines = "".join(f"<p>{escape(line)}</p>" for line in budgets)
-    if budgets and all(line.split(":")[0].strip() == "budget=paper" for line in budgets):
+    if _of_paper(budgets):
         return f'<div class="budget">{lines}</div>'
     why = "These are not the paper's numbers." if budgets else "The budget is not known: do not quote these numbers."
     rest = "<p>The recipe was cut down as follows; do not quote these accuracies as the paper's.</p>" if budgets else ""
@@ -313,11 +321,11 @@ def _note(all_curves: Sequence[Curve]) -> str:
     levels = [point for curve in all_curves for point in curve.points]
     metrics = list(dict.fromkeys(curve.metric for curve in all_curves)) or [ACCURACY]
     results = "accuracies" if metrics == [ACCURACY] else "results"
-    closest = any(sparsest_matching(c) is None and any(p.judged for p in c.pruned) for c in all_curves)
+    near = any(sparsest_matching(curve) is None and closest(curve) is not None for curve in all_curves)
     exact = any(point.level and point.to_dense and point.to_dense.half == 0 for point in levels)
     terms = {
-        "Matching": " ".join([*map(_non_inferior, metrics), MATCHING.format(results=results)]),
-        **({"Closest": CLOSEST} if closest else {}),
+        **{word.capitalize(): text for word, text in _verdicts(metrics, results).items()},
+        **({"Closest": CLOSEST} if near else {}),
         "Interval": INTERVAL + (EXACT if exact else ""),
         "Paired": PAIRED,
         "Early stop": "The step of least validation loss. "
@@ -329,13 +337,24 @@ def _note(all_curves: Sequence[Curve]) -> str:
     return f"<section>\n<h2>How to read this</h2>\n<dl>\n{items}</dl>\n</section>"
 
 
-def _non_inferior(metric: Metric) -> str:
-    """What matching means in a metric."""
-    end, beside = ("lower", "above -") if metric.higher else ("upper", "below ")
+def _verdicts(metrics: Sequence[Metric], results: str) -> dict[str, str]:
+    """What each verdict means: the three that a level can have."""
+    shown, below = ([_ends(metric, better) for metric in metrics] for better in (False, True))
+    return {
+        MATCHING: f"A level is matching when {'; '.join(shown)} (non-inferiority). {SEPARATE.format(results=results)}",
+        WORSE: f"A level is worse when {'; '.join(below)}.",
+        UNDECIDED: OPEN,
+    }
+
+
+def _ends(metric: Metric, better: bool) -> str:
+    """Where the worse or the better end of an interval must lie: within the margin, or beyond it."""
+    end = "lower" if metric.higher != better else "upper"
+    beside = "above" if metric.higher != better else "below"
     which = "" if metric is ACCURACY else f" in {metric.title}"
     margin = metric.allowed.replace("its value", "the dense networks' mean")
     what = f"the {end} end of the 95 % interval of its difference to dense{which}"
-    return f"A level matches when {what} lies {beside}{margin} (non-inferiority)."
+    return f"{what} lies {beside} {'-' if metric.higher else ''}{margin}"
 
 
 def _footer(command: str | None) -> str:

@@ -128,9 +128,7 @@ def caption(curves: Sequence[Curve], what: str = "", facet: str | None = None, s
     shown = {"band": "bands are 95 % t-intervals", "bars": "bars are 95 % t-intervals", "seeds": "thin lines are seeds"}
     text = f"{quantity.title} of {places}, mean over seeds ({n}); {shown[spread]}."
     if quantity.metric:
-        text += (
-            f" Filled markers: dense, and levels shown to match it (within {quantity.metric.allowed}, non-inferior)."
-        )
+        text += f" Filled markers: dense, and matching levels (within {quantity.metric.allowed}, non-inferior)."
     points = [point for curve in curves for point in curve.points]
     text += f" {BESIDE}" if any(point.keeps_all for point in points) else ""
     lost = sum(sum(point.unfinished.values()) for point in points)
@@ -268,7 +266,8 @@ def _curve(axis: Axes, style: Style, at: Sequence[Point], quantity: Quantity, sh
             markeredgewidth=0.7 * sheet.line,
             zorder=4,
         )
-    axis.plot([], [], color=style.colour, linestyle=dash, marker=MARKERS[style.symbol], label=style.name)
+    if shown or any(point.unfinished for point in at):
+        axis.plot([], [], color=style.colour, linestyle=dash, marker=MARKERS[style.symbol], label=style.name)
     sure = [(x, mean.mean, mean.half) for x, _, mean in shown if mean.half is not None]
     where, means, halves = ([entry[i] for entry in sure] for i in range(3))
     if spread == "band":

@@ -72,6 +72,21 @@ def worse_end(difference: Interval, metric: Metric = ACCURACY) -> float | None:
     return difference.low if metric.higher else None if difference.high is None else -difference.high
 
 
+def better_end(difference: Interval, metric: Metric = ACCURACY) -> float | None:
+    """The end of an interval of differences where a metric is better, as a gain; None where it has no interval."""
+    return difference.high if metric.higher else None if difference.low is None else -difference.low
+
+
+def worse(difference: Interval | None, metric: Metric = ACCURACY, dense: float = 0.0) -> bool:
+    """Whether a paired difference to dense is beyond the metric's margin, with 95 % confidence.
+
+    >>> worse(Interval(-0.5, -0.6, -0.3, 5)), worse(Interval(-0.5, -1.2, 0.2, 5)), worse(Interval(-9.0, None, None, 1))
+    (True, False, False)
+    """
+    best = None if difference is None else better_end(difference, metric)
+    return best is not None and best < -metric.margin_at(dense)
+
+
 def matching(difference: Interval | None, metric: Metric = ACCURACY, dense: float = 0.0) -> bool:
     """Whether a paired difference to dense is within the metric's margin, with 95 % confidence: non-inferiority.
 

@@ -35,7 +35,7 @@ def curve_traces(style: Style, at: Sequence[Point], quantity: Quantity, bottom: 
         "error_y": {
             "type": "data",
             "array": halves,
-            "color": _faint(style.colour),
+            "color": style.colour,
             "thickness": 1.5,
             "width": 3,
             "visible": any(half is not None for half in halves),
@@ -118,7 +118,7 @@ def _hover(style: Style, point: Point, mean: Interval, quantity: Quantity) -> st
     if quantity.metric and point.level and point.to_dense:
         against = points(point.to_dense.mean, quantity.metric)
         lines.append(f"{against} against dense {bounds(point.to_dense, quantity.metric.number)}".rstrip())
-        lines.append("matching" if point.matching else "not shown to match" if point.judged else "not judged")
+        lines.append(point.verdict)
     if point.unfinished:
         lines.append(escape(point.lost))
     return "<br>".join(lines)
@@ -134,8 +134,3 @@ def _where(point: Point) -> str:
         return "dense"
     where = f"{percent(point.shown_at or 0)} % of weights, level {point.level}"
     return f"{ALL_KEPT}, beside the ticket at {where}" if point.keeps_all else where
-
-
-def _faint(colour: str) -> str:
-    red, green, blue = (int(colour[at : at + 2], 16) for at in (1, 3, 5))
-    return f"rgba({red},{green},{blue},0.55)"

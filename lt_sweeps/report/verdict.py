@@ -16,7 +16,7 @@ from lt_sweeps.report.curves import (
     sparsest_matching,
 )
 from lt_sweeps.report.statistics import paired
-from lt_sweeps.report.wording import bounds, percent, points, seeds, statuses
+from lt_sweeps.report.wording import MATCHING, UNDECIDED, bounds, percent, points, seeds, statuses, verdict_counts
 
 
 def verdicts(curves: Sequence[Curve]) -> list[str]:
@@ -37,7 +37,7 @@ def settings(curve: Curve, curves: Sequence[Curve]) -> str:
 
 
 def verdict(curve: Curve, controls: Sequence[Curve] = (), which: str = "") -> str:
-    """States which level of a curve matches dense, in one sentence, and one more for each control."""
+    """States which level of a curve is matching, in one sentence, and one more for each control."""
     model, dataset = curve.place
     head = f"{model} on {dataset}" + (f" ({which})" if which else "") + ": "
     what = "tickets" if curve.control == "none" else f"control={curve.control} networks"
@@ -52,9 +52,8 @@ def verdict(curve: Curve, controls: Sequence[Curve] = (), which: str = "") -> st
         return head + f"none of the {what} has finished{_counts(curve.pruned, ': ')}."
     best = sparsest_matching(curve)
     if best is not None:
-        denser = [point for point in curve.pruned if point.level < best.level]
-        failing = sum(not point.matching for point in denser)
-        exception = f" Of the denser levels, {failing} of {len(denser)} cannot be shown to match." if failing else ""
+        denser = [point.verdict for point in curve.pruned if point.level < best.level and point.verdict]
+        exception = f" Denser levels: {verdict_counts(denser)}." if {*denser} - {MATCHING} else ""
         return (
             head
             + f"the sparsest matching {what} keep {_kept(best)} ({_evidence(best, metric)})."
@@ -65,7 +64,8 @@ def verdict(curve: Curve, controls: Sequence[Curve] = (), which: str = "") -> st
     if near is not None:
         return (
             head
-            + f"no level can be shown to match the dense network; the closest {what} keep {_kept(near)} "
+            + f"no level is matching ({verdict_counts(point.verdict for point in finished)}); "
+            + f"the closest {what} keep {_kept(near)} "
             + f"({_evidence(near, metric)})."
             + _against(near, controls)
         )
@@ -75,7 +75,7 @@ def verdict(curve: Curve, controls: Sequence[Curve] = (), which: str = "") -> st
     dense_mean, last_mean = (_short(fsum(of.values()) / len(of), metric) for of in (curve.dense.test, last.test))
     return (
         head
-        + f"matching cannot be judged from one seed; test {metric.title} is {dense_mean} dense and {last_mean} "
+        + f"with one seed all levels are {UNDECIDED}; test {metric.title} is {dense_mean} dense and {last_mean} "
         + f"for {what} that keep {_kept(last)}{_counts([last], ', ', ' left out')}."
         + _against(last, controls)
     )

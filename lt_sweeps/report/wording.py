@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from statistics import stdev
 
 from lt_sweeps.metrics import ACCURACY, Metric
 from lt_sweeps.report.statistics import Interval
 
+MATCHING, WORSE, UNDECIDED = VERDICTS = "matching", "worse", "undecided"  # of a level against dense
 BESIDE = "A control that keeps all weights stands at those of its ticket."
 
 
@@ -37,6 +39,16 @@ def bounds(interval: Interval, number: Callable[[float], str] = ACCURACY.number)
 def seeds(n: int) -> str:
     """A number of seeds, in words."""
     return "1 seed" if n == 1 else f"{n} seeds"
+
+
+def verdict_counts(words: Iterable[str]) -> str:
+    """How many levels have each verdict.
+
+    >>> verdict_counts(["undecided", "worse", "undecided"])
+    '1 worse, 2 undecided'
+    """
+    counts = Counter(words)
+    return ", ".join(f"{counts[word]} {word}" for word in VERDICTS if counts[word])
 
 
 def statuses(counts: Mapping[str, int]) -> str:
