@@ -38,7 +38,8 @@ def test_many_findings_are_one_sentence_and_a_table() -> None:
     assert "criterion=snip" in verdict
     found = cells(html)
     assert [line[0] for line in found] == ["snip", "synflow", "force", "grasp"]
-    assert [line[5] for line in found] == ["50 %", "50 %", "50 %", "none"], "0.1 below dense is within the margin"
+    assert [line[1] for line in found] == ["50 %"] * 4
+    assert [line[5] for line in found] == ["matching"] * 3 + ["worse"], "0.1 below dense is within the margin"
     snip = found[0]
     assert snip[6] == "3"
     assert snip[3].startswith("+0.30 [0.30, 0.30]")
