@@ -91,7 +91,7 @@ def test_kinds_are_lines_of_their_own_and_the_command_draws_them(
     ("words", "answer"),
     [
         (("--over", "depth"), "--over depth: no label of these results; choose one of"),
-        (("--over", "control"), "--over control: none is no number above 0"),
+        (("--over", "control"), "--over control: none is no number from 0 on"),
         (("--over", "model.width", "model.width=1.0"), "two values or more, and there is 1"),
         (("--over", "model.width", "accuracy"), "accuracy: no folder"),
     ],
@@ -106,5 +106,5 @@ def test_what_cannot_be_is_answered_in_a_line(
 
 
 def test_densities_of_nothing_have_no_slope() -> None:
-    with pytest.raises(Mistake, match="no number above 0"):
+    with pytest.raises(Mistake, match="0 has no logarithm"):
         scaling.lines(curves(rows(lambda width, seed: 1, noise="0.0")), "noise")

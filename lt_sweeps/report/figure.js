@@ -169,7 +169,7 @@
       for (const trace of data) {
         if (hidden.has(trace.legendgroup)) continue;
         const group = element("g", { class: "curve", "data-curve": trace.legendgroup || "" }, svg), inside = element("g", { "clip-path": `url(#${clip})` }, group);
-        const beside = trace.legendgroup && spread ? (shown.indexOf(trace.legendgroup) - (shown.length - 1) / 2) * step : 0, dense = x.ticks[0][0];
+        const beside = trace.legendgroup && spread ? (shown.indexOf(trace.legendgroup) - (shown.length - 1) / 2) * step : 0, dense = layout.xaxis.range[0] > layout.xaxis.range[1] ? x.ticks[0][0] : null;
         const places = trace.x.map((value, index) => (trace.y[index] === null || trace.y[index] === undefined ? null : [px(value) + (value === dense ? 0 : beside), py(trace.y[index])]));
         const path = places.map((place, index) => (place ? `${places[index - 1] ? "L" : "M"}${place.map(rounded)}` : "")).join("");
         if (trace.mode.includes("lines")) this.line(trace, path, inside);

@@ -13,15 +13,18 @@ from lt_sweeps.report import paper, paper_pictures
 from lt_sweeps.report import table as tables
 from lt_sweeps.report.published import compared
 from lt_sweeps.report.selecting import chosen, parse, parser
+from lt_sweeps.report.shares import parsed
 from lt_sweeps.report.table import as_csv
 from lt_sweeps.store.store import write
 
 EPILOG = """QUANTITY is the test result without a name; else difference (to dense), early_stop_step, or the column of a
-measure. NAME=VALUE chooses curves by their labels; several values with commas. The caption that is printed says what
-the bands and markers mean.
+measure. NAME=VALUE chooses curves by their labels; several values with commas. It is over the weights that remain; with
+--over NAME over the numbers of a label, such as rewind.step (init is step 0), at the weights remaining of --at, or the
+fewest. The caption that is printed says what the bands and markers mean.
 
   lt-sweeps figure runs/lenet
   lt-sweeps figure runs/lenet difference control=none,reinit --spread bars --width 6.75in
+  lt-sweeps figure runs/rewinds barrier --over rewind.step --at 100,20
   lt-sweeps figure runs/snip runs/imp --facet prune --style talk --format png --out talk/both.png
   lt-sweeps figure runs/lenet first_layer_trained --pictures     first layers: maps of pixels, or filters"""
 UNITS = {"in": 1.0, "": 1.0, "cm": 1 / 2.54, "mm": 1 / 25.4, "pt": 1 / 72.27}  # in inches; a LaTeX point
@@ -40,14 +43,17 @@ def main(arguments: Sequence[str]) -> int:
     options.add_argument("--pictures", action="store_true", help="of a measure of first layers: pixels or filters")
     options.add_argument("--data", choices=DATA, default="csv", help="format of the data; parquet needs pyarrow")
     options.add_argument("--out", type=Path, metavar="FILE", help="else QUANTITY.pdf in the (first) sweep's folder")
+    options.add_argument("--over", metavar="NAME", help="a label whose values are numbers, such as rewind.step")
+    options.add_argument("--at", type=parsed, metavar="51,21", help="with --over: the weights remaining, in percent")
     asked = options.parse_intermixed_args(list(arguments))
     folders, what, where = parse(asked.words)
     curves = chosen(folders, where)
     what = what or curves[0].metric.name
-    out, form = paper.place(asked.out, asked.format, folders[0], f"{what}_pictures" if asked.pictures else what)
+    over = "" if asked.over is None else f"_over_{asked.over}"
+    out, form = paper.place(asked.out, asked.format, folders[0], f"{what}{'_pictures' if asked.pictures else over}")
     if asked.pictures:
-        if len(folders) > 1 or asked.facet or asked.against:
-            raise Mistake("--pictures: are of one sweep, without --facet and --against")
+        if len(folders) > 1 or asked.facet or asked.against or asked.over or asked.at:
+            raise Mistake("--pictures: are of one sweep, without --facet, --against, --over and --at")
         points = tables.read_points(folders[0])
         strips, caption = paper_pictures.strips(points, curves, what)
         drawn = paper_pictures.draw(strips, style=asked.style, width=asked.width)
@@ -61,9 +67,11 @@ def main(arguments: Sequence[str]) -> int:
             width=asked.width,
             spread=asked.spread,
             against=asked.against,
+            over=asked.over,
+            at=asked.at,
         )
-        caption = paper.caption(curves, what, asked.facet, asked.spread)
-        rows = paper.data(curves, what, asked.facet)
+        caption = paper.caption(curves, what, asked.facet, asked.spread, asked.over, asked.at)
+        rows = paper.data(curves, what, asked.facet, asked.over, asked.at)
     content = paper.encoded(drawn, form)
     beside = out.with_suffix(f".{asked.data}")
     table = _parquet(rows) if asked.data == "parquet" else as_csv(rows).encode()

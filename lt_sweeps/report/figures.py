@@ -6,15 +6,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from lt_sweeps.metrics import ACCURACY
-from lt_sweeps.report.axes import two_digits
+from lt_sweeps.report.across import REMAINING, Across
 from lt_sweeps.report.curves import Curve
 from lt_sweeps.report.quantities import Quantity, early_stop_step, measured, test_result
-from lt_sweeps.report.scale import scaled
+from lt_sweeps.report.scale import Scale, scaled
 from lt_sweeps.report.styles import Style
-from lt_sweeps.report.traces import curve_traces, dense_traces, stability_trace
+from lt_sweeps.report.traces import crosses, curve_traces, dense_traces, stability_trace
 from lt_sweeps.report.wording import iterations
 
 NEAR = 5.0  # points below dense
+OF_VIEW = ("x", "y", "text", "marker", "error_y")  # what the slider of a figure changes
 
 
 def result_figure(curves: Sequence[Curve], look: Sequence[Style]) -> dict[str, Any]:
@@ -67,31 +68,73 @@ def cuts_intervals(figure: Mapping[str, Any]) -> bool:
     return any(bottom < low or top > high for bottom, top in ends)
 
 
-def _figure(curves: Sequence[Curve], look: Sequence[Style], quantity: Quantity) -> dict[str, Any]:
+def _figure(
+    curves: Sequence[Curve], look: Sequence[Style], quantity: Quantity, across: Across = REMAINING
+) -> dict[str, Any]:
     """A figure as the data that figure.js draws."""
-    scale = scaled(curves, quantity)
-    low, high = scale.y
-    data = [stability_trace(scale.ends)] if quantity.stable else []
-    data += dense_traces(curves, quantity, scale.ends) if quantity.beside_dense else []
+    scale = scaled(curves, quantity, across)
+    data = _references(curves, quantity, scale)
     for style, points in zip(look, scale.shown, strict=True):
-        data += curve_traces(style, points, quantity, low)
+        data += curve_traces(style, points, quantity, scale)
+    return {"data": data, "layout": _layout(data, quantity, scale)}
+
+
+def sliding_figure(
+    curves: Sequence[Curve],
+    views: Mapping[str, Sequence[Curve]],
+    look: Sequence[Style],
+    quantity: Quantity,
+    across: Across,
+) -> dict[str, Any]:
+    """A figure whose slider chooses one of several views, by the share of weights: the same lines, of other points.
+
+    All have the same axes, and the dense networks of `curves` as reference.
+    """
+    scale = scaled([line for lines in views.values() for line in lines], quantity, across)
+    fixed = _references(curves, quantity, scale)
+    of_views = []
+    for lines in views.values():
+        of_lines = [_traces(style, line, quantity, scale) for style, line in zip(look, lines, strict=True)]
+        of_views.append([*fixed, *(trace for traces in of_lines for trace in traces)])
+    layout = _layout([trace for traces in of_views for trace in traces], quantity, scale)
+    steps = [
+        {"label": label, "args": [{key: [trace.get(key) for trace in traces] for key in OF_VIEW}]}
+        for label, traces in zip(views, of_views, strict=True)
+    ]
+    slider = {"active": len(steps) - 1, "currentvalue": {"prefix": "Weights remaining: "}, "steps": steps}
+    return {"data": of_views[-1], "layout": layout | {"sliders": [slider]}}
+
+
+def _traces(style: Style, line: Curve, quantity: Quantity, scale: Scale) -> list[dict[str, Any]]:
+    """The traces of a line of a view: always two, of which the crosses may be none."""
+    points = [point for point in line.points if scale.across.of(point) is not None]
+    return [*curve_traces(style, points, quantity, scale), crosses(style, [], scale.y[0], [])][:2]
+
+
+def _references(curves: Sequence[Curve], quantity: Quantity, scale: Scale) -> list[dict[str, Any]]:
+    """The dense networks, and the bound of stability."""
+    stable = [stability_trace(scale.ends)] if quantity.stable else []
+    return stable + (dense_traces(curves, quantity, scale.ends) if quantity.beside_dense else [])
+
+
+def _layout(data: Sequence[Mapping[str, Any]], quantity: Quantity, scale: Scale) -> dict[str, Any]:
     xaxis = {
         "type": "log",
         "range": scale.x,
-        "title": {"text": "Weights remaining (%)"},
-        "tickvals": scale.ticks,
-        "ticktext": [two_digits(level) for level in scale.ticks],
+        "title": {"text": scale.across.title},
+        "tickvals": list(scale.ticks),
+        "ticktext": list(scale.texts),
     }
     yaxis = {
-        "range": [low, high],
+        "range": [*scale.y],
         "title": {"text": quantity.title},
         "nticks": 8,
         "tickformat": "~s" if quantity.describe is iterations else "",
     }
     layout: dict[str, Any] = {"xaxis": xaxis, "yaxis": yaxis}
-    if quantity.metric is ACCURACY and (menus := _near_dense(data, [low, high])):
+    if quantity.metric is ACCURACY and (menus := _near_dense(data, [*scale.y])):
         layout["updatemenus"] = menus
-    return {"data": data, "layout": layout}
+    return layout
 
 
 def panels(curves: Sequence[Curve], look: Sequence[Style], label: str) -> Iterator[tuple[str, dict[str, Any]]]:

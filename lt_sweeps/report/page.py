@@ -16,9 +16,11 @@ from lt_sweeps.report.figures import cuts_intervals, early_stop_figure, measure_
 from lt_sweeps.report.heat import heat_maps
 from lt_sweeps.report.layers import Labels, Levels, by_curve, layer_figure
 from lt_sweeps.report.levels import table
+from lt_sweeps.report.over import Line, rewinds
 from lt_sweeps.report.points import by_measure, tables
 from lt_sweeps.report.quantities import compared
-from lt_sweeps.report.selector import data, selector
+from lt_sweeps.report.sections import MEANS, framed, rewind_section
+from lt_sweeps.report.selector import selector
 from lt_sweeps.report.styles import Style, styles
 from lt_sweeps.report.verdict import settings, verdict, verdicts
 from lt_sweeps.report.wording import BESIDE, MATCHING, UNDECIDED, WORSE, statuses
@@ -67,7 +69,6 @@ keep the same of every layer are drawn once. A cross on the axis: an emptied lay
 HISTOGRAMS = """What a level keeps (solid) and prunes (dashed) of the weights that the training before had. The slider
 chooses the level and the moment. Bins of a quarter deviation, all layers together; measures.csv has each layer. Means
 over seeds."""
-MEANS = "Means over seeds, with 95 % t-intervals from two seeds on."
 CUT = "Some intervals reach beyond the figure"
 WHOLE = {True: "; the table has them whole.", False: "; results.csv has every seed."}  # by whether it is the result
 FACETS = "side-by-side"
@@ -111,11 +112,16 @@ def render(
     beside = styles(all_curves, color, places=True)
     grounds = list(dict.fromkeys(curve.ground for curve in all_curves))
     sections = _facets(all_curves, beside, facet) if facet else []
+    of_lines = list[tuple[str, Curve]]()
     keys = [(f"{FACETS} {style.name}", curve) for curve, style in zip(all_curves, beside, strict=True)] if facet else []
     for number, ground in enumerate(grounds, 1):
         here = [(curve, style) for curve, style in zip(all_curves, look, strict=True) if curve.ground == ground]
-        sections.append(_place(number, [curve for curve, _ in here], [style for _, style in here], kept, measured))
+        rewound = rewinds([curve for curve, _ in here])
+        lines = [*zip(rewound, styles([line.curve for line in rewound], color), strict=True)]
+        of_place, looks = [curve for curve, _ in here], [style for _, style in here]
+        sections.append(_place(number, of_place, looks, kept, measured, lines))
         keys += [(f"{_section(number)} {style.name}", curve) for curve, style in here]
+        of_lines += [(f"{_section(number)} {style.name}", line.curve) for line, style in lines]
     script = f"<script>{_beside('figure.js')}</script>\n" if sections else ""
     sentences = verdicts(all_curves) or ["This sweep has no results yet."]
     tickets = findings.ranked(all_curves)
@@ -140,7 +146,7 @@ def render(
         "" if warned else budget,
         _finished(rows),
         _contents(grounds),
-        selector(keys),
+        selector(keys, of_lines),
         *sections,
         heat_maps(pairs or {}),
         _note(all_curves),
@@ -163,7 +169,7 @@ def _facets(all_curves: Sequence[Curve], look: Sequence[Style], label: str) -> l
         here, styled = zip(*pairs, strict=True)
         figures = "".join(
             f"<div><h3>{escape(f'{label}={value}')}</h3>\n"
-            + _figure(figure, f"{FACETS}-{number}-{place}", f"Test {metric.title}, {label}={value}", "")
+            + framed(figure, f"{FACETS}-{number}-{place}", f"Test {metric.title}, {label}={value}", "")
             + "</div>"
             for place, (value, figure) in enumerate(panels(here, styled, label))
         )
@@ -186,6 +192,7 @@ def _place(
     look: Sequence[Style],
     kept: Mapping[Labels, Levels],
     measured: Measured,
+    rewound: Sequence[tuple[Line, Style]],
 ) -> str:
     (model, dataset), metric = group[0].place, group[0].metric
     name = f"{model} on {dataset}"
@@ -202,6 +209,7 @@ def _place(
         _curves(
             result_figure(group, look), f"{metric.name}-{number}", f"Test {metric.title} of {name}", caption, also, True
         ),
+        *rewind_section(number, group, rewound),
         "<h3>Speed of learning</h3>",
         f"<p>{NOT_TRAINED if any(curve.dense and curve.dense.early_stop for curve in group) else NO_STEPS}</p>"
         if steps is None
@@ -254,7 +262,7 @@ def _inside(
     """What a measure found inside each level: histograms, pictures and tables, where it has them."""
     histogram = histograms.histogram_figure(measured.histograms.get(column, {}), group, look)
     return (
-        (_figure(histogram, name, f"Histograms of {' on '.join(group[0].place)}", HISTOGRAMS) if histogram else "")
+        (framed(histogram, name, f"Histograms of {' on '.join(group[0].place)}", HISTOGRAMS) if histogram else "")
         + grids.pictures(measured.grids.get(column, {}), group, look, f"Pictures of {column}")
         + first_layers.strips(measured.first_layers.get(column, {}), group, look, f"Pictures of {column}")
         + tables(column, measured.points.get(column, {}), group, look, layers)
@@ -277,7 +285,7 @@ def _layers(number: int, group: Sequence[Curve], look: Sequence[Style], kept: Ma
     if figure is None:
         return []
     label = f"What each layer of {' on '.join(group[0].place)} keeps"
-    return ["<h3>Where weights are kept</h3>", _figure(figure, f"layers-{number}", label, LAYERS)]
+    return ["<h3>Where weights are kept</h3>", framed(figure, f"layers-{number}", label, LAYERS)]
 
 
 def _curves(
@@ -285,14 +293,7 @@ def _curves(
 ) -> str:
     """The figure of a quantity of curves; `also` are sentences that its caption ends with."""
     cut = [CUT + WHOLE[in_table]] if cuts_intervals(figure) else []
-    return _figure(figure, name, f"{label} over weights remaining", " ".join([caption, MEANS, *cut, *also]))
-
-
-def _figure(figure: Mapping[str, Any], name: str, label: str, caption: str) -> str:
-    """A figure as its data, which figure.js draws."""
-    below = f"<figcaption>{escape(caption)}</figcaption>\n" if caption else ""
-    plot = f'<div class="plot" id="{name}">{data(figure)}</div>'
-    return f'<figure role="group" aria-label="{escape(label)}">\n{plot}\n{below}</figure>'
+    return framed(figure, name, f"{label} over weights remaining", " ".join([caption, MEANS, *cut, *also]))
 
 
 def _of_paper(budgets: Sequence[str]) -> bool:

@@ -10,13 +10,13 @@ from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 from lt_sweeps.errors import Mistake
-from lt_sweeps.report.axes import two_digits
 from lt_sweeps.report.curves import Curve, Point, require_label
 from lt_sweeps.report.published import Published, about
 from lt_sweeps.report.quantities import STABLE, Quantity, named
 from lt_sweeps.report.scale import Scale, scaled
 from lt_sweeps.report.styles import Style, styles
 from lt_sweeps.report.traces import GREY, dense_lines
+from lt_sweeps.report.views import View, view
 from lt_sweeps.report.wording import BESIDE
 
 if TYPE_CHECKING:
@@ -65,9 +65,12 @@ def draw(
     width: float | None = None,
     spread: str = "band",
     against: str | None = None,
+    over: str | None = None,
+    at: Sequence[float] | None = None,
 ) -> Figure:
     """Returns the figure of a quantity over the weights that remain; without a name, of the test result.
 
+    With `over` it is over the numbers of that label, of tickets that keep the shares `at`, in percent; else the fewest.
     `width` is in inches, of the whole figure; `spread` shows 95 % t-intervals as a `band` or as `bars`, or a thin line
     for each of the `seeds`; `against` is a paper whose numbers are drawn beside ours. Panels are the models and data
     sets, or the values of the label `facet`. A curve has the same look in all panels. Raises Mistake for unknown names.
@@ -76,7 +79,11 @@ def draw(
     _require(spread, SPREADS, "spread")
     sheet, panels = LOOKS[style], panels_of(curves, facet)
     quantities = [named(what or panel[0].metric.name, panel) for panel in panels.values()]
-    look = dict(zip(map(id, curves), styles([_without(curve, facet) for curve in curves]), strict=True))
+    if over is not None and against is not None:
+        raise Mistake("--against: a paper's numbers are over the weights that remain: leave out --over")
+    views = [view(panel, quantity, over, at) for panel, quantity in zip(panels.values(), quantities, strict=True)]
+    drawn = [line for shown in views for line in shown.lines]
+    look = dict(zip(map(id, drawn), styles([_without(line, facet) for line in drawn]), strict=True))
     with settings(sheet):
         across = min(len(panels), COLUMNS)
         down = -(-len(panels) // across)
@@ -86,10 +93,11 @@ def draw(
         letters = int(sheet.height * whole / across * 72 / (0.5 * sheet.font))  # that fit beside a panel
         for number, ((title, panel), quantity) in enumerate(zip(panels.items(), quantities, strict=True)):
             axis = axes[number]
-            _panel(axis, panel, [look[id(curve)] for curve in panel], quantity, sheet, spread)
+            shown = views[number]
+            _panel(axis, panel, shown, [look[id(line)] for line in shown.lines], quantity, sheet, spread)
             if against is not None:
                 _published(axis, about(panel, against, what or panel[0].metric.name), sheet)
-            axis.set_xlabel("Weights remaining (%)")
+            axis.set_xlabel(shown.across.title)
             if number % across == 0 or quantity.title != quantities[number - 1].title:
                 axis.set_ylabel(fill(quantity.title, int(0.8 * letters)))
             if len(panels) > 1:
@@ -117,37 +125,55 @@ def _without(curve: Curve, facet: str | None) -> Curve:
     return replace(curve, labels={name: value for name, value in curve.labels.items() if name != facet})
 
 
-def caption(curves: Sequence[Curve], what: str = "", facet: str | None = None, spread: str = "band") -> str:
+def caption(
+    curves: Sequence[Curve],
+    what: str = "",
+    facet: str | None = None,
+    spread: str = "band",
+    over: str | None = None,
+    at: Sequence[float] | None = None,
+) -> str:
     """Returns the sentences that say what a figure shows, for its caption."""
     panels = panels_of(curves, facet)
     first = next(iter(panels.values()))
     quantity = named(what or first[0].metric.name, first)
-    counts = sorted({mean.n for curve in curves for point in curve.points if (mean := quantity.of(point))})
+    views = [view(panel, named(what or panel[0].metric.name, panel), over, at) for panel in panels.values()]
+    points = [point for shown in views for point in shown.points]
+    counts = sorted({mean.n for point in points if (mean := quantity.of(point))})
     n = f"n = {counts[0]}" if len(counts) == 1 else f"n = {counts[0]} to {counts[-1]} seeds" if counts else "no results"
     places = " and ".join(dict.fromkeys(" on ".join(curve.place) for curve in curves))
     shown = {"band": "bands are 95 % t-intervals", "bars": "bars are 95 % t-intervals", "seeds": "thin lines are seeds"}
-    text = f"{quantity.title} of {places}, mean over seeds ({n}); {shown[spread]}."
+    text = f"{quantity.title} of {places}{views[0].words}, mean over seeds ({n}); {shown[spread]}."
     if quantity.metric:
         text += f" Filled markers: dense, and matching levels (within {quantity.metric.allowed}, non-inferior)."
-    points = [point for curve in curves for point in curve.points]
     text += f" {BESIDE}" if any(point.keeps_all for point in points) else ""
     lost = sum(sum(point.unfinished.values()) for point in points)
     return text + (f" {lost} trainings that did not finish are left out." if lost else "")
 
 
-def data(curves: Sequence[Curve], what: str = "", facet: str | None = None) -> list[dict[str, Any]]:
+def data(
+    curves: Sequence[Curve],
+    what: str = "",
+    facet: str | None = None,
+    over: str | None = None,
+    at: Sequence[float] | None = None,
+) -> list[dict[str, Any]]:
     """Returns what a figure shows: a row per panel, curve and level, and per seed its own value.
 
-    Only where some control keeps all weights, the percent of weights at which a level is drawn is a column of its own.
+    With `over`, `x` is the place on that axis. Only where some control keeps all weights, the percent of weights
+    at which a level is drawn is a column of its own.
     """
     rows, beside = [], any(point.keeps_all for curve in curves for point in curve.points)
     for panel in panels_of(curves, facet).values():
         quantity = named(what or panel[0].metric.name, panel)
+        drawn = view(panel, quantity, over, at)
+        shown = {*map(id, drawn.points)}
         for curve in panel:
-            for point in curve.points:
+            for point in (point for point in curve.points if id(point) in shown):
                 mean = quantity.of(point)
                 row = {**curve.labels, "level": point.level, "weights_remaining": point.remaining}
                 row |= {"shown_at": point.shown_at} if beside else {}
+                row |= {} if over is None else {"x": drawn.across.of(point)}
                 row |= {"quantity": quantity.title, "mean": mean.mean if mean else None, "n": mean.n if mean else 0}
                 row |= {"low": mean.low if mean else None, "high": mean.high if mean else None}
                 row |= {"matching": point.matching if quantity.metric and point.level else None}
@@ -222,18 +248,24 @@ def settings(sheet: Look) -> Any:
 
 
 def _panel(
-    axis: Axes, curves: Sequence[Curve], look: Sequence[Style], quantity: Quantity, sheet: Look, spread: str
+    axis: Axes,
+    curves: Sequence[Curve],
+    drawn: View,
+    look: Sequence[Style],
+    quantity: Quantity,
+    sheet: Look,
+    spread: str,
 ) -> None:
-    scale = scaled(curves, quantity)
+    scale = scaled(drawn.lines, quantity, drawn.across)
     axis.set_xscale("log")
     axis.set_xlim(*(10**end for end in scale.x))
     axis.set_ylim(*scale.y)
-    axis.set_xticks(scale.ticks, [two_digits(level) for level in scale.ticks])
+    axis.set_xticks(scale.ticks, scale.texts)
     axis.minorticks_off()
     _reference_lines(axis, curves, quantity, scale, sheet)
     for style, points in zip(look, scale.shown, strict=True):
-        _curve(axis, style, points, quantity, sheet, spread)
-        if lost := [point.shown_at or 0.0 for point in points if point.unfinished]:
+        _curve(axis, style, points, quantity, sheet, spread, scale)
+        if lost := [scale.at(point) for point in points if point.unfinished]:
             axis.plot(lost, [scale.y[0]] * len(lost), "x", color=style.colour, clip_on=False)
 
 
@@ -250,8 +282,10 @@ def _reference_lines(axis: Axes, curves: Sequence[Curve], quantity: Quantity, sc
         axis.axhline(0, color=GREY, linewidth=thin)
 
 
-def _curve(axis: Axes, style: Style, at: Sequence[Point], quantity: Quantity, sheet: Look, spread: str) -> None:
-    shown = [(point.shown_at or 0.0, point, mean) for point in at if (mean := quantity.of(point))]
+def _curve(
+    axis: Axes, style: Style, at: Sequence[Point], quantity: Quantity, sheet: Look, spread: str, scale: Scale
+) -> None:
+    shown = [(scale.at(point), point, mean) for point in at if (mean := quantity.of(point))]
     dash: Any = DASHES[style.dash]
     axis.plot([x for x, *_ in shown], [mean.mean for *_, mean in shown], color=style.colour, linestyle=dash, zorder=3)
     for full in (True, False):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from lt_sweeps.report.across import REMAINING, Across, beside_zero
 from lt_sweeps.report.axes import above_zero, span, ticks, x_range
 from lt_sweeps.report.curves import Curve, Point
 from lt_sweeps.report.quantities import Quantity
@@ -12,21 +13,35 @@ from lt_sweeps.report.quantities import Quantity
 
 @dataclass(frozen=True)
 class Scale:
-    """The axes of a figure. Levels that keep no weights are not shown: they have no place on a log axis."""
+    """The axes of a figure. Points without a place on the horizontal one, as levels without weights, are left out."""
 
+    across: Across
     shown: tuple[tuple[Point, ...], ...]  # of each curve
-    ends: tuple[float, float]  # most and fewest weights remaining, in percent
+    ends: tuple[float, float]  # of what is shown, as the axis goes
     ticks: tuple[float, ...]
-    x: list[float]  # logarithms of the ends of the axis, dense first
+    texts: tuple[str, ...]  # of ticks
+    x: list[float]  # logarithms of the ends of the axis
     y: tuple[float, float]
+    zero: float  # where 0 stands on the horizontal axis, which is logarithmic
+
+    def at(self, point: Point) -> float:
+        """Where a point that is shown stands on the horizontal axis."""
+        return self.across.of(point) or self.zero
 
 
-def scaled(curves: Sequence[Curve], quantity: Quantity) -> Scale:
+def scaled(curves: Sequence[Curve], quantity: Quantity, across: Across = REMAINING) -> Scale:
     """Returns the axes of a figure of these curves."""
     shown = tuple(
-        tuple(p for p in curve.points if p.shown_at and not (curve.apart and p.level == 0)) for curve in curves
+        tuple(p for p in curve.points if across.of(p) is not None and not (curve.apart and p.level == 0))
+        for curve in curves
     )
-    at = [point.shown_at for points in shown for point in points if point.shown_at] or [100.0]
+    values = [value for points in shown for point in points if (value := across.of(point)) is not None] or [100.0]
+    zero = beside_zero(values)
+    at = [value or zero for value in values]
     means = [mean for points in shown for point in points if (mean := quantity.of(point))]
     y = span(means, quantity.metric) if quantity.stable is None else above_zero(means, quantity.stable)
-    return Scale(shown, (max(at), min(at)), tuple(ticks(at)), x_range(at), y)
+    named, ends, x = ticks(at), (max(at), min(at)), x_range(at)
+    if not across.falling:
+        named, ends, x = named[::-1], ends[::-1], x[::-1]
+    texts = tuple("0" if tick == zero and 0 in values else across.text(tick) for tick in named)
+    return Scale(across, shown, ends, tuple(named), texts, x, y, zero)

@@ -12,7 +12,8 @@ from lt_sweeps.errors import Mistake
 from lt_sweeps.metrics import ACCURACY, Metric
 from lt_sweeps.report import paper
 from lt_sweeps.report.axes import ticks, two_digits
-from lt_sweeps.report.curves import Curve, require_label
+from lt_sweeps.report.curves import Curve
+from lt_sweeps.report.over import lines as over_numbers
 from lt_sweeps.report.selecting import chosen, parse, parser
 from lt_sweeps.report.statistics import Interval, interval
 from lt_sweeps.report.styles import styles
@@ -70,16 +71,15 @@ def slope(sizes: Mapping[float, float]) -> float:
 
 def lines(curves: Sequence[Curve], over: str) -> list[Line]:
     """Groups curves that differ in the label `over` alone. Raises Mistake for no such label, or no numbers above 0."""
-    groups: dict[tuple[tuple[str, str], ...], dict[float, Curve]] = {}
-    for curve in curves:
-        require_label("--over", over, [curve])
-        rest = tuple((name, value) for name, value in curve.labels.items() if name != over)
-        groups.setdefault(rest, {})[_number(over, curve.labels[over])] = curve
-    named = {name for rest in groups for name, value in rest if len({dict(other)[name] for other in groups}) > 1}
+    kinds = over_numbers(curves, over)
+    values = {name: {kind.labels.get(name) for kind in kinds} for name in kinds[0].labels}
+    named = {name for name, several in values.items() if len(several) > 1}
     found = []
-    for rest, by_number in groups.items():
+    for kind in kinds:
         sizes, least = dict[float, dict[int, float]](), set[float]()
-        for number, curve in sorted(by_number.items()):
+        for number, curve in kind.by_number.items():
+            if number == 0:
+                raise Mistake(f"--over {over}: 0 has no logarithm: choose values by {over}=...")
             sizes[number] = {}
             for seed, dense in (curve.dense.test if curve.dense is not None else {}).items():
                 by_density = {p.remaining: p.test[seed] for p in curve.pruned if seed in p.test and p.remaining}
@@ -89,19 +89,9 @@ def lines(curves: Sequence[Curve], over: str) -> list[Line]:
         sizes = {number: by_seed for number, by_seed in sizes.items() if by_seed}
         if len(sizes) < 2:
             raise Mistake(f"--over {over}: takes finished tickets of two values or more, and there is {len(sizes)}")
-        name = ", ".join(f"{name}={value}" for name, value in rest if name in named) or "tickets"
-        found.append(Line(name, sizes, frozenset(least), next(iter(by_number.values()))))
+        name = ", ".join(f"{name}={value}" for name, value in kind.labels.items() if name in named) or "tickets"
+        found.append(Line(name, sizes, frozenset(least), next(iter(kind.by_number.values()))))
     return found
-
-
-def _number(over: str, text: str) -> float:
-    try:
-        number = float(text)
-    except ValueError:
-        number = 0.0
-    if number <= 0:
-        raise Mistake(f"--over {over}: {text} is no number above 0, and has no logarithm: choose values by {over}=...")
-    return number
 
 
 def table(found: Sequence[Line], over: str) -> list[str]:

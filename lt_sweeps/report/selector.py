@@ -12,18 +12,20 @@ from lt_sweeps.report.curves import Curve, varied
 FEWEST = 3  # curves for which it is worth its place
 
 
-def selector(keys: Sequence[tuple[str, Curve]]) -> str:
+def selector(keys: Sequence[tuple[str, Curve]], lines: Sequence[tuple[str, Curve]] = ()) -> str:
     """Returns the boxes for curves, by the names that figure.js and the tables know them by; empty for a few.
 
-    It is shown only where a script can answer it.
+    It is shown only where a script can answer it. `lines` are of several curves: boxes of labels that they lack leave
+    them as they are.
     """
     curves = [curve for _, curve in keys]
     names = varied(curves)
     if len(curves) < FEWEST or not names:
         return ""
     of_curves = [(key, {name: curve.label(name) for name in names}) for key, curve in keys]
+    of_lines = [(key, {name: line.labels[name] for name in names if name in line.labels}) for key, line in lines]
     sets = "".join(_values(name, [of[name] for _, of in of_curves]) for name in names)
-    return f'<form class="selector" aria-label="What is shown" hidden>{data(of_curves)}{sets}</form>'
+    return f'<form class="selector" aria-label="What is shown" hidden>{data(of_curves + of_lines)}{sets}</form>'
 
 
 def _values(name: str, values: Sequence[str]) -> str:

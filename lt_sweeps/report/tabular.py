@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import argparse
 import csv
 import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import stdev
 
-from lt_sweeps.errors import Mistake
 from lt_sweeps.report.curves import Curve, Point, by_ground
 from lt_sweeps.report.published import compared
 from lt_sweeps.report.quantities import Quantity, named
 from lt_sweeps.report.selecting import chosen, parse, parser
+from lt_sweeps.report.shares import nearest_to, parsed, shares, unknown
 from lt_sweeps.report.styles import styles
 from lt_sweeps.report.wording import fewer, percent
 
-SAME = 0.02  # relative difference of weights remaining that is one column
 EPILOG = """A line per curve, a column per share of weights remaining (to 2 %), a cell of mean ± standard deviation over
 seeds, or with --interval mean and 95 % t-interval. A cell of fewer seeds than others says how many. In LaTeX levels
 shown to match dense are bold; it needs booktabs.
@@ -31,7 +29,7 @@ def main(arguments: Sequence[str]) -> int:
     """Prints the table; returns the exit code. Raises Mistake."""
     options = parser("table", "The curves of sweeps as a table for a paper.", EPILOG)
     options.add_argument("--format", choices=[*FORMATS], default="markdown")
-    options.add_argument("--at", type=_shares, metavar="51,21,3.6", help="the weights remaining to show, in percent")
+    options.add_argument("--at", type=parsed, metavar="51,21,3.6", help="the weights remaining to show, in percent")
     options.add_argument("--interval", action="store_true", help="95 %% t-intervals instead of standard deviations")
     options.add_argument("--against", metavar="PAPER", help="each number of a paper beside ours, as Markdown")
     asked = options.parse_intermixed_args(list(arguments))
@@ -51,7 +49,7 @@ def table(
     interval: bool = False,
 ) -> str:
     """Returns the text of the table. Raises Mistake for an unknown quantity, and for a share that no curve has."""
-    shares = _columns(curves) if at is None else list(at)
+    columns = shares(point for curve in curves for point in curve.points) if at is None else list(at)
     names = [style.name for style in styles(curves)]
     grounds = by_ground(curves)
     if len(grounds) > 1:
@@ -60,14 +58,13 @@ def table(
     quantities = [of_ground[curve.ground] for curve in curves]
     lines = []
     for curve, quantity in zip(curves, quantities, strict=True):
-        found = [_at(curve, share) for share in shares]
+        found = [nearest_to(share, curve.points) for share in columns]
         lines.append([_cell(point, quantity, interval) if point else Cell() for point in found])
-    for share, column in zip(shares, zip(*lines, strict=True), strict=True):
+    for share, column in zip(columns, zip(*lines, strict=True), strict=True):
         if at is not None and not any(cell.mean for cell in column):
-            known = ", ".join(map(percent, _columns(curves)))
-            raise Mistake(f"--at {share:g}: no level keeps this share of weights; there are {known}")
+            raise unknown(share, [point for curve in curves for point in curve.points])
     title = " / ".join(dict.fromkeys(quantity.title for quantity in quantities))
-    return FORMATS[form](title, [percent(share) for share in shares], names, lines)
+    return FORMATS[form](title, [percent(share) for share in columns], names, lines)
 
 
 @dataclass(frozen=True)
@@ -99,31 +96,6 @@ def _cell(point: Point, quantity: Quantity, interval: bool) -> Cell:
     return Cell(
         sign + number(mean.mean), spread, quantity.metric is not None and point.level > 0 and point.matching, mean.n
     )
-
-
-def _columns(curves: Sequence[Curve]) -> list[float]:
-    """The shares of weights that levels keep, most first; shares that are the same to SAME are one."""
-    shares: list[float] = []
-    for share in sorted((p.shown_at for c in curves for p in c.points if p.shown_at), reverse=True):
-        if not shares or share / shares[-1] < 1 - SAME:
-            shares.append(share)
-    return shares
-
-
-def _at(curve: Curve, share: float) -> Point | None:
-    """The level that keeps a share of weights, to SAME."""
-    near = [point for point in curve.points if point.shown_at and abs(point.shown_at / share - 1) <= SAME]
-    return min(near, key=lambda point: abs((point.shown_at or 0) - share), default=None)
-
-
-def _shares(text: str) -> list[float]:
-    try:
-        shares = [float(word) for word in text.split(",")]
-    except ValueError:
-        shares = []
-    if not shares or not all(0 < share <= 100 for share in shares):
-        raise argparse.ArgumentTypeError(f"{text}: give percentages of weights remaining, such as 51,21,3.6")
-    return shares
 
 
 def _markdown(title: str, shares: Sequence[str], names: Sequence[str], lines: Sequence[Sequence[Cell]]) -> str:

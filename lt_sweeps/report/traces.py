@@ -7,8 +7,10 @@ from dataclasses import replace
 from html import escape
 from typing import Any
 
+from lt_sweeps.report.across import Across
 from lt_sweeps.report.curves import ALL_KEPT, Curve, Point, differing
 from lt_sweeps.report.quantities import STABLE, Quantity
+from lt_sweeps.report.scale import Scale
 from lt_sweeps.report.statistics import Interval
 from lt_sweeps.report.styles import DASHES, Style
 from lt_sweeps.report.wording import bounds, percent, points, seeds
@@ -16,13 +18,13 @@ from lt_sweeps.report.wording import bounds, percent, points, seeds
 GREY = "#6b7280"
 
 
-def curve_traces(style: Style, at: Sequence[Point], quantity: Quantity, bottom: float) -> list[dict[str, Any]]:
+def curve_traces(style: Style, at: Sequence[Point], quantity: Quantity, scale: Scale) -> list[dict[str, Any]]:
     """The traces of a curve: its line, and at the bottom a cross for each level that some seed did not finish."""
     shown = [(p, v) for p in at if (v := quantity.of(p))]
     halves = [v.half for _, v in shown]
     filled = [quantity.metric is None or p.level == 0 or p.matching for p, _ in shown]
     line = {
-        "x": [p.shown_at for p, _ in shown],
+        "x": [scale.at(p) for p, _ in shown],
         "y": [v.mean for _, v in shown],
         "mode": "lines+markers",
         "line": {"color": style.colour, "width": 2.2, "dash": style.dash},
@@ -40,10 +42,10 @@ def curve_traces(style: Style, at: Sequence[Point], quantity: Quantity, bottom: 
             "width": 3,
             "visible": any(half is not None for half in halves),
         },
-        "text": [_hover(style, p, v, quantity) for p, v in shown],
+        "text": [_hover(style, p, v, quantity, scale.across) for p, v in shown],
     }
     lost = [p for p in at if p.unfinished]
-    missed = crosses(style, [p.shown_at for p in lost], bottom, [_lost(style, p) for p in lost])
+    missed = crosses(style, [scale.at(p) for p in lost], scale.y[0], [_lost(style, p) for p in lost])
     return [of_curve(style) | line, *([missed] if lost else [])]
 
 
@@ -113,8 +115,9 @@ def stability_trace(ends: tuple[float, float]) -> dict[str, Any]:
     }
 
 
-def _hover(style: Style, point: Point, mean: Interval, quantity: Quantity) -> str:
-    lines = [f"<b>{escape(style.name)}</b>", _where(point), quantity.describe(mean), f"n = {mean.n}"]
+def _hover(style: Style, point: Point, mean: Interval, quantity: Quantity, across: Across) -> str:
+    where = [line for line in (_where(point), escape(across.words(point))) if line]
+    lines = [f"<b>{escape(style.name)}</b>", *where, quantity.describe(mean), f"n = {mean.n}"]
     if quantity.metric and point.level and point.to_dense:
         against = points(point.to_dense.mean, quantity.metric)
         lines.append(f"{against} against dense {bounds(point.to_dense, quantity.metric.number)}".rstrip())

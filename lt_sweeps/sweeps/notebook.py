@@ -11,7 +11,7 @@ run.history, run.module(), run.mask, run.export("tickets/mine")
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import cached_property
@@ -189,15 +189,19 @@ class Sweep:
         style: str = "paper",
         width: float | None = None,
         spread: str = "band",
+        over: str | None = None,
+        at: Sequence[float] | None = None,
         **where: str,
     ) -> Figure:
         """The matplotlib figure of a quantity over the weights that remain, as `lt-sweeps figure` writes it.
+
+        With `over` it is over the numbers of that label, such as "rewind.step", at these shares of weights in percent.
 
         `where` chooses curves by their labels, as `control="none"`, or several values with commas; `width` is in
         inches. Raises Mistake for unknown names, and where matplotlib is not installed.
         """
         curves = chosen([self.folder], {name: str(value).split(",") for name, value in where.items()})
-        return draw(curves, what, facet=facet, style=style, width=width, spread=spread)
+        return draw(curves, what, facet=facet, style=style, width=width, spread=spread, over=over, at=at)
 
     def barrier(
         self,

@@ -1,0 +1,124 @@
+"""Curves as lines over a number: those that differ in one label alone, whose values are numbers, at one density."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from lt_sweeps.errors import Mistake
+from lt_sweeps.report.across import Across
+from lt_sweeps.report.curves import Curve, Point, require_label
+from lt_sweeps.report.quantities import Quantity
+from lt_sweeps.report.shares import nearest_to, shares
+
+REWIND_STEP = "rewind.step"
+UNITS = {"it": "iterations", "ep": "epochs"}
+
+
+@dataclass(frozen=True)
+class Line:
+    """Curves that differ in one label alone."""
+
+    labels: Mapping[str, str]  # all others
+    by_number: Mapping[float, Curve]  # in the order of their numbers
+
+    @property
+    def curve(self) -> Curve:
+        """The first of them, under the labels of all."""
+        return replace(next(iter(self.by_number.values())), labels=self.labels)
+
+
+def number(curve: Curve, over: str) -> float | None:
+    """The number that is a label's value, without its unit; None where it is none. Of rewinding, `init` is step 0.
+
+    >>> def of(rewind, step):
+    ...     return number(Curve({"rewind": rewind, "rewind.step": step}, (), False, frozenset()), "rewind.step")
+    >>> [of("step", "20it"), of("init", "20it"), of("step", "1ep9it")]
+    [20.0, 0.0, None]
+    """
+    if over == REWIND_STEP and curve.label("rewind") == "init":
+        return 0.0
+    try:
+        return float(curve.label(over).removesuffix("it").removesuffix("ep"))
+    except ValueError:
+        return None
+
+
+def lines(curves: Sequence[Curve], over: str) -> list[Line]:
+    """Groups curves that differ in the label `over` alone; of those with equal numbers the first counts.
+
+    Raises Mistake for no such label, for values that are no numbers from 0 on, and for numbers of several units.
+    """
+    groups: dict[tuple[tuple[str, str], ...], dict[float, Curve]] = {}
+    own = (over, "rewind") if over == REWIND_STEP else (over,)
+    for curve in curves:
+        require_label("--over", over, [curve])
+        value = number(curve, over)
+        if value is None or not 0 <= value < float("inf"):
+            raise Mistake(f"--over {over}: {curve.label(over)} is no number from 0 on: choose values by {over}=...")
+        rest = tuple((name, text) for name, text in curve.labels.items() if name not in own)
+        groups.setdefault(rest, {}).setdefault(value, curve)
+    return [Line(dict(rest), dict(sorted(by_number.items()))) for rest, by_number in groups.items()]
+
+
+def rewinds(curves: Sequence[Curve]) -> list[Line]:
+    """The curves that differ in their rewind step alone, of two steps or more; empty where it was not swept."""
+    stepped = [curve for curve in curves if REWIND_STEP in curve.labels and number(curve, REWIND_STEP) is not None]
+    return [line for line in lines(stepped, REWIND_STEP) if len(line.by_number) > 1]
+
+
+def across(found: Sequence[Line], over: str) -> Across:
+    """The axis of a number, for the very points of these lines. Raises Mistake for numbers of several units."""
+    places = {
+        id(point): (point, value) for line in found for value, curve in line.by_number.items() for point in curve.points
+    }  # points keep their ids
+    units = {_unit(curve, over) for line in found for value, curve in line.by_number.items() if value}
+    if len(units) > 1:
+        raise Mistake(f"--over {over}: values are in {' and in '.join(sorted(units))}: choose some by {over}=...")
+    name = "Rewind step" if over == REWIND_STEP else over
+    title = f"{name} ({unit})" if (unit := "".join(units)) else name
+
+    def of(point: Point) -> float | None:
+        _, value = places.get(id(point), (point, None))
+        return value
+
+    return Across(title, of, "{:,.6g}".format, column=over)
+
+
+def _unit(curve: Curve, over: str) -> str:
+    """The unit of a label's number, in words; empty if it has none. A rewind step without one is in iterations."""
+    return UNITS.get(curve.label(over)[-2:], UNITS["it"] if over == REWIND_STEP else "")
+
+
+def at_share(found: Sequence[Line], share: float, quantity: Quantity) -> list[Curve]:
+    """The points of lines at one share of weights, as curves; not of dense networks where these are a reference."""
+    drawn = []
+    for line in found:
+        several = [*line.by_number.values()]
+        near = [nearest_to(share, [p for p in curve.points if _is_shown(p, curve, quantity)]) for curve in several]
+        keys = frozenset(key for curve in several for key in curve.dense_keys)
+        points = tuple(point for point in near if point is not None)
+        drawn.append(replace(line.curve, points=points, dense_keys=keys, apart=False))
+    return drawn
+
+
+def densities(found: Sequence[Line], quantity: Quantity) -> list[float]:
+    """The shares of weights at which some line has two numbers or more, most first."""
+    points = [
+        point
+        for line in found
+        for curve in line.by_number.values()
+        for point in curve.points
+        if _is_shown(point, curve, quantity)
+    ]
+    return [
+        share
+        for share in shares(points)
+        if any(sum(map(bool, map(quantity.of, line.points))) > 1 for line in at_share(found, share, quantity))
+    ]
+
+
+def _is_shown(point: Point, curve: Curve, quantity: Quantity) -> bool:
+    if point.level == 0 and (quantity.beside_dense or curve.apart):
+        return False
+    return bool(quantity.of(point) or point.unfinished)
