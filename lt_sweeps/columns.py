@@ -175,7 +175,8 @@ RARE = (  # only where some row has a value
 FIGURES = tuple(name for name in COLUMNS if name not in (*LABELS, *RARE))
 LAYER = ("layer", "kept", "total")  # columns of layers.csv
 POINT = ("measure",)  # columns of measures.csv
-TAKEN = frozenset({*COLUMNS, *LAYER, *POINT})  # names that measures must not use
+COST = "iterations_with_search"  # column of costs.csv
+TAKEN = frozenset({*COLUMNS, *LAYER, *POINT, COST})  # names that measures must not use
 
 
 def is_of_training(column: str) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from lt_sweeps.report.axes import two_digits
-from lt_sweeps.report.curves import Point
+from lt_sweeps.report.curves import Point, over_seeds
 
 
 @dataclass(frozen=True)
@@ -26,6 +26,26 @@ class Across:
 
 
 REMAINING = Across("Weights remaining (%)", lambda point: point.shown_at or None, two_digits, falling=True)
+
+
+def _cost(point: Point) -> float | None:
+    mean = over_seeds(point.cost)
+    return None if mean is None else mean.mean
+
+
+def short(value: float) -> str:
+    """A number of iterations, short enough for a tick.
+
+    >>> [short(value) for value in (800, 50_000.0, 1_250_000)]
+    ['800', '50k', '1.25M']
+    """
+    for power, letter in ((1e6, "M"), (1e3, "k")):
+        if value >= power:
+            return f"{value / power:.3g}{letter}"
+    return f"{value:.3g}"
+
+
+COST = Across("Training iterations, search included", _cost, short, column="cost")
 
 
 def beside_zero(values: Sequence[float]) -> float:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from math import fsum
 from typing import Any
 
-from lt_sweeps.columns import AT_RANDOM, DRAWN, EMPTIED, LABELS, PLACE, TAKEN, is_of_training
+from lt_sweeps.columns import AT_RANDOM, COST, DRAWN, EMPTIED, LABELS, PLACE, TAKEN, is_of_training
 from lt_sweeps.errors import Mistake
 from lt_sweeps.metrics import ACCURACY, Metric, of_row, values_of
 from lt_sweeps.registry import nearest
@@ -40,6 +40,7 @@ class Point:
     matching: bool = False  # whether it is not worse than dense by more than the metric's margin
     validation: Mapping[int, float] = field(default_factory=dict)  # result on validation examples at the end, by seed
     worse: bool = False  # whether it is worse than dense by more than that
+    cost: Mapping[int, int] = field(default_factory=dict)  # iterations of its training and of the search, by seed
     beside: float | None = None  # of a control of which all weights are kept, or no share is known: its ticket's
 
     @property
@@ -226,6 +227,7 @@ def _curve(
                 matching(to_dense, metric, mean),
                 _by_seed(rows, f"val_{metric.name}"),
                 worse(to_dense, metric, mean),
+                _by_seed(rows, COST),
             )
         )
     keys = frozenset(row["key"] for row in levels.get(0, {}).values() if row.get("key"))

@@ -20,11 +20,13 @@ from lt_sweeps.store.store import write
 EPILOG = """QUANTITY is the test result without a name; else difference (to dense), early_stop_step, or the column of a
 measure. NAME=VALUE chooses curves by their labels; several values with commas. It is over the weights that remain; with
 --over NAME over the numbers of a label, such as rewind.step (init is step 0), at the weights remaining of --at, or the
-fewest. The caption that is printed says what the bands and markers mean.
+fewest; with --over cost over all iterations that had to be trained to get there. The caption that is printed says what
+the bands and markers mean.
 
   lt-sweeps figure runs/lenet
   lt-sweeps figure runs/lenet difference control=none,reinit --spread bars --width 6.75in
   lt-sweeps figure runs/rewinds barrier --over rewind.step --at 100,20
+  lt-sweeps figure runs/methods --over cost --at 20
   lt-sweeps figure runs/snip runs/imp --facet prune --style talk --format png --out talk/both.png
   lt-sweeps figure runs/lenet first_layer_trained --pictures     first layers: maps of pixels, or filters"""
 UNITS = {"in": 1.0, "": 1.0, "cm": 1 / 2.54, "mm": 1 / 25.4, "pt": 1 / 72.27}  # in inches; a LaTeX point
@@ -43,7 +45,7 @@ def main(arguments: Sequence[str]) -> int:
     options.add_argument("--pictures", action="store_true", help="of a measure of first layers: pixels or filters")
     options.add_argument("--data", choices=DATA, default="csv", help="format of the data; parquet needs pyarrow")
     options.add_argument("--out", type=Path, metavar="FILE", help="else QUANTITY.pdf in the (first) sweep's folder")
-    options.add_argument("--over", metavar="NAME", help="a label whose values are numbers, such as rewind.step")
+    options.add_argument("--over", metavar="NAME", help="cost, or a label whose values are numbers")
     options.add_argument("--at", type=parsed, metavar="51,21", help="with --over: the weights remaining, in percent")
     asked = options.parse_intermixed_args(list(arguments))
     folders, what, where = parse(asked.words)

@@ -118,6 +118,14 @@ def densities(found: Sequence[Line], quantity: Quantity) -> list[float]:
     ]
 
 
+def over_cost(curves: Sequence[Curve], quantity: Quantity) -> list[Curve]:
+    """The same curves, of the points of which the cost is known; not of dense networks where these are a reference."""
+    return [
+        replace(curve, points=tuple(p for p in curve.points if p.cost and _is_shown(p, curve, quantity)), apart=False)
+        for curve in curves
+    ]
+
+
 def _is_shown(point: Point, curve: Curve, quantity: Quantity) -> bool:
     if point.level == 0 and (quantity.beside_dense or curve.apart):
         return False

@@ -19,7 +19,7 @@ from lt_sweeps.report.levels import table
 from lt_sweeps.report.over import Line, rewinds
 from lt_sweeps.report.points import by_measure, tables
 from lt_sweeps.report.quantities import compared
-from lt_sweeps.report.sections import MEANS, framed, rewind_section
+from lt_sweeps.report.sections import MEANS, cost_section, framed, rewind_section
 from lt_sweeps.report.selector import selector
 from lt_sweeps.report.styles import Style, styles
 from lt_sweeps.report.verdict import settings, verdict, verdicts
@@ -100,10 +100,11 @@ def render(
 ) -> str:
     """Returns the whole page: verdicts, budgets, and per model and data set figures and a table.
 
-    `rows` are those of results.csv (absent values None), `layers` those of layers.csv, `points` those of measures.csv,
-    `pairs` the tables of what was measured between cells, by name. A budget is a line `budget=NAME: what it means`; any
-    name but `paper` adds a warning to the page. `facet` is a label whose values stand side by side, `color` one that
-    colours are for. Raises ValueError for two trainings of one cell, level and seed, Mistake for what is no label.
+    `rows` are those of results.csv (absent values None), with costs where they are known, `layers` those of layers.csv,
+    `points` those of measures.csv, `pairs` the tables of what was measured between cells, by name. A budget is a line
+    `budget=NAME: what it means`; any name but `paper` adds a warning to the page. `facet` is a label whose values stand
+    side by side, `color` one that colours are for. Raises ValueError for two trainings of one cell, level and seed,
+    Mistake for what is no label.
     """
     all_curves, kept, measured = curves(rows), by_curve(layers), Measured(points)
     for option, label in (("--facet", facet), ("--color", color)):
@@ -210,6 +211,7 @@ def _place(
             result_figure(group, look), f"{metric.name}-{number}", f"Test {metric.title} of {name}", caption, also, True
         ),
         *rewind_section(number, group, rewound),
+        *cost_section(number, group, look),
         "<h3>Speed of learning</h3>",
         f"<p>{NOT_TRAINED if any(curve.dense and curve.dense.early_stop for curve in group) else NO_STEPS}</p>"
         if steps is None

@@ -3,22 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from html import escape
 from typing import Any
 
 from lt_sweeps.errors import Mistake
+from lt_sweeps.report.across import COST
 from lt_sweeps.report.curves import Curve
 from lt_sweeps.report.figures import sliding_figure
-from lt_sweeps.report.over import REWIND_STEP, Line, across, at_share, densities
+from lt_sweeps.report.over import REWIND_STEP, Line, across, at_share, densities, over_cost
 from lt_sweeps.report.quantities import BARRIERS, compared, measured, test_result
 from lt_sweeps.report.selector import data
+from lt_sweeps.report.shares import nearest_to, shares
 from lt_sweeps.report.styles import Style
 from lt_sweeps.report.wording import percent
 
 MEANS = "Means over seeds, with 95 % t-intervals from two seeds on."
 REWINDS = """Tickets of one share of weights, which the slider chooses, over the step that survivors are rewound to, as
 it is configured; rewind=init is step 0."""
-FILLED = "Filled: levels that match dense. Open: not shown to match."
+COSTS = """All iterations that had to be trained to get there: of the ticket, and of every training that its mask or its
+start weights come from, each counted once, up to the step that was needed of it. Scores of weights count as nothing,
+iterations of networks of other sizes as one each."""
+FROM_FILES = "Tickets whose masks come from files have no known cost, and are left out."
+NO_COST = """No figure over the cost: it is in no costs.csv beside these results, or masks come from files. lt-sweeps
+report FOLDER writes that file where the expressions of a sweep can still be read."""
+FILLED = "Filled: matching levels."
 NO_REWINDS = "No figure over the rewind step: some steps are in epochs, others in iterations."
 
 
@@ -27,6 +36,30 @@ def framed(figure: Mapping[str, Any], name: str, label: str, caption: str) -> st
     below = f"<figcaption>{escape(caption)}</figcaption>\n" if caption else ""
     plot = f'<div class="plot" id="{name}">{data(figure)}</div>'
     return f'<figure role="group" aria-label="{escape(label)}">\n{plot}\n{below}</figure>'
+
+
+def cost_section(number: int, group: Sequence[Curve], look: Sequence[Style]) -> list[str]:
+    """Test results over what it took to get them; empty where tickets of one share of weights cost the same."""
+    quantity = test_result(group)
+    costly = [(curve, style) for curve, style in zip(over_cost(group, quantity), look, strict=True) if curve.points]
+    points = [point for curve, _ in costly for point in curve.points]
+    if not points:
+        methods = {curve.label("prune") for curve in group if curve.pruned}
+        return [f"<p>{NO_COST}</p>"] if len(methods) > 1 else []
+    lines = [curve for curve, _ in costly]
+    views = dict[str, list[Curve]]()
+    for share in shares(points):
+        near = [nearest_to(share, line.points) for line in lines]
+        kept = zip(lines, near, strict=True)
+        views[f"{percent(share)} %"] = [replace(line, points=(point,) if point else ()) for line, point in kept]
+    if all(len({COST.of(point) for line in of for point in line.points}) == 1 for of in views.values()):
+        return []
+    views |= {"all levels": lines} if len(views) > 1 else {}
+    figure = sliding_figure(group, views, [style for _, style in costly], quantity, COST)
+    label = f"{quantity.title} of {' on '.join(group[0].place)} over training iterations"
+    unknown = any(p.test and not p.cost for curve in group for p in curve.pruned)
+    caption = " ".join([f"{quantity.title}.", COSTS, *([FROM_FILES] if unknown else []), FILLED, MEANS])
+    return ["<h3>Cost</h3>", framed(figure, f"cost-{number}", label, caption)]
 
 
 def rewind_section(number: int, group: Sequence[Curve], rewound: Sequence[tuple[Line, Style]]) -> list[str]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from lt_sweeps.columns import is_of_training
 from lt_sweeps.errors import Mistake
 from lt_sweeps.parser import Parser
+from lt_sweeps.report import costs
 from lt_sweeps.report import table as tables
 from lt_sweeps.report.curves import DEFAULT, Curve, curves, labels_of, no_label
 
@@ -56,7 +57,7 @@ def labels(pairs: Sequence[tuple[str, str]]) -> dict[str, list[str]]:
 
 def chosen(folders: Sequence[Path], where: Mapping[str, Sequence[str]]) -> list[Curve]:
     """Returns the curves of sweeps whose labels have one of these values. Raises Mistake where none has."""
-    rows = matching(together([tables.read(folder) for folder in folders], folders), where)
+    rows = matching(together([costs.read(folder) for folder in folders], folders), where)
     if not rows:
         raise Mistake("no curve has all of these values" if where else f"{folders[0]}: no results yet")
     return curves(rows)

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from lt_sweeps.errors import Mistake
-from lt_sweeps.report.across import REMAINING, Across
+from lt_sweeps.report.across import COST, REMAINING, Across
 from lt_sweeps.report.curves import Curve, Point
-from lt_sweeps.report.over import across, at_share, densities, lines
+from lt_sweeps.report.over import across, at_share, densities, lines, over_cost
 from lt_sweeps.report.quantities import Quantity
-from lt_sweeps.report.shares import unknown
+from lt_sweeps.report.shares import nearest_to, unknown
 from lt_sweeps.report.wording import percent
 
 SHARE = "weights"  # the label of lines of several shares
@@ -28,7 +28,8 @@ class View:
     def words(self) -> str:
         """What it is over and of which tickets, as a part of a sentence; empty for the weights that remain."""
         of = " and ".join(f"{percent(share)} %" for share in self.shares)
-        return f" over {self.across.title[0].lower()}{self.across.title[1:]}, at {of} of the weights" if of else ""
+        over = "" if self.across is REMAINING else f" over {self.across.title[0].lower()}{self.across.title[1:]}"
+        return f"{over}, at {of} of the weights" if of else over
 
     @property
     def points(self) -> list[Point]:
@@ -41,6 +42,8 @@ def view(curves: Sequence[Curve], quantity: Quantity, over: str | None, at: Sequ
 
     These are of the shares of weights `at`, or of the fewest that two numbers have. Raises Mistake.
     """
+    if over == COST.column:
+        return _over_cost(curves, quantity, at)
     if over is None:
         if at is not None:
             raise Mistake("--at: chooses the shares of weights of a figure over something else: give --over NAME")
@@ -58,3 +61,21 @@ def view(curves: Sequence[Curve], quantity: Quantity, over: str | None, at: Sequ
         named = {SHARE: f"{percent(share)} %"} if len(shares) > 1 else {}
         drawn += [replace(line, labels={**line.labels, **named}) for line in of_share]
     return View(drawn, axis, tuple(shares))
+
+
+def _over_cost(curves: Sequence[Curve], quantity: Quantity, at: Sequence[float] | None) -> View:
+    """All levels of each curve, or those that keep the shares `at`, over what it took to get them."""
+    costly = over_cost(curves, quantity)
+    points = [point for curve in costly for point in curve.points]
+    if not points:
+        raise Mistake(
+            "--over cost: no cost is known: lt-sweeps report FOLDER writes costs.csv, unless masks come from files"
+        )
+    if at is None:
+        return View(costly, COST)
+    for share in at:
+        if nearest_to(share, points) is None:
+            raise unknown(share, points)
+    near = [[nearest_to(share, curve.points) for share in at] for curve in costly]
+    kept = [replace(c, points=tuple(p for p in of if p)) for c, of in zip(costly, near, strict=True)]
+    return View([curve for curve in kept if curve.points], COST, tuple(at))

@@ -17,7 +17,7 @@ from lt_sweeps.execution import plan as planning
 from lt_sweeps.execution.plan import Plan
 from lt_sweeps.keys import Node
 from lt_sweeps.parser import Parser
-from lt_sweeps.report import table
+from lt_sweeps.report import costs, table
 from lt_sweeps.report.selecting import apart, labels, matching, split, together
 from lt_sweeps.store.store import Store, write
 
@@ -76,7 +76,7 @@ def _page(
     known = [] if any(map(_is_table_alone, folders)) else folders
     cells = [agent.rebuild(past) for folder in known for past in archive.cells(folder)]
     chosen, shown = labels(where), [f"{name}={value}" for name, value in where]
-    whole = together([table.read(folder) for folder in folders], folders)
+    whole = together([costs.read(folder) for folder in folders], folders)
     rows = matching(whole, chosen)
     layers, points = (
         apart(shares, folders) if whole and "sweep" in whole[0] else [row for sweep in shares for row in sweep]
@@ -140,8 +140,9 @@ def write_all(
     seconds = {run: timing["seconds"] for run, timing in timed.items() if "seconds" in timing}
     budget_lines = budgets(cells)
     layers, points = table.layers(cells, plan.records), table.measured(cells, plan.records)
+    known = costs.rows(cells, plan.records)
     page = render(
-        rows,
+        costs.joined(rows, known),
         layers,
         points,
         title=title(cells),
@@ -158,6 +159,7 @@ def write_all(
         write(folder / table.POINTS, table.as_csv(points).encode())
     else:
         (folder / table.POINTS).unlink(missing_ok=True)  # left by an earlier command with measures
+    write(folder / costs.COSTS, table.as_csv(known).encode())
     write(folder / "timings.csv", table.timings(cells, seconds).encode())
     write(folder / "report.html", page.encode())
     write(folder / "summary.md", summary(rows, budget_lines, command, _machines(plan)).encode())

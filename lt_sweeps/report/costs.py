@@ -1,0 +1,80 @@
+"""What it took to get a ticket: iterations of all trainings that its expression depends on, and of its own."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from lt_sweeps import results
+from lt_sweeps.cell import Cell
+from lt_sweeps.columns import COST
+from lt_sweeps.errors import Mistake
+from lt_sweeps.graph import END, At, Given, Shuffle, Train, topological
+from lt_sweeps.keys import Node
+from lt_sweeps.report import table
+from lt_sweeps.results import Collapsed
+from lt_sweeps.store.store import Record
+
+COSTS = "costs.csv"
+
+
+def cost(run: Train, records: Mapping[Node, Record]) -> int | None:
+    """The iterations of the distinct trainings that led to a run's end, each up to the last step that was needed of it.
+
+    What scores weights, and weights from files, count as nothing. A mask that was permuted across all layers takes only
+    the number of weights from where it was found, and owes it no training. None for a mask from a file, and where no
+    record says when a hook ended a training.
+    """
+    needed: dict[Train, set[int]] = {run: {END}}
+    for node in topological([run], stop=lambda node: isinstance(node, Shuffle) and node.scope == "global"):
+        if isinstance(node, Given):
+            return None
+        if isinstance(node, At):
+            needed.setdefault(node.run, set()).add(node.step)
+    taken = [
+        _length(training, records) if END in steps else max(steps) - training.ticket.start
+        for training, steps in needed.items()
+    ]
+    known = [steps for steps in taken if steps is not None]
+    return sum(known) if len(known) == len(taken) else None
+
+
+def _length(run: Train, records: Mapping[Node, Record]) -> int | None:
+    """The iterations of a whole training; None where a hook may have ended it and no record says when."""
+    outcome = results.outcome(records[run]) if run in records else None
+    if outcome is None or isinstance(outcome, Collapsed):
+        return None if run.hooks else run.recipe.steps - run.ticket.start
+    return outcome.steps - run.ticket.start
+
+
+def rows(cells: Sequence[Cell], records: Mapping[Node, Record]) -> list[table.Row]:
+    """Returns the rows of costs.csv: one for each distinct training that is shown and stored, if its cost is known."""
+    shown: dict[Train, int] = {}
+    for cell in cells:
+        for level, run in zip(cell.numbers, cell.levels, strict=True):
+            if run in records:
+                shown.setdefault(run, level)
+    costs = {run: cost(run, records) for run in shown}
+    return [{"key": run.key, "level": shown[run], COST: steps} for run, steps in costs.items() if steps is not None]
+
+
+def joined(of_results: Sequence[table.Row], of_costs: Sequence[table.Row]) -> list[table.Row]:
+    """Returns the rows of results.csv with the cost of each training; as they are where no cost is known."""
+    costs = {row["key"]: row[COST] for row in of_costs}
+    return [{**row, COST: costs.get(row["key"])} for row in of_results] if costs else [*of_results]
+
+
+def read(folder: Path) -> list[table.Row]:
+    """Reads the rows of a sweep's results.csv, with the costs in its costs.csv, if it has one. Raises Mistake."""
+    return joined(table.read(folder), _read(folder / COSTS))
+
+
+def _read(path: Path) -> list[table.Row]:
+    try:
+        with path.open(newline="") as file:
+            return [{"key": row["key"], COST: int(row[COST])} for row in csv.DictReader(file, strict=True)]
+    except FileNotFoundError:
+        return []
+    except (ValueError, KeyError, TypeError, OSError, csv.Error) as error:
+        raise Mistake(f"{path}: cannot be read ({error}); lt-sweeps report {path.parent} writes it again") from None
