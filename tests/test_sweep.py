@@ -22,6 +22,7 @@ import lt_sweeps as lt
 from lt_sweeps.cell import Cell
 from lt_sweeps.cells import budgets
 from lt_sweeps.cli import main as cli
+from lt_sweeps.columns import COST
 from lt_sweeps.config import archive
 from lt_sweeps.errors import Mistake
 from lt_sweeps.execution import worker as running
@@ -248,6 +249,10 @@ def test_an_emptied_layer_is_a_result_and_what_follows_is_blocked(
     layers = list(csv.DictReader((tmp_path / "s" / "layers.csv").read_text().splitlines()))
     empty = [row for row in layers if row["kept"] == "0"]
     assert [(row["level"], row["layer"]) for row in empty] == [("3", "fc1.weight"), ("3", "fc2.weight")]
+    costs = list(csv.DictReader((tmp_path / "s" / "costs.csv").read_text().splitlines()))
+    assert [(row["key"], int(row[COST])) for row in costs] == [
+        (row["key"], 60 * n) for n, row in enumerate(rows[:3], 1)
+    ]
     kept = sum(int(row["kept"]) for row in layers if row["level"] == "1")
     assert kept / sum(int(row["total"]) for row in layers if row["level"] == "1") == pytest.approx(
         float(rows[1]["density"]), abs=1e-8

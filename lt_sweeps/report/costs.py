@@ -13,7 +13,7 @@ from lt_sweeps.errors import Mistake
 from lt_sweeps.graph import END, At, Given, Shuffle, Train, topological
 from lt_sweeps.keys import Node
 from lt_sweeps.report import table
-from lt_sweeps.results import Collapsed
+from lt_sweeps.results import Finished
 from lt_sweeps.store.store import Record
 
 COSTS = "costs.csv"
@@ -43,17 +43,17 @@ def cost(run: Train, records: Mapping[Node, Record]) -> int | None:
 def _length(run: Train, records: Mapping[Node, Record]) -> int | None:
     """The iterations of a whole training; None where a hook may have ended it and no record says when."""
     outcome = results.outcome(records[run]) if run in records else None
-    if outcome is None or isinstance(outcome, Collapsed):
-        return None if run.hooks else run.recipe.steps - run.ticket.start
-    return outcome.steps - run.ticket.start
+    if isinstance(outcome, Finished):
+        return outcome.steps - run.ticket.start
+    return None if run.hooks else run.recipe.steps - run.ticket.start
 
 
 def rows(cells: Sequence[Cell], records: Mapping[Node, Record]) -> list[table.Row]:
-    """Returns the rows of costs.csv: one for each distinct training that is shown and stored, if its cost is known."""
+    """Returns the rows of costs.csv: one for each distinct training that is shown and finished, if that is known."""
     shown: dict[Train, int] = {}
     for cell in cells:
         for level, run in zip(cell.numbers, cell.levels, strict=True):
-            if run in records:
+            if run in records and results.is_done(records[run]):
                 shown.setdefault(run, level)
     costs = {run: cost(run, records) for run in shown}
     return [{"key": run.key, "level": shown[run], COST: steps} for run, steps in costs.items() if steps is not None]
