@@ -27,7 +27,7 @@ iterations of networks of other sizes as one each."""
 FROM_FILES = "Tickets whose masks come from files have no known cost, and are left out."
 NO_COST = """No figure over the cost: it is in no costs.csv beside these results, or masks come from files. lt-sweeps
 report FOLDER writes that file where the expressions of a sweep can still be read."""
-FILLED = "Filled: matching levels."
+FILLED = "Filled: matching levels. Open: worse or undecided."
 NO_REWINDS = "No figure over the rewind step: some steps are in epochs, others in iterations."
 
 
