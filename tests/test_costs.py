@@ -154,6 +154,10 @@ def test_the_command_draws_all_levels_or_those_that_are_asked_for(
     assert cli.main([*words, "--at", "25"]) == 0
     made = [*csv.DictReader((tmp_path / "accuracy_over_cost.csv").read_text().splitlines())]
     assert [(line["prune"], float(line["x"])) for line in made] == [("imp", 300), ("at_init", 100)]
+    lines = (tmp_path / "costs.csv").read_text().splitlines()
+    (tmp_path / "costs.csv").write_text("\n".join(line for line in lines if not line.endswith(",300")))
+    assert cli.main(words) == 0
+    assert "Levels left out, whose cost is not known: 1." in capsys.readouterr().out
     assert cli.main([*words, "--at", "33"]) == 2
     assert "--at 33: no level keeps this share of weights; there are 50, 25" in capsys.readouterr().err
 
@@ -162,7 +166,13 @@ def test_costs_that_cannot_be_read_are_answered_in_a_line(tmp_path: Path, capsys
     (tmp_path / "results.csv").write_text(as_csv([row(0, 0, 98.0)]))
     (tmp_path / "costs.csv").write_text(f"key,level,{COST}\nab,0,many\n")
     assert cli.main(["figure", str(tmp_path)]) == 2
-    assert "costs.csv: cannot be read" in capsys.readouterr().err
+    assert "costs.csv: line 2 is no key with a number of iterations; lt-sweeps report" in capsys.readouterr().err
+    (tmp_path / "costs.csv").write_text(f"key,level,{COST}\nab,0,3\nab,0,4\n")
+    assert cli.main(["figure", str(tmp_path)]) == 2
+    assert "line 3 is no key" in capsys.readouterr().err
+    (tmp_path / "costs.csv").write_text("")
+    assert cli.main(["figure", str(tmp_path)]) == 2
+    assert "has no columns key and iterations_with_search" in capsys.readouterr().err
 
 
 def test_costs_change_no_other_part_of_a_page() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -150,18 +151,70 @@ def test_any_number_that_curves_differ_in_is_an_axis() -> None:
     assert fmean(line["n"] for line in table) == 2
 
 
+def widths(dense: dict[str, float], levels: int = 1, **labels: str) -> list[dict[str, Any]]:
+    """Networks of each width, two seeds, and a level that is a point worse. `labels` come after the width."""
+    made = [
+        row(level, seed, accuracy - level + 0.5 * seed, **{"model.width": width, **labels})
+        for width, accuracy in dense.items()
+        for level in range(1 + levels)
+        for seed in (0, 1)
+    ]
+    return [line | {"key": f"{line['key']} {line['model.width']} {labels}"} for line in made]
+
+
+def named_lines(axis: Any) -> dict[str, list[tuple[float, float]]]:
+    """The places of what stands in the legend, without markers."""
+    found = {str(line.get_label()): [*zip(*line.get_data(), strict=True)] for line in axis.get_lines()}
+    return {name: at for name, at in found.items() if not name.startswith("_")}
+
+
+def test_dense_networks_that_differ_along_the_axis_are_a_line_too() -> None:
+    found = curves(widths({"1": 90.0, "2": 94.0, "4": 96.0}))
+    axis = paper.draw(found, over="model.width").axes[0]
+    assert named_lines(axis)["dense"] == [(1, 90.25), (2, 94.25), (4, 96.25)]
+    assert axis.get_ylim()[1] > 96.25
+    table = paper.data(found, over="model.width")
+    assert [(line["level"], line["x"], line["mean"]) for line in table][:2] == [(0, 1, 90.25), (1, 1, 89.25)]
+
+
+def test_points_that_are_missing_are_counted_and_lines_keep_their_names() -> None:
+    made = [*widths({"1": 90.0, "2": 94.0}, classes="10"), *widths({"1": 80.0, "2": 84.0}, levels=0, classes="2")]
+    found = curves(made)
+    assert [*named_lines(paper.draw(found, over="model.width").axes[0])] == ["dense", "classes=10"]
+    assert "Points that are missing, where no level keeps that share: 2." in paper.caption(found, over="model.width")
+    assert "missing" not in paper.caption(found[:2], over="model.width")
+
+
+def test_intervals_at_one_place_are_bars_and_the_dense_network_goes_across() -> None:
+    [curve] = curves(widths({"1": 90.0}))
+    alone = replace(curve, points=curve.points[1:])
+    axis = paper.draw([alone]).axes[0]
+    [bars] = axis.containers
+    assert bars.has_yerr
+    assert "; bars are 95 % t-intervals" in paper.caption([alone])
+    whole = paper.draw([curve]).axes[0]
+    assert not whole.containers
+    assert "; bands are 95 % t-intervals" in paper.caption([curve])
+    one = paper.draw(curves(widths({"1": 90.0}, levels=0) + widths({"1": 91.0}, rewind="step")), facet="rewind")
+    assert all(first != last for axis in one.axes for (first, _), *_, (last, _) in [named_lines(axis)["dense"]])
+
+
 @pytest.mark.parametrize(
     ("words", "answer"),
     [
         (("--over", "depth"), "--over depth: no label of these results; choose one of"),
-        (("--over", "prune"), "--over prune: imp is no number from 0 on: choose values by prune=..."),
+        (("--over", "prune"), "--over prune: imp is no number from 0 to 1e+15: choose values by prune=..."),
         (
             ("--over", "rewind.step", "--at", "33"),
-            "--at 33: no level keeps this share of weights; there are 100,",
+            "--at 33: no level keeps this share of weights; there are 50, 25",
         ),
         (("--over", "rewind.step", "rewind.step=0it"), "takes results of two values or more at one share of weights"),
         (("--at", "50"), "--at: chooses the shares of weights of a figure over something else: give --over NAME"),
         (("--over", "rewind.step", "--against", "frankle2019"), "--against: a paper's numbers are over the weights"),
+        (
+            ("--over", "prune", "--facet", "prune"),
+            "--over prune: a label has panels or an axis, not both",
+        ),
     ],
 )
 def test_what_cannot_be_is_answered_in_a_line(
@@ -171,3 +224,17 @@ def test_what_cannot_be_is_answered_in_a_line(
     assert cli.main(["figure", str(tmp_path), *words]) == 2
     [line] = capsys.readouterr().err.splitlines()
     assert answer in line
+
+
+def test_two_results_at_one_number_are_a_mistake_and_equal_ones_are_one() -> None:
+    with pytest.raises(Mistake, match=r"1 and 1\.0 are one number with other results"):
+        lines(curves(widths({"1": 90.0, "1.0": 85.0})), "model.width")
+    [line] = lines(curves(widths({"1": 90.0, "1.0": 90.0, "2": 91.0})), "model.width")
+    assert [*line.by_number] == [1, 2]
+    for value in ("1e300", "1e-320", "-1", "nan", "inf"):
+        with pytest.raises(Mistake, match="is no number from 0 to"):
+            lines(curves(widths({"1": 90.0, value: 85.0})), "model.width")
+
+
+def test_a_step_and_an_epoch_of_one_number_are_no_line() -> None:
+    assert "some steps are in epochs, others in iterations" in page(rows({"1it": 90.0, "1ep": 91.0}))

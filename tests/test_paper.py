@@ -157,7 +157,7 @@ def test_the_command_writes_figure_data_and_caption(sweep: Folder, capsys: pytes
     printed = capsys.readouterr().out
     assert (folder / "accuracy.pdf").read_bytes().startswith(b"%PDF")
     assert "n = 1 to 3 seeds" in printed
-    assert "1 trainings that did not finish" in printed
+    assert "1 training that did not finish is left out" in printed
     written = [*csv.DictReader(io.StringIO((folder / "accuracy.csv").read_text()))]
     [ticket] = [line for line in written if line["control"] == "none" and line["level"] == "1"]
     assert float(ticket["mean"]) == pytest.approx(fmean(HALF))
@@ -359,3 +359,13 @@ def test_a_paper_about_something_else_is_a_mistake() -> None:
         [*published.compared(curves(rows(model="conv2", dataset="mnist")), "renda2020")]
     with pytest.raises(Mistake, match="frankle2019"):
         published.read("frankel2019")
+
+
+def test_panels_of_controls_and_two_trainings_of_one_seed(
+    sweep: Folder, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    folder = sweep("lenet", rows())
+    assert cli.main(["figure", str(folder), "--facet", "control"]) == 0
+    both = [*rows(), {**rows()[0], "key": "another", "early_stop_test_accuracy": 12.0}]
+    assert cli.main(["figure", str(sweep("twice", both))]) == 2
+    assert "two trainings of level 0, seed 0" in capsys.readouterr().err

@@ -115,7 +115,7 @@ def test_accuracies_at_early_stop_and_at_the_end_are_never_mixed() -> None:
 def test_two_trainings_of_one_place_in_the_table_are_refused() -> None:
     rows = sweep(MATCHES)
     assert curves([*rows, rows[0]]) == curves(rows)
-    with pytest.raises(ValueError, match="two trainings of level 0, seed 0"):
+    with pytest.raises(Mistake, match="two trainings of level 0, seed 0"):
         curves([*rows, rows[0] | {"key": "another"}])
 
 

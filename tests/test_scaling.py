@@ -91,7 +91,7 @@ def test_kinds_are_lines_of_their_own_and_the_command_draws_them(
     ("words", "answer"),
     [
         (("--over", "depth"), "--over depth: no label of these results; choose one of"),
-        (("--over", "control"), "--over control: none is no number from 0 on"),
+        (("--over", "control"), "--over control: none is no number from 0 to 1e+15"),
         (("--over", "model.width", "model.width=1.0"), "two values or more, and there is 1"),
         (("--over", "model.width", "accuracy"), "accuracy: no folder"),
     ],

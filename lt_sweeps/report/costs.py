@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from lt_sweeps.results import Finished
 from lt_sweeps.store.store import Record
 
 COSTS = "costs.csv"
+STEPS = re.compile(r"[0-9]{1,15}")
 
 
 def cost(run: Train, records: Mapping[Node, Record]) -> int | None:
@@ -71,10 +73,19 @@ def read(folder: Path) -> list[table.Row]:
 
 
 def _read(path: Path) -> list[table.Row]:
+    again = f"lt-sweeps report {path.parent} writes it again"
+    known: dict[str, int] = {}
     try:
         with path.open(newline="") as file:
-            return [{"key": row["key"], COST: int(row[COST])} for row in csv.DictReader(file, strict=True)]
+            reader = csv.DictReader(file, strict=True)
+            if not {"key", COST} <= {*(reader.fieldnames or ())}:
+                raise Mistake(f"{path}: has no columns key and {COST}; {again}")
+            for row in reader:
+                key, steps = row["key"], row[COST] or ""
+                if not STEPS.fullmatch(steps) or known.setdefault(key, int(steps)) != int(steps):
+                    raise Mistake(f"{path}: line {reader.line_num} is no key with a number of iterations; {again}")
     except FileNotFoundError:
         return []
-    except (ValueError, KeyError, TypeError, OSError, csv.Error) as error:
-        raise Mistake(f"{path}: cannot be read ({error}); lt-sweeps report {path.parent} writes it again") from None
+    except (ValueError, OSError, csv.Error) as error:
+        raise Mistake(f"{path}: cannot be read ({error}); {again}") from None
+    return [{"key": key, COST: steps} for key, steps in known.items()]

@@ -162,7 +162,7 @@ def curves(rows: Sequence[Row]) -> list[Curve]:
 
     Results are those at the early-stop step where all finished rows of a model and data set have one, else
     all those at the end of training: the two are never mixed in one figure. A level of a control that keeps all
-    weights, as `control=dense` does, stands beside its ticket's. Raises ValueError for two trainings of one curve,
+    weights, as `control=dense` does, stands beside its ticket's. Raises Mistake for two trainings of one curve,
     level and seed.
 
     >>> labels = {"model": "lenet", "dataset": "mnist", "control": "none"}
@@ -182,7 +182,7 @@ def curves(rows: Sequence[Row]) -> list[Curve]:
         for labels in [own] if row["level"] else begun.get(_of_chain(own), {own: None}):
             seeds = groups.setdefault(labels, {}).setdefault(row["level"], {})
             if row["seed"] in seeds and seeds[row["seed"]].get("key") != row.get("key"):
-                raise ValueError(f"two trainings of level {row['level']}, seed {row['seed']} of {dict(labels)}")
+                raise Mistake(f"two trainings of level {row['level']}, seed {row['seed']} of {dict(labels)}")
             seen = seeds.get(row["seed"], {})  # the same training in a cell with other measures
             seeds[row["seed"]] = {**seen, **{name: v for name, v in row.items() if v is not None or name not in seen}}
     done = [row for row in rows if _done(row)]

@@ -113,8 +113,8 @@ def _traces(style: Style, line: Curve, quantity: Quantity, scale: Scale) -> list
 
 def _references(curves: Sequence[Curve], quantity: Quantity, scale: Scale) -> list[dict[str, Any]]:
     """The dense networks, and the bound of stability."""
-    stable = [stability_trace(scale.ends)] if quantity.stable else []
-    return stable + (dense_traces(curves, quantity, scale.ends) if quantity.beside_dense else [])
+    stable = [stability_trace(scale.reach)] if quantity.stable else []
+    return stable + (dense_traces(curves, quantity, scale.reach) if quantity.beside_dense else [])
 
 
 def _layout(data: Sequence[Mapping[str, Any]], quantity: Quantity, scale: Scale) -> dict[str, Any]:

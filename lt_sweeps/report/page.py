@@ -103,8 +103,8 @@ def render(
     `rows` are those of results.csv (absent values None), with costs where they are known, `layers` those of layers.csv,
     `points` those of measures.csv, `pairs` the tables of what was measured between cells, by name. A budget is a line
     `budget=NAME: what it means`; any name but `paper` adds a warning to the page. `facet` is a label whose values stand
-    side by side, `color` one that colours are for. Raises ValueError for two trainings of one cell, level and seed,
-    Mistake for what is no label.
+    side by side, `color` one that colours are for. Raises Mistake for two trainings of one cell, level and seed, and
+    for what is no label.
     """
     all_curves, kept, measured = curves(rows), by_curve(layers), Measured(points)
     for option, label in (("--facet", facet), ("--color", color)):

@@ -10,10 +10,11 @@ from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 from lt_sweeps.errors import Mistake
-from lt_sweeps.report.curves import Curve, Point, require_label
+from lt_sweeps.report.curves import Curve, Point, differing, require_label
 from lt_sweeps.report.published import Published, about
 from lt_sweeps.report.quantities import STABLE, Quantity, named
 from lt_sweeps.report.scale import Scale, scaled
+from lt_sweeps.report.statistics import Interval
 from lt_sweeps.report.styles import Style, styles
 from lt_sweeps.report.traces import GREY, dense_lines
 from lt_sweeps.report.views import View, view
@@ -77,6 +78,8 @@ def draw(
     """
     _require(style, LOOKS, "style")
     _require(spread, SPREADS, "spread")
+    if facet is not None and facet == over:
+        raise Mistake(f"--facet {facet} --over {over}: a label has panels or an axis, not both")
     sheet, panels = LOOKS[style], panels_of(curves, facet)
     quantities = [named(what or panel[0].metric.name, panel) for panel in panels.values()]
     if over is not None and against is not None:
@@ -94,7 +97,7 @@ def draw(
         for number, ((title, panel), quantity) in enumerate(zip(panels.items(), quantities, strict=True)):
             axis = axes[number]
             shown = views[number]
-            _panel(axis, panel, shown, [look[id(line)] for line in shown.lines], quantity, sheet, spread)
+            _panel(axis, shown, [look[id(line)] for line in shown.lines], quantity, sheet, spread)
             if against is not None:
                 _published(axis, about(panel, against, what or panel[0].metric.name), sheet)
             axis.set_xlabel(shown.across.title)
@@ -122,7 +125,8 @@ def panels_of(curves: Sequence[Curve], facet: str | None = None) -> dict[str, li
 
 def _without(curve: Curve, facet: str | None) -> Curve:
     """A curve as it is called in its panel, whose title names the label."""
-    return replace(curve, labels={name: value for name, value in curve.labels.items() if name != facet})
+    dropped = {facet} - {"control"}  # which every curve has
+    return replace(curve, labels={name: value for name, value in curve.labels.items() if name not in dropped})
 
 
 def caption(
@@ -142,13 +146,24 @@ def caption(
     counts = sorted({mean.n for point in points if (mean := quantity.of(point))})
     n = f"n = {counts[0]}" if len(counts) == 1 else f"n = {counts[0]} to {counts[-1]} seeds" if counts else "no results"
     places = " and ".join(dict.fromkeys(" on ".join(curve.place) for curve in curves))
-    shown = {"band": "bands are 95 % t-intervals", "bars": "bars are 95 % t-intervals", "seeds": "thin lines are seeds"}
-    text = f"{quantity.title} of {places}{views[0].words}, mean over seeds ({n}); {shown[spread]}."
+    text = f"{quantity.title} of {places}{views[0].words}, mean over seeds ({n}){_spread(views, quantity, spread)}."
     if quantity.metric:
         text += f" Filled markers: dense, and matching levels (within {quantity.metric.allowed}, non-inferior)."
+    text += "".join(f" {note}" for note in dict.fromkeys(shown.note for shown in views) if note)
     text += f" {BESIDE}" if any(point.keeps_all for point in points) else ""
     lost = sum(sum(point.unfinished.values()) for point in points)
-    return text + (f" {lost} trainings that did not finish are left out." if lost else "")
+    many = "1 training that did not finish is" if lost == 1 else f"{lost} trainings that did not finish are"
+    return text + (f" {many} left out." if lost else "")
+
+
+def _spread(views: Sequence[View], quantity: Quantity, spread: str) -> str:
+    """How intervals are drawn, as a part of a sentence; empty where no point has one."""
+    if spread == "seeds":
+        return "; thin lines are seeds"
+    lines = [(view.across, line) for view in views for line in view.lines]
+    sure = [_sure([(across.of(point), point, quantity.of(point)) for point in line.points]) for across, line in lines]
+    kinds = {"bars" if _is_barred(spread, [x for x, *_ in of]) else "bands" for of in sure if of}
+    return f"; {' and '.join(sorted(kinds))} are 95 % t-intervals" if kinds else ""
 
 
 def data(
@@ -249,37 +264,56 @@ def settings(sheet: Look) -> Any:
 
 def _panel(
     axis: Axes,
-    curves: Sequence[Curve],
     drawn: View,
     look: Sequence[Style],
     quantity: Quantity,
     sheet: Look,
     spread: str,
 ) -> None:
-    scale = scaled(drawn.lines, quantity, drawn.across)
+    scale = scaled([*drawn.lines, *drawn.dense], quantity, drawn.across)
     axis.set_xscale("log")
     axis.set_xlim(*(10**end for end in scale.x))
     axis.set_ylim(*scale.y)
     axis.set_xticks(scale.ticks, scale.texts)
     axis.minorticks_off()
-    _reference_lines(axis, curves, quantity, scale, sheet)
-    for style, points in zip(look, scale.shown, strict=True):
+    _reference_lines(axis, drawn, quantity, scale, sheet)
+    for style, points in zip(look, scale.shown, strict=False):  # without those of dense networks
         _curve(axis, style, points, quantity, sheet, spread, scale)
         if lost := [scale.at(point) for point in points if point.unfinished]:
             axis.plot(lost, [scale.y[0]] * len(lost), "x", color=style.colour, clip_on=False)
 
 
-def _reference_lines(axis: Axes, curves: Sequence[Curve], quantity: Quantity, scale: Scale, sheet: Look) -> None:
+def _reference_lines(axis: Axes, drawn: View, quantity: Quantity, scale: Scale, sheet: Look) -> None:
     """The dense networks, the bound of stability, and the zero of differences."""
     thin = 0.8 * sheet.line
     if quantity.beside_dense:
-        for index, (name, mean) in dense_lines(curves, quantity).items():
-            dash = list(DASHES.values())[1 + index % (len(DASHES) - 1)]
-            axis.plot(scale.ends, [mean.mean] * 2, color=GREY, linestyle=dash, linewidth=thin, label=name)
+        for index, (name, mean) in dense_lines(drawn.beside, quantity).items():
+            axis.plot(scale.reach, [mean.mean] * 2, color=GREY, linestyle=_dash(index), linewidth=thin, label=name)
+        names = differing(drawn.dense)
+        for index, curve in enumerate(drawn.dense):
+            at = [(scale.at(point), own.mean) for point in curve.points if (own := quantity.of(point))]
+            name = f"dense ({', '.join(curve.words(names))})".removesuffix(" ()")
+            look: Any = {"linestyle": _dash(index), "linewidth": thin, "marker": ".", "label": name}
+            axis.plot(*zip(*at, strict=True), color=GREY, **look)
     elif quantity.stable:
         axis.axhline(STABLE, color=GREY, linestyle="--", linewidth=thin, label=f"stable below {STABLE:g} points")
     elif scale.y[0] < 0 < scale.y[1]:
         axis.axhline(0, color=GREY, linewidth=thin)
+
+
+def _dash(index: int) -> Any:
+    """The dash of a dense network."""
+    return list(DASHES.values())[1 + index % (len(DASHES) - 1)]
+
+
+def _sure(shown: Sequence[tuple[float | None, Point, Interval | None]]) -> list[tuple[float, float, float]]:
+    """Place, mean and half an interval of the points that have one."""
+    return [(x, mean.mean, mean.half) for x, _, mean in shown if x is not None and mean and mean.half is not None]
+
+
+def _is_barred(spread: str, places: Sequence[float]) -> bool:
+    """Whether intervals are bars: as asked, and where a band would have no width."""
+    return spread == "bars" or len({*places}) == 1
 
 
 def _curve(
@@ -302,14 +336,14 @@ def _curve(
         )
     if shown or any(point.unfinished for point in at):
         axis.plot([], [], color=style.colour, linestyle=dash, marker=MARKERS[style.symbol], label=style.name)
-    sure = [(x, mean.mean, mean.half) for x, _, mean in shown if mean.half is not None]
+    sure = _sure(shown)
     where, means, halves = ([entry[i] for entry in sure] for i in range(3))
-    if spread == "band":
+    if spread != "seeds" and _is_barred(spread, where):
+        axis.errorbar(where, means, halves, linestyle="none", color=style.colour, capsize=0.6 * sheet.marker, zorder=2)
+    elif spread == "band":
         low, high = [y - half for _, y, half in sure], [y + half for _, y, half in sure]
         axis.fill_between(where, low, high, color=style.colour, alpha=0.16, linewidth=0, zorder=1)
-    elif spread == "bars":
-        axis.errorbar(where, means, halves, linestyle="none", color=style.colour, capsize=0.6 * sheet.marker, zorder=2)
-    else:
+    elif spread == "seeds":
         for seed in sorted({seed for _, point, _ in shown for seed in quantity.values(point)}):
             own = [(x, values[seed]) for x, point, _ in shown if seed in (values := quantity.values(point))]
             axis.plot(*zip(*own, strict=True), color=style.colour, alpha=0.35, linewidth=0.5 * sheet.line, zorder=1)

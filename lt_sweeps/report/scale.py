@@ -24,6 +24,12 @@ class Scale:
     y: tuple[float, float]
     zero: float  # where 0 stands on the horizontal axis, which is logarithmic
 
+    @property
+    def reach(self) -> tuple[float, float]:
+        """From where to where a horizontal line goes: along what is shown, or all the axis where that is one place."""
+        first, last = self.x
+        return self.ends if self.ends[0] != self.ends[1] else (10**first, 10**last)
+
     def at(self, point: Point) -> float:
         """Where a point that is shown stands on the horizontal axis."""
         return self.across.of(point) or self.zero

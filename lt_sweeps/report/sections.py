@@ -7,11 +7,10 @@ from dataclasses import replace
 from html import escape
 from typing import Any
 
-from lt_sweeps.errors import Mistake
 from lt_sweeps.report.across import COST
 from lt_sweeps.report.curves import Curve
 from lt_sweeps.report.figures import sliding_figure
-from lt_sweeps.report.over import REWIND_STEP, Line, across, at_share, densities, over_cost
+from lt_sweeps.report.over import REWIND_STEP, Line, across, at_share, densities, over_cost, units_of
 from lt_sweeps.report.quantities import BARRIERS, compared, measured, test_result
 from lt_sweeps.report.selector import data
 from lt_sweeps.report.shares import nearest_to, shares
@@ -64,11 +63,10 @@ def cost_section(number: int, group: Sequence[Curve], look: Sequence[Style]) -> 
 
 def rewind_section(number: int, group: Sequence[Curve], rewound: Sequence[tuple[Line, Style]]) -> list[str]:
     """Test results and barriers over the rewind step; empty if it was not swept."""
-    found, look = [line for line, _ in rewound], [style for _, style in rewound]
-    try:
-        axis = across(found, REWIND_STEP)
-    except Mistake:
+    if len(units_of([curve for curve in group if REWIND_STEP in curve.labels], REWIND_STEP)) > 1:
         return [f"<p>{NO_REWINDS}</p>"]
+    found, look = [line for line, _ in rewound], [style for _, style in rewound]
+    axis = across(found, REWIND_STEP)
     columns = dict.fromkeys(column for curve in group for point in curve.points for column in point.measures)
     quantities = {group[0].metric.name: test_result(group)}
     quantities |= {column: measured(column, group) for column in columns if compared(column)[0] in BARRIERS}

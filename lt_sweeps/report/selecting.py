@@ -81,7 +81,7 @@ def together(of_sweeps: Sequence[Sequence[tables.Row]], folders: Sequence[Path])
     try:
         curves(rows)
         return rows
-    except ValueError:
+    except Mistake:
         return apart(of_sweeps, folders)
 
 

@@ -44,7 +44,7 @@ def parsed(text: str) -> list[float]:
     [51.0, 3.6]
     """
     try:
-        found = [float(word) for word in text.split(",")]
+        found = [*dict.fromkeys(float(word) for word in text.split(","))]
     except ValueError:
         found = []
     if not found or not all(0 < share <= 100 for share in found):

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from lt_sweeps.errors import Mistake
 from lt_sweeps.report.across import COST, REMAINING, Across
 from lt_sweeps.report.curves import Curve, Point
-from lt_sweeps.report.over import across, at_share, densities, lines, over_cost
+from lt_sweeps.report.over import REWIND_STEP, across, at_share, dense_over, densities, lines, over_cost, points_of
 from lt_sweeps.report.quantities import Quantity
 from lt_sweeps.report.shares import nearest_to, unknown
 from lt_sweeps.report.wording import percent
@@ -18,11 +18,17 @@ SHARE = "weights"  # the label of lines of several shares
 
 @dataclass(frozen=True)
 class View:
-    """Lines and the axis that they are drawn over; `shares` are those of the weights that they are restricted to."""
+    """Lines and the axis that they are drawn over; `shares` are those of the weights that they are restricted to.
+
+    `beside` are the curves whose dense networks are a reference, and `dense` these networks where they are lines too.
+    """
 
     lines: list[Curve]
+    beside: list[Curve]
+    dense: Sequence[Curve] = ()
     across: Across = REMAINING
     shares: tuple[float, ...] = ()
+    note: str = ""  # what is left out
 
     @property
     def words(self) -> str:
@@ -33,8 +39,8 @@ class View:
 
     @property
     def points(self) -> list[Point]:
-        """The points of all lines."""
-        return [point for line in self.lines for point in line.points]
+        """The points of all lines, those of dense networks last."""
+        return [point for line in (*self.lines, *self.dense) for point in line.points]
 
 
 def view(curves: Sequence[Curve], quantity: Quantity, over: str | None, at: Sequence[float] | None) -> View:
@@ -47,7 +53,7 @@ def view(curves: Sequence[Curve], quantity: Quantity, over: str | None, at: Sequ
     if over is None:
         if at is not None:
             raise Mistake("--at: chooses the shares of weights of a figure over something else: give --over NAME")
-        return View([*curves])
+        return View([*curves], [*curves])
     found = lines(curves, over)
     axis, known = across(found, over), densities(found, quantity)
     if not known:
@@ -55,12 +61,23 @@ def view(curves: Sequence[Curve], quantity: Quantity, over: str | None, at: Sequ
     drawn = []
     shares = known[-1:] if at is None else at
     for share in shares:
-        of_share = [line for line in at_share(found, share, quantity) if line.points]
-        if not of_share:
-            raise unknown(share, [point for curve in curves for point in curve.points])
+        of_share = at_share(found, share, quantity)
+        if not any(line.points for line in of_share):
+            raise unknown(share, points_of(found, quantity))
         named = {SHARE: f"{percent(share)} %"} if len(shares) > 1 else {}
         drawn += [replace(line, labels={**line.labels, **named}) for line in of_share]
-    return View(drawn, axis, tuple(shares))
+    missing = len(shares) * sum(len(line.by_number) for line in found) - sum(len(line.points) for line in drawn)
+    notes = [f"Points that are missing, where no level keeps that share: {missing}."] if missing else []
+    notes += ["Steps are those of the recipe, which a smaller budget shortens."] if over == REWIND_STEP else []
+    shown = [line for line, *of in zip(found, *_parted(drawn, len(found)), strict=True) if any(c.points for c in of)]
+    dense = dense_over(shown, quantity)
+    beside = [] if dense else [curve for line in shown for curve in line.by_number.values()]
+    return View(drawn, beside, dense, axis, tuple(shares), " ".join(notes))
+
+
+def _parted(drawn: Sequence[Curve], size: int) -> list[Sequence[Curve]]:
+    """The lines of each share."""
+    return [drawn[first : first + size] for first in range(0, len(drawn), size)]
 
 
 def _over_cost(curves: Sequence[Curve], quantity: Quantity, at: Sequence[float] | None) -> View:
@@ -71,11 +88,14 @@ def _over_cost(curves: Sequence[Curve], quantity: Quantity, at: Sequence[float] 
         raise Mistake(
             "--over cost: no cost is known: lt-sweeps report FOLDER writes costs.csv, unless masks come from files"
         )
+    unknown_cost = sum(bool(p.level and not p.cost and quantity.of(p)) for curve in curves for p in curve.points)
+    note = f"Levels left out, whose cost is not known: {unknown_cost}." if unknown_cost else ""
+    beside = [curve for curve, shown in zip(curves, costly, strict=True) if shown.points]
     if at is None:
-        return View(costly, COST)
+        return View(costly, beside, (), COST, (), note)
     for share in at:
         if nearest_to(share, points) is None:
             raise unknown(share, points)
     near = [[nearest_to(share, curve.points) for share in at] for curve in costly]
     kept = [replace(c, points=tuple(p for p in of if p)) for c, of in zip(costly, near, strict=True)]
-    return View([curve for curve in kept if curve.points], COST, tuple(at))
+    return View(kept, beside, (), COST, tuple(at), note)
