@@ -210,8 +210,8 @@ def _place(
         _curves(
             result_figure(group, look), f"{metric.name}-{number}", f"Test {metric.title} of {name}", caption, also, True
         ),
-        *rewind_section(number, group, rewound),
-        *cost_section(number, group, look),
+        *rewind_section(number, group, rewound, also),
+        *cost_section(number, group, look, also),
         "<h3>Speed of learning</h3>",
         f"<p>{NOT_TRAINED if any(curve.dense and curve.dense.early_stop for curve in group) else NO_STEPS}</p>"
         if steps is None

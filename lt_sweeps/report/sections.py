@@ -37,8 +37,11 @@ def framed(figure: Mapping[str, Any], name: str, label: str, caption: str) -> st
     return f'<figure role="group" aria-label="{escape(label)}">\n{plot}\n{below}</figure>'
 
 
-def cost_section(number: int, group: Sequence[Curve], look: Sequence[Style]) -> list[str]:
-    """Test results over what it took to get them; empty where tickets of one share of weights cost the same."""
+def cost_section(number: int, group: Sequence[Curve], look: Sequence[Style], also: Sequence[str]) -> list[str]:
+    """Test results over what it took to get them; empty where tickets of one share of weights cost the same.
+
+    `also` are sentences for captions.
+    """
     quantity = test_result(group)
     costly = [(curve, style) for curve, style in zip(over_cost(group, quantity), look, strict=True) if curve.points]
     points = [point for curve, _ in costly for point in curve.points]
@@ -57,12 +60,14 @@ def cost_section(number: int, group: Sequence[Curve], look: Sequence[Style]) -> 
     figure = sliding_figure(group, views, [style for _, style in costly], quantity, COST)
     label = f"{quantity.title} of {' on '.join(group[0].place)} over training iterations"
     unknown = any(p.test and not p.cost for curve in group for p in curve.pruned)
-    caption = " ".join([f"{quantity.title}.", COSTS, *([FROM_FILES] if unknown else []), FILLED, MEANS])
+    caption = " ".join([f"{quantity.title}.", COSTS, *([FROM_FILES] if unknown else []), FILLED, MEANS, *also])
     return ["<h3>Cost</h3>", framed(figure, f"cost-{number}", label, caption)]
 
 
-def rewind_section(number: int, group: Sequence[Curve], rewound: Sequence[tuple[Line, Style]]) -> list[str]:
-    """Test results and barriers over the rewind step; empty if it was not swept."""
+def rewind_section(
+    number: int, group: Sequence[Curve], rewound: Sequence[tuple[Line, Style]], also: Sequence[str]
+) -> list[str]:
+    """Test results and barriers over the rewind step; empty if it was not swept. `also` are sentences for captions."""
     if len(units_of([curve for curve in group if REWIND_STEP in curve.labels], REWIND_STEP)) > 1:
         return [f"<p>{NO_REWINDS}</p>"]
     found, look = [line for line, _ in rewound], [style for _, style in rewound]
@@ -77,6 +82,6 @@ def rewind_section(number: int, group: Sequence[Curve], rewound: Sequence[tuple[
             figure = sliding_figure(group, views, look, quantity, axis)
             label = f"{quantity.title} of {' on '.join(group[0].place)} over the rewind step"
             filled = [FILLED] if quantity.metric else []
-            caption = " ".join([f"{quantity.title}.", REWINDS, *filled, MEANS])
+            caption = " ".join([f"{quantity.title}.", REWINDS, *filled, MEANS, *also])
             figures.append(framed(figure, f"{name.replace('_', '-')}-rewind-{number}", label, caption))
     return ["<h3>Over the rewind step</h3>", *figures] if figures else []
