@@ -112,7 +112,8 @@
         this.entries.push([trace, button]);
         const sample = element("svg", { viewBox: "0 0 34 14", width: 34, height: 14, "aria-hidden": true }, button);
         this.line(trace, "M1,7H33", sample);
-        if (trace.marker) this.marker(trace, 0, 17, 7, sample);
+        const { marker } = trace; // filled, whatever the first point's verdict is
+        if (marker) this.marker({ marker: Array.isArray(marker.color) ? { ...marker, color: trace.line.color } : marker }, 0, 17, 7, sample);
         button.append(trace.name);
         if (row.children.length > PRINTED) { button.classList.add("rest"); row.dataset.rest = row.children.length - PRINTED; }
         if (!trace.legendgroup) { button.disabled = true; continue; }

@@ -19,7 +19,7 @@ from lt_sweeps.report.wording import percent
 
 MEANS = "Means over seeds, with 95 % t-intervals from two seeds on."
 REWINDS = """Tickets of one share of weights, which the slider chooses, over the step that survivors are rewound to, as
-it is configured; rewind=init is step 0."""
+it is configured; rewind=init is step 0, which stands left of the others on the logarithmic axis."""
 COSTS = """All iterations that had to be trained to get there: of the ticket, and of every training that its mask or its
 start weights come from, each counted once, up to the step that was needed of it. Scores of weights count as nothing,
 iterations of networks of other sizes as one each."""
