@@ -150,6 +150,12 @@ def over_cost(curves: Sequence[Curve], quantity: Quantity) -> list[Curve]:
     ]
 
 
+def kept_at(curve: Curve, shares: Sequence[float]) -> Curve:
+    """A curve of those of its points alone that keep these shares of weights."""
+    near = [nearest_to(share, curve.points) for share in shares]
+    return replace(curve, points=tuple(point for point in near if point is not None))
+
+
 def _is_shown(point: Point, curve: Curve, quantity: Quantity) -> bool:
     if point.level == 0 and (quantity.beside_dense or curve.apart):
         return False

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
@@ -16,7 +16,7 @@ from lt_sweeps.report.quantities import STABLE, Quantity, named
 from lt_sweeps.report.scale import Scale, scaled
 from lt_sweeps.report.statistics import Interval
 from lt_sweeps.report.styles import Style, styles
-from lt_sweeps.report.traces import GREY, dense_lines
+from lt_sweeps.report.traces import GREY, dense_lines, dense_name
 from lt_sweeps.report.views import View, view
 from lt_sweeps.report.wording import BESIDE
 
@@ -161,7 +161,7 @@ def _spread(views: Sequence[View], quantity: Quantity, spread: str) -> str:
     if spread == "seeds":
         return "; thin lines are seeds"
     lines = [(view.across, line) for view in views for line in view.lines]
-    sure = [_sure([(across.of(point), point, quantity.of(point)) for point in line.points]) for across, line in lines]
+    sure = [_sure((across.of(point), quantity.of(point)) for point in line.points) for across, line in lines]
     kinds = {"bars" if _is_barred(spread, [x for x, *_ in of]) else "bands" for of in sure if of}
     return f"; {' and '.join(sorted(kinds))} are 95 % t-intervals" if kinds else ""
 
@@ -292,8 +292,7 @@ def _reference_lines(axis: Axes, drawn: View, quantity: Quantity, scale: Scale, 
         names = differing(drawn.dense)
         for index, curve in enumerate(drawn.dense):
             at = [(scale.at(point), own.mean) for point in curve.points if (own := quantity.of(point))]
-            name = f"dense ({', '.join(curve.words(names))})".removesuffix(" ()")
-            look: Any = {"linestyle": _dash(index), "linewidth": thin, "marker": ".", "label": name}
+            look: Any = {"linestyle": _dash(index), "linewidth": thin, "marker": ".", "label": dense_name(curve, names)}
             axis.plot(*zip(*at, strict=True), color=GREY, **look)
     elif quantity.stable:
         axis.axhline(STABLE, color=GREY, linestyle="--", linewidth=thin, label=f"stable below {STABLE:g} points")
@@ -306,9 +305,9 @@ def _dash(index: int) -> Any:
     return list(DASHES.values())[1 + index % (len(DASHES) - 1)]
 
 
-def _sure(shown: Sequence[tuple[float | None, Point, Interval | None]]) -> list[tuple[float, float, float]]:
-    """Place, mean and half an interval of the points that have one."""
-    return [(x, mean.mean, mean.half) for x, _, mean in shown if x is not None and mean and mean.half is not None]
+def _sure(shown: Iterable[tuple[float | None, Interval | None]]) -> list[tuple[float, float, float]]:
+    """Place, mean and half an interval of the points that have both a place and an interval."""
+    return [(x, mean.mean, mean.half) for x, mean in shown if x is not None and mean and mean.half is not None]
 
 
 def _is_barred(spread: str, places: Sequence[float]) -> bool:
@@ -336,17 +335,17 @@ def _curve(
         )
     if shown or any(point.unfinished for point in at):
         axis.plot([], [], color=style.colour, linestyle=dash, marker=MARKERS[style.symbol], label=style.name)
-    sure = _sure(shown)
+    sure = _sure((x, mean) for x, _, mean in shown)
     where, means, halves = ([entry[i] for entry in sure] for i in range(3))
-    if spread != "seeds" and _is_barred(spread, where):
-        axis.errorbar(where, means, halves, linestyle="none", color=style.colour, capsize=0.6 * sheet.marker, zorder=2)
-    elif spread == "band":
-        low, high = [y - half for _, y, half in sure], [y + half for _, y, half in sure]
-        axis.fill_between(where, low, high, color=style.colour, alpha=0.16, linewidth=0, zorder=1)
-    elif spread == "seeds":
+    if spread == "seeds":
         for seed in sorted({seed for _, point, _ in shown for seed in quantity.values(point)}):
             own = [(x, values[seed]) for x, point, _ in shown if seed in (values := quantity.values(point))]
             axis.plot(*zip(*own, strict=True), color=style.colour, alpha=0.35, linewidth=0.5 * sheet.line, zorder=1)
+    elif _is_barred(spread, where):
+        axis.errorbar(where, means, halves, linestyle="none", color=style.colour, capsize=0.6 * sheet.marker, zorder=2)
+    else:
+        low, high = [y - half for _, y, half in sure], [y + half for _, y, half in sure]
+        axis.fill_between(where, low, high, color=style.colour, alpha=0.16, linewidth=0, zorder=1)
 
 
 def _published(axis: Axes, numbers: Sequence[Published], sheet: Look) -> None:

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from html import escape
 from typing import Any
 
 from lt_sweeps.report.across import COST
 from lt_sweeps.report.curves import Curve
 from lt_sweeps.report.figures import sliding_figure
-from lt_sweeps.report.over import REWIND_STEP, Line, across, at_share, densities, over_cost, units_of
+from lt_sweeps.report.over import REWIND_STEP, Line, across, at_share, densities, kept_at, over_cost, units_of
 from lt_sweeps.report.quantities import BARRIERS, compared, measured, test_result
 from lt_sweeps.report.selector import data
-from lt_sweeps.report.shares import nearest_to, shares
+from lt_sweeps.report.shares import shares
 from lt_sweeps.report.styles import Style
 from lt_sweeps.report.wording import percent
 
@@ -49,11 +48,7 @@ def cost_section(number: int, group: Sequence[Curve], look: Sequence[Style], als
         methods = {curve.label("prune") for curve in group if curve.pruned}
         return [f"<p>{NO_COST}</p>"] if len(methods) > 1 else []
     lines = [curve for curve, _ in costly]
-    views = dict[str, list[Curve]]()
-    for share in shares(points):
-        near = [nearest_to(share, line.points) for line in lines]
-        kept = zip(lines, near, strict=True)
-        views[f"{percent(share)} %"] = [replace(line, points=(point,) if point else ()) for line, point in kept]
+    views = {f"{percent(share)} %": [kept_at(line, [share]) for line in lines] for share in shares(points)}
     if all(len({COST.of(point) for line in of for point in line.points}) == 1 for of in views.values()):
         return []
     views |= {"all levels": lines} if len(views) > 1 else {}

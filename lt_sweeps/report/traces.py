@@ -95,10 +95,15 @@ def dense_lines(curves: Sequence[Curve], quantity: Quantity) -> dict[int, tuple[
         by_seed = {seed: value for point in dense for seed, value in point.test.items()}
         steps = {seed: value for point in dense for seed, value in point.early_stop.items()}
         mean = quantity.of(replace(dense[0], test=by_seed, early_stop=steps)) if dense else None
-        settings = ", ".join(group[0].words(named))
         if mean is not None:
-            lines[index] = "dense" + (f" ({settings})" if settings else ""), mean
+            lines[index] = dense_name(group[0], named), mean
     return lines
+
+
+def dense_name(curve: Curve, named: Sequence[str]) -> str:
+    """What the dense network of a curve is called, with the values of the labels that tell it from others."""
+    settings = ", ".join(curve.words(named))
+    return f"dense ({settings})" if settings else "dense"
 
 
 def stability_trace(ends: tuple[float, float]) -> dict[str, Any]:

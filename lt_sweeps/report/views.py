@@ -8,7 +8,17 @@ from dataclasses import dataclass, replace
 from lt_sweeps.errors import Mistake
 from lt_sweeps.report.across import COST, REMAINING, Across
 from lt_sweeps.report.curves import Curve, Point
-from lt_sweeps.report.over import REWIND_STEP, across, at_share, dense_over, densities, lines, over_cost, points_of
+from lt_sweeps.report.over import (
+    REWIND_STEP,
+    across,
+    at_share,
+    dense_over,
+    densities,
+    kept_at,
+    lines,
+    over_cost,
+    points_of,
+)
 from lt_sweeps.report.quantities import Quantity
 from lt_sweeps.report.shares import nearest_to, unknown
 from lt_sweeps.report.wording import percent
@@ -69,15 +79,10 @@ def view(curves: Sequence[Curve], quantity: Quantity, over: str | None, at: Sequ
     missing = len(shares) * sum(len(line.by_number) for line in found) - sum(len(line.points) for line in drawn)
     notes = [f"Points that are missing, where no level keeps that share: {missing}."] if missing else []
     notes += ["Steps are those of the recipe, which a smaller budget shortens."] if over == REWIND_STEP else []
-    shown = [line for line, *of in zip(found, *_parted(drawn, len(found)), strict=True) if any(c.points for c in of)]
+    shown = [line for line in found if any(nearest_to(share, points_of([line], quantity)) for share in shares)]
     dense = dense_over(shown, quantity)
     beside = [] if dense else [curve for line in shown for curve in line.by_number.values()]
     return View(drawn, beside, dense, axis, tuple(shares), " ".join(notes))
-
-
-def _parted(drawn: Sequence[Curve], size: int) -> list[Sequence[Curve]]:
-    """The lines of each share."""
-    return [drawn[first : first + size] for first in range(0, len(drawn), size)]
 
 
 def _over_cost(curves: Sequence[Curve], quantity: Quantity, at: Sequence[float] | None) -> View:
@@ -96,6 +101,4 @@ def _over_cost(curves: Sequence[Curve], quantity: Quantity, at: Sequence[float] 
     for share in at:
         if nearest_to(share, points) is None:
             raise unknown(share, points)
-    near = [[nearest_to(share, curve.points) for share in at] for curve in costly]
-    kept = [replace(c, points=tuple(p for p in of if p)) for c, of in zip(costly, near, strict=True)]
-    return View(kept, beside, (), COST, tuple(at), note)
+    return View([kept_at(curve, at) for curve in costly], beside, (), COST, tuple(at), note)
