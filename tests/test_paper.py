@@ -22,7 +22,7 @@ from lt_sweeps.report import paper, published
 from lt_sweeps.report.curves import curves
 from lt_sweeps.report.quantities import quantities
 from lt_sweeps.report.statistics import interval
-from lt_sweeps.report.table import as_csv
+from lt_sweeps.report.table import as_csv, read_layers
 from lt_sweeps.report.tabular import table
 
 DENSE, HALF, REINIT = (98.04, 98.2, 98.1), (98.1, 98.27, 98.13), (97.0, 97.4, 97.1)
@@ -369,3 +369,9 @@ def test_panels_of_controls_and_two_trainings_of_one_seed(
     both = [*rows(), {**rows()[0], "key": "another", "early_stop_test_accuracy": 12.0}]
     assert cli.main(["figure", str(sweep("twice", both))]) == 2
     assert "two trainings of level 0, seed 0" in capsys.readouterr().err
+
+
+def test_a_cut_off_table_of_layers_is_told_in_a_line(tmp_path: Path) -> None:
+    (tmp_path / "layers.csv").write_text("model,seed,level,layer,kept,total\nlenet,0,1,fc1,10\n")
+    with pytest.raises(Mistake, match=r"layers\.csv: cannot be read \(a line ends before total\); lt-sweeps report"):
+        read_layers(tmp_path)

@@ -307,11 +307,19 @@ def _read(folder: Path, table: str, counts: Sequence[str] = ()) -> list[Row]:
     try:
         with path.open(newline="") as file:
             lines = [*csv.DictReader(file, restkey="", strict=True)]
-        return [{n: int(text) if n in counts else _value(n, text, ()) for n, text in line.items()} for line in lines]
+        return [
+            {n: _count(n, text) if n in counts else _value(n, text, ()) for n, text in line.items()} for line in lines
+        ]
     except FileNotFoundError:
         return []
     except (ValueError, OSError, csv.Error) as error:
         raise Mistake(f"{path}: cannot be read ({error}); lt-sweeps report {folder} writes it again") from None
+
+
+def _count(name: str, text: str | None) -> int:
+    if text is None:
+        raise ValueError(f"a line ends before {name}")
+    return int(text)
 
 
 def damaged(folder: Path, why: str) -> Mistake:
