@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import gc
 import os
 import sys
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 import torch
 
+from lt_sweeps.foreign.reach import parsed
 from lt_sweeps.foreign.state import GlobalState
 
 
@@ -73,3 +75,30 @@ def test_modules_may_be_imported_while_a_snapshot_is_taken(monkeypatch: pytest.M
     finally:
         gc.set_threshold(*threshold)
     assert "imported499" in sys.modules
+
+
+def test_sources_are_parsed_whatever_the_collector_ends_meanwhile() -> None:
+    """Python 3.11 loses count of the depth if what the garbage collector ends parses too."""
+    rounds, ended = iter(range(100)), 0
+
+    class Parsing:
+        def __init__(self) -> None:
+            self.myself = self
+
+        def __del__(self) -> None:
+            nonlocal ended
+            ended += 1
+            ast.parse("x = (1, [2, (3, f(4))])")
+
+    source = "def f(x):\n    return [x, (x, {x: x + 1})]\n" * 20
+    wanted = ast.dump(ast.parse(source))
+    threshold = gc.get_threshold()
+    gc.collect()
+    gc.set_threshold(1)
+    try:
+        trees = [parsed(source) for _ in rounds if Parsing()]
+    finally:
+        gc.set_threshold(*threshold)
+    assert ended > 50
+    assert gc.isenabled()
+    assert all(ast.dump(tree) == wanted for tree in trees)

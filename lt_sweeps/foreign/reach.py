@@ -6,6 +6,7 @@ Code of Python itself, of installed packages and of this project is not followed
 from __future__ import annotations
 
 import ast
+import gc
 import hashlib
 import importlib.util
 import os
@@ -27,6 +28,21 @@ INSTALLED = tuple(
         }
     )
 )
+
+
+def parsed(source: str | bytes) -> ast.Module:
+    """Returns the syntax tree of a source text. Raises SyntaxError or ValueError.
+
+    The garbage collector waits meanwhile: if what it ends parses too, Python 3.11 loses count of the depth, and raises
+    SystemError (python/cpython#106905).
+    """
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        return ast.parse(source)
+    finally:
+        if collects:
+            gc.enable()
 
 
 def is_installed(file: Path) -> bool:
@@ -84,7 +100,7 @@ def reachable(file: Path) -> set[Path]:
 
 def _imported(file: Path) -> Iterator[Path]:
     try:
-        tree = ast.parse(file.read_bytes())
+        tree = parsed(file.read_bytes())
     except (SyntaxError, ValueError):
         return
     for node in ast.walk(tree):
@@ -148,7 +164,7 @@ def _text(file: Path) -> str:
     """Returns the code of a file without comments and layout; its bytes if it is no Python."""
     content = file.read_bytes()
     try:
-        return ast.dump(ast.parse(content)).replace(", type_params=[]", "")  # added by Python 3.12
+        return ast.dump(parsed(content)).replace(", type_params=[]", "")  # added by Python 3.12
     except (SyntaxError, ValueError):
         return content.hex()
 
