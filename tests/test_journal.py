@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -26,6 +24,7 @@ from logged import (  # noqa: F401 (fixtures)
     sweep,
 )
 from wandb_files import runs
+from warm import warm
 
 from lt_sweeps.loggers import choose
 from lt_sweeps.loggers.runs import About, Blobs, Row
@@ -62,8 +61,7 @@ def test_what_is_ended_is_finished(
 
 def test_a_killed_sweep_repeated_makes_no_second_run(tmp_path: Path) -> None:
     words = (*WANDB, "recipe.steps=2500it", "prune.levels=1", f"paths.output_dir={tmp_path}")
-    command = [sys.executable, "-m", "lt_sweeps.main", "-m", *SMALL, *words]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=alone())
+    process = warm().start("lt_sweeps.main", "-m", *SMALL, *words, cwd=tmp_path, env=alone())
     deadline = time.monotonic() + 400  # on a busy machine
     while not any(run.rows for run in runs(tmp_path / "s")) and time.monotonic() < deadline:
         time.sleep(0.1)  # W&B writes down some 80 evaluations at once
@@ -220,7 +218,7 @@ def test_a_service_that_dies_loses_no_result(tmp_path: Path, logged: Path) -> No
         "ours.WandbRun.log = killing\n"
         f"sys.exit(main(['-m', *{[*SMALL, *WANDB, 'prune.levels=1']!r}, 'paths.output_dir={tmp_path}']))"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300, env=alone())
+    done = warm().run(code, cwd=tmp_path, env=alone())
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.count("logger=wandb failed: ") == 1
     assert [row["status"] for row in results(tmp_path)] == ["done"] * 2

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -44,6 +45,18 @@ def test_a_lease_has_one_holder_until_it_is_released(tmp_path: Path) -> None:
         }
         one.release("ab")
         assert other.take("ab", "a training")
+    assert not list((tmp_path / "lease").iterdir())
+
+
+def test_an_interruption_before_the_heart_beats_releases_the_lease(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(self: threading.Thread) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(threading.Thread, "start", interrupted)
+    with pytest.raises(KeyboardInterrupt), Leases(tmp_path) as leases:
+        leases.take("ab", "a training")
     assert not list((tmp_path / "lease").iterdir())
 
 

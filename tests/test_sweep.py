@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 import torch
 from composed import composed
+from warm import Started, warm
 
 import lt_sweeps as lt
 from lt_sweeps.cell import Cell
@@ -46,6 +47,11 @@ def sweep(folder: Path, *words: str, code: int = 0) -> Rows:
     """Run a multirun and read its results."""
     assert main(["-m", *SMALL, *words, f"paths.output_dir={folder}"]) == code
     return list(csv.DictReader((folder / "s" / "results.csv").read_text().splitlines()))
+
+
+def command(folder: Path, *words: str) -> Started:
+    """A multirun in a process of its own."""
+    return warm().start("lt_sweeps.main", "-m", *words, cwd=folder, env=os.environ)
 
 
 def told(capsys: pytest.CaptureFixture[str]) -> tuple[int, ...]:
@@ -395,17 +401,17 @@ def test_rewound_and_frozen_weights_are_what_they_say(tmp_path: Path) -> None:
 def test_kill_nine_in_the_middle_and_the_same_command_give_the_same_bytes(tmp_path: Path) -> None:
     """Killed while it trains its first level, then while it trains a later one; then it gets through."""
     words = [*SMALL, "recipe.steps=200it", "control=none,reinit", f"paths.output_dir={tmp_path / 'killed'}"]
-    command = [sys.executable, "-m", "lt_sweeps.main", "-m", *words]
     store = tmp_path / "killed" / "store"
     for sign in ("lease/*", "record/??/*.json"):
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True)
+        process = command(tmp_path, *words)
         while not [*store.glob(sign)] and process.poll() is None:
-            time.sleep(0.05)
+            time.sleep(0.01)
         os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
         assert process.returncode == -signal.SIGKILL, "it was killed in the middle"
-    done = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, check=False)
-    assert done.returncode == 0, done.stderr.decode()
+    process = command(tmp_path, *words)
+    _, errors = process.communicate()
+    assert process.returncode == 0, errors
     sweep(tmp_path / "calm", "recipe.steps=200it", "control=none,reinit")
     for name in ("results.csv",):
         assert (tmp_path / "killed" / "s" / name).read_bytes() == (tmp_path / "calm" / "s" / name).read_bytes()
@@ -421,17 +427,11 @@ def store_content(folder: Path) -> dict[str, bytes]:
 
 def test_interrupting_says_how_to_go_on(tmp_path: Path) -> None:
     words = [*SMALL, "recipe.steps=20000it", f"paths.output_dir={tmp_path}"]
-    process = subprocess.Popen(
-        [sys.executable, "-u", "-m", "lt_sweeps.main", "-m", *words],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # whoever started the tests may ignore it
-    )
+    process = command(tmp_path, *words)
     lease = tmp_path / "store" / "lease"
     deadline = time.monotonic() + 400
     while not any(lease.glob("*")) and time.monotonic() < deadline:
-        time.sleep(0.2)
+        time.sleep(0.02)
     process.send_signal(signal.SIGINT)
     try:
         out, errors = process.communicate(timeout=400)
@@ -480,9 +480,8 @@ def test_an_interrupted_sweep_can_be_read(
 def test_a_sweep_takes_over_what_another_process_has_committed_meanwhile(tmp_path: Path) -> None:
     """Two sweeps of the same cells at once: the same bytes as one alone, and neither fails."""
     words = [*SMALL, "recipe.steps=200it", "seed=0,1", f"paths.output_dir={tmp_path / 'both'}"]
-    command = [sys.executable, "-m", "lt_sweeps.main", "-m", *words]
-    turned = [word if word != "seed=0,1" else "seed=1,0" for word in command]
-    both = [subprocess.Popen(c, stdout=subprocess.PIPE, stderr=subprocess.PIPE) for c in (command, turned)]
+    turned = [word if word != "seed=0,1" else "seed=1,0" for word in words]
+    both = [command(tmp_path, *words), command(tmp_path, *turned)]
     answers = [process.communicate(timeout=400) for process in both]
     assert [process.returncode for process in both] == [0, 0], answers
     sweep(tmp_path / "alone", "recipe.steps=200it", "seed=0,1")
@@ -506,20 +505,18 @@ def test_a_reader_that_leaves_ends_the_reading_and_not_the_sweep(tmp_path: Path)
 
 def test_termination_is_told_from_success(tmp_path: Path) -> None:
     words = [*SMALL, "recipe.steps=20000it", f"paths.output_dir={tmp_path}"]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "lt_sweeps.main", "-m", *words], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
-    )
+    process = command(tmp_path, *words)
     work = tmp_path / "store" / "work"
     deadline = time.monotonic() + 400
     while not work.is_dir() and time.monotonic() < deadline:
-        time.sleep(0.2)
-    process.terminate()
+        time.sleep(0.02)
+    process.send_signal(signal.SIGTERM)
     try:
         _, errors = process.communicate(timeout=400)
     finally:
         process.kill()
     assert process.returncode == 143
-    assert b"the same command continues" in errors
+    assert "the same command continues" in errors
 
 
 def test_a_place_that_cannot_be_written_to_is_told_in_one_line(

@@ -1,21 +1,24 @@
 """Runs commands as `python -m lt_sweeps.main` and `lt-sweeps` do, without their imports: `python tests/warm.py`.
 
 A process that has imported what commands import, and nothing of a user's, forks a child for each JSON line
-{"program", "words", "cwd", "env", "out", "err"}, and answers with its exit code. It has one thread, so that a child
-may fork its workers too.
+{"program", "words", "cwd", "env", "out", "err"}, and answers with its process ID; to {"pid"} it answers with the exit
+code of that child, or null. It has one thread, so that a child may fork its workers too. Each child leads a session.
 """
 
 from __future__ import annotations
 
 import atexit
+import gc
 import importlib
 import json
 import os
 import signal
 import subprocess
 import sys
+import tempfile
+import time
 import traceback
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from types import ModuleType
@@ -23,6 +26,49 @@ from typing import Any
 
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
 IMPORTS = ("hydra", "lt_sweeps.main", "lt_sweeps.cli", "lt_sweeps.execution.worker", "lt_sweeps.report.page")
+
+
+class Started:
+    """A command that runs, with the methods that `subprocess.Popen` has; it prints to files."""
+
+    def __init__(self, warm: Warm, program: str, words: Sequence[str], cwd: Path, env: Mapping[str, str]) -> None:
+        self._warm, self.args = warm, [program, *words]
+        self._out, self._err = (Path(tempfile.mkstemp(suffix=suffix)[1]) for suffix in (".out", ".err"))
+        asked = {"program": program, "words": list(words), "cwd": str(cwd), "env": dict(env)}
+        self.pid = warm.ask({**asked, "out": str(self._out), "err": str(self._err)})
+        self.returncode: int | None = None
+
+    def poll(self) -> int | None:
+        """The exit code; None while it runs."""
+        if self.returncode is None:
+            self.returncode = self._warm.ask({"pid": self.pid})
+        return self.returncode
+
+    def wait(self, timeout: float = 300) -> int:
+        """The exit code, waited for. Raises subprocess.TimeoutExpired."""
+        until = time.monotonic() + timeout
+        while (code := self.poll()) is None:
+            if time.monotonic() > until:
+                raise subprocess.TimeoutExpired(self.args, timeout)
+            time.sleep(0.01)
+        return code
+
+    def communicate(self, timeout: float = 300) -> tuple[str, str]:
+        """Waits; returns what it printed."""
+        self.wait(timeout)
+        printed = self._out.read_text(), self._err.read_text()
+        self._out.unlink()
+        self._err.unlink()
+        return printed
+
+    def send_signal(self, number: int) -> None:
+        """Sends a signal, if it still runs."""
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        """Ends it at once."""
+        self.send_signal(signal.SIGKILL)
 
 
 class Warm:
@@ -37,26 +83,24 @@ class Warm:
             env={**os.environ, **ONE_THREAD, "PYTHONPATH": str(Path(__file__).parents[1])},
         )
 
+    def start(self, program: str, *words: str, cwd: Path, env: Mapping[str, str]) -> Started:
+        """Starts a command of `lt_sweeps.main` or `lt_sweeps.cli`, or the text of a program, in a folder."""
+        return Started(self, program, words, cwd, env)
+
     def run(self, program: str, *words: str, cwd: Path, env: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
-        """A command of `lt_sweeps.main` or `lt_sweeps.cli`, or the text of a program, in a folder."""
+        """The same, waited for."""
+        process = self.start(program, *words, cwd=cwd, env=env)
+        out, err = process.communicate()
+        assert process.returncode is not None
+        return subprocess.CompletedProcess([program, *words], process.returncode, out, err)
+
+    def ask(self, question: dict[str, Any]) -> Any:
+        """Its answer to a line."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        out, err = cwd / ".out", cwd / ".err"
-        asked = {
-            "program": program,
-            "words": words,
-            "cwd": str(cwd),
-            "env": dict(env),
-            "out": str(out),
-            "err": str(err),
-        }
-        self._process.stdin.write(json.dumps(asked) + "\n")
+        self._process.stdin.write(json.dumps(question) + "\n")
         self._process.stdin.flush()
-        code = int(self._process.stdout.readline())
-        done = subprocess.CompletedProcess([program, *words], code, out.read_text(), err.read_text())
-        out.unlink()
-        err.unlink()
-        return done
+        return json.loads(self._process.stdout.readline())
 
     def close(self) -> None:
         assert self._process.stdin is not None
@@ -81,6 +125,7 @@ def child(asked: dict[str, Any]) -> int:
         os.dup2(descriptor, number)
         os.close(descriptor)
     signal.alarm(300)  # seconds, after which the command counts as hanging
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # whoever started the tests may ignore it
     os.chdir(asked["cwd"])
     os.environ.clear()
     os.environ.update(asked["env"])
@@ -101,20 +146,32 @@ def child(asked: dict[str, Any]) -> int:
 
 
 def serve() -> None:
-    """Imports, then a child per line."""
+    """Imports, then an answer per line."""
     for name in IMPORTS:
         importlib.import_module(name)
+    gc.freeze()  # so that collections in children do not write to the pages that processes share
     for line in sys.stdin:
-        process = os.fork()
-        if not process:
-            code = 70
-            try:
-                code = child(json.loads(line))
-                sys.stdout.flush()
-                sys.stderr.flush()
-            finally:
-                os._exit(code)
-        print(os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]), flush=True)
+        asked = json.loads(line)
+        print(json.dumps(_code(asked["pid"]) if "pid" in asked else _fork(asked)), flush=True)
+
+
+def _fork(asked: dict[str, Any]) -> int:
+    process = os.fork()
+    if not process:
+        code = 70
+        try:
+            os.setsid()
+            code = child(asked)
+            sys.stdout.flush()
+            sys.stderr.flush()
+        finally:
+            os._exit(code)
+    return process
+
+
+def _code(process: int) -> int | None:
+    ended, status = os.waitpid(process, os.WNOHANG)
+    return os.waitstatus_to_exitcode(status) if ended else None
 
 
 if __name__ == "__main__":

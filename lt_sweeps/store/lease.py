@@ -124,8 +124,9 @@ class Leases:
 
     def _start(self) -> None:
         if self._thread is None:
-            self._thread = threading.Thread(target=self._live, name="leases", daemon=True)
-            self._thread.start()
+            thread = threading.Thread(target=self._live, name="leases", daemon=True)
+            thread.start()
+            self._thread = thread
 
     def _live(self) -> None:
         while not self._stop.wait(self._beat):

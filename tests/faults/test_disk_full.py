@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import os
 import subprocess
-import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from typing import Any
 import pytest
 from counted import ROOM
 from harness import ROOT, Calm, Server, checked, recovers, tree
+from warm import warm
 
 from lt_sweeps.store.disk import is_full, write
 from lt_sweeps.store.store import Store
@@ -117,14 +117,7 @@ def test_a_full_disk_under_the_whole_command_is_one_line_and_exit_code_two(tmp_p
         "resource.setrlimit(resource.RLIMIT_FSIZE, (9_000, resource.RLIM_INFINITY)); sys.exit(main(sys.argv[1:]))"
     )
     words = ["-m", "recipe.steps=34it", "prune.levels=1", "sweep=s", f"paths.output_dir={tmp_path}"]
-    done = subprocess.run(
-        [sys.executable, "-c", code, *words],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-    )
+    done = warm().run(code, *words, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)})
     stopped_in_one_line(
         {"code": done.returncode, "errors": done.stderr, "out": done.stdout}, tmp_path, os.strerror(errno.EFBIG)
     )

@@ -7,12 +7,11 @@ import hashlib
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
+from warm import Started, warm
 
 pytestmark = pytest.mark.processes
 HERE = Path(__file__).parent
@@ -25,24 +24,19 @@ def counting(file: Path) -> list[str]:
     return ["recipe.optimizer._target_=watched.Counted", f"+recipe.optimizer.args.file={file}"]
 
 
-def start(folder: Path, *words: str, processes: int | None = None) -> subprocess.Popen[str]:
-    """A sweep as a user starts it, in a process of its own."""
+def start(folder: Path, *words: str, processes: int | None = None) -> Started:
+    """A sweep in a process of its own; `processes` is how many workers it has."""
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(HERE), os.environ.get("PYTHONPATH", "")])}
     environment.pop("LT_SWEEPS_PROCESSES", None)
     given = [] if processes is None else [f"trainer.processes={processes}"]
-    return subprocess.Popen(
-        [sys.executable, "-m", "lt_sweeps.main", *TINY, *words, *given, f"paths.output_dir={folder}"],
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+    words = (*TINY, *words, *given, f"paths.output_dir={folder}")
+    return warm().start("lt_sweeps.main", *words, cwd=folder.parent, env=environment)
 
 
 def sweep(folder: Path, *words: str, processes: int | None = None, code: int = 0) -> str:
     """Run a sweep to its end; returns what it said."""
     process = start(folder, *words, processes=processes)
-    said, _ = process.communicate(timeout=300)
+    said = "".join(process.communicate(timeout=300))
     assert process.returncode == code, said
     return said
 
@@ -107,7 +101,7 @@ def test_sweeps_that_overlap_share_every_training(tmp_path: Path) -> None:
         for n, given in enumerate(seeds)
     ]
     for process in begun:
-        said, _ = process.communicate(timeout=300)
+        said = process.communicate(timeout=300)
         assert process.returncode == 0, said
     assert len(lines(tmp_path / "count")) == 3 * (1 + 2 * 2)
     assert not list((tmp_path / "runs" / "store" / "lease").iterdir())
@@ -145,12 +139,14 @@ def test_a_worker_dies_alone(tmp_path: Path) -> None:
 def test_the_scheduler_can_be_killed_at_any_time(undisturbed: Path, tmp_path: Path) -> None:
     """Its workers leave by themselves, nobody has to wait for its leases, and nothing that was finished is repeated."""
     finished = 0
-    for pause in (4.0, 7.0, 9.0):
-        with start(tmp_path, *GRID, processes=2) as process:
-            time.sleep(pause)
-            process.kill()
+    for most in (1, 20, 45):
+        process = start(tmp_path, *GRID, processes=2)
+        while len([*(tmp_path / "store" / "record").glob("??/*.json")]) < most and process.poll() is None:
+            time.sleep(0.01)
+        process.kill()
+        assert process.wait() == -signal.SIGKILL, "it was killed in the middle"
         found = len(content(tmp_path))
-        assert found >= finished
+        assert finished < found < len(content(undisturbed))
         finished = found
     said = sweep(tmp_path, *GRID, processes=2)
     assert content(tmp_path) == content(undisturbed), said
@@ -161,14 +157,13 @@ def test_a_sweep_that_is_terminated_checkpoints_and_continues(tmp_path: Path) ->
     long = ["recipe.steps=3000it", "budget=paper", "prune.levels=1", "recipe.eval_every=500it"]
     sweep(tmp_path / "whole", *long, processes=0)
     process = start(tmp_path / "broken", *long, processes=1)
-    assert process.stdout is not None
     work = tmp_path / "broken" / "store" / "lease"
     until = time.monotonic() + 60
     while time.monotonic() < until and not any('"step": 0,' not in path.read_text() for path in work.glob("[0-9a-f]*")):
         time.sleep(0.1)
     process.send_signal(signal.SIGTERM)
     began = time.monotonic()
-    said, _ = process.communicate(timeout=60)
+    said = process.communicate(timeout=60)
     assert process.returncode == 143, said
     assert time.monotonic() - began < 20  # the grace that is given to workers: none had to be killed
     assert list((tmp_path / "broken" / "store" / "work").iterdir())
