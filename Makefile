@@ -1,6 +1,7 @@
 # make demo   the first ticket: a small sweep on the embedded data, and where its report lies
 # make test   lint, types, and the tests of functions and laws, as many at a time as there are cores (CPU, minutes)
 # make sweeps   the tests of whole commands and sweeps, from their words to the report (CPU, some 15 minutes on two)
+# make commands  those, and the tests that start many processes, in one go: what continuous integration runs
 # make pairs  every model on every data set: a batch, a level of IMP, and a resume to the same bits (minutes)
 # make docs   the documentation as a site, in .site/html, from a small environment of its own; a broken link fails
 # make engines  sweeps over many processes, and on SLURM, Ray, joblib and with Optuna for real, and networks of
@@ -20,7 +21,7 @@ $(BIN)/python -m pip install --quiet --constraint constraints.txt uv && \
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[$(1)]'
 endef
 
-.PHONY: catalogue demo docs notebook test sweeps pairs engines extras processes launchers lint bench gpu reproduce clean
+.PHONY: catalogue demo docs notebook test sweeps commands pairs engines extras processes launchers lint bench gpu reproduce clean
 .DELETE_ON_ERROR:
 
 demo: $(READY)
@@ -38,6 +39,10 @@ test: lint
 
 sweeps: $(READY)
 	$(BIN)/python -m pytest tests -m "sweeps and not slow and not processes and not engines" $(PARALLEL)
+
+commands: $(READY)
+	$(BIN)/python -m pytest tests --ignore tests/engines -m "(sweeps or processes or engines) and not slow" $(PARALLEL) \
+		--durations=20
 
 pairs: $(READY)
 	$(BIN)/python -m pytest tests/test_pairs.py -m "slow or not slow" --durations=10

@@ -27,9 +27,12 @@ def files(name: str) -> dict[str, str]:
     return dict(re.findall(r"```(?:python|yaml)\n# (\S+)\n(.*?)```", SECTIONS[name], re.DOTALL))
 
 
+EXAMPLES = [path for name in SECTIONS for path, content in files(name).items() if ">>>" in content]
+
+
 @pytest.fixture(scope="module")
 def done(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the project with the files of all sections, in which one process has run the command of each."""
+    """A copy of the project with the files of all sections, in which one process has run all commands and examples."""
     home = tmp_path_factory.mktemp("project")
     for folder in ("lt_sweeps", "conf", "hydra_plugins"):
         shutil.copytree(ROOT / folder, home / folder)
@@ -42,14 +45,17 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Path:
         program, words = shlex.split(command)[:3], shlex.split(command)[3:]
         assert program == ["python", "-m", "lt_sweeps.main"]
         commands.append([*words, f"sweep=s{number}"])
-    code = f"from lt_sweeps.main import main; assert [main(words) for words in {commands}] == {[0] * len(commands)}"
-    ran = subprocess.run([sys.executable, "-c", code], cwd=home, env=there(home), capture_output=True, text=True)
+    code = (
+        "import doctest, importlib, pathlib; from lt_sweeps.main import main; "
+        f"assert [main(words) for words in {commands}] == {[0] * len(commands)}; "
+        f"examples = [path[:-3].replace('/', '.') for path in {EXAMPLES}]; "
+        "tried = [str(doctest.testmod(importlib.import_module(name))) for name in examples]; "
+        "pathlib.Path('tried').write_text('\\n'.join(tried))"
+    )
+    there = {**os.environ, "PYTHONPATH": str(home)}
+    ran = subprocess.run([sys.executable, "-c", code], cwd=home, env=there, capture_output=True, text=True)
     assert ran.returncode == 0, ran.stderr
     return home
-
-
-def there(home: Path) -> dict[str, str]:
-    return {**os.environ, "PYTHONPATH": str(home)}
 
 
 @pytest.mark.parametrize("name", SECTIONS)
@@ -58,9 +64,5 @@ def test_an_extension_is_a_few_lines(name: str, done: Path) -> None:
 
 
 def test_the_examples_of_extensions_are_right(done: Path) -> None:
-    examples = [path for name in SECTIONS for path, content in files(name).items() if ">>>" in content]
-    assert len(examples) > 5
-    modules = [path[:-3].replace("/", ".") for path in examples]
-    code = f"import doctest, importlib; print([doctest.testmod(importlib.import_module(m)) for m in {modules}])"
-    tried = subprocess.run([sys.executable, "-c", code], cwd=done, env=there(done), capture_output=True, text=True)
-    assert tried.stdout.count("failed=0, attempted=2") == len(examples), tried.stdout + tried.stderr
+    assert len(EXAMPLES) > 5
+    assert (done / "tried").read_text().count("failed=0, attempted=2") == len(EXAMPLES)
