@@ -20,7 +20,7 @@ from lt_sweeps.config import measuring
 from lt_sweeps.config.reading import read
 from lt_sweeps.config.schema import CONF
 from lt_sweeps.config.words import as_ours
-from lt_sweeps.ending import ended
+from lt_sweeps.ending import Terminated, ended, leave
 from lt_sweeps.errors import Mistake
 from lt_sweeps.output import Unbreakable
 from lt_sweeps.store.disk import is_full, no_room
@@ -38,7 +38,10 @@ ELSEWHERE = {  # Hydra settings that this project replaces -> what to use instea
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs a command line and returns its exit code: 0, 1 if a training failed, 2 for a mistake, 130 if interrupted."""
+    """Runs a command line and returns its exit code.
+
+    It is 0, 1 if a training failed, 2 for a mistake, 130 if interrupted, 143 or 129 if terminated by SIGTERM or SIGHUP.
+    """
     typed = list(sys.argv[1:] if arguments is None else arguments)
     words = [word for word in typed if word not in MULTIRUN]
     launched = any(word.lstrip("+").startswith("hydra.launcher.") for word in words) and "--cfg" not in words
@@ -71,10 +74,9 @@ def answered(run: Callable[[], int]) -> int:
     except KeyboardInterrupt:
         print("\ninterrupted; the same command continues where this one was", file=sys.stderr)
         return 130
-    except SystemExit as left:
-        if left.code in (128 + signal.SIGTERM, 128 + signal.SIGHUP):
-            print("\nterminated; the same command continues where this one was", file=sys.stderr)
-        raise
+    except Terminated as left:
+        print("\nterminated; the same command continues where this one was", file=sys.stderr)
+        return left.code
     except OSError as error:
         if is_full(error):
             return _refuse(no_room(error))
@@ -85,10 +87,7 @@ def answered(run: Callable[[], int]) -> int:
 
 @contextlib.contextmanager
 def _leaving_in_order() -> Iterator[None]:
-    """Context manager: SIGTERM and SIGHUP raise SystemExit, so that running work is cleaned up as after Ctrl-C."""
-
-    def leave(signum: int, _: object) -> NoReturn:
-        raise SystemExit(128 + signum)
+    """Context manager: SIGTERM and SIGHUP raise Terminated, so that running work is cleaned up as after Ctrl-C."""
 
     if threading.current_thread() is not threading.main_thread():
         yield

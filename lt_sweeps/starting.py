@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
+from lt_sweeps.ending import Terminated
 from lt_sweeps.errors import Mistake
 from lt_sweeps.main import run_words
 from lt_sweeps.sweeps.notebook import Sweep, open
@@ -28,7 +29,10 @@ def sweep(*words: str, **settings: Any) -> Sweep:
     if flags := [word for word in words if word.startswith("-")]:
         raise Mistake(f"{flags[0]}: is for the command line; a sweep from Python takes settings alone")
     given = [word for name, value in settings.items() for word in _words(name, value)]
-    folders = run_words(["-m", *words, *given])
+    try:
+        folders = run_words(["-m", *words, *given])
+    except Terminated as left:
+        raise SystemExit(left.code) from None
     if not folders:
         raise Mistake("sweep: these settings only show a plan; lt-sweeps plan does")
     return open(folders[-1])

@@ -14,6 +14,7 @@ from small import run_of
 from together import LENET, Watched
 
 from lt_sweeps.config.schema import TrainerConfig
+from lt_sweeps.ending import ended
 from lt_sweeps.execution.plan import Job
 from lt_sweeps.execution.worker import Worker
 from lt_sweeps.store.store import Store
@@ -40,4 +41,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    ended(main)

@@ -43,8 +43,6 @@ def multirun(*words: str) -> Any:
     """The exit code of a multirun, when W&B's service has written everything, as it has when a process ends."""
     try:
         return main(["-m", *SMALL, *words])
-    except SystemExit as leaving:
-        return leaving.code
     finally:
         wandb.teardown()
 

@@ -20,6 +20,7 @@ from composed import composed
 from warm import Started, warm
 
 import lt_sweeps as lt
+from lt_sweeps import realise
 from lt_sweeps.cell import Cell
 from lt_sweeps.cells import budgets
 from lt_sweeps.cli import main as cli
@@ -517,6 +518,35 @@ def test_termination_is_told_from_success(tmp_path: Path) -> None:
         process.kill()
     assert process.returncode == 143
     assert "the same command continues" in errors
+
+
+@pytest.mark.parametrize("where", ["reading its data", "beside a training"])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_termination_is_no_failure_of_what_it_comes_in(
+    number: signal.Signals,
+    where: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A user's own code may leave by sys.exit, which is a failure; what catches that lets a signal through."""
+
+    def terminated(*_: object) -> None:
+        os.kill(os.getpid(), number)
+        time.sleep(60)
+
+    if where == "reading its data":
+        monkeypatch.setattr(realise, "loader", terminated)
+    else:
+        monkeypatch.setattr(running.Worker, "do", terminated)
+    before = signal.signal(number, signal.SIG_DFL)  # whoever started the tests may ignore it
+    try:
+        assert main(["-m", *SMALL, f"paths.output_dir={tmp_path}"]) == 128 + number
+    finally:
+        signal.signal(number, before)
+    printed = capsys.readouterr()
+    assert printed.err == "\nterminated; the same command continues where this one was\n"
+    assert "failed" not in printed.out
 
 
 def test_a_place_that_cannot_be_written_to_is_told_in_one_line(

@@ -8,9 +8,8 @@ import signal
 import sys
 import threading
 from pathlib import Path
-from typing import Any, NoReturn
 
-from lt_sweeps.ending import ended
+from lt_sweeps.ending import ended, leave
 from lt_sweeps.errors import Mistake
 from lt_sweeps.execution.agent import trainer, work
 from lt_sweeps.execution.spare import spare
@@ -18,7 +17,7 @@ from lt_sweeps.execution.spare import spare
 
 def main(folder: str, processes: str | None = None) -> int:
     """Executes jobs of a sweep until none is left that can be done; returns the exit code."""
-    signal.signal(signal.SIGTERM, _leave)
+    signal.signal(signal.SIGTERM, leave)
     try:
         settings = trainer(Path(folder), None if processes is None else int(processes))
         with spare(settings) as forking:  # before there is a second thread
@@ -28,10 +27,6 @@ def main(folder: str, processes: str | None = None) -> int:
         print(f"lt_sweeps: {mistake}", file=sys.stderr)
         return 2
     return 0
-
-
-def _leave(signum: int, _: Any) -> NoReturn:
-    raise SystemExit(128 + signum)
 
 
 def _leave_with_the_attendant() -> None:

@@ -13,10 +13,10 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, NoReturn
 
 from lt_sweeps import results
 from lt_sweeps.cell import Cell
+from lt_sweeps.ending import leave
 from lt_sweeps.engines.engine import Engine, Running
 from lt_sweeps.execution import failures
 from lt_sweeps.execution import plan as planning
@@ -194,16 +194,12 @@ class _Agents:
 
 @contextmanager
 def _cancelled_on_the_way_out(agents: _Agents) -> Iterator[None]:
-    """Context manager: cancels all agents when it is left; SIGTERM raises SystemExit in it."""
+    """Context manager: cancels all agents when it is left; SIGTERM raises Terminated in it."""
     main = threading.current_thread() is threading.main_thread()
-    before = signal.signal(signal.SIGTERM, _leave) if main else None
+    before = signal.signal(signal.SIGTERM, leave) if main else None
     try:
         yield
     finally:
         agents.leave()
         if main:
             signal.signal(signal.SIGTERM, before)
-
-
-def _leave(signum: int, _: Any) -> NoReturn:
-    raise SystemExit(128 + signum)

@@ -36,9 +36,7 @@ class Outcome:
 
 
 def attempt(worker: Worker, job: Job, on_step: Tell) -> Outcome:
-    """Executes a job and returns its outcome; raises only Left, and interrupts such as KeyboardInterrupt."""
-    from lt_sweeps.training.leaving import Left
-
+    """Executes a job and returns its outcome; raises only Terminated, such as Left, and KeyboardInterrupt."""
     began = time.monotonic()
     try:
         worker.do(job, on_step)
@@ -48,8 +46,6 @@ def attempt(worker: Worker, job: Job, on_step: Tell) -> Outcome:
         return Outcome("again", str(reason))
     except Mistake as mistake:
         return Outcome("refused", str(mistake))
-    except Left:
-        raise
     except (Exception, SystemExit) as error:  # a user's network may call sys.exit
         if is_full(error):
             return Outcome("refused", no_room(error))

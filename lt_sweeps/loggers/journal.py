@@ -18,6 +18,7 @@ from typing import Concatenate, ParamSpec
 
 from lt_sweeps import results
 from lt_sweeps.cell import Cell
+from lt_sweeps.ending import Terminated
 from lt_sweeps.execution import plan as planning
 from lt_sweeps.execution.plan import Job, Plan
 from lt_sweeps.execution.watcher import History
@@ -185,7 +186,7 @@ class Journal:
         code = 1
         if isinstance(error, KeyboardInterrupt):
             code = 130
-        elif isinstance(error, SystemExit) and isinstance(error.code, int):
+        elif isinstance(error, Terminated):
             code = error.code
         self._abandon(code)
 

@@ -9,12 +9,14 @@ from typing import Any, Self
 
 import pytorch_lightning as pl
 
+from lt_sweeps.ending import Terminated
 
-class Left(SystemExit):
+
+class Left(Terminated):
     """A training was left after `step`, where its checkpoint is; uncaught it ends the process as SIGTERM would."""
 
     def __init__(self, step: int) -> None:
-        super().__init__(128 + signal.SIGTERM)
+        super().__init__(signal.SIGTERM)
         self.step = step
 
 
