@@ -203,22 +203,41 @@ def contrast(one: Sequence[float], other: Sequence[float]) -> float:
     return (high + 0.05) / (low + 0.05)
 
 
+def style_sheet() -> str:
+    return Path(lt_sweeps.report.page.__file__).with_name("page.css").read_text()
+
+
+def parts(word: str) -> list[float]:
+    """Red, green and blue of `#rrggbb` or `#rgb`."""
+    digits = word[1:] if len(word) == 7 else "".join(2 * digit for digit in word[1:])
+    return [int(digits[at : at + 2], 16) / 255 for at in (0, 2, 4)]
+
+
 @pytest.mark.parametrize("colour", [*COLOURS, GREY])
 def test_lines_and_intervals_can_be_told_from_a_dark_page(colour: str) -> None:
     """3 to 1, which WCAG 2 asks of graphics; the page makes colours lighter there."""
-    _, dark = Path(lt_sweeps.report.page.__file__).with_name("page.css").read_text().split("prefers-color-scheme: dark")
+    _, dark = style_sheet().split("prefers-color-scheme: dark")
     own = re.search(rf'stroke="{colour}"\] {{ stroke: (#\w+)', dark)
     [paper], [factor], [opacity] = (
         re.findall(what, dark) for what in (r"--paper: (#\w+)", r"brightness\(([\d.]+)\)", r"stroke-opacity: ([\d.]+)")
     )
-
-    def parts(word: str) -> list[float]:
-        return [int(word[at : at + 2], 16) / 255 for at in (1, 3, 5)]
-
     ground = parts(paper)
     line = [min(1.0, float(factor) * part) for part in parts(own[1] if own else colour)]
     interval = [float(opacity) * top + (1 - float(opacity)) * below for top, below in zip(line, ground, strict=True)]
     assert contrast(line, ground) > 4.5
+    assert contrast(interval, ground) > 3
+
+
+@pytest.mark.parametrize("colour", [*COLOURS, GREY])
+def test_intervals_can_be_told_from_a_light_page(colour: str) -> None:
+    """3 to 1 there too, and on paper. Lines keep their colours, which colour-blind readers can tell apart."""
+    light, _ = style_sheet().split("@media screen and (prefers-color-scheme: dark)")
+    own = re.search(rf'\.error\[stroke="{colour}"\] {{ stroke: (#\w+)', light)
+    opacity = re.search(r"\.error {[^}]*opacity: ([\d.]+)", light)
+    share, ground = float(opacity[1]) if opacity else 1.0, parts(re.findall(r"--paper: (#\w+)", light)[0])
+    interval = [
+        share * top + (1 - share) * below for top, below in zip(parts(own[1] if own else colour), ground, strict=True)
+    ]
     assert contrast(interval, ground) > 3
 
 
