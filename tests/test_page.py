@@ -79,6 +79,13 @@ def test_a_colour_is_for_each_value_of_the_label_that_is_asked_for() -> None:
     assert len({(style.colour, style.symbol) for style in look.values()}) == 8
 
 
+def test_eight_curves_are_told_apart_without_their_colour() -> None:
+    """Readers of grey paper have symbols and dashes alone: of four criteria with a control each, and of eight."""
+    several = [row | {"criterion": f"{row['criterion']}-{row['control']}", "control": "none"} for row in eight()]
+    for rows in (eight(), several):
+        assert len({(style.symbol, style.dash) for style in styles(curves(rows))}) == 8
+
+
 def test_rows_alone_make_a_page_that_does_not_know_their_budget(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

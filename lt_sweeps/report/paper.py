@@ -33,6 +33,7 @@ MARKERS = {
     "triangle-down": "v",
     "pentagon": "p",
     "star": "*",
+    "plus": "P",
 }
 DASHES = {"solid": "-", "dash": (0, (4, 1.6)), "dot": (0, (1, 1.4)), "dashdot": "-.", "longdash": (0, (8, 2))}
 COLUMNS = 3  # panels beside each other
