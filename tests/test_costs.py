@@ -124,6 +124,17 @@ def test_the_figure_has_a_point_for_each_level_and_a_view_for_each_density() -> 
     assert drawn["layout"]["xaxis"]["title"]["text"] == "Training iterations, search included"
 
 
+def test_a_slider_with_a_single_stop_is_left_out_and_the_caption_names_it() -> None:
+    one = [line for line in both() if line["level"] < 2]
+    html, several = page(one), page(both())
+    assert "sliders" not in figure(html)["layout"]
+    assert (html.count("Weights remaining: 50 %."), html.count("The slider chooses")) == (1, 0)
+    assert (several.count("Weights remaining: 50 %."), several.count("The slider chooses the share of weights.")) == (
+        0,
+        1,
+    )
+
+
 def test_there_is_no_figure_where_all_cost_the_same_or_no_cost_is_known() -> None:
     one = page(costed(LEVELS, {0: 100, 1: 200, 2: 300}))
     assert figure(one) is None

@@ -170,7 +170,7 @@ def test_a_browser_draws_every_curve_and_hides_what_is_hidden(tmp_path: Path) ->
 def test_what_is_printed_is_whole(tmp_path: Path) -> None:
     """On a page of paper, some 740 px wide, no column, legend or command is cut, and the level of a slider is said."""
     rows = [*eight(), *(row(4, 0, None, "diverged", criterion=name, control="reinit") for name in CRITERIA)]
-    shares = [{**r, "layer": "fc1.weight", "kept": 1, "total": 2} for r in rows if r["level"] == 1]
+    shares = [{**r, "layer": "fc1.weight", "kept": 1, "total": 2} for r in rows if r["level"] in (1, 2)]
     shares = [{name: v for name, v in r.items() if not name.startswith(("test", "val", "early"))} for r in shares]
     words = "python -m lt_sweeps.main " + "recipe.optimizer.lr=0.1 " * 30
     html = render(rows, shares, title="t", sweep="s", budgets=PAPER, command=words)

@@ -320,6 +320,10 @@ def test_emptied_layers_are_named_and_drawn() -> None:
     assert [step["label"] for step in slider["steps"]] == ["25 %", "12.5 %"]
     assert slider["steps"][0]["args"][0]["y"] == [[20.0, 5.0], []]
     html = render(rows, layers, title="T", sweep="s", budgets=PAPER, command=None)
+    assert "The slider chooses the level." in html
+    last = render(rows, [of for of in layers if of["level"] == 3], title="T", sweep="s", budgets=PAPER, command=None)
+    assert "Weights remaining: 12.5 %." in last
+    assert "slider" not in without_script(last)
     assert '<td class="notes">2 collapsed (fc1.weight, fc2.weight empty)</td>' in html
     assert "Where weights are kept" in html
     assert "Where weights are kept" not in page(rows)

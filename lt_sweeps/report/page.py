@@ -64,11 +64,11 @@ OTHER = {
     "whole": "each level before it is trained and the same weights with nothing pruned.",
     "spawn": "each level and a copy of its training to which noise was added (measure.perturbed).",
 }
-LAYERS = """What each layer keeps, in the network's order; the slider chooses the level. Means over seeds; curves that
-keep the same of every layer are drawn once. A cross on the axis: an emptied layer, through which nothing passes."""
-HISTOGRAMS = """What a level keeps (solid) and prunes (dashed) of the weights that the training before had. The slider
-chooses the level and the moment. Bins of a quarter deviation, all layers together; measures.csv has each layer. Means
-over seeds."""
+LAYERS = """What each layer keeps, in the network's order. Means over seeds; curves that keep the same of every layer
+are drawn once. A cross on the axis: an emptied layer, through which nothing passes."""
+HISTOGRAMS = """What a level keeps (solid) and prunes (dashed) of the weights that the training before had. Bins of a
+quarter deviation, all layers together; measures.csv has each layer. Means over seeds."""
+MOMENT = "the level and the moment"
 CUT = "Some intervals reach beyond the figure"
 WHOLE = {True: "; the table has them whole.", False: "; results.csv has every seed."}  # by whether it is the result
 FACETS = "side-by-side"
@@ -264,7 +264,11 @@ def _inside(
     """What a measure found inside each level: histograms, pictures and tables, where it has them."""
     histogram = histograms.histogram_figure(measured.histograms.get(column, {}), group, look)
     return (
-        (framed(histogram, name, f"Histograms of {' on '.join(group[0].place)}", HISTOGRAMS) if histogram else "")
+        (
+            framed(histogram, name, f"Histograms of {' on '.join(group[0].place)}", HISTOGRAMS, MOMENT)
+            if histogram
+            else ""
+        )
         + grids.pictures(measured.grids.get(column, {}), group, look, f"Pictures of {column}")
         + first_layers.strips(measured.first_layers.get(column, {}), group, look, f"Pictures of {column}")
         + tables(column, measured.points.get(column, {}), group, look, layers)
@@ -287,7 +291,7 @@ def _layers(number: int, group: Sequence[Curve], look: Sequence[Style], kept: Ma
     if figure is None:
         return []
     label = f"What each layer of {' on '.join(group[0].place)} keeps"
-    return ["<h3>Where weights are kept</h3>", framed(figure, f"layers-{number}", label, LAYERS)]
+    return ["<h3>Where weights are kept</h3>", framed(figure, f"layers-{number}", label, LAYERS, "the level")]
 
 
 def _curves(

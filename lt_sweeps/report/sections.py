@@ -17,8 +17,8 @@ from lt_sweeps.report.styles import Style
 from lt_sweeps.report.wording import percent
 
 MEANS = "Means over seeds, with 95 % t-intervals from two seeds on."
-REWINDS = """Tickets of one share of weights, which the slider chooses, over the step that survivors are rewound to, as
-it is configured; rewind=init is step 0, which stands left of the others on the logarithmic axis."""
+REWINDS = """Tickets of one share of weights over the step that survivors are rewound to, as it is configured;
+rewind=init is step 0, which stands left of the others on the logarithmic axis."""
 COSTS = """All iterations that had to be trained to get there: of the ticket, and of every training that its mask or its
 start weights come from, each counted once, up to the step that was needed of it. Scores of weights count as nothing,
 iterations of networks of other sizes as one each."""
@@ -29,8 +29,19 @@ FILLED = "Filled: matching levels. Open: worse or undecided."
 NO_REWINDS = "No figure over the rewind step: some steps are in epochs, others in iterations."
 
 
-def framed(figure: Mapping[str, Any], name: str, label: str, caption: str) -> str:
-    """A figure as its data, which figure.js draws."""
+def framed(
+    figure: Mapping[str, Any], name: str, label: str, caption: str, chooses: str = "the share of weights"
+) -> str:
+    """A figure as its data, which figure.js draws; the caption ends with what its slider `chooses`, if it has one.
+
+    A slider with a single stop is left out, and the caption names the stop.
+    """
+    for slider in figure["layout"].get("sliders", ()):
+        if len(slider["steps"]) > 1:
+            caption += f" The slider chooses {chooses}."
+        else:
+            caption += f" {slider['currentvalue']['prefix']}{slider['steps'][0]['label']}."
+            figure = {**figure, "layout": {key: of for key, of in figure["layout"].items() if key != "sliders"}}
     below = f"<figcaption>{escape(caption)}</figcaption>\n" if caption else ""
     plot = f'<div class="plot" id="{name}">{data(figure)}</div>'
     return f'<figure role="group" aria-label="{escape(label)}">\n{plot}\n{below}</figure>'
