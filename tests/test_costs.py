@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import pytest
@@ -156,15 +157,19 @@ def test_the_command_draws_all_levels_or_those_that_are_asked_for(
     assert cli.main(words) == 0
     assert "over training iterations, search included, mean over seeds" in capsys.readouterr().out
     made = [*csv.DictReader((tmp_path / "accuracy_over_cost.csv").read_text().splitlines())]
-    assert [(line["prune"], float(line["x"])) for line in made] == [
-        ("imp", 200),
-        ("imp", 300),
-        ("at_init", 100),
-        ("at_init", 100),
+    assert [(line["prune"], line["level"], line["x"]) for line in made] == [
+        ("imp", "1", "200.0"),
+        ("imp", "2", "300.0"),
+        ("at_init", "1", "100.0"),
+        ("at_init", "2", "100.0"),
+        ("", "0", ""),
     ]
+    assert float(made[-1]["mean"]) == pytest.approx(fmean(float(made[-1][f"seed_{seed}"]) for seed in range(3))), (
+        "dense goes across"
+    )
     assert cli.main([*words, "--at", "25"]) == 0
     made = [*csv.DictReader((tmp_path / "accuracy_over_cost.csv").read_text().splitlines())]
-    assert [(line["prune"], float(line["x"])) for line in made] == [("imp", 300), ("at_init", 100)]
+    assert [(line["prune"], line["x"]) for line in made] == [("imp", "300.0"), ("at_init", "100.0"), ("", "")]
     lines = (tmp_path / "costs.csv").read_text().splitlines()
     (tmp_path / "costs.csv").write_text("\n".join(line for line in lines if not line.endswith(",300")))
     assert cli.main(words) == 0

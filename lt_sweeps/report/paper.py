@@ -167,36 +167,6 @@ def _spread(views: Sequence[View], quantity: Quantity, spread: str) -> str:
     return f"; {' and '.join(sorted(kinds))} are 95 % t-intervals" if kinds else ""
 
 
-def data(
-    curves: Sequence[Curve],
-    what: str = "",
-    facet: str | None = None,
-    over: str | None = None,
-    at: Sequence[float] | None = None,
-) -> list[dict[str, Any]]:
-    """Returns what a figure shows: a row per panel, curve and level, and per seed its own value.
-
-    With `over`, `x` is the place on that axis. Only where some control keeps all weights, the percent of weights
-    at which a level is drawn is a column of its own.
-    """
-    rows, beside = [], any(point.keeps_all for curve in curves for point in curve.points)
-    for panel in panels_of(curves, facet).values():
-        quantity = named(what or panel[0].metric.name, panel)
-        drawn = view(panel, quantity, over, at)
-        shown = {*map(id, drawn.points)}
-        for curve in panel:
-            for point in (point for point in curve.points if id(point) in shown):
-                mean = quantity.of(point)
-                row = {**curve.labels, "level": point.level, "weights_remaining": point.remaining}
-                row |= {"shown_at": point.shown_at} if beside else {}
-                row |= {} if over is None else {"x": drawn.across.of(point)}
-                row |= {"quantity": quantity.title, "mean": mean.mean if mean else None, "n": mean.n if mean else 0}
-                row |= {"low": mean.low if mean else None, "high": mean.high if mean else None}
-                row |= {"matching": point.matching if quantity.metric and point.level else None}
-                rows.append(row | {f"seed_{seed}": value for seed, value in quantity.values(point).items()})
-    return rows
-
-
 def encoded(figure: Figure, form: str) -> bytes:
     """Returns the bytes of a file of this format, which depend on the figure alone. Raises Mistake for another format.
 
