@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from lt_sweeps.errors import Mistake
 from lt_sweeps.report.curves import Curve, Point, differing, require_label
+from lt_sweeps.report.paper_labels import label_points
 from lt_sweeps.report.published import Published, about
 from lt_sweeps.report.quantities import STABLE, Quantity, named
 from lt_sweeps.report.scale import Scale, scaled
@@ -36,6 +37,7 @@ MARKERS = {
     "plus": "P",
 }
 DASHES = {"solid": "-", "dash": (0, (4, 1.6)), "dot": (0, (1, 1.4)), "dashdot": "-.", "longdash": (0, (8, 2))}
+LABELS = "Percentages beside points: weights remaining."
 COLUMNS = 3  # panels beside each other
 SPREADS = ("band", "bars", "seeds")
 BOUNDS = {"=": "x", ">": 6, "<": 7}  # markers of published numbers; 6 and 7 are arrows up and down
@@ -110,6 +112,9 @@ def draw(
             axis.remove()
         _legend(figure, whole, sheet)
         figure.draw_without_rendering()  # while these settings hold
+        for axis, shown, quantity in zip(axes, views, quantities, strict=False):  # of panels that are left
+            if shown.labelled:
+                label_points(axis, shown, quantity, 0.75 * sheet.font, sheet.marker)
     return figure
 
 
@@ -150,6 +155,7 @@ def caption(
     text = f"{quantity.title} of {places}{views[0].words}, mean over seeds ({n}){_spread(views, quantity, spread)}."
     if quantity.metric:
         text += f" Filled markers: dense, and matching levels (within {quantity.metric.allowed}, non-inferior)."
+    text += f" {LABELS}" if any(shown.labelled for shown in views) else ""
     text += "".join(f" {note}" for note in dict.fromkeys(shown.note for shown in views) if note)
     text += f" {BESIDE}" if any(point.keeps_all for point in points) else ""
     lost = sum(sum(point.unfinished.values()) for point in points)
