@@ -17,6 +17,8 @@ from lt_sweeps.report import table
 from lt_sweeps.ticket_files import origins
 from lt_sweeps.ticket_files.card import Card
 
+NAMED = 5  # values of what was swept; more are counted
+
 
 def distinct(cells: Sequence[Cell]) -> list[Cell]:
     """Returns the distinct cells: `prune.rate=0.2,0.20` is one; so is `prune.levels=2,3`, or `measure=none,barrier`."""
@@ -83,11 +85,27 @@ def redrawn_layers(cells: Sequence[Cell]) -> list[str]:
 
 
 def title(cells: Sequence[Cell]) -> str:
-    """Returns a sweep's title: its networks, its data sets, and the unusual options that all its cells share."""
+    """Returns a sweep's title: its networks and data sets, what was swept, the unusual options that all cells share."""
     models, datasets = (", ".join(dict.fromkeys(str(e.labels[name]) for e in cells)) for name in PLACE)
     words = [[*table.unusual(e.labels), *(f"{name}={value}" for name, value in e.unusual.items())] for e in cells]
     shared = [word for word in words[0] if all(word in others for others in words)]
-    return ", ".join([f"{models} on {datasets}", *shared])
+    entries = _entries(cells)
+    swept = []
+    for name in _differing(entries, beside=PLACE):
+        values = list(dict.fromkeys(str(entry[name]) for entry in entries if entry[name] is not None))
+        swept.append(f"{name}={','.join(values)}" if len(values) <= NAMED else f"{len(values)} values of {name}")
+    return ", ".join([f"{models} on {datasets}", *swept, *shared])
+
+
+def _entries(cells: Sequence[Cell]) -> list[dict[str, Any]]:
+    """The labels of cells and what was swept of each, without the seed."""
+    columns = table.swept_columns(cells)
+    return [{**{name: c.labels[name] for name in LABELS}, **{name: c.value(name) for name in columns}} for c in cells]
+
+
+def _differing(entries: Sequence[dict[str, Any]], beside: Sequence[str] = ()) -> list[str]:
+    """The names, not those `beside`, that do not have the same value in all entries."""
+    return [name for name in entries[0] if name not in beside and len({entry[name] for entry in entries}) > 1]
 
 
 def cell_names(cells: Sequence[Cell]) -> list[str]:
@@ -101,12 +119,9 @@ def run_names(cells: Sequence[Cell]) -> list[str]:
 
     A list of runs cuts off the ends of names, and all of them share the rest.
     """
-    columns = table.swept_columns(cells)
-    entries = [
-        {**{name: c.labels[name] for name in LABELS}, **{name: c.value(name) for name in columns}} for c in cells
-    ]
-    differ = [name for name in entries[0] if len({entry[name] for entry in entries}) > 1]
-    shared = [name for name in columns if name not in differ]
+    entries = _entries(cells)
+    differ = _differing(entries)
+    shared = [name for name in table.swept_columns(cells) if name not in differ]
     names = []
     for c, entry in zip(cells, entries, strict=True):
         words = [f"{name}={entry[name]}" for name in differ if entry[name] is not None]

@@ -116,6 +116,8 @@ def test_the_command_takes_both(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert cli(["report", str(tmp_path / "s"), "--facet", "control", "--color", "control"]) == 0
     html = (tmp_path / "s" / "report.html").read_text()
     assert "Test accuracy by control" in html
+    assert re.findall(r"<h1>(.*?)</h1>", html) == ["lenet_300_100 on digits, control=none,reinit"]
+    assert f"<p>Computed with {re.findall('Machine: (.*)', (tmp_path / 's' / 'summary.md').read_text())[0]}</p>" in html
     assert f"lt-sweeps report {tmp_path / 's'} --facet control --color control" in html
     assert (tmp_path / "s" / "results.csv").read_bytes() == before
     assert cli(["report", str(tmp_path / "s"), "--facet", "contrl"]) == 2
@@ -164,6 +166,17 @@ def test_a_browser_draws_every_curve_and_hides_what_is_hidden(tmp_path: Path) ->
     selected = in_browser(html, tmp_path, unchecked)
     assert selected.count('class="curve" data-curve="place-1 ') == 2 * 6
     assert not re.search(r'class="curve" data-curve="[^"]*grasp', selected)
+
+
+@pytest.mark.skipif(BROWSER is None, reason="needs Chromium")
+def test_the_title_of_an_axis_is_whole_however_long_it_is(tmp_path: Path) -> None:
+    shown = """
+    const titles = [...document.querySelectorAll(".plot svg text[transform*='rotate(-90)']")].map((text) => {
+        const [own, all] = [text, text.ownerSVGElement].map((one) => one.getBoundingClientRect());
+        return own.top >= all.top && own.bottom <= all.bottom; });
+    document.title = titles.join();"""
+    rows = [row | {"weight_histogram_before": 50.0, "graphon_trained": 50.0} for row in eight()]
+    assert "<title>true,true,true,true</title>" in in_browser(page(rows), tmp_path, shown)
 
 
 @pytest.mark.skipif(BROWSER is None, reason="needs Chromium")

@@ -162,7 +162,10 @@
       }
       element("path", { d: `M${MARGIN.left},${MARGIN.top}v${tall}h${inner}`, class: "axis" }, svg);
       if (layout.xaxis.title) element("text", { x: MARGIN.left + inner / 2, y: height - 8, "text-anchor": "middle" }, svg, layout.xaxis.title.text);
-      element("text", { transform: `translate(14,${MARGIN.top + tall / 2}) rotate(-90)`, "text-anchor": "middle" }, svg, layout.yaxis.title.text);
+      // A title that is longer than its axis stands in the middle of the figure, in letters that fit.
+      const title = layout.yaxis.title.text, size = Math.min(13, (height - 8) / (0.62 * title.length));
+      const middle = 0.62 * size * title.length > tall ? height / 2 : MARGIN.top + tall / 2;
+      element("text", { transform: `translate(14,${middle}) rotate(-90)`, "text-anchor": "middle", "font-size": size }, svg, title);
       // Curves with intervals stand beside each other, so that those of one level can be told apart; dense, the first, they share.
       const spread = !x.tilted && data.some((trace) => ((trace.error_y || {}).array || []).length);
       const shown = this.names.filter((name) => !hidden.has(name)), step = Math.min(DODGE, inner / 20 / (shown.length || 1));

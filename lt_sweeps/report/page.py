@@ -97,14 +97,15 @@ def render(
     facet: str | None = None,
     color: str | None = None,
     pairs: Mapping[str, Sequence[Mapping[str, str]]] | None = None,
+    machines: Sequence[str] = (),
 ) -> str:
     """Returns the whole page: verdicts, budgets, and per model and data set figures and a table.
 
     `rows` are those of results.csv (absent values None), with costs where they are known, `layers` those of layers.csv,
-    `points` those of measures.csv, `pairs` the tables of what was measured between cells, by name. A budget is a line
-    `budget=NAME: what it means`; any name but `paper` adds a warning to the page. `facet` is a label whose values stand
-    side by side, `color` one that colours are for. Raises Mistake for two trainings of one cell, level and seed, and
-    for what is no label.
+    `points` those of measures.csv, `pairs` the tables of what was measured between cells, by name, `machines` what all
+    was computed with. A budget is a line `budget=NAME: what it means`; any name but `paper` adds a warning to the page.
+    `facet` is a label whose values stand side by side, `color` one that colours are for. Raises Mistake for two
+    trainings of one cell, level and seed, and for what is no label.
     """
     all_curves, kept, measured = curves(rows), by_curve(layers), Measured(points)
     for option, label in (("--facet", facet), ("--color", color)):
@@ -151,7 +152,7 @@ def render(
         *sections,
         heat_maps(pairs or {}),
         _note(all_curves),
-        _footer(command),
+        _footer(command, machines),
         f"</main>\n{script}</body>\n</html>\n",
     ]
     return "\n".join(part for part in parts if part)
@@ -364,10 +365,10 @@ def _ends(metric: Metric, better: bool) -> str:
     return f"{what} lies {beside} {'-' if metric.higher else ''}{margin}"
 
 
-def _footer(command: str | None) -> str:
-    if command is None:
-        return ""
-    return f"<footer>\n<p>Made by</p>\n<pre>{escape(command)}</pre>\n</footer>"
+def _footer(command: str | None, machines: Sequence[str]) -> str:
+    made = "" if command is None else f"<p>Made by</p>\n<pre>{escape(command)}</pre>\n"
+    computed = "".join(f"<p>Computed with {escape(machine)}.</p>\n" for machine in machines)
+    return f"<footer>\n{made}{computed}</footer>" if made or computed else ""
 
 
 def _beside(name: str) -> str:

@@ -140,7 +140,7 @@ def write_all(
     seconds = {run: timing["seconds"] for run, timing in timed.items() if "seconds" in timing}
     budget_lines = budgets(cells)
     layers, points = table.layers(cells, plan.records), table.measured(cells, plan.records)
-    known = costs.rows(cells, plan.records)
+    known, machines = costs.rows(cells, plan.records), _machines(plan)
     page = render(
         costs.joined(rows, known),
         layers,
@@ -152,6 +152,7 @@ def write_all(
         facet=facet,
         color=color,
         pairs=heat.read(folder),
+        machines=machines,
     )
     write(folder / table.RESULTS, table.as_csv(rows).encode())
     write(folder / table.LAYERS, table.as_csv(layers).encode())
@@ -162,7 +163,7 @@ def write_all(
     write(folder / costs.COSTS, table.as_csv(known).encode())
     write(folder / "timings.csv", table.timings(cells, seconds).encode())
     write(folder / "report.html", page.encode())
-    write(folder / "summary.md", summary(rows, budget_lines, command, _machines(plan)).encode())
+    write(folder / "summary.md", summary(rows, budget_lines, command, machines).encode())
     return rows
 
 
