@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import re
 import shutil
@@ -14,6 +15,7 @@ from typing import Any
 import pytest
 from test_report import MATCHES, PAPER, page, row, sweep
 
+import lt_sweeps as lt
 from lt_sweeps.cli import main as cli
 from lt_sweeps.errors import Mistake
 from lt_sweeps.report.curves import curves
@@ -110,18 +112,61 @@ def test_a_label_that_there_is_not_is_a_mistake() -> None:
 def test_the_command_takes_both(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     from lt_sweeps.main import main
 
-    small = ["recipe.steps=10it", "recipe.eval_every=10it", "prune.levels=1", "trainer.processes=0", "sweep=s"]
+    small = ["recipe.steps=10it", "recipe.eval_every=5it", "prune.levels=1", "trainer.processes=0", "sweep=s"]
     assert main(["-m", *small, "control=none,reinit", f"paths.output_dir={tmp_path}"]) == 0
     before = (tmp_path / "s" / "results.csv").read_bytes()
     assert cli(["report", str(tmp_path / "s"), "--facet", "control", "--color", "control"]) == 0
     html = (tmp_path / "s" / "report.html").read_text()
     assert "Test accuracy by control" in html
     assert re.findall(r"<h1>(.*?)</h1>", html) == ["lenet_300_100 on digits, control=none,reinit"]
+    history = lt.open(tmp_path / "s").ticket(level=1, seed=0, control="reinit").history
+    written = [*csv.DictReader((tmp_path / "s" / "histories.csv").read_text().splitlines())]
+    lines = [line for line in written if (line["control"], line["level"]) == ("reinit", "1")]
+    assert [float(line["val_accuracy"]) for line in lines] == [*history.val_accuracy]
+    [learning] = re.findall(r'id="learning-1"><script type="application/json">(.*?)</script>', html)
+    assert [(trace["name"], trace["x"]) for trace in json.loads(learning)["data"]] == [
+        (name, [5, 10]) for name in ("dense", "ticket", "control=reinit")
+    ]
+    assert json.loads(learning)["data"][2]["y"] == [*history.val_accuracy]
     assert f"<p>Computed with {re.findall('Machine: (.*)', (tmp_path / 's' / 'summary.md').read_text())[0]}</p>" in html
     assert f"lt-sweeps report {tmp_path / 's'} --facet control --color control" in html
     assert (tmp_path / "s" / "results.csv").read_bytes() == before
     assert cli(["report", str(tmp_path / "s"), "--facet", "contrl"]) == 2
     assert "--facet contrl: no label of these results" in capsys.readouterr().err
+
+
+def test_learning_curves_are_means_at_the_steps_that_all_seeds_have() -> None:
+    """Of each level, beside the dense network; training losses where nothing is held out for validation."""
+    rows = sweep(MATCHES)
+
+    def evaluated(column: str, value: float, ends: tuple[int, ...] = (30, 20, 30)) -> list[dict[str, Any]]:
+        labels = curves(rows)[0].labels
+        return [
+            {**labels, "seed": seed, "level": level, "step": step, column: value * step + seed - level}
+            for level in (0, 1, 2)
+            for seed, end in enumerate(ends)
+            for step in (10, 20, 30)
+            if step <= end
+        ]
+
+    def figure(histories: list[dict[str, Any]]) -> Any:
+        html = render(rows, title="t", sweep="s", budgets=PAPER, command=None, histories=histories)
+        found = re.findall(r'id="learning-1"><script type="application/json">(.*?)</script>', html)
+        return json.loads(found[0]) if found else None
+
+    drawn = figure(evaluated("val_accuracy", 3.0))
+    dense, ticket = drawn["data"]
+    assert (dense["name"], dense["x"], dense["y"]) == ("dense", [10, 20], [31, 61])
+    assert (ticket["name"], ticket["y"]) == ("ticket", [29, 59]), "of the sparsest level"
+    [slider] = drawn["layout"]["sliders"]
+    assert [(step["label"], step["args"][0]["y"][1]) for step in slider["steps"]] == [
+        ("50 %", [30, 60]),
+        ("25 %", [29, 59]),
+    ]
+    assert drawn["layout"]["yaxis"]["title"]["text"] == "Validation accuracy (%)"
+    assert figure(evaluated("train_loss", 0.1))["layout"]["yaxis"]["title"]["text"] == "Training loss"
+    assert figure(evaluated("val_accuracy", 3.0, (10, 10, 10))) is None
+    assert figure([]) is None
 
 
 def many(cells: int, levels: int) -> list[dict[str, Any]]:

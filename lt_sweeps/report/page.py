@@ -10,7 +10,7 @@ from typing import Any
 
 from lt_sweeps.columns import ALONE, COLUMNS, DRAWN
 from lt_sweeps.metrics import ACCURACY, Metric
-from lt_sweeps.report import findings, first_layers, grids, histograms
+from lt_sweeps.report import findings, first_layers, grids, histograms, learning
 from lt_sweeps.report.curves import Curve, Row, closest, controls_of, curves, require_label, sparsest_matching
 from lt_sweeps.report.figures import cuts_intervals, early_stop_figure, measure_figure, panels, result_figure
 from lt_sweeps.report.heat import heat_maps
@@ -64,6 +64,8 @@ OTHER = {
     "whole": "each level before it is trained and the same weights with nothing pruned.",
     "spawn": "each level and a copy of its training to which noise was added (measure.perturbed).",
 }
+LEARNING = """Means over seeds, without intervals, as far as all seeds were trained; at most 25 evaluations of each
+training, which histories.csv has by seed."""
 LAYERS = """What each layer keeps, in the network's order. Means over seeds; curves that keep the same of every layer
 are drawn once. A cross on the axis: an emptied layer, through which nothing passes."""
 HISTOGRAMS = """What a level keeps (solid) and prunes (dashed) of the weights that the training before had. Bins of a
@@ -78,11 +80,11 @@ difference to dense: what it may lose is bounded best, though another's mean may
 
 
 class Measured:
-    """What the rows of measures.csv hold, by the column of the measure."""
+    """What the rows of measures.csv and of histories.csv hold, by the column of what was measured or evaluated."""
 
-    def __init__(self, rows: Sequence[Row]) -> None:
+    def __init__(self, rows: Sequence[Row], histories: Sequence[Row]) -> None:
         self.points, self.grids, self.histograms = by_measure(rows), grids.by_measure(rows), histograms.by_measure(rows)
-        self.first_layers = first_layers.by_measure(rows)
+        self.first_layers, self.learning = first_layers.by_measure(rows), learning.by_column(histories)
 
 
 def render(
@@ -98,16 +100,17 @@ def render(
     color: str | None = None,
     pairs: Mapping[str, Sequence[Mapping[str, str]]] | None = None,
     machines: Sequence[str] = (),
+    histories: Sequence[Row] = (),
 ) -> str:
     """Returns the whole page: verdicts, budgets, and per model and data set figures and a table.
 
     `rows` are those of results.csv (absent values None), with costs where they are known, `layers` those of layers.csv,
-    `points` those of measures.csv, `pairs` the tables of what was measured between cells, by name, `machines` what all
-    was computed with. A budget is a line `budget=NAME: what it means`; any name but `paper` adds a warning to the page.
-    `facet` is a label whose values stand side by side, `color` one that colours are for. Raises Mistake for two
-    trainings of one cell, level and seed, and for what is no label.
+    `points` and `histories` those of measures.csv and histories.csv, `pairs` the tables of what was measured between
+    cells, by name, `machines` what all was computed with. A budget is a line `budget=NAME: what it means`; any name but
+    `paper` adds a warning to the page. `facet` is a label whose values stand side by side, `color` one that colours are
+    for. Raises Mistake for two trainings of one cell, level and seed, and for what is no label.
     """
-    all_curves, kept, measured = curves(rows), by_curve(layers), Measured(points)
+    all_curves, kept, measured = curves(rows), by_curve(layers), Measured(points, histories)
     for option, label in (("--facet", facet), ("--color", color)):
         require_label(option, label, all_curves)
     look = styles(all_curves, color)
@@ -217,11 +220,25 @@ def _place(
         f"<p>{NOT_TRAINED if any(curve.dense and curve.dense.early_stop for curve in group) else NO_STEPS}</p>"
         if steps is None
         else _curves(steps, f"early-stop-{number}", f"Early-stop step of {name}", STEPS, also),
+        *_learning(number, group, look, measured),
         *_measures(number, group, look, also, measured, _names(group, kept)),
         *_layers(number, group, look, kept),
         f"<h3>Every level</h3>\n{table(group, look, _section(number))}\n</section>",
     ]
     return "\n".join(parts)
+
+
+def _learning(number: int, group: Sequence[Curve], look: Sequence[Style], measured: Measured) -> list[str]:
+    """The learning curves; empty where nothing was evaluated twice during a training."""
+    found = learning.learning_figure(measured.learning, group, look)
+    if found is None:
+        return []
+    title, figure = found
+    label = f"{title} of {' on '.join(group[0].place)} during training"
+    return [
+        "<h3>During training</h3>",
+        framed(figure, f"learning-{number}", label, f"{title}. {LEARNING}", "the level"),
+    ]
 
 
 def _names(group: Sequence[Curve], kept: Mapping[Labels, Levels]) -> list[str]:

@@ -78,9 +78,10 @@ def _page(
     chosen, shown = labels(where), [f"{name}={value}" for name, value in where]
     whole = together([costs.read(folder) for folder in folders], folders)
     rows = matching(whole, chosen)
-    layers, points = (
+    reads = (table.read_layers, table.read_points, table.read_histories)
+    layers, points, histories = (
         apart(shares, folders) if whole and "sweep" in whole[0] else [row for sweep in shares for row in sweep]
-        for shares in ([table.read_layers(folder) for folder in folders], [table.read_points(f) for f in folders])
+        for shares in ([read(folder) for folder in folders] for read in reads)
     )
     layers = matching(layers, chosen) if layers else []
     words = [*map(str, folders), *shown, *_looks(facet, color), "--out", str(out)]
@@ -92,6 +93,7 @@ def _page(
         sweep=", ".join(map(str, folders)),
         budgets=budgets(cells),
         command=shlex.join(["lt-sweeps", "report", *words]),
+        histories=histories,
         facet=facet,
         color=color,
     )
@@ -140,6 +142,7 @@ def write_all(
     seconds = {run: timing["seconds"] for run, timing in timed.items() if "seconds" in timing}
     budget_lines = budgets(cells)
     layers, points = table.layers(cells, plan.records), table.measured(cells, plan.records)
+    histories = table.histories(cells, plan.records)
     known, machines = costs.rows(cells, plan.records), _machines(plan)
     page = render(
         costs.joined(rows, known),
@@ -153,6 +156,7 @@ def write_all(
         color=color,
         pairs=heat.read(folder),
         machines=machines,
+        histories=histories,
     )
     write(folder / table.RESULTS, table.as_csv(rows).encode())
     write(folder / table.LAYERS, table.as_csv(layers).encode())
@@ -160,6 +164,7 @@ def write_all(
         write(folder / table.POINTS, table.as_csv(points).encode())
     else:
         (folder / table.POINTS).unlink(missing_ok=True)  # left by an earlier command with measures
+    write(folder / table.HISTORIES, table.as_csv(histories).encode())
     write(folder / costs.COSTS, table.as_csv(known).encode())
     write(folder / "timings.csv", table.timings(cells, seconds).encode())
     write(folder / "report.html", page.encode())
