@@ -169,6 +169,26 @@ def test_learning_curves_are_means_at_the_steps_that_all_seeds_have() -> None:
     assert figure([]) is None
 
 
+def test_the_error_along_the_line_between_two_networks_is_a_curve_of_each_level() -> None:
+    rows = [row | {"barrier": 1.0, "churn_dense": 1.0} for row in sweep(MATCHES)]
+    labels = curves(rows)[0].labels
+    points = [
+        {**labels, "seed": seed, "level": level, "measure": measure, "layer": "", "alpha": alpha, "test_error": error}
+        for measure in ("barrier", "churn_dense")
+        for level in (0, 1, 2)
+        for seed in (0, 1)
+        for alpha, error in ((0.0, 2.0 + seed), (0.5, 4.0 + level), (1.0, 2.0))
+    ]
+    html = render(rows, [], points, title="t", sweep="s", budgets=PAPER, command=None)
+    [text] = re.findall(r'id="[a-z-]+-line-1"><script type="application/json">(.*?)</script>', html)
+    figure = json.loads(text)
+    stops = {step["label"]: step["args"][0]["y"] for step in figure["layout"]["sliders"][0]["steps"]}
+    assert stops == {"100 %": [[2.5, 4, 2]], "50 %": [[2.5, 5, 2]], "25 %": [[2.5, 6, 2]]}
+    assert figure["data"][0]["x"] == [0, 0.5, 1]
+    assert figure["layout"]["yaxis"]["title"]["text"] == "Test error (%)"
+    assert "Test error on the line between the two networks of each level" in html
+
+
 def many(cells: int, levels: int) -> list[dict[str, Any]]:
     """Two seeds of each setting."""
     changes = {level: [-0.01 * level, -0.02 * level] for level in range(1, levels + 1)}

@@ -10,7 +10,8 @@ from typing import Any
 
 from lt_sweeps.columns import ALONE, COLUMNS, DRAWN
 from lt_sweeps.metrics import ACCURACY, Metric
-from lt_sweeps.report import findings, first_layers, grids, histograms, learning
+from lt_sweeps.report import findings, first_layers, grids, histograms
+from lt_sweeps.report.along import by_column
 from lt_sweeps.report.curves import Curve, Row, closest, controls_of, curves, require_label, sparsest_matching
 from lt_sweeps.report.figures import cuts_intervals, early_stop_figure, measure_figure, panels, result_figure
 from lt_sweeps.report.heat import heat_maps
@@ -19,7 +20,7 @@ from lt_sweeps.report.levels import table
 from lt_sweeps.report.over import Line, rewinds
 from lt_sweeps.report.points import by_measure, tables
 from lt_sweeps.report.quantities import compared
-from lt_sweeps.report.sections import MEANS, cost_section, framed, rewind_section
+from lt_sweeps.report.sections import MEANS, cost_section, framed, learning_section, line, rewind_section
 from lt_sweeps.report.selector import selector
 from lt_sweeps.report.styles import Style, styles
 from lt_sweeps.report.verdict import settings, verdict, verdicts
@@ -64,8 +65,6 @@ OTHER = {
     "whole": "each level before it is trained and the same weights with nothing pruned.",
     "spawn": "each level and a copy of its training to which noise was added (measure.perturbed).",
 }
-LEARNING = """Means over seeds, without intervals, as far as all seeds were trained; at most 25 evaluations of each
-training, which histories.csv has by seed."""
 LAYERS = """What each layer keeps, in the network's order. Means over seeds; curves that keep the same of every layer
 are drawn once. A cross on the axis: an emptied layer, through which nothing passes."""
 HISTOGRAMS = """What a level keeps (solid) and prunes (dashed) of the weights that the training before had. Bins of a
@@ -84,7 +83,7 @@ class Measured:
 
     def __init__(self, rows: Sequence[Row], histories: Sequence[Row]) -> None:
         self.points, self.grids, self.histograms = by_measure(rows), grids.by_measure(rows), histograms.by_measure(rows)
-        self.first_layers, self.learning = first_layers.by_measure(rows), learning.by_column(histories)
+        self.first_layers, self.learning = first_layers.by_measure(rows), by_column(histories)
 
 
 def render(
@@ -220,25 +219,12 @@ def _place(
         f"<p>{NOT_TRAINED if any(curve.dense and curve.dense.early_stop for curve in group) else NO_STEPS}</p>"
         if steps is None
         else _curves(steps, f"early-stop-{number}", f"Early-stop step of {name}", STEPS, also),
-        *_learning(number, group, look, measured),
+        *learning_section(number, group, look, measured.learning),
         *_measures(number, group, look, also, measured, _names(group, kept)),
         *_layers(number, group, look, kept),
         f"<h3>Every level</h3>\n{table(group, look, _section(number))}\n</section>",
     ]
     return "\n".join(parts)
-
-
-def _learning(number: int, group: Sequence[Curve], look: Sequence[Style], measured: Measured) -> list[str]:
-    """The learning curves; empty where nothing was evaluated twice during a training."""
-    found = learning.learning_figure(measured.learning, group, look)
-    if found is None:
-        return []
-    title, figure = found
-    label = f"{title} of {' on '.join(group[0].place)} during training"
-    return [
-        "<h3>During training</h3>",
-        framed(figure, f"learning-{number}", label, f"{title}. {LEARNING}", "the level"),
-    ]
 
 
 def _names(group: Sequence[Curve], kept: Mapping[Labels, Levels]) -> list[str]:
@@ -287,6 +273,7 @@ def _inside(
             if histogram
             else ""
         )
+        + line(name.replace("inside", "line"), column, measured.points.get(column, {}), group, look)
         + grids.pictures(measured.grids.get(column, {}), group, look, f"Pictures of {column}")
         + first_layers.strips(measured.first_layers.get(column, {}), group, look, f"Pictures of {column}")
         + tables(column, measured.points.get(column, {}), group, look, layers)

@@ -7,9 +7,11 @@ from html import escape
 from typing import Any
 
 from lt_sweeps.report.across import COST
+from lt_sweeps.report.along import Lines, learning_figure, line_figure
 from lt_sweeps.report.curves import Curve
 from lt_sweeps.report.figures import sliding_figure
 from lt_sweeps.report.over import REWIND_STEP, Line, across, at_share, densities, kept_at, over_cost, units_of
+from lt_sweeps.report.points import Points
 from lt_sweeps.report.quantities import BARRIERS, compared, measured, test_result
 from lt_sweeps.report.selector import data
 from lt_sweeps.report.shares import shares
@@ -27,6 +29,14 @@ NO_COST = """No figure over the cost: it is in no costs.csv beside these results
 report FOLDER writes that file where the expressions of a sweep can still be read."""
 FILLED = "Filled: matching levels. Open: worse or undecided."
 NO_REWINDS = "No figure over the rewind step: some steps are in epochs, others in iterations."
+
+
+LEARNING = """Means over seeds, without intervals, as far as all seeds were trained; at most 25 evaluations of each
+training, which histories.csv has by seed."""
+LEVEL = "the level"
+LINE = (
+    "on the line between the two networks of each level, whose barrier is above. Means over seeds, without intervals."
+)
 
 
 def framed(
@@ -91,3 +101,23 @@ def rewind_section(
             caption = " ".join([f"{quantity.title}.", REWINDS, *filled, MEANS, *also])
             figures.append(framed(figure, f"{name.replace('_', '-')}-rewind-{number}", label, caption))
     return ["<h3>Over the rewind step</h3>", *figures] if figures else []
+
+
+def learning_section(number: int, group: Sequence[Curve], look: Sequence[Style], by: Mapping[str, Lines]) -> list[str]:
+    """The learning curves; empty where nothing was evaluated twice during a training."""
+    found = learning_figure(by, group, look)
+    if found is None:
+        return []
+    title, figure = found
+    label = f"{title} of {' on '.join(group[0].place)} during training"
+    return ["<h3>During training</h3>", framed(figure, f"learning-{number}", label, f"{title}. {LEARNING}", LEVEL)]
+
+
+def line(name: str, column: str, points: Points, group: Sequence[Curve], look: Sequence[Style]) -> str:
+    """The figure of a barrier's whole curve; empty for other measures."""
+    found = line_figure(points, group, look) if compared(column)[0] in BARRIERS else None
+    if found is None:
+        return ""
+    title, figure = found
+    label = f"{title} of {' on '.join(group[0].place)} between two networks"
+    return framed(figure, name, label, f"{title} {LINE}", LEVEL)

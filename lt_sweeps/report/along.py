@@ -1,4 +1,4 @@
-"""The figure of learning curves: what was evaluated during training over its steps, at the level a slider chooses."""
+"""Figures of lines at the level that a slider chooses: along a training, and along the way between two networks."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
+from lt_sweeps.metrics import ACCURACY
 from lt_sweeps.report.axes import span
 from lt_sweeps.report.curves import Curve, Row, differing
 from lt_sweeps.report.layers import remaining
-from lt_sweeps.report.points import labels_in, number
+from lt_sweeps.report.points import Points, labels_in, number
 from lt_sweeps.report.statistics import Interval
 from lt_sweeps.report.styles import DASHES, Style
 from lt_sweeps.report.traces import GREY, dense_name, dense_networks, of_curve
@@ -52,21 +53,59 @@ def learning_figure(
     titles = {f"val_{metric.name}": f"Validation {metric.title}{unit}", "train_loss": "Training loss"}
     for column, title in titles.items():
         shown = [by.get(column, {}).get(tuple(curve.labels.values()), {}) for curve in curves]
-        steps = sorted({step for levels in shown for line in levels.values() for step in line})
-        levels = sorted({level for of in shown for level, line in of.items() if level and len(line) > 1})
-        if levels and len(steps) > 1:
-            dense = [*_dense(curves, by[column])]
-            views = {level: [*dense, *_views(look, shown, level)] for level in levels}
-            means = [Interval(y, None, None, 1) for of in shown for line in of.values() for y in line.values()]
-            bounded = metric if column.startswith("val") else None
-            low, high = span(means, bounded) if bounded else (0.0, 1.05 * max(mean.mean for mean in means))
-            layout = {
-                "xaxis": {"range": [0, steps[-1]], "title": {"text": "Step"}, "tickformat": "~s"},
-                "yaxis": {"range": [low, high], "title": {"text": title}, "nticks": 8},
-                "sliders": [_slider(views, curves)],
-            }
-            return title, {"data": views[levels[-1]], "layout": layout}
+        shown = [{level: line for level, line in levels.items() if level} for levels in shown]
+        figure = _figure(shown, curves, look, [*_dense(curves, by.get(column, {}))], column != "train_loss")
+        if figure is not None:
+            figure["layout"]["xaxis"] |= {"title": {"text": "Step"}, "tickformat": "~s"}
+            figure["layout"]["yaxis"]["title"] = {"text": title}
+            return title, figure
     return None
+
+
+def line_figure(points: Points, curves: Sequence[Curve], look: Sequence[Style]) -> tuple[str, dict[str, Any]] | None:
+    """What was measured on the lines between networks, and its figure over the way; None where nothing was."""
+    found = [points.get(tuple(curve.labels.values()), {}) for curve in curves]
+    for column in dict.fromkeys(name for levels in found for columns in levels.values() for name in columns):
+        shown = [
+            {
+                level: {way: fmean(of) for way, of in columns.get(column, {}).items()}
+                for level, columns in levels.items()
+            }
+            for levels in found
+        ]
+        figure = _figure(shown, curves, look, [], True)
+        if figure is not None:
+            title = column[0].upper() + column[1:].replace("_", " ")
+            figure["layout"]["xaxis"]["title"] = {"text": "From the one network (0) to the other (1)"}
+            figure["layout"]["yaxis"]["title"] = {"text": f"{title} (%)" if curves[0].metric is ACCURACY else title}
+            return title, figure
+    return None
+
+
+def _figure(
+    shown: Sequence[Mapping[int, Line]],
+    curves: Sequence[Curve],
+    look: Sequence[Style],
+    beside: Sequence[Mapping[str, Any]],
+    results: bool,
+) -> dict[str, Any] | None:
+    """Lines of curves at the level that a slider chooses, and others beside them; None without lines of two points.
+
+    The vertical axis is that of test results, or of losses, which begin at 0.
+    """
+    levels = sorted({level for of in shown for level, line in of.items() if len(line) > 1})
+    if not levels:
+        return None
+    views = {level: [*beside, *_lines(look, shown, level)] for level in levels}
+    last = max(x for traces in views.values() for trace in traces for x in trace["x"])
+    means = [Interval(y, None, None, 1) for traces in views.values() for trace in traces for y in trace["y"]]
+    low, high = span(means, curves[0].metric) if results else (0.0, 1.05 * max(mean.mean for mean in means))
+    layout = {
+        "xaxis": {"range": [0, last]},
+        "yaxis": {"range": [low, high], "nticks": 8},
+        "sliders": [_slider(views, curves)],
+    }
+    return {"data": views[levels[-1]], "layout": layout}
 
 
 def _slider(views: Mapping[int, Sequence[Mapping[str, Any]]], curves: Sequence[Curve]) -> dict[str, Any]:
@@ -77,7 +116,7 @@ def _slider(views: Mapping[int, Sequence[Mapping[str, Any]]], curves: Sequence[C
     return {"active": len(steps) - 1, "currentvalue": {"prefix": "Weights remaining: "}, "steps": steps}
 
 
-def _views(look: Sequence[Style], shown: Sequence[Mapping[int, Line]], level: int) -> Iterator[dict[str, Any]]:
+def _lines(look: Sequence[Style], shown: Sequence[Mapping[int, Line]], level: int) -> Iterator[dict[str, Any]]:
     for style, levels in zip(look, shown, strict=True):
         line = {"color": style.colour, "width": 2.2, "dash": style.dash}
         yield of_curve(style) | _trace(levels.get(level, {})) | {"line": line}
