@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -68,6 +68,34 @@ def budgets(cells: Sequence[Cell]) -> list[str]:
     if len(models) == 1:
         return list(models)
     return [f"{line} ({', '.join(named)})" for line, named in models.items()]
+
+
+def recipes(cells: Sequence[Cell]) -> dict[str, list[str]]:
+    """Returns the settings of the recipe of each network and data set, as `name: value`; swept ones are called so."""
+    found: dict[str, list[dict[str, str]]] = {}
+    for c in cells:
+        settings = dict(_flat(asdict(c.config.recipe)))
+        found.setdefault(" on ".join(str(c.labels[name]) for name in PLACE), []).append(settings)
+    return {
+        place: [
+            f"{name}: {value.pop() if len(value := {other.get(name) for other in of}) == 1 else 'swept'}"
+            for name in dict.fromkeys(name for settings in of for name in settings)
+        ]
+        for place, of in found.items()
+    }
+
+
+def _flat(settings: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, str]]:
+    """The settings that say something, with dots between their names.
+
+    >>> dict(_flat({"steps": "9it", "optimizer": {"args": {"lr": 0.1}}, "clip_norm": None, "mean": []}))
+    {'steps': '9it', 'optimizer.args.lr': '0.1'}
+    """
+    for name, value in settings.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{before}{name}.")
+        elif value not in (None, [], ""):
+            yield f"{before}{name}", str(value)
 
 
 def redrawn_layers(cells: Sequence[Cell]) -> list[str]:

@@ -128,6 +128,10 @@ def test_the_command_takes_both(tmp_path: Path, capsys: pytest.CaptureFixture[st
         (name, [5, 10]) for name in ("dense", "ticket", "control=reinit")
     ]
     assert json.loads(learning)["data"][2]["y"] == [*history.val_accuracy]
+    assert "lt_sweeps.main -m recipe.steps=10it" in html, "the command that trained, beside that which made the page"
+    assert "<summary>Recipe of lenet_300_100 on digits</summary>\n<pre>name: lenet_digits\n" in html
+    assert "\nsteps: 10it\nbatch_size: 60\noptimizer._target_: torch.optim.Adam\noptimizer.args.lr: 0.0012\n" in html
+    assert "4 results (level and seed of each curve): 4 done. These are 3 trainings: what curves share" in html
     assert f"<p>Computed with {re.findall('Machine: (.*)', (tmp_path / 's' / 'summary.md').read_text())[0]}</p>" in html
     assert f"lt-sweeps report {tmp_path / 's'} --facet control --color control" in html
     assert (tmp_path / "s" / "results.csv").read_bytes() == before

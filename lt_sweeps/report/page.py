@@ -100,14 +100,16 @@ def render(
     pairs: Mapping[str, Sequence[Mapping[str, str]]] | None = None,
     machines: Sequence[str] = (),
     histories: Sequence[Row] = (),
+    recipes: Mapping[str, Sequence[str]] | None = None,
 ) -> str:
     """Returns the whole page: verdicts, budgets, and per model and data set figures and a table.
 
     `rows` are those of results.csv (absent values None), with costs where they are known, `layers` those of layers.csv,
     `points` and `histories` those of measures.csv and histories.csv, `pairs` the tables of what was measured between
-    cells, by name, `machines` what all was computed with. A budget is a line `budget=NAME: what it means`; any name but
-    `paper` adds a warning to the page. `facet` is a label whose values stand side by side, `color` one that colours are
-    for. Raises Mistake for two trainings of one cell, level and seed, and for what is no label.
+    cells, by name, `machines` what all was computed with, `recipes` the settings of each network and data set. A budget
+    is a line `budget=NAME: what it means`; any name but `paper` adds a warning to the page. `facet` is a label whose
+    values stand side by side, `color` one that colours are for. Raises Mistake for two trainings of one cell, level and
+    seed, and for what is no label.
     """
     all_curves, kept, measured = curves(rows), by_curve(layers), Measured(points, histories)
     for option, label in (("--facet", facet), ("--color", color)):
@@ -154,6 +156,7 @@ def render(
         *sections,
         heat_maps(pairs or {}),
         _note(all_curves),
+        _recipes(recipes or {}),
         _footer(command, machines),
         f"</main>\n{script}</body>\n</html>\n",
     ]
@@ -326,7 +329,11 @@ def _finished(rows: Sequence[Row]) -> str:
     counts = Counter(str(row["status"]) for row in rows)
     done = counts.pop("done", 0)
     others = f", {statuses(dict(sorted(counts.items())))}" if counts else ""
-    return f'<p class="sweep">{len(rows)} results (level and seed of each curve): {done} done{escape(others)}.</p>'
+    distinct = len({row.get("key") for row in rows if row["status"] == "done"})
+    shared = f" These are {distinct} trainings: what curves share was trained once." if distinct < done else ""
+    return (
+        f'<p class="sweep">{len(rows)} results (level and seed of each curve): {done} done{escape(others)}.{shared}</p>'
+    )
 
 
 def _note(all_curves: Sequence[Curve]) -> str:
@@ -367,6 +374,14 @@ def _ends(metric: Metric, better: bool) -> str:
     margin = metric.allowed.replace("its value", "the dense networks' mean")
     what = f"the {end} end of the 95 % interval of its difference to dense{which}"
     return f"{what} lies {beside} {'-' if metric.higher else ''}{margin}"
+
+
+def _recipes(recipes: Mapping[str, Sequence[str]]) -> str:
+    """The settings of recipes, closed until they are opened."""
+    return "\n".join(
+        f"<details>\n<summary>Recipe of {escape(place)}</summary>\n<pre>{escape(chr(10).join(lines))}</pre>\n</details>"
+        for place, lines in recipes.items()
+    )
 
 
 def _footer(command: str | None, machines: Sequence[str]) -> str:

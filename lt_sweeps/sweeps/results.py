@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from lt_sweeps.cell import Cell
-from lt_sweeps.cells import budgets, title
+from lt_sweeps.cells import budgets, recipes, title
 from lt_sweeps.config import archive
 from lt_sweeps.errors import Mistake
 from lt_sweeps.execution import agent
@@ -51,7 +51,8 @@ def main(arguments: Sequence[str]) -> int:
     store = Store(folder.absolute().parent / "store", as_stored=True)
     plan = _plan(cells, store)
     _require_known(folder, {run.key for run in plan.records})
-    command = shlex.join(["lt-sweeps", "report", str(folder), *_looks(asked.facet, asked.color)])
+    own = shlex.join(["lt-sweeps", "report", str(folder), *_looks(asked.facet, asked.color)])
+    command = "\n".join(line for line in (agent.command(folder), own) if line is not None)
     rows = write_all(cells, folder, command, store, plan, {}, asked.facet, asked.color)
     done = sum(row["status"] == "done" for row in rows)
     print(f"{done} of {len(rows)} levels are done")
@@ -94,6 +95,7 @@ def _page(
         budgets=budgets(cells),
         command=shlex.join(["lt-sweeps", "report", *words]),
         histories=histories,
+        recipes=recipes(cells),
         facet=facet,
         color=color,
     )
@@ -157,6 +159,7 @@ def write_all(
         pairs=heat.read(folder),
         machines=machines,
         histories=histories,
+        recipes=recipes(cells),
     )
     write(folder / table.RESULTS, table.as_csv(rows).encode())
     write(folder / table.LAYERS, table.as_csv(layers).encode())
