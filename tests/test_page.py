@@ -139,6 +139,18 @@ def test_the_command_takes_both(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert "--facet contrl: no label of these results" in capsys.readouterr().err
 
 
+def test_contents_lead_to_every_part_of_every_section() -> None:
+    html = page([*eight(), *sweep(MATCHES, model="conv2")])
+    [nav] = re.findall("<nav.*?</nav>", html)
+    links = dict(re.findall(r'<a href="#([^"]*)">(.*?)</a>', nav))
+    assert [*links.values()] == [
+        text
+        for model in ("lenet_300_100", "conv2")
+        for text in (f"{model} on mnist", "Accuracy", "Speed of learning", "Every level")
+    ]
+    assert all(re.search(rf'<h[23] id="{name}">{title}</h', html) for name, title in links.items())
+
+
 def test_learning_curves_are_means_at_the_steps_that_all_seeds_have() -> None:
     """Of each level, beside the dense network; training losses where nothing is held out for validation."""
     rows = sweep(MATCHES)

@@ -413,7 +413,7 @@ def test_without_a_validation_split_the_page_says_so() -> None:
 
 def test_each_model_and_data_set_has_its_own_section() -> None:
     html = page(sweep(MATCHES) + sweep(MATCHES, model="conv2", dataset="cifar10"))
-    assert html.count("<h2>lenet_300_100 on mnist</h2>") == html.count("<h2>conv2 on cifar10</h2>") == 1
+    assert html.count(">lenet_300_100 on mnist</h2>") == html.count(">conv2 on cifar10</h2>") == 1
     assert html.count('id="accuracy-1"') == html.count('id="accuracy-2"') == 1
 
 
@@ -447,7 +447,8 @@ def test_the_page_asks_nothing_of_the_network() -> None:
     html = without_script(page(sweep(MATCHES)))
     tags = Tags()
     tags.feed(html)
-    assert [attrs["href"] for _, attrs in tags.found if "href" in attrs] == ["data:,"]
+    links = [attrs["href"] or "" for _, attrs in tags.found if "href" in attrs]
+    assert [link for link in links if not link.startswith("#")] == ["data:,"]
     assert not [tag for tag, attrs in tags.found if {"src", "srcset", "action"} & attrs.keys()]
     assert not [word for word in ("http:", "https:", "//cdn", "@import", "url(") if word in html]
     assert not re.search(r"fetch|XMLHttp|import\(|https?:(?!//www.w3.org/2000/svg)", page(sweep(MATCHES)))
@@ -561,12 +562,12 @@ def test_measures_of_one_training_in_several_cells_are_all_shown() -> None:
     assert curve.points[1].measures == {"recall_planted": {0: 80.0}, "sign_flips_init": {0: 5.0}}
     assert curves([*second, *first])[0].points == curve.points
     page = render([*first, *second], [], title="t", sweep="s", budgets=PAPER, command="c")
-    assert "<h3>recall</h3>" in page
-    assert "<h3>sign_flips</h3>" in page
+    assert ">recall</h3>" in page
+    assert ">sign_flips</h3>" in page
 
 
 def test_what_a_search_found_has_a_figure() -> None:
     rows = [row(level, 0, 98.0) | {"found_accuracy": 91.5 if level else None} for level in (0, 1)]
     page = render(rows, [], title="t", sweep="s", budgets=PAPER, command="c")
-    assert "<h3>Test accuracy as found</h3>" in page
+    assert ">Test accuracy as found</h3>" in page
     assert "before any ticket is trained" in page
