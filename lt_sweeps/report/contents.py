@@ -24,8 +24,10 @@ def with_links(section: str, name: str) -> str:
 
 
 def contents(sections: Sequence[str]) -> str:
-    """Returns links to the parts of sections, a line for each section; empty for a few parts."""
+    """Returns links to the parts of sections, a line for each section, closed until opened; empty for a few parts."""
     heads = [[(level, name, title) for level, name, title in HEAD.findall(section) if name] for section in sections]
     lines = ["".join(f'<a href="#{name}">{title}</a>' for _, name, title in of) for of in heads if of]
-    many = sum(map(len, heads)) >= FEWEST
-    return f'<nav aria-label="Contents">{"".join(f"<p>{line}</p>" for line in lines)}</nav>' if many else ""
+    if sum(map(len, heads)) < FEWEST:
+        return ""
+    links = "".join(f"<p>{line}</p>" for line in lines)
+    return f'<details>\n<summary>Contents</summary>\n<nav aria-label="Contents">{links}</nav>\n</details>'
