@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -16,6 +16,8 @@ from lt_sweeps.provenance.made_from import foreign_parts
 from lt_sweeps.report import table
 from lt_sweeps.ticket_files import origins
 from lt_sweeps.ticket_files.card import Card
+
+NAMED = 5  # values of what was swept; more are counted
 
 
 def distinct(cells: Sequence[Cell]) -> list[Cell]:
@@ -68,6 +70,34 @@ def budgets(cells: Sequence[Cell]) -> list[str]:
     return [f"{line} ({', '.join(named)})" for line, named in models.items()]
 
 
+def recipes(cells: Sequence[Cell]) -> dict[str, list[str]]:
+    """Returns the settings of the recipe of each network and data set, as `name: value`; swept ones are called so."""
+    found: dict[str, list[dict[str, str]]] = {}
+    for c in cells:
+        settings = dict(_flat(asdict(c.config.recipe)))
+        found.setdefault(" on ".join(str(c.labels[name]) for name in PLACE), []).append(settings)
+    return {
+        place: [
+            f"{name}: {value.pop() if len(value := {other.get(name) for other in of}) == 1 else 'swept'}"
+            for name in dict.fromkeys(name for settings in of for name in settings)
+        ]
+        for place, of in found.items()
+    }
+
+
+def _flat(settings: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, str]]:
+    """The settings that say something, with dots between their names.
+
+    >>> dict(_flat({"steps": "9it", "optimizer": {"args": {"lr": 0.1}}, "clip_norm": None, "mean": []}))
+    {'steps': '9it', 'optimizer.args.lr': '0.1'}
+    """
+    for name, value in settings.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{before}{name}.")
+        elif value not in (None, [], ""):
+            yield f"{before}{name}", str(value)
+
+
 def redrawn_layers(cells: Sequence[Cell]) -> list[str]:
     """Returns a line for each number of classes that masks are carried from to a network of another."""
     pairs = dict.fromkeys(
@@ -83,11 +113,27 @@ def redrawn_layers(cells: Sequence[Cell]) -> list[str]:
 
 
 def title(cells: Sequence[Cell]) -> str:
-    """Returns a sweep's title: its networks, its data sets, and the unusual options that all its cells share."""
+    """Returns a sweep's title: its networks and data sets, what was swept, the unusual options that all cells share."""
     models, datasets = (", ".join(dict.fromkeys(str(e.labels[name]) for e in cells)) for name in PLACE)
     words = [[*table.unusual(e.labels), *(f"{name}={value}" for name, value in e.unusual.items())] for e in cells]
     shared = [word for word in words[0] if all(word in others for others in words)]
-    return ", ".join([f"{models} on {datasets}", *shared])
+    entries = _entries(cells)
+    swept = []
+    for name in _differing(entries, beside=PLACE):
+        values = list(dict.fromkeys(str(entry[name]) for entry in entries if entry[name] is not None))
+        swept.append(f"{name}={','.join(values)}" if len(values) <= NAMED else f"{len(values)} values of {name}")
+    return ", ".join([f"{models} on {datasets}", *swept, *shared])
+
+
+def _entries(cells: Sequence[Cell]) -> list[dict[str, Any]]:
+    """The labels of cells and what was swept of each, without the seed."""
+    columns = table.swept_columns(cells)
+    return [{**{name: c.labels[name] for name in LABELS}, **{name: c.value(name) for name in columns}} for c in cells]
+
+
+def _differing(entries: Sequence[dict[str, Any]], beside: Sequence[str] = ()) -> list[str]:
+    """The names, not those `beside`, that do not have the same value in all entries."""
+    return [name for name in entries[0] if name not in beside and len({entry[name] for entry in entries}) > 1]
 
 
 def cell_names(cells: Sequence[Cell]) -> list[str]:
@@ -101,12 +147,9 @@ def run_names(cells: Sequence[Cell]) -> list[str]:
 
     A list of runs cuts off the ends of names, and all of them share the rest.
     """
-    columns = table.swept_columns(cells)
-    entries = [
-        {**{name: c.labels[name] for name in LABELS}, **{name: c.value(name) for name in columns}} for c in cells
-    ]
-    differ = [name for name in entries[0] if len({entry[name] for entry in entries}) > 1]
-    shared = [name for name in columns if name not in differ]
+    entries = _entries(cells)
+    differ = _differing(entries)
+    shared = [name for name in table.swept_columns(cells) if name not in differ]
     names = []
     for c, entry in zip(cells, entries, strict=True):
         words = [f"{name}={entry[name]}" for name in differ if entry[name] is not None]

@@ -6,7 +6,9 @@ import csv
 import json
 import re
 from collections.abc import Mapping
+from itertools import combinations
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import pytest
@@ -17,7 +19,8 @@ from lt_sweeps import cli
 from lt_sweeps.columns import COST
 from lt_sweeps.graph import search_of
 from lt_sweeps.keys import Node
-from lt_sweeps.report import costs
+from lt_sweeps.report import costs, paper
+from lt_sweeps.report.curves import curves
 from lt_sweeps.report.page import render
 from lt_sweeps.report.table import as_csv
 from lt_sweeps.store.store import Record
@@ -124,6 +127,17 @@ def test_the_figure_has_a_point_for_each_level_and_a_view_for_each_density() -> 
     assert drawn["layout"]["xaxis"]["title"]["text"] == "Training iterations, search included"
 
 
+def test_a_slider_with_a_single_stop_is_left_out_and_the_caption_names_it() -> None:
+    one = [line for line in both() if line["level"] < 2]
+    html, several = page(one), page(both())
+    assert "sliders" not in figure(html)["layout"]
+    assert (html.count("Weights remaining: 50 %."), html.count("The slider chooses")) == (1, 0)
+    assert (several.count("Weights remaining: 50 %."), several.count("The slider chooses the share of weights.")) == (
+        0,
+        1,
+    )
+
+
 def test_there_is_no_figure_where_all_cost_the_same_or_no_cost_is_known() -> None:
     one = page(costed(LEVELS, {0: 100, 1: 200, 2: 300}))
     assert figure(one) is None
@@ -145,21 +159,50 @@ def test_the_command_draws_all_levels_or_those_that_are_asked_for(
     assert cli.main(words) == 0
     assert "over training iterations, search included, mean over seeds" in capsys.readouterr().out
     made = [*csv.DictReader((tmp_path / "accuracy_over_cost.csv").read_text().splitlines())]
-    assert [(line["prune"], float(line["x"])) for line in made] == [
-        ("imp", 200),
-        ("imp", 300),
-        ("at_init", 100),
-        ("at_init", 100),
+    assert [(line["prune"], line["level"], line["x"]) for line in made] == [
+        ("imp", "1", "200.0"),
+        ("imp", "2", "300.0"),
+        ("at_init", "1", "100.0"),
+        ("at_init", "2", "100.0"),
+        ("", "0", ""),
     ]
+    dense = [float(made[-1][f"seed_{seed}"]) for seed in range(3)]
+    assert float(made[-1]["mean"]) == pytest.approx(fmean(dense))
     assert cli.main([*words, "--at", "25"]) == 0
     made = [*csv.DictReader((tmp_path / "accuracy_over_cost.csv").read_text().splitlines())]
-    assert [(line["prune"], float(line["x"])) for line in made] == [("imp", 300), ("at_init", 100)]
+    assert [(line["prune"], line["x"]) for line in made] == [("imp", "300.0"), ("at_init", "100.0"), ("", "")]
     lines = (tmp_path / "costs.csv").read_text().splitlines()
     (tmp_path / "costs.csv").write_text("\n".join(line for line in lines if not line.endswith(",300")))
     assert cli.main(words) == 0
     assert "Levels left out, whose cost is not known: 1." in capsys.readouterr().out
     assert cli.main([*words, "--at", "33"]) == 2
     assert "--at 33: no level keeps this share of weights; there are 50, 25" in capsys.readouterr().err
+
+
+def test_points_on_paper_say_how_many_weights_they_keep() -> None:
+    """At 3.25 inches, of four levels: the ends of each line, and where there is place; nothing covers anything."""
+    falling = {level: [-0.3 * level, -0.28 * level, -0.32 * level] for level in range(1, 5)}
+    paid = {level: 100 * (level + 1) for level in range(5)}
+    found = curves([*costed(falling, paid, prune="imp"), *costed(falling, dict.fromkeys(paid, 150), prune="one_shot")])
+    axis = paper.draw(found, over="cost").axes[0]
+    places = {(note.xy[0], note.get_text()) for note in axis.texts}
+    assert {(200, "50 %"), (500, "6.25 %"), (150, "50 %"), (150, "6.25 %")} <= places
+    assert {text for _, text in places} <= {"50 %", "25 %", "12.5 %", "6.25 %"}
+    boxes = [note.get_window_extent() for note in axis.texts]
+    assert not any(one.overlaps(other) for one, other in combinations(boxes, 2))
+    marks = [axis.transData.transform(line.get_xydata()) for line in axis.get_lines()]
+    assert not any(box.count_contains(at) for box in boxes for at in marks)
+    assert all(box.x0 >= axis.bbox.x0 and box.x1 <= axis.bbox.x1 for box in boxes)
+    assert {note.get_fontsize() for note in axis.texts} == {6}
+    assert paper.caption(found, over="cost").endswith("Percentages beside points: weights remaining.")
+
+
+def test_points_of_one_share_of_weights_have_no_labels_as_the_caption_says_it() -> None:
+    found = curves(both())
+    assert not paper.draw(found, over="cost", at=[25]).axes[0].texts
+    assert "beside points" not in paper.caption(found, over="cost", at=[25])
+    assert {note.get_text() for note in paper.draw(found, over="cost", at=[50, 25]).axes[0].texts} == {"50 %", "25 %"}
+    assert not paper.draw(found).axes[0].texts, "over the weights that remain"
 
 
 def test_costs_that_cannot_be_read_are_answered_in_a_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -16,7 +16,7 @@ from test_report import page, row
 
 from lt_sweeps import cli
 from lt_sweeps.errors import Mistake
-from lt_sweeps.report import paper
+from lt_sweeps.report import paper, paper_data
 from lt_sweeps.report.curves import curves
 from lt_sweeps.report.over import across, lines, rewinds
 from lt_sweeps.report.table import as_csv
@@ -124,11 +124,21 @@ def test_the_command_draws_what_the_rows_say(tmp_path: Path, capsys: pytest.Capt
     out = capsys.readouterr().out
     assert "over rewind step (iterations), at 25 % of the weights, mean over seeds (n = 2)" in out
     made = [*csv.DictReader((tmp_path / "accuracy_over_rewind.step.csv").read_text().splitlines())]
-    assert [(line["prune"], float(line["x"]), float(line["mean"])) for line in made] == [
+    *tickets, dense = made
+    assert [(line["prune"], float(line["x"]), float(line["mean"])) for line in tickets] == [
         (prune, float(step.removesuffix("it")), accuracy - worse - 1.75)
         for prune, worse in WORSE.items()
         for step, accuracy in STEPS.items()
     ]
+    assert [dense[name] for name in ("prune", "rewind.step", "level", "x", "mean", "n")] == [
+        "",
+        "",
+        "0",
+        "",
+        "98.25",
+        "2",
+    ]
+    assert (dense["control"], dense["weights_remaining"], dense["seed_1"]) == ("none", "100.0", "98.5")
     assert (tmp_path / "accuracy_over_rewind.step.png").read_bytes()[1:4] == b"PNG"
 
 
@@ -146,7 +156,7 @@ def test_lines_on_paper_are_methods_and_densities() -> None:
 
 def test_any_number_that_curves_differ_in_is_an_axis() -> None:
     made = [{"model.width": r["rewind.step"].removesuffix("it")} | r | {"rewind.step": None} for r in rows()]
-    table = paper.data(curves(made), "difference", over="model.width", at=[50])
+    table = paper_data.data(curves(made), "difference", over="model.width", at=[50])
     assert [(line["x"], line["mean"]) for line in table if line["prune"] == "imp"] == [(0, -8), (10, -4), (100, -1)]
     assert fmean(line["n"] for line in table) == 2
 
@@ -173,7 +183,7 @@ def test_dense_networks_that_differ_along_the_axis_are_a_line_too() -> None:
     axis = paper.draw(found, over="model.width").axes[0]
     assert named_lines(axis)["dense"] == [(1, 90.25), (2, 94.25), (4, 96.25)]
     assert axis.get_ylim()[1] > 96.25
-    table = paper.data(found, over="model.width")
+    table = paper_data.data(found, over="model.width")
     assert [(line["level"], line["x"], line["mean"]) for line in table][:2] == [(0, 1, 90.25), (1, 1, 89.25)]
 
 

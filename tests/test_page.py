@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import re
 import shutil
@@ -14,6 +15,7 @@ from typing import Any
 import pytest
 from test_report import MATCHES, PAPER, page, row, sweep
 
+import lt_sweeps as lt
 from lt_sweeps.cli import main as cli
 from lt_sweeps.errors import Mistake
 from lt_sweeps.report.curves import curves
@@ -79,6 +81,13 @@ def test_a_colour_is_for_each_value_of_the_label_that_is_asked_for() -> None:
     assert len({(style.colour, style.symbol) for style in look.values()}) == 8
 
 
+def test_eight_curves_are_told_apart_without_their_colour() -> None:
+    """Readers of grey paper have symbols and dashes alone: of four criteria with a control each, and of eight."""
+    several = [row | {"criterion": f"{row['criterion']}-{row['control']}", "control": "none"} for row in eight()]
+    for rows in (eight(), several):
+        assert len({(style.symbol, style.dash) for style in styles(curves(rows))}) == 8
+
+
 def test_rows_alone_make_a_page_that_does_not_know_their_budget(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -103,16 +112,97 @@ def test_a_label_that_there_is_not_is_a_mistake() -> None:
 def test_the_command_takes_both(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     from lt_sweeps.main import main
 
-    small = ["recipe.steps=10it", "recipe.eval_every=10it", "prune.levels=1", "trainer.processes=0", "sweep=s"]
+    small = ["recipe.steps=10it", "recipe.eval_every=5it", "prune.levels=1", "trainer.processes=0", "sweep=s"]
     assert main(["-m", *small, "control=none,reinit", f"paths.output_dir={tmp_path}"]) == 0
     before = (tmp_path / "s" / "results.csv").read_bytes()
     assert cli(["report", str(tmp_path / "s"), "--facet", "control", "--color", "control"]) == 0
     html = (tmp_path / "s" / "report.html").read_text()
     assert "Test accuracy by control" in html
+    assert re.findall(r"<h1>(.*?)</h1>", html) == ["lenet_300_100 on digits, control=none,reinit"]
+    history = lt.open(tmp_path / "s").ticket(level=1, seed=0, control="reinit").history
+    written = [*csv.DictReader((tmp_path / "s" / "histories.csv").read_text().splitlines())]
+    lines = [line for line in written if (line["control"], line["level"]) == ("reinit", "1")]
+    assert [float(line["val_accuracy"]) for line in lines] == [*history.val_accuracy]
+    [learning] = re.findall(r'id="learning-1"><script type="application/json">(.*?)</script>', html)
+    assert [(trace["name"], trace["x"]) for trace in json.loads(learning)["data"]] == [
+        (name, [5, 10]) for name in ("dense", "ticket", "control=reinit")
+    ]
+    assert json.loads(learning)["data"][2]["y"] == [*history.val_accuracy]
+    assert "lt_sweeps.main -m recipe.steps=10it" in html, "the command that trained, beside that which made the page"
+    assert "<summary>Recipe of lenet_300_100 on digits</summary>\n<pre>name: lenet_digits\n" in html
+    assert "\nsteps: 10it\nbatch_size: 60\noptimizer._target_: torch.optim.Adam\noptimizer.args.lr: 0.0012\n" in html
+    assert "4 results (level and seed of each curve): 4 done. These are 3 trainings: what curves share" in html
+    assert f"<p>Computed with {re.findall('Machine: (.*)', (tmp_path / 's' / 'summary.md').read_text())[0]}</p>" in html
     assert f"lt-sweeps report {tmp_path / 's'} --facet control --color control" in html
     assert (tmp_path / "s" / "results.csv").read_bytes() == before
     assert cli(["report", str(tmp_path / "s"), "--facet", "contrl"]) == 2
     assert "--facet contrl: no label of these results" in capsys.readouterr().err
+
+
+def test_contents_lead_to_every_part_of_every_section() -> None:
+    html = page([*eight(), *sweep(MATCHES, model="conv2")])
+    [nav] = re.findall("<nav.*?</nav>", html)
+    links = dict(re.findall(r'<a href="#([^"]*)">(.*?)</a>', nav))
+    assert [*links.values()] == [
+        text
+        for model in ("lenet_300_100", "conv2")
+        for text in (f"{model} on mnist", "Accuracy", "Speed of learning", "Every level")
+    ]
+    assert all(re.search(rf'<h[23] id="{name}">{title}</h', html) for name, title in links.items())
+
+
+def test_learning_curves_are_means_at_the_steps_that_all_seeds_have() -> None:
+    """Of each level, beside the dense network; training losses where nothing is held out for validation."""
+    rows = sweep(MATCHES)
+
+    def evaluated(column: str, value: float, ends: tuple[int, ...] = (30, 20, 30)) -> list[dict[str, Any]]:
+        labels = curves(rows)[0].labels
+        return [
+            {**labels, "seed": seed, "level": level, "step": step, column: value * step + seed - level}
+            for level in (0, 1, 2)
+            for seed, end in enumerate(ends)
+            for step in (10, 20, 30)
+            if step <= end
+        ]
+
+    def figure(histories: list[dict[str, Any]]) -> Any:
+        html = render(rows, title="t", sweep="s", budgets=PAPER, command=None, histories=histories)
+        found = re.findall(r'id="learning-1"><script type="application/json">(.*?)</script>', html)
+        return json.loads(found[0]) if found else None
+
+    drawn = figure(evaluated("val_accuracy", 3.0))
+    dense, ticket = drawn["data"]
+    assert (dense["name"], dense["x"], dense["y"]) == ("dense", [10, 20], [31, 61])
+    assert (ticket["name"], ticket["y"]) == ("ticket", [29, 59]), "of the sparsest level"
+    [slider] = drawn["layout"]["sliders"]
+    assert [(step["label"], step["args"][0]["y"][1]) for step in slider["steps"]] == [
+        ("50 %", [30, 60]),
+        ("25 %", [29, 59]),
+    ]
+    assert drawn["layout"]["yaxis"]["title"]["text"] == "Validation accuracy (%)"
+    assert figure(evaluated("train_loss", 0.1))["layout"]["yaxis"]["title"]["text"] == "Training loss"
+    assert figure(evaluated("val_accuracy", 3.0, (10, 10, 10))) is None
+    assert figure([]) is None
+
+
+def test_the_error_along_the_line_between_two_networks_is_a_curve_of_each_level() -> None:
+    rows = [row | {"barrier": 1.0, "churn_dense": 1.0} for row in sweep(MATCHES)]
+    labels = curves(rows)[0].labels
+    points = [
+        {**labels, "seed": seed, "level": level, "measure": measure, "layer": "", "alpha": alpha, "test_error": error}
+        for measure in ("barrier", "churn_dense")
+        for level in (0, 1, 2)
+        for seed in (0, 1)
+        for alpha, error in ((0.0, 2.0 + seed), (0.5, 4.0 + level), (1.0, 2.0))
+    ]
+    html = render(rows, [], points, title="t", sweep="s", budgets=PAPER, command=None)
+    [text] = re.findall(r'id="[a-z-]+-line-1"><script type="application/json">(.*?)</script>', html)
+    figure = json.loads(text)
+    stops = {step["label"]: step["args"][0]["y"] for step in figure["layout"]["sliders"][0]["steps"]}
+    assert stops == {"100 %": [[2.5, 4, 2]], "50 %": [[2.5, 5, 2]], "25 %": [[2.5, 6, 2]]}
+    assert figure["data"][0]["x"] == [0, 0.5, 1]
+    assert figure["layout"]["yaxis"]["title"]["text"] == "Test error (%)"
+    assert "Test error on the line between the two networks of each level" in html
 
 
 def many(cells: int, levels: int) -> list[dict[str, Any]]:
@@ -160,10 +250,21 @@ def test_a_browser_draws_every_curve_and_hides_what_is_hidden(tmp_path: Path) ->
 
 
 @pytest.mark.skipif(BROWSER is None, reason="needs Chromium")
+def test_the_title_of_an_axis_is_whole_however_long_it_is(tmp_path: Path) -> None:
+    shown = """
+    const titles = [...document.querySelectorAll(".plot svg text[transform*='rotate(-90)']")].map((text) => {
+        const [own, all] = [text, text.ownerSVGElement].map((one) => one.getBoundingClientRect());
+        return own.top >= all.top && own.bottom <= all.bottom; });
+    document.title = titles.join();"""
+    rows = [row | {"weight_histogram_before": 50.0, "graphon_trained": 50.0} for row in eight()]
+    assert "<title>true,true,true,true</title>" in in_browser(page(rows), tmp_path, shown)
+
+
+@pytest.mark.skipif(BROWSER is None, reason="needs Chromium")
 def test_what_is_printed_is_whole(tmp_path: Path) -> None:
     """On a page of paper, some 740 px wide, no column, legend or command is cut, and the level of a slider is said."""
     rows = [*eight(), *(row(4, 0, None, "diverged", criterion=name, control="reinit") for name in CRITERIA)]
-    shares = [{**r, "layer": "fc1.weight", "kept": 1, "total": 2} for r in rows if r["level"] == 1]
+    shares = [{**r, "layer": "fc1.weight", "kept": 1, "total": 2} for r in rows if r["level"] in (1, 2)]
     shares = [{name: v for name, v in r.items() if not name.startswith(("test", "val", "early"))} for r in shares]
     words = "python -m lt_sweeps.main " + "recipe.optimizer.lr=0.1 " * 30
     html = render(rows, shares, title="t", sweep="s", budgets=PAPER, command=words)

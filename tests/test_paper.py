@@ -18,7 +18,7 @@ from lt_sweeps import cli
 from lt_sweeps.config.schema import CONF
 from lt_sweeps.errors import Mistake
 from lt_sweeps.loggers import aggregate
-from lt_sweeps.report import paper, published
+from lt_sweeps.report import paper, paper_data, published
 from lt_sweeps.report.curves import curves
 from lt_sweeps.report.quantities import quantities
 from lt_sweeps.report.statistics import interval
@@ -104,7 +104,7 @@ def test_differences_are_paired_by_seed_and_have_no_point_for_dense() -> None:
     by_seed = [half - dense for half, dense in zip(HALF, DENSE, strict=True)]
     drawn = lines(paper.draw(curves(rows()), "difference"))
     assert drawn["ticket"] == [(50.0, round(fmean(by_seed), 6))]
-    [shown] = [r for r in paper.data(curves(rows()), "difference") if r["control"] == "none" and r["level"] == 1]
+    [shown] = [r for r in paper_data.data(curves(rows()), "difference") if r["control"] == "none" and r["level"] == 1]
     assert shown["high"] - shown["mean"] == pytest.approx(T95 * stdev(by_seed) / 3**0.5, rel=1e-6)
     assert [shown[f"seed_{seed}"] for seed in range(3)] == pytest.approx(by_seed)
 
@@ -260,9 +260,9 @@ def test_a_control_that_keeps_all_weights_stands_at_the_level_of_its_ticket() ->
     assert lines(paper.draw(found))["control=dense"] == [(100.0, round(fmean(DENSE), 6)), (50.0, 98.3)]
     assert paper.caption(found).count("A control that keeps all weights stands at those of its ticket.") == 1
     assert "keeps all" not in paper.caption(curves(rows()))
-    [drawn] = [line for line in paper.data(found) if line["control"] == "dense" and line["level"]]
+    [drawn] = [line for line in paper_data.data(found) if line["control"] == "dense" and line["level"]]
     assert (drawn["weights_remaining"], drawn["shown_at"]) == (100.0, 50.0)
-    assert "shown_at" not in paper.data(curves(rows()))[0]
+    assert "shown_at" not in paper_data.data(curves(rows()))[0]
     *_, last = table(found).splitlines()
     assert last == "| control=dense | 98.11 ± 0.08 | 98.30 ± 0.00 |  |"
     [logged] = [line for line in aggregate.rows([*rows(), *dense]) if line["control"] == "dense" and line["level"]]

@@ -42,6 +42,11 @@ def data_dir(folder: Path) -> Path:
     return Path(_launched(folder)["data_dir"])
 
 
+def command(folder: Path) -> str | None:
+    """Returns the command that last trained the sweep in `folder`; None where that is not known."""
+    return str(_launched(folder)["command"]) if (folder / LAUNCH).exists() else None
+
+
 def work(folder: Path, settings: TrainerConfig, patience: float = PATIENCE, spare: Spare | None = None) -> None:
     """Executes jobs of the sweep in `folder`. Raises Mistake."""
     folder = folder.absolute()

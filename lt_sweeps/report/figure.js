@@ -8,7 +8,7 @@
     circle: "M4,0A4,4 0 1,1 -4,0A4,4 0 1,1 4,0Z", square: "M-3.6,-3.6H3.6V3.6H-3.6Z", diamond: "M0,-5L5,0L0,5L-5,0Z",
     "triangle-up": "M0,-5L4.8,3.6H-4.8Z", "triangle-down": "M0,5L4.8,-3.6H-4.8Z",
     pentagon: "M0,-5L4.8,-1.6L2.9,4H-2.9L-4.8,-1.6Z", star: "M0,-6L1.5,-1.9L5.7,-1.9L2.4,.8L3.5,4.9L0,2.5L-3.5,4.9L-2.4,.8L-5.7,-1.9L-1.5,-1.9Z",
-    "x-thin": "M-4,-4L4,4M4,-4L-4,4",
+    plus: "M-1.5,-4.6H1.5V-1.5H4.6V1.5H1.5V4.6H-1.5V1.5H-4.6V-1.5H-1.5Z", "x-thin": "M-4,-4L4,4M4,-4L-4,4",
   };
   const DASHES = { solid: "", dash: "8,5", dot: "2,4", dashdot: "8,4,2,4", longdash: "14,5" };
   const hidden = new Set(), plots = [];
@@ -162,7 +162,10 @@
       }
       element("path", { d: `M${MARGIN.left},${MARGIN.top}v${tall}h${inner}`, class: "axis" }, svg);
       if (layout.xaxis.title) element("text", { x: MARGIN.left + inner / 2, y: height - 8, "text-anchor": "middle" }, svg, layout.xaxis.title.text);
-      element("text", { transform: `translate(14,${MARGIN.top + tall / 2}) rotate(-90)`, "text-anchor": "middle" }, svg, layout.yaxis.title.text);
+      // A title that is longer than its axis stands in the middle of the figure, in letters that fit.
+      const title = layout.yaxis.title.text, size = Math.min(13, (height - 8) / (0.62 * title.length));
+      const middle = 0.62 * size * title.length > tall ? height / 2 : MARGIN.top + tall / 2;
+      element("text", { transform: `translate(14,${middle}) rotate(-90)`, "text-anchor": "middle", "font-size": size }, svg, title);
       // Curves with intervals stand beside each other, so that those of one level can be told apart; dense, the first, they share.
       const spread = !x.tilted && data.some((trace) => ((trace.error_y || {}).array || []).length);
       const shown = this.names.filter((name) => !hidden.has(name)), step = Math.min(DODGE, inner / 20 / (shown.length || 1));

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from lt_sweeps.errors import Mistake
-from lt_sweeps.report import paper, paper_pictures
+from lt_sweeps.report import paper, paper_data, paper_pictures
 from lt_sweeps.report import table as tables
 from lt_sweeps.report.published import compared
 from lt_sweeps.report.selecting import chosen, parse, parser
@@ -73,7 +73,7 @@ def main(arguments: Sequence[str]) -> int:
             at=asked.at,
         )
         caption = paper.caption(curves, what, asked.facet, asked.spread, asked.over, asked.at)
-        rows = paper.data(curves, what, asked.facet, asked.over, asked.at)
+        rows = paper_data.data(curves, what, asked.facet, asked.over, asked.at)
     content = paper.encoded(drawn, form)
     beside = out.with_suffix(f".{asked.data}")
     table = _parquet(rows) if asked.data == "parquet" else as_csv(rows).encode()

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from lt_sweeps.columns import ALONE, COLUMNS, DRAWN
-from lt_sweeps.metrics import ACCURACY, Metric
 from lt_sweeps.report import findings, first_layers, grids, histograms
-from lt_sweeps.report.curves import Curve, Row, closest, controls_of, curves, require_label, sparsest_matching
+from lt_sweeps.report.along import by_column
+from lt_sweeps.report.contents import contents, with_links
+from lt_sweeps.report.curves import Curve, Row, controls_of, curves, require_label
 from lt_sweeps.report.figures import cuts_intervals, early_stop_figure, measure_figure, panels, result_figure
 from lt_sweeps.report.heat import heat_maps
 from lt_sweeps.report.layers import Labels, Levels, by_curve, layer_figure
@@ -19,28 +20,12 @@ from lt_sweeps.report.levels import table
 from lt_sweeps.report.over import Line, rewinds
 from lt_sweeps.report.points import by_measure, tables
 from lt_sweeps.report.quantities import compared
-from lt_sweeps.report.sections import MEANS, cost_section, framed, rewind_section
+from lt_sweeps.report.sections import MEANS, cost_section, framed, learning_section, line, rewind_section
 from lt_sweeps.report.selector import selector
 from lt_sweeps.report.styles import Style, styles
+from lt_sweeps.report.terms import terms
 from lt_sweeps.report.verdict import settings, verdict, verdicts
-from lt_sweeps.report.wording import BESIDE, MATCHING, UNDECIDED, WORSE, statuses
-
-SEPARATE = """Two close means are no evidence of it. Each level is tested separately, without a correction for how many
-there are, on the test {results} shown here, so that the sparsest matching level is a little optimistic."""
-OPEN = """Every other level: its interval is too wide for its number of seeds, and more seeds may decide. From two seeds
-on each verdict is possible; one seed has no interval and decides nothing."""
-INTERVAL = """Two-sided 95 % t-interval of the mean over n seeds, in brackets. One seed has none. (In summary.md ± is
-the standard deviation over seeds.)"""
-EXACT = """ An interval of width zero means that the seeds agree exactly, as they may on a small test set, not that the
-difference is certain."""
-PAIRED = """A difference is taken between two runs of the same seed and then averaged over the seeds that finished both:
-each level against its dense network, each ticket against its control at the same level."""
-STOPPED = "Test {results} are those at that step; the test set chose nothing."
-ENDED = """Where nothing, or not in every run, was held out for validation, {results} are those at the end of training;
-the axis says which."""
-COUNTED = "Percent of the weights that the recipe counts, which need not all be prunable. Dense is 100."
-LEFT_OUT = """Seeds that diverged, collapsed (a layer lost all its weights), were blocked by one that did, failed or are
-missing are counted in the notes and left out of every mean, which is then a mean of the survivors."""
+from lt_sweeps.report.wording import BESIDE, statuses
 
 STEPS = "The step of least validation loss; lower is faster."
 NOT_TRAINED = "No figure of the early-stop step: these tickets are not trained."
@@ -64,25 +49,23 @@ OTHER = {
     "whole": "each level before it is trained and the same weights with nothing pruned.",
     "spawn": "each level and a copy of its training to which noise was added (measure.perturbed).",
 }
-LAYERS = """What each layer keeps, in the network's order; the slider chooses the level. Means over seeds; curves that
-keep the same of every layer are drawn once. A cross on the axis: an emptied layer, through which nothing passes."""
-HISTOGRAMS = """What a level keeps (solid) and prunes (dashed) of the weights that the training before had. The slider
-chooses the level and the moment. Bins of a quarter deviation, all layers together; measures.csv has each layer. Means
-over seeds."""
+LAYERS = """What each layer keeps, in the network's order. Means over seeds; curves that keep the same of every layer
+are drawn once. A cross on the axis: an emptied layer, through which nothing passes."""
+HISTOGRAMS = """What a level keeps (solid) and prunes (dashed) of the weights that the training before had. Bins of a
+quarter deviation, all layers together; measures.csv has each layer. Means over seeds."""
+MOMENT = "the level and the moment"
 CUT = "Some intervals reach beyond the figure"
 WHOLE = {True: "; the table has them whole.", False: "; results.csv has every seed."}  # by whether it is the result
 FACETS = "side-by-side"
 CROSS = "A cross on the axis: some seed did not finish at that level."
-CLOSEST = """Of levels of which none is matching, the one that loses least at the worse end of the 95 % interval of its
-difference to dense: what it may lose is bounded best, though another's mean may be better."""
 
 
 class Measured:
-    """What the rows of measures.csv hold, by the column of the measure."""
+    """What the rows of measures.csv and of histories.csv hold, by the column of what was measured or evaluated."""
 
-    def __init__(self, rows: Sequence[Row]) -> None:
+    def __init__(self, rows: Sequence[Row], histories: Sequence[Row]) -> None:
         self.points, self.grids, self.histograms = by_measure(rows), grids.by_measure(rows), histograms.by_measure(rows)
-        self.first_layers = first_layers.by_measure(rows)
+        self.first_layers, self.learning = first_layers.by_measure(rows), by_column(histories)
 
 
 def render(
@@ -97,16 +80,20 @@ def render(
     facet: str | None = None,
     color: str | None = None,
     pairs: Mapping[str, Sequence[Mapping[str, str]]] | None = None,
+    machines: Sequence[str] = (),
+    histories: Sequence[Row] = (),
+    recipes: Mapping[str, Sequence[str]] | None = None,
 ) -> str:
     """Returns the whole page: verdicts, budgets, and per model and data set figures and a table.
 
     `rows` are those of results.csv (absent values None), with costs where they are known, `layers` those of layers.csv,
-    `points` those of measures.csv, `pairs` the tables of what was measured between cells, by name. A budget is a line
-    `budget=NAME: what it means`; any name but `paper` adds a warning to the page. `facet` is a label whose values stand
-    side by side, `color` one that colours are for. Raises Mistake for two trainings of one cell, level and seed, and
-    for what is no label.
+    `points` and `histories` those of measures.csv and histories.csv, `pairs` the tables of what was measured between
+    cells, by name, `machines` what all was computed with, `recipes` the settings of each network and data set. A budget
+    is a line `budget=NAME: what it means`; any name but `paper` adds a warning to the page. `facet` is a label whose
+    values stand side by side, `color` one that colours are for. Raises Mistake for two trainings of one cell, level and
+    seed, and for what is no label.
     """
-    all_curves, kept, measured = curves(rows), by_curve(layers), Measured(points)
+    all_curves, kept, measured = curves(rows), by_curve(layers), Measured(points, histories)
     for option, label in (("--facet", facet), ("--color", color)):
         require_label(option, label, all_curves)
     look = styles(all_curves, color)
@@ -120,7 +107,7 @@ def render(
         rewound = rewinds([curve for curve, _ in here])
         lines = [*zip(rewound, styles([line.curve for line in rewound], color), strict=True)]
         of_place, looks = [curve for curve, _ in here], [style for _, style in here]
-        sections.append(_place(number, of_place, looks, kept, measured, lines))
+        sections.append(with_links(_place(number, of_place, looks, kept, measured, lines), _section(number)))
         keys += [(f"{_section(number)} {style.name}", curve) for curve, style in here]
         of_lines += [(f"{_section(number)} {style.name}", line.curve) for line, style in lines]
     script = f"<script>{_beside('figure.js')}</script>\n" if sections else ""
@@ -146,12 +133,13 @@ def render(
         findings.table(all_curves) if many else "",
         "" if warned else budget,
         _finished(rows),
-        _contents(grounds),
+        contents(sections),
         selector(keys, of_lines),
         *sections,
         heat_maps(pairs or {}),
-        _note(all_curves),
-        _footer(command),
+        terms(all_curves),
+        _recipes(recipes or {}),
+        _footer(command, machines),
         f"</main>\n{script}</body>\n</html>\n",
     ]
     return "\n".join(part for part in parts if part)
@@ -177,14 +165,6 @@ def _facets(all_curves: Sequence[Curve], look: Sequence[Style], label: str) -> l
         head = f"<h2>{escape(f'Test {metric.title} by {label}')}</h2>"
         sections.append(f'<section id="{FACETS}">\n{head}\n<div class="panels">{figures}</div>\n</section>')
     return sections
-
-
-def _contents(grounds: Sequence[tuple[str, str, str]]) -> str:
-    """Links to the models and data sets; empty for a single one."""
-    links = [
-        f'<a href="#{_section(n)}">{escape(f"{model} on {data}")}</a>' for n, (model, data, _) in enumerate(grounds, 1)
-    ]
-    return f'<nav aria-label="Contents">{"".join(links)}</nav>' if len(links) > 1 else ""
 
 
 def _place(
@@ -216,6 +196,7 @@ def _place(
         f"<p>{NOT_TRAINED if any(curve.dense and curve.dense.early_stop for curve in group) else NO_STEPS}</p>"
         if steps is None
         else _curves(steps, f"early-stop-{number}", f"Early-stop step of {name}", STEPS, also),
+        *learning_section(number, group, look, measured.learning),
         *_measures(number, group, look, also, measured, _names(group, kept)),
         *_layers(number, group, look, kept),
         f"<h3>Every level</h3>\n{table(group, look, _section(number))}\n</section>",
@@ -264,7 +245,12 @@ def _inside(
     """What a measure found inside each level: histograms, pictures and tables, where it has them."""
     histogram = histograms.histogram_figure(measured.histograms.get(column, {}), group, look)
     return (
-        (framed(histogram, name, f"Histograms of {' on '.join(group[0].place)}", HISTOGRAMS) if histogram else "")
+        (
+            framed(histogram, name, f"Histograms of {' on '.join(group[0].place)}", HISTOGRAMS, MOMENT)
+            if histogram
+            else ""
+        )
+        + line(name.replace("inside", "line"), column, measured.points.get(column, {}), group, look)
         + grids.pictures(measured.grids.get(column, {}), group, look, f"Pictures of {column}")
         + first_layers.strips(measured.first_layers.get(column, {}), group, look, f"Pictures of {column}")
         + tables(column, measured.points.get(column, {}), group, look, layers)
@@ -287,7 +273,7 @@ def _layers(number: int, group: Sequence[Curve], look: Sequence[Style], kept: Ma
     if figure is None:
         return []
     label = f"What each layer of {' on '.join(group[0].place)} keeps"
-    return ["<h3>Where weights are kept</h3>", framed(figure, f"layers-{number}", label, LAYERS)]
+    return ["<h3>Where weights are kept</h3>", framed(figure, f"layers-{number}", label, LAYERS, "the level")]
 
 
 def _curves(
@@ -317,53 +303,25 @@ def _finished(rows: Sequence[Row]) -> str:
     counts = Counter(str(row["status"]) for row in rows)
     done = counts.pop("done", 0)
     others = f", {statuses(dict(sorted(counts.items())))}" if counts else ""
-    return f'<p class="sweep">{len(rows)} results (level and seed of each curve): {done} done{escape(others)}.</p>'
+    distinct = len({row.get("key") for row in rows if row["status"] == "done"})
+    shared = f" These are {distinct} trainings: what curves share was trained once." if distinct < done else ""
+    return (
+        f'<p class="sweep">{len(rows)} results (level and seed of each curve): {done} done{escape(others)}.{shared}</p>'
+    )
 
 
-def _note(all_curves: Sequence[Curve]) -> str:
-    levels = [point for curve in all_curves for point in curve.points]
-    metrics = list(dict.fromkeys(curve.metric for curve in all_curves)) or [ACCURACY]
-    results = "accuracies" if metrics == [ACCURACY] else "results"
-    near = any(sparsest_matching(curve) is None and closest(curve) is not None for curve in all_curves)
-    exact = any(point.level and point.to_dense and point.to_dense.half == 0 for point in levels)
-    terms = {
-        **{word.capitalize(): text for word, text in _verdicts(metrics, results).items()},
-        **({"Closest": CLOSEST} if near else {}),
-        "Interval": INTERVAL + (EXACT if exact else ""),
-        "Paired": PAIRED,
-        "Early stop": "The step of least validation loss. "
-        + (STOPPED if all(curve.at_early_stop for curve in all_curves) else ENDED).format(results=results),
-        "Weights remaining": COUNTED,
-        "Left out": LEFT_OUT,
-    }
-    items = "".join(f"<dt>{term}</dt><dd>{escape(text)}</dd>\n" for term, text in terms.items())
-    return f"<section>\n<h2>How to read this</h2>\n<dl>\n{items}</dl>\n</section>"
+def _recipes(recipes: Mapping[str, Sequence[str]]) -> str:
+    """The settings of recipes, closed until they are opened."""
+    return "\n".join(
+        f"<details>\n<summary>Recipe of {escape(place)}</summary>\n<pre>{escape(chr(10).join(lines))}</pre>\n</details>"
+        for place, lines in recipes.items()
+    )
 
 
-def _verdicts(metrics: Sequence[Metric], results: str) -> dict[str, str]:
-    """What each verdict means: the three that a level can have."""
-    shown, below = ([_ends(metric, better) for metric in metrics] for better in (False, True))
-    return {
-        MATCHING: f"A level is matching when {'; '.join(shown)} (non-inferiority). {SEPARATE.format(results=results)}",
-        WORSE: f"A level is worse when {'; '.join(below)}.",
-        UNDECIDED: OPEN,
-    }
-
-
-def _ends(metric: Metric, better: bool) -> str:
-    """Where the worse or the better end of an interval must lie: within the margin, or beyond it."""
-    end = "lower" if metric.higher != better else "upper"
-    beside = "above" if metric.higher != better else "below"
-    which = "" if metric is ACCURACY else f" in {metric.title}"
-    margin = metric.allowed.replace("its value", "the dense networks' mean")
-    what = f"the {end} end of the 95 % interval of its difference to dense{which}"
-    return f"{what} lies {beside} {'-' if metric.higher else ''}{margin}"
-
-
-def _footer(command: str | None) -> str:
-    if command is None:
-        return ""
-    return f"<footer>\n<p>Made by</p>\n<pre>{escape(command)}</pre>\n</footer>"
+def _footer(command: str | None, machines: Sequence[str]) -> str:
+    made = "" if command is None else f"<p>Made by</p>\n<pre>{escape(command)}</pre>\n"
+    computed = "".join(f"<p>Computed with {escape(machine)}.</p>\n" for machine in machines)
+    return f"<footer>\n{made}{computed}</footer>" if made or computed else ""
 
 
 def _beside(name: str) -> str:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from lt_sweeps.errors import Mistake
 from lt_sweeps.report.curves import Curve, Point, differing, require_label
+from lt_sweeps.report.paper_labels import label_points
 from lt_sweeps.report.published import Published, about
 from lt_sweeps.report.quantities import STABLE, Quantity, named
 from lt_sweeps.report.scale import Scale, scaled
@@ -33,8 +34,10 @@ MARKERS = {
     "triangle-down": "v",
     "pentagon": "p",
     "star": "*",
+    "plus": "P",
 }
 DASHES = {"solid": "-", "dash": (0, (4, 1.6)), "dot": (0, (1, 1.4)), "dashdot": "-.", "longdash": (0, (8, 2))}
+LABELS = "Percentages beside points: weights remaining."
 COLUMNS = 3  # panels beside each other
 SPREADS = ("band", "bars", "seeds")
 BOUNDS = {"=": "x", ">": 6, "<": 7}  # markers of published numbers; 6 and 7 are arrows up and down
@@ -109,6 +112,9 @@ def draw(
             axis.remove()
         _legend(figure, whole, sheet)
         figure.draw_without_rendering()  # while these settings hold
+        for axis, shown, quantity in zip(axes, views, quantities, strict=False):  # of panels that are left
+            if shown.labelled:
+                label_points(axis, shown, quantity, 0.75 * sheet.font, sheet.marker)
     return figure
 
 
@@ -149,6 +155,7 @@ def caption(
     text = f"{quantity.title} of {places}{views[0].words}, mean over seeds ({n}){_spread(views, quantity, spread)}."
     if quantity.metric:
         text += f" Filled markers: dense, and matching levels (within {quantity.metric.allowed}, non-inferior)."
+    text += f" {LABELS}" if any(shown.labelled for shown in views) else ""
     text += "".join(f" {note}" for note in dict.fromkeys(shown.note for shown in views) if note)
     text += f" {BESIDE}" if any(point.keeps_all for point in points) else ""
     lost = sum(sum(point.unfinished.values()) for point in points)
@@ -164,36 +171,6 @@ def _spread(views: Sequence[View], quantity: Quantity, spread: str) -> str:
     sure = [_sure((across.of(point), quantity.of(point)) for point in line.points) for across, line in lines]
     kinds = {"bars" if _is_barred(spread, [x for x, *_ in of]) else "bands" for of in sure if of}
     return f"; {' and '.join(sorted(kinds))} are 95 % t-intervals" if kinds else ""
-
-
-def data(
-    curves: Sequence[Curve],
-    what: str = "",
-    facet: str | None = None,
-    over: str | None = None,
-    at: Sequence[float] | None = None,
-) -> list[dict[str, Any]]:
-    """Returns what a figure shows: a row per panel, curve and level, and per seed its own value.
-
-    With `over`, `x` is the place on that axis. Only where some control keeps all weights, the percent of weights
-    at which a level is drawn is a column of its own.
-    """
-    rows, beside = [], any(point.keeps_all for curve in curves for point in curve.points)
-    for panel in panels_of(curves, facet).values():
-        quantity = named(what or panel[0].metric.name, panel)
-        drawn = view(panel, quantity, over, at)
-        shown = {*map(id, drawn.points)}
-        for curve in panel:
-            for point in (point for point in curve.points if id(point) in shown):
-                mean = quantity.of(point)
-                row = {**curve.labels, "level": point.level, "weights_remaining": point.remaining}
-                row |= {"shown_at": point.shown_at} if beside else {}
-                row |= {} if over is None else {"x": drawn.across.of(point)}
-                row |= {"quantity": quantity.title, "mean": mean.mean if mean else None, "n": mean.n if mean else 0}
-                row |= {"low": mean.low if mean else None, "high": mean.high if mean else None}
-                row |= {"matching": point.matching if quantity.metric and point.level else None}
-                rows.append(row | {f"seed_{seed}": value for seed, value in quantity.values(point).items()})
-    return rows
 
 
 def encoded(figure: Figure, form: str) -> bytes:

@@ -7,9 +7,11 @@ from html import escape
 from typing import Any
 
 from lt_sweeps.report.across import COST
+from lt_sweeps.report.along import Lines, learning_figure, line_figure
 from lt_sweeps.report.curves import Curve
 from lt_sweeps.report.figures import sliding_figure
 from lt_sweeps.report.over import REWIND_STEP, Line, across, at_share, densities, kept_at, over_cost, units_of
+from lt_sweeps.report.points import Points
 from lt_sweeps.report.quantities import BARRIERS, compared, measured, test_result
 from lt_sweeps.report.selector import data
 from lt_sweeps.report.shares import shares
@@ -17,8 +19,8 @@ from lt_sweeps.report.styles import Style
 from lt_sweeps.report.wording import percent
 
 MEANS = "Means over seeds, with 95 % t-intervals from two seeds on."
-REWINDS = """Tickets of one share of weights, which the slider chooses, over the step that survivors are rewound to, as
-it is configured; rewind=init is step 0, which stands left of the others on the logarithmic axis."""
+REWINDS = """Tickets of one share of weights over the step that survivors are rewound to, as it is configured;
+rewind=init is step 0, which stands left of the others on the logarithmic axis."""
 COSTS = """All iterations that had to be trained to get there: of the ticket, and of every training that its mask or its
 start weights come from, each counted once, up to the step that was needed of it. Scores of weights count as nothing,
 iterations of networks of other sizes as one each."""
@@ -29,8 +31,27 @@ FILLED = "Filled: matching levels. Open: worse or undecided."
 NO_REWINDS = "No figure over the rewind step: some steps are in epochs, others in iterations."
 
 
-def framed(figure: Mapping[str, Any], name: str, label: str, caption: str) -> str:
-    """A figure as its data, which figure.js draws."""
+LEARNING = """Means over seeds, without intervals, as far as all seeds were trained; at most 25 evaluations of each
+training, which histories.csv has by seed."""
+LEVEL = "the level"
+LINE = (
+    "on the line between the two networks of each level, whose barrier is above. Means over seeds, without intervals."
+)
+
+
+def framed(
+    figure: Mapping[str, Any], name: str, label: str, caption: str, chooses: str = "the share of weights"
+) -> str:
+    """A figure as its data, which figure.js draws; the caption ends with what its slider `chooses`, if it has one.
+
+    A slider with a single stop is left out, and the caption names the stop.
+    """
+    for slider in figure["layout"].get("sliders", ()):
+        if len(slider["steps"]) > 1:
+            caption += f" The slider chooses {chooses}."
+        else:
+            caption += f" {slider['currentvalue']['prefix']}{slider['steps'][0]['label']}."
+            figure = {**figure, "layout": {key: of for key, of in figure["layout"].items() if key != "sliders"}}
     below = f"<figcaption>{escape(caption)}</figcaption>\n" if caption else ""
     plot = f'<div class="plot" id="{name}">{data(figure)}</div>'
     return f'<figure role="group" aria-label="{escape(label)}">\n{plot}\n{below}</figure>'
@@ -80,3 +101,23 @@ def rewind_section(
             caption = " ".join([f"{quantity.title}.", REWINDS, *filled, MEANS, *also])
             figures.append(framed(figure, f"{name.replace('_', '-')}-rewind-{number}", label, caption))
     return ["<h3>Over the rewind step</h3>", *figures] if figures else []
+
+
+def learning_section(number: int, group: Sequence[Curve], look: Sequence[Style], by: Mapping[str, Lines]) -> list[str]:
+    """The learning curves; empty where nothing was evaluated twice during a training."""
+    found = learning_figure(by, group, look)
+    if found is None:
+        return []
+    title, figure = found
+    label = f"{title} of {' on '.join(group[0].place)} during training"
+    return ["<h3>During training</h3>", framed(figure, f"learning-{number}", label, f"{title}. {LEARNING}", LEVEL)]
+
+
+def line(name: str, column: str, points: Points, group: Sequence[Curve], look: Sequence[Style]) -> str:
+    """The figure of a barrier's whole curve; empty for other measures."""
+    found = line_figure(points, group, look) if compared(column)[0] in BARRIERS else None
+    if found is None:
+        return ""
+    title, figure = found
+    label = f"{title} of {' on '.join(group[0].place)} between two networks"
+    return framed(figure, name, label, f"{title} {LINE}", LEVEL)

@@ -10,7 +10,7 @@ from lt_sweeps.report.curves import Curve, differing
 
 # Okabe & Ito's and Tol's colours, which differ to colour-blind readers too; symbols and dashes say the same again.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#332288", "#999933", "#882255")
-SYMBOLS = ("circle", "square", "diamond", "triangle-up", "triangle-down", "pentagon", "star")
+SYMBOLS = ("circle", "square", "diamond", "triangle-up", "triangle-down", "pentagon", "star", "plus")
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash")
 
 
@@ -25,11 +25,11 @@ class Style:
 
 
 def styles(curves: Sequence[Curve], color: str | None = None, places: bool = False) -> list[Style]:
-    """A style for each curve. Colours distinguish cells, dashes their controls; in a single cell both do the latter.
+    """A style for each curve. Colours and symbols distinguish cells, dashes their controls; in a single cell all do.
 
-    With `color` the values of that label have a colour each, and symbols distinguish the rest. A name has only the
-    labels that differ, with `places` also model and data set; what a curve has none of is left out where names still
-    differ without it. `control=none` is called ticket.
+    With `color` the values of that label have a colour each. A name has only the labels that differ, with `places`
+    also model and data set; what a curve has none of is left out where names still differ without it. `control=none`
+    is called ticket.
     """
     named = [name for name in PLACE if places and len({curve.labels[name] for curve in curves}) > 1]
     named += differing(curves)
@@ -42,10 +42,8 @@ def styles(curves: Sequence[Curve], color: str | None = None, places: bool = Fal
         control = controls.index(curve.control)
         values = tuple(curve.label(name) for name in named)
         cell = cells.index(values)
-        colour = control if len(cells) == 1 else cell
-        symbol = control if len(cells) > 1 else colour
-        if color is not None:
-            colour, symbol = coloured.index(curve.label(color)), cell if len(cells) > 1 else control
+        symbol = cell if len(cells) > 1 else control
+        colour = symbol if color is None else coloured.index(curve.label(color))
         words = curve.words(named) if brief else [f"{name}={value}" for name, value in zip(named, values, strict=True)]
         if len(controls) > 1 or not words:
             words.append("ticket" if curve.control == "none" else f"control={curve.control}")

@@ -1,7 +1,7 @@
 """The tables of a sweep, from the store's records alone: the same bytes however they were computed.
 
 results.csv has a row per cell and level, with a column for the summary number of each measure; measures.csv has all
-points of the measures.
+points of the measures, histories.csv what was evaluated during trainings.
 """
 
 from __future__ import annotations
@@ -44,7 +44,8 @@ from lt_sweeps.metrics import named, values_of
 from lt_sweeps.results import Collapsed, Finished, Outcome
 from lt_sweeps.store.store import Record
 
-RESULTS, LAYERS, POINTS = "results.csv", "layers.csv", "measures.csv"
+RESULTS, LAYERS, POINTS, HISTORIES = "results.csv", "layers.csv", "measures.csv", "histories.csv"
+EVALUATIONS = 25  # of a training in histories.csv, at most
 REQUIRED = ("seed", "level", "status", "key")
 
 Row = dict[str, Any]
@@ -142,6 +143,30 @@ def layers(cells: Sequence[Cell], records: Mapping[Node, Record]) -> list[Row]:
             there["density"] = round(layer.kept / layer.total, 8)
             table.append(place | there)
     return table
+
+
+def histories(cells: Sequence[Cell], records: Mapping[Node, Record]) -> list[Row]:
+    """Returns the rows of histories.csv: evaluations during each training that is finished, at most EVALUATIONS."""
+    table = []
+    for cell, level, place in _places(cells, swept_columns(cells)):
+        run = cell.levels[level]
+        if run in records and isinstance(outcome := results.outcome(records[run]), Finished):
+            for row in thinned(outcome.history):
+                values = {name: value for name, value in row.items() if name not in ("step", "digest")}
+                table.append(place | {"step": row["step"]} | values)
+    return table
+
+
+def thinned(history: Sequence[Any]) -> list[Any]:
+    """Each evaluation, each second, or fourth ..., and the last: EVALUATIONS at most, at steps that all lengths share.
+
+    >>> thinned([*range(1, 7)]), thinned([*range(1, 51)])[-3:], len(thinned([*range(1, 1001)]))
+    ([1, 2, 3, 4, 5, 6], [44, 48, 50], 16)
+    """
+    every = 1
+    while len(history) // every >= EVALUATIONS:
+        every *= 2
+    return [row for place, row in enumerate(history, 1) if place % every == 0 or place == len(history)]
 
 
 def _named(cell: Cell, extra: Sequence[str]) -> Row:
@@ -300,6 +325,11 @@ def read_layers(folder: Path) -> list[Row]:
 def read_points(folder: Path) -> list[Row]:
     """Reads the rows of a sweep's measures.csv, what was measured as text; none where it is missing. Raises Mistake."""
     return _read(folder, POINTS)
+
+
+def read_histories(folder: Path) -> list[Row]:
+    """Reads the rows of a sweep's histories.csv, values as text; none where it is missing. Raises Mistake."""
+    return _read(folder, HISTORIES)
 
 
 def _read(folder: Path, table: str, counts: Sequence[str] = ()) -> list[Row]:

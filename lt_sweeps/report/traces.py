@@ -83,21 +83,35 @@ def dense_traces(curves: Sequence[Curve], quantity: Quantity, ends: tuple[float,
 
 
 def dense_lines(curves: Sequence[Curve], quantity: Quantity) -> dict[int, tuple[str, Interval]]:
-    """The dense networks of curves, numbered: name and mean. Curves that share a training of theirs share them."""
+    """The dense networks of curves that have the quantity, numbered: name and mean."""
+    networks = dense_networks(curves)
+    named = differing(networks)
+    means = [quantity.of(point) if (point := network.dense) else None for network in networks]
+    return {
+        index: (dense_name(network, named), mean)
+        for index, (network, mean) in enumerate(zip(networks, means, strict=True))
+        if mean is not None
+    }
+
+
+def dense_networks(curves: Sequence[Curve]) -> list[Curve]:
+    """The dense networks of curves, each as a curve of a single point: curves that share a training share them.
+
+    Each has the labels of the first of its curves, and the seeds of all.
+    """
     groups: list[list[Curve]] = []
     for curve in curves:
         same = [group for group in groups if any(curve.dense_keys & other.dense_keys for other in group)]
         groups = [group for group in groups if group not in same] + [[*(c for group in same for c in group), curve]]
-    named = differing([group[0] for group in groups])
-    lines = {}
-    for index, group in enumerate(groups):
+    networks = []
+    for group in groups:
         dense = [curve.dense for curve in group if curve.dense]
         by_seed = {seed: value for point in dense for seed, value in point.test.items()}
         steps = {seed: value for point in dense for seed, value in point.early_stop.items()}
-        mean = quantity.of(replace(dense[0], test=by_seed, early_stop=steps)) if dense else None
-        if mean is not None:
-            lines[index] = dense_name(group[0], named), mean
-    return lines
+        points = (replace(dense[0], test=by_seed, early_stop=steps),) if dense else ()
+        keys = frozenset(key for curve in group for key in curve.dense_keys)
+        networks.append(replace(group[0], points=points, dense_keys=keys))
+    return networks
 
 
 def dense_name(curve: Curve, named: Sequence[str]) -> str:

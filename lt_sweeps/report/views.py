@@ -21,6 +21,7 @@ from lt_sweeps.report.over import (
 )
 from lt_sweeps.report.quantities import Quantity
 from lt_sweeps.report.shares import nearest_to, unknown
+from lt_sweeps.report.shares import shares as kept_by
 from lt_sweeps.report.wording import percent
 
 SHARE = "weights"  # the label of lines of several shares
@@ -46,6 +47,11 @@ class View:
         of = " and ".join(f"{percent(share)} %" for share in self.shares)
         over = "" if self.across is REMAINING else f" over {self.across.title[0].lower()}{self.across.title[1:]}"
         return f"{over}, at {of} of the weights" if of else over
+
+    @property
+    def labelled(self) -> bool:
+        """Whether points are labelled with the weights that they keep, as neither their place nor the caption says."""
+        return self.across is COST and len(kept_by(self.points)) > 1
 
     @property
     def points(self) -> list[Point]:

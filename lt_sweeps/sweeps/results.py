@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from lt_sweeps.cell import Cell
-from lt_sweeps.cells import budgets, title
+from lt_sweeps.cells import budgets, recipes, title
 from lt_sweeps.config import archive
 from lt_sweeps.errors import Mistake
 from lt_sweeps.execution import agent
@@ -51,7 +51,8 @@ def main(arguments: Sequence[str]) -> int:
     store = Store(folder.absolute().parent / "store", as_stored=True)
     plan = _plan(cells, store)
     _require_known(folder, {run.key for run in plan.records})
-    command = shlex.join(["lt-sweeps", "report", str(folder), *_looks(asked.facet, asked.color)])
+    own = shlex.join(["lt-sweeps", "report", str(folder), *_looks(asked.facet, asked.color)])
+    command = "\n".join(line for line in (agent.command(folder), own) if line is not None)
     rows = write_all(cells, folder, command, store, plan, {}, asked.facet, asked.color)
     done = sum(row["status"] == "done" for row in rows)
     print(f"{done} of {len(rows)} levels are done")
@@ -78,9 +79,10 @@ def _page(
     chosen, shown = labels(where), [f"{name}={value}" for name, value in where]
     whole = together([costs.read(folder) for folder in folders], folders)
     rows = matching(whole, chosen)
-    layers, points = (
+    reads = (table.read_layers, table.read_points, table.read_histories)
+    layers, points, histories = (
         apart(shares, folders) if whole and "sweep" in whole[0] else [row for sweep in shares for row in sweep]
-        for shares in ([table.read_layers(folder) for folder in folders], [table.read_points(f) for f in folders])
+        for shares in ([read(folder) for folder in folders] for read in reads)
     )
     layers = matching(layers, chosen) if layers else []
     words = [*map(str, folders), *shown, *_looks(facet, color), "--out", str(out)]
@@ -92,6 +94,8 @@ def _page(
         sweep=", ".join(map(str, folders)),
         budgets=budgets(cells),
         command=shlex.join(["lt-sweeps", "report", *words]),
+        histories=histories,
+        recipes=recipes(cells),
         facet=facet,
         color=color,
     )
@@ -140,7 +144,8 @@ def write_all(
     seconds = {run: timing["seconds"] for run, timing in timed.items() if "seconds" in timing}
     budget_lines = budgets(cells)
     layers, points = table.layers(cells, plan.records), table.measured(cells, plan.records)
-    known = costs.rows(cells, plan.records)
+    histories = table.histories(cells, plan.records)
+    known, machines = costs.rows(cells, plan.records), _machines(plan)
     page = render(
         costs.joined(rows, known),
         layers,
@@ -152,6 +157,9 @@ def write_all(
         facet=facet,
         color=color,
         pairs=heat.read(folder),
+        machines=machines,
+        histories=histories,
+        recipes=recipes(cells),
     )
     write(folder / table.RESULTS, table.as_csv(rows).encode())
     write(folder / table.LAYERS, table.as_csv(layers).encode())
@@ -159,10 +167,11 @@ def write_all(
         write(folder / table.POINTS, table.as_csv(points).encode())
     else:
         (folder / table.POINTS).unlink(missing_ok=True)  # left by an earlier command with measures
+    write(folder / table.HISTORIES, table.as_csv(histories).encode())
     write(folder / costs.COSTS, table.as_csv(known).encode())
     write(folder / "timings.csv", table.timings(cells, seconds).encode())
     write(folder / "report.html", page.encode())
-    write(folder / "summary.md", summary(rows, budget_lines, command, _machines(plan)).encode())
+    write(folder / "summary.md", summary(rows, budget_lines, command, machines).encode())
     return rows
 
 
