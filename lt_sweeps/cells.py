@@ -77,8 +77,8 @@ def redrawn_layers(cells: Sequence[Cell]) -> list[str]:
         if (classes := redrawn(run)) is not None
     )
     return [
-        f"output layer: masks come from a network of {there} classes; with {here} here it is drawn anew and stays dense"
-        for there, here in pairs
+        f"output layer: masks come from a network of {source} classes; with {own} here it is drawn anew and stays dense"
+        for source, own in pairs
     ]
 
 

@@ -27,8 +27,8 @@ def sweep(*words: str, **settings: Any) -> Sweep:
     """
     if flags := [word for word in words if word.startswith("-")]:
         raise Mistake(f"{flags[0]}: is for the command line; a sweep from Python takes settings alone")
-    given = [word for name, value in settings.items() for word in _words(name, value)]
-    folders = run_words(["-m", *words, *given])
+    setting_words = [word for name, value in settings.items() for word in _words(name, value)]
+    folders = run_words(["-m", *words, *setting_words])
     if not folders:
         raise Mistake("sweep: these settings only show a plan; lt-sweeps plan does")
     return open(folders[-1])
@@ -45,7 +45,7 @@ def _words(name: str, value: Any) -> list[str]:
     values = list(value) if swept else [value]
     if not values:
         raise Mistake(f"{name}: there is no value to sweep over")
-    return [f"{name}={','.join(_literal(name, one) for one in values)}"]
+    return [f"{name}={','.join(_literal(name, item) for item in values)}"]
 
 
 def _literal(name: str, value: Any) -> str:

@@ -142,7 +142,7 @@ class Candidate:
         Raises Broken if it diverges.
         """
         with surroundings(seed):
-            made = fit(self.run, TicketTensors(self.weights, self.mask), self.examples, Hardware(), Session(**more))
-        if made.state is None:
-            raise Broken(f"the loss is not finite at step {made.diverged_at} of SGD at a learning rate of 0.01")
-        return made, made.state
+            trained = fit(self.run, TicketTensors(self.weights, self.mask), self.examples, Hardware(), Session(**more))
+        if trained.state is None:
+            raise Broken(f"the loss is not finite at step {trained.diverged_at} of SGD at a learning rate of 0.01")
+        return trained, trained.state

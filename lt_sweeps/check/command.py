@@ -92,7 +92,7 @@ def _outcomes(kind: str, options: argparse.Namespace) -> Iterator[Outcome]:
 
 def _declared(options: argparse.Namespace) -> dict[str, Any]:
     """Returns shape, classes and sizes from the flags or the data set's yaml. Raises Mistake if files are missing."""
-    config, asked = declared(options.name), options.task or usual.task(options.name)
+    config, task = declared(options.name), options.task or usual.task(options.name)
     require(config or DatasetConfig(name=options.name), options.data_dir)
     shape = options.shape or (config.shape if config else None)
     return {
@@ -100,7 +100,7 @@ def _declared(options: argparse.Namespace) -> dict[str, Any]:
         "classes": options.classes or (config.classes if config else None),
         "train": config.train if config else None,
         "test": config.test if config else None,
-        "task": None if asked == usual.CLASSIFICATION else part("task", asked),
+        "task": None if task == usual.CLASSIFICATION else part("task", task),
     }
 
 

@@ -85,14 +85,14 @@ def over(slot: Slot, other: Override) -> Slot:
 
 def _over_hook(hook: HookConfig, other: OtherHook, key: str) -> HookConfig:
     """Returns a hook, or what replaces it; times that are not given are those of its file in conf/hook."""
-    given = {f.name: getattr(other, f.name) for f in fields(OtherHook) if f.name != "name"}
-    given = {name: value for name, value in given.items() if value}
+    settings = {f.name: getattr(other, f.name) for f in fields(OtherHook) if f.name != "name"}
+    settings = {name: value for name, value in settings.items() if value}
     if other.name is None:
-        if given:
-            name, value = next(iter(given.items()))
+        if settings:
+            name, value = next(iter(settings.items()))
             raise Mistake(f"{key}.{name}={value}: choose the hook too, with {key}.name")
         return hook
-    return HookConfig(NONE) if other.name == NONE else HookConfig(other.name, **{**usual.times(other.name), **given})
+    return HookConfig(NONE) if other.name == NONE else HookConfig(other.name, **{**usual.times(other.name), **settings})
 
 
 def _hooks(hook: HookConfig, key: str, time: Clock, recipe: Recipe) -> tuple[Part, ...]:

@@ -18,10 +18,10 @@ def move(config: Config, to: Dense, classes: int, ended: Weights | None, here: T
     transfer, other = config.transfer, classes if classes != to.network.classes else None
     if transfer.name == "none":
         return Move(to, classes=other)
-    wanted = needs("transfer", transfer.name)
+    requirements = needs("transfer", transfer.name)
     by = part("transfer", transfer.name, transfer.args)
     between: tuple[Weights, ...] = ()
-    if "ends" in wanted and (ended is not None or transfer.name in catalogue("transfer")):
+    if "ends" in requirements and (ended is not None or transfer.name in catalogue("transfer")):
         if here is None:
             raise Corner(f"transfer={transfer.name}: a ticket whose units are permuted is that ticket; use mask_from=")
         if ended is None:
@@ -30,6 +30,6 @@ def move(config: Config, to: Dense, classes: int, ended: Weights | None, here: T
                 "mask_from= the key of a stored training, or find.seeds"
             )
         between = (ended, end(here).weights)
-    data = here.data if here is not None and "data" in wanted else None
-    seed = derive(config.seeds.treat, "transfer") if "seed" in wanted else 0
+    data = here.data if here is not None and "data" in requirements else None
+    seed = derive(config.seeds.treat, "transfer") if "seed" in requirements else 0
     return Move(to, by, other, between, data, seed)

@@ -27,13 +27,13 @@ class ChangedBy:
         draw = self.draw if self.gate or self.hooks else 0
         return replace(run, gate=self.gate, hooks=self.hooks, draw=draw)
 
-    def given(self, **args: float) -> ChangedBy:
+    def with_arguments(self, **args: float) -> ChangedBy:
         """The same with these arguments, where a gate or a hook takes them and was given none."""
-        gate = None if self.gate is None else _given("gate", self.gate, args)
-        return replace(self, gate=gate, hooks=tuple(_given("hook", hook, args) for hook in self.hooks))
+        gate = None if self.gate is None else _with_arguments("gate", self.gate, args)
+        return replace(self, gate=gate, hooks=tuple(_with_arguments("hook", hook, args) for hook in self.hooks))
 
 
-def _given(kind: str, part: Part, args: Mapping[str, float]) -> Part:
+def _with_arguments(kind: str, part: Part, args: Mapping[str, float]) -> Part:
     entry = catalogue(kind).get(part.name)
     taken = {} if entry is None else {name: value for name, value in args.items() if name in entry.parameters}
     return replace(part, args={**taken, **part.args}) if taken else part
@@ -82,13 +82,13 @@ class Choices:
 
     def prune(self, scored: Ticket, parent: Mask, level: int, times: int = 1) -> Mask:
         """Returns the mask `parent` without its lowest-scored weights; the criterion scores the ticket `scored`."""
-        wanted = needs("criterion", self.criterion.name)
+        requirements = needs("criterion", self.criterion.name)
         score = Score(
             self.criterion,
             scored,
-            ref=self._begun(scored) if "ref" in wanted else None,
-            data=self.dense.data if "data" in wanted else None,
-            seed=derive(self.score_seed, "score", level) if "seed" in wanted else 0,
+            ref=self._begun(scored) if "ref" in requirements else None,
+            data=self.dense.data if "data" in requirements else None,
+            seed=derive(self.score_seed, "score", level) if "seed" in requirements else 0,
         )
         return Prune(
             score,
@@ -148,7 +148,7 @@ class Choices:
         weights = here.rewound if is_trained else _treated(self.survivors, here)
         ticket = replace(self.dense.ticket, weights=weights, start=self.start)
         run = replace(self.dense, ticket=ticket, recipe=self.retrain, level=self._numbered(level))
-        return self.searched_by.given(keep=self._density(level)).of(run)
+        return self.searched_by.with_arguments(keep=self._density(level)).of(run)
 
     def search(self, run: Train, level: int) -> Train:
         """The training whose end the mask of a level is pruned from: `run`, changed by `find.gate` and `find.hook`.
@@ -158,7 +158,7 @@ class Choices:
         if not self.apart:
             return run
         changed_by = self.dense_searched_by if run == self.dense else self.searched_by
-        return changed_by.given(keep=self._density(level), narrow=False).of(run)
+        return changed_by.with_arguments(keep=self._density(level), narrow=False).of(run)
 
     def _density(self, level: int) -> float:
         return float((1 - self.rate) ** level)
