@@ -152,7 +152,7 @@ def _unusual(config: Config) -> dict[str, str]:
         del unusual["allocation"]  # the default of at_init and cyclic
     if config.recipe.name not in usual.recipes().get(config.model.name, {config.recipe.name}):
         unusual["recipe"] = config.recipe.name
-    return unusual | changing.apart(config) | elsewhere.chosen(config)
+    return unusual | changing.separate_options(config) | elsewhere.chosen(config)
 
 
 def _level_of(config: Config, level: int) -> Train:

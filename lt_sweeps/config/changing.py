@@ -67,8 +67,8 @@ def is_apart(config: Config) -> bool:
     return config.find.gate.name is not None or config.find.hook.name is not None
 
 
-def apart(config: Config) -> dict[str, str]:
-    """The gates and hooks that are chosen apart, by the keys that choose them."""
+def separate_options(config: Config) -> dict[str, str]:
+    """Returns the gates and hooks of the find or train chain alone, by the keys that choose them."""
     chosen = {"find.gate": config.find.gate, "find.hook": config.find.hook, "train.hook": config.train.hook}
     return {f"{key}.name": other.name for key, other in chosen.items() if other.name is not None}
 
@@ -130,7 +130,7 @@ def refuse_idle(config: Config) -> None:
     """Raises Corner for a gate without a search, a search without a gate, and settings that one ignores."""
     method, prune, search = config.prune.name, config.prune, of_search(config)
     if is_apart(config) and not {"training", "search"} & {*needs("method", method)}:
-        key, name = next(iter(apart(config).items()))
+        key, name = next(iter(separate_options(config).items()))
         raise Corner(f"{key}={name}: prune={method} trains nothing to find its masks")
     _refuse_pair(config, search, learning=searches(config))
     for pair in (of_tickets(config), of_shown(config)):

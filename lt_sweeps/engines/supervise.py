@@ -161,10 +161,10 @@ class _Agents:
                 self.given_up = f"no agent stayed alive: {self._why}"
             return
         # A training that has just become ready is about to be taken by the agent that finished its parent.
-        wanted = self._waited & {*waiting} if self._agents else {*waiting}
+        unserved = self._waited & {*waiting} if self._agents else {*waiting}
         self._waited = {*waiting}
         if time.monotonic() >= self._not_before:
-            for _ in range(min(len(wanted), self._engine.agents - len(self._agents))):
+            for _ in range(min(len(unserved), self._engine.agents - len(self._agents))):
                 self._agents.append(self._engine.start(self._folder))
 
     def _dismiss(self, reason: str | None, waiting: bool) -> None:

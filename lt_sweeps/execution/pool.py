@@ -70,8 +70,8 @@ class Pool:
 
     def warm(self, devices: Sequence[int]) -> None:
         """Starts a worker for each of these numbers of devices, as long as slots are free."""
-        for wanted in devices:
-            if (slots := self._chosen(wanted)) is not None:
+        for count in devices:
+            if (slots := self._chosen(count)) is not None:
                 self._start(slots)
 
     def room(self, job: Job) -> bool:

@@ -108,7 +108,7 @@ class Reporter:
             case Collapsed(emptied=emptied) as outcome:
                 summary = f"{outcome.status}: {', '.join(emptied)} empty"
             case Finished(kept=kept, shown=shown):
-                summary = f"{100 * kept.density:6.2f} % of weights  test {_told(shown)}  {took}"
+                summary = f"{100 * kept.density:6.2f} % of weights  test {_formatted(shown)}  {took}"
         self.say(f"{self._head(job)}  {summary}{self._left()}")
 
     def _head(self, job: Job, ahead: int = 0) -> str:
@@ -147,7 +147,7 @@ class Reporter:
         return max(longest, sum(map(cost, jobs)) / max(1, len(self._running)))
 
 
-def _told(shown: Evaluated) -> str:
+def _formatted(shown: Evaluated) -> str:
     """A test result; accuracies stand below one another."""
     return f"{shown.value:6.2f} %" if shown.metric is ACCURACY else shown.metric.shown(shown.value)
 

@@ -125,20 +125,20 @@ class Calibration:
 
     def _example(self, network: torch.nn.Module, examples: Loader, part: str) -> float:
         """Measures the seconds to evaluate one example."""
-        seen, begun, asked = 0, 0.0, (examples.data.classes, examples.data.task)
+        seen, begun, classes_and_task = 0, 0.0, (examples.data.classes, examples.data.task)
 
         def timed(chunks: Iterator[Batch]) -> Iterator[Batch]:
             nonlocal seen, begun
             for x, y in chunks:
                 if not begun:  # the first is cold
-                    evaluate(network, [(x, y)], *asked)
+                    evaluate(network, [(x, y)], *classes_and_task)
                     begun = time.perf_counter()
                 yield x, y
                 seen += len(y)
                 if time.perf_counter() - begun > SECONDS / 3:
                     return
 
-        evaluate(network, timed(examples.chunks(part)), *asked)
+        evaluate(network, timed(examples.chunks(part)), *classes_and_task)
         return (time.perf_counter() - begun) / seen
 
 

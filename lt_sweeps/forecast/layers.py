@@ -247,9 +247,9 @@ def skeleton(network: Network) -> nn.Module:
     with seeded(0):
         # Fails if a constructor reads its own weights, or forward reads values; then the CPU is used.
         with suppress(Exception, SystemExit), torch.device("meta"), _Undrawn():
-            return _tried(drawn(network), network, torch.device("meta"))
+            return _checked(drawn(network), network, torch.device("meta"))
         try:
-            return _tried(drawn(network), network, torch.device("cpu"))
+            return _checked(drawn(network), network, torch.device("cpu"))
         except (Exception, SystemExit) as error:
             raise Mistake(f"network {_called(network)}: {one_line(error)}") from None
 
@@ -264,15 +264,15 @@ def takes(module: nn.Module, examples: Tensor) -> tuple[Tensor, Tensor]:
         raise
 
 
-def _tried(module: nn.Module, network: Network, device: torch.device) -> nn.Module:
+def _checked(module: nn.Module, network: Network, device: torch.device) -> nn.Module:
     """Returns the module; a foreign one is run on two examples. Raises ValueError for logits of a wrong shape."""
     if not network.build.is_registered:
         with torch.no_grad(), noticed(network.build.name.rpartition(".")[0]):
             logits = takes(module.eval(), torch.zeros(2, *network.shape, device=device))[1]
-        wanted = [2, network.classes]
-        is_map = logits.ndim == 4 and list(logits.shape) == [*wanted, *network.shape[1:]]
-        if not is_map and ([logits.shape[0], logits.shape[-1]] != wanted or logits.ndim not in (2, 3)):
-            places = f", or {[*wanted, *network.shape[1:]]} of maps" if logits.ndim == 4 else ""
-            raise ValueError(f"for 2 examples it gives {list(logits.shape)}: return logits, {wanted}{places}")
+        expected = [2, network.classes]
+        is_map = logits.ndim == 4 and list(logits.shape) == [*expected, *network.shape[1:]]
+        if not is_map and ([logits.shape[0], logits.shape[-1]] != expected or logits.ndim not in (2, 3)):
+            places = f", or {[*expected, *network.shape[1:]]} of maps" if logits.ndim == 4 else ""
+            raise ValueError(f"for 2 examples it gives {list(logits.shape)}: return logits, {expected}{places}")
         module.train()
     return module

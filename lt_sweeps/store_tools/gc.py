@@ -63,7 +63,7 @@ def collect(root: Path, *, dry: bool, older_than: float, quarantine: bool) -> Re
     surveyed = survey(root, files(root, "record"))
     checkpoints = _checkpoints(work)
     kept_work = [file for file in work if _useful(file, checkpoints.get(file.name), surveyed, root)]
-    named = surveyed.named() | _given(root)
+    named = surveyed.named() | _blobs_of_tickets(root)
     for file in kept_work:
         named |= checkpoints[file.name].blobs
     holders = Leases(root).holders()
@@ -126,7 +126,7 @@ def _useful(file: File, saved: Checkpoint | None, surveyed: Survey, root: Path) 
     return all((root / "blob" / blob[:2] / blob).exists() for blob in saved.blobs)
 
 
-def _given(root: Path) -> set[str]:
+def _blobs_of_tickets(root: Path) -> set[str]:
     """The blobs of ticket folders that sweeps beside the store began with: no record names them."""
     paths: Iterator[Path] = root.parent.glob(f"*/{GIVEN}/*/*.safetensors")
     return {hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}

@@ -239,8 +239,8 @@ def _check_weights(weights: bytes, mask: bytes, shapes: Mapping[str, tuple[int, 
     for name, shape in shapes.items():
         if name not in values:
             raise BadFile(f"{name[:80]!r} is masked, but not there")
-        wanted = shape if whole else (kept(mask, bits[name]),)
-        if values[name].shape != wanted:
+        expected = shape if whole else (kept(mask, bits[name]),)
+        if values[name].shape != expected:
             raise BadFile(f"{name[:80]!r} has not the values that its mask keeps")
 
 
