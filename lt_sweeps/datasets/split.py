@@ -61,8 +61,8 @@ def corrupted(data: Data, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         kind = f"{str(labels.dtype).removeprefix('torch.')} labels {[*labels.shape]}"
         raise ValueError(f"{data.corruption.name}: returns {kind} of {len(images)} examples")
     if len(labels) and not 0 <= int(labels.min()) <= int(labels.max()) < data.classes:
-        found = f"{int(labels.min())} to {int(labels.max())}"
-        raise ValueError(f"{data.corruption.name}: returns labels from {found}, and there are {data.classes} classes")
+        span = f"{int(labels.min())} to {int(labels.max())}"
+        raise ValueError(f"{data.corruption.name}: returns labels from {span}, and there are {data.classes} classes")
     return images, labels.long()
 
 

@@ -118,12 +118,12 @@ def plant(
     sources = torch.arange(layers[0].in_features)
     factors = torch.ones(len(sources), dtype=torch.float64)
     support, planted = [], []
-    for layer, wanted in zip(layers, target, strict=True):
+    for layer, target_layer in zip(layers, target, strict=True):
         is_last = layer is layers[-1]
-        rows = [row.nonzero().flatten() for row in wanted.weight]
+        rows = [row.nonzero().flatten() for row in target_layer.weight]
         thetas = [
             torch.cat([bias[None], row[at] * factors[at]])
-            for row, bias, at in zip(wanted.weight, wanted.bias, rows, strict=True)
+            for row, bias, at in zip(target_layer.weight, target_layer.bias, rows, strict=True)
         ]
         entries = [_entries(layer, sources[at]) for at in rows]
         if is_last:

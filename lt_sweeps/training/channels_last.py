@@ -128,15 +128,15 @@ def _difference(run: Train, ticket: TicketTensors, examples: Loader) -> str | No
         losses = usual.gradients(batch, number), last.gradients(batch, number)
         if not bool(losses[0].isfinite()):
             return None  # both stop here
-        wanted = {name: weight.grad for name, weight in usual.trained.items() if weight.grad is not None}
-        slight = SLIGHT * max(float(slope.norm()) for slope in wanted.values())
-        apart = [abs(float(losses[1] / losses[0]) - 1)]
+        expected = {name: weight.grad for name, weight in usual.trained.items() if weight.grad is not None}
+        slight = SLIGHT * max(float(slope.norm()) for slope in expected.values())
+        differences = [abs(float(losses[1] / losses[0]) - 1)]
         for name, weight in last.trained.items():
             assert weight.grad is not None
-            apart.append(float((weight.grad - wanted[name]).norm()) / max(float(wanted[name].norm()), slight))
-            wanted[name].copy_(weight.grad)  # of equal gradients: a step may divide by small ones
-        if not max(apart) <= CLOSE:
-            return f"step {run.ticket.start + number} differs from a usual one by {max(apart):.1e} of its size"
+            differences.append(float((weight.grad - expected[name]).norm()) / max(float(expected[name].norm()), slight))
+            expected[name].copy_(weight.grad)  # equal gradients for both: a step may divide by small ones
+        if not max(differences) <= CLOSE:
+            return f"step {run.ticket.start + number} differs from a usual one by {max(differences):.1e} of its size"
         for side in (usual, last):
             side.update()
         for name, weight in last.trained.items():

@@ -144,14 +144,16 @@ def fit(
             ranks.agree("the trained network", state_digest(state))
         if session.until is not None:
             return Trained(begun, state, recorder.seconds)
-        asked = (examples.data.classes, examples.data.task)
-        end = evaluate(module, examples.chunks("test", ranks.share), *asked)
-        early, drawn = None, () if dynamics is None else dynamics.sampled(SAMPLES)
-        sampled = tuple(evaluate(one, examples.chunks("test", ranks.share), *asked).value for one in drawn)
+        classes_and_task = (examples.data.classes, examples.data.task)
+        end = evaluate(module, examples.chunks("test", ranks.share), *classes_and_task)
+        early, samples = None, () if dynamics is None else dynamics.sampled(SAMPLES)
+        sampled = tuple(
+            evaluate(sample, examples.chunks("test", ranks.share), *classes_and_task).value for sample in samples
+        )
         if begun.best is not None:
             network.load_state_dict(begun.best_state)
             best = network if dynamics is None else dynamics.as_trained(network)
-            early = evaluate(best, examples.chunks("test", ranks.share), *asked)
+            early = evaluate(best, examples.chunks("test", ranks.share), *classes_and_task)
         examples.require_unchanged()
         if ranks.any(leaving()):
             recorder.leave(last_state, [])  # no step remains that needs the optimizer's state

@@ -111,7 +111,7 @@ def check_masked(state: Mapping[str, Tensor], mask: Mapping[str, Tensor], fill: 
     """Raises RuntimeError unless every pruned place equals its fill (zero if `fill` is None) exactly."""
     for name, ones in mask.items():
         held = state[name].cpu()[~ones]
-        wanted = fill[name][~ones].to(held.dtype) if fill else torch.zeros_like(held)
-        if not torch.equal(held, wanted):
-            moved = int((held != wanted).sum())
+        expected = fill[name][~ones].to(held.dtype) if fill else torch.zeros_like(held)
+        if not torch.equal(held, expected):
+            moved = int((held != expected).sum())
             raise RuntimeError(f"{moved} pruned weights of {name} moved during training: the result is refused")
