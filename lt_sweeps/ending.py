@@ -11,7 +11,7 @@ from contextlib import suppress
 from typing import Any, NoReturn
 
 
-def ended(run: Callable[[], Any]) -> NoReturn:
+def run_and_exit(run: Callable[[], Any]) -> NoReturn:
     """Calls `run` and ends this process as Python would, without taking all modules apart, which takes a second."""
     code = 1
     try:

@@ -20,7 +20,7 @@ from test_recipes import composed
 import lt_sweeps as lt
 from lt_sweeps.check import trainings
 from lt_sweeps.check.candidate import candidate
-from lt_sweeps.check.laws import go_through
+from lt_sweeps.check.laws import run_laws
 from lt_sweeps.cli import main as cli
 from lt_sweeps.errors import Mistake
 from lt_sweeps.foreign import files
@@ -111,7 +111,7 @@ def test_prunable_are_the_projections_and_a_tied_embedding_where_it_is_included(
     ],
 )
 def test_every_network_of_transformers_keeps_the_laws(kind: str, args: dict[str, Any]) -> None:
-    found = list(go_through(trainings.STAGES, candidate(kind, args | {"dim": 16}, (6,), 10)))
+    found = list(run_laws(trainings.STAGES, candidate(kind, args | {"dim": 16}, (6,), 10)))
     assert found
     assert [outcome for outcome in found if outcome.verdict in ("FAILED", "skipped")] == []
 

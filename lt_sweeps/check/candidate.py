@@ -19,7 +19,7 @@ from lt_sweeps.datasets.examples import Examples
 from lt_sweeps.forecast.layers import takes
 from lt_sweeps.graph import Dense, Init, Ticket, Train
 from lt_sweeps.masks import Mask, State, TicketTensors, dense
-from lt_sweeps.networks.build import drawn, initial
+from lt_sweeps.networks.build import draw_network, initial
 from lt_sweeps.randomness import rng
 from lt_sweeps.registry import part
 from lt_sweeps.specs import Data, Network, Part, Recipe
@@ -56,7 +56,7 @@ class Candidate:
     def module(self, seed: int = 0) -> nn.Module:
         """Returns the newly constructed network, with global generators seeded with `seed`."""
         with surroundings(seed):
-            return drawn(self.network)
+            return draw_network(self.network)
 
     def loaded(self) -> nn.Module:
         """Returns the network with its initial weights."""

@@ -75,19 +75,19 @@ def _outcomes(kind: str, options: argparse.Namespace) -> Iterator[Outcome]:
     declaration = _declared(options) if kind == "dataset" else {}
 
     from lt_sweeps.check import datasets, functions
-    from lt_sweeps.check.laws import go_through
+    from lt_sweeps.check.laws import run_laws
 
     if kind in functions.LAWS:
         return functions.outcomes(kind, options.name, options.args)
     if kind == "dataset":
         source = part("dataset", options.name, options.args)
-        return go_through(datasets.STAGES, datasets.Source(source, options.data_dir.expanduser(), **declaration))
+        return run_laws(datasets.STAGES, datasets.Source(source, options.data_dir.expanduser(), **declaration))
 
     from lt_sweeps.check import trainings  # with Lightning, which takes seconds
     from lt_sweeps.check.candidate import candidate
 
     shape, classes = tuple(options.shape or SHAPE), options.classes or CLASSES
-    return go_through(trainings.STAGES, candidate(options.name, options.args, shape, classes))
+    return run_laws(trainings.STAGES, candidate(options.name, options.args, shape, classes))
 
 
 def _declared(options: argparse.Namespace) -> dict[str, Any]:

@@ -129,12 +129,12 @@ def finding(config: Config) -> Config:
         config,
         corruption=over(config.corruption, find.corruption),
         survivors=over(config.survivors, find.survivors),
-        recipe=_otherwise(config.recipe, find),
+        recipe=_overridden(config.recipe, find),
         seeds=replace(config.seeds, **seeds),
     )
 
 
-def _otherwise(recipe: RecipeConfig, other: FindConfig) -> RecipeConfig:
+def _overridden(recipe: RecipeConfig, other: FindConfig) -> RecipeConfig:
     """Returns a recipe with the length, batch size, optimizer, schedule and learning rate of `other`, where set."""
     optimizer, schedule = recipe.optimizer, recipe.schedule
     if other.optimizer._target_ is not None:

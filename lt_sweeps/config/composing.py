@@ -25,7 +25,7 @@ from lt_sweeps.config.schema import CONF, Config
 
 
 @cache
-def know_schema() -> None:
+def register_schema() -> None:
     """Tells Hydra the schema, once in a process: to read the dataclasses takes as long as a third of a composition."""
     ConfigStore.instance().store(name="schema", node=Config)
 
@@ -40,7 +40,7 @@ def composed(words: Sequence[str]) -> dict[str, Any]:
 
 @cache
 def _alone() -> Composer:
-    know_schema()
+    register_schema()
     with initialize_config_dir(str(CONF), version_base="1.3"):
         hydra = GlobalHydra.instance().hydra
         assert hydra is not None

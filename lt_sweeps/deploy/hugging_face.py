@@ -49,14 +49,14 @@ def prepare(network: Any, x: Tensor, say: Callable[[str], object]) -> Form:
         config.architectures = [kind]
         return {
             "config.json": config.to_json_string().encode(),
-            "model.safetensors": _once(network, state),
+            "model.safetensors": _without_duplicates(network, state),
             **readme("a model of transformers", LINES.format(auto=auto)),
         }
 
     return Form("transformers", lambda tokens: model(tokens).logits, size(network), files)
 
 
-def _once(network: nn.Module, state: dict[str, Tensor]) -> bytes:
+def _without_duplicates(network: nn.Module, state: dict[str, Tensor]) -> bytes:
     """The weights as transformers writes them: shared ones under their first name."""
     further = aliases(network)
     return save({name: value.contiguous() for name, value in state.items() if name not in further}, {"format": "pt"})

@@ -10,7 +10,7 @@ import threading
 from pathlib import Path
 from typing import Any, NoReturn
 
-from lt_sweeps.ending import ended
+from lt_sweeps.ending import run_and_exit
 from lt_sweeps.errors import Mistake
 from lt_sweeps.execution.agent import trainer, work
 from lt_sweeps.execution.spare import spare
@@ -42,4 +42,4 @@ def _leave_with_the_attendant() -> None:
 
 
 if __name__ == "__main__":
-    ended(lambda: main(*sys.argv[1:]))
+    run_and_exit(lambda: main(*sys.argv[1:]))

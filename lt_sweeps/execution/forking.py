@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 from typing import NoReturn
 
-from lt_sweeps.ending import ended
+from lt_sweeps.ending import run_and_exit
 from lt_sweeps.execution import process
 from lt_sweeps.execution.channel import Channel, Message
 
@@ -83,7 +83,7 @@ def _work(message: Message) -> NoReturn:
     os.environ.clear()
     os.environ.update(message["environment"])
     sys.argv = [process.__file__, *message["words"]]
-    ended(process.main)
+    run_and_exit(process.main)
 
 
 def _name(name: str) -> None:

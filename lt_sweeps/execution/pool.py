@@ -128,7 +128,7 @@ class Pool:
         """Ends a worker, killing it after `seconds`, and frees its slots; returns the exit code."""
         for channel in handle.channels.values():
             self._selector.unregister(channel)
-        handle.hang_up()
+        handle.close_connections()
         code = handle.end(seconds)
         del self._handles[handle.name]
         self._free += handle.slots
@@ -160,7 +160,7 @@ class Pool:
             channel.close()
             return
         handle = self._handles[hello["hand"]]
-        handle.greet(channel, hello, self._setup)
+        handle.send_setup(channel, hello, self._setup)
         self._selector.register(channel, selectors.EVENT_READ, handle.name)
         if handle.ready and handle.job is not None:
             handle.send(message_of(handle.job))
@@ -191,10 +191,10 @@ class Pool:
         job, code = handle.job, self._dismiss(handle)
         if job is None:
             return []
-        memory = handle.lacked_memory(code)
+        memory = handle.ran_out_of_memory(code)
         # If no worker has ever become ready, every job would fail; else the failure is this job's.
         kind: Kind = "failed" if self._able or memory else "refused"
-        return [(job, Outcome(kind, handle.died_of(code), memory=memory))]
+        return [(job, Outcome(kind, handle.reason(code), memory=memory))]
 
     # --------------------------------------------------------------------------------- ending
 
@@ -207,7 +207,7 @@ class Pool:
         for handle in self._handles.values():
             if handle.job is not None or kind is not None:  # on an interrupt, do not wait for imports
                 handle.leave()
-            handle.hang_up()
+            handle.close_connections()
         until = time.monotonic() + GRACE
         for handle in self._handles.values():
             handle.end(max(0.0, until - time.monotonic()))

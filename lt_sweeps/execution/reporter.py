@@ -41,7 +41,7 @@ class Reporter:
 
     def name(self, run: Work) -> str:
         """The name of a training or measure: the cell and level that show it, or a description."""
-        return self._names.get(run) or called(run)
+        return self._names.get(run) or describe(run)
 
     def say(self, line: str) -> None:
         """Prints a permanent line."""
@@ -152,7 +152,7 @@ def _formatted(shown: Evaluated) -> str:
     return f"{shown.value:6.2f} %" if shown.metric is ACCURACY else shown.metric.shown(shown.value)
 
 
-def called(run: Work) -> str:
+def describe(run: Work) -> str:
     """The name of a run that no cell shows, nor a mask of any was found in."""
     if isinstance(run, Measure):
         return _pace(run)

@@ -25,7 +25,7 @@ from lt_sweeps.execution.slots import memory
 from lt_sweeps.foreign.imports import noticed
 from lt_sweeps.foreign.reach import one_line
 from lt_sweeps.masks import not_excluded, prunable, require_matches
-from lt_sweeps.networks.build import drawn
+from lt_sweeps.networks.build import draw_network
 from lt_sweeps.randomness import seeded
 from lt_sweeps.registry import load, needs, part
 from lt_sweeps.specs import Network, Part
@@ -247,9 +247,9 @@ def skeleton(network: Network) -> nn.Module:
     with seeded(0):
         # Fails if a constructor reads its own weights, or forward reads values; then the CPU is used.
         with suppress(Exception, SystemExit), torch.device("meta"), _Undrawn():
-            return _checked(drawn(network), network, torch.device("meta"))
+            return _checked(draw_network(network), network, torch.device("meta"))
         try:
-            return _checked(drawn(network), network, torch.device("cpu"))
+            return _checked(draw_network(network), network, torch.device("cpu"))
         except (Exception, SystemExit) as error:
             raise Mistake(f"network {_called(network)}: {one_line(error)}") from None
 

@@ -46,7 +46,7 @@ def watch() -> None:
     with _lock:
         if not _watching:
             sys.addaudithook(_hear)
-            _hear_variables()
+            _record_variables()
             _watching = True
 
 
@@ -120,7 +120,7 @@ def _is_ours_to_watch(frame: FrameType | None) -> bool:
     return threading.current_thread() is not threading.main_thread()  # true in a thread, whoever started it
 
 
-def _hear_variables() -> None:
+def _record_variables() -> None:
     """Patches `os.environ` to record the variables that foreign code reads by name, and those it sets.
 
     Variables that it sets are no inputs, and iterating over `os.environ` or copying it reads none.

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from lt_sweeps.masks import Mask
 from lt_sweeps.networks import targets
-from lt_sweeps.networks.build import drawn
+from lt_sweeps.networks.build import draw_network
 from lt_sweeps.networks.mlp import MLP
 from lt_sweeps.randomness import seeded
 from lt_sweeps.registry import register
@@ -49,7 +49,7 @@ def planted(network: nn.Module, target: str = "circle", knots: int = 10, spread:
 def support(network: Network, seed: int) -> Mask:
     """Returns the mask of the ticket that is planted in a draw of a network. Raises ValueError if none is."""
     with seeded(seed):
-        mask: Mask | None = vars(drawn(network)).get("planted")
+        mask: Mask | None = vars(draw_network(network)).get("planted")
     if mask is None:
         raise ValueError(f"no ticket is planted in {network.build.name}: choose model=planted")
     return mask

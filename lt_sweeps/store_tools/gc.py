@@ -62,7 +62,7 @@ def collect(root: Path, *, dry: bool, older_than: float, quarantine: bool) -> Re
     begun, work = partial(root), files(root, "work")
     surveyed = survey(root, files(root, "record"))
     checkpoints = _checkpoints(work)
-    kept_work = [file for file in work if _useful(file, checkpoints.get(file.name), surveyed, root)]
+    kept_work = [file for file in work if _is_continuable(file, checkpoints.get(file.name), surveyed, root)]
     named = surveyed.named() | _blobs_of_tickets(root)
     for file in kept_work:
         named |= checkpoints[file.name].blobs
@@ -115,7 +115,7 @@ def _checkpoints(work: list[File]) -> dict[str, Checkpoint]:
     return checkpoints
 
 
-def _useful(file: File, saved: Checkpoint | None, surveyed: Survey, root: Path) -> bool:
+def _is_continuable(file: File, saved: Checkpoint | None, surveyed: Survey, root: Path) -> bool:
     """Whether a checkpoint may still be continued, on some machine: no source is known to have changed."""
     if saved is None or surveyed.holds(file.name):
         return False

@@ -117,7 +117,7 @@ def _pair(
     return Pair(common, first_name, second_name, second.key, of_two(what, first, second))
 
 
-def holding(cell: Cell, pairs: Sequence[Pair]) -> Cell:
+def with_pairs(cell: Cell, pairs: Sequence[Pair]) -> Cell:
     """Returns a cell whose measures are those of pairs: what is planned and executed is all that a cell asks for."""
     return replace(cell, measures={"pairs": tuple(pair.measure for pair in pairs)})
 

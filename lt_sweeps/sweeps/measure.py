@@ -51,7 +51,7 @@ def main(arguments: Sequence[str]) -> int:
         failed = list[str]()
         for name in options.measures:
             pairs = between.pairs(cells, between.compared(name), options.between)
-            failed += _compute(folder, [between.holding(cells[0], pairs)], cells)
+            failed += _compute(folder, [between.with_pairs(cells[0], pairs)], cells)
             print("\n".join(between.written(folder, pairs, options.between)))
         results.main([str(options.folder)])
         return 1 if failed else 0

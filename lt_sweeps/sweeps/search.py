@@ -26,7 +26,7 @@ from lt_sweeps.store.store import Store
 ASIDE = ("paths", "logger", "trainer", "hydra")  # groups that do not change a trial's result
 
 
-def sought(hydra: Any) -> Search | None:
+def search_of(hydra: Any) -> Search | None:
     """The search of Hydra's configuration; None if its sweeper lists all cells beforehand."""
     if hydra.sweeper._target_.rpartition(".")[2] in ("BasicSweeper", "LtSweepsSweeper"):
         return None

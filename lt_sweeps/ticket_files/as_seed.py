@@ -15,7 +15,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from lt_sweeps.errors import Mistake
 from lt_sweeps.graph import At, Carried, Init, Pretrained, Treat, Weights
 from lt_sweeps.masks import Mask, State
-from lt_sweeps.networks.build import drawn as draw
+from lt_sweeps.networks.build import draw_network
 from lt_sweeps.provenance.ownership import require_current
 from lt_sweeps.randomness import seeded
 from lt_sweeps.specs import Network
@@ -167,7 +167,7 @@ def record(network: Network, seed: int) -> tuple[list[Step], State]:
     """
     recorder = _Recorder()
     with seeded(seed), _truncated_by(recorder), recorder:
-        module = draw(network)
+        module = draw_network(network)
     state = {name: value.detach() for name, value in module.state_dict().items()}
     names = {(value.data_ptr(), value.shape): name for name, value in reversed(state.items())}
     steps = [(names.get((tensor.data_ptr(), tensor.shape)), step, n) for tensor, step, n in recorder.steps]

@@ -90,8 +90,8 @@ class Gated(nn.Module):
         return self._gate.draws
 
     @torch.no_grad()
-    def drawn(self, generator: torch.Generator) -> State:
-        """The network under a mask that is drawn now, as an ordinary state dict."""
+    def draw_state(self, generator: torch.Generator) -> State:
+        """Draws a mask; returns the network under it, as an ordinary state dict."""
         return self._state(self._effective(self.now._replace(generator=generator))[0])
 
     def _state(self, weights: State) -> State:
@@ -247,7 +247,7 @@ class Dynamics:
             network = deepcopy(self.network.network)
             for number in range(count):
                 generator = rng(self._run.draw, "gate", self._run.level, "evaluate", number)
-                network.load_state_dict(self.network.drawn(generator))
+                network.load_state_dict(self.network.draw_state(generator))
                 yield network
 
     def before(self, step: int, masked: MaskedOptimizer) -> None:

@@ -53,7 +53,7 @@ class MaskedOptimizer(pl.Callback):
         self._set(self._mask)
         self._put_back = None
         if self._fill is not None:
-            fills = [_alike(w, self._fill[name]) for name, w in zip(names, self._weights, strict=True)]
+            fills = [_like_weight(w, self._fill[name]) for name, w in zip(names, self._weights, strict=True)]
             self._put_back = [fill * (1 - keep) for fill, keep in zip(fills, self._keep, strict=True)]
         elementwise = type(optimizer).__module__.startswith("torch.optim") and type(optimizer).__name__ in ELEMENTWISE
         # With masked gradients such an optimizer leaves a zero weight, and its zero state, exactly where they are.
@@ -71,7 +71,7 @@ class MaskedOptimizer(pl.Callback):
 
     def _set(self, mask: Mapping[str, Tensor]) -> None:
         names = sorted(self._mask)
-        self._keep = [_alike(w, mask[name]) for name, w in zip(names, self._weights, strict=True)]
+        self._keep = [_like_weight(w, mask[name]) for name, w in zip(names, self._weights, strict=True)]
 
     def mask_gradients(self) -> None:
         """Zeroes the gradients of pruned weights."""
@@ -102,7 +102,7 @@ class MaskedOptimizer(pl.Callback):
                         value.mul_(keep)
 
 
-def _alike(weight: Tensor, values: Tensor) -> Tensor:
+def _like_weight(weight: Tensor, values: Tensor) -> Tensor:
     """Values on the device of a weight, in its type, and as it lies in memory: else they are multiplied more slowly."""
     return torch.empty_like(weight, requires_grad=False).copy_(values)
 

@@ -85,7 +85,7 @@ MUTATIONS: list[tuple[str, ...]] = [
     (
         "snapshots are written after their training",
         WORKER,
-        "        self._commit_snapshots(run, progress, made_by, {run.key: foretold(blobs)})\n        return self.values.commit(run, results.written(finished), blobs, made_by=made_by)\n",
+        "        self._commit_snapshots(run, progress, made_by, {run.key: expected_identity(blobs)})\n        return self.values.commit(run, results.written(finished), blobs, made_by=made_by)\n",
         "        record = self.values.commit(run, results.written(finished), blobs, made_by=made_by)\n        self._commit_snapshots(run, progress, made_by)\n        return record\n",
     ),
     ("a checkpoint is not continued", WORKER, "        return progress\n", "        return None\n"),
