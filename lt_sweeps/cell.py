@@ -105,7 +105,7 @@ def _build(config: Config, swept: dict[str, str]) -> Cell:
 
 
 def _shown(config: Config, levels: int) -> tuple[int, ...]:
-    """The numbers of the levels that a cell shows, of as many as its method has."""
+    """Returns the numbers of the levels that a cell shows; its method has `levels`."""
     chosen = sorted(set(config.prune.shown))
     if not chosen:
         return tuple(range(levels))
@@ -223,7 +223,7 @@ def _network(config: Config) -> Network:
 
 
 def _args_of_ticket(config: Config) -> Mapping[str, Any]:
-    """The arguments of the network of `ticket=`, where these are a whole configuration and none are given."""
+    """Returns the arguments of the network of `ticket=`, for a network of transformers without arguments of its own."""
     if config.ticket is None or config.model._target_ or "transformers" not in needs("network", config.model.name):
         return {}
     build = origins.named(config, "ticket", _level_of).network.get("build", {})

@@ -244,7 +244,7 @@ def _check_flags(arguments: Sequence[str]) -> None:
             raise Mistake(f"{word}: null is no option of {group}; leave it out, or write ~{group}")
         if options.startswith("[") and (CONF / group).is_dir():  # Hydra would merge them, and the last would win
             if group == "measure":
-                measuring.require_apart(options.strip("[]").split(","))
+                measuring.require_mergeable(options.strip("[]").split(","))
             if group in ("measure", "logger"):
                 continue
             raise Mistake(f"{word}: choose one option of {group}; to sweep over several, write -m {group}=a,b")

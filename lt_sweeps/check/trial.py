@@ -77,10 +77,10 @@ def _require_planted(networks: Iterable[Network]) -> None:
 def require_lawful(runs: Iterable[Train], shown: Iterable[Train] = ()) -> None:
     """Calls each foreign criterion, treatment, fill and augmentation twice, on the networks and shapes of `runs`.
 
-    Foreign units number the weights of small tensors. Gates and hooks, ours too, are tried with their arguments on a
-    small network. A gate of those that are `shown`, and of those that their masks were pruned from, must train weights:
-    a search is below them; a linear one is tried on the networks of `runs`. Raises Mistake if one fails, returns wrong
-    shapes, or does not repeat its result.
+    Foreign units number the weights of small tensors. Gates and hooks, the project's own too, are called with their
+    arguments on a small network. The gates of the `shown` trainings, and of those whose end their masks were pruned
+    from, must train weights. A linear gate is also called on the networks of `runs`. Raises Mistake if a function
+    fails, returns wrong shapes, or does not repeat its result.
     """
     runs = list(runs)
     for kind, part, on, task_part in dict.fromkeys(_foreign(runs)):
@@ -136,7 +136,7 @@ def _require_expansions(trainings: Iterable[Train]) -> None:
 
 
 def _require_moments(trainings: Iterable[Train]) -> None:
-    """Asks the hooks of each network about it, as at their first moments. Raises Mistake if one finds no answer."""
+    """Calls the hooks of each network as at their first moments. Raises Mistake if one fails."""
     for run in {(run.hooks, run.gate, full(run.ticket)): run for run in trainings if run.hooks}.values():
         on = full(run.ticket)
         module = build(on.network)

@@ -46,7 +46,7 @@ def of_tokens(config: Config) -> bool:
 
 
 def _refuse_other_answers(config: Config) -> None:
-    """Raises Corner for one answer per example where each place has a class, and the reverse; of what is registered."""
+    """Raises Corner where one has an answer per example and another one per place; checks registered functions only."""
     task, dataset, network = config.task.name, config.dataset.name, config.model.name
     if task not in catalogue("task"):
         return
@@ -64,7 +64,7 @@ def _refuse_other_answers(config: Config) -> None:
 
 
 def refuse_other_inputs(config: Config) -> None:
-    """Raises Corner for tokens where pixels or other numbers are taken, and the reverse; of registered functions."""
+    """Raises Corner for tokens where numbers are expected, and the reverse; checks registered functions only."""
     _refuse_other_answers(config)
     network, dataset, criterion = config.model.name, config.dataset.name, config.criterion.name
     tokens, embeds = of_tokens(config), config.model._target_ is None and "tokens" in needs("network", network)

@@ -101,11 +101,11 @@ def _non_defaults(config: MeasureConfig) -> dict[str, Any]:
     return {**named, **noise, "of": config.of}
 
 
-def require_apart(options: Sequence[str]) -> None:
-    """Raises Mistake if several options of `measure` cannot be merged, because two set the same. Others are not known.
+def require_mergeable(options: Sequence[str]) -> None:
+    """Raises Mistake if two of several options of `measure` set the same key. Names without a file are ignored.
 
-    >>> require_apart(["overlap", "barrier"])
-    >>> require_apart(["barrier", "barriers"])
+    >>> require_mergeable(["overlap", "barrier"])
+    >>> require_mergeable(["barrier", "barriers"])
     Traceback (most recent call last):
     lt_sweeps.errors.Mistake: measure=[barrier,barriers]: both set measure.sibling, and one would replace the other
     """
@@ -118,7 +118,7 @@ def require_apart(options: Sequence[str]) -> None:
 
 
 def joined(configs: list[MeasureConfig]) -> MeasureConfig:
-    """Returns the configuration of all these measures. Raises Mistake where two ask the same with other arguments.
+    """Merges configurations of measures. Raises Mistake if two set the same measure with different arguments.
 
     >>> one, other = MeasureConfig("a", of={"trained": {"recall": {}}}), MeasureConfig("b", start=Override("recall"))
     >>> both = joined([one, other])

@@ -11,9 +11,9 @@ from lt_sweeps.registry import catalogue, needs, part
 
 
 def move(config: Config, to: Dense, classes: int, ended: Weights | None, here: Train | None) -> Move:
-    """Returns how what was found on a network of `classes` is carried to that of `to`. Raises Corner.
+    """Returns how masks found on a network with `classes` classes are carried to the network of `to`. Raises Corner.
 
-    `ended` are the trained dense weights of the network that it was found on, `here` trains this one's.
+    `ended` are the trained dense weights of the network that they were found on; `here` trains the dense one of `to`.
     """
     transfer, other = config.transfer, classes if classes != to.network.classes else None
     if transfer.name == "none":

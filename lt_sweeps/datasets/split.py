@@ -31,7 +31,7 @@ def split(data: Data, train_y: Tensor, test_y: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _require_labels(data: Data, *parts: Tensor) -> None:
-    """Raises ValueError for labels that are no classes, of those that count, and for a part where none counts."""
+    """Raises ValueError if a label that counts is no class, or if no label of a part counts."""
     task = task_of(data.task)
     counted = [task.counted(y) for y in parts]
     if not all(y.numel() for y in counted):

@@ -153,7 +153,7 @@ def _formatted(shown: Evaluated) -> str:
 
 
 def describe(run: Work) -> str:
-    """The name of a run that no cell shows, nor a mask of any was found in."""
+    """Describes a run that no cell shows and in which no cell's mask was found."""
     if isinstance(run, Measure):
         return _pace(run)
     changed_by = "".join(f" {part.word}" for part in (run.gate, *run.hooks) if part is not None)

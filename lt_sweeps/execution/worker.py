@@ -138,7 +138,7 @@ class Worker:
         return sparse or channels_last.choose(run, ticket, examples, self.hardware)
 
     def _made_by(self, kernel: Kernel | None) -> dict[str, Any]:
-        """The fingerprint of what a training makes: the worker's, with the kernel if its bits are other ones."""
+        """Returns the fingerprint of a training: the worker's, with the kernel if that changes bits."""
         return self.fingerprint if kernel is None else {**self.fingerprint, KERNEL: kernel.name}
 
     def _fit(

@@ -56,7 +56,7 @@ def rows(results: Sequence[table.Row]) -> list[Row]:
 
 
 def summary(results: Sequence[table.Row]) -> Row:
-    """Returns the percentage of weights of each curve's sparsest matching level; none for a curve that has no such one.
+    """Returns the percentage of weights at the sparsest matching level of each curve that has one.
 
     >>> cell = {"model": "m", "dataset": "d", "control": "none", "status": "done"}
     >>> def level(number, left, seed):

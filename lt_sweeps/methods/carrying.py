@@ -20,7 +20,7 @@ class Move:
     seed: int = 0
 
     def mask(self, source: Mask) -> Mask:
-        """The mask on this network: the very same where nothing differs.
+        """Returns the mask on this network: `source` itself where nothing differs.
 
         >>> from lt_sweeps.methods.level import example
         >>> dense = example().mask
@@ -32,7 +32,7 @@ class Move:
         return Fit(source, self.to, self.by, self.classes, self.between, self.data, self.seed)
 
     def weights(self, source: Weights, own: Weights, *, same_network: bool) -> Weights:
-        """The weights on this network, whose own are `own`: the very same if it is the `same_network`."""
+        """Returns `source` on this network, whose own weights are `own`: `source` itself on the `same_network`."""
         if self.by is None and same_network:
             return source
         return Carried(source, own, self.to, self.by, self.classes, self.between, self.data, self.seed)

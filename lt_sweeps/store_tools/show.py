@@ -75,7 +75,7 @@ def chain(key: str, surveyed: Survey) -> list[str]:
 
 
 def _parent(key: str, surveyed: Survey) -> str | None:
-    """Of the nearest trainings among the sources, the one of the highest level: that of the mask."""
+    """Returns the nearest source training of the highest level, which is that of the mask."""
     seen, frontier = {key}, [key]
     nearest: list[str] = []
     while frontier:

@@ -59,7 +59,7 @@ def compared(name: str) -> Part:
 def pairs(cells: Sequence[Cell], what: Part, label: str) -> list[Pair]:
     """Returns all pairs of cells that differ in a label alone, at each level of both. Raises Mistake without any.
 
-    Several labels, joined by commas, are one: of cells that differ in any of them.
+    Several labels joined by commas count as one label: cells may differ in any of them.
     """
     for cell in cells:
         refuse_measure(cell.config, what)
@@ -118,7 +118,7 @@ def _pair(
 
 
 def with_pairs(cell: Cell, pairs: Sequence[Pair]) -> Cell:
-    """Returns a cell whose measures are those of pairs: what is planned and executed is all that a cell asks for."""
+    """Returns a cell with the measures of these pairs, so that they are planned and executed as its own."""
     return replace(cell, measures={"pairs": tuple(pair.measure for pair in pairs)})
 
 

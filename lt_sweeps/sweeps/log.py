@@ -54,7 +54,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _logger(names: Sequence[str], settings: Sequence[str]) -> LoggerConfig:
-    """The settings of `logger=[NAMES]` with these. Raises Mistake for one that there is not."""
+    """Returns the settings of `logger=[NAMES]` under these overrides. Raises Mistake for an unknown one."""
     options = [OmegaConf.load(CONF / "logger" / f"{name}.yaml") for name in names]
     try:
         own = OmegaConf.merge(OmegaConf.structured(LoggerConfig), *options)

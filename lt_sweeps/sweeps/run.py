@@ -115,7 +115,7 @@ def run(
 
 
 def _spare(cells: Sequence[Cell], plan: Plan, engine: Engine | None) -> AbstractContextManager[Spare | None]:
-    """Made before this process computes."""
+    """Returns a Spare if this process executes jobs; called before it computes, so that it can be forked."""
     here = plan.jobs and engine is None
     return spare(cells[0].config.trainer, max(c.config.trainer.devices for c in cells)) if here else nullcontext()
 
@@ -199,7 +199,7 @@ def _before(folder: Path) -> bytes | None:
 
 
 def _restore(folder: Path, before: bytes | None) -> None:
-    """Makes the sweep's folder one of these cells again; of none, if there were none."""
+    """Restores an earlier cells.json; deletes it if there was none."""
     if before is None:
         (folder / archive.CELLS).unlink()
     else:

@@ -126,9 +126,10 @@ def status(folder: Path) -> Status:
 
 
 def _left(states: Mapping[Work, str], running: Mapping[Work, Holder], store: Store) -> tuple[float | None, int]:
-    """Seconds until all is done, at as many at once as now; None if nothing runs, or no training alike was timed.
+    """Returns the seconds until all is done with as many running at once as now, and the number of measures left out.
 
-    Also the number of measures that this leaves out, as none of their kind was timed.
+    Measures of a kind that was not timed are left out. The seconds are None if nothing runs, if no kind that remains
+    was timed, or if that of a training was not.
     """
     took: dict[str, list[float]] = {}
     for run, state in states.items():
@@ -145,7 +146,7 @@ def _left(states: Mapping[Work, str], running: Mapping[Work, Holder], store: Sto
 
 
 def _kind_of(run: Work) -> str:
-    """A name that work of about the same length shares."""
+    """Returns a name that work of about equal duration shares."""
     if isinstance(run, Measure):
         return f"{run.what.word} {run.of[0].network.build.word}"
     return f"{run.ticket.network.build.word} {run.recipe.steps}"

@@ -136,7 +136,7 @@ def _summary(of: Status, levels: Sequence[Work], scale: _Scale | None) -> Iterat
 
 
 class _Scale:
-    """Bars that tell small differences near the best result apart: each is of twice the distance of the one above."""
+    """Bars of results: each step down is twice the distance to the best, so that differences near the best are seen."""
 
     def __init__(self, finished: Sequence[Finished], bars: str) -> None:
         self.metric: Metric = finished[0].shown.metric

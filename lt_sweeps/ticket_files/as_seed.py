@@ -122,7 +122,7 @@ def _source(weights: Weights) -> tuple[Init | None, str]:
 
 
 def _relation_to_draw(values: Tensor, drawn: Tensor) -> tuple[bool, float | None] | None:
-    """Whether values are those of the draw's sign, and the factor; None if they are neither.
+    """Returns whether values are multiples of the draw's sign, or of the draw, and the factor; None if of neither.
 
     >>> drawn = torch.tensor([0.5, -0.25, 2.0])
     >>> [_relation_to_draw(values, drawn) for values in (drawn, drawn * 3, drawn.sign() * 3, drawn + 1)]
@@ -150,7 +150,7 @@ def _same(first: Tensor, second: Tensor) -> bool:
 
 
 def _shortened(seed: Seed, stored: Mapping[str, Tensor]) -> Seed:
-    """The same without steps whose numbers are overwritten or stored; all draws stay, for they move the generator."""
+    """Drops steps whose numbers are overwritten or stored; all draws stay, because they advance the generator."""
     last = {name: index for index, (name, step, _) in enumerate(seed.steps) if step in DRAWS or step in SETS}
     steps = tuple(
         (name, step, numbers)

@@ -61,7 +61,7 @@ class Gated(nn.Module):
         return {name: getattr(self.gate, inside) for inside, name in self._names.items()}
 
     def narrow(self, parent: Mask) -> None:
-        """Another parent mask from now on, as a hook wants it."""
+        """Sets another parent mask, which a hook requests."""
         self._parent, self._keep = dict(parent), dict[str, Tensor]()
 
     def forward(self, x: Tensor) -> Any:
@@ -109,7 +109,7 @@ class Gated(nn.Module):
 
 
 class Start(nn.Module):
-    """The parameters that a network has now, as buffers that no state dict holds: where an expansion is around."""
+    """A copy of a network's parameters, as buffers outside the state dict: the point of an expansion."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
@@ -132,7 +132,7 @@ class Start(nn.Module):
 
 
 class Expansion(nn.Module):
-    """A network to first order in how far its parameters are from those of a start."""
+    """The first-order Taylor expansion of a network around the parameters of a start."""
 
     def __init__(self, network: nn.Module, start: Start) -> None:
         super().__init__()

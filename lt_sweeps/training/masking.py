@@ -103,7 +103,7 @@ class MaskedOptimizer(pl.Callback):
 
 
 def _like_weight(weight: Tensor, values: Tensor) -> Tensor:
-    """Values on the device of a weight, in its type, and as it lies in memory: else they are multiplied more slowly."""
+    """Returns values on the device of a weight, in its dtype and memory format, with which it is multiplied fastest."""
     return torch.empty_like(weight, requires_grad=False).copy_(values)
 
 

@@ -55,7 +55,7 @@ def choose(run: Train, ticket: TicketTensors, examples: Loader, hardware: Hardwa
 
 
 def require_fitting(run: Train, device: str, world: int) -> None:
-    """Raises Unfit for a training that is not computed so on `world` devices of this type, whatever its mask."""
+    """Raises Unfit if sparse kernels cannot compute a training on `world` devices of this type, whatever its mask."""
     described = run.recipe.optimizer
     if device != "cpu":
         raise Unfit("it takes a CPU")
