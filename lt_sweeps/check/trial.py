@@ -86,7 +86,7 @@ def require_lawful(runs: Iterable[Train], shown: Iterable[Train] = ()) -> None:
     for kind, part, on, task_part in dict.fromkeys(_foreign(runs)):
         try:
             with noticed(part.name.rpartition(".")[0]) if part.is_foreign else nullcontext():
-                _score(part, on, task_part) if isinstance(on, Dense) and kind == "criterion" else _hold(kind, part, on)
+                _score(part, on, task_part) if isinstance(on, Dense) and kind == "criterion" else _check(kind, part, on)
         except (Exception, SystemExit) as error:
             where = f" on {on.network.build.name}" if isinstance(on, Dense) else ""
             if isinstance(error, Broken) or (isinstance(error, ValueError) and not part.is_foreign):
@@ -168,7 +168,7 @@ def _foreign(runs: Iterable[Train]) -> Iterator[tuple[str, Part, Dense | tuple[i
                         yield "augmentation", entry, data.shape[-2:], None
 
 
-def _hold(kind: str, part: Part, on: Dense | tuple[int, ...]) -> None:
+def _check(kind: str, part: Part, on: Dense | tuple[int, ...]) -> None:
     """Checks shapes and repeatability, by the first two stages of laws. Raises Broken, and errors of the function.
 
     A user's own gates and hooks, which may keep state from step to step, are held to all stages, with a short training.

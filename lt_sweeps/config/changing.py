@@ -40,7 +40,7 @@ def of_search(config: Config) -> Pair:
     """Returns the gate and hook of the trainings that masks are found from."""
     gate, hook = config.find.gate, config.find.hook
     return Pair(
-        over(config.gate, gate),
+        overridden(config.gate, gate),
         _over_hook(config.hook, hook, "find.hook"),
         "gate" if gate.name is None else "find.gate",
         "hook" if hook.name is None else "find.hook",
@@ -78,7 +78,7 @@ def searches(config: Config) -> bool:
     return "search" in needs("method", config.prune.name) and config.mask_from is None
 
 
-def over(slot: Slot, other: Override) -> Slot:
+def overridden(slot: Slot, other: Override) -> Slot:
     """Returns the slot, or the override if it is set."""
     return slot if other.name is None else Slot(other.name, other.args)
 

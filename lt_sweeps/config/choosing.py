@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from lt_sweeps.config import changing, elsewhere
 from lt_sweeps.config.budget import Clock, last_learning_rate
-from lt_sweeps.config.changing import over
+from lt_sweeps.config.changing import overridden
 from lt_sweeps.config.methods import FindConfig, Slot
 from lt_sweeps.config.schema import Config, RecipeConfig, ScheduleConfig, Target
 from lt_sweeps.errors import Corner, Mistake
@@ -127,14 +127,14 @@ def finding(config: Config) -> Config:
     seeds = {name: _first(others[name], usual + offset) for name, usual in vars(config.seeds).items()}
     return replace(
         config,
-        corruption=over(config.corruption, find.corruption),
-        survivors=over(config.survivors, find.survivors),
-        recipe=_overridden(config.recipe, find),
+        corruption=overridden(config.corruption, find.corruption),
+        survivors=overridden(config.survivors, find.survivors),
+        recipe=_overridden_recipe(config.recipe, find),
         seeds=replace(config.seeds, **seeds),
     )
 
 
-def _overridden(recipe: RecipeConfig, other: FindConfig) -> RecipeConfig:
+def _overridden_recipe(recipe: RecipeConfig, other: FindConfig) -> RecipeConfig:
     """Returns a recipe with the length, batch size, optimizer, schedule and learning rate of `other`, where set."""
     optimizer, schedule = recipe.optimizer, recipe.schedule
     if other.optimizer._target_ is not None:

@@ -145,15 +145,15 @@ class Pool:
             for key, _ in self._selector.select(0.0 if ended else min(left, 1.0)):
                 heard.add(key.data)
                 if key.fileobj is self._listener:
-                    self._greet()
+                    self._connect()
                 elif key.data in self._handles:  # else it died earlier in this loop
                     outcomes += self._listen(self._handles[key.data], key.fileobj, on_step)  # type: ignore[arg-type]
             for name in ended:  # before it connected, or while its children keep the connection open
                 if name in self._handles and name not in heard:
-                    outcomes += self._buried(self._handles[name])
+                    outcomes += self._outcomes_of_dead(self._handles[name])
         return outcomes
 
-    def _greet(self) -> None:
+    def _connect(self) -> None:
         channel = Channel(self._listener.accept()[0])
         hello = channel.next()
         if hello is None or hello["hand"] not in self._handles:
@@ -169,7 +169,7 @@ class Pool:
         try:
             messages = channel.receive()
         except EOFError:
-            return self._buried(handle)
+            return self._outcomes_of_dead(handle)
         outcomes = []
         for message in messages:
             if "say" in message and message["say"] not in self._shown_lines:  # each worker sends it, print it once
@@ -187,7 +187,7 @@ class Pool:
                     break
         return outcomes
 
-    def _buried(self, handle: WorkerHandle) -> list[tuple[Job, Outcome]]:
+    def _outcomes_of_dead(self, handle: WorkerHandle) -> list[tuple[Job, Outcome]]:
         job, code = handle.job, self._dismiss(handle)
         if job is None:
             return []

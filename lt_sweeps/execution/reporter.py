@@ -74,7 +74,7 @@ class Reporter:
         beside = f"  and {len(self._running) - 1} more" if len(self._running) > 1 else ""
         unit = "point" if isinstance(job.run, Measure) else "step"
         pace = f" ({(step - first) / (now - since):.3g} {unit}s/s)" if first is not None and step > first else ""
-        line = f"{self._head(job, 1)}  {unit} {step:,}/{job.last:,}{pace}{validation}{beside}{self._left()}"
+        line = f"{self._head(job, 1)}  {unit} {step:,}/{job.last:,}{pace}{validation}{beside}{self._time_left()}"
         if self._live:
             self._out.write("\r\x1b[2K" + line[:160])
             self._out.flush()
@@ -100,7 +100,7 @@ class Reporter:
             return
         if isinstance(job.run, Measure):
             value = results.measured(record)[job.run.what.word]
-            self.say(f"{self._head(job)}  {value:6.2f}  {took}{self._left()}")
+            self.say(f"{self._head(job)}  {value:6.2f}  {took}{self._time_left()}")
             return
         match results.outcome(record):
             case Diverged(step=step) as outcome:
@@ -109,13 +109,13 @@ class Reporter:
                 summary = f"{outcome.status}: {', '.join(emptied)} empty"
             case Finished(kept=kept, shown=shown):
                 summary = f"{100 * kept.density:6.2f} % of weights  test {_formatted(shown)}  {took}"
-        self.say(f"{self._head(job)}  {summary}{self._left()}")
+        self.say(f"{self._head(job)}  {summary}{self._time_left()}")
 
     def _head(self, job: Job, ahead: int = 0) -> str:
         total = self._done + len(self._jobs)
         return f"[{self._done + ahead:{len(str(total))}}/{total}] {self.name(job.run)}"
 
-    def _left(self) -> str:
+    def _time_left(self) -> str:
         """The time left, as text: from the speed of each network so far, with as many jobs at once as now."""
         now = time.monotonic()
         when, text = self._estimate

@@ -167,7 +167,7 @@ class Worker:
         assert isinstance(run, Train)
         session = Session(progress, job.replay_to, job.snapshots, leave=self.leave, **more)
         with _new_tensors(filled=bool(foreign_parts(run))):
-            return group.together(
+            return group.run_together(
                 self.ranks, lambda: fit(run, ticket, self.values.examples(run.data), self.hardware, session, kernel)
             )
 

@@ -161,7 +161,7 @@ def _why(module: nn.Module, name: str) -> str:
     return type(module.get_submodule(owner)).__name__
 
 
-def whole(network: Network, include: tuple[str, ...]) -> str | None:
+def unpruned_note(network: Network, include: tuple[str, ...]) -> str | None:
     """A note about weight tensors of a user's own network that are never pruned; None if there are none."""
     if network.build.is_registered:
         return None
@@ -175,7 +175,7 @@ def whole(network: Network, include: tuple[str, ...]) -> str | None:
     return f"note: {_called(network)} keeps whole {names}{more}; prune.include adds by name"
 
 
-def perturbed(network: Network, config: Config) -> str | None:
+def noise_note(network: Network, config: Config) -> str | None:
     """A note about how many weights measure.perturbed.share is; None where all have noise, or none has."""
     share, prune = config.measure.perturbed.share, config.prune
     if share is None or all(other != "spawn" for other, _ in chosen(config.measure)):

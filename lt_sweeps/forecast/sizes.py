@@ -182,7 +182,7 @@ def _optimizer_bytes(described: Part, name: str, numel: int, dtype: torch.dtype)
     """Bytes of an optimizer's state for a parameter, measured by a step on a small one."""
     weight = torch.zeros((2, 3), dtype=dtype, requires_grad=True)
     weight.grad = torch.ones_like(weight)
-    taking = optim.over(described, [(name, weight)])
+    taking = optim.optimizer_over(described, [(name, weight)])
     taking.step(lambda: 0.0)
     held: list[Tensor] = [value for value in optimizer_state(taking)[0].values() if torch.is_tensor(value)]
     like = sum(WIDTH[TYPES[value.dtype]] for value in held if value.shape == weight.shape)

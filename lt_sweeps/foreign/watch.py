@@ -45,12 +45,12 @@ def watch() -> None:
     global _watching
     with _lock:
         if not _watching:
-            sys.addaudithook(_hear)
+            sys.addaudithook(_on_audit_event)
             _record_variables()
             _watching = True
 
 
-def _hear(event: str, args: tuple[Any, ...]) -> None:
+def _on_audit_event(event: str, args: tuple[Any, ...]) -> None:
     if event not in ("open", "os.listdir", "os.scandir") or getattr(_hearing, "now", False):
         return
     _hearing.now = True
@@ -139,7 +139,7 @@ def _record_variables() -> None:
     def set_item(self: Any, name: Any, value: Any) -> None:
         word = _word(name)
         if word is not None and word not in set_here and _foreign_caller() is not None:
-            set_here[word] = _as_it_is(word)
+            set_here[word] = _current_value(word)
         put(self, name, value)
 
     def names(self: Any) -> Iterator[Any]:
@@ -147,7 +147,7 @@ def _record_variables() -> None:
         _hearing.expected = [_word(name) for name in reversed(keys)]  # a copy reads these next
         yield from keys
 
-    def _as_it_is(word: str) -> str | None:
+    def _current_value(word: str) -> str | None:
         try:
             return str(get(os.environ, word))
         except KeyError:

@@ -229,7 +229,7 @@ class Journal:
     def _complete(self, shown: _Shown, content: Sequence[Entry], failed: bool) -> None:
         self._send(shown, content)
         assert shown.run is not None
-        shown.run.sum_up(summary(content))
+        shown.run.set_summary(summary(content))
         shown.run.finish(int(failed))
         shown.run, shown.sent, shown.logged = None, [], self._marks.of(shown.about, content)
         if not failed:

@@ -92,7 +92,7 @@ class Wandb:
                 line = wandb.plot.line(shown, "weights_remaining", f"{metric.name}_mean", stroke="curve", title=title)
                 curves = "curves" if metric is ACCURACY else f"{metric.name}_curves"
                 run.log({curves: shown, metric.name: line, "report": wandb.Html(str(page), inject=False)})
-        run.sum_up(summary)
+        run.set_summary(summary)
         run.finish(0)
 
     def close(self) -> None:
@@ -129,7 +129,7 @@ class WandbRun:
             artifact.add_file(str(path), name=f"{name}.safetensors", policy="immutable", skip_cache=True)
         self._run.log_artifact(artifact, aliases=[f"level_{blobs.level}"])
 
-    def sum_up(self, summary: Row) -> None:
+    def set_summary(self, summary: Row) -> None:
         """Adds to the run's summary, which W&B fills with the row that was logged last."""
         self._run.summary.update(summary)
 

@@ -122,7 +122,7 @@ def with_pairs(cell: Cell, pairs: Sequence[Pair]) -> Cell:
     return replace(cell, measures={"pairs": tuple(pair.measure for pair in pairs)})
 
 
-def written(folder: Path, pairs: Sequence[Pair], label: str) -> Iterator[str]:
+def write_table(folder: Path, pairs: Sequence[Pair], label: str) -> Iterator[str]:
     """Writes the table of pairs as CSV, a row for every point of each; yields their means as lines of Markdown.
 
     Writes and yields nothing where no pair could be measured.

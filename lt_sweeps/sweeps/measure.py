@@ -52,7 +52,7 @@ def main(arguments: Sequence[str]) -> int:
         for name in options.measures:
             pairs = between.pairs(cells, between.compared(name), options.between)
             failed += _compute(folder, [between.with_pairs(cells[0], pairs)], cells)
-            print("\n".join(between.written(folder, pairs, options.between)))
+            print("\n".join(between.write_table(folder, pairs, options.between)))
         results.main([str(options.folder)])
         return 1 if failed else 0
     cells = measured(folder, [_measure_config(name, options.of) for name in options.measures])

@@ -158,7 +158,7 @@ def _kept_whole(cells: Sequence[Cell]) -> list[str]:
     from lt_sweeps.forecast import layers
 
     networks = dict.fromkeys((c.levels[0].ticket.network, tuple(c.config.prune.include)) for c in cells)
-    return [line for network, include in networks if (line := layers.whole(network, include)) is not None]
+    return [line for network, include in networks if (line := layers.unpruned_note(network, include)) is not None]
 
 
 def _perturbed(cells: Sequence[Cell]) -> list[str]:
@@ -166,7 +166,7 @@ def _perturbed(cells: Sequence[Cell]) -> list[str]:
         return []
     from lt_sweeps.forecast import layers
 
-    notes = (layers.perturbed(c.levels[0].ticket.network, c.config) for c in cells)
+    notes = (layers.noise_note(c.levels[0].ticket.network, c.config) for c in cells)
     return [*dict.fromkeys(note for note in notes if note is not None)]
 
 

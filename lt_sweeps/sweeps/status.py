@@ -121,11 +121,11 @@ def status(folder: Path) -> Status:
         failed,
         emptied,
         finished,
-        *_left(states, running, store),
+        *_time_left(states, running, store),
     )
 
 
-def _left(states: Mapping[Work, str], running: Mapping[Work, Holder], store: Store) -> tuple[float | None, int]:
+def _time_left(states: Mapping[Work, str], running: Mapping[Work, Holder], store: Store) -> tuple[float | None, int]:
     """Returns the seconds until all is done with as many running at once as now, and the number of measures left out.
 
     Measures of a kind that was not timed are left out. The seconds are None if nothing runs, if no kind that remains

@@ -73,7 +73,7 @@ def _entries(of: Status, bars: str) -> Iterator[tuple[str, int]]:
     measures = sum(isinstance(run, Measure) for run in of.states)
     work = f"{len(of.states) - measures} trainings" + (f", {measures} measures" if measures else "")
     cells = f"{len(of.cells)} cell" + ("s" if len(of.cells) != 1 else "")
-    yield f"{of.folder}: {cells}, {work}: {totals}{_left(of)}", 4
+    yield f"{of.folder}: {cells}, {work}: {totals}{_time_left(of)}", 4
     for run, holder in of.running.items():
         unit = "point" if isinstance(run, Measure) else "step"
         far = f"{unit} {holder.step:,}/{holder.steps:,}" if holder.step else "begun"
@@ -98,7 +98,7 @@ def _entries(of: Status, bars: str) -> Iterator[tuple[str, int]]:
         yield f"  {scale.legend}", 4
 
 
-def _left(of: Status) -> str:
+def _time_left(of: Status) -> str:
     """The time that is left, and what it leaves out."""
     measures = f"{of.untimed} measure" + ("s" if of.untimed != 1 else "") + " of which no kind alike was timed yet"
     if of.seconds:

@@ -122,7 +122,7 @@ def fit(
     with Leaving(session.leave) as leaving, own_stream(examples.device), evaluated(sparse, run, network):
         try:
             if begun.step < last and begun.ended_by is None:  # or it was left after its last step
-                _go_on(module, run, ticket, recorder, last, hardware, leaving, sparse)
+                _take_steps(module, run, ticket, recorder, last, hardware, leaving, sparse)
             elif not begun.history:  # a ticket that is not to be trained
                 recorder.evaluate(module.to(examples.device))
         except Ended as stop:
@@ -167,7 +167,7 @@ def _require_frozen(network: nn.Module, start: State) -> None:
             raise RuntimeError(f"{name} moved behind a gate: the result is refused")
 
 
-def _go_on(
+def _take_steps(
     network: nn.Module,
     run: Train,
     ticket: TicketTensors,

@@ -41,14 +41,14 @@ def optimizer(described: Part, network: nn.Module) -> Optimizer:
         args["fused"] = True
         if device.type == "cuda" and "capturable" in parameters:
             args["capturable"] = True
-    result = over(described, named, **args)
+    result = optimizer_over(described, named, **args)
     if {**args, **described.args}.get("fused") and device.type == "cuda":
         for group in result.param_groups:
             group["lr"] = torch.tensor(group["lr"], device=device, dtype=torch.float32)  # also of float64 weights
     return result
 
 
-def over(described: Part, named: Sequence[tuple[str, Tensor]], **more: Any) -> Optimizer:
+def optimizer_over(described: Part, named: Sequence[tuple[str, Tensor]], **more: Any) -> Optimizer:
     """Returns the optimizer over these parameters; it gets their names if it groups them by name."""
     weights = named if groups_by_name(described) else [weight for _, weight in named]
     optimizer: Optimizer = load("optimizer", described.name)(weights, **described.args, **more)
@@ -78,7 +78,7 @@ class Rates:
     ) -> None:
         self._schedule: LRScheduler | None = None
         if scheduled is not None:
-            self._twin = over(described, [(name, torch.zeros((1, 1), requires_grad=True)) for name in names])
+            self._twin = optimizer_over(described, [(name, torch.zeros((1, 1), requires_grad=True)) for name in names])
             self._schedule = schedule(scheduled, self._twin, step)
         self._history, self._heard = history, 0  # evaluations, which grow, and how many of them were used
 
