@@ -347,8 +347,7 @@ class Values:
     def table(self, node: Measure, tell: Callable[[int], None] = lambda point: None) -> Table:
         """Computes the table of a measure; calls `tell(n)` after n points."""
         require_current([node.what, node.of[0].network.build])
-        module = build(node.of[0].network).to(self.device)
-        pairs = [(ticket, self.mask(ticket.mask)) for ticket in node.of]
+        module, pairs = build(node.of[0].network).to(self.device), [(t, self.mask(t.mask)) for t in node.of]
         ends = Ends(
             weights=tuple(self.effective(ticket, mask) for ticket, mask in pairs),
             masks=tuple({n: mask[n] for n in self.shapes(full(ticket)) if n in mask} for ticket, mask in pairs),
