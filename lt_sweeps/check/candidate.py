@@ -80,7 +80,7 @@ class Candidate:
         return self._trial is not None and self._trial[1].ndim == 4
 
     def answers(self, x: Tensor) -> list[int]:
-        """Returns the shape of the logits for such a batch, as the first answers have it."""
+        """Returns the shape of the logits for a batch x, by the shape of a trial batch's."""
         if self.answers_places:
             return [len(x), self.network.classes, *x.shape[2:]]
         return [*(x.shape if self.answers_each else x.shape[:1]), self.network.classes]

@@ -16,7 +16,7 @@ from lt_sweeps.check.laws import Broken
 from lt_sweeps.criteria.probe import HeldExamples, Probe, Scores, require_scores
 from lt_sweeps.errors import Mistake
 from lt_sweeps.forecast.layers import takes
-from lt_sweeps.foreign.imports import noticed
+from lt_sweeps.foreign.imports import recording_changes
 from lt_sweeps.foreign.reach import one_line
 from lt_sweeps.gates.gate import gate_of
 from lt_sweeps.graph import Dense, Fill, Measure, Prune, Score, Train, Treat, full, topological
@@ -50,7 +50,7 @@ def require_trainable(runs: Iterable[Train]) -> None:
         network, name = on.network, on.network.build.name
         is_plain = network.build.is_registered and recipe.optimizer.name in PLAIN and task_part is None
         try:
-            with noticed(name.rpartition(".")[0]) if network.build.is_foreign else nullcontext():
+            with recording_changes(name.rpartition(".")[0]) if network.build.is_foreign else nullcontext():
                 if not network.build.is_registered:
                     faithful.require(on)
                 module, shape = (nn.Linear(1, 2), (1,)) if is_plain else (build(network), network.shape)
@@ -85,7 +85,7 @@ def require_lawful(runs: Iterable[Train], shown: Iterable[Train] = ()) -> None:
     runs = list(runs)
     for kind, part, on, task_part in dict.fromkeys(_foreign(runs)):
         try:
-            with noticed(part.name.rpartition(".")[0]) if part.is_foreign else nullcontext():
+            with recording_changes(part.name.rpartition(".")[0]) if part.is_foreign else nullcontext():
                 _score(part, on, task_part) if isinstance(on, Dense) and kind == "criterion" else _check(kind, part, on)
         except (Exception, SystemExit) as error:
             where = f" on {on.network.build.name}" if isinstance(on, Dense) else ""

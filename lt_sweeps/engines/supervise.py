@@ -45,7 +45,7 @@ def supervise(
     agents = _Agents(engine, folder, reporter.say)
     leases = Leases(store.root)
     reporter.expect(work.jobs)
-    with _cancelled_on_the_way_out(agents):
+    with _cancelled_at_exit(agents):
         while work.jobs:
             began = time.monotonic()
             held = {key: holder for key, holder in leases.holders().items() if holder.alive}
@@ -193,7 +193,7 @@ class _Agents:
 
 
 @contextmanager
-def _cancelled_on_the_way_out(agents: _Agents) -> Iterator[None]:
+def _cancelled_at_exit(agents: _Agents) -> Iterator[None]:
     """Context manager: cancels all agents when it is left; SIGTERM raises SystemExit in it."""
     main = threading.current_thread() is threading.main_thread()
     before = signal.signal(signal.SIGTERM, _leave) if main else None

@@ -22,7 +22,7 @@ from lt_sweeps.config.methods import PruneConfig
 from lt_sweeps.config.schema import Config
 from lt_sweeps.errors import Mistake
 from lt_sweeps.execution.slots import memory
-from lt_sweeps.foreign.imports import noticed
+from lt_sweeps.foreign.imports import recording_changes
 from lt_sweeps.foreign.reach import one_line
 from lt_sweeps.masks import not_excluded, prunable, require_matches
 from lt_sweeps.networks.build import draw_network
@@ -267,7 +267,7 @@ def takes(module: nn.Module, examples: Tensor) -> tuple[Tensor, Tensor]:
 def _checked(module: nn.Module, network: Network, device: torch.device) -> nn.Module:
     """Returns the module; a foreign one is run on two examples. Raises ValueError for logits of a wrong shape."""
     if not network.build.is_registered:
-        with torch.no_grad(), noticed(network.build.name.rpartition(".")[0]):
+        with torch.no_grad(), recording_changes(network.build.name.rpartition(".")[0]):
             logits = takes(module.eval(), torch.zeros(2, *network.shape, device=device))[1]
         expected = [2, network.classes]
         is_map = logits.ndim == 4 and list(logits.shape) == [*expected, *network.shape[1:]]

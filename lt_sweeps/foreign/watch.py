@@ -17,7 +17,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, NamedTuple
 
-from lt_sweeps.foreign.files import ABSENT, Seen, digest, listing, names_in, seen, set_here, variable
+from lt_sweeps.foreign.files import ABSENT, Seen, digest, file_state, listing, names_in, set_here, variable
 from lt_sweeps.foreign.reach import HERE, is_foreign, is_installed, package_files, reachable
 
 OURS = f"{HERE}{os.sep}"
@@ -79,7 +79,7 @@ def _note_file(path: str, flags: Any, frame: FrameType) -> None:
     for files in _reading:
         files.add(path)
     if (reader := _reader(frame, through_imports=exists)) is not None:
-        _files[reader].setdefault(path, seen(path) if exists else None)
+        _files[reader].setdefault(path, file_state(path) if exists else None)
 
 
 def _note_listing(folder: Any, frame: FrameType) -> None:
@@ -234,7 +234,7 @@ def _add(source: str, read: Read) -> list[Path]:
             read.files[path] = ABSENT
         if not path.is_file():
             continue
-        if path.suffix != ".py" and state != seen(file):
+        if path.suffix != ".py" and state != file_state(file):
             if file in _updated:
                 continue
             if state is not None:

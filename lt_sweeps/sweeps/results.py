@@ -68,7 +68,7 @@ def _looks(facet: str | None, color: str | None) -> list[str]:
 def _page(
     folders: Sequence[Path], where: Sequence[tuple[str, str]], out: Path, facet: str | None, color: str | None
 ) -> int:
-    """Writes one page of what is in the tables of sweeps; where one is a table alone, the budget is not known."""
+    """Writes one page from the tables of sweeps; the budget is unknown where a folder has only tables."""
     from lt_sweeps.report.page import render
 
     if not folders:

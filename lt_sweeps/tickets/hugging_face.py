@@ -28,7 +28,9 @@ NUMBERS = ("F32", "F16", "BF16")
 ENDS = {"ForCausalLM": "hf_causal", "LMHeadModel": "hf_causal", "ForSequenceClassification": "hf_classifier"}
 
 
-def imported(folder: Path, to: Path, kind: str | None, length: int | None, classes: int | None, seed: int) -> list[str]:
+def import_folder(
+    folder: Path, to: Path, kind: str | None, length: int | None, classes: int | None, seed: int
+) -> list[str]:
     """Writes a folder of transformers as a ticket whose training begins at step 0; returns what to say of it.
 
     Of the folder only config.json and model.safetensors are read: nothing is downloaded, unpickled or executed. Weights
@@ -159,9 +161,9 @@ def _network(
 
 
 def _places(module: Any, entries: Mapping[str, Entry]) -> tuple[dict[str, str], list[str]]:
-    """Returns which tensor of a file each of a network is, and those of its head that the file lacks.
+    """Returns the tensor of a file for each tensor of a network, and the tensors of its head that the file lacks.
 
-    Raises BadFile for anything else that it lacks, and for other shapes.
+    Raises BadFile for any other missing tensor, and for other shapes.
     """
     prefix, further, turned = f"{module.base_model_prefix}.", aliases(module), hf.transposed(module)
     places, lacks = dict[str, str](), list[str]()
