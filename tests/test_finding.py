@@ -255,7 +255,7 @@ def test_dense_networks_are_never_called_untrained(tmp_path: Path, capsys: pytes
         assert row["early_stop_test_accuracy"] is not None
     asleep, awake = curves(rows)
     assert (asleep.labels["train"], awake.labels["train"]) == ("untrained", "same")
-    assert (asleep.separate_search, awake.separate_search) == (True, False)
+    assert (asleep.apart, awake.apart) == (True, False)
     assert asleep.dense == awake.dense, "they are compared with one dense network"
     look = styles([asleep, awake])
     drawn = {line["name"]: line["x"] for line in result_figure([asleep, awake], look)["data"] if "marker" in line}
