@@ -80,10 +80,10 @@ def select(
     return {name: part.view(parent[name].shape).clone() for name, part in zip(names, parts, strict=True)}
 
 
-def allocate(scores: Mapping[str, Tensor], parent: Mask, wanted: Counts, generator: torch.Generator) -> Mask:
-    """Returns the mask that keeps the best-scored of the parent's weights, with the `wanted` count in each group."""
+def allocate(scores: Mapping[str, Tensor], parent: Mask, target: Counts, generator: torch.Generator) -> Mask:
+    """Returns the mask that keeps the best-scored of the parent's weights, with the `target` count in each group."""
     mask: Mask = {}
-    for names, keep in wanted:
+    for names, keep in target:
         mask |= select(scores, parent, names, keep, generator)
     return mask
 
@@ -137,18 +137,18 @@ def allotted(
     return [((name,), n) for name, n in whole.items()]
 
 
-def on_the_way(wanted: Counts, parent: Mask, done: int, rounds: int) -> Counts:
-    """Returns the counts after `done` of `rounds` rounds: an exponential decay from the parent's counts to `wanted`.
+def decayed_counts(target: Counts, parent: Mask, done: int, rounds: int) -> Counts:
+    """Returns the counts after `done` of `rounds` rounds: an exponential decay from the parent's counts to `target`.
 
-    >>> on_the_way([(("a",), 1)], {"a": torch.ones(100, dtype=torch.bool)}, 1, 2)
+    >>> decayed_counts([(("a",), 1)], {"a": torch.ones(100, dtype=torch.bool)}, 1, 2)
     [(('a',), 10)]
     """
     if done == rounds:
-        return wanted
-    remaining = {names: sum(int(parent[name].sum()) for name in names) for names, _ in wanted}
+        return target
+    remaining = {names: sum(int(parent[name].sum()) for name in names) for names, _ in target}
     return [
         (names, round(remaining[names] * (max(1, keep) / max(1, remaining[names])) ** (done / rounds)))
-        for names, keep in wanted
+        for names, keep in target
     ]
 
 

@@ -48,7 +48,9 @@ class Cell:
     @property
     def roots(self) -> tuple[Work, ...]:
         """The trainings and measures that the cell shows; all other nodes are intermediate."""
-        return *self.levels, *(one for column in self.measures.values() for one in column if one is not None)
+        return *self.levels, *(
+            measure for column in self.measures.values() for measure in column if measure is not None
+        )
 
     def value(self, column: str) -> str | None:
         """Returns this cell's entry in a column that is no label: its override, or its option of that group."""
@@ -68,13 +70,13 @@ def cell_of(config: Config, swept: Mapping[str, str] | None = None) -> Cell:
 
 def _build(config: Config, swept: dict[str, str]) -> Cell:
     refuse_impossible(config)
-    train, found = _chain(config), finding(config)
+    train, find_config = _chain(config), finding(config)
     dense = train.dense
     if config.mask_from is not None:
         origin = origins.named(config, "mask_from", _level_of)
         levels = given(_from(config, train, origin), origin.mask)
     else:
-        find = train if found == config else _chain(found)
+        find = train if find_config == config else _chain(find_config)
         levels = _method(config.prune.name)(find, train if find is train else _carrying(config, find, train))
     numbers = _shown(config, len(levels))
     levels = [levels[number] for number in numbers]
@@ -96,13 +98,14 @@ def _build(config: Config, swept: dict[str, str]) -> Cell:
         numbers=numbers,
         measures=_measures(config, levels, train.onward()),
         published={
-            part("dataset", c.dataset.name, c.dataset.args): (c.dataset.train, c.dataset.test) for c in (config, found)
+            part("dataset", c.dataset.name, c.dataset.args): (c.dataset.train, c.dataset.test)
+            for c in (config, find_config)
         },
     )
 
 
 def _shown(config: Config, levels: int) -> tuple[int, ...]:
-    """The numbers of the levels that a cell shows, of as many as its method has."""
+    """Returns the numbers of the levels that a cell shows; its method has `levels`."""
     chosen = sorted(set(config.prune.shown))
     if not chosen:
         return tuple(range(levels))
@@ -119,8 +122,9 @@ def _carrying(config: Config, find: Choices, train: Choices) -> Choices:
     here = move(config, full(own), source.network.classes, end(find.dense).weights, train.dense)
     weights = None
     if config.transfer.weights:
-        alike = source.network == own.network
-        weights = here.weights(at(find.dense, find.rewind), at(train.dense, train.rewind), alike=alike)
+        weights = here.weights(
+            at(find.dense, find.rewind), at(train.dense, train.rewind), same_network=source.network == own.network
+        )
     return replace(train, move=here, carried=weights)
 
 
@@ -132,7 +136,7 @@ def _from(config: Config, train: Choices, origin: origins.Origin) -> Choices:
         raise Corner("transfer.weights=true: pruned places of mask_from= hold values, which are not carried")
     weights = None
     if config.transfer.weights:
-        weights = here.weights(origin.weights, own.weights, alike=origin.is_of(own.network))
+        weights = here.weights(origin.weights, own.weights, same_network=origin.is_of(own.network))
         if origin.start >= train.retrain.steps:
             raise Corner(
                 f"mask_from={config.mask_from}: its ticket begins at step {origin.start}, where all is trained"
@@ -148,7 +152,7 @@ def _unusual(config: Config) -> dict[str, str]:
         del unusual["allocation"]  # the default of at_init and cyclic
     if config.recipe.name not in usual.recipes().get(config.model.name, {config.recipe.name}):
         unusual["recipe"] = config.recipe.name
-    return unusual | changing.apart(config) | elsewhere.chosen(config)
+    return unusual | changing.separate_options(config) | elsewhere.chosen(config)
 
 
 def _level_of(config: Config, level: int) -> Train:
@@ -177,7 +181,7 @@ def _given_ticket(config: Config, own: Ticket) -> tuple[Ticket, int]:
     if origin.is_whole:
         raise Corner(f"ticket={config.ticket}: its pruned places hold values, which are not carried to another network")
     here = move(config, full(own), origin.classes, origin.ended, None)
-    weights = here.weights(origin.weights, own.weights, alike=False)
+    weights = here.weights(origin.weights, own.weights, same_network=False)
     return Ticket(own.network, weights, here.mask(origin.mask), start=origin.start), origin.level
 
 
@@ -219,7 +223,7 @@ def _network(config: Config) -> Network:
 
 
 def _args_of_ticket(config: Config) -> Mapping[str, Any]:
-    """The arguments of the network of `ticket=`, where these are a whole configuration and none are given."""
+    """Returns the arguments of the network of `ticket=`, for a network of transformers without arguments of its own."""
     if config.ticket is None or config.model._target_ or "transformers" not in needs("network", config.model.name):
         return {}
     build = origins.named(config, "ticket", _level_of).network.get("build", {})
@@ -228,8 +232,8 @@ def _args_of_ticket(config: Config) -> Mapping[str, Any]:
 
 def _model_label(model: ModelConfig) -> str:
     """Returns the network's name in tables; for a factory of many networks, the name among its arguments."""
-    made = model.args.get("model_name", model.args.get("name")) if model._target_ else None  # timm's, torchvision's
-    return str(made or (model._target_ or model.name).rpartition(".")[2])
+    factory = model.args.get("model_name", model.args.get("name")) if model._target_ else None  # timm's, torchvision's
+    return str(factory or (model._target_ or model.name).rpartition(".")[2])
 
 
 def _noise(config: Config) -> Noise:

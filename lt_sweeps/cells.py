@@ -99,7 +99,7 @@ def _flat(settings: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, 
 
 
 def redrawn_layers(cells: Sequence[Cell]) -> list[str]:
-    """Returns a line for each number of classes that masks are carried from to a network of another."""
+    """Returns a line for each pair of class counts, of source and own network, between which masks are carried."""
     pairs = dict.fromkeys(
         (classes, run.ticket.network.classes)
         for c in cells
@@ -107,8 +107,8 @@ def redrawn_layers(cells: Sequence[Cell]) -> list[str]:
         if (classes := redrawn(run)) is not None
     )
     return [
-        f"output layer: masks come from a network of {there} classes; with {here} here it is drawn anew and stays dense"
-        for there, here in pairs
+        f"output layer: masks come from a network of {source} classes; with {own} here it is drawn anew and stays dense"
+        for source, own in pairs
     ]
 
 
@@ -162,8 +162,8 @@ def run_names(cells: Sequence[Cell]) -> list[str]:
 def level_names(cells: Sequence[Cell]) -> dict[Work, str]:
     """Returns a name per training and measure: the first cell and level with it; dense ones omit options of pruning.
 
-    A training that no cell shows is named by the first level whose mask is found in it, or that it is a copy of. What
-    cells measure names measures and copies alone: trainings are the same whatever is measured.
+    A training that no cell shows has the name of the first level whose mask is found in it, or of which it is a copy.
+    Options of `measure` are only in the names of measures and copies, because they change no other training.
     """
     columns = table.swept_columns(cells)
     of_measure = [name for name in columns if name.partition(".")[0] == "measure"]
@@ -194,7 +194,7 @@ def level_names(cells: Sequence[Cell]) -> dict[Work, str]:
 
 
 def _of_search(columns: Sequence[str]) -> list[str]:
-    """The columns that say something of how a mask is found."""
+    """Returns the columns that describe how a mask is found."""
     return [name for name in columns if name != "control" and not is_of_training(name)]
 
 

@@ -8,7 +8,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import NoReturn
 
-from lt_sweeps.ending import ended
+from lt_sweeps.ending import run_and_exit
 
 USAGE = """usage: lt-sweeps plan OVERRIDES...    what a sweep would train and prune, hours and disk; trains nothing
                                       (with --calibrate it measures how fast this machine is, for some seconds)
@@ -71,14 +71,14 @@ COMMANDS = {  # verb -> module with its `main`
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the subcommand that the first argument names and returns its exit code."""
-    from lt_sweeps.main import answered
+    from lt_sweeps.main import exit_code_of
     from lt_sweeps.main import main as run
 
     if (here := str(Path.cwd())) not in sys.path:
         sys.path.insert(0, here)  # as `python -m` does, so that a user's own modules can be imported
     verb, *rest = list(sys.argv[1:] if arguments is None else arguments) or [""]
     if verb in COMMANDS:
-        return answered(lambda: import_module(f"lt_sweeps.{COMMANDS[verb]}").main(rest))
+        return exit_code_of(lambda: import_module(f"lt_sweeps.{COMMANDS[verb]}").main(rest))
     if verb in HELP and {"-h", "--help"} & {*rest}:
         print(HELP[verb])
         return 0
@@ -99,7 +99,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def command() -> NoReturn:
     """The script `lt-sweeps`."""
-    ended(main)
+    run_and_exit(main)
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ def leave(signum: int, _: object = None) -> NoReturn:
     raise Terminated(signum)
 
 
-def ended(run: Callable[[], Any]) -> NoReturn:
+def run_and_exit(run: Callable[[], Any]) -> NoReturn:
     """Calls `run` and ends this process as Python would, without taking all modules apart, which takes a second."""
     code = 1
     try:

@@ -19,11 +19,11 @@ from lt_sweeps.cell import cell_of
 from lt_sweeps.config import measuring
 from lt_sweeps.config.reading import read
 from lt_sweeps.config.schema import CONF
-from lt_sweeps.config.words import as_ours
-from lt_sweeps.ending import Terminated, ended, leave
+from lt_sweeps.config.words import hydra_word
+from lt_sweeps.ending import Terminated, leave, run_and_exit
 from lt_sweeps.errors import Mistake
 from lt_sweeps.output import Unbreakable
-from lt_sweeps.store.disk import is_full, no_room
+from lt_sweeps.store.disk import full_message, is_full
 from lt_sweeps.store.store import Damaged
 from lt_sweeps.sweeps import run as sweep
 
@@ -52,10 +52,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         run_words(words)
         return 0
 
-    return answered(run)
+    return exit_code_of(run)
 
 
-def answered(run: Callable[[], int]) -> int:
+def exit_code_of(run: Callable[[], int]) -> int:
     """Calls `run` and returns its exit code; turns expected errors into one line on stderr and an exit code."""
     try:
         with (
@@ -79,7 +79,7 @@ def answered(run: Callable[[], int]) -> int:
         return left.code
     except OSError as error:
         if is_full(error):
-            return _refuse(no_room(error))
+            return _refuse(full_message(error))
         if error.filename is None:
             raise
         return _refuse(f"{error.filename}: {error.strerror}; can paths.output_dir be written to?")
@@ -132,10 +132,10 @@ def run_words(arguments: list[str]) -> list[Path]:
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
 
-    from lt_sweeps.config.composing import know_schema
+    from lt_sweeps.config.composing import register_schema
 
     _check_flags(arguments)
-    know_schema()
+    register_schema()
     _prefer_our_files()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises instead of printing a trace and exiting
     raised: list[Mistake | sweep.Failed] = []
@@ -156,7 +156,7 @@ def run_words(arguments: list[str]) -> list[Path]:
     vars(task)["folders"] = folders  # Hydra gives the task to the launcher, which knows a multirun's folder
     started = hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")(task)
     before = sys.argv
-    sys.argv = [sys.argv[0], *map(as_ours, arguments)]
+    sys.argv = [sys.argv[0], *map(hydra_word, arguments)]
     try:
         with _mode_as_typed():
             started()
@@ -218,7 +218,9 @@ def _check_flags(arguments: Sequence[str]) -> None:
     if {"-sc", "--shell-completion"} & {*arguments}:
         raise Mistake("--shell-completion: Hydra completes scripts, not modules; lt-sweeps list shows what there is")
     keys = [
-        as_ours(word).lstrip("+").partition("=")[0] for word in arguments if re.fullmatch(r"[^={\[]+=[^{\[(]*,.*", word)
+        hydra_word(word).lstrip("+").partition("=")[0]
+        for word in arguments
+        if re.fullmatch(r"[^={\[]+=[^{\[(]*,.*", word)
     ]
     for key in keys:
         if keys.count(key) > 1:
@@ -241,7 +243,7 @@ def _check_flags(arguments: Sequence[str]) -> None:
             raise Mistake(f"{word}: null is no option of {group}; leave it out, or write ~{group}")
         if options.startswith("[") and (CONF / group).is_dir():  # Hydra would merge them, and the last would win
             if group == "measure":
-                measuring.require_apart(options.strip("[]").split(","))
+                measuring.require_mergeable(options.strip("[]").split(","))
             if group in ("measure", "logger"):
                 continue
             raise Mistake(f"{word}: choose one option of {group}; to sweep over several, write -m {group}=a,b")
@@ -253,4 +255,4 @@ def command(arguments: Sequence[str]) -> str:
 
 
 if __name__ == "__main__":
-    ended(main)
+    run_and_exit(main)

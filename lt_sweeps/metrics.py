@@ -132,8 +132,8 @@ def compared_by(names: Iterable[str]) -> Metric:
     >>> compared_by(["r2", "mse"]).name
     'mse'
     """
-    given = set(names)
-    return next(metric for name, metric in METRICS.items() if name in given)
+    present = set(names)
+    return next(metric for name, metric in METRICS.items() if name in present)
 
 
 def named(part: str, values: Mapping[str, Any]) -> dict[str, Any]:

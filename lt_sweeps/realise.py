@@ -287,13 +287,13 @@ class Values:
         parent, generator = self.mask(node.parent), rng(node.ties, "ties")
         units = self._units(node, parent)
         whole = parent if units is None else units.alive(parent)
-        wanted, mask, score = self._wanted(node, whole), parent, scorer(self, node.scores)
+        target, mask, score = self._target_counts(node, whole), parent, scorer(self, node.scores)
         for done in range(node.rounds):
             scores = score(mask, done)
             if node.invert:
                 scores = allocation.inverted(scores)
             before = parent if node.revive else mask
-            left = allocation.on_the_way(wanted, whole, done + 1, node.rounds)
+            left = allocation.decayed_counts(target, whole, done + 1, node.rounds)
             if units is None:
                 mask = allocation.allocate(scores, before, left, generator)
             else:
@@ -309,7 +309,7 @@ class Values:
         self.commit(node, result, {"mask": encode_mask(mask)})
         return mask
 
-    def _wanted(self, node: Prune, parent: masks.Mask) -> allocation.Counts:
+    def _target_counts(self, node: Prune, parent: masks.Mask) -> allocation.Counts:
         """Returns how many weights each group keeps; with an allocation, each layer is a group."""
         if node.allocation is None:
             factors = node.factors
@@ -347,10 +347,10 @@ class Values:
     def table(self, node: Measure, tell: Callable[[int], None] = lambda point: None) -> Table:
         """Computes the table of a measure; calls `tell(n)` after n points."""
         require_current([node.what, node.of[0].network.build])
-        module, found = build(node.of[0].network).to(self.device), [(one, self.mask(one.mask)) for one in node.of]
+        module, pairs = build(node.of[0].network).to(self.device), [(t, self.mask(t.mask)) for t in node.of]
         ends = Ends(
-            weights=tuple(self.effective(ticket, mask) for ticket, mask in found),
-            masks=tuple({n: mask[n] for n in self.shapes(full(ticket)) if n in mask} for ticket, mask in found),
+            weights=tuple(self.effective(ticket, mask) for ticket, mask in pairs),
+            masks=tuple({n: mask[n] for n in self.shapes(full(ticket)) if n in mask} for ticket, mask in pairs),
             classes=node.data.classes,
             network=lambda state: holding(module, state),
             examples=lambda part: self.examples(node.data).chunks(part),

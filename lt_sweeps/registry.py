@@ -176,7 +176,7 @@ _recorded: ContextVar[Mapping[str, int | str]] = ContextVar("recorded")
 
 
 @contextmanager
-def recorded(code: Mapping[str, int | str]) -> Iterator[None]:
+def using_versions(code: Mapping[str, int | str]) -> Iterator[None]:
     """Context manager: `part` gives these import paths these versions, instead of hashing the code that exists now.
 
     Used to read stored results. Code that computes with such a part must call `require_current` first.
@@ -223,9 +223,9 @@ def load(kind: str, name: str) -> Any:
     if name in entries or source_of(name) is None:
         module = importlib.import_module(path)
     else:
-        from lt_sweeps.foreign.imports import imported
+        from lt_sweeps.foreign.imports import import_foreign
 
-        module = imported(path)
+        module = import_foreign(path)
     if not hasattr(module, attribute):
         raise ValueError(f"{path} has no {attribute!r}{nearest(attribute, dir(module))}")
     return getattr(module, attribute)

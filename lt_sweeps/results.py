@@ -193,5 +193,5 @@ def _counted(kept: Kept) -> dict[str, Any]:
 
 def _row(tested: Evaluated) -> dict[str, Any]:
     losses = {"test_loss": tested.test_loss, "step": tested.step, "val_loss": tested.val_loss}
-    given = {name: value for name, value in losses.items() if value is not None}
-    return {**named("test", tested.test), **given, **named("val", tested.val)}
+    present = {name: value for name, value in losses.items() if value is not None}
+    return {**named("test", tested.test), **present, **named("val", tested.val)}

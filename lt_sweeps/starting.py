@@ -28,9 +28,9 @@ def sweep(*words: str, **settings: Any) -> Sweep:
     """
     if flags := [word for word in words if word.startswith("-")]:
         raise Mistake(f"{flags[0]}: is for the command line; a sweep from Python takes settings alone")
-    given = [word for name, value in settings.items() for word in _words(name, value)]
+    setting_words = [word for name, value in settings.items() for word in _words(name, value)]
     try:
-        folders = run_words(["-m", *words, *given])
+        folders = run_words(["-m", *words, *setting_words])
     except Terminated as left:
         raise SystemExit(left.code) from None
     if not folders:
@@ -49,7 +49,7 @@ def _words(name: str, value: Any) -> list[str]:
     values = list(value) if swept else [value]
     if not values:
         raise Mistake(f"{name}: there is no value to sweep over")
-    return [f"{name}={','.join(_literal(name, one) for one in values)}"]
+    return [f"{name}={','.join(_literal(name, item) for item in values)}"]
 
 
 def _literal(name: str, value: Any) -> str:

@@ -14,7 +14,7 @@ from small import run_of
 from together import LENET, Watched
 
 from lt_sweeps.config.schema import TrainerConfig
-from lt_sweeps.ending import ended
+from lt_sweeps.ending import run_and_exit
 from lt_sweeps.execution.plan import Job
 from lt_sweeps.execution.worker import Worker
 from lt_sweeps.store.store import Store
@@ -41,4 +41,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    ended(main)
+    run_and_exit(main)

@@ -10,7 +10,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lt_sweeps.allocation import allocate, allotted, counts, eligible, inverted, on_the_way, select
+from lt_sweeps.allocation import allocate, allotted, counts, decayed_counts, eligible, inverted, select
 from lt_sweeps.allocations.layerwise import erk, smart_ratio
 from lt_sweeps.masks import Mask, kept, prunable, shuffled
 from lt_sweeps.networks.build import build
@@ -233,7 +233,7 @@ def test_smart_ratios_keep_three_tenths_of_the_linear_layers_and_fewer_with_dept
 def test_rounds_end_at_what_is_wanted_and_never_take_more_than_is_left(seed: int, rounds: int, share: float) -> None:
     parent = parent_of(seed)
     wanted = [((name,), round(share * int(parent[name].sum()))) for name in sorted(parent)]
-    steps = [on_the_way(wanted, parent, done, rounds) for done in range(1, rounds + 1)]
+    steps = [decayed_counts(wanted, parent, done, rounds) for done in range(1, rounds + 1)]
     assert steps[-1] == wanted
     for before, after in pairwise(steps):
         assert all(b >= a for (_, b), (_, a) in zip(before, after, strict=True))

@@ -18,7 +18,7 @@ from lt_sweeps.catalogue import options_page
 from lt_sweeps.check import datasets, functions, trainings
 from lt_sweeps.check.candidate import candidate
 from lt_sweeps.check.functions import LAWS
-from lt_sweeps.check.laws import Outcome, go_through
+from lt_sweeps.check.laws import Outcome, run_laws
 from lt_sweeps.columns import COLUMNS
 from lt_sweeps.config import usual
 from lt_sweeps.graph import Prune
@@ -92,7 +92,7 @@ def test_every_network_keeps_the_laws(name: str) -> None:
     args: Any = OmegaConf.to_container(OmegaConf.merge(*(model.get("args", {}) for model in declared)))
     narrow = {"width": 0.1} if "width" in catalogue("network")[name].parameters else {}
     shape = (6,) if "tokens" in catalogue("network")[name].needs else (1, side, side)
-    assert kept(go_through(trainings.STAGES, candidate(name, args | narrow, shape, 10)))
+    assert kept(run_laws(trainings.STAGES, candidate(name, args | narrow, shape, 10)))
 
 
 TOKENS = [name for name, entry in catalogue("dataset").items() if "embedding" in entry.needs]
@@ -110,7 +110,7 @@ def test_every_data_set_that_is_here_keeps_the_laws(name: str, request: pytest.F
     asked = usual.task(name)
     task = None if asked == usual.CLASSIFICATION else part("task", asked)
     source = datasets.Source(part("dataset", name), folder, tuple(declared.shape), **sizes, task=task)
-    assert kept(go_through(datasets.STAGES, source))
+    assert kept(run_laws(datasets.STAGES, source))
 
 
 GROUPS = sorted({path.parent.name for path in CONF.glob("*/*.yaml")})

@@ -12,7 +12,7 @@ import pytest
 
 from lt_sweeps.check import criteria, datasets, trainings
 from lt_sweeps.check.functions import LAWS
-from lt_sweeps.check.laws import Broken, Outcome, go_through
+from lt_sweeps.check.laws import Broken, Outcome, run_laws
 from lt_sweeps.cli import main
 
 STAGES = {
@@ -165,10 +165,10 @@ def test_every_law_has_somebody_who_breaks_it() -> None:
 @pytest.mark.parametrize("need", ["ref", "data", "seed"])
 def test_what_is_needed_and_not_declared_is_named(need: str) -> None:
     function = getattr(broken, f"needs_{need}")
-    failed = [o for o in go_through(criteria.STAGES, criteria.Criterion(function, ())) if o.verdict == "FAILED"]
+    failed = [o for o in run_laws(criteria.STAGES, criteria.Criterion(function, ())) if o.verdict == "FAILED"]
     assert [o.law for o in failed] == ["it needs what it declares"]
     assert f"needs=({need!r},)" in failed[0].finding
-    assert {o.verdict for o in go_through(criteria.STAGES, criteria.Criterion(function, (need,)))} == {"ok"}
+    assert {o.verdict for o in run_laws(criteria.STAGES, criteria.Criterion(function, (need,)))} == {"ok"}
 
 
 @pytest.mark.parametrize("what", GOOD)
@@ -290,7 +290,7 @@ def test_a_law_that_raises_is_told_with_its_place() -> None:
     def never(subject: int) -> str:
         return broken.mystery(subject, 1)  # type: ignore[call-arg]
 
-    first, second, third = go_through(((always, never), (always,)), 0)
+    first, second, third = run_laws(((always, never), (always,)), 0)
     assert first == Outcome("always", "FAILED", "in the one place where it can be mended")
     reason = "it raised TypeError: mystery() takes 1 positional argument but 2 were given"
     assert second.finding.startswith(f"{reason} (test_")

@@ -17,7 +17,7 @@ from hydra.types import RunMode
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from lt_sweeps.config.composing import Composer, know_schema
+from lt_sweeps.config.composing import Composer, register_schema
 from lt_sweeps.config.mistakes import explain
 from lt_sweeps.config.reading import checked, read
 from lt_sweeps.config.schema import CONF, Config
@@ -185,7 +185,7 @@ class Both:
 
 @pytest.fixture
 def hydra() -> Iterator[None]:
-    know_schema()
+    register_schema()
     with initialize_config_dir(str(CONF), version_base="1.3"):
         yield
 

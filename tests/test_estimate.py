@@ -219,13 +219,13 @@ def test_a_sweep_writes_what_was_foretold(tmp_path: Path, words: tuple[str, ...]
     store = Store(tmp_path / "store")
     sizes, machine = Sizes({}), fingerprint(torch.device("cpu"), True)
     plan = planning.make(cells, store)
-    foretold = disk.written(plan, store, sizes.layout, sizes.kept, machine, 1)
+    foretold = disk.estimate(plan, store, sizes.layout, sizes.kept, machine, 1)
     sweep(tmp_path, *words)
     blobs = on_disk(tmp_path, "blob")
     assert foretold.weights + foretold.snapshots + foretold.masks == pytest.approx(blobs, rel=0.01)
     assert foretold.records == pytest.approx(on_disk(tmp_path, "record", "timing"), rel=0.05)
     again = planning.make(cells, store)
-    left = disk.written(again, store, sizes.layout, sizes.kept, machine, 1)
+    left = disk.estimate(again, store, sizes.layout, sizes.kept, machine, 1)
     assert (left.total, left.checkpoints, left.tickets) == (0, 0, foretold.tickets)
 
 
@@ -234,7 +234,7 @@ def test_a_mask_from_a_deeper_network_is_counted_there(tmp_path: Path) -> None:
     words = (*deeper, "model.args.hidden=[9,5]", "transfer=elastic", f"paths.output_dir={tmp_path}")
     store, sizes = Store(tmp_path / "store"), Sizes({})
     plan = planning.make(composed(*words), store)
-    foretold = disk.written(plan, store, sizes.layout, sizes.kept, fingerprint(torch.device("cpu"), True), 1)
+    foretold = disk.estimate(plan, store, sizes.layout, sizes.kept, fingerprint(torch.device("cpu"), True), 1)
     sweep(tmp_path, *words[:-1])
     assert sizes.at_most
     assert on_disk(tmp_path, "blob") <= foretold.weights + foretold.snapshots + foretold.masks

@@ -143,12 +143,12 @@ import sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 from lt_sweeps.foreign.watch import read_by, watch
-from lt_sweeps.main import answered
+from lt_sweeps.main import exit_code_of
 watch()
 import mine
 mine.read()
 assert not any(read_by([Path(mine.__file__)])), "a script may read what it likes"
-answered(lambda: 0 * len(str(mine.read())))
+exit_code_of(lambda: 0 * len(str(mine.read())))
 found = read_by([Path(mine.__file__)])
 print(sorted(path.name for path in found.files), sorted(path.name for path in found.folders), *found.variables)
 """

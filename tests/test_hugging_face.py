@@ -20,7 +20,7 @@ from test_recipes import composed
 import lt_sweeps as lt
 from lt_sweeps.check import trainings
 from lt_sweeps.check.candidate import candidate
-from lt_sweeps.check.laws import go_through
+from lt_sweeps.check.laws import run_laws
 from lt_sweeps.cli import main as cli
 from lt_sweeps.errors import Mistake
 from lt_sweeps.foreign import files
@@ -32,7 +32,7 @@ from lt_sweeps.networks.hugging_face import CAUSAL, CLASSIFIERS, alone, in_its_l
 from lt_sweeps.registry import part
 from lt_sweeps.specs import Network
 from lt_sweeps.store.store import Store
-from lt_sweeps.tickets.hugging_face import imported
+from lt_sweeps.tickets.hugging_face import import_folder
 
 pytestmark = pytest.mark.engines
 
@@ -111,7 +111,7 @@ def test_prunable_are_the_projections_and_a_tied_embedding_where_it_is_included(
     ],
 )
 def test_every_network_of_transformers_keeps_the_laws(kind: str, args: dict[str, Any]) -> None:
-    found = list(go_through(trainings.STAGES, candidate(kind, args | {"dim": 16}, (6,), 10)))
+    found = list(run_laws(trainings.STAGES, candidate(kind, args | {"dim": 16}, (6,), 10)))
     assert found
     assert [outcome for outcome in found if outcome.verdict in ("FAILED", "skipped")] == []
 
@@ -178,7 +178,7 @@ def test_a_folder_comes_back_as_the_network_it_was(folders: Path, tmp_path: Path
 )
 def test_a_head_that_is_missing_is_drawn_and_named(folders: Path, tmp_path: Path, name: str, lacks: str) -> None:
     def state(seed: int) -> dict[str, torch.Tensor]:
-        said = imported(folders / name, tmp_path / f"{seed}", "hf_classifier", 20, 3, seed)
+        said = import_folder(folders / name, tmp_path / f"{seed}", "hf_classifier", 20, 3, seed)
         assert said[0].startswith(f"drawn from seed {seed}, for the folder lacks them: {lacks}")
         return lt.load_ticket(tmp_path / f"{seed}").state_dict()
 
@@ -267,7 +267,7 @@ def test_code_that_a_folder_brings_is_never_run(folders: Path, tmp_path: Path) -
     fields |= {"auto_map": {"AutoConfig": "mine.Config", "AutoModelForCausalLM": "mine.Model"}}
     (folder / "config.json").write_text(json.dumps(fields | {"_attn_implementation": "someone/kernels"}))
     (folder / "mine.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')")
-    imported(folder, tmp_path / "t", None, None, None, 0)
+    import_folder(folder, tmp_path / "t", None, None, None, 0)
     lt.load_ticket(tmp_path / "t")
     assert not (tmp_path / "ran").exists()
 
@@ -276,24 +276,24 @@ def test_a_folder_that_is_no_ticket_yet_says_what_makes_one(refusal: Callable[[l
     line = refusal(["model=hf_causal", *SMOKE, f"ticket={folders / 'gpt2'}"])
     assert line.endswith("there is no card.json in it: lt-sweeps ticket import makes one of it")
     with pytest.raises(Mistake, match="is of GPT2Model: say what it becomes"):
-        imported(folders / "headless", folders / "nothing", None, None, None, 0)
+        import_folder(folders / "headless", folders / "nothing", None, None, None, 0)
 
 
 # --------------------------------------------------------------------------------------------------- pruned and trained
 
 
 def test_a_key_knows_the_content_of_a_folder_and_not_its_path(folders: Path, tmp_path: Path) -> None:
-    imported(folders / "gpt2", tmp_path / "one", None, None, None, 0)
+    import_folder(folders / "gpt2", tmp_path / "one", None, None, None, 0)
     shutil.copytree(folders / "gpt2", tmp_path / "there")
-    imported(tmp_path / "there", tmp_path / "two", None, None, None, 0)
+    import_folder(tmp_path / "there", tmp_path / "two", None, None, None, 0)
     weights = load_file(tmp_path / "there" / "model.safetensors")
     weights["transformer.ln_f.bias"][0] = 1.0
     save_file(weights, tmp_path / "there" / "model.safetensors", {"format": "pt"})
-    imported(tmp_path / "there", tmp_path / "three", None, None, None, 0)
+    import_folder(tmp_path / "there", tmp_path / "three", None, None, None, 0)
     config = json.loads((folders / "gpt2" / "config.json").read_text()) | {"layer_norm_epsilon": 1e-6}
     shutil.copy(folders / "gpt2" / "model.safetensors", tmp_path / "there")
     (tmp_path / "there" / "config.json").write_text(json.dumps(config))
-    imported(tmp_path / "there", tmp_path / "four", None, None, None, 0)
+    import_folder(tmp_path / "there", tmp_path / "four", None, None, None, 0)
     numbers = ("one", "two", "three", "four")
     cells = [composed("model=hf_causal", *SMOKE, f"ticket={tmp_path / number}") for number in numbers]
     one, two, three, four = (cell.levels[0] for cell in cells)
@@ -325,7 +325,7 @@ def test_a_pretrained_network_is_pruned_trained_and_loaded_without_this_project(
     folders: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, words: list[str]
 ) -> None:
     of = (None, None, None) if name == "gpt2" else ("hf_classifier", 20, 2)
-    imported(folders / name, tmp_path / "ticket", *of, 0)
+    import_folder(folders / name, tmp_path / "ticket", *of, 0)
     words = [*words, f"ticket={tmp_path / 'ticket'}", "control=none,reinit", "prune.rate=0.5", "prune.levels=2", *SMOKE]
     assert main(["-m", *words, "sweep=s", f"paths.output_dir={tmp_path}"]) == 0
     rows = list(csv.DictReader((tmp_path / "s" / "results.csv").read_text().splitlines()))

@@ -110,7 +110,7 @@ class MemoryRun:
     def keep(self, blobs: Blobs) -> None:
         pass
 
-    def sum_up(self, summary: Row) -> None:
+    def set_summary(self, summary: Row) -> None:
         assert self.code is None
 
     def finish(self, code: int) -> None:

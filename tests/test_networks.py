@@ -20,7 +20,7 @@ from torch import nn
 from lt_sweeps import registry
 from lt_sweeps.foreign import reach
 from lt_sweeps.masks import LAYERS, dense, prunable, total
-from lt_sweeps.networks.build import build, drawn, initial
+from lt_sweeps.networks.build import build, draw_network, initial
 from lt_sweeps.specs import Network, Part
 from lt_sweeps.sweeps import run as sweep
 
@@ -247,7 +247,7 @@ def test_imagenets_resnets_are_torchvisions(name: str) -> None:
     torch.manual_seed(3)
     theirs = getattr(torchvision.models, name)(num_classes=10).eval()
     torch.manual_seed(3)
-    ours = drawn(network(name, shape)).eval()
+    ours = draw_network(network(name, shape)).eval()
     state = ours.state_dict()
     assert list(state) == list(theirs.state_dict())
     assert all(torch.equal(state[key], value) for key, value in theirs.state_dict().items())

@@ -20,7 +20,7 @@ from lt_sweeps.masks import Mask, dense, effective, kept, shuffled, total
 from lt_sweeps.measures.ends import Ends
 from lt_sweeps.measures.overlap import recall
 from lt_sweeps.networks import targets
-from lt_sweeps.networks.build import build, drawn, holding, initial
+from lt_sweeps.networks.build import build, draw_network, holding, initial
 from lt_sweeps.networks.planted import he_with_biases, support
 from lt_sweeps.randomness import rng, seeded
 from lt_sweeps.realise import Values
@@ -193,7 +193,7 @@ def test_all_that_is_not_planted_is_the_he_draw_bit_for_bit(target: str) -> None
     planted, seed = network(target), 3
     state, mask = initial(planted, seed), support(planted, seed)
     with seeded(seed):
-        module = drawn(Network(planted.build, planted.shape, 4))
+        module = draw_network(Network(planted.build, planted.shape, 4))
         layers = [layer for layer in module.modules() if isinstance(layer, nn.Linear)]
         he_with_biases(layers)
     bias_variance = 1.0
@@ -229,7 +229,7 @@ def test_the_support_is_a_function_of_network_and_seed_and_no_tensor_of_the_modu
     assert kept(first) == kept(other) == 11 + 4 * 10
     assert total(first) == 30_600
     with seeded(3):
-        module = drawn(planted)
+        module = draw_network(planted)
     assert module.state_dict().keys() == build(planted).state_dict().keys()
     assert not list(module.buffers())
 

@@ -148,7 +148,7 @@ def test_what_another_process_is_at_wants_no_agent(tmp_path: Path, monkeypatch: 
 def test_what_fails_in_an_agent_is_a_failure_of_the_sweep_and_is_tried_again_by_its_rerun(tmp_path: Path) -> None:
     def fails(folder: Path) -> None:
         for past in agent.archive.cells(folder):
-            failures.leave(folder, past.keys[0], "RuntimeError: out of luck")
+            failures.record(folder, past.keys[0], "RuntimeError: out of luck")
 
     with pytest.raises(sweep.Failed):
         supervised(tmp_path, Engine(fails))

@@ -11,7 +11,15 @@ import torch
 from torch import nn
 
 from lt_sweeps.cli import main as lt_sweeps
-from lt_sweeps.theorem.construction import MaskedRandom, drawn, rebuild, single_sums, strong_ticket, verify, width
+from lt_sweeps.theorem.construction import (
+    MaskedRandom,
+    draw_matrices,
+    rebuild,
+    single_sums,
+    strong_ticket,
+    verify,
+    width,
+)
 from lt_sweeps.theorem.subset_sum import curve, nearest, slope
 
 
@@ -46,7 +54,7 @@ def test_the_error_falls_by_nearly_two_for_each_candidate() -> None:
 def test_a_block_computes_what_its_layer_does_with_random_weights_alone() -> None:
     weight = torch.randn((3, 5), generator=torch.Generator().manual_seed(0), dtype=torch.float64) * 0.3
     block, row = rebuild("layer", weight, 14, seed=4)
-    again = drawn(5, 3, width(14), row.scale, 4, "layer")
+    again = draw_matrices(5, 3, width(14), row.scale, 4, "layer")
     assert torch.equal(block.first, again[0])
     assert torch.equal(block.second, again[1])
     assert row.kept == int(block.first_mask.sum()) + int(block.second_mask.sum())

@@ -48,11 +48,11 @@ class LtSweepsLauncher(Launcher):
     def setup(self, *, hydra_context: Any, task_function: Any, config: Any) -> None:
         """Hydra hands over how to compose a job."""
         from lt_sweeps.config.composing import Composer
-        from lt_sweeps.sweeps.search import sought
+        from lt_sweeps.sweeps.search import search_of
 
         self.folders = vars(task_function)["folders"]
         self.composer = Composer(hydra_context.config_loader, config)
-        self.search = sought(config.hydra)
+        self.search = search_of(config.hydra)
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         """All cells are checked before the first is trained. Raises Mistake, and Failed at the very end."""

@@ -36,17 +36,19 @@ class LtSweepsSweeper(BasicSweeper):
     ) -> list[list[list[str]]]:
         """The cells, in batches. Hydra reads `hydra.sweeper.params` of one experiment, and of several none."""
         split = BasicSweeper.split_arguments
-        cells = [words for given in self._by_experiment(overrides) for words in split(given, None)[0]]
+        cells = [words for command in self._by_experiment(overrides) for words in split(command, None)[0]]
         return [list(batch) for batch in self.split_overrides_to_chunks(cells, max_batch_size)]
 
     def _by_experiment(self, overrides: list[Override]) -> list[list[Override]]:
-        """What is given, once for each experiment, and before it what that experiment sweeps over."""
-        several = [given for given in overrides if given.key_or_group == "experiment" and given.is_sweep_override()]
+        """Returns the overrides once for each experiment, each after the overrides that the experiment sweeps over."""
+        several = [
+            override for override in overrides if override.key_or_group == "experiment" and override.is_sweep_override()
+        ]
         if not several:
             return [overrides]
         assert self.hydra_context is not None
         parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
-        others = [given for given in overrides if given.key_or_group != "experiment"]
+        others = [o for o in overrides if o.key_or_group != "experiment"]
         return [
             [*parser.parse_overrides([*self._sweeps(word, others), word]), *others]
             for word in (f"experiment={option}" for option in several[-1].sweep_string_iterator())
@@ -55,7 +57,7 @@ class LtSweepsSweeper(BasicSweeper):
     def _sweeps(self, experiment: str, others: list[Override]) -> list[str]:
         assert self.hydra_context is not None
         assert self.config is not None
-        chosen = [str(given.input_line) for given in others if not given.is_sweep_override()]
+        chosen = [str(o.input_line) for o in others if not o.is_sweep_override()]
         words = [*self.config.hydra.overrides.hydra, *chosen, experiment]
         loader, name = self.hydra_context.config_loader, self.config.hydra.job.config_name
         config = loader.load_configuration(name, words, RunMode.MULTIRUN)

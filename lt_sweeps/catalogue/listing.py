@@ -108,13 +108,13 @@ def _arguments(entry: Entry) -> dict[str, str]:
     taken = _source(entry).args
     plain = zip(reversed(taken.args), reversed(taken.defaults), strict=False)
     defaults = {p.arg: d for p, d in (*plain, *zip(taken.kwonlyargs, taken.kw_defaults, strict=True))}
-    given = {}
+    arguments = {}
     for parameter in (*taken.args, *taken.kwonlyargs):
         if parameter.arg in entry.parameters:
             kind, default = parameter.annotation, defaults.get(parameter.arg)
             words = [ast.unparse(kind)] if kind else []
-            given[parameter.arg] = " ".join([*words, *(["=", ast.unparse(default)] if default else [])])
-    return given
+            arguments[parameter.arg] = " ".join([*words, *(["=", ast.unparse(default)] if default else [])])
+    return arguments
 
 
 def _source(entry: Entry) -> ast.FunctionDef:

@@ -96,13 +96,13 @@ def counts_are_exact(allocation: Allocation) -> str:
 def it_changes_nothing_it_is_given(allocation: Allocation) -> str:
     """It changes neither the shapes, which others read after it, nor global state."""
     shapes = dict(DEEP)
-    refuse_global_changes(lambda: _tried(allocation, shapes))
+    refuse_global_changes(lambda: _call(allocation, shapes))
     if list(shapes.items()) != list(DEEP.items()):
         raise Broken("it changes the shapes that it is given, which others read too: work on a copy")
     return ""
 
 
-def _tried(allocation: Allocation, shapes: Shapes) -> None:
+def _call(allocation: Allocation, shapes: Shapes) -> None:
     for density in DENSITIES:
         with suppress(ValueError):
             allocation(shapes, density)

@@ -19,7 +19,7 @@ from lt_sweeps.datasets.examples import Examples
 from lt_sweeps.forecast.layers import takes
 from lt_sweeps.graph import Dense, Init, Ticket, Train
 from lt_sweeps.masks import Mask, State, TicketTensors, dense
-from lt_sweeps.networks.build import drawn, initial
+from lt_sweeps.networks.build import draw_network, initial
 from lt_sweeps.randomness import rng
 from lt_sweeps.registry import part
 from lt_sweeps.specs import Data, Network, Part, Recipe
@@ -56,7 +56,7 @@ class Candidate:
     def module(self, seed: int = 0) -> nn.Module:
         """Returns the newly constructed network, with global generators seeded with `seed`."""
         with surroundings(seed):
-            return drawn(self.network)
+            return draw_network(self.network)
 
     def loaded(self) -> nn.Module:
         """Returns the network with its initial weights."""
@@ -80,7 +80,7 @@ class Candidate:
         return self._trial is not None and self._trial[1].ndim == 4
 
     def answers(self, x: Tensor) -> list[int]:
-        """Returns the shape of the logits for such a batch, as the first answers have it."""
+        """Returns the shape of the logits for a batch x, by the shape of a trial batch's."""
         if self.answers_places:
             return [len(x), self.network.classes, *x.shape[2:]]
         return [*(x.shape if self.answers_each else x.shape[:1]), self.network.classes]
@@ -142,7 +142,7 @@ class Candidate:
         Raises Broken if it diverges.
         """
         with surroundings(seed):
-            made = fit(self.run, TicketTensors(self.weights, self.mask), self.examples, Hardware(), Session(**more))
-        if made.state is None:
-            raise Broken(f"the loss is not finite at step {made.diverged_at} of SGD at a learning rate of 0.01")
-        return made, made.state
+            trained = fit(self.run, TicketTensors(self.weights, self.mask), self.examples, Hardware(), Session(**more))
+        if trained.state is None:
+            raise Broken(f"the loss is not finite at step {trained.diverged_at} of SGD at a learning rate of 0.01")
+        return trained, trained.state

@@ -75,24 +75,24 @@ def _outcomes(kind: str, options: argparse.Namespace) -> Iterator[Outcome]:
     declaration = _declared(options) if kind == "dataset" else {}
 
     from lt_sweeps.check import datasets, functions
-    from lt_sweeps.check.laws import go_through
+    from lt_sweeps.check.laws import run_laws
 
     if kind in functions.LAWS:
         return functions.outcomes(kind, options.name, options.args)
     if kind == "dataset":
         source = part("dataset", options.name, options.args)
-        return go_through(datasets.STAGES, datasets.Source(source, options.data_dir.expanduser(), **declaration))
+        return run_laws(datasets.STAGES, datasets.Source(source, options.data_dir.expanduser(), **declaration))
 
     from lt_sweeps.check import trainings  # with Lightning, which takes seconds
     from lt_sweeps.check.candidate import candidate
 
     shape, classes = tuple(options.shape or SHAPE), options.classes or CLASSES
-    return go_through(trainings.STAGES, candidate(options.name, options.args, shape, classes))
+    return run_laws(trainings.STAGES, candidate(options.name, options.args, shape, classes))
 
 
 def _declared(options: argparse.Namespace) -> dict[str, Any]:
     """Returns shape, classes and sizes from the flags or the data set's yaml. Raises Mistake if files are missing."""
-    config, asked = declared(options.name), options.task or usual.task(options.name)
+    config, task = declared(options.name), options.task or usual.task(options.name)
     require(config or DatasetConfig(name=options.name), options.data_dir)
     shape = options.shape or (config.shape if config else None)
     return {
@@ -100,7 +100,7 @@ def _declared(options: argparse.Namespace) -> dict[str, Any]:
         "classes": options.classes or (config.classes if config else None),
         "train": config.train if config else None,
         "test": config.test if config else None,
-        "task": None if asked == usual.CLASSIFICATION else part("task", asked),
+        "task": None if task == usual.CLASSIFICATION else part("task", task),
     }
 
 

@@ -45,7 +45,7 @@ class Source:
         if isinstance(returned, Files):
             raise Mistake(f"check: {self.part.name} is read from image files; the laws look at data sets in memory")
         try:
-            return Arrays(*validated(returned, self.asked.targets))
+            return Arrays(*validated(returned, self.loaded_task.targets))
         except ValueError as error:
             raise Broken(str(error)) from None
 
@@ -55,7 +55,7 @@ class Source:
         return self.read(0)
 
     @property
-    def asked(self) -> Task:
+    def loaded_task(self) -> Task:
         """The task."""
         return task_of(self.task)
 
@@ -63,7 +63,7 @@ class Source:
     def labels(self) -> int:
         """The number of classes or outputs, as declared, or counted in the training set."""
         y = self.arrays.train_y
-        return self.classes or (y.shape[1] if y.is_floating_point() else int(self.asked.counted(y).max()) + 1)
+        return self.classes or (y.shape[1] if y.is_floating_point() else int(self.loaded_task.counted(y).max()) + 1)
 
 
 def it_gives_examples_and_classes(source: Source) -> str:
@@ -78,7 +78,7 @@ def classes_are_counted_from_zero(source: Source) -> str:
     if source.arrays.train_y.is_floating_point():
         return f"{classes} outputs"
     for what, y in (("train_y", source.arrays.train_y), ("test_y", source.arrays.test_y)):
-        y = source.asked.counted(y)
+        y = source.loaded_task.counted(y)
         outside = int(((y < 0) | (y >= classes)).sum())
         if outside:
             raise Broken(
@@ -90,7 +90,7 @@ def classes_are_counted_from_zero(source: Source) -> str:
 
 def every_class_can_be_learnt(source: Source) -> str:
     """The training set has examples of each class; a class missing from the test set is a warning."""
-    if not source.asked.of_classes:
+    if not source.loaded_task.of_classes:
         return ""
     train, test = (y.bincount(minlength=source.labels) for y in (source.arrays.train_y, source.arrays.test_y))
     missing = (train == 0).nonzero().flatten().tolist()

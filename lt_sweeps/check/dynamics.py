@@ -209,9 +209,9 @@ def the_same_moment_gives_the_same_change(subject: Subject) -> str:
     first, second = (subject.change(subject.moment(), seed) for seed in (1, 2))
     if (first.skip, first.end) != (second.skip, second.end):
         raise Broken("it skips or ends in one call and not in a second: draw with the moment's generator")
-    for what, one, other in (("mask", first.mask, second.mask), ("memory", first.memory, second.memory)):
-        for name, value in (one or {}).items():
-            if other is None or not torch.equal(value, other[name]):
+    for what, values, repeated in (("mask", first.mask, second.mask), ("memory", first.memory, second.memory)):
+        for name, value in (values or {}).items():
+            if repeated is None or not torch.equal(value, repeated[name]):
                 raise Broken(f"its {what} of {name} differs in a second call: draw with the moment's generator")
     moment, before = subject.moment(), subject.moment()
     subject.change(moment)

@@ -96,8 +96,8 @@ def _whole_state(network: Network, module: nn.Module, start: State) -> None:
     """Requires that after forward passes a copy from the state dict agrees, and that evaluation changes nothing."""
     for _ in range(STEPS):
         _output(network, module, train=True)
-    if made := sorted(module.state_dict().keys() ^ start.keys()):
-        raise ValueError(f"its forward makes or removes {made[0]}: make all parameters and buffers in __init__")
+    if difference := sorted(module.state_dict().keys() ^ start.keys()):
+        raise ValueError(f"its forward makes or removes {difference[0]}: make all parameters and buffers in __init__")
     before = _copy(module)
     _output(network, module, train=False)
     for name in _changed(before, module.state_dict()):

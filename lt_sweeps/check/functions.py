@@ -16,7 +16,7 @@ from lt_sweeps.check import (
     transfers,
     units,
 )
-from lt_sweeps.check.laws import Outcome, Stages, go_through
+from lt_sweeps.check.laws import Outcome, Stages, run_laws
 
 LAWS: dict[str, tuple[Stages[Any], Callable[[str, Mapping[str, Any] | None], Any]]] = {
     "criterion": (criteria.STAGES, criteria.criterion),
@@ -35,4 +35,4 @@ LAWS: dict[str, tuple[Stages[Any], Callable[[str, Mapping[str, Any] | None], Any
 def outcomes(kind: str, name: str, args: Mapping[str, Any] | None = None) -> Iterator[Outcome]:
     """Yields the outcomes of a kind's laws for the function of a registered name or an import path."""
     stages, subject = LAWS[kind]
-    return go_through(stages, subject(name, args))
+    return run_laws(stages, subject(name, args))

@@ -37,7 +37,7 @@ class Outcome:
     finding: str = ""
 
 
-def go_through(stages: Stages[Subject], subject: Subject) -> Iterator[Outcome]:
+def run_laws(stages: Stages[Subject], subject: Subject) -> Iterator[Outcome]:
     """Yields the outcome of every law; after a failed law, the laws of later stages, which rely on it, are skipped."""
     failed = False
     for stage in stages:

@@ -28,7 +28,7 @@ class Measured:
 
     @property
     def ends(self) -> Ends:
-        """What it is tried on: two networks with different masks, two trainings, or that before a level."""
+        """Returns the test input: two networks with different masks, two trainings, or the training before a level."""
         ends, needs = _ends(), registry.needs("measure", self.name)
         (begun, ended), (had, other) = ends.weights, ends.masks
         if "starts" in needs:

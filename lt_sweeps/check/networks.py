@@ -29,9 +29,9 @@ def logits(candidate: Candidate, module: nn.Module, images: Tensor, seed: int = 
     mode = "training" if module.training else "evaluation"
     if not isinstance(output, Tensor):
         raise Broken(f"in {mode} it returns a {type(output).__name__}: return the logits alone")
-    wanted = candidate.answers(images)
-    if [*output.shape] != wanted:
-        raise Broken(f"in {mode} it makes {list(output.shape)} of {list(images.shape)}: return logits, {wanted}")
+    expected = candidate.answers(images)
+    if [*output.shape] != expected:
+        raise Broken(f"in {mode} it makes {list(output.shape)} of {list(images.shape)}: return logits, {expected}")
     if not bool(output.isfinite().all()):
         raise Broken(f"in {mode} its logits are not finite: mend the initial weights or the normalisation")
     return output

@@ -51,9 +51,9 @@ class Transfer:
         return [pair for pair in PAIRS if self._carries(*pair)]
 
     def _carries(self, source: Network, target: Network) -> bool:
-        there = sides(source, target)
+        example = sides(source, target)
         try:
-            require_covered(self(there), there)
+            require_covered(self(example), example)
         except ValueError:
             return False
         return True
@@ -82,15 +82,15 @@ def every_tensor_comes_from_somewhere(transfer: Transfer) -> str:
     """Each tensor of the new network has a place of its own shape, for masks and for weights."""
     pairs = transfer.pairs()
     if not pairs:
-        there = sides(*PAIRS[0])
-        require_covered(transfer(there), there)  # says why
+        example = sides(*PAIRS[0])
+        require_covered(transfer(example), example)  # says why
     for source, target in pairs:
         for masks in (False, True):
-            there = sides(source, target, masks=masks)
-            carry = transfer(there)
+            example = sides(source, target, masks=masks)
+            carry = transfer(example)
             if not isinstance(carry, Mapping) or not all(isinstance(place, Place) for place in carry.values()):
                 raise Broken("it returns no dict of a Place for each tensor")
-            require_covered(carry, there)
+            require_covered(carry, example)
     return f"{len(pairs)} of {len(PAIRS)} pairs of networks"
 
 
@@ -107,19 +107,19 @@ def the_same_generator_gives_the_same_places(transfer: Transfer) -> str:
     return ""
 
 
-def _same(one: Place, other: Place) -> bool:
-    pairs = zip(one.take, other.take, strict=True)
+def _same(first: Place, second: Place) -> bool:
+    pairs = zip(first.take, second.take, strict=True)
     return all((a is None) == (b is None) and (a is None or b is None or torch.equal(a, b)) for a, b in pairs)
 
 
 def masks_count_what_they_carry(transfer: Transfer) -> str:
     """A carried mask keeps of each tensor what its source keeps at the places taken; a full one stays full."""
     for source, target in transfer.pairs():
-        full, there = dense(build(target))[0], dense(build(source))[0]
+        full, source_mask = dense(build(target))[0], dense(build(source))[0]
         carry = transfer(sides(source, target, masks=True))
-        if not all(bool(ones.all()) for ones in carried(there, carry, full).values()):
+        if not all(bool(ones.all()) for ones in carried(source_mask, carry, full).values()):
             raise Broken("a full mask is not full any more")
-        mask = half(there)
+        mask = half(source_mask)
         for name, ones in carried(mask, carry, full).items():
             place, count = carry[name], torch.ones(mask[carry[name].name].shape, dtype=torch.int64)
             for dimension, index in enumerate(place.take):
@@ -135,16 +135,16 @@ def what_it_is_given_stays_as_it_was(transfer: Transfer) -> str:
     """It changes neither trained weights nor examples, and what is carried shares no memory with them."""
     for source, target in transfer.pairs():
         first, second, own = initial(source, 2), initial(target, 3), initial(target, 1)
-        there = sides(source, target)
-        there = Sides(
-            there.source,
-            there.target,
-            make_network=there.make_network,
+        example = sides(source, target)
+        example = Sides(
+            example.source,
+            example.target,
+            make_network=example.make_network,
             read_ends=lambda ends=(first, second): ends,  # type: ignore[misc]
-            read_examples=there.read_examples,
-            generator=there.generator,
+            read_examples=example.read_examples,
+            generator=example.generator,
         )
-        for value in carried(first, transfer(there), own).values():
+        for value in carried(first, transfer(example), own).values():
             value.add_(1)
         refuse_changes("the source's weights", initial(source, 2), first)
         refuse_changes("the target's weights", initial(target, 3), second)
@@ -154,8 +154,8 @@ def what_it_is_given_stays_as_it_was(transfer: Transfer) -> str:
 def global_state_stays_as_it_was(transfer: Transfer) -> str:
     """It changes no global generator, grad mode or default dtype: later code would depend on it."""
     for source, target in transfer.pairs():
-        there = sides(source, target)
-        refuse_global_changes(lambda there=there: transfer.carry(there, **transfer.args))  # type: ignore[misc]
+        example = sides(source, target)
+        refuse_global_changes(lambda example=example: transfer.carry(example, **transfer.args))  # type: ignore[misc]
     return ""
 
 

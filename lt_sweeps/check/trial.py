@@ -16,7 +16,7 @@ from lt_sweeps.check.laws import Broken
 from lt_sweeps.criteria.probe import HeldExamples, Probe, Scores, require_scores
 from lt_sweeps.errors import Mistake
 from lt_sweeps.forecast.layers import takes
-from lt_sweeps.foreign.imports import noticed
+from lt_sweeps.foreign.imports import recording_changes
 from lt_sweeps.foreign.reach import one_line
 from lt_sweeps.gates.gate import gate_of
 from lt_sweeps.graph import Dense, Fill, Measure, Prune, Score, Train, Treat, full, topological
@@ -46,15 +46,15 @@ def require_trainable(runs: Iterable[Train]) -> None:
     """
     runs = list(runs)
     _require_planted({full(run.ticket).network for run in runs})
-    for on, recipe, asked in dict.fromkeys((full(run.ticket), run.recipe, run.data.task) for run in runs):
+    for on, recipe, task_part in dict.fromkeys((full(run.ticket), run.recipe, run.data.task) for run in runs):
         network, name = on.network, on.network.build.name
-        is_plain = network.build.is_registered and recipe.optimizer.name in PLAIN and asked is None
+        is_plain = network.build.is_registered and recipe.optimizer.name in PLAIN and task_part is None
         try:
-            with noticed(name.rpartition(".")[0]) if network.build.is_foreign else nullcontext():
+            with recording_changes(name.rpartition(".")[0]) if network.build.is_foreign else nullcontext():
                 if not network.build.is_registered:
                     faithful.require(on)
                 module, shape = (nn.Linear(1, 2), (1,)) if is_plain else (build(network), network.shape)
-                _step(module, shape, recipe, task_of(asked))
+                _step(module, shape, recipe, task_of(task_part))
         except (Exception, SystemExit) as error:
             optimizer = recipe.optimizer.name.rpartition(".")[2]
             hint = (
@@ -77,16 +77,16 @@ def _require_planted(networks: Iterable[Network]) -> None:
 def require_lawful(runs: Iterable[Train], shown: Iterable[Train] = ()) -> None:
     """Calls each foreign criterion, treatment, fill and augmentation twice, on the networks and shapes of `runs`.
 
-    Foreign units number the weights of small tensors. Gates and hooks, ours too, are tried with their arguments on a
-    small network. A gate of those that are `shown`, and of those that their masks were pruned from, must train weights:
-    a search is below them; a linear one is tried on the networks of `runs`. Raises Mistake if one fails, returns wrong
-    shapes, or does not repeat its result.
+    Foreign units number the weights of small tensors. Gates and hooks, the project's own too, are called with their
+    arguments on a small network. The gates of the `shown` trainings, and of those whose end their masks were pruned
+    from, must train weights. A linear gate is also called on the networks of `runs`. Raises Mistake if a function
+    fails, returns wrong shapes, or does not repeat its result.
     """
     runs = list(runs)
-    for kind, part, on, asked in dict.fromkeys(_foreign(runs)):
+    for kind, part, on, task_part in dict.fromkeys(_foreign(runs)):
         try:
-            with noticed(part.name.rpartition(".")[0]) if part.is_foreign else nullcontext():
-                _score(part, on, asked) if isinstance(on, Dense) and kind == "criterion" else _hold(kind, part, on)
+            with recording_changes(part.name.rpartition(".")[0]) if part.is_foreign else nullcontext():
+                _score(part, on, task_part) if isinstance(on, Dense) and kind == "criterion" else _check(kind, part, on)
         except (Exception, SystemExit) as error:
             where = f" on {on.network.build.name}" if isinstance(on, Dense) else ""
             if isinstance(error, Broken) or (isinstance(error, ValueError) and not part.is_foreign):
@@ -105,15 +105,15 @@ def require_measurable(measures: Iterable[Measure]) -> None:
     """Raises Mistake for a measure of classes under a task that has none, of units that cannot be permuted, and of a
     first layer that is not on pixels.
     """
-    for what, on, asked in dict.fromkeys((m.what, full(m.of[0]), m.data.task) for m in measures):
-        wanted = needs("measure", what.name)
-        if {"classes", "probabilities"} & {*wanted} and not task_of(asked).of_classes:
-            assert asked is not None
-            raise Mistake(f"measure of {what.name}: needs one class per example, and task={asked.name} has none")
+    for what, on, task_part in dict.fromkeys((m.what, full(m.of[0]), m.data.task) for m in measures):
+        requirements = needs("measure", what.name)
+        if {"classes", "probabilities"} & {*requirements} and not task_of(task_part).of_classes:
+            assert task_part is not None
+            raise Mistake(f"measure of {what.name}: needs one class per example, and task={task_part.name} has none")
         try:
-            if "units" in wanted:
+            if "units" in requirements:
                 require_units(build(on.network))
-            if "first_layer" in wanted:
+            if "first_layer" in requirements:
                 module = build(on.network)
                 on_the_image(module, masks.dense(module, on.exclude, on.include)[0], torch.rand(1, *on.network.shape))
         except ValueError as error:
@@ -122,10 +122,10 @@ def require_measurable(measures: Iterable[Measure]) -> None:
 
 def _require_expansions(trainings: Iterable[Train]) -> None:
     """Takes gradients of the expansion of each network that a linear gate trains. Raises Mistake if one has none."""
-    for gate, network, asked in dict.fromkeys((run.gate, run.ticket.network, run.data.task) for run in trainings):
+    for gate, network, task_part in dict.fromkeys((run.gate, run.ticket.network, run.data.task) for run in trainings):
         if gate is None or not gate_of(gate).linear:
             continue
-        module, task = build(network), task_of(asked)
+        module, task = build(network), task_of(task_part)
         try:
             with seeded(0):
                 x, outputs = takes(module.eval(), torch.rand(EXAMPLES, *network.shape))
@@ -136,7 +136,7 @@ def _require_expansions(trainings: Iterable[Train]) -> None:
 
 
 def _require_moments(trainings: Iterable[Train]) -> None:
-    """Asks the hooks of each network about it, as at their first moments. Raises Mistake if one finds no answer."""
+    """Calls the hooks of each network as at their first moments. Raises Mistake if one fails."""
     for run in {(run.hooks, run.gate, full(run.ticket)): run for run in trainings if run.hooks}.values():
         on = full(run.ticket)
         module = build(on.network)
@@ -168,25 +168,25 @@ def _foreign(runs: Iterable[Train]) -> Iterator[tuple[str, Part, Dense | tuple[i
                         yield "augmentation", entry, data.shape[-2:], None
 
 
-def _hold(kind: str, part: Part, on: Dense | tuple[int, ...]) -> None:
+def _check(kind: str, part: Part, on: Dense | tuple[int, ...]) -> None:
     """Checks shapes and repeatability, by the first two stages of laws. Raises Broken, and errors of the function.
 
     A user's own gates and hooks, which may keep state from step to step, are held to all stages, with a short training.
     """
-    stages, subject = functions.LAWS[kind]
+    stages, make_subject = functions.LAWS[kind]
     is_dynamic = kind in ("gate", "hook")
-    tried = replace(subject(part.name, part.args), on=on) if on else subject(part.name, part.args)
+    subject = replace(make_subject(part.name, part.args), on=on) if on else make_subject(part.name, part.args)
     for stage in stages if is_dynamic and part.is_foreign else stages[:2]:
         for law in stage:
-            law(tried)
+            law(subject)
 
 
-def _score(criterion: Part, on: Dense, asked: Part | None) -> None:
+def _score(criterion: Part, on: Dense, task_part: Part | None) -> None:
     network, mask = on.network, masks.dense(build(on.network), on.exclude, on.include)[0]
     weights = initial(network, 0)
     with seeded(0), torch.no_grad():
         x, outputs = takes(build(network), torch.rand(SCORED, *network.shape))
-    task = task_of(asked)
+    task = task_of(task_part)
     y = torch.arange(SCORED) % network.classes if task.of_classes else task.example(outputs)
     draws: list[Scores] = []
     for _ in range(2):
@@ -199,7 +199,7 @@ def _score(criterion: Part, on: Dense, asked: Part | None) -> None:
             make_network=lambda: build(network),
             make_source=lambda: HeldExamples(x, y),
             shape=network.shape,
-            task=asked,
+            task=task_part,
         )
         with seeded(0):
             draws.append(load("criterion", criterion.name)(probe, **criterion.args))

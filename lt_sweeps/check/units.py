@@ -42,10 +42,10 @@ def every_weight_has_a_number(unit: Unit) -> str:
     for shape in SHAPES:
         numbers = unit(shape)
         if not isinstance(numbers, Tensor) or numbers.dtype != torch.int64 or tuple(numbers.shape) != shape:
-            raise Broken(f"for {list(shape)} it returns {_told(numbers)}: return int64 of that shape")
-        found = numbers.unique().tolist()
-        if found != list(range(len(found))):
-            gap = next(n for n, number in enumerate(found) if n != number)
+            raise Broken(f"for {list(shape)} it returns {_description(numbers)}: return int64 of that shape")
+        distinct = numbers.unique().tolist()
+        if distinct != list(range(len(distinct))):
+            gap = next(n for n, number in enumerate(distinct) if n != number)
             raise Broken(f"for {list(shape)} no weight has the number {gap}: number units from 0, without gaps")
     return f"of {', '.join('x'.join(map(str, shape)) for shape in SHAPES)}"
 
@@ -94,10 +94,10 @@ def _pruned(unit: Unit, shape: tuple[int, ...]) -> Mask:
     return units.mask(select(scores, alive, ("w",), keep, rng(0, "ties")), dense)
 
 
-def _told(found: object) -> str:
-    if isinstance(found, Tensor):
-        return f"{str(found.dtype).removeprefix('torch.')} {list(found.shape)}"
-    return f"a {type(found).__name__}"
+def _description(result: object) -> str:
+    if isinstance(result, Tensor):
+        return f"{str(result.dtype).removeprefix('torch.')} {list(result.shape)}"
+    return f"a {type(result).__name__}"
 
 
 STAGES: Stages[Unit] = (

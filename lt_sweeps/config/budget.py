@@ -109,8 +109,9 @@ def _timed(name: str, value: Any, time: Clock, where: str) -> Any:
 def last_learning_rate(config: Config) -> float:
     """Returns the learning rate at the end of a recipe. Raises Mistake if its schedule must be run to know it."""
     lr: Any = config.recipe.optimizer.args.get("lr")
-    given = config.recipe.schedule
-    schedule = given if given is not None and given._target_ is not None else None
+    schedule = config.recipe.schedule
+    if schedule is not None and schedule._target_ is None:
+        schedule = None
     is_stepwise = schedule is None or (schedule._target_ or "").rpartition(".")[2] in (
         "MultiStepLR",
         "warmup_multistep",

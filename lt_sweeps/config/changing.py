@@ -1,8 +1,8 @@
-"""Which gate and hook change which trainings of a cell: of tickets, of those that masks are found from, of shown ones.
+"""Decides which gate and hook apply to which trainings of a cell.
 
-`gate=` and `hook=` are for the tickets of both chains; under a method that learns its masks they are the search's.
-`find.gate` and `find.hook` are for the trainings that masks are found from, the dense one among them; `train.hook` is
-for the tickets that are shown.
+`gate=` and `hook=` apply to the tickets of both chains; under a method that learns its masks they apply to the search.
+`find.gate` and `find.hook` apply to the trainings that masks are found from, the dense training included; `train.hook`
+applies to the tickets that are shown.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ NONE = "none"
 
 @dataclass(frozen=True)
 class Pair:
-    """A gate and a hook as they are configured; `gate_key` and `hook_key` are where."""
+    """A gate and a hook as configured, and the keys that configure them."""
 
     gate: Slot
     hook: HookConfig
@@ -31,16 +31,16 @@ class Pair:
     hook_key: str = "hook"
 
     def changed_by(self, time: Clock, recipe: Recipe, draw: int) -> ChangedBy:
-        """The same for trainings of a recipe, with times in iterations. Raises Mistake."""
+        """Returns them for trainings of a recipe, with times in iterations. Raises Mistake."""
         gate = None if self.gate.name == NONE else part("gate", self.gate.name, self.gate.args)
         return ChangedBy(gate, _hooks(self.hook, self.hook_key, time, recipe), draw)
 
 
 def of_search(config: Config) -> Pair:
-    """What changes the trainings that masks are found from."""
+    """Returns the gate and hook of the trainings that masks are found from."""
     gate, hook = config.find.gate, config.find.hook
     return Pair(
-        over(config.gate, gate),
+        overridden(config.gate, gate),
         _over_hook(config.hook, hook, "find.hook"),
         "gate" if gate.name is None else "find.gate",
         "hook" if hook.name is None else "find.hook",
@@ -48,7 +48,7 @@ def of_search(config: Config) -> Pair:
 
 
 def of_tickets(config: Config) -> Pair:
-    """What changes tickets: of a method that learns masks `gate=` and `hook=` only where `find.*` has its own."""
+    """Returns those of tickets: if masks are learned, `gate=` only where `find.gate` is set, and hooks likewise."""
     if not searches(config):
         return Pair(config.gate, config.hook)
     gate = Slot(NONE) if config.find.gate.name is None else config.gate
@@ -56,19 +56,19 @@ def of_tickets(config: Config) -> Pair:
 
 
 def of_shown(config: Config) -> Pair | None:
-    """What changes the tickets that are shown; None: the same as in their chain."""
+    """Returns the gate and hook of the tickets that are shown; None if they are those of the chain."""
     tickets = of_tickets(config)
     hook = _over_hook(tickets.hook, config.train.hook, "train.hook")
     return None if config.train.hook.name is None else Pair(tickets.gate, hook, tickets.gate_key, "train.hook")
 
 
-def is_apart(config: Config) -> bool:
+def has_separate_search(config: Config) -> bool:
     """Whether `find.gate` or `find.hook` is chosen."""
     return config.find.gate.name is not None or config.find.hook.name is not None
 
 
-def apart(config: Config) -> dict[str, str]:
-    """The gates and hooks that are chosen apart, by the keys that choose them."""
+def separate_options(config: Config) -> dict[str, str]:
+    """Returns the gates and hooks of the find or train chain alone, by the keys that choose them."""
     chosen = {"find.gate": config.find.gate, "find.hook": config.find.hook, "train.hook": config.train.hook}
     return {f"{key}.name": other.name for key, other in chosen.items() if other.name is not None}
 
@@ -78,21 +78,21 @@ def searches(config: Config) -> bool:
     return "search" in needs("method", config.prune.name) and config.mask_from is None
 
 
-def over(slot: Slot, other: Override) -> Slot:
-    """Returns a slot, or what replaces it."""
+def overridden(slot: Slot, other: Override) -> Slot:
+    """Returns the slot, or the override if it is set."""
     return slot if other.name is None else Slot(other.name, other.args)
 
 
 def _over_hook(hook: HookConfig, other: OtherHook, key: str) -> HookConfig:
-    """Returns a hook, or what replaces it; times that are not given are those of its file in conf/hook."""
-    given = {f.name: getattr(other, f.name) for f in fields(OtherHook) if f.name != "name"}
-    given = {name: value for name, value in given.items() if value}
+    """Returns the hook, or `other` if it is set; times that it does not set come from its file in conf/hook."""
+    settings = {f.name: getattr(other, f.name) for f in fields(OtherHook) if f.name != "name"}
+    settings = {name: value for name, value in settings.items() if value}
     if other.name is None:
-        if given:
-            name, value = next(iter(given.items()))
+        if settings:
+            name, value = next(iter(settings.items()))
             raise Mistake(f"{key}.{name}={value}: choose the hook too, with {key}.name")
         return hook
-    return HookConfig(NONE) if other.name == NONE else HookConfig(other.name, **{**usual.times(other.name), **given})
+    return HookConfig(NONE) if other.name == NONE else HookConfig(other.name, **{**usual.times(other.name), **settings})
 
 
 def _hooks(hook: HookConfig, key: str, time: Clock, recipe: Recipe) -> tuple[Part, ...]:
@@ -116,7 +116,7 @@ def _hooks(hook: HookConfig, key: str, time: Clock, recipe: Recipe) -> tuple[Par
 
 
 def _share_of(text: str, key: str, steps: int) -> int:
-    """The step at a share of a training, such as 75%."""
+    """Returns the step at a share of a training, such as 75%."""
     try:
         share = float(text.removesuffix("%")) / 100
     except ValueError:
@@ -129,8 +129,8 @@ def _share_of(text: str, key: str, steps: int) -> int:
 def refuse_idle(config: Config) -> None:
     """Raises Corner for a gate without a search, a search without a gate, and settings that one ignores."""
     method, prune, search = config.prune.name, config.prune, of_search(config)
-    if is_apart(config) and not {"training", "search"} & {*needs("method", method)}:
-        key, name = next(iter(apart(config).items()))
+    if has_separate_search(config) and not {"training", "search"} & {*needs("method", method)}:
+        key, name = next(iter(separate_options(config).items()))
         raise Corner(f"{key}={name}: prune={method} trains nothing to find its masks")
     _refuse_pair(config, search, learning=searches(config))
     for pair in (of_tickets(config), of_shown(config)):
@@ -147,7 +147,7 @@ def refuse_idle(config: Config) -> None:
 
 
 def own_density(config: Config) -> str | None:
-    """Why learned masks do not have the density of their level, so that `prune.rate` has no effect; None: they do."""
+    """Returns why learned masks have another density than their level, which `prune.rate` sets; None if they do not."""
     search = of_search(config)
     if not searches(config):
         return None
@@ -159,7 +159,7 @@ def own_density(config: Config) -> str | None:
 
 
 def _refuse_pair(config: Config, pair: Pair, *, learning: bool) -> None:
-    """Raises Corner for a gate or a hook that cannot be, in trainings that learn a mask or in others."""
+    """Raises Corner for an impossible gate or hook of trainings that learn a mask (`learning`) or do not."""
     method, gate, hook = config.prune.name, pair.gate.name, pair.hook.name
     learns = "search" in catalogue("gate")[gate].needs if gate in catalogue("gate") else learning
     if gate == NONE and learning and not _keeps("hook", hook):

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from lt_sweeps.config import changing, elsewhere
 from lt_sweeps.config.budget import Clock, last_learning_rate
-from lt_sweeps.config.changing import over
+from lt_sweeps.config.changing import overridden
 from lt_sweeps.config.methods import FindConfig, Slot
 from lt_sweeps.config.schema import Config, RecipeConfig, ScheduleConfig, Target
 from lt_sweeps.errors import Corner, Mistake
@@ -51,7 +51,7 @@ def choices(config: Config, time: Clock, dense: Train) -> Choices:
         shown_by=None if shown is None else shown.changed_by(time, shown_recipe, draw),
         searched_by=search.changed_by(time, retrain, draw),
         dense_searched_by=search.changed_by(time, recipe, draw),
-        apart=changing.is_apart(config),
+        separate_search=changing.has_separate_search(config),
         rewind=step,
         start=start,
         retrain=retrain,
@@ -99,7 +99,7 @@ def _shown_recipe(config: Config, time: Clock, retrain: Recipe, start: int) -> R
 
 
 def _choice(config: Config, *kinds: str) -> Part:
-    """Returns the function that the slot `kinds[0]` names, of the first of `kinds` that has it. Raises Mistake."""
+    """Returns the function that the slot `kinds[0]` names, searched for in `kinds` in this order. Raises Mistake."""
     slot: Slot = getattr(config, kinds[0])
     for kind in kinds:
         if slot.name in catalogue(kind) or ("." in slot.name and kind == kinds[-1]):
@@ -127,14 +127,14 @@ def finding(config: Config) -> Config:
     seeds = {name: _first(others[name], usual + offset) for name, usual in vars(config.seeds).items()}
     return replace(
         config,
-        corruption=over(config.corruption, find.corruption),
-        survivors=over(config.survivors, find.survivors),
-        recipe=_otherwise(config.recipe, find),
+        corruption=overridden(config.corruption, find.corruption),
+        survivors=overridden(config.survivors, find.survivors),
+        recipe=_overridden_recipe(config.recipe, find),
         seeds=replace(config.seeds, **seeds),
     )
 
 
-def _otherwise(recipe: RecipeConfig, other: FindConfig) -> RecipeConfig:
+def _overridden_recipe(recipe: RecipeConfig, other: FindConfig) -> RecipeConfig:
     """Returns a recipe with the length, batch size, optimizer, schedule and learning rate of `other`, where set."""
     optimizer, schedule = recipe.optimizer, recipe.schedule
     if other.optimizer._target_ is not None:
@@ -179,7 +179,7 @@ def _refuse_idle(config: Config, find_config: Config) -> None:
     if config.rewind.name == "learning_rate" and not _is(survivors, "trained"):
         raise Corner(f"rewind=learning_rate goes on from trained weights: survivors={survivors} must be keep")
     _refuse_transfer(config, find_config)
-    if config.mask_from is not None and (find_config != config or changing.is_apart(config)):
+    if config.mask_from is not None and (find_config != config or changing.has_separate_search(config)):
         raise Corner(f"mask_from= and find={find.name} or find.*: no mask has to be found; give one of the two")
     changing.refuse_idle(config)
     _refuse_units(config)
@@ -200,7 +200,7 @@ def _refuse_idle(config: Config, find_config: Config) -> None:
 
 
 def _refuse_transfer(config: Config, find_config: Config) -> None:
-    """Raises Corner for a transfer of what was not found elsewhere, or of more than can be carried."""
+    """Raises Corner for a transfer of masks found on this network, or of what cannot be carried."""
     transfer, survivors = config.transfer, config.survivors.name
     other_model = (find_config.model, find_config.dataset.shape) != (config.model, config.dataset.shape)
     other = other_model or find_config.dataset.classes != config.dataset.classes
@@ -213,7 +213,7 @@ def _refuse_transfer(config: Config, find_config: Config) -> None:
         return
     if config.ticket is not None and other:
         raise Corner("ticket= and find.model= or find.dataset=: a ticket is carried from where it was found; give one")
-    if (other or transfer.name != "none") and (changing.is_apart(config) or changing.searches(config)):
+    if (other or transfer.name != "none") and (changing.has_separate_search(config) or changing.searches(config)):
         raise Corner(
             f"prune={config.prune.name}, find.gate, find.hook: such masks are found on the network they are for"
         )

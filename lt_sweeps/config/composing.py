@@ -25,8 +25,8 @@ from lt_sweeps.config.schema import CONF, Config
 
 
 @cache
-def know_schema() -> None:
-    """Tells Hydra the schema, once in a process: to read the dataclasses takes as long as a third of a composition."""
+def register_schema() -> None:
+    """Registers the schema with Hydra, once per process: it takes a third of the time of a composition."""
     ConfigStore.instance().store(name="schema", node=Config)
 
 
@@ -40,7 +40,7 @@ def composed(words: Sequence[str]) -> dict[str, Any]:
 
 @cache
 def _alone() -> Composer:
-    know_schema()
+    register_schema()
     with initialize_config_dir(str(CONF), version_base="1.3"):
         hydra = GlobalHydra.instance().hydra
         assert hydra is not None
@@ -70,7 +70,7 @@ class Composer:
         return self._chosen[groups].values([override for override, is_value in overrides if is_value])
 
     def _read(self, word: str) -> tuple[Override, bool]:
-        """Parses an override; the flag tells, by Hydra's rule, a value (true) from the choice of a group's option."""
+        """Parses an override; the flag is true for a value, false for the choice of a group's option (Hydra's rule)."""
         if word not in self._known:
             (override,) = self._parser.parse_overrides([word])
             is_value = isinstance(override.value(), dict) or not self._groups.group_exists(override.key_or_group)

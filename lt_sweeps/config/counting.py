@@ -21,8 +21,8 @@ def counted(dataset: Mapping[str, Any], task: Mapping[str, Any], data_dir: str) 
 
     name = dataset["_target_"]
     try:
-        source, asked = part("dataset", name, dataset["args"]), part("task", task["name"], task["args"])
-        shape, classes, train, test = _sizes(source, asked, Path(data_dir).expanduser())
+        source, task_part = part("dataset", name, dataset["args"]), part("task", task["name"], task["args"])
+        shape, classes, train, test = _sizes(source, task_part, Path(data_dir).expanduser())
     except (Exception, SystemExit) as error:  # whatever a user's own code raises
         raise Mistake(f"dataset._target_={name}: {one_line(error)}") from None
     if task["name"] == "classification" and classes > train:
@@ -35,12 +35,12 @@ def counted(dataset: Mapping[str, Any], task: Mapping[str, Any], data_dir: str) 
 
 
 @cache  # cells of a sweep share their data
-def _sizes(source: Part, asked: Part, data_dir: Path) -> tuple[tuple[int, ...], int, int, int]:
+def _sizes(source: Part, task_part: Part, data_dir: Path) -> tuple[tuple[int, ...], int, int, int]:
     """Returns the shape of an example, and the numbers of outputs, training examples and test examples."""
     from lt_sweeps.datasets.arrays import Arrays, read
     from lt_sweeps.tasks.task import task_of
 
-    task = task_of(asked)
+    task = task_of(task_part)
     arrays = read(source, data_dir, task.targets)
     if not isinstance(arrays, Arrays):
         raise ValueError("it names files; images are returned as arrays")

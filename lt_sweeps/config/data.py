@@ -46,14 +46,14 @@ def of_tokens(config: Config) -> bool:
 
 
 def _refuse_other_answers(config: Config) -> None:
-    """Raises Corner for one answer per example where each place has a class, and the reverse; of what is registered."""
+    """Raises Corner where one has an answer per example and another one per place; checks registered functions only."""
     task, dataset, network = config.task.name, config.dataset.name, config.model.name
     if task not in catalogue("task"):
         return
     maps = "maps" in needs("task", task)
     if dataset in catalogue("dataset") and maps != ("maps" in needs("dataset", dataset)):
-        told = "has no maps of classes, which" if maps else "has maps of classes (task=dense_prediction), and"
-        raise Corner(f"dataset={dataset}: {told} task={task} asks for{'' if maps else ' other targets'}")
+        mismatch = "has no maps of classes, which" if maps else "has maps of classes (task=dense_prediction), and"
+        raise Corner(f"dataset={dataset}: {mismatch} task={task} asks for{'' if maps else ' other targets'}")
     if config.model._target_ is None and maps != ("maps" in needs("network", network)):
         gives = "gives no class of each place" if maps else "gives the class of each place (task=dense_prediction)"
         raise Corner(f"model={network}: {gives}, and task={task} asks for {'one: model=unet' if maps else 'none'}")
@@ -64,13 +64,13 @@ def _refuse_other_answers(config: Config) -> None:
 
 
 def refuse_other_inputs(config: Config) -> None:
-    """Raises Corner for tokens where pixels or other numbers are taken, and the reverse; of registered functions."""
+    """Raises Corner for tokens where numbers are expected, and the reverse; checks registered functions only."""
     _refuse_other_answers(config)
     network, dataset, criterion = config.model.name, config.dataset.name, config.criterion.name
     tokens, embeds = of_tokens(config), config.model._target_ is None and "tokens" in needs("network", network)
     if config.model._target_ is None and dataset in catalogue("dataset") and tokens != embeds:
-        told = f"model={network} has no embedding for them" if tokens else f"model={network} takes no others"
-        raise Corner(f"dataset={dataset}: its examples are {'tokens' if tokens else 'no tokens'}, and {told}")
+        mismatch = f"model={network} has no embedding for them" if tokens else f"model={network} takes no others"
+        raise Corner(f"dataset={dataset}: its examples are {'tokens' if tokens else 'no tokens'}, and {mismatch}")
     for _, what in chosen(config.measure):
         refuse_measure(config, what)
     if not (tokens or embeds):
@@ -87,21 +87,21 @@ def refuse_other_inputs(config: Config) -> None:
 
 def refuse_measure(config: Config, what: Part) -> None:
     """Raises Corner for a measure that asks for more than the network, the examples or the task have."""
-    wanted, network, dataset = needs("measure", what.name), config.model.name, config.dataset.name
+    requirements, network, dataset = needs("measure", what.name), config.model.name, config.dataset.name
     attends = config.model._target_ is not None or "attention" in needs("network", network)
-    if "attention" in wanted and not attends:
+    if "attention" in requirements and not attends:
         raise Corner(f"measure of {what.name}: looks at heads of attention, and model={network} has none")
-    if "images" in wanted and (len(config.dataset.shape) != 3 or 1 in config.dataset.shape[1:]):
+    if "images" in requirements and (len(config.dataset.shape) != 3 or 1 in config.dataset.shape[1:]):
         raise Corner(f"measure of {what.name}: needs images, and examples of dataset={dataset} are none")
-    if "validation" in wanted and not config.recipe.validation:
+    if "validation" in requirements and not config.recipe.validation:
         raise Corner(
             f"measure of {what.name}: chooses on validation examples, and recipe={config.recipe.name} "
             "holds none out: recipe.validation="
         )
     task, known = config.task.name, catalogue("task")  # a user's own is known when it is loaded
-    if "classes" in wanted and task in known and "classes" not in known[task].needs:
+    if "classes" in requirements and task in known and "classes" not in known[task].needs:
         raise Corner(f"measure of {what.name}: needs one class per example, and task={task} has none")
-    if "probabilities" in wanted and task in known and task != "classification":
+    if "probabilities" in requirements and task in known and task != "classification":
         raise Corner(f"measure of {what.name}: needs probabilities of classes, and task={task} gives none")
 
 

@@ -1,4 +1,4 @@
-"""The data set, recipe and network that a mask is found with, by their options in conf/, where they are other ones."""
+"""Applies `find.dataset`, `find.recipe` and `find.model`: other options of conf/ with which masks are found."""
 
 from __future__ import annotations
 

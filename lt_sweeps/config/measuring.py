@@ -29,9 +29,9 @@ def chosen(config: MeasureConfig) -> Iterator[tuple[str, Part]]:
         if other not in AGAINST:
             raise Mistake(f"measure.of.{other}: there is {', '.join(AGAINST)}{nearest(str(other), AGAINST)}")
     for other in AGAINST:
-        one: Override = getattr(config, other)
-        if one.name is not None:
-            yield other, measure(one.name, one.args)
+        override: Override = getattr(config, other)
+        if override.name is not None:
+            yield other, measure(override.name, override.args)
         several = config.of.get(other) or {}
         if not isinstance(several, Mapping):
             raise Mistake(f"measure.of.{other}={several}: give measures and their arguments, such as {{overlap: {{}}}}")
@@ -62,15 +62,15 @@ def require_tickets(other: str, what: Part) -> None:
     Traceback (most recent call last):
     lt_sweeps.errors.Mistake: measure of barrier, trained: it compares two networks, and there is one
     """
-    wanted = needs("measure", what.name)
-    if "before" in wanted and other != "before":
+    requirements = needs("measure", what.name)
+    if "before" in requirements and other != "before":
         raise Mistake(f"measure of {what.name}, {other}: it is of the training before a level: measure.of.before")
-    if "whole" in wanted and other != "whole":
+    if "whole" in requirements and other != "whole":
         raise Mistake(f"measure of {what.name}, {other}: it is of a mask before training: measure.of.whole")
-    if "pair" in wanted and other in ("before", *ALONE):
+    if "pair" in requirements and other in ("before", *ALONE):
         count = "one" if other in ALONE else "a training"
         raise Mistake(f"measure of {what.name}, {other}: it compares two networks, and there is {count}")
-    if "starts" in wanted and other not in ("sibling", "parent", "dense"):
+    if "starts" in requirements and other not in ("sibling", "parent", "dense"):
         raise Mistake(
             f"measure of {what.name}, {other}: it compares two trainings: measure.of.sibling, parent or dense"
         )
@@ -82,30 +82,30 @@ def option(name: str) -> MeasureConfig:
     >>> option("sign_flips").start.name, option("none").name
     ('sign_flips', 'none')
     """
-    path, there = CONF / "measure" / f"{name}.yaml", sorted(p.stem for p in (CONF / "measure").glob("*.yaml"))
-    if name not in there:
-        raise Mistake(f"measure={name}: there is {', '.join(there)}{nearest(name, there)}")
+    path, names = CONF / "measure" / f"{name}.yaml", sorted(p.stem for p in (CONF / "measure").glob("*.yaml"))
+    if name not in names:
+        raise Mistake(f"measure={name}: there is {', '.join(names)}{nearest(name, names)}")
     own = OmegaConf.load(path)
     assert isinstance(own, DictConfig)
     others = [option(str(entry)) for entry in own.pop("defaults", []) if entry != "_self_"]
-    merged = OmegaConf.merge(OmegaConf.structured(MeasureConfig), *map(_given, others), own)
+    merged = OmegaConf.merge(OmegaConf.structured(MeasureConfig), *map(_non_defaults, others), own)
     config = OmegaConf.to_object(merged)
     assert isinstance(config, MeasureConfig)
     return config
 
 
-def _given(config: MeasureConfig) -> dict[str, Any]:
-    """What an option says, without what it does not."""
-    named = {name: one for name in AGAINST if (one := getattr(config, name)).name is not None}
+def _non_defaults(config: MeasureConfig) -> dict[str, Any]:
+    """Returns the settings of an option that differ from the defaults."""
+    named = {name: override for name in AGAINST if (override := getattr(config, name)).name is not None}
     noise = {} if config.perturbed == PerturbedConfig() else {"perturbed": asdict(config.perturbed)}
     return {**named, **noise, "of": config.of}
 
 
-def require_apart(options: Sequence[str]) -> None:
-    """Raises Mistake if several options of `measure` cannot be merged, because two set the same. Others are not known.
+def require_mergeable(options: Sequence[str]) -> None:
+    """Raises Mistake if two of several options of `measure` set the same key. Names without a file are ignored.
 
-    >>> require_apart(["overlap", "barrier"])
-    >>> require_apart(["barrier", "barriers"])
+    >>> require_mergeable(["overlap", "barrier"])
+    >>> require_mergeable(["barrier", "barriers"])
     Traceback (most recent call last):
     lt_sweeps.errors.Mistake: measure=[barrier,barriers]: both set measure.sibling, and one would replace the other
     """
@@ -118,7 +118,7 @@ def require_apart(options: Sequence[str]) -> None:
 
 
 def joined(configs: list[MeasureConfig]) -> MeasureConfig:
-    """Returns the configuration of all these measures. Raises Mistake where two ask the same with other arguments.
+    """Merges configurations of measures. Raises Mistake if two set the same measure with different arguments.
 
     >>> one, other = MeasureConfig("a", of={"trained": {"recall": {}}}), MeasureConfig("b", start=Override("recall"))
     >>> both = joined([one, other])
@@ -131,9 +131,9 @@ def joined(configs: list[MeasureConfig]) -> MeasureConfig:
             args = of.setdefault(other, {}).setdefault(what.name, what.args)
             if args != what.args:
                 raise Mistake(f"measure.of.{other}.{what.name}: asked for with {dict(args)} and with {dict(what.args)}")
-    asked = [config.perturbed for config in configs if any(other == "spawn" for other, _ in chosen(config))]
-    if any(noise != asked[0] for noise in asked):
-        raise Mistake(f"measure.perturbed: asked for with {asked[0]} and with others")
-    perturbed = asked[0] if asked else PerturbedConfig()
+    perturbations = [config.perturbed for config in configs if any(other == "spawn" for other, _ in chosen(config))]
+    if any(noise != perturbations[0] for noise in perturbations):
+        raise Mistake(f"measure.perturbed: asked for with {perturbations[0]} and with others")
+    perturbed = perturbations[0] if perturbations else PerturbedConfig()
     names = dict.fromkeys(name for config in configs for name in config.name.split(",") if name != "none")
     return MeasureConfig(",".join(names) or "none", perturbed=perturbed, of=of)

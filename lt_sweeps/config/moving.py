@@ -11,17 +11,17 @@ from lt_sweeps.registry import catalogue, needs, part
 
 
 def move(config: Config, to: Dense, classes: int, ended: Weights | None, here: Train | None) -> Move:
-    """Returns how what was found on a network of `classes` is carried to that of `to`. Raises Corner.
+    """Returns how masks found on a network with `classes` classes are carried to the network of `to`. Raises Corner.
 
-    `ended` are the trained dense weights of the network that it was found on, `here` trains this one's.
+    `ended` are the trained dense weights of the network that they were found on; `here` trains the dense one of `to`.
     """
     transfer, other = config.transfer, classes if classes != to.network.classes else None
     if transfer.name == "none":
         return Move(to, classes=other)
-    wanted = needs("transfer", transfer.name)
+    requirements = needs("transfer", transfer.name)
     by = part("transfer", transfer.name, transfer.args)
     between: tuple[Weights, ...] = ()
-    if "ends" in wanted and (ended is not None or transfer.name in catalogue("transfer")):
+    if "ends" in requirements and (ended is not None or transfer.name in catalogue("transfer")):
         if here is None:
             raise Corner(f"transfer={transfer.name}: a ticket whose units are permuted is that ticket; use mask_from=")
         if ended is None:
@@ -30,6 +30,6 @@ def move(config: Config, to: Dense, classes: int, ended: Weights | None, here: T
                 "mask_from= the key of a stored training, or find.seeds"
             )
         between = (ended, end(here).weights)
-    data = here.data if here is not None and "data" in wanted else None
-    seed = derive(config.seeds.treat, "transfer") if "seed" in wanted else 0
+    data = here.data if here is not None and "data" in requirements else None
+    seed = derive(config.seeds.treat, "transfer") if "seed" in requirements else 0
     return Move(to, by, other, between, data, seed)

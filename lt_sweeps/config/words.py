@@ -11,27 +11,27 @@ FOREIGN = re.compile(r"([\w.+]+)=(?=.*[^\0-\x7f])([^'\"\\{}\[\](),=]*)", re.DOTA
 KEYS = ("ticket=", "mask_from=")
 
 
-def as_ours(word: str) -> str:
+def hydra_word(word: str) -> str:
     """Returns a word of a command line as Hydra must read it.
 
-    >>> as_ours("recipe.optimizer.lr=0.1,0.2"), as_ours("recipe.schedule.milestones=[1,2]")
+    >>> hydra_word("recipe.optimizer.lr=0.1,0.2"), hydra_word("recipe.schedule.milestones=[1,2]")
     ('++recipe.optimizer.args.lr=0.1,0.2', '++recipe.schedule.args.milestones=[1,2]')
-    >>> as_ours("model.args.width=2"), as_ours("prune.factors={fc1.weight:0.5}"), as_ours("seed=1")
+    >>> hydra_word("model.args.width=2"), hydra_word("prune.factors={fc1.weight:0.5}"), hydra_word("seed=1")
     ('++model.args.width=2', '++prune.factors={fc1.weight:0.5}', 'seed=1')
 
     What is chosen apart by its name alone is the name.
 
-    >>> as_ours("find.hook=none,early_bird"), as_ours("find.hook.every=1ep")
+    >>> hydra_word("find.hook=none,early_bird"), hydra_word("find.hook.every=1ep")
     ('find.hook.name=none,early_bird', 'find.hook.every=1ep')
 
     Hydra accepts non-ASCII letters only in quotes.
 
-    >>> as_ours("paths.output_dir=Übung/läufe"), as_ours("sweep='é'")
+    >>> hydra_word("paths.output_dir=Übung/läufe"), hydra_word("sweep='é'")
     ("paths.output_dir='Übung/läufe'", "sweep='é'")
 
     A key that begins with digits around an e is quoted: Hydra would read a number, most likely infinite.
 
-    >>> as_ours("mask_from=1e234567,66ec2123")
+    >>> hydra_word("mask_from=1e234567,66ec2123")
     "mask_from='1e234567',66ec2123"
     """
     if word.startswith(KEYS):

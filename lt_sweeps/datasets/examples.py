@@ -111,10 +111,12 @@ class Examples:
 
     def chosen(self, start: int, batching: Batching, share: Share = WHOLE) -> Generator[Chosen]:
         """Yields the `Chosen` of each batch of `batches`, on the CPU."""
-        for step, batch in orders.drawn(len(self.train[0]), start, batching):
+        for step, batch in orders.batch_indices(len(self.train[0]), start, batching):
             part = share.of(len(batch))
             moves = (
-                self._view.drawn(batching.augment, batching.level, step, len(batch), part) if self._view.moves else ()
+                self._view.draw_moves(batching.augment, batching.level, step, len(batch), part)
+                if self._view.moves
+                else ()
             )
             yield batch[part], *moves
 

@@ -106,7 +106,7 @@ class Folder:
         augment, level = batching.augment, batching.level
         crops: Iterator[list[Crop]] = (
             [(i, derive(augment, "window", level, step, n)) for n, i in list(enumerate(batch.tolist()))[own]]
-            for step, batch in orders.drawn(examples, start, batching)
+            for step, batch in orders.batch_indices(examples, start, batching)
             if (own := share.of(len(batch))).start < own.stop  # nothing is decoded for an empty share
         )
         decoded = self._decoded("train", crops)
@@ -115,7 +115,7 @@ class Folder:
             part = share.of(batch)
             x, y = next(decoded) if part.start < part.stop else self._none
             if self._view.moves:
-                rows, cols = (move.to(self.device) for move in self._view.drawn(augment, level, step, batch, part))
+                rows, cols = (move.to(self.device) for move in self._view.draw_moves(augment, level, step, batch, part))
                 x = self._view.moved(self._view.padded(x), rows, cols)
             yield self._view.seen(x), y
 
@@ -126,7 +126,7 @@ class Folder:
             images,
             batch_sampler=crops,  # type: ignore[arg-type]
             num_workers=self._workers,
-            worker_init_fn=_deafen,
+            worker_init_fn=_ignore_interrupts,
             pin_memory=self.device.type == "cuda",
             generator=torch.Generator(),  # else it draws from the global generator
         )
@@ -176,7 +176,7 @@ def central(image: Image.Image, resize: int, height: int, width: int) -> Image.I
     return image.resize((w, h), Image.Resampling.BILINEAR).crop((left, top, left + width, top + height))
 
 
-def _deafen(_: Any) -> None:
+def _ignore_interrupts(_: Any) -> None:
     """Makes a worker ignore SIGINT and end at SIGTERM: the training process ends its workers itself."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)

@@ -43,7 +43,7 @@ def group_table(
     ...                                            data.train_y.tolist() + data.test_y.tolist()))
     [([0, 1], 1), ([0, 2], 2), ([1, 2], 0)]
     """
-    elements, made = _group(operation, size)
+    elements, combine = _group(operation, size)
     if not ordered and operation != "add":
         raise ValueError(f"dataset.args.ordered=false: is for operation=add; {operation} needs ordered=true")
     pairs = torch.cartesian_prod(torch.arange(elements), torch.arange(elements))
@@ -55,7 +55,7 @@ def group_table(
         )
     order = torch.randperm(len(pairs), generator=rng(seed, "group_table"))
     parts = pairs[order[test : test + train]], pairs[order[:test]]
-    (train_x, train_y), (test_x, test_y) = ((part.short(), made(part[:, 0], part[:, 1])) for part in parts)
+    (train_x, train_y), (test_x, test_y) = ((part.short(), combine(part[:, 0], part[:, 1])) for part in parts)
     return Arrays(train_x, train_y, test_x, test_y)
 
 

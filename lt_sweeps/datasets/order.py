@@ -53,7 +53,7 @@ class Share(NamedTuple):
 WHOLE = Share()
 
 
-def drawn(examples: int, start: int, batching: Batching) -> Iterator[tuple[int, Tensor]]:
+def batch_indices(examples: int, start: int, batching: Batching) -> Iterator[tuple[int, Tensor]]:
     """Yields each step `start`, `start + 1`, ... without end, with the indices of its batch's examples, int64 (B,)."""
     batches = per_epoch(examples, batching.size, batching.last)
     for epoch in itertools.count(start // batches):

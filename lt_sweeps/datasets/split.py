@@ -31,7 +31,7 @@ def split(data: Data, train_y: Tensor, test_y: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _require_labels(data: Data, *parts: Tensor) -> None:
-    """Raises ValueError for labels that are no classes, of those that count, and for a part where none counts."""
+    """Raises ValueError if a label that counts is no class, or if no label of a part counts."""
     task = task_of(data.task)
     counted = [task.counted(y) for y in parts]
     if not all(y.numel() for y in counted):
@@ -61,8 +61,8 @@ def corrupted(data: Data, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         kind = f"{str(labels.dtype).removeprefix('torch.')} labels {[*labels.shape]}"
         raise ValueError(f"{data.corruption.name}: returns {kind} of {len(images)} examples")
     if len(labels) and not 0 <= int(labels.min()) <= int(labels.max()) < data.classes:
-        found = f"{int(labels.min())} to {int(labels.max())}"
-        raise ValueError(f"{data.corruption.name}: returns labels from {found}, and there are {data.classes} classes")
+        span = f"{int(labels.min())} to {int(labels.max())}"
+        raise ValueError(f"{data.corruption.name}: returns labels from {span}, and there are {data.classes} classes")
     return images, labels.long()
 
 

@@ -49,8 +49,8 @@ class View:
         """Returns images (N, C, H, W) padded with `MARGIN` zeros and flattened to (N, C, pixels), for `moved`."""
         return torch.nn.functional.pad(images, (MARGIN,) * 4).flatten(2)
 
-    def drawn(self, seed: int, level: int, step: int, batch: int, part: slice) -> tuple[Tensor, Tensor]:
-        """Returns source rows (B, H) and columns (B, W) of a part of a batch: a function of seed, level and step.
+    def draw_moves(self, seed: int, level: int, step: int, batch: int, part: slice) -> tuple[Tensor, Tensor]:
+        """Draws source rows (B, H) and columns (B, W) of a part of a batch: a function of seed, level and step.
 
         Moves are drawn for the whole batch, and on the CPU, so that they are equal for any share and any device.
         """

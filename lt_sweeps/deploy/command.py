@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from lt_sweeps.deploy import compact, csr, measure, onnx
-from lt_sweeps.deploy.cutting import TOLERANCE, apart
+from lt_sweeps.deploy.cutting import TOLERANCE, relative_difference
 from lt_sweeps.deploy.form import Form
 from lt_sweeps.deploy.plain import entering, plain, weighted
 from lt_sweeps.errors import Mistake
@@ -88,7 +88,7 @@ def _checked(name: str, logits: Tensor, reference: Tensor) -> str:
     """Says how far the logits of a form are from the network's in double precision. Raises Mistake if too far."""
     if logits.shape != reference.shape:
         raise Mistake(f"{name}: has logits of shape {[*logits.shape]}, the network {[*reference.shape]}")
-    wrong = apart(logits.double(), reference)
+    wrong = relative_difference(logits.double(), reference)
     if not wrong <= TOLERANCE:
         raise Mistake(
             f"{name}: its logits differ by {wrong:.1e} of the largest from the network's, more than {TOLERANCE:g}: "
@@ -137,7 +137,7 @@ def _break_even(network: nn.Module, kind: str, name: str, x: Tensor, batches: Se
     units = kind != "csr"
     layers = [layer for layer in weighted(network) if units or isinstance(layer, nn.Linear)]
     largest = max(layers, key=lambda layer: layer.weight.numel())
-    found = []
+    densities = []
     for batch in batches:
         entering_it = entering(network, largest, _repeated(x, batch))
         if isinstance(largest, nn.Linear):
@@ -147,10 +147,10 @@ def _break_even(network: nn.Module, kind: str, name: str, x: Tensor, batches: Se
         )
         least, most = measure.DENSITIES[0], measure.DENSITIES[-1]
         words = f"above {most:g}" if density is None else f"{density:.2g}" if density else f"below {least:g}"
-        found.append(f"{words} at batch {batch}")
+        densities.append(f"{words} at batch {batch}")
     left = "share of its units left" if units else "share of its weights left, at random places"
     shape = " x ".join(map(str, largest.weight.shape))
-    return f"break-even density of the largest layer ({shape}; {left}): {', '.join(found)}"
+    return f"break-even density of the largest layer ({shape}; {left}): {', '.join(densities)}"
 
 
 def _named(forms: list[Form], name: str) -> Form:

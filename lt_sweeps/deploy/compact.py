@@ -109,9 +109,9 @@ def left(network: nn.Module, small: nn.Module, x: Tensor) -> str:
 
 def forms(network: nn.Module, x: Tensor) -> list[Form]:
     """The network without its dead units, as a form: Python code of a plain sequence, of others a torch.export."""
-    made = _cut(network, x)
-    small, note = made.network, removed(network, made.network, x)
-    note += "".join(f"\n{name}: {why}" for name, why in made.left.items())
+    cut = _cut(network, x)
+    small, note = cut.network, removed(network, cut.network, x)
+    note += "".join(f"\n{name}: {why}" for name, why in cut.left.items())
 
     def files() -> dict[str, bytes]:
         if isinstance(small, nn.Sequential) and isinstance(network, nn.Sequential):

@@ -90,10 +90,10 @@ def forms(network: nn.Module, x: Tensor) -> list[Form]:
     """
     if not any(type(module) is nn.Linear for module in network.modules()):
         raise Unfit("it has no linear layers, and sparse rows are for these")
-    made, library = [_form("csr, torch", network, None)], compiled(SOURCE, "float")
+    all_forms, library = [_form("csr, torch", network, None)], compiled(SOURCE, "float")
     if library is not None:
-        made.append(_form("csr, C", network, library.functions))
-    return made
+        all_forms.append(_form("csr, C", network, library.functions))
+    return all_forms
 
 
 def sparse_rows(layer: nn.Linear) -> Rows:
@@ -119,9 +119,11 @@ class _Sparse:
         self._functions, self.tensors = functions, dict[str, Tensor]()
         self.kept = 0  # weights of linear layers that are not zero
         if isinstance(network, nn.Sequential):
-            made = [self._replaced(network, places) for places in _chains(network, joined=functions is not None)]
-            self.network: nn.Module = nn.Sequential(*(module for module, _ in made)).eval()
-            self.code = f"network = {code(text for _, text in made)}"
+            replacements = [
+                self._replaced(network, places) for places in _chains(network, joined=functions is not None)
+            ]
+            self.network: nn.Module = nn.Sequential(*(module for module, _ in replacements)).eval()
+            self.code = f"network = {code(text for _, text in replacements)}"
             return
         self.network, lines = copy.deepcopy(network), ["network = ...  # that of card.json"]
         for name, layer in network.named_modules():

@@ -29,13 +29,13 @@ class Cut:
     left: dict[str, str] = field(default_factory=dict)
 
 
-def apart(outputs: Tensor, wanted: Tensor) -> float:
-    """How far outputs are from those that are wanted, in parts of the largest of these.
+def relative_difference(outputs: Tensor, reference: Tensor) -> float:
+    """Returns the largest difference from a reference, as a share of the largest value of the reference.
 
-    >>> apart(torch.tensor([1.0, 3.0]), torch.tensor([1.0, 4.0]))
+    >>> relative_difference(torch.tensor([1.0, 3.0]), torch.tensor([1.0, 4.0]))
     0.25
     """
-    return float((outputs - wanted).abs().max() / wanted.abs().max().clamp(min=1e-30))
+    return float((outputs - reference).abs().max() / reference.abs().max().clamp(min=1e-30))
 
 
 def is_here() -> bool:
@@ -68,7 +68,7 @@ class _Cutting:
         self._refused: dict[str, str] = {}  # name of a layer -> why its units cannot be cut
         self._others: dict[str, str] = {}  # name of a layer -> layers that write to the same units
         with torch.no_grad():
-            self._wanted: Tensor = network(x)
+            self._reference: Tensor = network(x)
         self._arriving = self._probed()  # layer -> which of its inputs are not always zero
         self._graph = self._traced()
 
@@ -141,7 +141,7 @@ class _Cutting:
         before = [(m, dict(vars(m)), dict(m._parameters), dict(m._buffers)) for m in modules]
         try:
             group.prune()
-            by = apart(self.network(self._x), self._wanted)
+            by = relative_difference(self.network(self._x), self._reference)
             why = "" if by <= TOLERANCE else f"the outputs would differ by {by:.0e} of the largest"
         except Exception as error:  # a network may do anything with the sizes of its layers
             why = f"the network takes no other number of them ({' '.join(str(error).split())[:80]})"
@@ -203,5 +203,5 @@ def _trainable(network: nn.Module) -> Iterator[None]:
         with torch.enable_grad():
             yield network.requires_grad_(True)  # type: ignore[misc]
     finally:
-        for parameter, wanted in before.items():
-            parameter.requires_grad_(wanted)
+        for parameter, requires_grad in before.items():
+            parameter.requires_grad_(requires_grad)

@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from lt_sweeps.deploy.cutting import TOLERANCE, apart
+from lt_sweeps.deploy.cutting import TOLERANCE, relative_difference
 from lt_sweeps.deploy.form import Form, readme, size
 from lt_sweeps.errors import Mistake
 from lt_sweeps.masks import aliases
@@ -38,7 +38,7 @@ def prepare(network: Any, x: Tensor, say: Callable[[str], object]) -> Form:
     network = network.cpu().eval()
     state, kind = in_its_layout(network, network.state_dict()), type(network).__name__
     model = alone(network, state)
-    by = apart(model(x).logits, network(x))
+    by = relative_difference(model(x).logits, network(x))
     if not by <= TOLERANCE:
         raise Mistake(f"transformers: its logits differ by {by:.1e} of the largest, more than {TOLERANCE:g}")
     say(f"transformers: logits of {len(x)} examples as here, to {by:.1e} of the largest (allowed: {TOLERANCE:g})")
@@ -49,14 +49,14 @@ def prepare(network: Any, x: Tensor, say: Callable[[str], object]) -> Form:
         config.architectures = [kind]
         return {
             "config.json": config.to_json_string().encode(),
-            "model.safetensors": _once(network, state),
+            "model.safetensors": _without_duplicates(network, state),
             **readme("a model of transformers", LINES.format(auto=auto)),
         }
 
     return Form("transformers", lambda tokens: model(tokens).logits, size(network), files)
 
 
-def _once(network: nn.Module, state: dict[str, Tensor]) -> bytes:
+def _without_duplicates(network: nn.Module, state: dict[str, Tensor]) -> bytes:
     """The weights as transformers writes them: shared ones under their first name."""
     further = aliases(network)
     return save({name: value.contiguous() for name, value in state.items() if name not in further}, {"format": "pt"})

@@ -107,8 +107,8 @@ def break_even(
     contenders, _ = dense(whole, x)
     thinned = []
     for density in DENSITIES:
-        made = make(nn.Sequential(thin(layer, density, units=units)), x)
-        thinned.append(Form(f"{density}", made.run, made.size, dict))
+        form = make(nn.Sequential(thin(layer, density, units=units)), x)
+        thinned.append(Form(f"{density}", form.run, form.size, dict))
     taken = {name: median(turns) for name, turns in times([*contenders, *thinned], x, 5).items()}
     best = min(taken[form.name] for form in contenders)
     return crossing(DENSITIES, [taken[form.name] / best for form in thinned])

@@ -126,7 +126,7 @@ def weighted(network: nn.Module) -> list[nn.Linear | nn.Conv2d]:
 
 @torch.no_grad()
 def entering(network: nn.Module, layer: nn.Module, x: torch.Tensor) -> torch.Tensor:
-    """What enters a layer of a network for a batch x."""
+    """Returns the input of a layer of a network for a batch x."""
     inputs = list[torch.Tensor]()
     hook = layer.register_forward_pre_hook(lambda _, args: inputs.append(args[0]))
     try:

@@ -9,7 +9,7 @@ import sys
 import threading
 from pathlib import Path
 
-from lt_sweeps.ending import ended, leave
+from lt_sweeps.ending import leave, run_and_exit
 from lt_sweeps.errors import Mistake
 from lt_sweeps.execution.agent import trainer, work
 from lt_sweeps.execution.spare import spare
@@ -37,4 +37,4 @@ def _leave_with_the_attendant() -> None:
 
 
 if __name__ == "__main__":
-    ended(lambda: main(*sys.argv[1:]))
+    run_and_exit(lambda: main(*sys.argv[1:]))

@@ -60,7 +60,7 @@ class Attend:
             finally:
                 signal.pthread_sigmask(signal.SIG_SETMASK, before)
             try:
-                while self._wanted() and not self._ended():
+                while self._is_needed() and not self._ended():
                     time.sleep(0.2)
             finally:
                 code = self.stop()
@@ -92,7 +92,7 @@ class Attend:
     def _words(self) -> list[str]:
         return [self.folder] if self.processes is None else [self.folder, str(self.processes)]
 
-    def _wanted(self) -> bool:
+    def _is_needed(self) -> bool:
         if self.launcher is not None:
             try:
                 os.kill(self.launcher, 0)

@@ -45,20 +45,20 @@ def supervise(
     agents = _Agents(engine, folder, reporter.say)
     leases = Leases(store.root)
     reporter.expect(work.jobs)
-    with _cancelled_on_the_way_out(agents):
+    with _cancelled_at_exit(agents):
         while work.jobs:
             began = time.monotonic()
             held = {key: holder for key, holder in leases.holders().items() if holder.alive}
             work.follow(held)
             waiting = [job.run.key for job in work.ready() if job.run.key not in held]
             looked = time.monotonic() - began
-            agents.tend(waiting, idle=not held)
+            agents.replace_ended(waiting, idle=not held)
             if agents.given_up is not None:
                 return work.failed | dict.fromkeys((job.run for job in work.ready()), agents.given_up)
             time.sleep(min(max(PAUSE, 20 * looked), 30 * PAUSE))
             if work.look():
-                agents.encourage()
-        agents.see_off()
+                agents.reset_failures()
+        agents.wait_for_agents()
     return work.failed
 
 
@@ -146,28 +146,28 @@ class _Agents:
         self._not_before = 0.0
         self.given_up: str | None = None
 
-    def encourage(self) -> None:
+    def reset_failures(self) -> None:
         """Resets the count of agents that ended without a result."""
         self._fruitless = 0
 
-    def tend(self, waiting: Sequence[str], idle: bool) -> None:
+    def replace_ended(self, waiting: Sequence[str], idle: bool) -> None:
         """Removes ended agents and starts others for waiting jobs; `idle`: no process holds a job."""
         for agent in [agent for agent in self._agents if not agent.alive()]:
             self._agents.remove(agent)
-            self._dismiss(agent.reason(), bool(waiting))
+            self._count_failure(agent.reason(), bool(waiting))
         if self._fruitless >= PATIENCE:
             if idle and not self._agents:
                 self._say(f"{self._fruitless} agents in a row ended before anything came of them; no more are started")
                 self.given_up = f"no agent stayed alive: {self._why}"
             return
         # A training that has just become ready is about to be taken by the agent that finished its parent.
-        wanted = self._waited & {*waiting} if self._agents else {*waiting}
+        unserved = self._waited & {*waiting} if self._agents else {*waiting}
         self._waited = {*waiting}
         if time.monotonic() >= self._not_before:
-            for _ in range(min(len(wanted), self._engine.agents - len(self._agents))):
+            for _ in range(min(len(unserved), self._engine.agents - len(self._agents))):
                 self._agents.append(self._engine.start(self._folder))
 
-    def _dismiss(self, reason: str | None, waiting: bool) -> None:
+    def _count_failure(self, reason: str | None, waiting: bool) -> None:
         if reason is not None:
             self._why = reason.splitlines()[-1]
             self._say(f"an agent ended: {reason}")
@@ -177,7 +177,7 @@ class _Agents:
             self._fruitless += 1
             self._not_before = time.monotonic() + PAUSE * 2**self._fruitless
 
-    def see_off(self, seconds: float = 5.0) -> None:
+    def wait_for_agents(self, seconds: float = 5.0) -> None:
         """Waits up to `seconds` for agents to end by themselves, once all jobs are done."""
         until = time.monotonic() + seconds
         while time.monotonic() < until and any(agent.alive() for agent in self._agents):
@@ -193,7 +193,7 @@ class _Agents:
 
 
 @contextmanager
-def _cancelled_on_the_way_out(agents: _Agents) -> Iterator[None]:
+def _cancelled_at_exit(agents: _Agents) -> Iterator[None]:
     """Context manager: cancels all agents when it is left; SIGTERM raises Terminated in it."""
     main = threading.current_thread() is threading.main_thread()
     before = signal.signal(signal.SIGTERM, leave) if main else None

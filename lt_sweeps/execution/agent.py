@@ -18,7 +18,7 @@ from lt_sweeps.errors import Mistake
 from lt_sweeps.execution.reporter import Reporter
 from lt_sweeps.execution.run import execute
 from lt_sweeps.execution.spare import Spare
-from lt_sweeps.registry import recorded
+from lt_sweeps.registry import using_versions
 from lt_sweeps.store.store import Store, write
 
 LAUNCH = "launch.json"  # in a sweep's folder: the settings of a machine, which are not in its cells
@@ -61,7 +61,7 @@ def _launched(folder: Path) -> dict[str, Any]:
 
 def rebuild(past: archive.Past) -> Cell:
     """Rebuilds a cell as planned, even if the user's own code has changed. Raises Mistake if that of lt_sweeps has."""
-    with recorded(past.code):
+    with using_versions(past.code):
         rebuilt = cell_of(past.config, past.swept)
     if tuple(run.key for run in rebuilt.levels) != past.keys:
         raise Mistake(f"{past.folder}: was planned by another version of the code; the same command plans it again")

@@ -47,7 +47,7 @@ def estimate(plan: Plan, rates: Mapping[str, Rate], slots: int, kind: Kinds | No
 
 
 def schedule(jobs: Iterable[Job], seconds: Callable[[Job], float], slots: int) -> float:
-    """Seconds until `slots` workers have done all jobs, if the ready job with the longest chain always begins next.
+    """Returns the seconds that `slots` workers take, if the ready job with the longest chain always begins next.
 
     A job on several devices takes as many workers.
     """

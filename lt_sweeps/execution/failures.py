@@ -11,7 +11,7 @@ from lt_sweeps.store.store import write
 LARGEST = 2**20  # bytes of a note
 
 
-def leave(folder: Path, key: str, reason: str, trace: str = "") -> str:
+def record(folder: Path, key: str, reason: str, trace: str = "") -> str:
     """Records that a job failed: no process tries it, or what depends on it, before the command is run again.
 
     Returns the reason, with the path of the traceback's file if there is one.

@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 from typing import NoReturn
 
-from lt_sweeps.ending import ended
+from lt_sweeps.ending import run_and_exit
 from lt_sweeps.execution import process
 from lt_sweeps.execution.channel import Channel, Message
 
@@ -20,7 +20,7 @@ SIGNALS = (signal.SIGINT, signal.SIGHUP, signal.SIGTERM)
 
 
 def load() -> None:
-    """Imports what a worker needs: without collecting garbage, of which imports leave little, a sixth faster."""
+    """Imports what a worker needs; a sixth faster without the garbage collector, as imports leave little garbage."""
     enabled = gc.isenabled()
     gc.disable()
     try:
@@ -83,16 +83,16 @@ def _work(message: Message) -> NoReturn:
     os.environ.clear()
     os.environ.update(message["environment"])
     sys.argv = [process.__file__, *message["words"]]
-    ended(process.main)
+    run_and_exit(process.main)
 
 
 def _name(name: str) -> None:
-    """What top shows; ps shows the words of the command that was forked."""
+    """Sets the name that top shows; ps shows the command line of the process that was forked."""
     Path("/proc/self/comm").write_text(name)
 
 
 def _redirect(target: str) -> None:
-    """Lets both outputs go to a file, and standard input come from nowhere."""
+    """Redirects stdout and stderr to a file, and stdin from /dev/null."""
     for number, path, flags in ((0, os.devnull, os.O_RDONLY), (1, target, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)):
         descriptor = os.open(path, flags, 0o666)
         os.dup2(descriptor, number)

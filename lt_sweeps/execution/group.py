@@ -65,7 +65,7 @@ def follow(
         take_part(TicketTensors(parts["weights"], parts["mask"], fill), progress)
 
 
-def together(ranks: Ranks, do: Callable[[], T]) -> T:
+def run_together(ranks: Ranks, do: Callable[[], T]) -> T:
     """Runs `do`, which all ranks run together; on an error a rank of several ends its process, as the others wait."""
     try:
         return do()

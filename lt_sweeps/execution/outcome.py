@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 from lt_sweeps.errors import Mistake
 from lt_sweeps.execution.plan import Job
 from lt_sweeps.foreign.reach import one_line
-from lt_sweeps.store.disk import is_full, no_room
+from lt_sweeps.store.disk import full_message, is_full
 from lt_sweeps.store.store import Missing
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def attempt(worker: Worker, job: Job, on_step: Tell) -> Outcome:
         return Outcome("refused", str(mistake))
     except (Exception, SystemExit) as error:  # a user's network may call sys.exit
         if is_full(error):
-            return Outcome("refused", no_room(error))
+            return Outcome("refused", full_message(error))
         trace = "".join(traceback.format_exception(error))
         return Outcome("failed", one_line(error), memory=_is_memory(error), trace=trace)
     return Outcome("done", seconds=time.monotonic() - began)

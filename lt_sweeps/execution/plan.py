@@ -89,17 +89,17 @@ def make(cells: Sequence[Cell], store: Store) -> Plan:
             plan.records[run] = record
     _mark_blocked(plan, union)
     needed = _needed(plan)
-    wanted = _wanted_snapshots(needed)
+    requested = _requested_snapshots(needed)
     devices: dict[Work, int] = {}
     for cell, runs in zip(cells, per_cell, strict=True):
         for run in runs:
             devices.setdefault(run, cell.config.trainer.devices if isinstance(run, Train) else 1)
     for node in needed:
         if isinstance(node, Work) and node not in plan.records and node not in plan.blocked:
-            snapshots = frozenset(wanted.get(node, set()) if isinstance(node, Train) else ()) | _ladder(node)
+            snapshots = frozenset(requested.get(node, set()) if isinstance(node, Train) else ()) | _ladder(node)
             plan.jobs.append(Job(node, snapshots, devices=devices[node]))
-        elif isinstance(node, At) and node.run in plan.records and node.step in wanted.get(node.run, ()):
-            steps = {step for step in wanted.pop(node.run) if At(node.run, step).key not in store}
+        elif isinstance(node, At) and node.run in plan.records and node.step in requested.get(node.run, ()):
+            steps = {step for step in requested.pop(node.run) if At(node.run, step).key not in store}
             if steps:
                 plan.jobs.append(Job(node.run, frozenset(steps), replay_to=max(steps), devices=devices[node.run]))
     return plan
@@ -161,12 +161,12 @@ def _needed(plan: Plan) -> list[Node]:
     return list(topological(missing, stop=lambda node: node in plan.records))
 
 
-def _wanted_snapshots(needed: list[Node]) -> dict[Train, set[int]]:
-    wanted: dict[Train, set[int]] = {}
+def _requested_snapshots(needed: list[Node]) -> dict[Train, set[int]]:
+    requested: dict[Train, set[int]] = {}
     for node in needed:
         if isinstance(node, At) and node.step != END:
-            wanted.setdefault(node.run, set()).add(node.step)
-    return wanted
+            requested.setdefault(node.run, set()).add(node.step)
+    return requested
 
 
 def _ladder(run: Work) -> frozenset[int]:

@@ -70,8 +70,8 @@ class Pool:
 
     def warm(self, devices: Sequence[int]) -> None:
         """Starts a worker for each of these numbers of devices, as long as slots are free."""
-        for wanted in devices:
-            if (slots := self._chosen(wanted)) is not None:
+        for count in devices:
+            if (slots := self._chosen(count)) is not None:
                 self._start(slots)
 
     def room(self, job: Job) -> bool:
@@ -128,7 +128,7 @@ class Pool:
         """Ends a worker, killing it after `seconds`, and frees its slots; returns the exit code."""
         for channel in handle.channels.values():
             self._selector.unregister(channel)
-        handle.hang_up()
+        handle.close_connections()
         code = handle.end(seconds)
         del self._handles[handle.name]
         self._free += handle.slots
@@ -145,22 +145,22 @@ class Pool:
             for key, _ in self._selector.select(0.0 if ended else min(left, 1.0)):
                 heard.add(key.data)
                 if key.fileobj is self._listener:
-                    self._greet()
+                    self._connect()
                 elif key.data in self._handles:  # else it died earlier in this loop
                     outcomes += self._listen(self._handles[key.data], key.fileobj, on_step)  # type: ignore[arg-type]
             for name in ended:  # before it connected, or while its children keep the connection open
                 if name in self._handles and name not in heard:
-                    outcomes += self._buried(self._handles[name])
+                    outcomes += self._outcomes_of_dead(self._handles[name])
         return outcomes
 
-    def _greet(self) -> None:
+    def _connect(self) -> None:
         channel = Channel(self._listener.accept()[0])
         hello = channel.next()
         if hello is None or hello["hand"] not in self._handles:
             channel.close()
             return
         handle = self._handles[hello["hand"]]
-        handle.greet(channel, hello, self._setup)
+        handle.send_setup(channel, hello, self._setup)
         self._selector.register(channel, selectors.EVENT_READ, handle.name)
         if handle.ready and handle.job is not None:
             handle.send(message_of(handle.job))
@@ -169,7 +169,7 @@ class Pool:
         try:
             messages = channel.receive()
         except EOFError:
-            return self._buried(handle)
+            return self._outcomes_of_dead(handle)
         outcomes = []
         for message in messages:
             if "say" in message and message["say"] not in self._shown_lines:  # each worker sends it, print it once
@@ -187,14 +187,14 @@ class Pool:
                     break
         return outcomes
 
-    def _buried(self, handle: WorkerHandle) -> list[tuple[Job, Outcome]]:
+    def _outcomes_of_dead(self, handle: WorkerHandle) -> list[tuple[Job, Outcome]]:
         job, code = handle.job, self._dismiss(handle)
         if job is None:
             return []
-        memory = handle.lacked_memory(code)
+        memory = handle.ran_out_of_memory(code)
         # If no worker has ever become ready, every job would fail; else the failure is this job's.
         kind: Kind = "failed" if self._able or memory else "refused"
-        return [(job, Outcome(kind, handle.died_of(code), memory=memory))]
+        return [(job, Outcome(kind, handle.reason(code), memory=memory))]
 
     # --------------------------------------------------------------------------------- ending
 
@@ -207,7 +207,7 @@ class Pool:
         for handle in self._handles.values():
             if handle.job is not None or kind is not None:  # on an interrupt, do not wait for imports
                 handle.leave()
-            handle.hang_up()
+            handle.close_connections()
         until = time.monotonic() + GRACE
         for handle in self._handles.values():
             handle.end(max(0.0, until - time.monotonic()))

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from lt_sweeps.config.schema import TrainerConfig
-from lt_sweeps.ending import ended
+from lt_sweeps.ending import run_and_exit
 from lt_sweeps.execution.channel import Channel, Message
 from lt_sweeps.execution.outcome import attempt
 from lt_sweeps.execution.plan import Job
@@ -77,7 +77,7 @@ def main() -> None:
         changed = before.changed() if before else []
         if changed:
             peer.say(f"{changes(job.run, changed)}: each of its trainings gets a process of its own")
-        worker.rest()
+        worker.free_cached_memory()
         peer.send({"outcome": asdict(outcome), "last": bool(changed)})
         if changed:
             return
@@ -118,4 +118,4 @@ class Peer:
 
 
 if __name__ == "__main__":
-    ended(main)
+    run_and_exit(main)

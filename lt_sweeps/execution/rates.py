@@ -79,7 +79,7 @@ class Kinds:
 
 
 def described(run: Work) -> dict[str, Any]:
-    """The same of steps that a mask makes no faster: network, data, batch, optimizer, or the measure."""
+    """Returns the settings that decide the speed of masked steps: network, data, batch, optimizer, or the measure."""
     network = (run.of[0] if isinstance(run, Measure) else run.ticket).network.describe()
     features: dict[str, Any] = {
         "network": {name: value for name, value in network.items() if name != "initialiser"},

@@ -41,7 +41,7 @@ class Reporter:
 
     def name(self, run: Work) -> str:
         """The name of a training or measure: the cell and level that show it, or a description."""
-        return self._names.get(run) or called(run)
+        return self._names.get(run) or describe(run)
 
     def say(self, line: str) -> None:
         """Prints a permanent line."""
@@ -74,7 +74,7 @@ class Reporter:
         beside = f"  and {len(self._running) - 1} more" if len(self._running) > 1 else ""
         unit = "point" if isinstance(job.run, Measure) else "step"
         pace = f" ({(step - first) / (now - since):.3g} {unit}s/s)" if first is not None and step > first else ""
-        line = f"{self._head(job, 1)}  {unit} {step:,}/{job.last:,}{pace}{validation}{beside}{self._left()}"
+        line = f"{self._head(job, 1)}  {unit} {step:,}/{job.last:,}{pace}{validation}{beside}{self._time_left()}"
         if self._live:
             self._out.write("\r\x1b[2K" + line[:160])
             self._out.flush()
@@ -100,7 +100,7 @@ class Reporter:
             return
         if isinstance(job.run, Measure):
             value = results.measured(record)[job.run.what.word]
-            self.say(f"{self._head(job)}  {value:6.2f}  {took}{self._left()}")
+            self.say(f"{self._head(job)}  {value:6.2f}  {took}{self._time_left()}")
             return
         match results.outcome(record):
             case Diverged(step=step) as outcome:
@@ -108,14 +108,14 @@ class Reporter:
             case Collapsed(emptied=emptied) as outcome:
                 summary = f"{outcome.status}: {', '.join(emptied)} empty"
             case Finished(kept=kept, shown=shown):
-                summary = f"{100 * kept.density:6.2f} % of weights  test {_told(shown)}  {took}"
-        self.say(f"{self._head(job)}  {summary}{self._left()}")
+                summary = f"{100 * kept.density:6.2f} % of weights  test {_formatted(shown)}  {took}"
+        self.say(f"{self._head(job)}  {summary}{self._time_left()}")
 
     def _head(self, job: Job, ahead: int = 0) -> str:
         total = self._done + len(self._jobs)
         return f"[{self._done + ahead:{len(str(total))}}/{total}] {self.name(job.run)}"
 
-    def _left(self) -> str:
+    def _time_left(self) -> str:
         """The time left, as text: from the speed of each network so far, with as many jobs at once as now."""
         now = time.monotonic()
         when, text = self._estimate
@@ -147,13 +147,13 @@ class Reporter:
         return max(longest, sum(map(cost, jobs)) / max(1, len(self._running)))
 
 
-def _told(shown: Evaluated) -> str:
+def _formatted(shown: Evaluated) -> str:
     """A test result; accuracies stand below one another."""
     return f"{shown.value:6.2f} %" if shown.metric is ACCURACY else shown.metric.shown(shown.value)
 
 
-def called(run: Work) -> str:
-    """The name of a run that no cell shows, nor a mask of any was found in."""
+def describe(run: Work) -> str:
+    """Describes a run that no cell shows and in which no cell's mask was found."""
     if isinstance(run, Measure):
         return _pace(run)
     changed_by = "".join(f" {part.word}" for part in (run.gate, *run.hooks) if part is not None)

@@ -201,7 +201,7 @@ class _Work:
             return True
         reason = outcome.reason
         if self._folder is not None:
-            reason = failures.leave(self._folder, job.run.key, reason, outcome.trace)
+            reason = failures.record(self._folder, job.run.key, reason, outcome.trace)
         self._fail(job, reason)
         return False
 

@@ -41,7 +41,7 @@ class Forked:
     def poll(self) -> int | None:
         """Returns the exit code; None while it runs."""
         if self._code is None:
-            self._spare.hear(0.0)
+            self._spare.receive(0.0)
             self._code = self._spare.code(self._name)
         return self._code
 
@@ -51,7 +51,7 @@ class Forked:
         while (code := self.poll()) is None:
             if (left := until - time.monotonic()) <= 0:
                 raise subprocess.TimeoutExpired([MODULE, self._name], timeout or 0.0)
-            self._spare.hear(min(left, 60.0))
+            self._spare.receive(min(left, 60.0))
         return code
 
     def terminate(self) -> None:
@@ -122,7 +122,7 @@ class Spare:
         with suppress(OSError):
             self._channel.send(message)
 
-    def hear(self, seconds: float) -> None:
+    def receive(self, seconds: float) -> None:
         """Takes the messages that have come, after waiting for one for up to `seconds`."""
         poll = select.poll()
         poll.register(self._channel, select.POLLIN)

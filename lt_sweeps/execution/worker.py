@@ -27,7 +27,7 @@ from lt_sweeps.provenance.made_from import foreign_parts
 from lt_sweeps.provenance.ownership import require_current
 from lt_sweeps.realise import Values
 from lt_sweeps.results import Collapsed, Diverged, Evaluated, Finished, Kept, Layer
-from lt_sweeps.store.formats import foretold
+from lt_sweeps.store.formats import expected_identity
 from lt_sweeps.store.store import Missing, Record, Store
 from lt_sweeps.store.tensors import encode_mask, encode_masked
 from lt_sweeps.training import channels_last
@@ -76,7 +76,7 @@ class Worker:
             return group.follow(self.ranks, lambda *start: self._train(job, *start), (Missing, Disagreement))
         return group.lead(self.ranks, lambda: self._do(job, on_step))
 
-    def rest(self) -> None:
+    def free_cached_memory(self) -> None:
         """Frees cached GPU memory between two jobs, for other processes on the GPU."""
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
@@ -138,7 +138,7 @@ class Worker:
         return sparse or channels_last.choose(run, ticket, examples, self.hardware)
 
     def _made_by(self, kernel: Kernel | None) -> dict[str, Any]:
-        """The fingerprint of what a training makes: the worker's, with the kernel if its bits are other ones."""
+        """Returns the fingerprint of a training: the worker's, with the kernel if that changes bits."""
         return self.fingerprint if kernel is None else {**self.fingerprint, KERNEL: kernel.name}
 
     def _fit(
@@ -167,7 +167,7 @@ class Worker:
         assert isinstance(run, Train)
         session = Session(progress, job.replay_to, job.snapshots, leave=self.leave, **more)
         with _new_tensors(filled=bool(foreign_parts(run))):
-            return group.together(
+            return group.run_together(
                 self.ranks, lambda: fit(run, ticket, self.values.examples(run.data), self.hardware, session, kernel)
             )
 
@@ -201,7 +201,7 @@ class Worker:
         by, noted = progress.ended_by, tuple(progress.noted)
         finished = Finished(kept, progress.step, history, end, early, changed, by, trained.sampled, noted)
         blobs = {"end": encode_masked(trained.state, mask), "mask": encode_mask(mask)}
-        self._commit_snapshots(run, progress, made_by, {run.key: foretold(blobs)})
+        self._commit_snapshots(run, progress, made_by, {run.key: expected_identity(blobs)})
         return self.values.commit(run, results.written(finished), blobs, made_by=made_by)
 
     def _commit_snapshots(

@@ -59,7 +59,7 @@ class WorkerHandle:
         """Number of devices it trains on."""
         return len(self.slots)
 
-    def greet(self, channel: Channel, hello: Message, setup: Message) -> None:
+    def send_setup(self, channel: Channel, hello: Message, setup: Message) -> None:
         """Registers a process that has connected, and sends it the setup: paths, store, trainer."""
         self.channels[hello["rank"]] = channel
         self._pids[hello["rank"]] = hello["pid"]
@@ -85,7 +85,7 @@ class WorkerHandle:
         with suppress(ProcessLookupError):
             os.kill(self._pids[0], signal.SIGTERM)
 
-    def hang_up(self) -> None:
+    def close_connections(self) -> None:
         """Closes the connections: an idle worker then ends, a training one checkpoints first."""
         for channel in self.channels.values():
             channel.close()
@@ -106,11 +106,11 @@ class WorkerHandle:
                 self.log.unlink()
         return code
 
-    def lacked_memory(self, code: int) -> bool:
+    def ran_out_of_memory(self, code: int) -> bool:
         """Whether the system killed it or one of its ranks, as it does when memory is short."""
         return not self._killed and (code in MEMORY or any(RANK_KILLED.search(line) for line in self._last_lines()))
 
-    def died_of(self, code: int) -> str:
+    def reason(self, code: int) -> str:
         """Why it ended, in one line, from its exit code and the last lines of its log."""
         lines = self._last_lines()
         number = -code if code < 0 else code - 128 if code > 128 else None
@@ -120,7 +120,7 @@ class WorkerHandle:
             ending = f"left with code {code}"
         if self._killed:
             ending = "closed its connection, and did not end"
-        elif self.lacked_memory(code):
+        elif self.ran_out_of_memory(code):
             ending += ", as a system does that is out of memory"
         last = lines[-1] if lines else None
         word = next((line for line in lines if FIRST_WORDS.match(line)), None)

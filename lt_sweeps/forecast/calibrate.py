@@ -35,11 +35,11 @@ PRODUCT, SLOPE = 5, 3  # evaluations that a product with the kernel of a tangent
 COLD = 3  # first steps, slower and not counted: memory is allocated, kernels are chosen
 
 
-class _Enough(Exception):
+class _EnoughSteps(Exception):
     """Ends a training when enough of its steps are timed."""
 
 
-class _Watched:
+class _TimedLoader:
     """A loader that records when each step requests its batch, and ends the training after SECONDS."""
 
     def __init__(self, examples: Loader) -> None:
@@ -55,7 +55,7 @@ class _Watched:
             while True:
                 self.times.append(time.perf_counter())
                 if len(self.times) > COLD + 1 and self.times[-1] - self.times[0] > SECONDS:
-                    raise _Enough
+                    raise _EnoughSteps
                 yield next(batches)
 
 
@@ -79,7 +79,7 @@ class Calibration:
         weights = values.weights(Init(network, 0))
         if isinstance(run, Measure):
             module = holding(build(network), weights).to(examples.device)
-            return Rate(_looked_at(run, examples) * self._example(module, examples, "test"))
+            return Rate(_examples_per_point(run, examples) * self._example(module, examples, "test"))
         mask = {name: ones.clone() for name, ones in values.mask(Dense(network)).items()}
         for ones in mask.values():  # masking costs the same at any density, but nothing at density 1
             ones.view(-1)[0] = False
@@ -100,8 +100,8 @@ class Calibration:
         # No step is the recipe's last, and none evaluates.
         recipe = replace(run.recipe, steps=steps + 1, eval_every=steps + 1)
         silent = replace(run, ticket=Ticket(network, Init(network, 0), Dense(network)), recipe=recipe)
-        watched, begun = _Watched(examples), time.perf_counter()
-        with suppress(_Enough):
+        watched, begun = _TimedLoader(examples), time.perf_counter()
+        with suppress(_EnoughSteps):
             fit(silent, ticket, watched, self._worker.hardware, Session(until=steps), kernel)
         times = [*watched.times, time.perf_counter()][: steps + 1]
         warm = times[min(COLD, len(times) - 2) :]
@@ -125,35 +125,35 @@ class Calibration:
 
     def _example(self, network: torch.nn.Module, examples: Loader, part: str) -> float:
         """Measures the seconds to evaluate one example."""
-        seen, begun, asked = 0, 0.0, (examples.data.classes, examples.data.task)
+        seen, begun, classes_and_task = 0, 0.0, (examples.data.classes, examples.data.task)
 
         def timed(chunks: Iterator[Batch]) -> Iterator[Batch]:
             nonlocal seen, begun
             for x, y in chunks:
                 if not begun:  # the first is cold
-                    evaluate(network, [(x, y)], *asked)
+                    evaluate(network, [(x, y)], *classes_and_task)
                     begun = time.perf_counter()
                 yield x, y
                 seen += len(y)
                 if time.perf_counter() - begun > SECONDS / 3:
                     return
 
-        evaluate(network, timed(examples.chunks(part)), *asked)
+        evaluate(network, timed(examples.chunks(part)), *classes_and_task)
         return (time.perf_counter() - begun) / seen
 
 
-def _looked_at(measure: Measure, examples: Loader) -> int:
+def _examples_per_point(measure: Measure, examples: Loader) -> int:
     """Number of examples that each point of a measure evaluates; of one that iterates, if it never settles."""
     train, test = examples.published
     data, renewed = measure.data, measure.what.args.get("batchnorm") == "recompute"
     limited = train - data.validation if data.train_limit is None else data.train_limit
     held, test = (n if data.eval_limit is None else min(n, data.eval_limit) for n in (data.validation, test))
     if measure.what.name == tangent_solution.__name__:
-        return _solved(measure, limited, held, test)
+        return _solver_evaluations(measure, limited, held, test)
     return limited * renewed + test
 
 
-def _solved(measure: Measure, train: int, held: int, test: int) -> int:
+def _solver_evaluations(measure: Measure, train: int, held: int, test: int) -> int:
     """Evaluations of an example that `tangent_solution` takes at most, if all its iterations are needed."""
     defaults = {name: taken.default for name, taken in signature(tangent_solution).parameters.items()}
     args = defaults | dict(measure.what.args)

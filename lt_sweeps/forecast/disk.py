@@ -86,7 +86,7 @@ def file_size(tensors: Mapping[str, tuple[tuple[int, ...], str]], note: str = ""
     return 8 + -(-len(json.dumps(head, separators=(",", ":"), ensure_ascii=False).encode()) // 8) * 8 + end
 
 
-def written(
+def estimate(
     plan: Plan,
     store: Store,
     layout: Callable[[Train | Prune], Layout],

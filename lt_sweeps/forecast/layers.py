@@ -22,10 +22,10 @@ from lt_sweeps.config.methods import PruneConfig
 from lt_sweeps.config.schema import Config
 from lt_sweeps.errors import Mistake
 from lt_sweeps.execution.slots import memory
-from lt_sweeps.foreign.imports import noticed
+from lt_sweeps.foreign.imports import recording_changes
 from lt_sweeps.foreign.reach import one_line
 from lt_sweeps.masks import not_excluded, prunable, require_matches
-from lt_sweeps.networks.build import drawn
+from lt_sweeps.networks.build import draw_network
 from lt_sweeps.randomness import seeded
 from lt_sweeps.registry import load, needs, part
 from lt_sweeps.specs import Network, Part
@@ -161,7 +161,7 @@ def _why(module: nn.Module, name: str) -> str:
     return type(module.get_submodule(owner)).__name__
 
 
-def whole(network: Network, include: tuple[str, ...]) -> str | None:
+def unpruned_note(network: Network, include: tuple[str, ...]) -> str | None:
     """A note about weight tensors of a user's own network that are never pruned; None if there are none."""
     if network.build.is_registered:
         return None
@@ -175,7 +175,7 @@ def whole(network: Network, include: tuple[str, ...]) -> str | None:
     return f"note: {_called(network)} keeps whole {names}{more}; prune.include adds by name"
 
 
-def perturbed(network: Network, config: Config) -> str | None:
+def noise_note(network: Network, config: Config) -> str | None:
     """A note about how many weights measure.perturbed.share is; None where all have noise, or none has."""
     share, prune = config.measure.perturbed.share, config.prune
     if share is None or all(other != "spawn" for other, _ in chosen(config.measure)):
@@ -247,9 +247,9 @@ def skeleton(network: Network) -> nn.Module:
     with seeded(0):
         # Fails if a constructor reads its own weights, or forward reads values; then the CPU is used.
         with suppress(Exception, SystemExit), torch.device("meta"), _Undrawn():
-            return _tried(drawn(network), network, torch.device("meta"))
+            return _checked(draw_network(network), network, torch.device("meta"))
         try:
-            return _tried(drawn(network), network, torch.device("cpu"))
+            return _checked(draw_network(network), network, torch.device("cpu"))
         except (Exception, SystemExit) as error:
             raise Mistake(f"network {_called(network)}: {one_line(error)}") from None
 
@@ -264,15 +264,15 @@ def takes(module: nn.Module, examples: Tensor) -> tuple[Tensor, Tensor]:
         raise
 
 
-def _tried(module: nn.Module, network: Network, device: torch.device) -> nn.Module:
+def _checked(module: nn.Module, network: Network, device: torch.device) -> nn.Module:
     """Returns the module; a foreign one is run on two examples. Raises ValueError for logits of a wrong shape."""
     if not network.build.is_registered:
-        with torch.no_grad(), noticed(network.build.name.rpartition(".")[0]):
+        with torch.no_grad(), recording_changes(network.build.name.rpartition(".")[0]):
             logits = takes(module.eval(), torch.zeros(2, *network.shape, device=device))[1]
-        wanted = [2, network.classes]
-        is_map = logits.ndim == 4 and list(logits.shape) == [*wanted, *network.shape[1:]]
-        if not is_map and ([logits.shape[0], logits.shape[-1]] != wanted or logits.ndim not in (2, 3)):
-            places = f", or {[*wanted, *network.shape[1:]]} of maps" if logits.ndim == 4 else ""
-            raise ValueError(f"for 2 examples it gives {list(logits.shape)}: return logits, {wanted}{places}")
+        expected = [2, network.classes]
+        is_map = logits.ndim == 4 and list(logits.shape) == [*expected, *network.shape[1:]]
+        if not is_map and ([logits.shape[0], logits.shape[-1]] != expected or logits.ndim not in (2, 3)):
+            places = f", or {[*expected, *network.shape[1:]]} of maps" if logits.ndim == 4 else ""
+            raise ValueError(f"for 2 examples it gives {list(logits.shape)}: return logits, {expected}{places}")
         module.train()
     return module

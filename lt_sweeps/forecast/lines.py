@@ -34,9 +34,9 @@ def lines(cells: Sequence[Cell], plan: Plan, store: Store, *, calibrate: bool) -
     fingerprint = {**machine.fingerprint(device, trainer.deterministic), "threads": trainer.threads}
     known_rates = rates.known(plan, store, fingerprint, kind)
     slots = len(processes(trainer, most))
-    written = disk.written(plan, store, sizes.layout, sizes.kept, fingerprint, slots)
-    written.at_most = sizes.at_most
-    estimates = [disk.summary(written)]
+    space = disk.estimate(plan, store, sizes.layout, sizes.kept, fingerprint, slots)
+    space.at_most = sizes.at_most
+    estimates = [disk.summary(space)]
     if plan.jobs:
         worker = "core" if device.type == "cpu" else "GPU"
         estimates.insert(0, estimate.summary(estimate.estimate(plan, known_rates, slots, kind), worker))

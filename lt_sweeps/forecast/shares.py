@@ -36,7 +36,7 @@ def shares(c: Cell, sizes: Sizes) -> Shares | None:
         return Shares(f"{head})", tuple((name, AFTERWARDS) for name in whole))
     if all(by_layer for _, by_layer in known):
         return Shares(f"{head})", _each(counts, whole))
-    together = _shares([sum(one.values()) for one in counts], sum(whole.values()))
+    together = _shares([sum(count.values()) for count in counts], sum(whole.values()))
     return Shares(f"{head}; {together} of all layers together)", tuple((name, AFTERWARDS) for name in whole))
 
 

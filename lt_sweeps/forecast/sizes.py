@@ -87,8 +87,8 @@ class Sizes:
 
     def _fitted(self, fit: Fit) -> Counts:
         """Counts of a mask found elsewhere, of layers that are as large there; what others keep is known afterwards."""
-        every, before, there = self._kept[fit.to], self._kept[fit.mask], whole(fit.mask)
-        totals = before if there is None else self._kept[there]
+        every, before, source = self._kept[fit.to], self._kept[fit.mask], whole(fit.mask)
+        totals = before if source is None else self._kept[source]
         if fit.by is not None and totals != every:
             self.at_most = True
             return every
@@ -144,12 +144,12 @@ def _top(whole: Counts, before: Counts, share: float, by_layer: bool) -> Counts:
     """
     if by_layer:
         return {name: min(before[name], max(1, round(share * n))) for name, n in whole.items()}
-    alive, kept, seen, given = sum(before.values()), dict[str, int](), 0, 0
+    alive, kept, seen, assigned = sum(before.values()), dict[str, int](), 0, 0
     together = min(alive, max(1, round(share * sum(whole.values()))))
     for name, n in before.items():
         seen += n
-        kept[name] = (seen * together // alive if alive else 0) - given
-        given += kept[name]
+        kept[name] = (seen * together // alive if alive else 0) - assigned
+        assigned += kept[name]
     return kept
 
 
@@ -182,7 +182,7 @@ def _optimizer_bytes(described: Part, name: str, numel: int, dtype: torch.dtype)
     """Bytes of an optimizer's state for a parameter, measured by a step on a small one."""
     weight = torch.zeros((2, 3), dtype=dtype, requires_grad=True)
     weight.grad = torch.ones_like(weight)
-    taking = optim.over(described, [(name, weight)])
+    taking = optim.optimizer_over(described, [(name, weight)])
     taking.step(lambda: 0.0)
     held: list[Tensor] = [value for value in optimizer_state(taking)[0].values() if torch.is_tensor(value)]
     like = sum(WIDTH[TYPES[value.dtype]] for value in held if value.shape == weight.shape)

@@ -19,7 +19,7 @@ set_here: dict[str, str | None] = {}  # environment variables set by foreign cod
 Seen = tuple[int, int, int]  # time of change, size, inode
 
 
-def seen(path: str) -> Seen:
+def file_state(path: str) -> Seen:
     """Returns time of change, size and inode of a file, which show a change without reading it."""
     status = Path(path).stat()
     return status.st_mtime_ns, status.st_size, status.st_ino
@@ -102,10 +102,10 @@ def listing(folder: Path) -> str:
 
 
 def digest(path: Path) -> str:
-    """Returns the SHA-256 of a file's or folder's content; a file is read again only if its `seen` has changed."""
+    """Returns the SHA-256 of a file's or folder's content; a file is read again only if its state has changed."""
     if path.is_dir():
         return _digest_of_folder(path)
-    state = seen(str(path))
+    state = file_state(str(path))
     cached = _digests.get(path)
     if cached is None or cached[0] != state:
         with path.open("rb") as content:
@@ -120,7 +120,7 @@ def _digest_of_folder(folder: Path) -> str:
     if cached is None or time.monotonic() - cached[0] > FOLDER_SECONDS:
         files = sorted(path for path in folder.rglob("*") if path.is_file())
         whole = sum(path.stat().st_size for path in files) <= LARGE
-        lines = [f"{path.relative_to(folder)} {digest(path) if whole else seen(str(path))[:2]}" for path in files]
+        lines = [f"{path.relative_to(folder)} {digest(path) if whole else file_state(str(path))[:2]}" for path in files]
         cached = time.monotonic(), hashlib.sha256("\n".join(lines).encode()).hexdigest()
         _folders[folder] = cached
     return cached[1]

@@ -16,17 +16,17 @@ changed_by: Changes = {}  # by its import: so in any process that imports it
 changed_late: Changes = {}  # by trial calls of its functions: only in this process
 
 
-def imported(name: str) -> ModuleType:
+def import_foreign(name: str) -> ModuleType:
     """Returns the module of this name; imports it if needed, and records its changes."""
     if name not in sys.modules:
         watch()
-        with noticed(name, changed_by):
+        with recording_changes(name, changed_by):
             importlib.import_module(name)
     return sys.modules[name]
 
 
 @contextmanager
-def noticed(name: str, into: Changes = changed_late) -> Iterator[None]:
+def recording_changes(name: str, into: Changes = changed_late) -> Iterator[None]:
     """Context manager: adds to `into` what the module's code changes in the process meanwhile."""
     before = GlobalState()
     try:

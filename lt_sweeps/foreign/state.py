@@ -69,7 +69,7 @@ class GlobalState:
 def _replaced(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     """Yields what a module or a class held before and holds no longer."""
     for word, value in before.items():
-        if (other := now.get(word)) is not value and _bare(other) is not _bare(value):
+        if (other := now.get(word)) is not value and _unwrapped(other) is not _unwrapped(value):
             yield word, value
 
 
@@ -81,7 +81,7 @@ def _is_within(name: str, packages: tuple[str, ...]) -> bool:
     return any(name == package or name.startswith(f"{package}.") for package in packages)
 
 
-def _bare(value: Any) -> Any:
+def _unwrapped(value: Any) -> Any:
     """Returns a function without the wrappers that come with time and change nothing.
 
     torch wraps an optimizer's step when it first creates one, and Lightning torch.compile when it is imported.

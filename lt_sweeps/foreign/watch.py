@@ -17,7 +17,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, NamedTuple
 
-from lt_sweeps.foreign.files import ABSENT, Seen, digest, listing, names_in, seen, set_here, variable
+from lt_sweeps.foreign.files import ABSENT, Seen, digest, file_state, listing, names_in, set_here, variable
 from lt_sweeps.foreign.reach import HERE, is_foreign, is_installed, package_files, reachable
 
 OURS = f"{HERE}{os.sep}"
@@ -45,12 +45,12 @@ def watch() -> None:
     global _watching
     with _lock:
         if not _watching:
-            sys.addaudithook(_hear)
-            _hear_variables()
+            sys.addaudithook(_on_audit_event)
+            _record_variables()
             _watching = True
 
 
-def _hear(event: str, args: tuple[Any, ...]) -> None:
+def _on_audit_event(event: str, args: tuple[Any, ...]) -> None:
     if event not in ("open", "os.listdir", "os.scandir") or getattr(_hearing, "now", False):
         return
     _hearing.now = True
@@ -79,7 +79,7 @@ def _note_file(path: str, flags: Any, frame: FrameType) -> None:
     for files in _reading:
         files.add(path)
     if (reader := _reader(frame, through_imports=exists)) is not None:
-        _files[reader].setdefault(path, seen(path) if exists else None)
+        _files[reader].setdefault(path, file_state(path) if exists else None)
 
 
 def _note_listing(folder: Any, frame: FrameType) -> None:
@@ -120,7 +120,7 @@ def _is_ours_to_watch(frame: FrameType | None) -> bool:
     return threading.current_thread() is not threading.main_thread()  # true in a thread, whoever started it
 
 
-def _hear_variables() -> None:
+def _record_variables() -> None:
     """Patches `os.environ` to record the variables that foreign code reads by name, and those it sets.
 
     Variables that it sets are no inputs, and iterating over `os.environ` or copying it reads none.
@@ -139,7 +139,7 @@ def _hear_variables() -> None:
     def set_item(self: Any, name: Any, value: Any) -> None:
         word = _word(name)
         if word is not None and word not in set_here and _foreign_caller() is not None:
-            set_here[word] = _as_it_is(word)
+            set_here[word] = _current_value(word)
         put(self, name, value)
 
     def names(self: Any) -> Iterator[Any]:
@@ -147,7 +147,7 @@ def _hear_variables() -> None:
         _hearing.expected = [_word(name) for name in reversed(keys)]  # a copy reads these next
         yield from keys
 
-    def _as_it_is(word: str) -> str | None:
+    def _current_value(word: str) -> str | None:
         try:
             return str(get(os.environ, word))
         except KeyError:
@@ -234,7 +234,7 @@ def _add(source: str, read: Read) -> list[Path]:
             read.files[path] = ABSENT
         if not path.is_file():
             continue
-        if path.suffix != ".py" and state != seen(file):
+        if path.suffix != ".py" and state != file_state(file):
             if file in _updated:
                 continue
             if state is not None:

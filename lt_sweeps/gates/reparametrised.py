@@ -11,8 +11,8 @@ from lt_sweeps.registry import register
 
 
 def _whole(parameters: Parameters, parent: Mask, now: Now) -> State:
-    some = next(iter(parameters.values()))
-    return {name: torch.ones(ones.shape, device=some.device, dtype=some.dtype) for name, ones in parent.items()}
+    like = next(iter(parameters.values()))
+    return {name: torch.ones(ones.shape, device=like.device, dtype=like.dtype) for name, ones in parent.items()}
 
 
 @register("gate", version=1)

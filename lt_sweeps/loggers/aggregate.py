@@ -56,7 +56,7 @@ def rows(results: Sequence[table.Row]) -> list[Row]:
 
 
 def summary(results: Sequence[table.Row]) -> Row:
-    """Returns the percentage of weights of each curve's sparsest matching level; none for a curve that has no such one.
+    """Returns the percentage of weights at the sparsest matching level of each curve that has one.
 
     >>> cell = {"model": "m", "dataset": "d", "control": "none", "status": "done"}
     >>> def level(number, left, seed):
@@ -71,9 +71,9 @@ def summary(results: Sequence[table.Row]) -> Row:
 
 def _named(results: Sequence[table.Row]) -> dict[str, Curve]:
     """The curves by their names in the report, with model and data set if there are several."""
-    found = curves(results)
-    several = len({curve.place for curve in found}) > 1
+    all_curves = curves(results)
+    several = len({curve.place for curve in all_curves}) > 1
     return {
         f"{' '.join(curve.place)}: {style.name}" if several else style.name: curve
-        for curve, style in zip(found, styles(found), strict=True)
+        for curve, style in zip(all_curves, styles(all_curves), strict=True)
     }

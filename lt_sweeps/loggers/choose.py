@@ -38,11 +38,11 @@ def check(config: LoggerConfig) -> None:
 
 def make(config: LoggerConfig, folder: Path, store: Store) -> list[Logger]:
     """Returns the chosen loggers, which write below `folder`."""
-    made = (_made(kind, config, folder, store) for kind in config.kinds)
-    return [logger for logger in made if logger is not None]
+    loggers = (_logger(kind, config, folder, store) for kind in config.kinds)
+    return [logger for logger in loggers if logger is not None]
 
 
-def _made(kind: str, config: LoggerConfig, folder: Path, store: Store) -> Logger | None:
+def _logger(kind: str, config: LoggerConfig, folder: Path, store: Store) -> Logger | None:
     if kind != "wandb":
         from lt_sweeps.loggers.lightning import Lightning
 

@@ -37,9 +37,9 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--project", default=LoggerConfig().project, help="logger.project of the sweep (%(default)s)")
     parser.add_argument("--entity", default="", help="logger.entity of the sweep (your own)")
     parser.add_argument("--dry-run", action="store_true", help="print the workspace as JSON; needs no login")
-    asked = parser.parse_args(list(arguments))
-    sweep = described(asked.folder, asked.project, asked.entity)
-    if asked.dry_run:
+    options = parser.parse_args(list(arguments))
+    sweep = described(options.folder, options.project, options.entity)
+    if options.dry_run:
         print(json.dumps(as_json(workspace(sweep)), indent=1))
         return 0
     if not is_logged_in():
@@ -67,16 +67,16 @@ class Sweep:
 
 def described(folder: Path, project: str, entity: str = "") -> Sweep:
     """Reads what is needed of a sweep's folder. Raises Mistake."""
-    past, found = archive.cells(folder), curves(table.read(folder))
+    past, all_curves = archive.cells(folder), curves(table.read(folder))
     if not (folder / "wandb").is_dir():
         raise Mistake(f"dashboard: {folder} was not logged; its command with logger=wandb logs it, and trains nothing")
-    columns = dict.fromkeys(name for c in found for p in c.points for name, values in p.measures.items() if values)
+    columns = dict.fromkeys(name for c in all_curves for p in c.points for name, values in p.measures.items() if values)
     return Sweep(
         folder.resolve().name,
         project,
         entity,
-        found,
-        [_setting(name, past[0].settings) for name in varied(found)],
+        all_curves,
+        [_setting(name, past[0].settings) for name in varied(all_curves)],
         [*columns],
     )
 
@@ -131,9 +131,9 @@ def report(sweep: Sweep) -> Any:
     return wr.Report(project=sweep.project, entity=sweep.entity, title=title, blocks=blocks, width="fluid")
 
 
-def as_json(made: Any) -> Any:
+def as_json(document: Any) -> Any:
     """Returns a workspace as what is sent to W&B. The library has no public way to it that needs no login."""
-    return json.loads(made._to_model().model_dump_json())
+    return json.loads(document._to_model().model_dump_json())
 
 
 def _sections(sweep: Sweep) -> list[tuple[str, list[Any]]]:

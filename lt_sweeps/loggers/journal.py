@@ -35,7 +35,7 @@ from lt_sweeps.store.store import Record, Store
 P = ParamSpec("P")
 
 
-def _losing_nothing(step: Callable[Concatenate[Journal, P], None]) -> Callable[Concatenate[Journal, P], None]:
+def _reporting_errors(step: Callable[Concatenate[Journal, P], None]) -> Callable[Concatenate[Journal, P], None]:
     """Decorator: reports an error of the logger in one line, and goes on without a logger."""
 
     @wraps(step)
@@ -107,7 +107,7 @@ class Journal:
 
     # ------------------------------------------------------------------- while jobs are done
 
-    @_losing_nothing
+    @_reporting_errors
     def begin(self, job: Job) -> None:
         """Chooses the first cell that can show this training while it runs, and opens its run."""
         if isinstance(job.run, Measure):
@@ -121,7 +121,7 @@ class Journal:
                 self._live[job.run] = _Live(shown, level, earlier)
                 return
 
-    @_losing_nothing
+    @_reporting_errors
     def step(self, job: Job, step: int, history: History) -> None:
         """Logs a training's new evaluations to its live cell."""
         live = self._live.get(job.run)
@@ -129,13 +129,13 @@ class Journal:
             self._send(live.shown, [*live.earlier, *curve(live.shown.cell, live.level, history)])
             live.evaluations = len(history)
 
-    @_losing_nothing
+    @_reporting_errors
     def finish(self, job: Job, record: Record | None, seconds: float | None) -> None:
         """Logs the level to its live cell, and every cell that is complete now."""
         if record is not None:
             self._settle(job.run, ends=not results.is_done(record))
 
-    @_losing_nothing
+    @_reporting_errors
     def fail(self, job: Job, reason: str) -> None:
         """Notes a failure, and logs every cell that is complete now: what depends on this training will not come."""
         self._failed[job.run] = reason
@@ -157,7 +157,7 @@ class Journal:
 
     # ------------------------------------------------------------------------- when all is done
 
-    @_losing_nothing
+    @_reporting_errors
     def close(self, rows: Sequence[table.Row], plan: Plan, failed: Mapping[Node, str], page: Path) -> None:
         """Logs every cell that is not yet logged with its present content, and the curves over seeds."""
         assert self._logger is not None
@@ -172,7 +172,7 @@ class Journal:
         mark = self._marks.of(about, rows)
         if mark != self._marks.read(about):
             self._logger.aggregate(about, aggregate.rows(rows), aggregate.summary(rows), page)
-            self._marks.leave(about, mark)
+            self._marks.write(about, mark)
         count = "1 run logged" if logged == 1 else f"{logged} runs logged"
         self._say(f"logger={self._kind}: {count}" + (f", {before} logged before" if before else ""))
         if self._logger.after is not None:
@@ -190,7 +190,7 @@ class Journal:
             code = error.code
         self._abandon(code)
 
-    @_losing_nothing
+    @_reporting_errors
     def _abandon(self, code: int) -> None:
         assert self._logger is not None
         for shown in self._cells:
@@ -230,8 +230,8 @@ class Journal:
     def _complete(self, shown: _Shown, content: Sequence[Entry], failed: bool) -> None:
         self._send(shown, content)
         assert shown.run is not None
-        shown.run.sum_up(summary(content))
+        shown.run.set_summary(summary(content))
         shown.run.finish(int(failed))
         shown.run, shown.sent, shown.logged = None, [], self._marks.of(shown.about, content)
         if not failed:
-            self._marks.leave(shown.about, shown.logged)
+            self._marks.write(shown.about, shown.logged)

@@ -61,7 +61,7 @@ class LightningRun:
     def keep(self, blobs: Blobs) -> None:
         """Does nothing: masks and weights are in the store."""
 
-    def sum_up(self, summary: Row) -> None:
+    def set_summary(self, summary: Row) -> None:
         """Does nothing: the rows have these figures, and these files have no table of runs."""
 
     def finish(self, code: int) -> None:

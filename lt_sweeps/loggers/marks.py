@@ -27,7 +27,7 @@ class Marks:
         path = self._folder / about.id
         return path.read_text() if path.exists() else None
 
-    def leave(self, about: About, mark: str) -> None:
+    def write(self, about: About, mark: str) -> None:
         """Writes the mark of a run that was logged."""
         write(self._folder / about.id, mark.encode())
 

@@ -44,7 +44,7 @@ class Run(Protocol):
     def keep(self, blobs: Blobs) -> None:
         """Logs the blobs of a level."""
 
-    def sum_up(self, summary: Row) -> None:
+    def set_summary(self, summary: Row) -> None:
         """Logs the figures by which complete runs are compared."""
 
     def finish(self, code: int) -> None:

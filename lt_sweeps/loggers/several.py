@@ -1,4 +1,4 @@
-"""A sweep followed for several loggers: what one of them does, or fails to do, is nothing to the others."""
+"""Follows a sweep for several loggers; a failure of one does not affect the others."""
 
 from __future__ import annotations
 

@@ -52,8 +52,8 @@ def summary(content: Sequence[Entry]) -> Row:
         "near_dense": [row for row in pruned if dense and _is_near(row, dense[0], f"level/{result}", metric)][:1],
     }
     figures: Row = {}
-    for name, found in chosen.items():
-        for row in found:
+    for name, rows in chosen.items():
+        for row in rows:
             figures[f"{name}/{result}"] = row[f"level/{result}"]
             figures |= {f"{name}/sparsity": row["sparsity"]} if name != "dense" else {}
     return figures

@@ -19,7 +19,7 @@ from lt_sweeps.store.store import Store
 Mode = Literal["online", "offline"]
 STEPS = {"train/*": "lth/step", "val/*": "lth/step", "level/*": "sparsity"}
 PLACE = "place.txt"  # in the folder of an offline run: where it will be uploaded to
-WANTED: dict[str, tuple[str, ...]] = {"none": (), "masks": ("mask",), "tickets": ("mask", "end")}
+ARTIFACT_FILES: dict[str, tuple[str, ...]] = {"none": (), "masks": ("mask",), "tickets": ("mask", "end")}
 
 
 class Wandb:
@@ -34,10 +34,14 @@ class Wandb:
         self._open: list[WandbRun] = []
         # W&B's folders for staging and caching, and its error reports, can be set in the environment only.
         here = self.folder.absolute()
-        wanted = {"WANDB_DATA_DIR": f"{here / 'data'}", "WANDB_CACHE_DIR": f"{here / 'cache'}", "WANDB_SILENT": "true"}
+        environment = {
+            "WANDB_DATA_DIR": f"{here / 'data'}",
+            "WANDB_CACHE_DIR": f"{here / 'cache'}",
+            "WANDB_SILENT": "true",
+        }
         if mode == "offline":
-            wanted["WANDB_ERROR_REPORTING"] = "false"
-        self._added = {name: value for name, value in wanted.items() if name not in os.environ}
+            environment["WANDB_ERROR_REPORTING"] = "false"
+        self._added = {name: value for name, value in environment.items() if name not in os.environ}
         os.environ.update(self._added)
 
     def open(self, about: About) -> WandbRun:
@@ -75,7 +79,7 @@ class Wandb:
             run.define_metric(name)
         for name, step in STEPS.items():
             run.define_metric(name, step_metric=step)  # with summary=, W&B would drop the plain values
-        self._open.append(WandbRun(run, WANTED[self._config.artifacts], self._store))
+        self._open.append(WandbRun(run, ARTIFACT_FILES[self._config.artifacts], self._store))
         return self._open[-1]
 
     def aggregate(self, about: About, table: Sequence[Row], summary: Row, page: Path) -> None:
@@ -88,7 +92,7 @@ class Wandb:
                 line = wandb.plot.line(shown, "weights_remaining", f"{metric.name}_mean", stroke="curve", title=title)
                 curves = "curves" if metric is ACCURACY else f"{metric.name}_curves"
                 run.log({curves: shown, metric.name: line, "report": wandb.Html(str(page), inject=False)})
-        run.sum_up(summary)
+        run.set_summary(summary)
         run.finish(0)
 
     def close(self) -> None:
@@ -107,8 +111,8 @@ class Wandb:
 class WandbRun:
     """A run of `wandb`."""
 
-    def __init__(self, run: Any, wanted: Sequence[str], store: Store) -> None:
-        self._run, self._wanted, self._store = run, wanted, store
+    def __init__(self, run: Any, artifact_files: Sequence[str], store: Store) -> None:
+        self._run, self._artifact_files, self._store = run, artifact_files, store
         self._finished = False
 
     def log(self, row: Row) -> None:
@@ -117,15 +121,15 @@ class WandbRun:
 
     def keep(self, blobs: Blobs) -> None:
         """Logs an artifact named by the training's key, which all its cells share; the files stay in the store."""
-        if not self._wanted:
+        if not self._artifact_files:
             return
         artifact = wandb.Artifact(f"ticket-{blobs.key[:16]}", type="ticket", metadata=dict(blobs.metadata))
-        for name in self._wanted:
+        for name in self._artifact_files:
             path = self._store.path(blobs.names[name])
             artifact.add_file(str(path), name=f"{name}.safetensors", policy="immutable", skip_cache=True)
         self._run.log_artifact(artifact, aliases=[f"level_{blobs.level}"])
 
-    def sum_up(self, summary: Row) -> None:
+    def set_summary(self, summary: Row) -> None:
         """Adds to the run's summary, which W&B fills with the row that was logged last."""
         self._run.summary.update(summary)
 

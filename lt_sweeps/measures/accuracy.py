@@ -53,5 +53,5 @@ def evaluate(
                 metric.update(logits, y)
     network.train(mode)
     values = {name: metric.compute().item() for name, metric in metrics.items()}
-    found = {name: METRICS[name].rounded(100 * v if METRICS[name].percent else v) for name, v in values.items()}
-    return Evaluation(task.rounded(loss.compute().item()), found)
+    results = {name: METRICS[name].rounded(100 * v if METRICS[name].percent else v) for name, v in values.items()}
+    return Evaluation(task.rounded(loss.compute().item()), results)

@@ -32,20 +32,20 @@ def calibration_error(ends: Ends, bins: int = 15) -> Table:
     """
     if not isinstance(bins, int) or bins < 1:
         raise ValueError(f"calibration_error: bins={bins}: give 1 or more")
-    found = probabilities(ends, ends.weights[-1], "calibration_error")
-    likely, classes = found.outputs, found.classes
-    confidence, right = likely.max(1).values, found.right.double()
+    predicted = probabilities(ends, ends.weights[-1], "calibration_error")
+    likely, classes = predicted.outputs, predicted.classes
+    confidence, right = likely.max(1).values, predicted.right.double()
     place = (confidence * bins).ceil().long().clamp(1, bins) - 1
     counts, sure, correct = (
         values.new_zeros(bins).index_add_(0, place, values)
         for values in (confidence.new_ones(len(confidence)), confidence, right)
     )
-    wanted = likely.gather(1, classes[:, None])
-    brier = likely.square().sum(1) - 2 * wanted[:, 0] + 1
+    of_class = likely.gather(1, classes[:, None])
+    brier = likely.square().sum(1) - 2 * of_class[:, 0] + 1
     filled = counts.clamp(min=1)
     return {
         "calibration_error": six_digits(100 * (correct - sure).abs().sum() / counts.sum()),
-        "nll": six_digits(-wanted.clamp(min=1e-300).log().mean()),
+        "nll": six_digits(-of_class.clamp(min=1e-300).log().mean()),
         "brier": six_digits(brier.mean()),
         "examples": counts.tolist(),
         "confidence": [six_digits(value) for value in 100 * sure / filled],

@@ -78,7 +78,7 @@ def linear_cka(x: Tensor, y: Tensor) -> float:
     >>> linear_cka(one, other), linear_cka(one, torch.zeros(4, 1))
     (0.0, 0.0)
     """
-    (xx, yy), xy = (_product(one, one) for one in (x, y)), _product(x, y)
+    (xx, yy), xy = (_product(matrix, matrix) for matrix in (x, y)), _product(x, y)
     whole = sqrt(xx * yy)
     return min(1.0, xy / whole) if whole else 0.0
 

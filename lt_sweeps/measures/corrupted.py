@@ -44,16 +44,16 @@ def corruption_accuracy(ends: Ends, seed: int = 0) -> Table:
     """
     require_classes(ends, "corruption_accuracy")
     network, (low, span) = ends.network(ends.weights[-1]), _range(ends)
-    found = {
+    by_corruption = {
         name: [_accuracy(ends, network, corrupted(ends, name, amount, seed, low, span)) for amount in amounts]
         for name, (_, amounts) in CORRUPTIONS.items()
     }
-    every = [accuracy for accuracies in found.values() for accuracy in accuracies]
+    every = [accuracy for accuracies in by_corruption.values() for accuracy in accuracies]
     return {
         "corruption_accuracy": round(sum(every) / len(every), 4),
         "clean": _accuracy(ends, network, ends.examples("test")),
         "severity": [1.0, 2.0, 3.0],
-        **found,
+        **by_corruption,
     }
 
 

@@ -60,6 +60,6 @@ class Ends:
 
         Of another task it is the metric that networks are compared by; where higher is better, negated.
         """
-        found = evaluate(network, self.examples(part), self.classes, self.task).metrics
-        metric = compared_by(found)
-        return metric.error(found[metric.name])
+        metrics = evaluate(network, self.examples(part), self.classes, self.task).metrics
+        metric = compared_by(metrics)
+        return metric.error(metrics[metric.name])

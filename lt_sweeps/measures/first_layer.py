@@ -49,9 +49,9 @@ def first_layer(ends: Ends) -> Table:
     number = float(1 + [*mask].index(name))
     if isinstance(layer, nn.Linear):
         pixels = kept.double().mean(0).view(image.shape[1:])
-        found = percent(int(pixels.any(0).sum()), pixels[0].numel())
+        share = percent(int(pixels.any(0).sum()), pixels[0].numel())
         picture = 100 * _smaller(pixels.mean(0))
-        return {"first_layer": found, **_rows(number, picture[None], ("picture", "row"))}
+        return {"first_layer": share, **_rows(number, picture[None], ("picture", "row"))}
     filters = (ends.weights[-1][name].detach().cpu().double() * kept)[: max(1, MOST // kept[0].numel())]
     rows = _rows(number, filters, ("picture", "channel", "row"))
     count = [float(len(kept))] * filters.flatten(0, -2).shape[0]
@@ -74,8 +74,8 @@ def on_the_image(network: nn.Module, names: Collection[str], image: Tensor) -> t
     calls: list[tuple[str, nn.Module, Tensor | None]] = []
 
     def noted(name: str) -> Callable[[nn.Module, tuple[object, ...]], None]:
-        def note(layer: nn.Module, given: tuple[object, ...]) -> None:
-            calls.append((name, layer, given[0] if given and isinstance(given[0], Tensor) else None))
+        def note(layer: nn.Module, inputs: tuple[object, ...]) -> None:
+            calls.append((name, layer, inputs[0] if inputs and isinstance(inputs[0], Tensor) else None))
 
         return note
 
@@ -91,10 +91,10 @@ def on_the_image(network: nn.Module, names: Collection[str], image: Tensor) -> t
             handle.remove()
     if not calls:
         raise ValueError("it runs no layer with prunable weights")
-    name, layer, given = calls[0]
-    if isinstance(layer, (nn.Linear, nn.Conv2d)) and f"{name}.weight" in names and given is not None:
+    name, layer, entering = calls[0]
+    if isinstance(layer, (nn.Linear, nn.Conv2d)) and f"{name}.weight" in names and entering is not None:
         seen = image if isinstance(layer, nn.Conv2d) else image.flatten(1)
-        if given.shape == seen.shape and torch.equal(given, seen.to(given)):
+        if entering.shape == seen.shape and torch.equal(entering, seen.to(entering)):
             return f"{name}.weight", layer
     what = f"the first prunable layer that it runs, {name} ({type(layer).__name__}),"
     raise ValueError(f"{what} is not on the pixels of an image")

@@ -46,8 +46,8 @@ def induction(ends: Ends) -> Table:
         before = torch.eye(tokens.shape[1], dtype=torch.bool, device=tokens.device).roll(-1, 1).tril(-1)
         places += torch.stack([after.any(2).sum(), before.sum() * len(tokens)]).cpu()[:, None]
         for total, pattern in zip(sums, patterns, strict=True):
-            for row, wanted in enumerate((after, before.expand_as(after))):
-                total[row] += (pattern.double() * wanted.unsqueeze(1)).sum((0, 2, 3)).cpu()
+            for row, target in enumerate((after, before.expand_as(after))):
+                total[row] += (pattern.double() * target.unsqueeze(1)).sum((0, 2, 3)).cpu()
     if not bool((places > 0).all()):
         raise ValueError("measure of induction: no token occurs twice in a test sequence")
     scores = [(total / places).round(decimals=6) for total in sums]

@@ -46,15 +46,15 @@ def overlap(ends: Ends) -> Table:
     rows = [whole, *counts]
     by_input = [_by_input(first[n], second[n]) for n in names]
     columns = [sum(by_input), *by_input]
-    expected = [[a * b / n for a, b, _, n in some] for some in (counts, *([one] for one in counts))]
-    variances = [[_variance(a, b, n) for a, b, _, n in some] for some in (counts, *([one] for one in counts))]
-    shared = [sum(some) for some in expected]
+    groups = [counts, *([count] for count in counts)]
+    shared = [sum(a * b / n for a, b, _, n in group) for group in groups]
+    variances = [sum(_variance(a, b, n) for a, b, _, n in group) for group in groups]
     overlaps = [percent(both, a + b - both) for a, b, both, _ in rows]
     nulls = [percent(i, a + b - i) for (a, b, _, _), i in zip(rows, shared, strict=True)]
     finer = [percent(i, a + b - i) for (a, b, _, _), i in zip(rows, columns, strict=True)]
     deviations = [
-        percent(sqrt(sum(some)) * (a + b), (a + b - i) ** 2)
-        for (a, b, _, _), i, some in zip(rows, shared, variances, strict=True)
+        percent(sqrt(variance) * (a + b), (a + b - i) ** 2)
+        for (a, b, _, _), i, variance in zip(rows, shared, variances, strict=True)
     ]
     return {
         "overlap": overlaps[0],

@@ -42,7 +42,7 @@ def live_density(ends: Ends) -> Table:
     >>> table["tensor_live_density"], table["units"], table["live_units"]
     ([33.3333, 25.0, 50.0], [3.0, 2.0, 1.0], [2.0, 1.0, 1.0])
     """
-    mask, live = ends.masks[-1], _found(ends)
+    mask, live = ends.masks[-1], _live_mask(ends)
     counts = [
         (int(ones.sum()), int(mask[name].sum()), ones.numel(), len(ones), int(ones.flatten(1).any(1).sum()))
         for name, ones in live.items()
@@ -85,7 +85,7 @@ def live_size(ends: Ends) -> Table:
     >>> table["live_size"], table["csr_bytes"], table["live_csr_bytes"]
     (100.0, [44.0, 28.0, 16.0], [36.0, 20.0, 16.0])
     """
-    state, live = ends.weights[-1], ends.masks[-1] | _found(ends)
+    state, live = ends.weights[-1], ends.masks[-1] | _live_mask(ends)
     left = {name: value * live[name].to(value) if name in live else value for name, value in state.items()}
     kept, alive = size(ends), size(replace(ends, weights=(left,), masks=(live,)))
     columns = {f"live_{name}": alive[f"kept_{name}"] for name in ("parameters", "operations")}
@@ -94,7 +94,7 @@ def live_size(ends: Ends) -> Table:
     return {"live_size": alive["size"], **beside, **columns}
 
 
-def _found(ends: Ends) -> Mask:
+def _live_mask(ends: Ends) -> Mask:
     """The live weights of the last mask. Raises ValueError where flow shows no paths."""
     mask = ends.masks[-1]
     network = copy.deepcopy(ends.network(ends.weights[-1])).cpu().double().eval()

@@ -31,10 +31,10 @@ def recall(ends: Ends) -> Table:
         "recall": percent(rows[0][2], rows[0][0]),
         **by_tensor(
             len(rows),
-            tensor_recall=[percent(both, wanted) for wanted, _, both, _ in rows],
+            tensor_recall=[percent(both, reference) for reference, _, both, _ in rows],
             precision=[percent(both, kept) for _, kept, both, _ in rows],
             random_recall=[percent(kept, n) for _, kept, _, n in rows],
-            random_precision=[percent(wanted, n) for wanted, _, _, n in rows],
+            random_precision=[percent(reference, n) for reference, _, _, n in rows],
         ),
     }
 

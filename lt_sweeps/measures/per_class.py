@@ -27,8 +27,8 @@ def class_accuracy(ends: Ends) -> Table:
     >>> class_accuracy(ends)
     {'class_accuracy': 50.0, 'class': [0.0, 1.0], 'by_class': [50.0, 100.0], 'examples': [2.0, 1.0]}
     """
-    found = answers(ends, ends.weights[-1], "class_accuracy")
-    counts, right = _counted(found.classes, found.right, ends.classes)
+    predicted = answers(ends, ends.weights[-1], "class_accuracy")
+    counts, right = _counted(predicted.classes, predicted.right, ends.classes)
     accuracies = [percent(r, n) for r, n in zip(right, counts, strict=True)]
     return {
         "class_accuracy": min((a for a, n in zip(accuracies, counts, strict=True) if n), default=0.0),

@@ -102,13 +102,13 @@ def gradient_skew(ends: Ends, examples: int = 1000) -> Table:
     slopes = _slopes(ends, whole, examples)
     fits = []
     for name in same_layers(ends):
-        ones, there = mask[name], (whole[name] != 0) | mask[name]
-        if ones.dim() < 2 or torch.equal(ones, there):
+        ones, dense = mask[name], (whole[name] != 0) | mask[name]
+        if ones.dim() < 2 or torch.equal(ones, dense):
             fits.append(_Fit())
             continue
         masked = _slopes(ends, {**whole, name: whole[name] * ones}, examples)[name]
         after, before = ((slope.double().square() * ones).flatten(1).sum(1) for slope in (masked, slopes[name]))
-        degree, inputs = (part.flatten(1).sum(1).double() for part in (ones, there))
+        degree, inputs = (part.flatten(1).sum(1).double() for part in (ones, dense))
         both = (after > 0) & (before > 0)
         x, y = (inputs / degree)[both].log() / 2, (after / before)[both].log() / 2
         fits.append(_Fit(len(x), *(float(value) for value in (x.sum(), y.sum(), x @ x, x @ y))))
@@ -149,7 +149,7 @@ def _slopes(ends: Ends, state: State, examples: int) -> State:
     with torch.enable_grad(), torch.autocast(device.type, enabled=False), seeded(0):
         for x, y in first_examples(ends, examples):
             loss = task.loss(network(as_input(x, dtype)), y, reduction="sum")
-            found = torch.autograd.grad(loss, [parameters[name] for name in names], materialize_grads=True)
-            for name, slope in zip(names, found, strict=True):
+            gradients = torch.autograd.grad(loss, [parameters[name] for name in names], materialize_grads=True)
+            for name, slope in zip(names, gradients, strict=True):
                 slopes[name] += slope
     return {name: slope.cpu() for name, slope in slopes.items()}

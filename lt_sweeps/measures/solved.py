@@ -68,8 +68,8 @@ def tangent_solution(
     space = _Space(ends.network(ends.weights[0]).eval(), ends.masks[-1])
     train = [(as_input(x, space.dtype), y) for x, y in first_examples(ends, examples)]
     count = sum(len(y) for _, y in train)
-    wanted = torch.cat([nn.functional.one_hot(y, ends.classes).double() for _, y in train])
-    errors = wanted - torch.cat([space.at(space.start, x).double() for x, _ in train])
+    targets = torch.cat([nn.functional.one_hot(y, ends.classes).double() for _, y in train])
+    errors = targets - torch.cat([space.at(space.start, x).double() for x, _ in train])
     parts = train, *_held_out(ends, space)
     rows = list[tuple[float, ...]]()
     for ridge in ridges:

@@ -19,20 +19,20 @@ class Move:
     data: Data | None = None
     seed: int = 0
 
-    def mask(self, found: Mask) -> Mask:
-        """The mask on this network: the very same where nothing differs.
+    def mask(self, source: Mask) -> Mask:
+        """Returns the mask on this network: `source` itself where nothing differs.
 
         >>> from lt_sweeps.methods.level import example
         >>> dense = example().mask
         >>> Move(dense).mask(dense) == dense, Move(dense, Part("elastic", 1)).mask(dense) == dense
         (True, False)
         """
-        if self.by is None and whole(found) == self.to:
-            return found
-        return Fit(found, self.to, self.by, self.classes, self.between, self.data, self.seed)
+        if self.by is None and whole(source) == self.to:
+            return source
+        return Fit(source, self.to, self.by, self.classes, self.between, self.data, self.seed)
 
-    def weights(self, found: Weights, own: Weights, *, alike: bool) -> Weights:
-        """The weights on this network, whose own are `own`: the very same where networks are `alike`."""
-        if self.by is None and alike:
-            return found
-        return Carried(found, own, self.to, self.by, self.classes, self.between, self.data, self.seed)
+    def weights(self, source: Weights, own: Weights, *, same_network: bool) -> Weights:
+        """Returns `source` on this network, whose own weights are `own`: `source` itself on the `same_network`."""
+        if self.by is None and same_network:
+            return source
+        return Carried(source, own, self.to, self.by, self.classes, self.between, self.data, self.seed)

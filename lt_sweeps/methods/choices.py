@@ -16,24 +16,24 @@ from lt_sweeps.specs import Part, Recipe
 
 @dataclass(frozen=True)
 class ChangedBy:
-    """What changes a training beside its optimizer: a gate, hooks, and the seed of what they draw."""
+    """A gate, hooks, and the seed of their draws: what changes a training beside its optimizer."""
 
     gate: Part | None = None
     hooks: tuple[Part, ...] = ()
     draw: int = 0
 
     def of(self, run: Train) -> Train:
-        """The same training with these."""
+        """Returns the training with this gate and these hooks."""
         draw = self.draw if self.gate or self.hooks else 0
         return replace(run, gate=self.gate, hooks=self.hooks, draw=draw)
 
-    def given(self, **args: float) -> ChangedBy:
-        """The same with these arguments, where a gate or a hook takes them and was given none."""
-        gate = None if self.gate is None else _given("gate", self.gate, args)
-        return replace(self, gate=gate, hooks=tuple(_given("hook", hook, args) for hook in self.hooks))
+    def with_arguments(self, **args: float) -> ChangedBy:
+        """Returns a copy in which gate and hooks have those of these arguments that they take and do not set."""
+        gate = None if self.gate is None else _with_arguments("gate", self.gate, args)
+        return replace(self, gate=gate, hooks=tuple(_with_arguments("hook", hook, args) for hook in self.hooks))
 
 
-def _given(kind: str, part: Part, args: Mapping[str, float]) -> Part:
+def _with_arguments(kind: str, part: Part, args: Mapping[str, float]) -> Part:
     entry = catalogue(kind).get(part.name)
     taken = {} if entry is None else {name: value for name, value in args.items() if name in entry.parameters}
     return replace(part, args={**taken, **part.args}) if taken else part
@@ -78,17 +78,17 @@ class Choices:
     dense_searched_by: ChangedBy = ChangedBy()  # the dense one of them
     move: Move | None = None  # of masks to this network, if they are found elsewhere
     carried: Weights | None = None  # start weights, if they are carried here too
-    apart: bool = False  # whether find.gate or find.hook says so: tickets then keep the weights that a search left
+    separate_search: bool = False  # find.gate or find.hook is set: tickets then keep the search's end weights
 
     def prune(self, scored: Ticket, parent: Mask, level: int, times: int = 1) -> Mask:
         """Returns the mask `parent` without its lowest-scored weights; the criterion scores the ticket `scored`."""
-        wanted = needs("criterion", self.criterion.name)
+        requirements = needs("criterion", self.criterion.name)
         score = Score(
             self.criterion,
             scored,
-            ref=self._begun(scored) if "ref" in wanted else None,
-            data=self.dense.data if "data" in wanted else None,
-            seed=derive(self.score_seed, "score", level) if "seed" in wanted else 0,
+            ref=self._begun(scored) if "ref" in requirements else None,
+            data=self.dense.data if "data" in requirements else None,
+            seed=derive(self.score_seed, "score", level) if "seed" in requirements else 0,
         )
         return Prune(
             score,
@@ -148,17 +148,17 @@ class Choices:
         weights = here.rewound if is_trained else _treated(self.survivors, here)
         ticket = replace(self.dense.ticket, weights=weights, start=self.start)
         run = replace(self.dense, ticket=ticket, recipe=self.retrain, level=self._numbered(level))
-        return self.searched_by.given(keep=self._density(level)).of(run)
+        return self.searched_by.with_arguments(keep=self._density(level)).of(run)
 
     def search(self, run: Train, level: int) -> Train:
         """The training whose end the mask of a level is pruned from: `run`, changed by `find.gate` and `find.hook`.
 
         What takes `keep` is given the density of the level, and what takes `narrow` leaves pruning to the criterion.
         """
-        if not self.apart:
+        if not self.separate_search:
             return run
         changed_by = self.dense_searched_by if run == self.dense else self.searched_by
-        return changed_by.given(keep=self._density(level), narrow=False).of(run)
+        return changed_by.with_arguments(keep=self._density(level), narrow=False).of(run)
 
     def _density(self, level: int) -> float:
         return float((1 - self.rate) ** level)
@@ -176,7 +176,7 @@ class Choices:
         return at(weights.run, weights.run.ticket.start) if isinstance(weights, At) else weights
 
     def _level(self, last: Train, mask: Mask, level: int) -> Level:
-        last = (pruned_from(mask) if self.apart else None) or last
+        last = (pruned_from(mask) if self.separate_search else None) or last
         return Level(
             self.dense, last, mask, level, self.rewind, self.treat_seed, self.keep_batchnorm, carried=self.carried
         )

@@ -125,7 +125,7 @@ def as_ticket(what: Part, levels: Sequence[Train], onward: Train) -> Measures:
 
 
 def with_whole(what: Part, levels: Sequence[Train], onward: Train) -> Measures:
-    """Returns the measure of each pruned level before it is trained with its weights and nothing pruned (first)."""
+    """Returns the measure of each pruned level before training, with the same weights unpruned (first)."""
     tickets = ((replace(run.ticket, mask=full(run.ticket)), run.ticket) for run in levels[1:])
     return None, *(Measure(what, pair, run.data) for pair, run in zip(tickets, levels[1:], strict=True))
 

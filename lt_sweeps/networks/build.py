@@ -77,7 +77,7 @@ def holding(module: nn.Module, state: State) -> nn.Module:
     return module
 
 
-def drawn(network: Network) -> nn.Module:
+def draw_network(network: Network) -> nn.Module:
     """Builds the module, with weights drawn by its initialiser from torch's global generator."""
     module = constructed(network)
     if network.initialiser is not None:
@@ -88,7 +88,7 @@ def drawn(network: Network) -> nn.Module:
 def initial(network: Network, seed: int) -> State:
     """Returns a draw of all parameters and buffers, a function of `seed`. Raises ValueError for other state."""
     with seeded(seed):
-        module = drawn(network)
+        module = draw_network(network)
     for name, value in module.state_dict().items():
         if not isinstance(value, Tensor):
             raise ValueError(f"its state dict holds {name}, a {type(value).__name__}: only tensors can be stored")

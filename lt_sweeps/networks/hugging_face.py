@@ -53,13 +53,13 @@ def hf_causal(
     """
     length, _ = require_tokens(shape, classes, None)
     own = _sizes(layers, heads, dim) | {"max_position_embeddings": length, "vocab_size": classes}
-    made = _configured(architecture, CAUSAL, own, config or {})
-    if made.vocab_size != classes:
-        raise ValueError(f"its vocabulary has {made.vocab_size} tokens, and the data set {classes}")
-    _require_positions(made, length)
-    if hasattr(made, "is_decoder"):
-        made.is_decoder = True  # BERT's attention is causal then
-    return _built("AutoModelForCausalLM", made)
+    hf_config = _configured(architecture, CAUSAL, own, config or {})
+    if hf_config.vocab_size != classes:
+        raise ValueError(f"its vocabulary has {hf_config.vocab_size} tokens, and the data set {classes}")
+    _require_positions(hf_config, length)
+    if hasattr(hf_config, "is_decoder"):
+        hf_config.is_decoder = True  # BERT's attention is causal then
+    return _built("AutoModelForCausalLM", hf_config)
 
 
 @register("network", version=1, needs=("tokens", "transformers"))
@@ -80,10 +80,10 @@ def hf_classifier(
     """
     length, tokens = require_tokens(shape, classes, tokens)
     own = _sizes(layers, heads, dim) | {"max_position_embeddings": length, "vocab_size": tokens}
-    made = _configured(architecture, CLASSIFIERS, own, config or {})
-    made.num_labels = classes
-    _require_positions(made, length)
-    module = _built("AutoModelForSequenceClassification", made)
+    hf_config = _configured(architecture, CLASSIFIERS, own, config or {})
+    hf_config.num_labels = classes
+    _require_positions(hf_config, length)
+    module = _built("AutoModelForSequenceClassification", hf_config)
     if module.config.pad_token_id is None:
         module.config.pad_token_id = -1  # no token: decoders then take the last place
     return module
@@ -120,15 +120,15 @@ def configuration(architecture: str, known: tuple[str, ...], fields: Mapping[str
             raise ValueError(f"model.args.config.{name}: is no field of {architecture}{nearest(name, vars(usual))}")
     named = {kind.attribute_map.get(name, name): value for name, value in fields.items()}
     try:
-        made = kind(**{"pad_token_id": None, "bos_token_id": None, "eos_token_id": None, **named})
-        for name in [*vars(made)]:
+        hf_config = kind(**{"pad_token_id": None, "bos_token_id": None, "eos_token_id": None, **named})
+        for name in [*vars(hf_config)]:
             if "dropout" in name or "pdrop" in name or "layerdrop" in name:
-                setattr(made, name, 0.0)
+                setattr(hf_config, name, 0.0)
     except Exception as error:  # transformers validates as it likes
         reason = " ".join(str(error).split())[:160]
         raise ValueError(f"model.args.config: {architecture} cannot be configured so ({reason})") from None
-    made.use_cache = False
-    return made
+    hf_config.use_cache = False
+    return hf_config
 
 
 def transposed(module: nn.Module) -> set[str]:
@@ -145,9 +145,9 @@ def in_its_layout(module: nn.Module, state: Mapping[str, Tensor]) -> dict[str, T
 def alone(module: Any, state: Mapping[str, Tensor]) -> nn.Module:
     """Returns a network of transformers as it is there, with a state in its layout, in evaluation mode."""
     with seeded(0):
-        made: nn.Module = type(module)(module.config)
-    made.load_state_dict(dict(state))
-    return made.eval()
+        network: nn.Module = type(module)(module.config)
+    network.load_state_dict(dict(state))
+    return network.eval()
 
 
 def _sizes(layers: int, heads: int, dim: int) -> dict[str, Any]:
@@ -169,17 +169,17 @@ def _configured(architecture: str, known: tuple[str, ...], own: Mapping[str, Any
     return configuration(architecture, known, fields | {names.get(name, name): v for name, v in config.items()})
 
 
-def _require_positions(made: Any, length: int) -> None:
-    if made.max_position_embeddings < length:
-        raise ValueError(f"it has {made.max_position_embeddings} positions, and sequences are of {length} tokens")
+def _require_positions(hf_config: Any, length: int) -> None:
+    if hf_config.max_position_embeddings < length:
+        raise ValueError(f"it has {hf_config.max_position_embeddings} positions, and sequences are of {length} tokens")
 
 
-def _built(auto: str, made: Any) -> Any:
+def _built(auto: str, hf_config: Any) -> Any:
     """Builds the model, whose output is its logits alone."""
     hf = library()
     try:
         kind = getattr(hf, auto)
-        module = kind.from_config(made, attn_implementation="eager", trust_remote_code=False, dtype=torch.float32)
+        module = kind.from_config(hf_config, attn_implementation="eager", trust_remote_code=False, dtype=torch.float32)
     except Exception as error:  # transformers raises anything for sizes that do not fit together
         reason = " ".join(str(error).split())[:160]
         raise ValueError(f"transformers cannot build it ({type(error).__name__}: {reason})") from None

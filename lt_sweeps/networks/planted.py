@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from lt_sweeps.masks import Mask
 from lt_sweeps.networks import targets
-from lt_sweeps.networks.build import drawn
+from lt_sweeps.networks.build import draw_network
 from lt_sweeps.networks.mlp import MLP
 from lt_sweeps.randomness import seeded
 from lt_sweeps.registry import register
@@ -49,7 +49,7 @@ def planted(network: nn.Module, target: str = "circle", knots: int = 10, spread:
 def support(network: Network, seed: int) -> Mask:
     """Returns the mask of the ticket that is planted in a draw of a network. Raises ValueError if none is."""
     with seeded(seed):
-        mask: Mask | None = vars(drawn(network)).get("planted")
+        mask: Mask | None = vars(draw_network(network)).get("planted")
     if mask is None:
         raise ValueError(f"no ticket is planted in {network.build.name}: choose model=planted")
     return mask
@@ -118,12 +118,12 @@ def plant(
     sources = torch.arange(layers[0].in_features)
     factors = torch.ones(len(sources), dtype=torch.float64)
     support, planted = [], []
-    for layer, wanted in zip(layers, target, strict=True):
+    for layer, target_layer in zip(layers, target, strict=True):
         is_last = layer is layers[-1]
-        rows = [row.nonzero().flatten() for row in wanted.weight]
+        rows = [row.nonzero().flatten() for row in target_layer.weight]
         thetas = [
             torch.cat([bias[None], row[at] * factors[at]])
-            for row, bias, at in zip(wanted.weight, wanted.bias, rows, strict=True)
+            for row, bias, at in zip(target_layer.weight, target_layer.bias, rows, strict=True)
         ]
         entries = [_entries(layer, sources[at]) for at in rows]
         if is_last:

@@ -24,11 +24,11 @@ def owner(run: Work) -> Owner:
 
 def import_own(run: Work) -> None:
     """Imports the foreign code of a job, ignoring errors, so that effects of an import happen before the job."""
-    from lt_sweeps.foreign.imports import imported
+    from lt_sweeps.foreign.imports import import_foreign
 
     for entry in owner(run):
         with suppress(Exception):  # the job itself will raise it
-            imported(entry.partition(" ")[0].rpartition(".")[0])
+            import_foreign(entry.partition(" ")[0].rpartition(".")[0])
 
 
 def require_one(runs: Iterable[Work]) -> None:

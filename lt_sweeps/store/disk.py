@@ -17,7 +17,7 @@ def is_full(error: BaseException) -> TypeGuard[OSError]:
     return isinstance(error, OSError) and error.errno in FULL
 
 
-def no_room(error: OSError) -> str:
+def full_message(error: OSError) -> str:
     """The message to a user whose disk, quota or limit is full."""
     where = f"{error.filename}: " if error.filename else ""
     return f"{where}{error.strerror}; make room, and the same command continues where this one was"

@@ -30,10 +30,10 @@ def identity(record: Record) -> str:
     return checksum(record["blobs"])[:16]
 
 
-def foretold(blobs: Mapping[str, bytes]) -> str:
+def expected_identity(blobs: Mapping[str, bytes]) -> str:
     """The identity of a record that is still to be written, from the blobs it will have.
 
-    >>> foretold({"mask": b"1"}) == identity({"blobs": {"mask": hashlib.sha256(b"1").hexdigest()}})
+    >>> expected_identity({"mask": b"1"}) == identity({"blobs": {"mask": hashlib.sha256(b"1").hexdigest()}})
     True
     """
     return identity({"blobs": {name: hashlib.sha256(content).hexdigest() for name, content in blobs.items()}})

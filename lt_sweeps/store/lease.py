@@ -47,7 +47,7 @@ class Holder:
     @property
     def dead(self) -> bool:
         """Whether its process has certainly ended, which can be known on the same machine only."""
-        return self.place == _place() and _born(self.pid) != self.born
+        return self.place == _place() and _start_time(self.pid) != self.born
 
 
 class Leases:
@@ -63,7 +63,7 @@ class Leases:
 
     def take(self, key: str, name: str, steps: int = 0) -> bool:
         """Takes the lease of a key; returns False while another process holds it."""
-        me = Holder(platform.node(), _place(), os.getpid(), _born(os.getpid()), name, steps=steps)
+        me = Holder(platform.node(), _place(), os.getpid(), _start_time(os.getpid()), name, steps=steps)
         self._folder.mkdir(parents=True, exist_ok=True)
         for _ in range(2):
             try:
@@ -194,7 +194,7 @@ def _place() -> str:
         return platform.node()
 
 
-def _born(pid: int) -> int:
+def _start_time(pid: int) -> int:
     """When a process began, in ticks since the boot; -1 where there is none, 0 where the system does not say."""
     try:
         state, *rest = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()

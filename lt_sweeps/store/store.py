@@ -80,14 +80,14 @@ class Store:
                 return True
             for source, content in made_from["sources"].items():
                 try:
-                    made = self._read(source)
+                    source_record = self._read(source)
                 except Missing:
                     continue
-                if identity(made) != content:
+                if identity(source_record) != content:
                     return True
                 if source not in seen:
                     seen.add(source)
-                    frontier.append(made)
+                    frontier.append(source_record)
         return False
 
     def _differs(self, name: str, content: str) -> bool:

@@ -62,8 +62,8 @@ def collect(root: Path, *, dry: bool, older_than: float, quarantine: bool) -> Re
     begun, work = partial(root), files(root, "work")
     surveyed = survey(root, files(root, "record"))
     checkpoints = _checkpoints(work)
-    kept_work = [file for file in work if _useful(file, checkpoints.get(file.name), surveyed, root)]
-    named = surveyed.named() | _given(root)
+    kept_work = [file for file in work if _is_continuable(file, checkpoints.get(file.name), surveyed, root)]
+    named = surveyed.named() | _blobs_of_tickets(root)
     for file in kept_work:
         named |= checkpoints[file.name].blobs
     holders = Leases(root).holders()
@@ -115,7 +115,7 @@ def _checkpoints(work: list[File]) -> dict[str, Checkpoint]:
     return checkpoints
 
 
-def _useful(file: File, saved: Checkpoint | None, surveyed: Survey, root: Path) -> bool:
+def _is_continuable(file: File, saved: Checkpoint | None, surveyed: Survey, root: Path) -> bool:
     """Whether a checkpoint may still be continued, on some machine: no source is known to have changed."""
     if saved is None or surveyed.holds(file.name):
         return False
@@ -126,7 +126,7 @@ def _useful(file: File, saved: Checkpoint | None, surveyed: Survey, root: Path) 
     return all((root / "blob" / blob[:2] / blob).exists() for blob in saved.blobs)
 
 
-def _given(root: Path) -> set[str]:
+def _blobs_of_tickets(root: Path) -> set[str]:
     """The blobs of ticket folders that sweeps beside the store began with: no record names them."""
     paths: Iterator[Path] = root.parent.glob(f"*/{GIVEN}/*/*.safetensors")
     return {hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}

@@ -42,7 +42,7 @@ def show(root: Path, prefix: str) -> dict[str, Any]:
 
 def _record(root: Path, key: str, surveyed: Survey) -> dict[str, Any]:
     record = surveyed.records[key]
-    shown = {shown: _shown(root, shown, surveyed) for shown in (key, *_made_from_it(key, surveyed))}
+    shown = {shown: _shown(root, shown, surveyed) for shown in (key, *_descendants(key, surveyed))}
     holder = Leases(root).holders().get(key)
     blobs = {name: {"sha256": blob, "bytes": _bytes(root, blob)} for name, blob in record["blobs"].items()}
     steps = [r["node"]["step"] for r in surveyed.records.values() if r["node"].get("run") == {"key": key}]
@@ -53,7 +53,7 @@ def _record(root: Path, key: str, surveyed: Survey) -> dict[str, Any]:
         "node": {name: value for name, value in record["node"].items() if name != "node"},
         "result": {name: value for name, value in record["result"].items() if name != "history"},
         "evaluations": len(record["result"].get("history", [])),
-        "made_from": [_in_short(link, surveyed) for link in chain(key, surveyed)],
+        "made_from": [_one_line(link, surveyed) for link in chain(key, surveyed)],
         "read": record.get("files", {}),
         "blobs": blobs,
         "snapshots": sorted(steps),
@@ -75,7 +75,7 @@ def chain(key: str, surveyed: Survey) -> list[str]:
 
 
 def _parent(key: str, surveyed: Survey) -> str | None:
-    """Of the nearest trainings among the sources, the one of the highest level: that of the mask."""
+    """Returns the nearest source training of the highest level, which is that of the mask."""
     seen, frontier = {key}, [key]
     nearest: list[str] = []
     while frontier:
@@ -87,7 +87,7 @@ def _parent(key: str, surveyed: Survey) -> str | None:
     return max(nearest, key=lambda k: surveyed.records[k]["node"].get("level", 0), default=None)
 
 
-def _made_from_it(key: str, surveyed: Survey) -> list[str]:
+def _descendants(key: str, surveyed: Survey) -> list[str]:
     """Every record that was made from this one, directly or indirectly."""
     descendants, frontier = dict[str, None](), [key]
     while frontier:
@@ -126,7 +126,7 @@ def _cell(config: Mapping[str, Any], values: Mapping[str, str], swept: set[str])
     return " ".join(words)
 
 
-def _in_short(key: str, surveyed: Survey) -> str:
+def _one_line(key: str, surveyed: Survey) -> str:
     """A training in a few words."""
     record = surveyed.records[key]
     level, result = record["node"].get("level", 0), record["result"]

@@ -146,7 +146,7 @@ def _notes(root: Path, surveyed: Survey, report: Verified) -> None:
     if changed:
         names = ", ".join(sorted(changed)[:MOST])
         report.notes.append(f"{len(changed)} of what records were made from holds something else now: {names}")
-    if silent := sum(_reads_in_silence(record) for record in surveyed.records.values()):
+    if silent := sum(_lacks_file_names(record) for record in surveyed.records.values()):
         report.notes.append(f"{silent} records do not say what files their data were read from, and are believed")
     if begun := partial(root):
         report.notes.append(f"{len(begun)} partial files of writers that were killed, or are at work")
@@ -154,7 +154,7 @@ def _notes(root: Path, surveyed: Survey, report: Verified) -> None:
         report.notes.append(f"{len(aside)} damaged files in {root / 'quarantine'}, set aside by sweeps before")
 
 
-def _reads_in_silence(record: Record) -> bool:
+def _lacks_file_names(record: Record) -> bool:
     """Whether a record is of a training on data files but names none of them, as old records do."""
     source = record["node"].get("data", {}).get("source", {}).get("name")
     return record["node"].get("node") == "Train" and not record.get("files") and source not in (None, "digits")

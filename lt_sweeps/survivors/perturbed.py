@@ -38,7 +38,7 @@ def perturbed(
         name: sigma * end[name].std(correction=0) * torch.randn(ref[name].shape, generator=generator)
         for name in sorted(mask)
     }
-    where = mask if share is None else _some(mask, share, generator)
+    where = mask if share is None else _random_share(mask, share, generator)
     for name, noise in noises.items():
         state[name] = torch.where(where[name], state[name] + noise.to(state[name]), state[name])
     return state
@@ -53,8 +53,8 @@ def count_of(share: float, kept: int) -> int:
     return max(1, round(share * kept))
 
 
-def _some(mask: Mask, share: float, generator: torch.Generator) -> Mask:
-    """A random share of the kept places of all tensors together, at least one of them."""
+def _random_share(mask: Mask, share: float, generator: torch.Generator) -> Mask:
+    """Returns a random share of the kept places of all tensors together, at least one place."""
     names = sorted(mask)
     kept: Tensor = torch.cat([mask[name].flatten() for name in names]).nonzero().flatten()
     chosen = kept[torch.randperm(len(kept), generator=generator)[: count_of(share, len(kept))]]

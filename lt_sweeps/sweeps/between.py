@@ -59,7 +59,7 @@ def compared(name: str) -> Part:
 def pairs(cells: Sequence[Cell], what: Part, label: str) -> list[Pair]:
     """Returns all pairs of cells that differ in a label alone, at each level of both. Raises Mistake without any.
 
-    Several labels, joined by commas, are one: of cells that differ in any of them.
+    Several labels joined by commas count as one label: cells may differ in any of them.
     """
     for cell in cells:
         refuse_measure(cell.config, what)
@@ -82,17 +82,17 @@ def pairs(cells: Sequence[Cell], what: Part, label: str) -> list[Pair]:
         values = _common(cell, extra)
         rest = {name: value for name, value in values.items() if name not in chosen}
         groups.setdefault(tuple(rest.items()), {})[_named(values, chosen)] = cell
-    found = [
-        _pair(what, here[number], there[number], {**dict(rest), LEVEL: number}, one, other)
+    differing = [
+        _pair(what, first[number], second[number], {**dict(rest), LEVEL: number}, first_name, second_name)
         for rest, by_value in groups.items()
-        for (one, a), (other, b) in combinations(by_value.items(), 2)
-        for here, there in [({**dict(zip(c.numbers, c.levels, strict=True))} for c in (a, b))]
-        for number in here
-        if number in there and here[number] != there[number]
+        for (first_name, a), (second_name, b) in combinations(by_value.items(), 2)
+        for first, second in [({**dict(zip(c.numbers, c.levels, strict=True))} for c in (a, b))]
+        for number in first
+        if number in second and first[number] != second[number]
     ]
-    if not found:
+    if not differing:
         raise Mistake(f"--between {label}: no two cells differ in {'these' if chosen[1:] else 'it'} alone")
-    return found
+    return differing
 
 
 def _named(values: Mapping[str, Any], chosen: Sequence[str]) -> str:
@@ -111,24 +111,26 @@ def _common(cell: Cell, extra: Sequence[str]) -> dict[str, Any]:
     return {name: cell.labels[name] for name in (*LABELS, "seed")} | {name: cell.value(name) for name in extra}
 
 
-def _pair(what: Part, first: Train, second: Train, common: Mapping[str, Any], one: str, other: str) -> Pair:
-    return Pair(common, one, other, second.key, of_two(what, first, second))
+def _pair(
+    what: Part, first: Train, second: Train, common: Mapping[str, Any], first_name: str, second_name: str
+) -> Pair:
+    return Pair(common, first_name, second_name, second.key, of_two(what, first, second))
 
 
-def holding(cell: Cell, wanted: Sequence[Pair]) -> Cell:
-    """Returns a cell whose measures are those of pairs: what is planned and executed is all that a cell asks for."""
-    return replace(cell, measures={"pairs": tuple(pair.measure for pair in wanted)})
+def with_pairs(cell: Cell, pairs: Sequence[Pair]) -> Cell:
+    """Returns a cell with the measures of these pairs, so that they are planned and executed as its own."""
+    return replace(cell, measures={"pairs": tuple(pair.measure for pair in pairs)})
 
 
-def written(folder: Path, wanted: Sequence[Pair], label: str) -> Iterator[str]:
+def write_table(folder: Path, pairs: Sequence[Pair], label: str) -> Iterator[str]:
     """Writes the table of pairs as CSV, a row for every point of each; yields their means as lines of Markdown.
 
     Writes and yields nothing where no pair could be measured.
     """
-    store, word = Store(folder.parent / "store"), wanted[0].measure.what.word
+    store, word = Store(folder.parent / "store"), pairs[0].measure.what.word
     remaining = {row["key"]: row["weights_remaining"] for row in tables.read(folder)}
     rows, points = list[tables.Row](), list[tables.Row]()
-    for pair in wanted:
+    for pair in pairs:
         try:
             table = results.measured(store.get(pair.measure.key))
         except Missing:
@@ -164,7 +166,7 @@ def summary(rows: Sequence[tables.Row], label: str) -> Iterator[str]:
     heads = [*named, *places, "weights remaining (%)", "pairs", *(f"{n}, mean ± s.d." for n in numbers)]
     yield "| " + " | ".join(heads) + " |"
     yield "|" + " --- |" * len(heads)
-    for place, some in groups.items():
-        kept = sum(row[REMAINING] for row in some) / len(some)
-        means = [spread(row[n] for row in some) for n in numbers]
-        yield "| " + " | ".join([*map(str, place), f"{kept:.2f}", str(len(some)), *means]) + " |"
+    for place, group in groups.items():
+        kept = sum(row[REMAINING] for row in group) / len(group)
+        means = [spread(row[n] for row in group) for n in numbers]
+        yield "| " + " | ".join([*map(str, place), f"{kept:.2f}", str(len(group)), *means]) + " |"

@@ -53,11 +53,11 @@ def with_earlier(cells: Sequence[Cell], folder: Path) -> list[Cell]:
 
 def _with_common_words(cells: Sequence[Cell]) -> list[Cell]:
     """The cells, each with a value for every override that any of them has: one command may omit what another sets."""
-    names = dict.fromkeys(word for c in cells for word in _apart(c.swept)[0])
+    names = dict.fromkeys(word for c in cells for word in _split(c.swept)[0])
     completed = []
     for c in cells:
         values = {word: _value(c.config, word, c.swept.get(word)) for word in names}
-        swept = {word: value for word, value in values.items() if value is not None} | _apart(c.swept)[1]
+        swept = {word: value for word, value in values.items() if value is not None} | _split(c.swept)[1]
         completed.append(replace(c, swept=swept))
     return completed
 
@@ -80,15 +80,15 @@ def _on_this_machine(past: archive.Past, now: Cell) -> Cell:
     """Rebuilds an earlier cell with the paths, loggers and hardware of the current command."""
     trainer = replace(now.config.trainer, devices=past.config.trainer.devices)
     config = replace(past.config, paths=now.config.paths, logger=now.config.logger, trainer=trainer)
-    return cell_of(config, _apart(past.swept)[0] | _apart(now.swept)[1])
+    return cell_of(config, _split(past.swept)[0] | _split(now.swept)[1])
 
 
 def _name(c: Cell) -> tuple[object, ...]:
     """The labels and overrides by which a row of results names a cell."""
-    return tuple(sorted(c.labels.items())), tuple(sorted(_apart(c.swept)[0].items()))
+    return tuple(sorted(c.labels.items())), tuple(sorted(_split(c.swept)[0].items()))
 
 
-def _apart(swept: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
+def _split(swept: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
     """Splits overrides into those that tell cells apart and those of a command or machine (LOCAL)."""
     local = {word: value for word, value in swept.items() if word.partition(".")[0] in LOCAL}
     return {word: value for word, value in swept.items() if word not in local}, local

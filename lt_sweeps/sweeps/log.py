@@ -37,8 +37,8 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("folder", type=Path, help="of a sweep, finished or not")
     parser.add_argument("--to", choices=LOGGERS, required=True, action="append", help="for several, give it again")
     parser.add_argument("settings", nargs="*", metavar="SETTING")
-    asked = parser.parse_intermixed_args(list(arguments))
-    folder, config = asked.folder.absolute(), _logger(asked.to, asked.settings)
+    options = parser.parse_intermixed_args(list(arguments))
+    folder, config = options.folder.absolute(), _logger(options.to, options.settings)
     choose.check(config)
     cells = [
         agent.rebuild(replace(past, settings={**past.settings, "logger": asdict(config)}))
@@ -54,7 +54,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _logger(names: Sequence[str], settings: Sequence[str]) -> LoggerConfig:
-    """The settings of `logger=[NAMES]` with these. Raises Mistake for one that there is not."""
+    """Returns the settings of `logger=[NAMES]` under these overrides. Raises Mistake for an unknown one."""
     options = [OmegaConf.load(CONF / "logger" / f"{name}.yaml") for name in names]
     try:
         own = OmegaConf.merge(OmegaConf.structured(LoggerConfig), *options)

@@ -42,35 +42,35 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("measures", nargs="+", metavar="MEASURE")
     parser.add_argument("--of", choices=[*COMPARED], help="what each level is compared with, instead of the option's")
     parser.add_argument("--between", metavar="LABEL", help="compare cells: seed, prune,criterion ...; or level")
-    asked = parser.parse_args(list(arguments))
-    folder = asked.folder.absolute()
-    if asked.between is not None:
-        if asked.of is not None:
+    options = parser.parse_args(list(arguments))
+    folder = options.folder.absolute()
+    if options.between is not None:
+        if options.of is not None:
             raise Mistake("measure: --of compares within a cell, --between with other cells: give one of them")
         cells = [agent.rebuild(past) for past in archive.cells(folder)]
         failed = list[str]()
-        for name in asked.measures:
-            pairs = between.pairs(cells, between.compared(name), asked.between)
-            failed += _compute(folder, [between.holding(cells[0], pairs)], cells)
-            print("\n".join(between.written(folder, pairs, asked.between)))
-        results.main([str(asked.folder)])
+        for name in options.measures:
+            pairs = between.pairs(cells, between.compared(name), options.between)
+            failed += _compute(folder, [between.with_pairs(cells[0], pairs)], cells)
+            print("\n".join(between.write_table(folder, pairs, options.between)))
+        results.main([str(options.folder)])
         return 1 if failed else 0
-    cells = measured(folder, [_asked(name, asked.of) for name in asked.measures])
+    cells = measured(folder, [_measure_config(name, options.of) for name in options.measures])
     failed = _compute(folder, cells, cells)
     write(folder / archive.CELLS, json.dumps([described(c) for c in cells], indent=1).encode())
-    results.main([str(asked.folder)])
+    results.main([str(options.folder)])
     return 1 if failed else 0
 
 
-def _asked(name: str, of: str | None) -> MeasureConfig:
+def _measure_config(name: str, of: str | None) -> MeasureConfig:
     return measuring.option(name) if of is None else MeasureConfig(name, of={of: {name: {}}})
 
 
-def measured(folder: Path, asked: Sequence[MeasureConfig]) -> list[Cell]:
+def measured(folder: Path, configs: Sequence[MeasureConfig]) -> list[Cell]:
     """Returns the cells of a sweep with further measures. Raises Mistake if no cell can have them."""
     cells, refused = list[Cell](), list[str]()
     for past in archive.cells(folder):
-        whole = measuring.joined([past.config.measure, *asked])
+        whole = measuring.joined([past.config.measure, *configs])
         try:
             cells.append(agent.rebuild(replace(past, settings={**past.settings, "measure": asdict(whole)})))
         except Corner as error:  # of one method of several, as pruning at initialisation has no parents

@@ -157,16 +157,17 @@ class Sweep:
 
     def _no_row(self, where: Mapping[str, Any]) -> Mistake:
         """The error for values that no row has: it lists the values of the first column without a match."""
-        wanted = ", ".join(f"{name}={value}" for name, value in where.items())
+        conditions = ", ".join(f"{name}={value}" for name, value in where.items())
         for name, value in where.items():
-            values = [str(normalized(one)) if pd.isna(one) else str(one) for one in dict.fromkeys(self.results[name])]
-            values = [one[:8] for one in values] if name == "key" else values
+            entries = dict.fromkeys(self.results[name])
+            values = [str(normalized(entry)) if pd.isna(entry) else str(entry) for entry in entries]
+            values = [entry[:8] for entry in values] if name == "key" else values
             if not self.runs(**{name: value}):
                 known = ", ".join(values[:MOST_VALUES]) + (", ..." if len(values) > MOST_VALUES else "")
                 return Mistake(
-                    f"{self.folder.name}: no row has {wanted}; {name} is {known}{nearest(str(value), values)}"
+                    f"{self.folder.name}: no row has {conditions}; {name} is {known}{nearest(str(value), values)}"
                 )
-        return Mistake(f"{self.folder.name}: no row has all of {wanted}")
+        return Mistake(f"{self.folder.name}: no row has all of {conditions}")
 
     def curve(self, **where: Any) -> pd.DataFrame:
         """Accuracy over weights remaining: mean, deviation, 95 % t-interval and n over seeds, paired with dense.

@@ -75,6 +75,6 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("folder", help="of a sweep")
     parser.add_argument("column", metavar="COLUMN")
     parser.add_argument("bound", metavar="NUMBER", type=float)
-    asked = parser.parse_args(list(arguments))
-    print(table(asked.folder, asked.column, asked.bound))
+    options = parser.parse_args(list(arguments))
+    print(table(options.folder, options.column, options.bound))
     return 0

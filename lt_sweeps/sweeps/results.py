@@ -38,10 +38,10 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--out", type=Path, metavar="FILE", help="an HTML file")
     parser.add_argument("--facet", metavar="LABEL", help="test results side by side, for each value of a label")
     parser.add_argument("--color", metavar="LABEL", help="a colour for each value of a label, such as control")
-    asked = parser.parse_intermixed_args(list(arguments))
-    folders, where = split(asked.words)
-    if asked.out is not None:
-        return _page(folders, where, asked.out, asked.facet, asked.color)
+    options = parser.parse_intermixed_args(list(arguments))
+    folders, where = split(options.words)
+    if options.out is not None:
+        return _page(folders, where, options.out, options.facet, options.color)
     if len(folders) != 1 or where:
         raise Mistake("report: a page of several sweeps, or of a part of one, needs a place: --out page.html")
     [folder] = folders
@@ -51,9 +51,9 @@ def main(arguments: Sequence[str]) -> int:
     store = Store(folder.absolute().parent / "store", as_stored=True)
     plan = _plan(cells, store)
     _require_known(folder, {run.key for run in plan.records})
-    own = shlex.join(["lt-sweeps", "report", str(folder), *_looks(asked.facet, asked.color)])
+    own = shlex.join(["lt-sweeps", "report", str(folder), *_looks(options.facet, options.color)])
     command = "\n".join(line for line in (agent.command(folder), own) if line is not None)
-    rows = write_all(cells, folder, command, store, plan, {}, asked.facet, asked.color)
+    rows = write_all(cells, folder, command, store, plan, {}, options.facet, options.color)
     done = sum(row["status"] == "done" for row in rows)
     print(f"{done} of {len(rows)} levels are done")
     print(f"results: {folder / table.RESULTS}")
@@ -69,7 +69,7 @@ def _looks(facet: str | None, color: str | None) -> list[str]:
 def _page(
     folders: Sequence[Path], where: Sequence[tuple[str, str]], out: Path, facet: str | None, color: str | None
 ) -> int:
-    """Writes one page of what is in the tables of sweeps; where one is a table alone, the budget is not known."""
+    """Writes one page from the tables of sweeps; the budget is unknown where a folder has only tables."""
     from lt_sweeps.report.page import render
 
     if not folders:

@@ -115,7 +115,7 @@ def run(
 
 
 def _spare(cells: Sequence[Cell], plan: Plan, engine: Engine | None) -> AbstractContextManager[Spare | None]:
-    """Made before this process computes."""
+    """Returns a Spare if this process executes jobs; called before it computes, so that it can be forked."""
     here = plan.jobs and engine is None
     return spare(cells[0].config.trainer, max(c.config.trainer.devices for c in cells)) if here else nullcontext()
 
@@ -158,7 +158,7 @@ def _kept_whole(cells: Sequence[Cell]) -> list[str]:
     from lt_sweeps.forecast import layers
 
     networks = dict.fromkeys((c.levels[0].ticket.network, tuple(c.config.prune.include)) for c in cells)
-    return [line for network, include in networks if (line := layers.whole(network, include)) is not None]
+    return [line for network, include in networks if (line := layers.unpruned_note(network, include)) is not None]
 
 
 def _perturbed(cells: Sequence[Cell]) -> list[str]:
@@ -166,7 +166,7 @@ def _perturbed(cells: Sequence[Cell]) -> list[str]:
         return []
     from lt_sweeps.forecast import layers
 
-    notes = (layers.perturbed(c.levels[0].ticket.network, c.config) for c in cells)
+    notes = (layers.noise_note(c.levels[0].ticket.network, c.config) for c in cells)
     return [*dict.fromkeys(note for note in notes if note is not None)]
 
 
@@ -199,7 +199,7 @@ def _before(folder: Path) -> bytes | None:
 
 
 def _restore(folder: Path, before: bytes | None) -> None:
-    """Makes the sweep's folder one of these cells again; of none, if there were none."""
+    """Restores an earlier cells.json; deletes it if there was none."""
     if before is None:
         (folder / archive.CELLS).unlink()
     else:

@@ -26,7 +26,7 @@ from lt_sweeps.store.store import Store
 ASIDE = ("paths", "logger", "trainer", "hydra")  # groups that do not change a trial's result
 
 
-def sought(hydra: Any) -> Search | None:
+def search_of(hydra: Any) -> Search | None:
     """The search of Hydra's configuration; None if its sweeper lists all cells beforehand."""
     if hydra.sweeper._target_.rpartition(".")[2] in ("BasicSweeper", "LtSweepsSweeper"):
         return None
@@ -64,7 +64,7 @@ class Search:
         best = max(worth, key=lambda levels: worth[levels])
         columns = swept_columns(list(self._trials.values()))
         words = " ".join(f"{name}={self._trials[best].swept.get(name)}" for name in columns)
-        metric, result = _found(self._trials[best], store) or (ACCURACY, 0.0)
+        metric, result = _validation_result(self._trials[best], store) or (ACCURACY, 0.0)
         print(
             f"search: best of {len(worth)} trials so far: validation {metric.shown(result)}{words and f' with {words}'}"
         )
@@ -77,14 +77,14 @@ def _levels(cell: Cell) -> tuple[str, ...]:
 
 def value(cell: Cell, store: Store) -> float:
     """The validation result of the last level, higher is better: accuracy in percent; 0 if it has not finished."""
-    found = _found(cell, store)
-    if found is None:
+    last = _validation_result(cell, store)
+    if last is None:
         return 0.0 if cell.levels[-1].data.task is None else -math.inf
-    metric, result = found
+    metric, result = last
     return metric.worth(result)
 
 
-def _found(cell: Cell, store: Store) -> tuple[Metric, float] | None:
+def _validation_result(cell: Cell, store: Store) -> tuple[Metric, float] | None:
     """The metric and the validation result of the last level; None if it has not finished."""
     record = planning.stored(store, cell.levels[-1])
     outcome = None if record is None else results.outcome(record)

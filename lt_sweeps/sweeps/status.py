@@ -15,7 +15,7 @@ from lt_sweeps.config import archive
 from lt_sweeps.execution import failures
 from lt_sweeps.execution import plan as planning
 from lt_sweeps.execution.agent import rebuild
-from lt_sweeps.execution.reporter import called
+from lt_sweeps.execution.reporter import describe
 from lt_sweeps.graph import Measure, Train, Work, topological, works
 from lt_sweeps.methods.measured import learned_by
 from lt_sweeps.metrics import named
@@ -115,37 +115,38 @@ def status(folder: Path) -> Status:
     return Status(
         folder,
         states,
-        {run: names.get(run) or called(run) for run in runs},
+        {run: names.get(run) or describe(run) for run in runs},
         list(zip(cell_names(cells), [list(e.levels) for e in cells], strict=True)),
         running,
         failed,
         emptied,
         finished,
-        *_left(states, running, store),
+        *_time_left(states, running, store),
     )
 
 
-def _left(states: Mapping[Work, str], running: Mapping[Work, Holder], store: Store) -> tuple[float | None, int]:
-    """Seconds until all is done, at as many at once as now; None if nothing runs, or no training alike was timed.
+def _time_left(states: Mapping[Work, str], running: Mapping[Work, Holder], store: Store) -> tuple[float | None, int]:
+    """Returns the seconds until all is done with as many running at once as now, and the number of measures left out.
 
-    Also the number of measures that this leaves out, as none of their kind was timed.
+    Measures of a kind that was not timed are left out. The seconds are None if nothing runs, if no kind that remains
+    was timed, or if that of a training was not.
     """
     took: dict[str, list[float]] = {}
     for run, state in states.items():
         if state == "done" and "seconds" in (timing := store.load_timing(run.key)):
-            took.setdefault(_alike(run), []).append(timing["seconds"])
+            took.setdefault(_kind_of(run), []).append(timing["seconds"])
     waiting = [run for run, state in states.items() if state in ("running", "waiting")]
     known = {name: median(seconds) for name, seconds in took.items()}
-    untimed = [run for run in waiting if _alike(run) not in known]
+    untimed = [run for run in waiting if _kind_of(run) not in known]
     if not running or len(untimed) == len(waiting) or any(isinstance(run, Train) for run in untimed):
         return None, sum(isinstance(run, Measure) for run in untimed)
     done = {run: holder.step / holder.steps for run, holder in running.items() if holder.steps}
-    left = sum(known.get(_alike(run), 0.0) * (1 - done.get(run, 0)) for run in waiting) / len(running)
+    left = sum(known.get(_kind_of(run), 0.0) * (1 - done.get(run, 0)) for run in waiting) / len(running)
     return left, len(untimed)
 
 
-def _alike(run: Work) -> str:
-    """A name that work of about the same length shares."""
+def _kind_of(run: Work) -> str:
+    """Returns a name that work of about equal duration shares."""
     if isinstance(run, Measure):
         return f"{run.what.word} {run.of[0].network.build.word}"
     return f"{run.ticket.network.build.word} {run.recipe.steps}"

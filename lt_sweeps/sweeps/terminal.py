@@ -73,18 +73,18 @@ def _entries(of: Status, bars: str) -> Iterator[tuple[str, int]]:
     measures = sum(isinstance(run, Measure) for run in of.states)
     work = f"{len(of.states) - measures} trainings" + (f", {measures} measures" if measures else "")
     cells = f"{len(of.cells)} cell" + ("s" if len(of.cells) != 1 else "")
-    yield f"{of.folder}: {cells}, {work}: {totals}{_left(of)}", 4
+    yield f"{of.folder}: {cells}, {work}: {totals}{_time_left(of)}", 4
     for run, holder in of.running.items():
         unit = "point" if isinstance(run, Measure) else "step"
         far = f"{unit} {holder.step:,}/{holder.steps:,}" if holder.step else "begun"
         ago = duration(max(0.0, time.time() - holder.seen))
         yield f"  running  {of.names[run]}  {far}  on {holder.host}, process {holder.pid}, {ago} ago", 11
     yield from ((f"  failed   {of.names[run]}: {reason}", 11) for run, reason in of.failed.items())
-    drawn = {metric for done in of.finished.values() for metric in [done.shown.metric]} if bars else set()
-    scale = _Scale(list(of.finished.values()), bars) if len(drawn) == 1 else None
+    metrics = {metric for done in of.finished.values() for metric in [done.shown.metric]} if bars else set()
+    scale = _Scale(list(of.finished.values()), bars) if len(metrics) == 1 else None
     names = [name for name, _ in of.cells]
     rows = [_row(of, levels, scale) for _, levels in of.cells]
-    results = ["  ".join(_said(of, levels, scale)) for _, levels in of.cells]
+    results = ["  ".join(_summary(of, levels, scale)) for _, levels in of.cells]
     width, most, longest = (max(map(len, texts), default=0) for texts in (names, rows, results))
     beside = width + most + longest + len("      ") <= WIDTH
     if not beside:  # long names would push the rows off the screen
@@ -98,7 +98,7 @@ def _entries(of: Status, bars: str) -> Iterator[tuple[str, int]]:
         yield f"  {scale.legend}", 4
 
 
-def _left(of: Status) -> str:
+def _time_left(of: Status) -> str:
     """The time that is left, and what it leaves out."""
     measures = f"{of.untimed} measure" + ("s" if of.untimed != 1 else "") + " of which no kind alike was timed yet"
     if of.seconds:
@@ -125,7 +125,7 @@ def _row(of: Status, levels: Sequence[Work], scale: _Scale | None) -> str:
     )
 
 
-def _said(of: Status, levels: Sequence[Work], scale: _Scale | None) -> Iterator[str]:
+def _summary(of: Status, levels: Sequence[Work], scale: _Scale | None) -> Iterator[str]:
     """Which layers are empty, or the best ticket."""
     empty = dict.fromkeys(of.emptied[run] for run in levels if run in of.emptied)
     yield from (f"collapsed: {layers}" for layers in empty)
@@ -136,12 +136,12 @@ def _said(of: Status, levels: Sequence[Work], scale: _Scale | None) -> Iterator[
 
 
 class _Scale:
-    """Bars that tell small differences near the best result apart: each is of twice the distance of the one above."""
+    """Bars of results: each step down is twice the distance to the best, so that differences near the best are seen."""
 
     def __init__(self, finished: Sequence[Finished], bars: str) -> None:
         self.metric: Metric = finished[0].shown.metric
         self._bars = bars
-        early = {one.at_early_stop is not None for one in finished}
+        early = {result.at_early_stop is not None for result in finished}
         self._when = (
             "at early stop"
             if early == {True}
@@ -149,7 +149,7 @@ class _Scale:
             if early == {False}
             else "at early stop, else at the end"
         )
-        self._best = max((one.shown.value for one in finished), key=self.metric.worth)
+        self._best = max((result.shown.value for result in finished), key=self.metric.worth)
         self._unit = self.metric.margin_at(self._best) / 2
 
     def bar(self, finished: Finished) -> str:

@@ -16,8 +16,8 @@ def refuse_mixed(cells: Sequence[Cell]) -> None:
         {"paths": c.config.paths, "trainer": replace(c.config.trainer, devices=1), "logger": c.config.logger}
         for c in cells
     ]
-    for group, wanted in shared[0].items():
-        if any(settings[group] != wanted for settings in shared):
+    for group, expected in shared[0].items():
+        if any(settings[group] != expected for settings in shared):
             several = "; several at once are 'logger=[wandb,csv]'" if group == "logger" else ""
             raise Mistake(f"{group} must be the same in all cells of a sweep{several}")
 

@@ -43,8 +43,8 @@ def one_hot() -> Task:
 
 
 def _to_one_hot(outputs: Tensor, targets: Tensor, *, reduction: str = "mean") -> Tensor:
-    wanted = nn.functional.one_hot(targets, outputs.shape[1]).to(outputs.dtype)
-    error = nn.functional.mse_loss(outputs, wanted, reduction=reduction)
+    one_hot = nn.functional.one_hot(targets, outputs.shape[1]).to(outputs.dtype)
+    error = nn.functional.mse_loss(outputs, one_hot, reduction=reduction)
     return error / outputs.shape[1] if reduction == "sum" else error
 
 

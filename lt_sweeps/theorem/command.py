@@ -129,13 +129,13 @@ def _target(words: Sequence[str], data_dir: Path) -> tuple[nn.Module, LoadedData
     from lt_sweeps.config.composing import composed
     from lt_sweeps.config.mistakes import explain
     from lt_sweeps.config.reading import checked
-    from lt_sweeps.config.words import as_ours
+    from lt_sweeps.config.words import hydra_word
     from lt_sweeps.graph import Init
     from lt_sweeps.networks.build import build, holding, initial
     from lt_sweeps.training.fit import Hardware, fit
 
     try:
-        run = cell_of(checked(composed(["prune.levels=0", *map(as_ours, words)]))).levels[0]
+        run = cell_of(checked(composed(["prune.levels=0", *map(hydra_word, words)]))).levels[0]
     except (HydraException, OmegaConfBaseException) as error:
         raise Mistake(explain(error)) from None
     network, start = run.ticket.network, run.ticket.weights

@@ -67,7 +67,7 @@ def verify(ticket: Ticket, rows: Sequence[Rebuilt], candidates: int, seed: int) 
     """Raises RuntimeError unless every weight is what the seed draws."""
     for block, row in zip(ticket.blocks, rows, strict=True):
         assert isinstance(block, MaskedRandom)
-        again = drawn(block.first.shape[1], len(block.second), width(candidates), row.scale, seed, row.name)
+        again = draw_matrices(block.first.shape[1], len(block.second), width(candidates), row.scale, seed, row.name)
         if not (torch.equal(again[0], block.first) and torch.equal(again[1], block.second)):
             raise RuntimeError(f"the random weights in the place of {row.name} are not what their seed draws")
 
@@ -96,7 +96,7 @@ def single_sums(
     return network, rows
 
 
-def drawn(inputs: int, outputs: int, hidden: int, scale: float, seed: int, name: str) -> tuple[Tensor, Tensor]:
+def draw_matrices(inputs: int, outputs: int, hidden: int, scale: float, seed: int, name: str) -> tuple[Tensor, Tensor]:
     """Draws the two random matrices of a layer, in float32."""
     first = torch.rand((inputs * hidden, inputs), generator=rng(seed, "theorem", name, "first")) * 2 - 1
     second = torch.rand((outputs, inputs * hidden), generator=rng(seed, "theorem", name, "second")) * 2 - 1
@@ -110,7 +110,7 @@ def rebuild(name: str, weight: Tensor, candidates: int, seed: int) -> tuple[Mask
     """
     outputs, inputs = weight.shape
     hidden, scale = width(candidates), 2 * float(weight.abs().max()) or 1.0
-    first, second = drawn(inputs, outputs, hidden, scale, seed, name)
+    first, second = draw_matrices(inputs, outputs, hidden, scale, seed, name)
     own = first.view(inputs, hidden, inputs).diagonal(dim1=0, dim2=2).T  # (I, h): the edge from its own input
     places = (own <= 0).long().argsort(dim=1, stable=True)[:, :candidates]  # a negative edge passes nothing on
     edge = own.gather(1, places).clamp(min=0)

@@ -28,8 +28,8 @@ def nearest(values: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
     bits = [_bits(size) for size in (half, count - half)]
     step = max(1, AT_ONCE >> (count - half))
     parts = [
-        _nearest(chunk.double(), wanted.double(), half, bits)
-        for chunk, wanted in zip(values.split(step), targets.split(step), strict=True)
+        _nearest(chunk.double(), goals.double(), half, bits)
+        for chunk, goals in zip(values.split(step), targets.split(step), strict=True)
     ]
     subsets, errors = zip(*parts, strict=True)
     return torch.cat(subsets), torch.cat(errors)
@@ -72,8 +72,8 @@ def curve(counts: list[int], distribution: str, targets: int = 2000, seed: int =
     for count in counts:
         generator = rng(seed, "subset sums", distribution, count)
         values = candidates((targets, count), distribution, generator)
-        wanted = torch.rand(targets, generator=generator, dtype=torch.float64) - 0.5
-        medians.append((count, float(nearest(values, wanted)[1].abs().median())))
+        goals = torch.rand(targets, generator=generator, dtype=torch.float64) - 0.5
+        medians.append((count, float(nearest(values, goals)[1].abs().median())))
     return medians
 
 

@@ -15,7 +15,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from lt_sweeps.errors import Mistake
 from lt_sweeps.graph import At, Carried, Init, Pretrained, Treat, Weights
 from lt_sweeps.masks import Mask, State
-from lt_sweeps.networks.build import drawn as draw
+from lt_sweeps.networks.build import draw_network
 from lt_sweeps.provenance.ownership import require_current
 from lt_sweeps.randomness import seeded
 from lt_sweeps.specs import Network
@@ -72,12 +72,12 @@ def as_seed(origin: Weights, state: State, mask: Mask, sparse: bytes, *, whole: 
     signs, factors = list[str](), dict[str, float]()
     for name, ones in mask.items():
         at = torch.ones_like(ones) if whole else ones
-        made = _made_of(state[name][at], truth[name][at])
-        if made is None:
+        relation = _relation_to_draw(state[name][at], truth[name][at])
+        if relation is None:
             raise _Impossible(f"{name} is not what seed {init.seed} draws: {reason}")
         if name not in replayed or not _same(replayed[name], truth[name]):
             raise _Impossible(f"{name} is drawn by more than torch's own in-place functions")
-        is_sign, factor = made
+        is_sign, factor = relation
         signs += [name] if is_sign else []
         factors |= {} if factor is None else {name: factor}
     stored = {n: v for n, v in state.items() if n not in mask and not (n in replayed and _same(v, replayed[n]))}
@@ -121,11 +121,11 @@ def _source(weights: Weights) -> tuple[Init | None, str]:
     return weights, reasons[0] if reasons else "its pruned places hold other values"
 
 
-def _made_of(values: Tensor, drawn: Tensor) -> tuple[bool, float | None] | None:
-    """Whether values are those of the draw's sign, and the factor; None if they are neither.
+def _relation_to_draw(values: Tensor, drawn: Tensor) -> tuple[bool, float | None] | None:
+    """Returns whether values are multiples of the draw's sign, or of the draw, and the factor; None if of neither.
 
     >>> drawn = torch.tensor([0.5, -0.25, 2.0])
-    >>> [_made_of(values, drawn) for values in (drawn, drawn * 3, drawn.sign() * 3, drawn + 1)]
+    >>> [_relation_to_draw(values, drawn) for values in (drawn, drawn * 3, drawn.sign() * 3, drawn + 1)]
     [(False, None), (False, 3.0), (True, 3.0), None]
     """
     if _same(values, drawn):
@@ -142,15 +142,15 @@ def _made_of(values: Tensor, drawn: Tensor) -> tuple[bool, float | None] | None:
     return None
 
 
-def _same(one: Tensor, other: Tensor) -> bool:
+def _same(first: Tensor, second: Tensor) -> bool:
     """Whether two tensors have the same bits: 0.0 and -0.0 differ."""
-    if one.dtype != other.dtype or one.shape != other.shape:
+    if first.dtype != second.dtype or first.shape != second.shape:
         return False
-    return one.contiguous().numpy().tobytes() == other.contiguous().numpy().tobytes()
+    return first.contiguous().numpy().tobytes() == second.contiguous().numpy().tobytes()
 
 
 def _shortened(seed: Seed, stored: Mapping[str, Tensor]) -> Seed:
-    """The same without steps whose numbers are overwritten or stored; all draws stay, for they move the generator."""
+    """Drops steps whose numbers are overwritten or stored; all draws stay, because they advance the generator."""
     last = {name: index for index, (name, step, _) in enumerate(seed.steps) if step in DRAWS or step in SETS}
     steps = tuple(
         (name, step, numbers)
@@ -167,7 +167,7 @@ def record(network: Network, seed: int) -> tuple[list[Step], State]:
     """
     recorder = _Recorder()
     with seeded(seed), _truncated_by(recorder), recorder:
-        module = draw(network)
+        module = draw_network(network)
     state = {name: value.detach() for name, value in module.state_dict().items()}
     names = {(value.data_ptr(), value.shape): name for name, value in reversed(state.items())}
     steps = [(names.get((tensor.data_ptr(), tensor.shape)), step, n) for tensor, step, n in recorder.steps]

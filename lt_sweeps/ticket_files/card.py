@@ -172,7 +172,7 @@ def _require_file(path: Path) -> None:
 
 
 def _check_drawn(drawn: Any, seed: Seed) -> None:
-    """Raises BadFile unless a card says what is drawn, as the file of the seed has it."""
+    """Raises BadFile unless the field `drawn` of a card agrees with the file of the seed."""
     weights = drawn.get("weights") if isinstance(drawn, dict) else None
     known = (weights.get("sha256"), weights.get("bytes")) if isinstance(weights, dict) else (None, None)
     if not re.fullmatch("[0-9a-f]{64}", str(known[0])) or type(known[1]) is not int:  # a name in the store
@@ -239,8 +239,8 @@ def _check_weights(weights: bytes, mask: bytes, shapes: Mapping[str, tuple[int, 
     for name, shape in shapes.items():
         if name not in values:
             raise BadFile(f"{name[:80]!r} is masked, but not there")
-        wanted = shape if whole else (kept(mask, bits[name]),)
-        if values[name].shape != wanted:
+        expected = shape if whole else (kept(mask, bits[name]),)
+        if values[name].shape != expected:
             raise BadFile(f"{name[:80]!r} has not the values that its mask keeps")
 
 

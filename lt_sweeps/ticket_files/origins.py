@@ -15,7 +15,7 @@ from lt_sweeps.config.schema import Config
 from lt_sweeps.errors import Mistake
 from lt_sweeps.graph import Dense, Fit, Given, Mask, Pretrained, Ticket, Train, Weights, end
 from lt_sweeps.keys import canonical
-from lt_sweeps.registry import recorded
+from lt_sweeps.registry import using_versions
 from lt_sweeps.specs import Network
 from lt_sweeps.ticket_files import card as cards
 from lt_sweeps.ticket_files.card import Card
@@ -128,7 +128,7 @@ def _stored(what: str, config: Config, find: Find) -> tuple[Train, Train]:
     """The training with the key that `what` gives, and the one that its cell begins with."""
     key = (config.ticket if what == "ticket" else config.mask_from) or ""
     past, level = archive.shown_as(Path(config.paths.output_dir).expanduser(), key)
-    with recorded(past.code):
+    with using_versions(past.code):
         run, dense = find(past.config, level), find(past.config, 0)
     if run.key != past.keys[level]:
         raise Mistake(f"{what}={key}: was computed by another version of the code; export it with that code")

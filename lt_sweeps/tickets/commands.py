@@ -96,10 +96,10 @@ def main(arguments: Sequence[str]) -> int:
         case "verify":
             return _verify(options)
         case "import":
-            from lt_sweeps.tickets.hugging_face import imported
+            from lt_sweeps.tickets.hugging_face import import_folder
 
             chosen = options.kind, options.length, options.classes, options.seed
-            for line in imported(options.folder.expanduser(), options.to.expanduser(), *chosen):
+            for line in import_folder(options.folder.expanduser(), options.to.expanduser(), *chosen):
                 print(printable(line))
             print(_summary(cards.read(options.to.expanduser())))
             return 0

@@ -28,7 +28,9 @@ NUMBERS = ("F32", "F16", "BF16")
 ENDS = {"ForCausalLM": "hf_causal", "LMHeadModel": "hf_causal", "ForSequenceClassification": "hf_classifier"}
 
 
-def imported(folder: Path, to: Path, kind: str | None, length: int | None, classes: int | None, seed: int) -> list[str]:
+def import_folder(
+    folder: Path, to: Path, kind: str | None, length: int | None, classes: int | None, seed: int
+) -> list[str]:
     """Writes a folder of transformers as a ticket whose training begins at step 0; returns what to say of it.
 
     Of the folder only config.json and model.safetensors are read: nothing is downloaded, unpickled or executed. Weights
@@ -74,7 +76,7 @@ def imported(folder: Path, to: Path, kind: str | None, length: int | None, class
     cards.write(to, described, encode_masked(state, mask), encode_mask(mask), as_seed=False)
     lines = [f"drawn from seed {seed}, for the folder lacks them: {', '.join(lacks)}"] if lacks else []
     unused = entries.keys() - {*places.values()}
-    lines += [f"not of this network, and left out: {_some(sorted(unused))}"] if unused else []
+    lines += [f"not of this network, and left out: {_abbreviated(sorted(unused))}"] if unused else []
     args = f"model={network.build.name} dataset.shape=[{network.shape[0]}] dataset.classes={network.classes}"
     return [*lines, f"train it: ticket={to} {args}"]
 
@@ -113,12 +115,12 @@ def _known(fields: Mapping[str, Any]) -> dict[str, Any]:
             raise BadFile(f"{CONFIG}: it has {name}, and only whole networks in full precision are read")
     usual = hf.configuration(str(fields.get("model_type"))[:40], hf.CLASSIFIERS, {})
     try:
-        made = type(usual).from_dict({name: v for name, v in fields.items() if _is_of_network(name, fields)})
+        hf_config = type(usual).from_dict({name: v for name, v in fields.items() if _is_of_network(name, fields)})
     except Exception as error:  # transformers validates as it likes
         raise BadFile(f"{CONFIG}: cannot be read ({' '.join(str(error).split())[:160]})") from None
     return {
         name: value
-        for name, value in made.to_dict().items()
+        for name, value in hf_config.to_dict().items()
         if _is_of_network(name, fields) and hasattr(usual, name) and "drop" not in name and value is not None
     }
 
@@ -138,46 +140,48 @@ def _network(
     classes: int | None,
 ) -> Network:
     """Returns the network that a configuration describes. Raises BadFile and ValueError."""
-    said = fields.get("architectures")
-    named = [word for word in said if isinstance(word, str)] if isinstance(said, list) else []
+    architectures = fields.get("architectures")
+    named = [word for word in architectures if isinstance(word, str)] if isinstance(architectures, list) else []
     kind = kind or next((ENDS[end] for end in ENDS for word in named if word.endswith(end)), None)
     if kind is None:
         raise BadFile(f"is of {', '.join(named)[:80] or 'no architecture'}: say what it becomes, --as hf_causal or so")
-    made = hf.configuration(str(fields["model_type"]), hf.CLASSIFIERS, known)
-    if made.num_hidden_layers > tensors:
-        raise BadFile(f"{WEIGHTS}: has {tensors} tensors, for {made.num_hidden_layers} layers by {CONFIG}")
+    hf_config = hf.configuration(str(fields["model_type"]), hf.CLASSIFIERS, known)
+    if hf_config.num_hidden_layers > tensors:
+        raise BadFile(f"{WEIGHTS}: has {tensors} tensors, for {hf_config.num_hidden_layers} layers by {CONFIG}")
     labels = fields.get("id2label")
     if kind == "hf_causal":
-        if classes not in (None, made.vocab_size):
-            raise BadFile(f"a causal model has the {made.vocab_size} classes of its vocabulary: leave out --classes")
-        classes = made.vocab_size
+        if classes not in (None, hf_config.vocab_size):
+            raise BadFile(
+                f"a causal model has the {hf_config.vocab_size} classes of its vocabulary: leave out --classes"
+            )
+        classes = hf_config.vocab_size
     classes = classes or (len(labels) if isinstance(labels, dict) and labels else 2)
     build = part("network", kind, {"architecture": str(fields["model_type"]), "config": dict(known)})
-    return Network(build, (length or made.max_position_embeddings,), classes)
+    return Network(build, (length or hf_config.max_position_embeddings,), classes)
 
 
 def _places(module: Any, entries: Mapping[str, Entry]) -> tuple[dict[str, str], list[str]]:
-    """Returns which tensor of a file each of a network is, and those of its head that the file lacks.
+    """Returns the tensor of a file for each tensor of a network, and the tensors of its head that the file lacks.
 
-    Raises BadFile for anything else that it lacks, and for other shapes.
+    Raises BadFile for any other missing tensor, and for other shapes.
     """
     prefix, further, turned = f"{module.base_model_prefix}.", aliases(module), hf.transposed(module)
     places, lacks = dict[str, str](), list[str]()
     for name, value in module.state_dict().items():
-        wanted = tuple(value.shape[::-1] if name in turned else value.shape)
+        expected = tuple(value.shape[::-1] if name in turned else value.shape)
         words = [name, further.get(name, name)]
-        found = next((word for word in (*words, *(w.removeprefix(prefix) for w in words)) if word in entries), None)
+        source = next((word for word in (*words, *(w.removeprefix(prefix) for w in words)) if word in entries), None)
         of_head = not name.startswith(prefix) or ".pooler." in name
-        if found is None and not of_head:
+        if source is None and not of_head:
             raise BadFile(f"{WEIGHTS}: {name} is missing: is it of another architecture?")
-        if found is not None and entries[found].dtype not in NUMBERS:
-            raise BadFile(f"{WEIGHTS}: {found} is of {entries[found].dtype}: only {', '.join(NUMBERS)} are read")
-        if found is not None and entries[found].shape == wanted:
-            places[name] = found
-        elif found is None or (of_head and entries[found].shape[1:] == wanted[1:]):
+        if source is not None and entries[source].dtype not in NUMBERS:
+            raise BadFile(f"{WEIGHTS}: {source} is of {entries[source].dtype}: only {', '.join(NUMBERS)} are read")
+        if source is not None and entries[source].shape == expected:
+            places[name] = source
+        elif source is None or (of_head and entries[source].shape[1:] == expected[1:]):
             lacks.append(name)  # a head, perhaps of other classes
         else:
-            shapes = ("x".join(map(str, shape)) for shape in (entries[found].shape, wanted))
+            shapes = ("x".join(map(str, shape)) for shape in (entries[source].shape, expected))
             raise BadFile("{}: {} is {}, and {} by {}".format(WEIGHTS, name, *shapes, CONFIG))
     return places, lacks
 
@@ -185,9 +189,9 @@ def _places(module: Any, entries: Mapping[str, Entry]) -> tuple[dict[str, str], 
 def _state(module: nn.Module, content: bytes, places: Mapping[str, str], own: State) -> State:
     """Returns the weights of a network in float32: those of a file, and `own` where it lacks them."""
     values = load(content)
-    theirs = {name: values[found].to(module.state_dict()[name].dtype) for name, found in places.items()}
+    theirs = {name: values[source].to(module.state_dict()[name].dtype) for name, source in places.items()}
     return {**own, **hf.in_its_layout(module, theirs)}
 
 
-def _some(names: list[str]) -> str:
+def _abbreviated(names: list[str]) -> str:
     return f"{len(names)} tensors, such as {names[0]}" if len(names) > 1 else names[0]

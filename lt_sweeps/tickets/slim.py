@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 from lt_sweeps.deploy.compact import left
-from lt_sweeps.deploy.cutting import TOLERANCE, apart, cut
+from lt_sweeps.deploy.cutting import TOLERANCE, cut, relative_difference
 from lt_sweeps.errors import Mistake
 from lt_sweeps.masks import dense
 from lt_sweeps.networks.build import build
@@ -39,8 +39,8 @@ def slim(folder: Path, to: Path, start: int | None) -> list[str]:
         raise BadTicket(f"{folder}: is slim already")
     network = load_ticket(folder)
     x = torch.randn(EXAMPLES, *described.shape, generator=rng(0, "slim"))
-    made = cut(network, x)
-    sizes, before = sizes_of(made.network), sizes_of(network)
+    result = cut(network, x)
+    sizes, before = sizes_of(result.network), sizes_of(network)
     fewer = {name: size for name, size in sizes.items() if size != before[name]}
     if not fewer:
         raise Mistake(f"ticket slim {folder}: no unit of it is dead: was it pruned with prune.unit=channel?")
@@ -48,8 +48,8 @@ def slim(folder: Path, to: Path, start: int | None) -> list[str]:
     args = {"of": described.build.name, "sizes": fewer, **own}
     small = Network(part("network", "slim", args), described.shape, described.classes, described.initialiser)
     module = build(small)
-    module.load_state_dict(made.network.state_dict())
-    by = apart(module.eval()(x), network(x))
+    module.load_state_dict(result.network.state_dict())
+    by = relative_difference(module.eval()(x), network(x))
     if not by <= TOLERANCE:
         raise Mistake(f"ticket slim {folder}: outputs would differ by {by:.1e} of the largest; nothing is written")
     mask, _ = dense(module, tuple(card.fields["exclude"]))
@@ -65,5 +65,5 @@ def slim(folder: Path, to: Path, start: int | None) -> list[str]:
     return [
         f"outputs of {EXAMPLES} random examples as the masked network's, to {by:.1e} of the largest",
         left(network, module, x),
-        *(f"not cut: {name}: {why}" for name, why in made.left.items()),
+        *(f"not cut: {name}: {why}" for name, why in result.left.items()),
     ]

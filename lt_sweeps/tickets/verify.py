@@ -37,12 +37,12 @@ def verify(card: Card, data_dir: Path | None, *, trust: bool) -> Iterator[str]:
         return
     try:
         examples = loader(data, folder, torch.device("cpu"), 0)
-        found = evaluate(network, examples.chunks("test"), data.classes, data.task).metrics
+        metrics = evaluate(network, examples.chunks("test"), data.classes, data.task).metrics
     except (ValueError, TypeError, RuntimeError, OSError) as error:
         first = (str(error).splitlines() or [""])[0][:120]
         raise BadTicket(f"{card.folder}: cannot be evaluated on its data ({first})") from None
-    metric = compared_by(found)
-    value, expected = found[metric.name], card.fields["expected"].get(f"test_{metric.name}")
+    metric = compared_by(metrics)
+    value, expected = metrics[metric.name], card.fields["expected"].get(f"test_{metric.name}")
     words = f"{metric.number(value)}{metric.unit}"
     if not isinstance(expected, (int, float)) or abs(value - expected) > (
         TOLERANCE if metric.percent else SHARE * abs(expected)

@@ -37,7 +37,7 @@ def by_pattern(
     chosen: dict[str, list[Tensor]] = {pattern: [] for pattern in groups}
     for name, weight in parameters:
         chosen[pattern_of(name, groups)].append(weight)
-    return Together([_made(groups[pattern], usual, weights) for pattern, weights in chosen.items() if weights])
+    return Together([_optimizer(groups[pattern], usual, weights) for pattern, weights in chosen.items() if weights])
 
 
 def pattern_of(name: str, groups: Mapping[str, Any]) -> str:
@@ -58,15 +58,15 @@ def require_used(names: Iterable[str], groups: Mapping[str, Any]) -> None:
             raise ValueError(f"by_pattern: no parameter is in group {pattern!r}")
 
 
-def _made(group: Mapping[str, Any], usual: Mapping[str, float], weights: list[Tensor]) -> Optimizer:
+def _optimizer(group: Mapping[str, Any], usual: Mapping[str, float], weights: list[Tensor]) -> Optimizer:
     if not isinstance(group, Mapping):
         raise ValueError(f"by_pattern: each group is a mapping with a _target_, this one is {group!r}")
     args = {**usual, **group}
     target = str(args.pop("_target_", None))
     if not target.startswith(OURS):
         raise ValueError(f"by_pattern: each group needs a _target_ of {OURS}*, this one has {target}")
-    made: Optimizer = load("optimizer", target)(weights, **args)
-    return made
+    optimizer: Optimizer = load("optimizer", target)(weights, **args)
+    return optimizer
 
 
 class Together(Optimizer):

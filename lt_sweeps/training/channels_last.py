@@ -1,7 +1,7 @@
-"""Steps of a network of convolutions whose tensors lie channels last, and the check that comes before they are trusted.
+"""Training steps of convolutions in the memory format channels last, and the check that each training begins with.
 
-torch then takes other convolutions of oneDNN: faster on many CPUs, and with other bits. Only where they are asked for:
-oneDNN 3.13 writes past its memory in some of them (its issue 6035), and we cannot know all.
+torch then uses other convolutions of oneDNN, which are faster on many CPUs and give other bits. They are used on
+request only: oneDNN 3.13 writes out of bounds in some of them (its issue 6035), perhaps in more than are known.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ CLOSE_UPDATE = 1e-5  # the same of the weights after a step by equal gradients
 
 
 def choose(run: Train, ticket: TicketTensors, examples: Loader, hardware: Hardware) -> ChannelsLast | None:
-    """Returns the kernel, or None for tensors as torch lays them; tells the user what was chosen and why."""
+    """Returns the kernel, or None for torch's usual format; tells the user what was chosen and why."""
     if hardware.kernel != "channels_last":
         return None
     name = run.ticket.network.build.name
@@ -46,7 +46,7 @@ def choose(run: Train, ticket: TicketTensors, examples: Loader, hardware: Hardwa
 
 
 def _unfit(run: Train, examples: Loader, hardware: Hardware) -> str | None:
-    """Why a training cannot be computed so."""
+    """Returns why a training cannot use channels last; None if it can."""
     if examples.device.type != "cpu":
         return "it takes a CPU"
     if not torch.backends.mkldnn.is_available():
@@ -128,15 +128,15 @@ def _difference(run: Train, ticket: TicketTensors, examples: Loader) -> str | No
         losses = usual.gradients(batch, number), last.gradients(batch, number)
         if not bool(losses[0].isfinite()):
             return None  # both stop here
-        wanted = {name: weight.grad for name, weight in usual.trained.items() if weight.grad is not None}
-        slight = SLIGHT * max(float(slope.norm()) for slope in wanted.values())
-        apart = [abs(float(losses[1] / losses[0]) - 1)]
+        expected = {name: weight.grad for name, weight in usual.trained.items() if weight.grad is not None}
+        slight = SLIGHT * max(float(slope.norm()) for slope in expected.values())
+        differences = [abs(float(losses[1] / losses[0]) - 1)]
         for name, weight in last.trained.items():
             assert weight.grad is not None
-            apart.append(float((weight.grad - wanted[name]).norm()) / max(float(wanted[name].norm()), slight))
-            wanted[name].copy_(weight.grad)  # of equal gradients: a step may divide by small ones
-        if not max(apart) <= CLOSE:
-            return f"step {run.ticket.start + number} differs from a usual one by {max(apart):.1e} of its size"
+            differences.append(float((weight.grad - expected[name]).norm()) / max(float(expected[name].norm()), slight))
+            expected[name].copy_(weight.grad)  # equal gradients for both: a step may divide by small ones
+        if not max(differences) <= CLOSE:
+            return f"step {run.ticket.start + number} differs from a usual one by {max(differences):.1e} of its size"
         for side in (usual, last):
             side.update()
         for name, weight in last.trained.items():

@@ -61,7 +61,7 @@ class Gated(nn.Module):
         return {name: getattr(self.gate, inside) for inside, name in self._names.items()}
 
     def narrow(self, parent: Mask) -> None:
-        """Another parent mask from now on, as a hook wants it."""
+        """Sets another parent mask, which a hook requests."""
         self._parent, self._keep = dict(parent), dict[str, Tensor]()
 
     def forward(self, x: Tensor) -> Any:
@@ -90,8 +90,8 @@ class Gated(nn.Module):
         return self._gate.draws
 
     @torch.no_grad()
-    def drawn(self, generator: torch.Generator) -> State:
-        """The network under a mask that is drawn now, as an ordinary state dict."""
+    def draw_state(self, generator: torch.Generator) -> State:
+        """Draws a mask; returns the network under it, as an ordinary state dict."""
         return self._state(self._effective(self.now._replace(generator=generator))[0])
 
     def _state(self, weights: State) -> State:
@@ -109,7 +109,7 @@ class Gated(nn.Module):
 
 
 class Start(nn.Module):
-    """The parameters that a network has now, as buffers that no state dict holds: where an expansion is around."""
+    """A copy of a network's parameters, as buffers outside the state dict: the point of an expansion."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
@@ -132,7 +132,7 @@ class Start(nn.Module):
 
 
 class Expansion(nn.Module):
-    """A network to first order in how far its parameters are from those of a start."""
+    """The first-order Taylor expansion of a network around the parameters of a start."""
 
     def __init__(self, network: nn.Module, start: Start) -> None:
         super().__init__()
@@ -247,7 +247,7 @@ class Dynamics:
             network = deepcopy(self.network.network)
             for number in range(count):
                 generator = rng(self._run.draw, "gate", self._run.level, "evaluate", number)
-                network.load_state_dict(self.network.drawn(generator))
+                network.load_state_dict(self.network.draw_state(generator))
                 yield network
 
     def before(self, step: int, masked: MaskedOptimizer) -> None:

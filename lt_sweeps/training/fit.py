@@ -122,7 +122,7 @@ def fit(
     with Leaving(session.leave) as leaving, own_stream(examples.device), evaluated(sparse, run, network):
         try:
             if begun.step < last and begun.ended_by is None:  # or it was left after its last step
-                _go_on(module, run, ticket, recorder, last, hardware, leaving, sparse)
+                _take_steps(module, run, ticket, recorder, last, hardware, leaving, sparse)
             elif not begun.history:  # a ticket that is not to be trained
                 recorder.evaluate(module.to(examples.device))
         except Ended as stop:
@@ -144,14 +144,16 @@ def fit(
             ranks.agree("the trained network", state_digest(state))
         if session.until is not None:
             return Trained(begun, state, recorder.seconds)
-        asked = (examples.data.classes, examples.data.task)
-        end = evaluate(module, examples.chunks("test", ranks.share), *asked)
-        early, drawn = None, () if dynamics is None else dynamics.sampled(SAMPLES)
-        sampled = tuple(evaluate(one, examples.chunks("test", ranks.share), *asked).value for one in drawn)
+        classes_and_task = (examples.data.classes, examples.data.task)
+        end = evaluate(module, examples.chunks("test", ranks.share), *classes_and_task)
+        early, samples = None, () if dynamics is None else dynamics.sampled(SAMPLES)
+        sampled = tuple(
+            evaluate(sample, examples.chunks("test", ranks.share), *classes_and_task).value for sample in samples
+        )
         if begun.best is not None:
             network.load_state_dict(begun.best_state)
             best = network if dynamics is None else dynamics.as_trained(network)
-            early = evaluate(best, examples.chunks("test", ranks.share), *asked)
+            early = evaluate(best, examples.chunks("test", ranks.share), *classes_and_task)
         examples.require_unchanged()
         if ranks.any(leaving()):
             recorder.leave(last_state, [])  # no step remains that needs the optimizer's state
@@ -165,7 +167,7 @@ def _require_frozen(network: nn.Module, start: State) -> None:
             raise RuntimeError(f"{name} moved behind a gate: the result is refused")
 
 
-def _go_on(
+def _take_steps(
     network: nn.Module,
     run: Train,
     ticket: TicketTensors,

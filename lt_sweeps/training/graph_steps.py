@@ -46,27 +46,27 @@ class GraphSteps:
     ) -> None:
         self._step, self._rates, self._network = step, rates, network
         self._examples, self._say, self._batch_size, self._draws = replay.examples, replay.say, batch_size, draws
-        self._tried = False
+        self._has_tried = False
         self._graph: Callable[[], None] | None = None
 
     def take(self, stretch: Iterable[Chosen], after_step: Callable[[], None]) -> None:
         """Takes one step for each batch; smaller batches are taken eagerly."""
         chosen = list(stretch)
-        if not self._tried:
-            self._tried = True
+        if not self._has_tried:
+            self._has_tried = True
             self._try(chosen[: COMPARED + 1], after_step)
             chosen = chosen[COMPARED + 1 :]
         for whole, same in groupby(chosen, key=self._is_whole):
             batches = list(same)
             settings = [self._rates.next() for _ in batches]
-            if self._graph is not None and whole and all(self._fits(wanted) for wanted in settings):
+            if self._graph is not None and whole and all(self._fits(step_settings) for step_settings in settings):
                 self._load(batches, settings)
                 for _ in batches:
                     self._graph()
                     after_step()
             else:
-                for batch, wanted in zip(batches, settings, strict=True):
-                    self._eager(batch, wanted)
+                for batch, step_settings in zip(batches, settings, strict=True):
+                    self._eager(batch, step_settings)
                     after_step()
 
     def _is_whole(self, chosen: Chosen) -> bool:
@@ -89,10 +89,10 @@ class GraphSteps:
         """Takes the first steps eagerly; keeps a graph if it repeats all but the first of them bit for bit."""
         settings = [self._rates.next() for _ in chosen]
         before: list[Tensor] = []
-        for number, (batch, wanted) in enumerate(zip(chosen, settings, strict=True)):
+        for number, (batch, step_settings) in enumerate(zip(chosen, settings, strict=True)):
             if number == 1:  # the first step differs from later ones: the optimizer creates its state
                 before = [value.clone() for value in self._state()]
-            self._eager(batch, wanted)
+            self._eager(batch, step_settings)
             after_step()
         why = self._refusal(chosen)
         if why is None:
@@ -158,7 +158,7 @@ class GraphSteps:
         for place, values in zip(self._inputs, sent(stacked, self._examples.device), strict=True):
             place[: len(chosen)].copy_(values)
         if self._settings:
-            rates = torch.tensor([wanted[0]["lr"] for wanted in settings], dtype=torch.float32)
+            rates = torch.tensor([step_settings[0]["lr"] for step_settings in settings], dtype=torch.float32)
             (rates,) = sent((rates,), self._examples.device)
             self._lrs[: len(chosen)].copy_(rates)
         self._place.zero_()

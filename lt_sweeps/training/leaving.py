@@ -45,9 +45,9 @@ class Leaving(pl.Callback):
 
     def _listen(self) -> None:
         if _may_listen():
-            signal.signal(signal.SIGTERM, self._hear)
+            signal.signal(signal.SIGTERM, self._on_signal)
 
-    def _hear(self, *_: Any) -> None:
+    def _on_signal(self, *_: Any) -> None:
         self._signalled = True
 
 

@@ -53,7 +53,7 @@ class MaskedOptimizer(pl.Callback):
         self._set(self._mask)
         self._put_back = None
         if self._fill is not None:
-            fills = [_alike(w, self._fill[name]) for name, w in zip(names, self._weights, strict=True)]
+            fills = [_like_weight(w, self._fill[name]) for name, w in zip(names, self._weights, strict=True)]
             self._put_back = [fill * (1 - keep) for fill, keep in zip(fills, self._keep, strict=True)]
         elementwise = type(optimizer).__module__.startswith("torch.optim") and type(optimizer).__name__ in ELEMENTWISE
         # With masked gradients such an optimizer leaves a zero weight, and its zero state, exactly where they are.
@@ -71,7 +71,7 @@ class MaskedOptimizer(pl.Callback):
 
     def _set(self, mask: Mapping[str, Tensor]) -> None:
         names = sorted(self._mask)
-        self._keep = [_alike(w, mask[name]) for name, w in zip(names, self._weights, strict=True)]
+        self._keep = [_like_weight(w, mask[name]) for name, w in zip(names, self._weights, strict=True)]
 
     def mask_gradients(self) -> None:
         """Zeroes the gradients of pruned weights."""
@@ -102,8 +102,8 @@ class MaskedOptimizer(pl.Callback):
                         value.mul_(keep)
 
 
-def _alike(weight: Tensor, values: Tensor) -> Tensor:
-    """Values on the device of a weight, in its type, and as it lies in memory: else they are multiplied more slowly."""
+def _like_weight(weight: Tensor, values: Tensor) -> Tensor:
+    """Returns values on the device of a weight, in its dtype and memory format, with which it is multiplied fastest."""
     return torch.empty_like(weight, requires_grad=False).copy_(values)
 
 
@@ -111,7 +111,7 @@ def check_masked(state: Mapping[str, Tensor], mask: Mapping[str, Tensor], fill: 
     """Raises RuntimeError unless every pruned place equals its fill (zero if `fill` is None) exactly."""
     for name, ones in mask.items():
         held = state[name].cpu()[~ones]
-        wanted = fill[name][~ones].to(held.dtype) if fill else torch.zeros_like(held)
-        if not torch.equal(held, wanted):
-            moved = int((held != wanted).sum())
+        expected = fill[name][~ones].to(held.dtype) if fill else torch.zeros_like(held)
+        if not torch.equal(held, expected):
+            moved = int((held != expected).sum())
             raise RuntimeError(f"{moved} pruned weights of {name} moved during training: the result is refused")

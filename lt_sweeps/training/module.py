@@ -172,7 +172,7 @@ class _Hooks:
 
 
 def _resumed(value: Any, parameter: Tensor) -> Any:
-    """A value of an optimizer's state, where the parameter is and as it lies: fused optimizers take both as rows."""
+    """Copies a value of optimizer state to the device and memory format of its parameter, for fused optimizers."""
     if not torch.is_tensor(value):
         return value
     if value.shape != parameter.shape:

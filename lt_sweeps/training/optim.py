@@ -41,18 +41,18 @@ def optimizer(described: Part, network: nn.Module) -> Optimizer:
         args["fused"] = True
         if device.type == "cuda" and "capturable" in parameters:
             args["capturable"] = True
-    made = over(described, named, **args)
+    result = optimizer_over(described, named, **args)
     if {**args, **described.args}.get("fused") and device.type == "cuda":
-        for group in made.param_groups:
+        for group in result.param_groups:
             group["lr"] = torch.tensor(group["lr"], device=device, dtype=torch.float32)  # also of float64 weights
-    return made
+    return result
 
 
-def over(described: Part, named: Sequence[tuple[str, Tensor]], **more: Any) -> Optimizer:
+def optimizer_over(described: Part, named: Sequence[tuple[str, Tensor]], **more: Any) -> Optimizer:
     """Returns the optimizer over these parameters; it gets their names if it groups them by name."""
     weights = named if groups_by_name(described) else [weight for _, weight in named]
-    made: Optimizer = load("optimizer", described.name)(weights, **described.args, **more)
-    return made
+    optimizer: Optimizer = load("optimizer", described.name)(weights, **described.args, **more)
+    return optimizer
 
 
 def groups_by_name(described: Part) -> bool:
@@ -78,7 +78,7 @@ class Rates:
     ) -> None:
         self._schedule: LRScheduler | None = None
         if scheduled is not None:
-            self._twin = over(described, [(name, torch.zeros((1, 1), requires_grad=True)) for name in names])
+            self._twin = optimizer_over(described, [(name, torch.zeros((1, 1), requires_grad=True)) for name in names])
             self._schedule = schedule(scheduled, self._twin, step)
         self._history, self._heard = history, 0  # evaluations, which grow, and how many of them were used
 
@@ -107,8 +107,8 @@ class Rates:
 
 def apply(settings: Settings, to: Optimizer) -> None:
     """Sets the parameter groups of an optimizer; a setting held as a tensor is filled in place."""
-    for group, wanted in zip(to.param_groups, settings, strict=False):
-        for name, value in wanted.items():
+    for group, group_settings in zip(to.param_groups, settings, strict=False):
+        for name, value in group_settings.items():
             held = group.get(name)
             if isinstance(held, torch.Tensor):
                 held.fill_(value)
@@ -118,14 +118,14 @@ def apply(settings: Settings, to: Optimizer) -> None:
 
 def schedule(described: Part, over: Optimizer, step: int) -> LRScheduler:
     """Returns a torch schedule, advanced by `step` iterations."""
-    made = _scheduled(described.name, described.args, over)
-    if isinstance(made, ReduceLROnPlateau):
-        return made  # evaluations advance it, not steps
+    scheduler = _scheduled(described.name, described.args, over)
+    if isinstance(scheduler, ReduceLROnPlateau):
+        return scheduler  # evaluations advance it, not steps
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about the order of optimizer and schedule steps
         for _ in range(step):
-            made.step()
-    return made
+            scheduler.step()
+    return scheduler
 
 
 def _scheduled(name: str, args: Mapping[str, Any], over: Optimizer) -> LRScheduler:
@@ -133,8 +133,8 @@ def _scheduled(name: str, args: Mapping[str, Any], over: Optimizer) -> LRSchedul
     built = {key: _inner(value, over) for key, value in args.items()}
     constructor = load("schedule", name)
     by_name = "optimizer" in inspect.signature(constructor).parameters  # of ChainedScheduler it is not the first
-    made: LRScheduler = constructor(optimizer=over, **built) if by_name else constructor(over, **built)
-    return made
+    scheduler: LRScheduler = constructor(optimizer=over, **built) if by_name else constructor(over, **built)
+    return scheduler
 
 
 def _inner(value: Any, over: Optimizer) -> Any:

@@ -28,9 +28,9 @@ def random_units(sides: Sides) -> Carry:
     >>> carry["0.weight"].take[0].tolist() == carry["2.weight"].take[1].tolist(), carry["2.weight"].take[0]
     (True, None)
     """
-    found = _movable(sides)
-    permutations = {space: torch.randperm(n, generator=sides.generator) for space, n in found.sizes.items()}
-    return moved(found, sides, permutations)
+    hidden = _movable(sides)
+    permutations = {space: torch.randperm(n, generator=sides.generator) for space, n in hidden.sizes.items()}
+    return moved(hidden, sides, permutations)
 
 
 @register("transfer", version=1, needs=("ends",))
@@ -49,29 +49,29 @@ def weight_matching(sides: Sides) -> Carry:
     >>> weight_matching(sides)["0.weight"].take[0].tolist()
     [2, 0, 1]
     """
-    found = _movable(sides)
+    hidden = _movable(sides)
     before, now = ({name: value.double() for name, value in state.items()} for state in sides.ends())
-    learned = {name for name, _ in found.graph.named_parameters()}
-    tensors = {space: [place for place in found.tensors(space) if place[0] in learned] for space in found.sizes}
-    permutations = {space: torch.arange(n) for space, n in found.sizes.items()}
+    learned = {name for name, _ in hidden.graph.named_parameters()}
+    tensors = {space: [place for place in hidden.tensors(space) if place[0] in learned] for space in hidden.sizes}
+    permutations = {space: torch.arange(n) for space, n in hidden.sizes.items()}
     for _ in range(SWEEPS):
         changed = False
-        for space, n in found.sizes.items():
+        for space, n in hidden.sizes.items():
             similar = torch.zeros(n, n, dtype=torch.float64)
             others = {other: index for other, index in permutations.items() if other != space}
             names = {name: before[name].shape for name, _ in tensors[space] if name in before}
-            aligned = _taken(before, moved(found, Sides(names, names), others))
+            aligned = _taken(before, moved(hidden, Sides(names, names), others))
             for name, dimension in tensors[space]:
                 if name in aligned:
-                    here, there = (_by_unit(value, dimension, n) for value in (now[name], aligned[name]))
-                    similar += here @ there.T
+                    own, other = (_by_unit(value, dimension, n) for value in (now[name], aligned[name]))
+                    similar += own @ other.T
             best = _assigned(similar)
             gain = similar.gather(1, best[:, None]).sum() - similar.gather(1, permutations[space][:, None]).sum()
             if gain > 1e-9 * similar.abs().sum():
                 permutations[space], changed = best, True
         if not changed:
             break
-    return moved(found, sides, permutations)
+    return moved(hidden, sides, permutations)
 
 
 @register("transfer", version=1, needs=("ends", "data"))
@@ -94,19 +94,19 @@ def activation_matching(sides: Sides, examples: int = 2000) -> Carry:
     """
     if examples < 2:
         raise ValueError(f"transfer.args.examples={examples}: give two at least")
-    found, ends = _movable(sides), sides.ends()
+    hidden, ends = _movable(sides), sides.ends()
     x = sides.examples(examples)
-    before, now = (_activations(found, state, x) for state in ends)
-    return moved(found, sides, {space: _assigned(now[space] @ before[space].T) for space in found.sizes})
+    before, now = (_activations(hidden, state, x) for state in ends)
+    return moved(hidden, sides, {space: _assigned(now[space] @ before[space].T) for space in hidden.sizes})
 
 
 def _movable(sides: Sides) -> Units:
     """Returns the units of the network. Raises ValueError if there are none, or if the mask is of another network."""
     require_covered(by_name(sides), sides)
-    found = units(sides.network())
-    if not found.sizes:
+    hidden = units(sides.network())
+    if not hidden.sizes:
         raise ValueError("it has no units that could be moved without changing what it computes")
-    return found
+    return hidden
 
 
 def _taken(state: State, carry: Carry) -> State:
@@ -131,9 +131,9 @@ def _assigned(similar: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def _activations(found: Units, state: State, x: Tensor) -> dict[int, Tensor]:
+def _activations(hidden: Units, state: State, x: Tensor) -> dict[int, Tensor]:
     """Returns each space's units over examples and places, (units, N), standardised and divided by sqrt(N)."""
-    shown = {node: space for space, node in found.seen.items()}
+    shown = {node: space for space, node in hidden.seen.items()}
     values: dict[int, Tensor] = {}
 
     class Seeing(fx.Interpreter):  # type: ignore[misc]
@@ -143,7 +143,7 @@ def _activations(found: Units, state: State, x: Tensor) -> dict[int, Tensor]:
                 values[shown[n]] = value.double().transpose(0, 1).flatten(1)
             return value
 
-    network: nn.Module = holding(found.graph, {**found.graph.state_dict(), **state}).eval()
+    network: nn.Module = holding(hidden.graph, {**hidden.graph.state_dict(), **state}).eval()
     assert isinstance(network, fx.GraphModule)
     Seeing(network).run(x.to(next(iter(network.parameters())).dtype))
     centred = {space: value - value.mean(1, keepdim=True) for space, value in values.items()}

@@ -97,8 +97,8 @@ class _Reader:
         of = {name: tuple(number.get(self._root(s)) for s in spaces) for name, spaces in self._of.items()}
         seen: dict[int, fx.Node] = {}
         for node, space in self._space.items():
-            if (found := number.get(self._root(space))) is not None and node not in self._flat:
-                seen[found] = node  # the last one: of a residual stream what it comes to
+            if (index := number.get(self._root(space))) is not None and node not in self._flat:
+                seen[index] = node  # the last one: of a residual stream what it comes to
         sizes = {i: self._sizes[root] for root, i in number.items()}
         return Units(sizes, of, seen, self._traced)
 
@@ -110,23 +110,23 @@ class _Reader:
             case "call_module":
                 return self._module(str(node.target), inputs)
             case "call_function" if node.target in SUMS and len(inputs) == 2:
-                return self._joined(*inputs)
+                return self._join(*inputs)
             case "call_function" | "call_method" if len(inputs) == 1 and self._is_unitwise(node):
                 return inputs[0]
         for space in inputs:  # also of the output
-            self._joined(space, self.FIXED)
+            self._join(space, self.FIXED)
         return self.FIXED
 
     def _module(self, name: str, inputs: list[int]) -> int:
         module = self._modules[name]
         (space,) = inputs
         if isinstance(module, LAYERS) and getattr(module, "groups", 1) == 1:
-            made = len(self._parent)
-            self._parent[made], self._sizes[made] = made, len(module.weight)
-            self._name(f"{name}.weight", made, space)
+            output_space = len(self._parent)
+            self._parent[output_space], self._sizes[output_space] = output_space, len(module.weight)
+            self._name(f"{name}.weight", output_space, space)
             if module.bias is not None:
-                self._name(f"{name}.bias", made)
-            return made
+                self._name(f"{name}.bias", output_space)
+            return output_space
         if isinstance(module, NORMS):
             for tensor, value in (*module.named_parameters(), *module.named_buffers()):
                 if value.dim():
@@ -134,14 +134,14 @@ class _Reader:
             return space
         if isinstance(module, UNITWISE) or (isinstance(module, nn.Flatten) and module.start_dim == 1):
             return space
-        self._joined(space, self.FIXED)
+        self._join(space, self.FIXED)
         return self.FIXED
 
     def _name(self, tensor: str, *spaces: int) -> None:
         """Notes the spaces of a tensor; one that the network uses twice has both uses' units in common."""
         before = self._of.setdefault(tensor, spaces)
-        for one, other in zip(before, spaces, strict=True):
-            self._joined(one, other)
+        for first, second in zip(before, spaces, strict=True):
+            self._join(first, second)
 
     def _is_unitwise(self, node: fx.Node) -> bool:
         word = getattr(node.target, "__name__", str(node.target))
@@ -152,8 +152,8 @@ class _Reader:
             return [*map(_plain, rest)] in ([(2, 3)], [(-2, -1)]) and not node.kwargs
         return word in WORDS
 
-    def _joined(self, one: int, other: int) -> int:
-        first, second = sorted((self._root(one), self._root(other)))
+    def _join(self, first: int, second: int) -> int:
+        first, second = sorted((self._root(first), self._root(second)))
         self._parent[second] = first
         return first
 
@@ -167,7 +167,7 @@ def _plain(value: Any) -> Any:
     return tuple(value) if isinstance(value, (list, tuple)) else value
 
 
-def moved(found: Units, sides: Sides, indices: Mapping[int, Tensor]) -> Carry:
+def moved(hidden: Units, sides: Sides, indices: Mapping[int, Tensor]) -> Carry:
     """Returns each tensor from the one of its name, with the units of each space taken as `indices` says.
 
     A flattened channel is one unit with several places, which stay together.
@@ -177,16 +177,16 @@ def moved(found: Units, sides: Sides, indices: Mapping[int, Tensor]) -> Carry:
     >>> swapped["2.weight"].take[1].tolist()
     [2, 3, 0, 1]
     """
-    shapes = {name: value.shape for name, value in found.graph.state_dict().items()}
+    shapes = {name: value.shape for name, value in hidden.graph.state_dict().items()}
     carry = Carry()
     for name in sides.target:
         if name in sides.source and name not in sides.redrawn:
             take = list[Tensor | None]()
-            for dimension, space in enumerate(found.of.get(name, ())):
+            for dimension, space in enumerate(hidden.of.get(name, ())):
                 if space is None or space not in indices:
                     take.append(None)
                 else:
-                    take.append(spread(indices[space], shapes[name][dimension] // found.sizes[space]))
+                    take.append(spread(indices[space], shapes[name][dimension] // hidden.sizes[space]))
             carry[name] = Place(name, tuple(take))
     return carry
 

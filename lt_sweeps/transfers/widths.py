@@ -27,21 +27,21 @@ def widen(sides: Sides, order: str = "append") -> Carry:
     """
     if order not in ("append", "interpolate"):
         raise ValueError(f"transfer.args.order={order}: choose one of append, interpolate")
-    found, indices = units(sides.network()), dict[int, Tensor]()
-    for space, now in found.sizes.items():
-        before = _before(found, sides, space)
+    hidden, indices = units(sides.network()), dict[int, Tensor]()
+    for space, now in hidden.sizes.items():
+        before = _before(hidden, sides, space)
         if now < before:
-            raise ValueError(f"{_first(found, space)} has {now} units here, and {before} there: transfer=narrow")
+            raise ValueError(f"{_first(hidden, space)} has {now} units here, and {before} there: transfer=narrow")
         index = torch.arange(now) % before
         indices[space] = index if order == "append" else index.sort().values
-    carry = moved(found, sides, indices)
+    carry = moved(hidden, sides, indices)
     for name, place in carry.items():
-        spaces = found.of.get(name, ())
+        spaces = hidden.of.get(name, ())
         read = spaces[1] if len(spaces) > 1 else None
         if read is not None:
             copies = indices[read].bincount()[indices[read]].double()
             shape = (1, -1, *(1 for _ in sides.target[name][2:]))
-            places = sides.target[name][1] // found.sizes[read]
+            places = sides.target[name][1] // hidden.sizes[read]
             factor = (1 / copies).repeat_interleave(places).view(shape)
             carry[name] = Place(place.name, place.take, factor)
     return carry
@@ -60,33 +60,33 @@ def narrow(sides: Sides, select: str = "largest") -> Carry:
     """
     if select not in ("largest", "first"):
         raise ValueError(f"transfer.args.select={select}: choose one of largest, first")
-    found = units(sides.network())
-    before = {space: _before(found, sides, space) for space in found.sizes}
-    for space, now in found.sizes.items():
+    hidden = units(sides.network())
+    before = {space: _before(hidden, sides, space) for space in hidden.sizes}
+    for space, now in hidden.sizes.items():
         if now > before[space]:
-            raise ValueError(f"{_first(found, space)} has {now} units here, and {before[space]} there: transfer=widen")
+            raise ValueError(f"{_first(hidden, space)} has {now} units here, and {before[space]} there: transfer=widen")
     if select == "first":
-        return moved(found, sides, {space: torch.arange(now) for space, now in found.sizes.items()})
+        return moved(hidden, sides, {space: torch.arange(now) for space, now in hidden.sizes.items()})
     trained, indices = sides.ends()[0], dict[int, Tensor]()
-    for space, now in found.sizes.items():
+    for space, now in hidden.sizes.items():
         size = torch.zeros(before[space], dtype=torch.float64)
-        for name, dimension in found.tensors(space):
+        for name, dimension in hidden.tensors(space):
             if name in trained and trained[name].dim() > 1:
                 size += trained[name].double().abs().movedim(dimension, 0).reshape(before[space], -1).sum(1)
         indices[space] = size.topk(now).indices.sort().values
-    return moved(found, sides, indices)
+    return moved(hidden, sides, indices)
 
 
-def _before(found: Units, sides: Sides, space: int) -> int:
+def _before(hidden: Units, sides: Sides, space: int) -> int:
     """The number of units of a space in the source, by all of its tensors. Raises ValueError if these disagree."""
-    places = {name: value.shape for name, value in found.graph.state_dict().items()}
+    places = {name: value.shape for name, value in hidden.graph.state_dict().items()}
     counts = {
-        name: sides.source[name][dimension] * found.sizes[space] // places[name][dimension]
-        for name, dimension in found.tensors(space)
+        name: sides.source[name][dimension] * hidden.sizes[space] // places[name][dimension]
+        for name, dimension in hidden.tensors(space)
         if name in sides.source and dimension < len(sides.source[name])
     }
     if not counts:
-        raise ValueError(f"there is nothing that {_first(found, space)} comes from in the network of the mask")
+        raise ValueError(f"there is nothing that {_first(hidden, space)} comes from in the network of the mask")
     (first, number), *others = counts.items()
     for name, count in others:
         if count != number:
@@ -94,5 +94,5 @@ def _before(found: Units, sides: Sides, space: int) -> int:
     return number
 
 
-def _first(found: Units, space: int) -> str:
-    return next(name for name, _ in found.tensors(space))
+def _first(hidden: Units, space: int) -> str:
+    return next(name for name, _ in hidden.tensors(space))

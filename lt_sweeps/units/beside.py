@@ -16,8 +16,8 @@ def scales(network: nn.Module) -> dict[str, Tensor]:
     >>> list(scales(nn.Sequential(nn.Linear(1, 2), nn.BatchNorm1d(2), nn.BatchNorm1d(2, affine=False))))
     ['1.weight']
     """
-    found = {f"{name}.weight": module.weight for name, module in network.named_modules() if isinstance(module, NORMS)}
-    return {name: scale for name, scale in found.items() if scale is not None}
+    weights = {f"{name}.weight": module.weight for name, module in network.named_modules() if isinstance(module, NORMS)}
+    return {name: scale for name, scale in weights.items() if scale is not None}
 
 
 @torch.no_grad()
@@ -29,16 +29,16 @@ def norms(network: nn.Module, shape: tuple[int, ...]) -> dict[str, str]:
     >>> norms(nn.Sequential(nn.Conv2d(1, 2, 1), nn.BatchNorm2d(2), nn.ReLU(), nn.BatchNorm2d(2)), (1, 3, 3))
     {'1': '0'}
     """
-    made: list[tuple[Tensor, str]] = []
-    found: dict[str, str] = {}
+    outputs: list[tuple[Tensor, str]] = []
+    layers: dict[str, str] = {}
 
     def read(name: str, tensor: Tensor) -> None:
-        found.update((name, layer) for output, layer in made if output is tensor)
+        layers.update((name, layer) for output, layer in outputs if output is tensor)
 
     handles = []
     for name, module in network.named_modules():
         if isinstance(module, LAYERS):
-            handles.append(module.register_forward_hook(lambda _, args, out, at=name: made.append((out, at))))
+            handles.append(module.register_forward_hook(lambda _, args, out, at=name: outputs.append((out, at))))
         elif isinstance(module, NORMS) and module.affine:
             handles.append(module.register_forward_pre_hook(lambda _, args, at=name: read(at, args[0])))
     training = network.training
@@ -48,7 +48,7 @@ def norms(network: nn.Module, shape: tuple[int, ...]) -> dict[str, str]:
         network.train(training)
         for handle in handles:
             handle.remove()
-    return found
+    return layers
 
 
 def outputs(network: nn.Module, mask: Mask, shape: tuple[int, ...], exclude: tuple[str, ...]) -> dict[str, str]:

@@ -64,9 +64,9 @@ class Units:
             value[best] = torch.inf
         return summed
 
-    def require(self, scores: Mapping[str, Tensor], alive: Mask, wanted: Iterable[tuple[tuple[str, ...], int]]) -> None:
+    def require(self, scores: Mapping[str, Tensor], alive: Mask, target: Iterable[tuple[tuple[str, ...], int]]) -> None:
         """Raises ValueError where weights that compete within runs cannot be so many without breaking the pattern."""
-        for names, keep in wanted if self._most is not None else ():
+        for names, keep in target if self._most is not None else ():
             most = sum(int((scores[name][alive[name]] > -torch.inf).sum()) for name in names)
             if keep > most:
                 raise ValueError(f"{keep:,} weights of {', '.join(names)} to keep, and the pattern allows {most:,}")

@@ -56,7 +56,7 @@ MUTATIONS: list[tuple[str, ...]] = [
     (
         "staleness is looked for in one generation",
         STORE,
-        "                    frontier.append(made)\n",
+        "                    frontier.append(source_record)\n",
         "                    pass\n",
     ),
     ("a damaged blob is not written again", STORE, "path.is_file() and path.read_bytes() == content", "path.is_file()"),
@@ -85,7 +85,7 @@ MUTATIONS: list[tuple[str, ...]] = [
     (
         "snapshots are written after their training",
         WORKER,
-        "        self._commit_snapshots(run, progress, made_by, {run.key: foretold(blobs)})\n        return self.values.commit(run, results.written(finished), blobs, made_by=made_by)\n",
+        "        self._commit_snapshots(run, progress, made_by, {run.key: expected_identity(blobs)})\n        return self.values.commit(run, results.written(finished), blobs, made_by=made_by)\n",
         "        record = self.values.commit(run, results.written(finished), blobs, made_by=made_by)\n        self._commit_snapshots(run, progress, made_by)\n        return record\n",
     ),
     ("a checkpoint is not continued", WORKER, "        return progress\n", "        return None\n"),
@@ -106,7 +106,7 @@ MUTATIONS: list[tuple[str, ...]] = [
         "        named |= checkpoints[file.name].blobs\n",
         "        pass\n",
     ),
-    ("gc forgets what a sweep began with", GC, "surveyed.named() | _given(root)", "surveyed.named()"),
+    ("gc forgets what a sweep began with", GC, "surveyed.named() | _blobs_of_tickets(root)", "surveyed.named()"),
     ("gc believes that a damaged record named nothing", GC, "if surveyed.damaged and removable[UNNAMED]:", "if False:"),
     ("a dry run removes", GC, "if dry or _remove(file, before)", "if _remove(file, before)"),
     ("verify does not look at the node", SURVEY, 'if digest(record["node"]) != file.name:', "if False:"),

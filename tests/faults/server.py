@@ -25,7 +25,7 @@ from lt_sweeps.cell import Cell, cell_of
 from lt_sweeps.config.composing import composed
 from lt_sweeps.config.reading import checked
 from lt_sweeps.execution import worker
-from lt_sweeps.main import answered, main
+from lt_sweeps.main import exit_code_of, main
 from lt_sweeps.sweeps import run as sweep
 
 # Everything a store holds occurs: two branches of a chain, checkpoints, masks, snapshots, then one that is replayed.
@@ -60,7 +60,7 @@ def run(commands: list[list[Cell]], root: str, whole: bool) -> int:
         return next((code for code in map(main, words(root)) if code), 0)
     for cells in commands:
         here = [replace(c, config=replace(c.config, paths=replace(c.config.paths, output_dir=root))) for c in cells]
-        if code := answered(lambda here=here: (sweep.run(here, "python") and 0) or 0):  # type: ignore[misc]
+        if code := exit_code_of(lambda here=here: (sweep.run(here, "python") and 0) or 0):  # type: ignore[misc]
             return code
     return 0
 

@@ -55,7 +55,7 @@ def choose(run: Train, ticket: TicketTensors, examples: Loader, hardware: Hardwa
 
 
 def require_fitting(run: Train, device: str, world: int) -> None:
-    """Raises Unfit for a training that is not computed so on `world` devices of this type, whatever its mask."""
+    """Raises Unfit if sparse kernels cannot compute a training on `world` devices of this type, whatever its mask."""
     described = run.recipe.optimizer
     if device != "cpu":
         raise Unfit("it takes a CPU")
@@ -113,10 +113,10 @@ def _difference(sparse: Sparse, run: Train, ticket: TicketTensors, examples: Loa
     step = SparseStep(sparse, run, network, optim.optimizer(run.recipe.optimizer, network), examples)
     twin = SparseStep(sparse, run, network, optim.optimizer(run.recipe.optimizer, network), examples)
     with (
-        closing(batches(sparse, run, examples, start)) as given,
-        closing(examples.batches(start, run.batching)) as seen,
+        closing(batches(sparse, run, examples, start)) as sparse_batches,
+        closing(examples.batches(start, run.batching)) as usual_batches,
     ):
-        for number, (batch, (x, y)) in enumerate(islice(zip(given, seen, strict=True), COMPARED)):
+        for number, (batch, (x, y)) in enumerate(islice(zip(sparse_batches, usual_batches, strict=True), COMPARED)):
             network.zero_grad()
             loss = nn.functional.cross_entropy(network(x.to(dtype)), y)
             if not bool(loss.isfinite()):
@@ -128,11 +128,11 @@ def _difference(sparse: Sparse, run: Train, ticket: TicketTensors, examples: Loa
                 nn.utils.clip_grad_norm_([twin.live], clip_norm)
             before = twin.live.detach().clone()
             step(batch)
-            wrong = max(_apart(step.slopes, twin.slopes), abs(step.loss / loss.item() - 1))
-            twin.slopes.copy_(step.slopes)  # of equal gradients: a step may divide by small ones
+            wrong = max(_relative_difference(step.slopes, twin.slopes), abs(step.loss / loss.item() - 1))
+            twin.slopes.copy_(step.slopes)  # equal gradients for both: a step may divide by small ones
             twin.optimizer.step()
-            own, wanted = step.live.detach(), twin.live.detach()
-            wrong = max(wrong, _apart(own - before, wanted - before, float(before.abs().max())))
+            own, expected = step.live.detach(), twin.live.detach()
+            wrong = max(wrong, _relative_difference(own - before, expected - before, float(before.abs().max())))
             if not wrong <= CLOSE[dtype]:
                 return f"step {start + number} differs from a masked one by {wrong:.1e} of its size"
             twin.live.data.copy_(step.live)
@@ -140,8 +140,8 @@ def _difference(sparse: Sparse, run: Train, ticket: TicketTensors, examples: Loa
     return None
 
 
-def _apart(own: torch.Tensor, wanted: torch.Tensor, beside: float = 0.0) -> float:
-    """The largest difference in parts of the largest wanted value; nothing below the rounding of `beside` counts."""
-    limits = torch.finfo(wanted.dtype)
-    largest = max(float(wanted.abs().max()), limits.tiny)
-    return max(0.0, float((own - wanted).abs().max()) - 4 * limits.eps * beside) / largest
+def _relative_difference(own: torch.Tensor, expected: torch.Tensor, beside: float = 0.0) -> float:
+    """Returns the largest difference, less the rounding of `beside`, as a share of the largest expected value."""
+    limits = torch.finfo(expected.dtype)
+    largest = max(float(expected.abs().max()), limits.tiny)
+    return max(0.0, float((own - expected).abs().max()) - 4 * limits.eps * beside) / largest

@@ -147,7 +147,7 @@ class Stock:
     def slopes(self, batch: tuple[Tensor, ...]) -> float:
         """Writes the slopes of the mean cross-entropy of a batch, and returns it."""
         x, classes = batch
-        outs = self._outs(x)
+        outs = self._activations(x)
         logs = outs.pop().log_softmax(dim=0)
         at = classes.unsqueeze(0)
         loss = -logs.gather(0, at).mean().item()
@@ -156,15 +156,15 @@ class Stock:
         for layer, entering in zip(reversed(self._layers), reversed(outs), strict=True):
             layer.write_slopes(slope, entering)
             if entering is not outs[0]:
-                slope = torch.ops.aten.threshold_backward(layer.turned(slope), entering, 0)
+                slope = torch.ops.aten.threshold_backward(layer.input_slope(slope), entering, 0)
         return loss
 
     def logits(self, x: Tensor) -> Tensor:
         """(N, ...) -> (N, classes)."""
-        return self._outs(x)[-1].t()
+        return self._activations(x)[-1].t()
 
-    def _outs(self, x: Tensor) -> list[Tensor]:
-        """What enters each layer, and the logits, as [units, examples]."""
+    def _activations(self, x: Tensor) -> list[Tensor]:
+        """Returns the input of each layer, and the logits, as [units, examples]."""
         x = x.flatten(1).to(self._dtype)
         outs = [(x if self._features is None else x.index_select(1, self._features)).t().contiguous()]
         for layer in self._layers:
@@ -192,8 +192,8 @@ class _Matrices:
         out = self._rows @ entering
         return out if self._bias is None else out.add_(self._bias)
 
-    def turned(self, slope: Tensor) -> Tensor:
-        """The slope of what entered, from that of the output."""
+    def input_slope(self, slope: Tensor) -> Tensor:
+        """Returns the slope of the layer's input, from that of its output."""
         torch.index_select(self._live, 0, self._place, out=self._turned)
         return self._columns @ slope
 

@@ -30,14 +30,14 @@ class Library(NamedTuple):
 @cache
 def library(dtype: torch.dtype) -> Library | None:
     """Returns the kernel for weights of this type; None without a C compiler that makes one which runs here."""
-    if dtype not in REALS or (made := compiled(SOURCE, REALS[dtype])) is None:
+    if dtype not in REALS or (kernel := compiled(SOURCE, REALS[dtype])) is None:
         return None
-    functions, value = made.functions, ctypes.c_float if dtype == torch.float32 else ctypes.c_double
+    functions, value = kernel.functions, ctypes.c_float if dtype == torch.float32 else ctypes.c_double
     functions.sparse_slopes.restype = functions.sparse_slopes_of_pixels.restype = value
     at, counts, double = ctypes.c_void_p, ctypes.c_int64, ctypes.c_double
     functions.sparse_sgd.argtypes = [at, at, at, counts, value, value, value, value, ctypes.c_int]
     functions.sparse_adam.argtypes = [at, at, at, at, counts, *[double] * 5, ctypes.c_int, double]
-    return made
+    return kernel
 
 
 def compiled(source: Path, real: str) -> Library | None:
@@ -61,9 +61,9 @@ def compiled(source: Path, real: str) -> Library | None:
 def _compile(compiler: str, source: Path, real: str, place: Path) -> None:
     place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     with TemporaryDirectory(dir=place.parent) as work:
-        made = Path(work) / place.name
-        _output([compiler, *FLAGS, f"-DREAL={real}", str(source), "-o", str(made), "-lm"])
-        os.replace(made, place)  # whole or not at all, however many processes compile it
+        output = Path(work) / place.name
+        _output([compiler, *FLAGS, f"-DREAL={real}", str(source), "-o", str(output), "-lm"])
+        os.replace(output, place)  # whole or not at all, however many processes compile it
 
 
 def _processor() -> str:
@@ -72,8 +72,8 @@ def _processor() -> str:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
         return f"{platform.machine()} {platform.processor()} {platform.node()}"
-    wanted = ("model name", "flags", "Features", "CPU part", "CPU implementer")
-    return "\n".join(sorted({line for line in lines if line.startswith(wanted)}))
+    prefixes = ("model name", "flags", "Features", "CPU part", "CPU implementer")
+    return "\n".join(sorted({line for line in lines if line.startswith(prefixes)}))
 
 
 def _output(command: list[str]) -> str:

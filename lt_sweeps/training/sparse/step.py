@@ -48,7 +48,7 @@ class SparseStep:
         self._index.gathered(_values(weights), self.live.data)
         self._kernel = _kernel(sparse, self.live, run, examples)
         compiled = library(self.live.dtype) if sparse.compiled else None
-        self.optimizer = optim.optimizer(run.recipe.optimizer, _Only(self.live))
+        self.optimizer = optim.optimizer(run.recipe.optimizer, _VectorModule(self.live))
         self._update = update_of(self.optimizer, self.live, compiled and compiled.functions)
         self._take_state()
         self.loss, self._halted, self._taken = math.nan, False, 0
@@ -107,7 +107,7 @@ class SparseStep:
             self._index.scattered(value, {key: self._dense.state[weight][name] for key, weight in weights.items()})
 
 
-class _Only(nn.Module):
+class _VectorModule(nn.Module):
     """A module whose only parameter is the vector."""
 
     def __init__(self, live: nn.Parameter) -> None:
