@@ -41,8 +41,9 @@ def eight() -> list[dict[str, Any]]:
 
 
 def of_scripts(html: str) -> list[Any]:
-    """The data in a page."""
-    return [json.loads(text) for text in re.findall(r'<script type="application/json">(.*?)</script>', html)]
+    """The data in a page: the selector's, if it has one, then those of figures."""
+    found = [json.loads(text) for text in re.findall(r'<script type="application/json">(.*?)</script>', html)]
+    return sorted(found, key=lambda data: isinstance(data, dict))
 
 
 def test_the_selector_knows_every_curve_by_the_name_that_figures_and_tables_have() -> None:

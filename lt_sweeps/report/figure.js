@@ -58,7 +58,8 @@
     constructor(box) {
       this.box = box;
       this.figure = JSON.parse(box.querySelector("script").textContent);
-      this.section = box.closest("section").id;
+      const section = box.closest("section");
+      this.section = section.dataset.curves || section.id; // what its curves are called after
       for (const trace of this.figure.data) if (trace.legendgroup) trace.legendgroup = `${this.section} ${trace.legendgroup}`;
       this.names = [...new Set(this.figure.data.map((trace) => trace.legendgroup).filter(Boolean))];
       this.controls();
