@@ -15,7 +15,7 @@ from lt_sweeps.report.contents import contents, with_links
 from lt_sweeps.report.curves import Curve, Row, curves, require_label
 from lt_sweeps.report.figures import cuts_intervals, early_stop_figure, measure_figure, panels, result_figure
 from lt_sweeps.report.heat import heat_maps
-from lt_sweeps.report.layers import Labels, Levels, by_curve, layer_figure
+from lt_sweeps.report.layers import Labels, Levels, by_curve, layer_figure, layer_maps
 from lt_sweeps.report.levels import table
 from lt_sweeps.report.over import Line, rewinds
 from lt_sweeps.report.points import by_measure, tables
@@ -280,12 +280,16 @@ def _measured(column: str) -> str:
 
 
 def _layers(number: int, group: Sequence[Curve], look: Sequence[Style], kept: Mapping[Labels, Levels]) -> list[str]:
-    """The figure of layers; empty if no layer's share is known."""
+    """The figure of layers and their heat maps; empty if no layer's share is known."""
     figure = layer_figure(group, look, kept)
     if figure is None:
         return []
     label = f"What each layer of {' on '.join(group[0].place)} keeps"
-    return ["<h3>Where weights are kept</h3>", framed(figure, f"layers-{number}", label, LAYERS, "the level")]
+    return [
+        "<h3>Where weights are kept</h3>",
+        framed(figure, f"layers-{number}", label, LAYERS, "the level"),
+        layer_maps(group, look, kept),
+    ]
 
 
 def _curves(
