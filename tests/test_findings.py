@@ -46,11 +46,49 @@ def test_many_findings_are_one_sentence_and_a_table() -> None:
     assert snip[4].startswith("+1.30 [")
 
 
-def test_three_findings_are_sentences() -> None:
-    html = without_script(page(rows(["snip", "grasp", "force"])))
+def first_screen(html: str) -> list[str]:
+    """The sentences of the first screen."""
+    [said] = re.findall(r'<div class="verdicts">(.*?)</div>', html, re.DOTALL)
+    return re.findall(r"[^.]+(?:\.\d[^.]*)*\.(?=[ <])", re.sub(r"</?p>", " ", said))
+
+
+def test_three_sentences_are_whole() -> None:
+    without_controls = [row for row in rows(["snip", "grasp", "force"]) if row["control"] == "none"]
+    html = without_script(page(without_controls))
     assert 'aria-label="Findings"' not in html
-    [verdict] = re.findall(r'<div class="verdicts">(.*?)</div>', html, re.DOTALL)
-    assert verdict.count("<p>") == 3
+    assert len(first_screen(html)) == 3
+
+
+def test_of_two_methods_with_two_controls_the_first_screen_has_three_sentences_and_one_figure() -> None:
+    made = rows(["snip", "grasp"])
+    made += [row | {"control": "mask_shuffle", "key": f"{row['key']}m"} for row in made if row["control"] == "reinit"]
+    html = without_script(page(made))
+    said = first_screen(html)
+    assert len(said) == 3
+    assert "control=reinit" in said[1]
+    assert "control=mask_shuffle" in said[2]
+    assert 'class="plot"' not in html[: html.index('<div class="verdicts">')]
+    [first] = re.findall(r'</div>\s*<section id="first" data-curves="place-1">(.*?)</section>', html, re.DOTALL)
+    assert first.count('class="plot"') == 1
+    assert len(cells(html)) == 2, "the table"
+    [findings] = re.findall(r'<section id="findings">(.*?)</section>', html, re.DOTALL)
+    assert "criterion=grasp" in re.sub(r"<table>.*</table>", "", findings, flags=re.DOTALL)
+
+
+def test_controls_share_a_sentence_where_others_have_no_room() -> None:
+    made = rows(["snip"])
+    made += [
+        row | {"control": name, "key": f"{row['key']}{name}"}
+        for row in made
+        for name in ("a", "b")
+        if row["control"] == "reinit"
+    ]
+    html = without_script(page(made))
+    said = first_screen(html)
+    assert len(said) == 2
+    assert said[1].count("+1.30&nbsp;points") + said[1].count("+1.30 points") == 3
+    [findings] = re.findall(r'<section id="findings">(.*?)</section>', html, re.DOTALL)
+    assert findings.count("Ticket minus control=") == 3
 
 
 def test_settings_without_a_finished_ticket_come_last() -> None:

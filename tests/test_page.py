@@ -41,8 +41,9 @@ def eight() -> list[dict[str, Any]]:
 
 
 def of_scripts(html: str) -> list[Any]:
-    """The data in a page."""
-    return [json.loads(text) for text in re.findall(r'<script type="application/json">(.*?)</script>', html)]
+    """The data in a page: the selector's, if it has one, then those of figures."""
+    found = [json.loads(text) for text in re.findall(r'<script type="application/json">(.*?)</script>', html)]
+    return sorted(found, key=lambda data: isinstance(data, dict))
 
 
 def test_the_selector_knows_every_curve_by_the_name_that_figures_and_tables_have() -> None:
@@ -56,7 +57,9 @@ def test_the_selector_knows_every_curve_by_the_name_that_figures_and_tables_have
     for figure in figures:
         drawn = {trace["legendgroup"] for trace in figure["data"] if "legendgroup" in trace}
         assert {f"place-1 {name}" for name in drawn} == {*names}
-    assert "<form" not in page(sweep(MATCHES)), "there is nothing to select among one curve"
+    assert 'type="checkbox" checked' not in page(sweep(MATCHES)), "there is nothing to select among one curve"
+    one_seed = [of for of in sweep(MATCHES) if of["seed"] == 0]
+    assert "<form" not in page(one_seed)
 
 
 def test_values_of_a_label_stand_side_by_side_on_the_same_axes() -> None:
@@ -247,6 +250,39 @@ def test_a_browser_draws_every_curve_and_hides_what_is_hidden(tmp_path: Path) ->
     selected = in_browser(html, tmp_path, unchecked)
     assert selected.count('class="curve" data-curve="place-1 ') == 2 * 6
     assert not re.search(r'class="curve" data-curve="[^"]*grasp', selected)
+
+
+@pytest.mark.skipif(BROWSER is None, reason="needs Chromium")
+def test_each_seed_has_a_thin_line_once_that_is_asked_for(tmp_path: Path) -> None:
+    html = page(eight())
+    assert 'class="seed"' not in in_browser(html, tmp_path)
+    asked = in_browser(html, tmp_path, "document.querySelector('.selector .seeds').click();")
+    assert asked.count('class="seed"') == 8 * 3, "of each curve, in the figure of test results"
+    figure = next(data for data in of_scripts(html) if isinstance(data, dict))
+    first = next(trace for trace in figure["data"] if "seeds" in trace)
+    assert len(first["seeds"]) == 3
+    assert [sum(of) / 3 for of in zip(*first["seeds"], strict=True)] == pytest.approx(first["y"])
+    few = in_browser(page(sweep(MATCHES)), tmp_path, "document.querySelector('.selector .seeds').click();")
+    assert few.count('class="seed"') == 3
+
+
+def test_levels_and_layers_are_a_heat_map_in_the_order_of_the_network() -> None:
+    labels = {name: of for name, of in eight()[0].items() if name not in ("seed", "level")}
+    names = [*labels][: [*eight()[0]].index("seed")]
+    shares = [
+        {name: labels[name] for name in names}
+        | {"seed": seed, "level": level, "layer": layer, "kept": kept + seed, "total": 10, "density": 0.0}
+        for seed in (0, 1)
+        for level, by_layer in {1: {"fc2.weight": 8, "fc1.weight": 4}, 2: {"fc2.weight": 6, "fc1.weight": 0}}.items()
+        for layer, kept in by_layer.items()
+    ]
+    html = render(eight(), shares, title="t", sweep="s", budgets=PAPER, command=None)
+    [maps] = re.findall(r'<div class="maps">(.*?)</details>', html, re.DOTALL)
+    assert maps.count("<table>") == 1
+    lines = [re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", line) for line in re.findall(r"<tr>(.*?)</tr>", maps)]
+    assert lines[0][1:] == ["50 %", "25 %"], "the weights remaining at levels 1 and 2"
+    assert lines[1:] == [["fc2.weight", "85", "65"], ["fc1.weight", "45", "5"]]
+    assert '<td style="--k:0.85">85</td>' in maps
 
 
 @pytest.mark.skipif(BROWSER is None, reason="needs Chromium")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
@@ -18,10 +19,11 @@ from lt_sweeps import cli
 from lt_sweeps.config.schema import CONF
 from lt_sweeps.errors import Mistake
 from lt_sweeps.loggers import aggregate
-from lt_sweeps.report import paper, paper_data, published
+from lt_sweeps.report import paper, paper_data, paper_layers, published
 from lt_sweeps.report.curves import curves
 from lt_sweeps.report.quantities import quantities
 from lt_sweeps.report.statistics import interval
+from lt_sweeps.report.styles import SYMBOLS
 from lt_sweeps.report.table import as_csv, read_layers
 from lt_sweeps.report.tabular import table
 
@@ -51,6 +53,30 @@ def sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Folder:
         return Path(name)
 
     return write
+
+
+def test_markers_show_on_paper_whether_they_are_filled() -> None:
+    from matplotlib.markers import MarkerStyle
+    from matplotlib.path import Path as Outline
+
+    size, edge = paper.LOOKS["paper"].marker, 0.7 * paper.LOOKS["paper"].line
+    places = [(x / 40, y / 40) for x in range(-40, 41) for y in range(-40, 41)]
+    for name in SYMBOLS:
+        style = MarkerStyle(paper.MARKERS[name])
+        [outline] = style.get_path().transformed(style.get_transform()).to_polygons()
+        inside = [
+            place for place, within in zip(places, Outline(outline).contains_points(places), strict=True) if within
+        ]
+        ends = [*pairwise(outline)]
+        radius = max(min(_to_segment(place, *of) for of in ends) for place in inside)
+        assert size * radius - edge / 2 > 0.5, f"{name}: what its edge leaves of it, in points"
+
+
+def _to_segment(place: Any, start: Any, end: Any) -> float:
+    """How far a place is from a segment."""
+    (x, y), (along_x, along_y) = place - start, end - start
+    share = min(max((x * along_x + y * along_y) / ((along_x**2 + along_y**2) or 1.0), 0.0), 1.0)
+    return float(((x - share * along_x) ** 2 + (y - share * along_y) ** 2) ** 0.5)
 
 
 def lines(figure: Any) -> dict[str, list[tuple[float, float]]]:
@@ -375,3 +401,31 @@ def test_a_cut_off_table_of_layers_is_told_in_a_line(tmp_path: Path) -> None:
     (tmp_path / "layers.csv").write_text("model,seed,level,layer,kept,total\nlenet,0,1,fc1,10\n")
     with pytest.raises(Mistake, match=r"layers\.csv: cannot be read \(a line ends before total\); lt-sweeps report"):
         read_layers(tmp_path)
+
+
+def test_layers_and_levels_are_a_heat_map_on_paper(sweep: Folder, capsys: pytest.CaptureFixture[str]) -> None:
+    made = rows()
+    folder = sweep("s", made)
+    names = [*made[0]][: [*made[0]].index("seed")]
+    shares = [
+        {name: made[0][name] for name in names}
+        | {"seed": seed, "level": 1, "layer": layer, "kept": kept, "total": 100, "density": kept / 100}
+        for seed in (0, 1)
+        for layer, kept in (("fc2.weight", 80 + seed), ("fc1.weight", 20))
+    ]
+    (folder / "layers.csv").write_text(as_csv(shares))
+    before = (folder / "layers.csv").read_bytes()
+    assert cli.main(["figure", str(folder), "layer_densities", "--format", "svg"]) == 0
+    assert "Percent of each layer's weights" in capsys.readouterr().out
+    assert (folder / "layers.csv").read_bytes() == before
+    with (folder / "layer_densities.csv").open() as file:
+        assert [(line["layer"], line["kept"]) for line in csv.DictReader(file)] == [
+            (line["layer"], str(line["kept"])) for line in shares
+        ]
+    maps, _ = paper_layers.maps(read_layers(folder), curves(made))
+    assert maps == [("ticket", ["50 %"], {"fc2.weight": [80.5], "fc1.weight": [20.0]})]
+    [axis] = paper_layers.draw(maps).axes
+    assert [text.get_text() for text in axis.texts] == ["80.5", "20"]
+    assert cli.main(["figure", str(folder), "layer_densities", "--over", "cost"]) == 2
+    (folder / "layers.csv").unlink()
+    assert cli.main(["figure", str(folder), "layer_densities"]) == 2

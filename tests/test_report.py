@@ -465,7 +465,7 @@ def test_labels_are_text_and_never_markup() -> None:
     tags.feed(html)
     kinds = [tag for tag, _ in tags.found]
     assert not {"b", "i", "u"} & set(kinds)
-    assert kinds.count("script") == 3  # the one that draws, and the data of two figures
+    assert kinds.count("script") == 4  # the one that draws, and the data of two figures and of the selector
     assert "&lt;b&gt;net&lt;/b&gt;" in html
 
 

@@ -7,11 +7,12 @@
   const SHAPES = {
     circle: "M4,0A4,4 0 1,1 -4,0A4,4 0 1,1 4,0Z", square: "M-3.6,-3.6H3.6V3.6H-3.6Z", diamond: "M0,-5L5,0L0,5L-5,0Z",
     "triangle-up": "M0,-5L4.8,3.6H-4.8Z", "triangle-down": "M0,5L4.8,-3.6H-4.8Z",
-    pentagon: "M0,-5L4.8,-1.6L2.9,4H-2.9L-4.8,-1.6Z", star: "M0,-6L1.5,-1.9L5.7,-1.9L2.4,.8L3.5,4.9L0,2.5L-3.5,4.9L-2.4,.8L-5.7,-1.9L-1.5,-1.9Z",
-    plus: "M-1.5,-4.6H1.5V-1.5H4.6V1.5H1.5V4.6H-1.5V1.5H-4.6V-1.5H-1.5Z", "x-thin": "M-4,-4L4,4M4,-4L-4,4",
+    pentagon: "M0,-5L4.8,-1.6L2.9,4H-2.9L-4.8,-1.6Z", "triangle-left": "M-5,0L3.6,-4.8V4.8Z",
+    "triangle-right": "M5,0L-3.6,-4.8V4.8Z", "x-thin": "M-4,-4L4,4M4,-4L-4,4",
   };
   const DASHES = { solid: "", dash: "8,5", dot: "2,4", dashdot: "8,4,2,4", longdash: "14,5" };
   const hidden = new Set(), plots = [];
+  let seeds = false; // whether each seed has a thin line
   const tip = document.createElement("div");
   tip.className = "tip";
 
@@ -58,7 +59,8 @@
     constructor(box) {
       this.box = box;
       this.figure = JSON.parse(box.querySelector("script").textContent);
-      this.section = box.closest("section").id;
+      const section = box.closest("section");
+      this.section = section.dataset.curves || section.id; // what its curves are called after
       for (const trace of this.figure.data) if (trace.legendgroup) trace.legendgroup = `${this.section} ${trace.legendgroup}`;
       this.names = [...new Set(this.figure.data.map((trace) => trace.legendgroup).filter(Boolean))];
       this.controls();
@@ -81,6 +83,7 @@
           Object.assign(button, { type: "button", textContent: label });
           button.setAttribute("aria-pressed", index === 0);
           button.addEventListener("click", () => {
+            this.zoomed = index > 0;
             for (const other of row.querySelectorAll("button")) other.setAttribute("aria-pressed", other === button);
             this.figure.layout.yaxis.range = args[0]["yaxis.range"];
             this.draw();
@@ -139,9 +142,18 @@
       }, parent);
     }
 
+    // The vertical axis, with room for the lines of seeds where these are shown and no part is looked at.
+    vertical() {
+      const { data, layout: { yaxis } } = this.figure;
+      if (!seeds || this.zoomed || yaxis.type) return yaxis;
+      const values = data.filter((trace) => !hidden.has(trace.legendgroup)).flatMap((trace) => (trace.seeds || []).flat());
+      const found = values.filter((value) => value !== null), [low, high] = yaxis.range;
+      return { ...yaxis, range: [Math.min(low, ...found), Math.max(high, ...found)] };
+    }
+
     draw() {
       const { data, layout } = this.figure, width = (this.width = this.box.clientWidth || 720);
-      const x = scale(layout.xaxis), y = scale(layout.yaxis), bottom = MARGIN.bottom + (x.tilted ? 70 : 0), height = HEIGHT + (x.tilted ? 70 : 0);
+      const x = scale(layout.xaxis), y = scale(this.vertical()), bottom = MARGIN.bottom + (x.tilted ? 70 : 0), height = HEIGHT + (x.tilted ? 70 : 0);
       const inner = width - MARGIN.left - MARGIN.right, tall = height - MARGIN.top - bottom;
       const px = (value) => MARGIN.left + x.at(value) * inner, py = (value) => MARGIN.top + (1 - y.at(value)) * tall;
       const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
@@ -175,7 +187,12 @@
         const group = element("g", { class: "curve", "data-curve": trace.legendgroup || "" }, svg), inside = element("g", { "clip-path": `url(#${clip})` }, group);
         const beside = trace.legendgroup && spread ? (shown.indexOf(trace.legendgroup) - (shown.length - 1) / 2) * step : 0, dense = layout.xaxis.range[0] > layout.xaxis.range[1] ? x.ticks[0][0] : null;
         const places = trace.x.map((value, index) => (trace.y[index] === null || trace.y[index] === undefined ? null : [px(value) + (value === dense ? 0 : beside), py(trace.y[index])]));
-        const path = places.map((place, index) => (place ? `${places[index - 1] ? "L" : "M"}${place.map(rounded)}` : "")).join("");
+        const joined = (of) => of.map((place, index) => (place ? `${of[index - 1] ? "L" : "M"}${place.map(rounded)}` : "")).join("");
+        for (const own of (seeds && trace.seeds) || []) {
+          const of = own.map((value, index) => (value === null ? null : [px(trace.x[index]) + (trace.x[index] === dense ? 0 : beside), py(value)]));
+          element("path", { d: joined(of), class: "seed", fill: "none", stroke: trace.line.color }, inside);
+        }
+        const path = joined(places);
         if (trace.mode.includes("lines")) this.line(trace, path, inside);
         places.forEach((place, index) => {
           if (!place) return;
@@ -219,10 +236,12 @@
 
   // The selector: a curve is shown if all its values are checked.
   function selector(box) {
-    const curves = JSON.parse(box.querySelector("script").textContent), boxes = [...box.querySelectorAll("input")];
+    const curves = JSON.parse(box.querySelector("script").textContent), boxes = [...box.querySelectorAll("input[name]")];
+    const each = box.querySelector(".seeds");
     box.hidden = false;
     box.addEventListener("change", () => {
       const off = boxes.filter((one) => !one.checked).map((one) => [one.name, one.value]);
+      seeds = Boolean(each && each.checked);
       hidden.clear();
       for (const [name, labels] of curves) if (off.some(([label, value]) => labels[label] === value)) hidden.add(name);
       refresh();

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from lt_sweeps.errors import Mistake
-from lt_sweeps.report import paper, paper_data, paper_pictures
+from lt_sweeps.report import paper, paper_data, paper_layers, paper_pictures
 from lt_sweeps.report import table as tables
 from lt_sweeps.report.published import compared
 from lt_sweeps.report.selecting import chosen, parse, parser
@@ -17,11 +17,11 @@ from lt_sweeps.report.shares import parsed
 from lt_sweeps.report.table import as_csv
 from lt_sweeps.store.store import write
 
-EPILOG = """QUANTITY is the test result without a name; else difference (to dense), early_stop_step, or the column of a
-measure. NAME=VALUE chooses curves by their labels; several values with commas. It is over the weights that remain; with
---over NAME over the numbers of a label, such as rewind.step (init is step 0), at the weights remaining of --at, or the
-fewest; with --over cost over all iterations that had to be trained to get there. The caption that is printed says what
-the bands and markers mean.
+EPILOG = """QUANTITY is the test result without a name; else difference (to dense), early_stop_step, the column of a
+measure, or layer_densities: what each layer keeps at each level. NAME=VALUE chooses curves by their labels; several
+values with commas. It is over the weights that remain; with --over NAME over the numbers of a label, such as
+rewind.step (init is step 0), at the weights remaining of --at, or the fewest; with --over cost over all iterations that
+had to be trained to get there. The caption that is printed says what the bands and markers mean.
 
   lt-sweeps figure runs/lenet
   lt-sweeps figure runs/lenet difference control=none,reinit --spread bars --width 6.75in
@@ -60,6 +60,13 @@ def main(arguments: Sequence[str]) -> int:
         strips, caption = paper_pictures.strips(points, curves, what)
         drawn = paper_pictures.draw(strips, style=asked.style, width=asked.width)
         rows = paper_pictures.data(points, curves, what)
+    elif what == paper_layers.NAME:
+        if len(folders) > 1 or asked.facet or asked.against or asked.over or asked.at:
+            raise Mistake(f"{what}: is of one sweep, without --facet, --against, --over and --at")
+        shares = tables.read_layers(folders[0])
+        maps, caption = paper_layers.maps(shares, curves)
+        drawn = paper_layers.draw(maps, style=asked.style, width=asked.width)
+        rows = paper_layers.data(shares, curves)
     else:
         drawn = paper.draw(
             curves,

@@ -20,7 +20,7 @@ OF_VIEW = ("x", "y", "text", "marker", "error_y")  # what the slider of a figure
 
 def result_figure(curves: Sequence[Curve], look: Sequence[Style]) -> dict[str, Any]:
     """Test results over the weights that remain, of the curves of one model, data set and metric."""
-    return _figure(curves, look, test_result(curves))
+    return _figure(curves, look, test_result(curves), by_seed=True)
 
 
 def early_stop_figure(curves: Sequence[Curve], look: Sequence[Style]) -> dict[str, Any] | None:
@@ -69,13 +69,17 @@ def cuts_intervals(figure: Mapping[str, Any]) -> bool:
 
 
 def _figure(
-    curves: Sequence[Curve], look: Sequence[Style], quantity: Quantity, across: Across = REMAINING
+    curves: Sequence[Curve],
+    look: Sequence[Style],
+    quantity: Quantity,
+    across: Across = REMAINING,
+    by_seed: bool = False,
 ) -> dict[str, Any]:
     """A figure as the data that figure.js draws."""
     scale = scaled(curves, quantity, across)
     data = _references(curves, quantity, scale)
     for style, points in zip(look, scale.shown, strict=True):
-        data += curve_traces(style, points, quantity, scale)
+        data += curve_traces(style, points, quantity, scale, by_seed)
     return {"data": data, "layout": _layout(data, quantity, scale)}
 
 
@@ -143,4 +147,4 @@ def panels(curves: Sequence[Curve], look: Sequence[Style], label: str) -> Iterat
     for value in dict.fromkeys(curve.label(label) for curve in curves):
         pairs = [pair for pair in zip(curves, look, strict=True) if pair[0].label(label) == value]
         here, styles = zip(*pairs, strict=True)
-        yield value, {"data": _figure(here, styles, test_result(here))["data"], "layout": axes}
+        yield value, {"data": result_figure(here, styles)["data"], "layout": axes}

@@ -1,4 +1,4 @@
-"""The findings of a sweep with many settings: one sentence for the best, and a table of all, best first."""
+"""The findings of a sweep: at most three sentences for the first screen, and a table of all, best first."""
 
 from __future__ import annotations
 
@@ -19,12 +19,44 @@ from lt_sweeps.report.curves import (
     sparsest_matching,
 )
 from lt_sweeps.report.statistics import Interval, paired, worse_end
+from lt_sweeps.report.verdict import judged, sentences, settings, verdicts
 from lt_sweeps.report.wording import difference, fewer, percent, result
 
-SENTENCES = 3  # more than these are a table
+SENTENCES = 3  # of the first screen; as many verdicts are prose, more a table alone
 COLUMNS = 5  # settings in columns of their own; of more of them a line says what is unusual
 NOTHING = "&ndash;"
 LEFT = ' class="label"'
+
+
+def main(curves: Sequence[Curve]) -> Curve:
+    """The curve that the first screen is about: the best ticket, else the first control."""
+    return [*ranked(curves), *curves][0]
+
+
+def first(curves: Sequence[Curve]) -> list[str]:
+    """Returns the paragraphs of the first screen, of three sentences together: those of all verdicts, else of the best.
+
+    Where the best has more than these, its controls share a sentence.
+    """
+    known = verdicts(curves)
+    several = [sentences(curve, controls_of(curve, curves), settings(curve, curves)) for curve in judged(curves)]
+    if sum(map(len, several)) <= SENTENCES:
+        return known
+    best = main(curves)
+    here = [curve for curve in curves if curve.ground == best.ground]
+    return [" ".join(sentences(best, controls_of(best, here), settings(best, curves), SENTENCES))]
+
+
+def section(curves: Sequence[Curve]) -> str:
+    """Returns the section of what the first screen does not say: a table of all tickets, a few verdicts in prose."""
+    known, said = verdicts(curves), first(curves)
+    rest = [text for text in known if text not in said]
+    if not rest:
+        return ""
+    prose = rest if len(known) <= SENTENCES else []
+    lines = "".join(f"<p>{escape(text).replace(' %', '&nbsp;%')}</p>\n" for text in prose)
+    shown = table(curves) if len(ranked(curves)) > 1 else ""
+    return f'<section id="findings">\n<h2>Findings</h2>\n{shown}{lines}</section>' if shown or lines else ""
 
 
 def table(curves: Sequence[Curve]) -> str:

@@ -15,6 +15,8 @@ from lt_sweeps.report.wording import percent, seeds
 
 Shares = dict[str, list[float]]  # percent kept of each layer, in the network's order, a number per seed
 Levels = dict[int, Shares]
+MAPS = 12  # heat maps, of which more are closed until opened
+MAP = "Levels and layers: percent kept of each layer, mean over seeds; darker is more; curves that keep the same once"
 Labels = tuple[tuple[str, str], ...]
 
 
@@ -29,6 +31,52 @@ def by_curve(rows: Sequence[Row]) -> dict[Labels, Levels]:
     return by_labels
 
 
+def of_curves(
+    curves: Sequence[Curve], look: Sequence[Style], kept: Mapping[Labels, Levels]
+) -> list[tuple[Curve, Style, Levels]]:
+    """The curves that have shares of layers, with these; of curves whose masks keep the same, the first."""
+    shown: list[tuple[Curve, Style, Levels]] = []
+    for curve, style in zip(curves, look, strict=True):
+        levels = kept.get(tuple(curve.labels.items()), {})
+        if levels and all(levels != others for *_, others in shown):
+            shown.append((curve, style, levels))
+    return shown
+
+
+def layer_maps(curves: Sequence[Curve], look: Sequence[Style], kept: Mapping[Labels, Levels]) -> str:
+    """Returns a heat map for each curve, layers over levels; closed until opened where there are many."""
+    shown = of_curves(curves, look, kept)
+    if not shown:
+        return ""
+    maps = "".join(_map(curve, style.name, levels) for curve, style, levels in shown)
+    opened = " open" * (len(shown) <= MAPS)
+    return f'<details{opened}>\n<summary>{MAP}</summary>\n<div class="maps">{maps}</div>\n</details>'
+
+
+def _map(curve: Curve, name: str, levels: Levels) -> str:
+    """The heat map of a curve: a line for each layer, in the network's order, a column for each level."""
+    heads = "".join(f'<th scope="col">{escape(remaining([curve], level))}</th>' for level in sorted(levels))
+    body = ""
+    for layer in dict.fromkeys(layer for shares in levels.values() for layer in shares):
+        means = [mean(shares[layer]) if layer in shares else None for _, shares in sorted(levels.items())]
+        cells = "".join("<td>&ndash;</td>" if of is None else _cell(of) for of in means)
+        body += f'<tr><th scope="row">{escape(layer)}</th>{cells}</tr>\n'
+    return (
+        f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(f"{name}: shares of layers")}">\n<table>\n'
+        f"<caption>{escape(name)}</caption>\n<thead><tr><th></th>{heads}</tr></thead>\n<tbody>{body}</tbody>\n"
+        "</table>\n</div>\n"
+    )
+
+
+def _cell(share: float) -> str:
+    """A cell, darker where more is kept: `--k` is the share that the page makes its colour of.
+
+    >>> _cell(0.25), _cell(100.0)
+    ('<td style="--k:0.0025">0.25</td>', '<td style="--k:1">100</td>')
+    """
+    return f'<td style="--k:{share / 100:.2g}">{percent(share)}</td>'
+
+
 def layer_figure(
     curves: Sequence[Curve], look: Sequence[Style], kept: Mapping[Labels, Levels]
 ) -> dict[str, Any] | None:
@@ -36,11 +84,7 @@ def layer_figure(
 
     Curves whose masks keep the same of every layer at every level are one line, with the name of the first.
     """
-    shown: list[tuple[Style, Levels]] = []
-    for curve, style in zip(curves, look, strict=True):
-        levels = kept.get(tuple(curve.labels.items()), {})
-        if levels and all(levels != other for _, other in shown):
-            shown.append((style, levels))
+    shown = [(style, levels) for _, style, levels in of_curves(curves, look, kept)]
     steps = sorted({level for _, levels in shown for level in levels})
     if not steps:
         return None

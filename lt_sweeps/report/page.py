@@ -12,10 +12,10 @@ from lt_sweeps.columns import ALONE, COLUMNS, DRAWN
 from lt_sweeps.report import findings, first_layers, grids, histograms
 from lt_sweeps.report.along import by_column
 from lt_sweeps.report.contents import contents, with_links
-from lt_sweeps.report.curves import Curve, Row, controls_of, curves, require_label
+from lt_sweeps.report.curves import Curve, Row, curves, require_label
 from lt_sweeps.report.figures import cuts_intervals, early_stop_figure, measure_figure, panels, result_figure
 from lt_sweeps.report.heat import heat_maps
-from lt_sweeps.report.layers import Labels, Levels, by_curve, layer_figure
+from lt_sweeps.report.layers import Labels, Levels, by_curve, layer_figure, layer_maps
 from lt_sweeps.report.levels import table
 from lt_sweeps.report.over import Line, rewinds
 from lt_sweeps.report.points import by_measure, tables
@@ -24,7 +24,6 @@ from lt_sweeps.report.sections import MEANS, cost_section, framed, learning_sect
 from lt_sweeps.report.selector import selector
 from lt_sweeps.report.styles import Style, styles
 from lt_sweeps.report.terms import terms
-from lt_sweeps.report.verdict import settings, verdict, verdicts
 from lt_sweeps.report.wording import BESIDE, statuses
 
 STEPS = "The step of least validation loss; lower is faster."
@@ -57,6 +56,9 @@ MOMENT = "the level and the moment"
 CUT = "Some intervals reach beyond the figure"
 WHOLE = {True: "; the table has them whole.", False: "; results.csv has every seed."}  # by whether it is the result
 FACETS = "side-by-side"
+FIRST = "first"
+CONTINUED = ' class="continued"'  # of a section whose main figure is the first of the page
+ABOVE = f'<p>The first figure of the page is <a href="#{FIRST}">above</a>.</p>'
 CROSS = "A cross on the axis: some seed did not finish at that level."
 
 
@@ -99,7 +101,9 @@ def render(
     look = styles(all_curves, color)
     beside = styles(all_curves, color, places=True)
     grounds = list(dict.fromkeys(curve.ground for curve in all_curves))
-    sections = _facets(all_curves, beside, facet) if facet else []
+    sections = [findings.section(all_curves)] if all_curves else []
+    shown = "\n".join(_facets(all_curves, beside, facet)) if facet else ""  # the figure of the first screen
+    main = findings.main(all_curves).ground if all_curves else None
     of_lines = list[tuple[str, Curve]]()
     keys = [(f"{FACETS} {style.name}", curve) for curve, style in zip(all_curves, beside, strict=True)] if facet else []
     for number, ground in enumerate(grounds, 1):
@@ -107,17 +111,14 @@ def render(
         rewound = rewinds([curve for curve, _ in here])
         lines = [*zip(rewound, styles([line.curve for line in rewound], color), strict=True)]
         of_place, looks = [curve for curve, _ in here], [style for _, style in here]
-        sections.append(with_links(_place(number, of_place, looks, kept, measured, lines), _section(number)))
+        result = _result(number, of_place, looks)
+        if ground == main and not shown:
+            shown, result = f'<section id="{FIRST}" data-curves="{_section(number)}">\n{result}\n</section>', ABOVE
+        sections.append(with_links(_place(number, of_place, looks, kept, measured, lines, result), _section(number)))
         keys += [(f"{_section(number)} {style.name}", curve) for curve, style in here]
         of_lines += [(f"{_section(number)} {style.name}", line.curve) for line, style in lines]
     script = f"<script>{_beside('figure.js')}</script>\n" if sections else ""
-    sentences = verdicts(all_curves) or ["This sweep has no results yet."]
-    tickets = findings.ranked(all_curves)
-    many = len(sentences) > findings.SENTENCES and len(tickets) > 1
-    if many:
-        best = tickets[0]
-        rest = [curve for curve in all_curves if curve.cell == best.cell and curve.ground == best.ground]
-        sentences = [verdict(best, controls_of(best, rest), settings(best, all_curves))]
+    sentences = findings.first(all_curves) if all_curves else ["This sweep has no results yet."]
     budget, warned = _budget(budgets), not _of_paper(budgets)  # a warning is read before the finding
     parts = [
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">',
@@ -130,7 +131,7 @@ def render(
         '<div class="verdicts">',
         *(f"<p>{escape(sentence).replace(' %', '&nbsp;%')}</p>" for sentence in sentences),
         "</div>",
-        findings.table(all_curves) if many else "",
+        shown,
         "" if warned else budget,
         _finished(rows),
         contents(sections),
@@ -174,22 +175,15 @@ def _place(
     kept: Mapping[Labels, Levels],
     measured: Measured,
     rewound: Sequence[tuple[Line, Style]],
+    result: str,
 ) -> str:
-    (model, dataset), metric = group[0].place, group[0].metric
-    name = f"{model} on {dataset}"
-    when = "at the step of least validation loss" if group[0].at_early_stop else "at the end of training"
-    caption = f"Test {metric.title} {when}. Filled: dense, and matching levels (within {metric.allowed}). "
-    caption += "Open: worse or undecided." + ("" if metric.higher else " Lower is better.")
+    name, metric = " on ".join(group[0].place), group[0].metric
     steps = early_stop_figure(group, look)
-    points = [point for curve in group for point in curve.points]
-    also = [BESIDE] if any(point.keeps_all for point in points) else []
-    also += [CROSS] if any(point.unfinished for point in points) else []
+    also = _also(group)
     parts = [
-        f'<section id="{_section(number)}">\n<h2>{escape(name)}</h2>',
+        f'<section id="{_section(number)}"{CONTINUED * (result == ABOVE)}>\n<h2>{escape(name)}</h2>',
         f"<h3>{metric.title[0].upper()}{metric.title[1:]}</h3>",
-        _curves(
-            result_figure(group, look), f"{metric.name}-{number}", f"Test {metric.title} of {name}", caption, also, True
-        ),
+        result,
         *rewind_section(number, group, rewound, also),
         *cost_section(number, group, look, also),
         "<h3>Speed of learning</h3>",
@@ -202,6 +196,24 @@ def _place(
         f"<h3>Every level</h3>\n{table(group, look, _section(number))}\n</section>",
     ]
     return "\n".join(parts)
+
+
+def _result(number: int, group: Sequence[Curve], look: Sequence[Style]) -> str:
+    """The figure of the test results of a model and data set."""
+    name, metric = " on ".join(group[0].place), group[0].metric
+    when = "at the step of least validation loss" if group[0].at_early_stop else "at the end of training"
+    caption = f"Test {metric.title} of {name} {when}. "
+    caption += f"Filled: dense, and matching levels (within {metric.allowed}). Open: worse or undecided."
+    caption += "" if metric.higher else " Lower is better."
+    label = f"Test {metric.title} of {name}"
+    return _curves(result_figure(group, look), f"{metric.name}-{number}", label, caption, _also(group), True)
+
+
+def _also(group: Sequence[Curve]) -> list[str]:
+    """The sentences that the captions of curves end with."""
+    points = [point for curve in group for point in curve.points]
+    also = [BESIDE] if any(point.keeps_all for point in points) else []
+    return also + ([CROSS] if any(point.unfinished for point in points) else [])
 
 
 def _names(group: Sequence[Curve], kept: Mapping[Labels, Levels]) -> list[str]:
@@ -268,12 +280,16 @@ def _measured(column: str) -> str:
 
 
 def _layers(number: int, group: Sequence[Curve], look: Sequence[Style], kept: Mapping[Labels, Levels]) -> list[str]:
-    """The figure of layers; empty if no layer's share is known."""
+    """The figure of layers and their heat maps; empty if no layer's share is known."""
     figure = layer_figure(group, look, kept)
     if figure is None:
         return []
     label = f"What each layer of {' on '.join(group[0].place)} keeps"
-    return ["<h3>Where weights are kept</h3>", framed(figure, f"layers-{number}", label, LAYERS, "the level")]
+    return [
+        "<h3>Where weights are kept</h3>",
+        framed(figure, f"layers-{number}", label, LAYERS, "the level"),
+        layer_maps(group, look, kept),
+    ]
 
 
 def _curves(

@@ -33,8 +33,8 @@ MARKERS = {
     "triangle-up": "^",
     "triangle-down": "v",
     "pentagon": "p",
-    "star": "*",
-    "plus": "P",
+    "triangle-left": "<",
+    "triangle-right": ">",
 }
 DASHES = {"solid": "-", "dash": (0, (4, 1.6)), "dot": (0, (1, 1.4)), "dashdot": "-.", "longdash": (0, (8, 2))}
 LABELS = "Percentages beside points: weights remaining."

@@ -9,22 +9,27 @@ from typing import Any
 
 from lt_sweeps.report.curves import Curve, varied
 
-FEWEST = 3  # curves for which it is worth its place
+FEWEST = 3  # curves for which boxes of labels are worth their place
+SEEDS = """<fieldset><legend>seeds</legend><label><input type="checkbox" class="seeds"> a thin line for each, in figures
+of test results</label></fieldset>"""
 
 
 def selector(keys: Sequence[tuple[str, Curve]], lines: Sequence[tuple[str, Curve]] = ()) -> str:
-    """Returns the boxes for curves, by the names that figure.js and the tables know them by; empty for a few.
+    """Returns the boxes for curves, by the names that figure.js and the tables know them by; empty without choice.
 
     It is shown only where a script can answer it. `lines` are of several curves: boxes of labels that they lack leave
-    them as they are.
+    them as they are. Another box shows each seed of curves that have several.
     """
     curves = [curve for _, curve in keys]
     names = varied(curves)
-    if len(curves) < FEWEST or not names:
+    several = any(len(point.test) > 1 for curve in curves for point in curve.points)
+    names = names if len(curves) >= FEWEST else []
+    if not names and not several:
         return ""
     of_curves = [(key, {name: curve.label(name) for name in names}) for key, curve in keys]
     of_lines = [(key, {name: line.labels[name] for name in names if name in line.labels}) for key, line in lines]
     sets = "".join(_values(name, [of[name] for _, of in of_curves]) for name in names)
+    sets += SEEDS * several
     return f'<form class="selector" aria-label="What is shown" hidden>{data(of_curves + of_lines)}{sets}</form>'
 
 

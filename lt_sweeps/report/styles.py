@@ -10,7 +10,7 @@ from lt_sweeps.report.curves import Curve, differing
 
 # Okabe & Ito's and Tol's colours, which differ to colour-blind readers too; symbols and dashes say the same again.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#332288", "#999933", "#882255")
-SYMBOLS = ("circle", "square", "diamond", "triangle-up", "triangle-down", "pentagon", "star", "plus")
+SYMBOLS = ("circle", "square", "diamond", "triangle-up", "triangle-down", "pentagon", "triangle-left", "triangle-right")
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash")
 
 

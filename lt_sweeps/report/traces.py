@@ -18,9 +18,16 @@ from lt_sweeps.report.wording import bounds, percent, points, seeds
 GREY = "#6b7280"
 
 
-def curve_traces(style: Style, at: Sequence[Point], quantity: Quantity, scale: Scale) -> list[dict[str, Any]]:
-    """The traces of a curve: its line, and at the bottom a cross for each level that some seed did not finish."""
+def curve_traces(
+    style: Style, at: Sequence[Point], quantity: Quantity, scale: Scale, by_seed: bool = False
+) -> list[dict[str, Any]]:
+    """The traces of a curve: its line, and at the bottom a cross for each level that some seed did not finish.
+
+    With `by_seed` the line has the values of each seed too, of several.
+    """
     shown = [(p, v) for p in at if (v := quantity.of(p))]
+    values = [quantity.values(p) for p, _ in shown] if by_seed else []
+    names = sorted({seed for of in values for seed in of})
     halves = [v.half for _, v in shown]
     filled = [quantity.metric is None or p.level == 0 or p.matching for p, _ in shown]
     line = {
@@ -44,6 +51,8 @@ def curve_traces(style: Style, at: Sequence[Point], quantity: Quantity, scale: S
         },
         "text": [_hover(style, p, v, quantity, scale.across) for p, v in shown],
     }
+    if len(names) > 1:
+        line["seeds"] = [[of.get(seed) for of in values] for seed in names]
     lost = [p for p in at if p.unfinished]
     missed = crosses(style, [scale.at(p) for p in lost], scale.y[0], [_lost(style, p) for p in lost])
     return [of_curve(style) | line, *([missed] if lost else [])]

@@ -20,11 +20,14 @@ from lt_sweeps.report.wording import MATCHING, UNDECIDED, bounds, percent, point
 
 
 def verdicts(curves: Sequence[Curve]) -> list[str]:
-    """One verdict for each ticket curve, and for each control curve that has no ticket."""
+    """One verdict for each curve that is judged."""
+    return [verdict(curve, controls_of(curve, curves), settings(curve, curves)) for curve in judged(curves)]
+
+
+def judged(curves: Sequence[Curve]) -> list[Curve]:
+    """The curves that have a verdict: those of tickets, and of controls that have no ticket."""
     return [
-        verdict(curve, controls_of(curve, curves), settings(curve, curves))
-        for curve in curves
-        if curve.control == "none" or not any(controls_of(other, [curve]) for other in curves)
+        curve for curve in curves if curve.control == "none" or not any(controls_of(other, [curve]) for other in curves)
     ]
 
 
@@ -38,47 +41,50 @@ def settings(curve: Curve, curves: Sequence[Curve]) -> str:
 
 def verdict(curve: Curve, controls: Sequence[Curve] = (), which: str = "") -> str:
     """States which level of a curve is matching, in one sentence, and one more for each control."""
+    return " ".join(sentences(curve, controls, which))
+
+
+def sentences(curve: Curve, controls: Sequence[Curve] = (), which: str = "", most: int | None = None) -> list[str]:
+    """Returns the sentences of a verdict; with `most`, and more controls than have room, these share one."""
     model, dataset = curve.place
-    head = f"{model} on {dataset}" + (f" ({which})" if which else "") + ": "
+    (first, *rest), point = _about(curve)
+    words = [f"{model} on {dataset}" + (f" ({which})" if which else "") + f": {first}", *rest]
+    beside = [_difference(point, control) for control in controls] if point else []
+    if point and most is not None and len(words) + len(beside) > most:
+        beside = [_differences(point, controls)]
+    return [*words, *beside]
+
+
+def _about(curve: Curve) -> tuple[list[str], Point | None]:
+    """What is said of a curve itself, and the level at which its controls are compared with it, if they are."""
     what = "tickets" if curve.control == "none" else f"control={curve.control} networks"
     finished = [point for point in curve.pruned if point.test]
     metric = curve.metric
     if curve.dense is None or not curve.dense.test:
-        return head + f"no dense network has finished{_counts([curve.dense], ': ')}, so there is nothing to match."
+        return [f"no dense network has finished{_counts([curve.dense], ': ')}, so there is nothing to match."], None
     if not curve.pruned:
         mean, n = fsum(curve.dense.test.values()) / len(curve.dense.test), len(curve.dense.test)
-        return head + f"nothing was pruned; test {metric.title} is {_short(mean, metric)} dense, {seeds(n)}."
+        return [f"nothing was pruned; test {metric.title} is {_short(mean, metric)} dense, {seeds(n)}."], None
     if not finished:
-        return head + f"none of the {what} has finished{_counts(curve.pruned, ': ')}."
+        return [f"none of the {what} has finished{_counts(curve.pruned, ': ')}."], None
     best = sparsest_matching(curve)
     if best is not None:
         denser = [point.verdict for point in curve.pruned if point.level < best.level and point.verdict]
-        exception = f" Denser levels: {verdict_counts(denser)}." if {*denser} - {MATCHING} else ""
-        return (
-            head
-            + f"the sparsest matching {what} keep {_kept(best)} ({_evidence(best, metric)})."
-            + exception
-            + _against(best, controls)
-        )
+        exception = [f"Denser levels: {verdict_counts(denser)}."] if {*denser} - {MATCHING} else []
+        first = f"the sparsest matching {what} keep {_kept(best)} ({_evidence(best, metric)})."
+        return [first, *exception], best
     near = closest(curve)
     if near is not None:
-        return (
-            head
-            + f"no level is matching ({verdict_counts(point.verdict for point in finished)}); "
-            + f"the closest {what} keep {_kept(near)} "
-            + f"({_evidence(near, metric)})."
-            + _against(near, controls)
+        first = (
+            f"no level is matching ({verdict_counts(point.verdict for point in finished)}); the closest {what} keep "
         )
+        return [f"{first}{_kept(near)} ({_evidence(near, metric)})."], near
     last = finished[-1]
     if not any(point.to_dense for point in finished):
-        return head + f"no seed has finished both the dense network and its {what}, so nothing can be paired."
+        return [f"no seed has finished both the dense network and its {what}, so nothing can be paired."], None
     dense_mean, last_mean = (_short(fsum(of.values()) / len(of), metric) for of in (curve.dense.test, last.test))
-    return (
-        head
-        + f"with one seed all levels are {UNDECIDED}; test {metric.title} is {dense_mean} dense and {last_mean} "
-        + f"for {what} that keep {_kept(last)}{_counts([last], ', ', ' left out')}."
-        + _against(last, controls)
-    )
+    first = f"with one seed all levels are {UNDECIDED}; test {metric.title} is {dense_mean} dense and {last_mean} for "
+    return [f"{first}{what} that keep {_kept(last)}{_counts([last], ', ', ' left out')}."], last
 
 
 def _kept(point: Point) -> str:
@@ -101,10 +107,6 @@ def _evidence(point: Point, metric: Metric) -> str:
     )
 
 
-def _against(point: Point, controls: Sequence[Curve]) -> str:
-    return "".join(f" {_difference(point, control)}" for control in controls)
-
-
 def _difference(point: Point, control: Curve) -> str:
     name, other = f"control={control.control}", control.at(point.level)
     difference, metric = paired(point.test, other.test) if other else None, control.metric
@@ -116,6 +118,21 @@ def _difference(point: Point, control: Curve) -> str:
         + (f"95 % interval {spread}, " if spread else "no interval, ")
         + f"{seeds(difference.n)}{_counts([other], ', ', ' left out')}."
     )
+
+
+def _differences(point: Point, controls: Sequence[Curve]) -> str:
+    """The differences of a level to all controls, in one sentence."""
+    parts = []
+    for control in controls:
+        other, metric = control.at(point.level), control.metric
+        apart = paired(point.test, other.test) if other else None
+        lost = _counts([other], ", ", " left out" if apart else "")
+        if apart is None:
+            parts.append(f"{control.control} none finished{f' ({lost[2:]})' if lost else ''}")
+        else:
+            spread = f"{bounds(apart, metric.number)}, ".lstrip(", ")
+            parts.append(f"{control.control} {points(apart.mean, metric)} ({spread}{seeds(apart.n)}{lost})")
+    return f"Ticket minus controls at that level, 95 % intervals: {'; '.join(parts)}."
 
 
 def _counts(levels: Sequence[Point | None], before: str, after: str = "") -> str:
