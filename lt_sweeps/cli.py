@@ -24,8 +24,8 @@ USAGE = """usage: lt-sweeps plan OVERRIDES...    what a sweep would train and pr
        lt-sweeps reached FOLDER COLUMN NUMBER    when each training gets to a value, such as val_accuracy 95
        lt-sweeps scaling FOLDER --over NAME    the smallest matching density over a number, such as the width: a figure
        lt-sweeps dashboard FOLDER [--dry-run]    a W&B workspace and report of a sweep, accuracy over sparsity first
-       lt-sweeps log FOLDER --to wandb|tensorboard|csv    a stored sweep, to the runs that live logging would have made;
-                several with --to again
+       lt-sweeps log FOLDER --to wandb|mlflow|trackio|tensorboard|csv    a stored sweep, to the runs that live logging
+                would have made; several with --to again
        lt-sweeps list [GROUP [OPTION]]    what can be chosen; recipes say their source and what it leaves open; --json
        lt-sweeps ticket VERB ...      export, verify, train and list tickets as folders; ticket --help says more
        lt-sweeps store VERB ...       verify every byte, gc what nothing can use, show what a key is; --json

@@ -68,6 +68,8 @@ WITHOUT_TORCH = (
     "lt_sweeps.loggers.journal",
     "lt_sweeps.loggers.wandb",
     "lt_sweeps.loggers.lightning",
+    "lt_sweeps.loggers.mlflow",
+    "lt_sweeps.loggers.trackio",
     "lt_sweeps.forecast.lines",
     "lt_sweeps.sweeps.results",
     "lt_sweeps.foreign.files",

@@ -300,6 +300,8 @@ def test_tensorboard_has_every_number(tmp_path: Path) -> None:
         (["logger=wandb", f"logger.tags=[{'x' * 65}]"], ("logger.tags", "64")),
         (["logger=wandb", "logger.projct=a"], ("logger.projct", "did you mean 'logger.project'?")),
         (["logger=tensorboard"], ("logger=tensorboard", "pip install tensorboard")),
+        (["logger=mlflow"], ("logger=mlflow", "pip install 'lt-sweeps[mlflow]'")),
+        (["logger=[csv,trackio]"], ("logger=trackio", "pip install 'lt-sweeps[trackio]'")),
         (["logger=[wandb,csvv]"], ("logger=csvv", "did you mean 'csv'?")),
         (["+logger.to.wanb=true"], ("logger.to.wanb", "did you mean 'wandb'?")),
         (["logger=none,csv"], ("logger must be the same in all cells",)),

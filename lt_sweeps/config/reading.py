@@ -33,7 +33,7 @@ CHOICES = {
     "logger.mode": ("auto", "online", "offline"),
     "logger.artifacts": ("none", "masks", "tickets"),
 }
-LOGGERS = ("csv", "tensorboard", "wandb")
+LOGGERS = ("csv", "mlflow", "tensorboard", "trackio", "wandb")
 SEED = (-(2**63), 2**64 - 1)  # as torch accepts them
 RANGES: dict[str, tuple[float, float]] = {
     "seed": SEED,

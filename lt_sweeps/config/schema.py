@@ -140,8 +140,8 @@ class LoggerConfig:
     """The loggers of a running sweep; nothing here changes a key or a result."""
 
     to: dict[str, bool] = field(default_factory=dict)  # kind of logger -> whether it logs
-    project: str = "lt_sweeps"  # this and the following are for W&B
-    entity: str | None = None
+    project: str = "lt_sweeps"  # of W&B and Trackio; MLflow's experiment
+    entity: str | None = None  # this and the following are for W&B
     tags: list[str] = field(default_factory=list)
     mode: str = "auto"  # online if logged in
     artifacts: str = "masks"

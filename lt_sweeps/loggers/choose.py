@@ -16,6 +16,7 @@ from lt_sweeps.loggers.runs import Logger
 from lt_sweeps.store.store import Store
 
 MODES = ("online", "run", "offline", "dryrun", "disabled", "")  # of WANDB_MODE; "run" and "dryrun" are its old words
+NEEDED = {"mlflow": ("mlflow", "sqlalchemy", "alembic"), "trackio": ("trackio",)}  # kind -> modules of its extra
 SAAS = "https://api.wandb.ai"
 
 
@@ -23,6 +24,9 @@ def check(config: LoggerConfig) -> None:
     """Raises Mistake for a logger that could not log."""
     if "tensorboard" in config.kinds and not any(find_spec(name) for name in ("tensorboard", "tensorboardX")):
         raise Mistake("logger=tensorboard: it is not installed: pip install tensorboard")
+    for kind, modules in NEEDED.items():
+        if kind in config.kinds and not all(find_spec(module) for module in modules):
+            raise Mistake(f"logger={kind}: it is not installed: pip install 'lt-sweeps[{kind}]'")
     if "wandb" not in config.kinds:
         return
     if (mode := os.environ.get("WANDB_MODE", "")) not in MODES:
@@ -43,6 +47,14 @@ def make(config: LoggerConfig, folder: Path, store: Store) -> list[Logger]:
 
 
 def _logger(kind: str, config: LoggerConfig, folder: Path, store: Store) -> Logger | None:
+    if kind == "mlflow":
+        from lt_sweeps.loggers.mlflow import Mlflow
+
+        return Mlflow(config.project, folder)
+    if kind == "trackio":
+        from lt_sweeps.loggers.trackio import Trackio
+
+        return Trackio(config.project, folder)
     if kind != "wandb":
         from lt_sweeps.loggers.lightning import Lightning
 

@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from lt_sweeps.loggers.runs import About, Blobs, Row
+from lt_sweeps.loggers.runs import About, Blobs, Row, step_of
 
 
 class Lightning:
@@ -54,7 +54,7 @@ class LightningRun:
         """Logs a row; for TensorBoard its numbers only, with levels on an axis of their own."""
         step = row["lth/step"]
         if self._numbers:
-            step = row["lth/level"] if "lth/status" in row else step
+            step = step_of(row)
             row = {name: value for name, value in row.items() if not isinstance(value, str)}
         self._logger.log_metrics(row, step)
 

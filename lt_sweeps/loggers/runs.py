@@ -35,6 +35,35 @@ class Blobs:
 Entry = Row | Blobs
 
 
+def step_of(row: Row) -> int:
+    """Returns where a row is on a logger's axis of integers: evaluations by step, what is of a level by the level.
+
+    >>> step_of({"lth/step": 40, "lth/level": 2, "val/loss": 1.0})
+    40
+    >>> step_of({"lth/step": 60, "lth/level": 2, "sparsity": 0.36, "level/test_accuracy": 90.0})
+    2
+    """
+    return int(row["lth/level"] if "lth/status" in row or "sparsity" in row else row["lth/step"])
+
+
+def by_curve(table: Sequence[Row]) -> list[Row]:
+    """Returns the numbers of an aggregate's rows under the names of their curves, for loggers that have no tables.
+
+    >>> by_curve([{"curve": "ticket", "model": "m", "level": 1, "n": 3, "accuracy_mean": 90.0}])
+    [{'lth/step': 1, 'lth/level': 1, 'ticket/n': 3, 'ticket/accuracy_mean': 90.0}]
+    """
+    beside = ("curve", "level", "at_early_stop")
+    return [
+        {"lth/step": row["level"], "lth/level": row["level"]}
+        | {
+            f"{row['curve']}/{name}": value
+            for name, value in row.items()
+            if name not in beside and isinstance(value, int | float)
+        }
+        for row in table
+    ]
+
+
 class Run(Protocol):
     """The run of one cell and seed. What is logged cannot be taken back."""
 
