@@ -24,7 +24,8 @@ class Mlflow:
     def __init__(self, project: str, folder: Path) -> None:
         self.kind, self.folder = "mlflow", folder / "mlflow"
         self.destination: tuple[str, ...] = (self.kind, project)
-        self._project, self._client = project, None
+        self._project = project
+        self._client: Any = None
         here = f"sqlite:///{self.folder.absolute() / 'mlflow.db'}"
         self._place = here
         self.before = f"logger=mlflow: {self.folder}, experiment {project}"
@@ -55,7 +56,7 @@ class Mlflow:
         run = self.open(about)
         for row in by_curve(table):
             run.log(row)
-        run.sum_up(summary)
+        run.set_summary(summary)
         run.attach(page, table)
         run.finish(0)
 
@@ -83,10 +84,10 @@ class MlflowRun:
         """Logs the configuration as parameters with dotted names; the keys of the levels are tags."""
         from mlflow.entities import Param
 
-        found = dict(_flat(config))
-        for level, key in enumerate(json.loads(found.pop("lt_sweeps.levels", "[]"))):
+        settings = dict(_flat(config))
+        for level, key in enumerate(json.loads(settings.pop("lt_sweeps.levels", "[]"))):
             self._client.set_tag(self._id, f"lt_sweeps.key.{level}", key)
-        params = [Param(name, value) for name, value in found.items()]
+        params = [Param(name, value) for name, value in settings.items()]
         for first in range(0, len(params), BATCH):
             self._client.log_batch(self._id, params=params[first : first + BATCH], synchronous=True)
 
@@ -99,7 +100,7 @@ class MlflowRun:
     def keep(self, blobs: Blobs) -> None:
         """Does nothing: masks and weights are in the store."""
 
-    def sum_up(self, summary: Row) -> None:
+    def set_summary(self, summary: Row) -> None:
         """Logs the figures that runs are sorted by as metrics with one value."""
         self._measure(summary, 0)
 

@@ -38,7 +38,7 @@ class Trackio:
         run = self.open(about)
         for row in by_curve(table):
             run.log(row)
-        run.sum_up(summary)
+        run.set_summary(summary)
         run.finish(0)
 
     def close(self) -> None:
@@ -68,7 +68,7 @@ class TrackioRun:
     def keep(self, blobs: Blobs) -> None:
         """Does nothing: masks and weights are in the store."""
 
-    def sum_up(self, summary: Row) -> None:
+    def set_summary(self, summary: Row) -> None:
         """Keeps the figures for the run's last row: Trackio has no summary."""
         self._summary = summary
 
