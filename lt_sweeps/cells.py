@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
+from itertools import chain
 from typing import Any
 
 from lt_sweeps.cell import Cell
 from lt_sweeps.columns import COMPARED, LABELS, PLACE, is_of_training
-from lt_sweeps.config.archive import GIVEN
+from lt_sweeps.config.archive import GIVEN, dotted
 from lt_sweeps.config.schema import Config
 from lt_sweeps.graph import Train, Work, parents, redrawn, search_of
 from lt_sweeps.methods.measured import is_perturbed, sibling
@@ -18,6 +19,7 @@ from lt_sweeps.ticket_files import origins
 from lt_sweeps.ticket_files.card import Card
 
 NAMED = 5  # values of what was swept; more are counted
+EMPTY: tuple[Any, ...] = (None, [], "", {})  # settings that say nothing
 
 
 def distinct(cells: Sequence[Cell]) -> list[Cell]:
@@ -72,30 +74,21 @@ def budgets(cells: Sequence[Cell]) -> list[str]:
 
 def recipes(cells: Sequence[Cell]) -> dict[str, list[str]]:
     """Returns the settings of the recipe of each network and data set, as `name: value`; swept ones are called so."""
-    found: dict[str, list[dict[str, str]]] = {}
+    by_place: dict[str, list[dict[str, str]]] = {}
     for c in cells:
-        settings = dict(_flat(asdict(c.config.recipe)))
-        found.setdefault(" on ".join(str(c.labels[name]) for name in PLACE), []).append(settings)
-    return {
-        place: [
-            f"{name}: {value.pop() if len(value := {other.get(name) for other in of}) == 1 else 'swept'}"
-            for name in dict.fromkeys(name for settings in of for name in settings)
-        ]
-        for place, of in found.items()
-    }
+        settings = {name: str(value) for name, value in dotted(asdict(c.config.recipe)) if value not in EMPTY}
+        by_place.setdefault(" on ".join(str(c.labels[name]) for name in PLACE), []).append(settings)
+    return {place: _joined(several) for place, several in by_place.items()}
 
 
-def _flat(settings: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, str]]:
-    """The settings that say something, with dots between their names.
+def _joined(several: Sequence[Mapping[str, str]]) -> list[str]:
+    """Lines of settings that are one or swept.
 
-    >>> dict(_flat({"steps": "9it", "optimizer": {"args": {"lr": 0.1}}, "clip_norm": None, "mean": []}))
-    {'steps': '9it', 'optimizer.args.lr': '0.1'}
+    >>> _joined([{"steps": "9it", "lr": "0.1"}, {"steps": "9it", "lr": "0.2"}])
+    ['steps: 9it', 'lr: swept']
     """
-    for name, value in settings.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{before}{name}.")
-        elif value not in (None, [], ""):
-            yield f"{before}{name}", str(value)
+    values = {name: {settings.get(name) for settings in several} for name in dict.fromkeys(chain(*several))}
+    return [f"{name}: {'swept' if len(of) > 1 else next(iter(of))}" for name, of in values.items()]
 
 
 def redrawn_layers(cells: Sequence[Cell]) -> list[str]:

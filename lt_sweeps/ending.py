@@ -22,7 +22,7 @@ class Terminated(BaseException):
         self.code = 128 + signum
 
 
-def leave(signum: int, _: object = None) -> NoReturn:
+def leave(signum: int, _: object) -> NoReturn:
     """Signal handler: raises Terminated."""
     raise Terminated(signum)
 

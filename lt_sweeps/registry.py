@@ -25,7 +25,7 @@ from typing import Any, TypeVar
 
 from lt_sweeps.foreign.reach import code_hash as reachable_hash
 from lt_sweeps.foreign.reach import inner as within
-from lt_sweeps.foreign.reach import is_foreign, is_installed, outermost, parsed
+from lt_sweeps.foreign.reach import is_foreign, is_installed, outermost, parse_source
 from lt_sweeps.specs import Part
 
 HERE = Path(__file__).parent
@@ -111,7 +111,7 @@ def catalogue(kind: str) -> dict[str, Entry]:
     """Returns every registered function of a kind, by name."""
     entries = {}
     for path in sorted((HERE / FOLDERS[kind]).glob("*.py")):
-        body = parsed(path.read_text()).body
+        body = parse_source(path.read_text()).body
         marks = {id(item): mark for item in body if (mark := _mark(item)) is not None}
         shared = code_hash([item for item in body if id(item) not in marks])
         for item in body:
@@ -298,7 +298,7 @@ def source_of(path: str) -> Path | None:
 
 def _own_version(file: Path, name: str) -> int | None:
     """Returns the `version` of a user's own `@register(kind, version=...)`, which replaces the code hash, or None."""
-    for item in parsed(file.read_bytes()).body:
+    for item in parse_source(file.read_bytes()).body:
         if getattr(item, "name", None) == name and (mark := _mark(item)) is not None:
             return next((ast.literal_eval(word.value) for word in mark.keywords if word.arg == "version"), None)
     return None

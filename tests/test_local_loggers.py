@@ -30,7 +30,7 @@ pytestmark = pytest.mark.engines
 
 
 @dataclass(frozen=True)
-class Found:
+class LoggedRun:
     """A run as its library reads it."""
 
     id: str
@@ -44,7 +44,7 @@ class Found:
     summary: Row
 
 
-def in_mlflow(folder: Path) -> list[Found]:
+def in_mlflow(folder: Path) -> list[LoggedRun]:
     from mlflow.tracking import MlflowClient
 
     client = MlflowClient(f"sqlite:///{folder / 'mlflow' / 'mlflow.db'}")
@@ -53,7 +53,7 @@ def in_mlflow(folder: Path) -> list[Found]:
     ]
 
 
-def _mlflow_run(client: Any, run: Any) -> Found:
+def _mlflow_run(client: Any, run: Any) -> LoggedRun:
     series: dict[tuple[bool, int], Row] = {}
     summary: Row = {}
     for name in run.data.metrics:
@@ -75,7 +75,7 @@ def _mlflow_run(client: Any, run: Any) -> Found:
     assert not levels or len(steps) == 2 * len(series), "both of every row"
     tags = run.data.tags
     keys = [tags[f"lt_sweeps.key.{level}"] for level in range(sum(name.startswith("lt_sweeps.key.") for name in tags))]
-    return Found(
+    return LoggedRun(
         tags["lt_sweeps.id"],
         run.info.run_name,
         tags["lt_sweeps.sweep"],
@@ -88,19 +88,19 @@ def _mlflow_run(client: Any, run: Any) -> Found:
     )
 
 
-def in_trackio(folder: Path) -> list[Found]:
+def in_trackio(folder: Path) -> list[LoggedRun]:
     from trackio import Api, sqlite_storage
 
     sqlite_storage.TRACKIO_DIR = folder / "trackio"
-    found = []
+    logged_list = []
     for path in (folder / "trackio").glob("*.db"):
         for run in Api().runs(path.stem):
             logs = sqlite_storage.SQLiteStorage.get_logs(path.stem, run_id=run.id)
             rows = [{n: v for n, v in row.items() if n not in ("step", "timestamp")} for row in logs]
             *rows, last = rows
             config = run.config
-            found.append(
-                Found(
+            logged_list.append(
+                LoggedRun(
                     run.id,
                     run.name,
                     config["_Group"],
@@ -114,10 +114,10 @@ def in_trackio(folder: Path) -> list[Found]:
             )
             at = [row["step"] for row in logs[:-1]]
             assert at == [row["lth/level"] if is_level(row) else row["lth/step"] for row in rows]
-    return found
+    return logged_list
 
 
-READERS: dict[str, Callable[[Path], list[Found]]] = {"mlflow": in_mlflow, "trackio": in_trackio}
+READERS: dict[str, Callable[[Path], list[LoggedRun]]] = {"mlflow": in_mlflow, "trackio": in_trackio}
 
 
 @pytest.fixture(autouse=True, params=KINDS, scope="module", name="kind")
@@ -138,12 +138,12 @@ def logged_live(kind: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def found(kind: str, folder: Path) -> list[Found]:
+def logged_runs(kind: str, folder: Path) -> list[LoggedRun]:
     return sorted(READERS[kind](folder / "s"), key=lambda run: run.id)
 
 
 def check_complete(kind: str, folder: Path) -> None:
-    wanted, runs = expected(folder), found(kind, folder)
+    wanted, runs = expected(folder), logged_runs(kind, folder)
     assert len({run.id for run in runs}) == len(runs) == len(wanted) + 1
     for run in runs:
         assert (run.group, run.state) == ("s", "finished")
@@ -173,7 +173,7 @@ def test_live_runs_say_what_results_and_store_say(kind: str, live: Path) -> None
 
 
 def test_means_over_seeds_are_a_run(kind: str, live: Path) -> None:
-    [run] = [run for run in found(kind, live) if run.job_type == "aggregate"]
+    [run] = [run for run in logged_runs(kind, live) if run.job_type == "aggregate"]
     if kind == "trackio":
         means = {row["lth/level"]: row["ticket/accuracy_mean"] for row in run.rows if "ticket/accuracy_mean" in row}
     else:
@@ -195,17 +195,17 @@ def test_means_over_seeds_are_a_run(kind: str, live: Path) -> None:
 def test_logged_later_is_logged_live_and_only_once(
     kind: str, live: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    first, later = found(kind, live), unlogged(live, kind, tmp_path)
-    for told in ("4 runs logged", "0 runs logged, 4 logged before"):
+    first, later = logged_runs(kind, live), unlogged(live, kind, tmp_path)
+    for count in ("4 runs logged", "0 runs logged, 4 logged before"):
         assert cli(["log", str(later / "s"), "--to", kind]) == 0
-        assert f"logger={kind}: {told}" in capsys.readouterr().out
-        assert found(kind, later) == first
+        assert f"logger={kind}: {count}" in capsys.readouterr().out
+        assert logged_runs(kind, later) == first
     sweep(later, *CELLS, f"logger={kind}")
     assert f"logger={kind}: 0 runs logged, 4 logged before" in capsys.readouterr().out
-    assert found(kind, later) == first
+    assert logged_runs(kind, later) == first
     (later / "s" / kind / "logged" / first[0].id).write_text("of another content")
     assert cli(["log", str(later / "s"), "--to", kind]) == 0
-    assert found(kind, later) == first, "a run that is logged anew replaces its earlier one"
+    assert logged_runs(kind, later) == first, "a run that is logged anew replaces its earlier one"
 
 
 def unlogged(folder: Path, kind: str, to: Path) -> Path:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import torch
 
-from lt_sweeps.foreign.reach import parsed
+from lt_sweeps.foreign.reach import parse_source
 from lt_sweeps.foreign.state import GlobalState
 
 
@@ -96,7 +96,7 @@ def test_sources_are_parsed_whatever_the_collector_ends_meanwhile() -> None:
     gc.collect()
     gc.set_threshold(1)
     try:
-        trees = [parsed(source) for _ in rounds if Parsing()]
+        trees = [parse_source(source) for _ in rounds if Parsing()]
     finally:
         gc.set_threshold(*threshold)
     assert ended > 50

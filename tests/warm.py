@@ -33,9 +33,9 @@ class Started:
 
     def __init__(self, warm: Warm, program: str, words: Sequence[str], cwd: Path, env: Mapping[str, str]) -> None:
         self._warm, self.args = warm, [program, *words]
-        self._out, self._err = (Path(tempfile.mkstemp(suffix=suffix)[1]) for suffix in (".out", ".err"))
-        asked = {"program": program, "words": list(words), "cwd": str(cwd), "env": dict(env)}
-        self.pid = warm.ask({**asked, "out": str(self._out), "err": str(self._err)})
+        self._out, self._err = warm.files()
+        request = {"program": program, "words": list(words), "cwd": str(cwd), "env": dict(env)}
+        self.pid = warm.ask({**request, "out": str(self._out), "err": str(self._err)})
         self.returncode: int | None = None
 
     def poll(self) -> int | None:
@@ -56,10 +56,7 @@ class Started:
     def communicate(self, timeout: float = 300) -> tuple[str, str]:
         """Waits; returns what it printed."""
         self.wait(timeout)
-        printed = self._out.read_text(), self._err.read_text()
-        self._out.unlink()
-        self._err.unlink()
-        return printed
+        return self._out.read_text(), self._err.read_text()
 
     def send_signal(self, number: int) -> None:
         """Sends a signal, if it still runs."""
@@ -75,6 +72,7 @@ class Warm:
     """The process, as a test has it."""
 
     def __init__(self) -> None:
+        self._folder, self._started = tempfile.TemporaryDirectory(), 0
         self._process = subprocess.Popen(
             [sys.executable, __file__],
             stdin=subprocess.PIPE,
@@ -94,6 +92,11 @@ class Warm:
         assert process.returncode is not None
         return subprocess.CompletedProcess([program, *words], process.returncode, out, err)
 
+    def files(self) -> tuple[Path, Path]:
+        """Where the next command prints: its outputs."""
+        self._started += 1
+        return Path(self._folder.name) / f"{self._started}.out", Path(self._folder.name) / f"{self._started}.err"
+
     def ask(self, question: dict[str, Any]) -> Any:
         """Its answer to a line."""
         assert self._process.stdin is not None
@@ -108,6 +111,7 @@ class Warm:
         self._process.stdin.close()
         self._process.stdout.close()
         self._process.wait(60)
+        self._folder.cleanup()
 
 
 @cache
@@ -118,25 +122,25 @@ def warm() -> Warm:
     return started
 
 
-def child(asked: dict[str, Any]) -> int:
+def child(request: dict[str, Any]) -> int:
     """What the forked process does; returns its exit code."""
-    for number, path in ((1, asked["out"]), (2, asked["err"])):
+    for number, path in ((1, request["out"]), (2, request["err"])):
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         os.dup2(descriptor, number)
         os.close(descriptor)
     signal.alarm(300)  # seconds, after which the command counts as hanging
     signal.signal(signal.SIGINT, signal.default_int_handler)  # whoever started the tests may ignore it
-    os.chdir(asked["cwd"])
+    os.chdir(request["cwd"])
     os.environ.clear()
-    os.environ.update(asked["env"])
+    os.environ.update(request["env"])
     ours = sys.path[0]
-    sys.path[:] = ["", *asked["env"].get("PYTHONPATH", "").split(os.pathsep), *(p for p in sys.path[1:] if p != ours)]
-    sys.argv = [asked["program"], *asked["words"]]
+    sys.path[:] = ["", *request["env"].get("PYTHONPATH", "").split(os.pathsep), *(p for p in sys.path[1:] if p != ours)]
+    sys.argv = [request["program"], *request["words"]]
     sys.modules["__main__"] = sys.modules["__mp_main__"] = ModuleType("__main__")  # this file is not ours, so foreign
     try:
-        if asked["program"].startswith("lt_sweeps."):
-            return int(importlib.import_module(asked["program"]).main())
-        exec(compile(asked["program"], "<string>", "exec"), {"__name__": "__main__"})
+        if request["program"].startswith("lt_sweeps."):
+            return int(importlib.import_module(request["program"]).main())
+        exec(compile(request["program"], "<string>", "exec"), {"__name__": "__main__"})
         return 0
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else int(end.code is not None)
@@ -151,17 +155,17 @@ def serve() -> None:
         importlib.import_module(name)
     gc.freeze()  # so that collections in children do not write to the pages that processes share
     for line in sys.stdin:
-        asked = json.loads(line)
-        print(json.dumps(_code(asked["pid"]) if "pid" in asked else _fork(asked)), flush=True)
+        request = json.loads(line)
+        print(json.dumps(_code(request["pid"]) if "pid" in request else _fork(request)), flush=True)
 
 
-def _fork(asked: dict[str, Any]) -> int:
+def _fork(request: dict[str, Any]) -> int:
     process = os.fork()
     if not process:
         code = 70
         try:
             os.setsid()
-            code = child(asked)
+            code = child(request)
             sys.stdout.flush()
             sys.stderr.flush()
         finally:

@@ -16,7 +16,7 @@ from omegaconf import OmegaConf
 from lt_sweeps.config.schema import CONF, RecipeConfig
 from lt_sweeps.config.usual import inherited
 from lt_sweeps.errors import Mistake
-from lt_sweeps.foreign.reach import parsed
+from lt_sweeps.foreign.reach import parse_source
 from lt_sweeps.registry import FOLDERS, HERE, Entry, catalogue, nearest
 
 USAGE = "lt-sweeps list [GROUP [OPTION]] [--json]"
@@ -120,7 +120,9 @@ def _arguments(entry: Entry) -> dict[str, str]:
 def _source(entry: Entry) -> ast.FunctionDef:
     """Returns the definition of a registered function."""
     file = (HERE.parent / entry.module.replace(".", "/")).with_suffix(".py")
-    return next(i for i in parsed(file.read_text()).body if isinstance(i, ast.FunctionDef) and i.name == entry.name)
+    return next(
+        i for i in parse_source(file.read_text()).body if isinstance(i, ast.FunctionDef) and i.name == entry.name
+    )
 
 
 def flat(recipe: Mapping[str, Any]) -> dict[str, Any]:

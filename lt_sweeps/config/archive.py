@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -83,3 +83,16 @@ def shown_as(output_dir: Path, key: str) -> tuple[Past, int]:
 def is_key(where: str | None) -> bool:
     """Whether `where` is the beginning of a key, and no existing path."""
     return where is not None and re.fullmatch(r"[0-9a-f]{6,64}", where) is not None and not Path(where).exists()
+
+
+def dotted(settings: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
+    """Yields nested settings with dotted names; an empty mapping is a value.
+
+    >>> dict(dotted({"steps": "9it", "optimizer": {"args": {"lr": 0.1}}, "schedule": {}}))
+    {'steps': '9it', 'optimizer.args.lr': 0.1, 'schedule': {}}
+    """
+    for name, value in settings.items():
+        if isinstance(value, Mapping) and value:
+            yield from dotted(value, f"{above}{name}.")
+        else:
+            yield f"{above}{name}", value

@@ -30,7 +30,7 @@ INSTALLED = tuple(
 )
 
 
-def parsed(source: str | bytes) -> ast.Module:
+def parse_source(source: str | bytes) -> ast.Module:
     """Returns the syntax tree of a source text. Raises SyntaxError or ValueError.
 
     The garbage collector waits meanwhile: if what it ends parses too, Python 3.11 loses count of the depth, and raises
@@ -100,7 +100,7 @@ def reachable(file: Path) -> set[Path]:
 
 def _imported(file: Path) -> Iterator[Path]:
     try:
-        tree = parsed(file.read_bytes())
+        tree = parse_source(file.read_bytes())
     except (SyntaxError, ValueError):
         return
     for node in ast.walk(tree):
@@ -164,7 +164,7 @@ def _text(file: Path) -> str:
     """Returns the code of a file without comments and layout; its bytes if it is no Python."""
     content = file.read_bytes()
     try:
-        return ast.dump(parsed(content)).replace(", type_params=[]", "")  # added by Python 3.12
+        return ast.dump(parse_source(content)).replace(", type_params=[]", "")  # added by Python 3.12
     except (SyntaxError, ValueError):
         return content.hex()
 

@@ -7,10 +7,11 @@ import logging
 import os
 import re
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from lt_sweeps.config.archive import dotted
 from lt_sweeps.loggers.runs import About, Blobs, Row, by_curve, step_of
 
 ID = "lt_sweeps.id"  # the tag with the id of a run: MLflow draws ids of its own
@@ -84,10 +85,10 @@ class MlflowRun:
         """Logs the configuration as parameters with dotted names; the keys of the levels are tags."""
         from mlflow.entities import Param
 
-        settings = dict(_flat(config))
-        for level, key in enumerate(json.loads(settings.pop("lt_sweeps.levels", "[]"))):
+        settings = dict(dotted(config))
+        for level, key in enumerate(settings.pop("lt_sweeps.levels", [])):
             self._client.set_tag(self._id, f"lt_sweeps.key.{level}", key)
-        params = [Param(name, value) for name, value in settings.items()]
+        params = [Param(name, of if isinstance(of, str) else json.dumps(of)) for name, of in settings.items()]
         for first in range(0, len(params), BATCH):
             self._client.log_batch(self._id, params=params[first : first + BATCH], synchronous=True)
 
@@ -125,12 +126,3 @@ class MlflowRun:
             if isinstance(value, int | float)
         ]
         self._client.log_batch(self._id, metrics=numbers, synchronous=True)
-
-
-def _flat(config: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, str]]:
-    """The settings of a configuration by dotted names; what is no text as JSON."""
-    for name, value in config.items():
-        if isinstance(value, Mapping) and value:
-            yield from _flat(value, f"{above}{name}.")
-        else:
-            yield f"{above}{name}", value if isinstance(value, str) else json.dumps(value)

@@ -64,14 +64,14 @@ def learning_figure(
 
 def line_figure(points: Points, curves: Sequence[Curve], look: Sequence[Style]) -> tuple[str, dict[str, Any]] | None:
     """What was measured on the lines between networks, and its figure over the way; None where nothing was."""
-    found = [points.get(tuple(curve.labels.values()), {}) for curve in curves]
-    for column in dict.fromkeys(name for levels in found for columns in levels.values() for name in columns):
+    measured = [points.get(tuple(curve.labels.values()), {}) for curve in curves]
+    for column in dict.fromkeys(name for levels in measured for columns in levels.values() for name in columns):
         shown = [
             {
                 level: {way: fmean(of) for way, of in columns.get(column, {}).items()}
                 for level, columns in levels.items()
             }
-            for levels in found
+            for levels in measured
         ]
         figure = _figure(shown, curves, look, [], True)
         if figure is not None:
@@ -126,9 +126,9 @@ def _dense(curves: Sequence[Curve], lines: Lines) -> Iterator[dict[str, Any]]:
     """The dense networks, which every level is seen beside."""
     networks = dense_networks(curves)
     for index, network in enumerate(networks):
-        if found := lines.get(tuple(network.labels.values()), {}).get(0):
+        if own := lines.get(tuple(network.labels.values()), {}).get(0):
             line = {"color": GREY, "width": 1.6, "dash": DASHES[1 + index % (len(DASHES) - 1)]}
-            yield {"type": "scatter", "name": dense_name(network, differing(networks))} | _trace(found) | {"line": line}
+            yield {"type": "scatter", "name": dense_name(network, differing(networks))} | _trace(own) | {"line": line}
 
 
 def _trace(line: Line) -> dict[str, Any]:

@@ -73,7 +73,7 @@ def _cells_of(folder: Path) -> Iterator[Compared]:
     settings: dict[tuple[tuple[str, str], ...], Mapping[str, str]] = {}
     for row, (number, level) in zip(rows, tables.placed(rows, cells), strict=False):
         if level == len(cells[number].keys) - 1:  # the sparsest: `train.*` is not for level 0
-            settings.setdefault(tuple(labels_of(row).items()), dict(_flat(cells[number].settings)))
+            settings.setdefault(tuple(labels_of(row).items()), _flat(cells[number].settings))
     for curve in curves(rows):
         labels = tuple(curve.labels.items())
         if labels not in settings:
@@ -81,13 +81,9 @@ def _cells_of(folder: Path) -> Iterator[Compared]:
         yield Compared(curve, settings[labels])
 
 
-def _flat(config: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, str]]:
-    """Yields a configuration as dotted names and values, without those of FREE."""
-    for name, value in config.items():
-        if isinstance(value, Mapping) and value:
-            yield from _flat(value, f"{before}{name}.")
-        elif not f"{before}{name}".startswith(FREE):
-            yield f"{before}{name}", str(value)
+def _flat(settings: Mapping[str, Any]) -> dict[str, str]:
+    """Returns a configuration by dotted names, without those of FREE."""
+    return {name: str(value) for name, value in archive.dotted(settings) if not name.startswith(FREE)}
 
 
 def table(compared: Sequence[Compared], reference: Mapping[str, str]) -> Iterator[str]:

@@ -147,8 +147,8 @@
       const { data, layout: { yaxis } } = this.figure;
       if (!seeds || this.zoomed || yaxis.type) return yaxis;
       const values = data.filter((trace) => !hidden.has(trace.legendgroup)).flatMap((trace) => (trace.seeds || []).flat());
-      const found = values.filter((value) => value !== null), [low, high] = yaxis.range;
-      return { ...yaxis, range: [Math.min(low, ...found), Math.max(high, ...found)] };
+      const own = values.filter((value) => value !== null), [low, high] = yaxis.range;
+      return { ...yaxis, range: [Math.min(low, ...own), Math.max(high, ...own)] };
     }
 
     draw() {

@@ -19,7 +19,7 @@ from lt_sweeps.report.curves import (
     sparsest_matching,
 )
 from lt_sweeps.report.statistics import Interval, paired, worse_end
-from lt_sweeps.report.verdict import judged, sentences, settings, verdicts
+from lt_sweeps.report.verdict import by_verdict, sentences, settings, verdicts
 from lt_sweeps.report.wording import difference, fewer, percent, result
 
 SENTENCES = 3  # of the first screen; as many verdicts are prose, more a table alone
@@ -38,19 +38,18 @@ def first(curves: Sequence[Curve]) -> list[str]:
 
     Where the best has more than these, its controls share a sentence.
     """
-    known = verdicts(curves)
-    several = [sentences(curve, controls_of(curve, curves), settings(curve, curves)) for curve in judged(curves)]
+    several = by_verdict(curves)
     if sum(map(len, several)) <= SENTENCES:
-        return known
+        return [" ".join(words) for words in several]
     best = main(curves)
     here = [curve for curve in curves if curve.ground == best.ground]
     return [" ".join(sentences(best, controls_of(best, here), settings(best, curves), SENTENCES))]
 
 
-def section(curves: Sequence[Curve]) -> str:
-    """Returns the section of what the first screen does not say: a table of all tickets, a few verdicts in prose."""
-    known, said = verdicts(curves), first(curves)
-    rest = [text for text in known if text not in said]
+def section(curves: Sequence[Curve], above: Sequence[str]) -> str:
+    """Returns the section of what the first screen, `above`, does not say: all tickets, a few verdicts in prose."""
+    known = verdicts(curves)
+    rest = [text for text in known if text not in above]
     if not rest:
         return ""
     prose = rest if len(known) <= SENTENCES else []

@@ -43,6 +43,19 @@ def of_curves(
     return shown
 
 
+def means_of(levels: Levels) -> dict[str, list[float | None]]:
+    """The mean share of each layer, in the network's order, at each level; None where it is not known.
+
+    >>> means_of({1: {"fc": [50.0, 40.0]}, 0: {"fc": [100.0], "output": [100.0]}})
+    {'fc': [100.0, 45.0], 'output': [100.0, None]}
+    """
+    layers = dict.fromkeys(layer for shares in levels.values() for layer in shares)
+    return {
+        layer: [mean(shares[layer]) if layer in shares else None for _, shares in sorted(levels.items())]
+        for layer in layers
+    }
+
+
 def layer_maps(curves: Sequence[Curve], look: Sequence[Style], kept: Mapping[Labels, Levels]) -> str:
     """Returns a heat map for each curve, layers over levels; closed until opened where there are many."""
     shown = of_curves(curves, look, kept)
@@ -57,8 +70,7 @@ def _map(curve: Curve, name: str, levels: Levels) -> str:
     """The heat map of a curve: a line for each layer, in the network's order, a column for each level."""
     heads = "".join(f'<th scope="col">{escape(remaining([curve], level))}</th>' for level in sorted(levels))
     body = ""
-    for layer in dict.fromkeys(layer for shares in levels.values() for layer in shares):
-        means = [mean(shares[layer]) if layer in shares else None for _, shares in sorted(levels.items())]
+    for layer, means in means_of(levels).items():
         cells = "".join("<td>&ndash;</td>" if of is None else _cell(of) for of in means)
         body += f'<tr><th scope="row">{escape(layer)}</th>{cells}</tr>\n'
     return (

@@ -101,7 +101,8 @@ def render(
     look = styles(all_curves, color)
     beside = styles(all_curves, color, places=True)
     grounds = list(dict.fromkeys(curve.ground for curve in all_curves))
-    sections = [findings.section(all_curves)] if all_curves else []
+    sentences = findings.first(all_curves) if all_curves else ["This sweep has no results yet."]
+    sections = [findings.section(all_curves, sentences)] if all_curves else []
     shown = "\n".join(_facets(all_curves, beside, facet)) if facet else ""  # the figure of the first screen
     main = findings.main(all_curves).ground if all_curves else None
     of_lines = list[tuple[str, Curve]]()
@@ -118,7 +119,6 @@ def render(
         keys += [(f"{_section(number)} {style.name}", curve) for curve, style in here]
         of_lines += [(f"{_section(number)} {style.name}", line.curve) for line, style in lines]
     script = f"<script>{_beside('figure.js')}</script>\n" if sections else ""
-    sentences = findings.first(all_curves) if all_curves else ["This sweep has no results yet."]
     budget, warned = _budget(budgets), not _of_paper(budgets)  # a warning is read before the finding
     parts = [
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">',

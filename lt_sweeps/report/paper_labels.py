@@ -34,11 +34,11 @@ def label_points(axis: Axes, drawn: View, quantity: Quantity, font: float, marke
         texts.setdefault(x, set()).add(text)
     frame, taken = axis.get_window_extent(), [*_obstacles(axis)]
     written: list[Bbox] = []
-    said = set[float]()
+    labelled = set[float]()  # places of which one label is enough
     ends = [mark for line in lines for mark in dict.fromkeys((*line[:1], *line[-1:]))]
     for mark in dict.fromkeys((*ends, *(mark for line in lines for mark in line))):
         x, y, text = mark
-        if x in said:
+        if x in labelled:
             continue
         apart = 0.5 if mark in ends else 1.5  # letters
         for right, up in SIDES:
@@ -59,7 +59,7 @@ def label_points(axis: Axes, drawn: View, quantity: Quantity, font: float, marke
             if inside and not box.padded(1).count_contains(taken) and not room.count_overlaps(written):
                 note.set_in_layout(False)
                 written.append(box)
-                said |= {x} if len(texts[x]) == 1 else set()
+                labelled |= {x} if len(texts[x]) == 1 else set()
                 break
             note.remove()
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from lt_sweeps.errors import Mistake
 from lt_sweeps.report.curves import Curve, Row, labels_of
-from lt_sweeps.report.layers import by_curve, of_curves, remaining
+from lt_sweeps.report.layers import by_curve, means_of, of_curves, remaining
 from lt_sweeps.report.paper import LOOKS, blank, settings
 from lt_sweeps.report.styles import styles
 from lt_sweeps.report.wording import percent
@@ -17,16 +17,14 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 NAME = "layer_densities"  # of the figure; layers.csv is a table of the sweep
-Map = tuple[str, list[str], dict[str, list[float]]]  # its name, levels, and of each layer the percent kept at these
+Map = tuple[str, list[str], dict[str, list[float | None]]]  # name, levels, percent kept of each layer
 
 
 def maps(rows: Sequence[Row], curves: Sequence[Curve]) -> tuple[list[Map], str]:
     """Returns what is drawn of these rows of layers.csv, and its caption. Raises Mistake where nothing is."""
     drawn: list[Map] = []
     for curve, style, levels in of_curves(curves, styles(curves), by_curve(rows)):
-        steps = sorted(levels)
-        of_layers = {layer: [fmean(levels[step].get(layer, [0.0])) for step in steps] for layer in levels[steps[0]]}
-        drawn.append((style.name, [remaining([curve], step) for step in steps], of_layers))
+        drawn.append((style.name, [remaining([curve], level) for level in sorted(levels)], means_of(levels)))
     if not drawn:
         raise Mistake(f"{NAME}: no layers.csv here has levels of these curves")
     places = " and ".join(dict.fromkeys(" on ".join(curve.place) for curve in curves))
@@ -43,14 +41,16 @@ def draw(drawn: Sequence[Map], *, style: str = "paper", width: float | None = No
         figure = blank(width or sheet.width, sum(heights) + 1.5 * letter)
         axes = figure.subplots(len(drawn), 1, squeeze=False, height_ratios=heights)[:, 0]
         for axis, (name, levels, layers) in zip(axes, drawn, strict=True):
-            axis.imshow([*layers.values()], cmap="Blues", vmin=0, vmax=180, aspect="auto")  # letters stay readable
+            shares = [[math.nan if share is None else share for share in of] for of in layers.values()]
+            axis.imshow(shares, cmap="Blues", vmin=0, vmax=180, aspect="auto")  # letters stay readable
             axis.set_xticks(range(len(levels)), levels)
             axis.set_yticks(range(len(layers)), [*layers])
             axis.tick_params(length=0)
             axis.grid(visible=False)
-            for line, shares in enumerate(layers.values()):
-                for place, share in enumerate(shares):
-                    axis.text(place, line, percent(share), ha="center", va="center", fontsize=0.75 * sheet.font)
+            for line, of in enumerate(layers.values()):
+                for place, share in enumerate(of):
+                    text = "\u2013" if share is None else percent(share)
+                    axis.text(place, line, text, ha="center", va="center", fontsize=0.75 * sheet.font)
             if len(drawn) > 1:
                 axis.set_title(name)
         axes[-1].set_xlabel("Weights remaining")

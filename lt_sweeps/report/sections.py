@@ -105,19 +105,19 @@ def rewind_section(
 
 def learning_section(number: int, group: Sequence[Curve], look: Sequence[Style], by: Mapping[str, Lines]) -> list[str]:
     """The learning curves; empty where nothing was evaluated twice during a training."""
-    found = learning_figure(by, group, look)
-    if found is None:
+    drawn = learning_figure(by, group, look)
+    if drawn is None:
         return []
-    title, figure = found
+    title, figure = drawn
     label = f"{title} of {' on '.join(group[0].place)} during training"
     return ["<h3>During training</h3>", framed(figure, f"learning-{number}", label, f"{title}. {LEARNING}", LEVEL)]
 
 
 def line(name: str, column: str, points: Points, group: Sequence[Curve], look: Sequence[Style]) -> str:
     """The figure of a barrier's whole curve; empty for other measures."""
-    found = line_figure(points, group, look) if compared(column)[0] in BARRIERS else None
-    if found is None:
+    drawn = line_figure(points, group, look) if compared(column)[0] in BARRIERS else None
+    if drawn is None:
         return ""
-    title, figure = found
+    title, figure = drawn
     label = f"{title} of {' on '.join(group[0].place)} between two networks"
     return framed(figure, name, label, f"{title} {LINE}", LEVEL)

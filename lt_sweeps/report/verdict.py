@@ -20,14 +20,16 @@ from lt_sweeps.report.wording import MATCHING, UNDECIDED, bounds, percent, point
 
 
 def verdicts(curves: Sequence[Curve]) -> list[str]:
-    """One verdict for each curve that is judged."""
-    return [verdict(curve, controls_of(curve, curves), settings(curve, curves)) for curve in judged(curves)]
+    """One verdict for each ticket curve, and for each control curve that has no ticket."""
+    return [" ".join(words) for words in by_verdict(curves)]
 
 
-def judged(curves: Sequence[Curve]) -> list[Curve]:
-    """The curves that have a verdict: those of tickets, and of controls that have no ticket."""
+def by_verdict(curves: Sequence[Curve]) -> list[list[str]]:
+    """The sentences of each verdict."""
     return [
-        curve for curve in curves if curve.control == "none" or not any(controls_of(other, [curve]) for other in curves)
+        sentences(curve, controls_of(curve, curves), settings(curve, curves))
+        for curve in curves
+        if curve.control == "none" or not any(controls_of(other, [curve]) for other in curves)
     ]
 
 
@@ -56,7 +58,7 @@ def sentences(curve: Curve, controls: Sequence[Curve] = (), which: str = "", mos
 
 
 def _about(curve: Curve) -> tuple[list[str], Point | None]:
-    """What is said of a curve itself, and the level at which its controls are compared with it, if they are."""
+    """The sentences about a curve itself, and the level at which its controls are compared with it, if they are."""
     what = "tickets" if curve.control == "none" else f"control={curve.control} networks"
     finished = [point for point in curve.pruned if point.test]
     metric = curve.metric
