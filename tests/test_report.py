@@ -495,7 +495,7 @@ def test_a_seed_that_failed_is_in_no_mean() -> None:
 def test_a_plus_minus_is_a_deviation_everywhere_and_heads_say_what_stands_below() -> None:
     """Three seeds: 98.0, 98.1 and 98.2 deviate by 0.1; half their interval is 4.303 * 0.1 / sqrt(3)."""
     rows = [row(0, 0, 98.0), row(0, 1, 98.1), row(0, 2, 98.2), *(row(1, seed, 97.0 + seed / 10) for seed in range(3))]
-    html, text = without_script(page(rows)), summary(rows, PAPER, "", [])
+    html, text = without_script(page(rows)), summary(rows, PAPER, "", [], None)
     accuracy = next(iter(curves(rows)[0].points[0].test.values()))
     mean = accuracy + 0.1
     html = html.replace("In summary.md ± is", "")
@@ -511,7 +511,7 @@ def test_a_difference_of_fewer_seeds_than_its_mean_says_how_many() -> None:
     """Seed 2 of the dense network diverged; the ticket of that seed did not."""
     rows = sweep({1: [0.1, 0.0, 0.2]})
     rows[2] |= row(0, 2, None, "diverged")
-    html, text = without_script(page(rows)), summary(rows, PAPER, "", [])
+    html, text = without_script(page(rows)), summary(rows, PAPER, "", [], None)
     [cells] = re.findall(r"<tr><td>50 %</td><td>3</td><td>.*?</td><td>(.*?)</td>", html)
     assert cells.endswith("(n = 2)")
     assert html.count("(n = 2)") == 1

@@ -433,7 +433,7 @@ def test_a_level_with_less_error_matches_and_one_with_more_does_not() -> None:
 
 def test_tables_say_which_metric_and_count_lower_as_better() -> None:
     rows = table((0.1, 0.1, 0.1), (0.09, 0.08, 0.11))
-    markdown = summary(rows, [], "", [])
+    markdown = summary(rows, [], "", [], None)
     assert (
         "| test mean squared error at early stop, mean ± s.d. | minus dense, 95 % interval | below dense |" in markdown
     )

@@ -108,7 +108,7 @@ class Worker:
             checkpoint=lambda progress: self.store.save_work(run.key, encode_progress(progress, continued)),
         )
         self._require_made_from(run, made_from)
-        self.store.save_timing(run.key, {"seconds": round(trained.seconds, 3)})
+        self.store.save_timing(run.key, _timing(trained.seconds))
         record = self._commit_trained(run, trained, kept, made_by)  # last: until then the checkpoint is kept
         self.store.drop_work(run.key)
         return record
@@ -124,7 +124,7 @@ class Worker:
         began, made_from = time.monotonic(), self._made_from(measure)
         table = self.values.table(measure, tell)
         self._require_made_from(measure, made_from)
-        self.store.save_timing(measure.key, {"seconds": round(time.monotonic() - began, 3)})
+        self.store.save_timing(measure.key, _timing(time.monotonic() - began))
         return self.values.commit(measure, {"status": "done", **table}, {})
 
     def _realised(self, run: Train, mask: masks.Mask) -> masks.TicketTensors:
@@ -277,6 +277,11 @@ class Worker:
                 self.tell(f"note: this chain continues stored work made with another {differs}")
                 self._mixing_mentioned = True
                 return
+
+
+def _timing(seconds: float) -> dict[str, float]:
+    """What a store notes of the time of a result: how long it took, and when it ended, in Unix time."""
+    return {"seconds": round(seconds, 3), "ended": round(time.time(), 3)}
 
 
 @contextmanager

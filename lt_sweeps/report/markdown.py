@@ -15,14 +15,17 @@ from lt_sweeps.report.wording import difference, fewer, percent, spread, wins
 STEP = "{:,.0f}".format
 
 
-def summary(rows: Sequence[Mapping[str, Any]], budgets: Sequence[str], command: str, machines: Sequence[str]) -> str:
-    """The verdicts, the command and its budget, the machine, and one table per curve."""
+def summary(
+    rows: Sequence[Mapping[str, Any]], budgets: Sequence[str], command: str, machines: Sequence[str], days: str | None
+) -> str:
+    """The verdicts, the command and its budget, the machine, the days of the trainings, and one table per curve."""
     all_curves = curves(rows)
     parts = [
         *verdicts(all_curves),
         f"```bash\n{command}\n```",
         *budgets,
         *(f"Machine: {machine}." for machine in machines),
+        *([] if days is None else [f"Date: {days} (UTC)."]),
     ]
     for curve in all_curves:
         cell = ", ".join(f"{name}={value}" for name, value in curve.labels.items())

@@ -83,6 +83,7 @@ def render(
     color: str | None = None,
     pairs: Mapping[str, Sequence[Mapping[str, str]]] | None = None,
     machines: Sequence[str] = (),
+    days: str | None = None,
     histories: Sequence[Row] = (),
     recipes: Mapping[str, Sequence[str]] | None = None,
 ) -> str:
@@ -90,10 +91,10 @@ def render(
 
     `rows` are those of results.csv (absent values None), with costs where they are known, `layers` those of layers.csv,
     `points` and `histories` those of measures.csv and histories.csv, `pairs` the tables of what was measured between
-    cells, by name, `machines` what all was computed with, `recipes` the settings of each network and data set. A budget
-    is a line `budget=NAME: what it means`; any name but `paper` adds a warning to the page. `facet` is a label whose
-    values stand side by side, `color` one that colours are for. Raises Mistake for two trainings of one cell, level and
-    seed, and for what is no label.
+    cells, by name, `machines` what all was computed with, `days` when, `recipes` the settings of each network and data
+    set. A budget is a line `budget=NAME: what it means`; any name but `paper` adds a warning to the page. `facet` is a
+    label whose values stand side by side, `color` one that colours are for. Raises Mistake for two trainings of one
+    cell, level and seed, and for what is no label.
     """
     all_curves, kept, measured = curves(rows), by_curve(layers), Measured(points, histories)
     for option, label in (("--facet", facet), ("--color", color)):
@@ -140,7 +141,7 @@ def render(
         heat_maps(pairs or {}),
         terms(all_curves),
         _recipes(recipes or {}),
-        _footer(command, machines),
+        _footer(command, machines, days),
         f"</main>\n{script}</body>\n</html>\n",
     ]
     return "\n".join(part for part in parts if part)
@@ -334,10 +335,11 @@ def _recipes(recipes: Mapping[str, Sequence[str]]) -> str:
     )
 
 
-def _footer(command: str | None, machines: Sequence[str]) -> str:
+def _footer(command: str | None, machines: Sequence[str], days: str | None) -> str:
     made = "" if command is None else f"<p>Made by</p>\n<pre>{escape(command)}</pre>\n"
     computed = "".join(f"<p>Computed with {escape(machine)}.</p>\n" for machine in machines)
-    return f"<footer>\n{made}{computed}</footer>" if made or computed else ""
+    dated = "" if days is None else f"<p>Date: {escape(days)} (UTC).</p>\n"
+    return f"<footer>\n{made}{computed}{dated}</footer>" if made or computed or dated else ""
 
 
 def _beside(name: str) -> str:

@@ -319,20 +319,21 @@ def placed(table: Sequence[Row], cells: Sequence[archive.Past]) -> list[tuple[in
 
 def read_layers(folder: Path) -> list[Row]:
     """Reads the rows of a sweep's layers.csv, typed; none where it is missing. Raises Mistake."""
-    return _read(folder, LAYERS, counts=("kept", "total"))
+    return read_named(folder, LAYERS, counts=("kept", "total"))
 
 
 def read_points(folder: Path) -> list[Row]:
     """Reads the rows of a sweep's measures.csv, what was measured as text; none where it is missing. Raises Mistake."""
-    return _read(folder, POINTS)
+    return read_named(folder, POINTS)
 
 
 def read_histories(folder: Path) -> list[Row]:
     """Reads the rows of a sweep's histories.csv, values as text; none where it is missing. Raises Mistake."""
-    return _read(folder, HISTORIES)
+    return read_named(folder, HISTORIES)
 
 
-def _read(folder: Path, table: str, counts: Sequence[str] = ()) -> list[Row]:
+def read_named(folder: Path, table: str, counts: Sequence[str] = ()) -> list[Row]:
+    """Reads the rows of a sweep's table, as text but for `counts`; none where it is missing. Raises Mistake."""
     path = folder / table
     try:
         with path.open(newline="") as file:
@@ -363,13 +364,3 @@ def _value(name: str, text: str | None, measures: Collection[str]) -> str | int 
     if name in COLUMNS:
         return COLUMNS[name].value(text)
     return (float(text) if name in measures else text) if text else None
-
-
-def timings(cells: Sequence[Cell], seconds: Mapping[Node, float]) -> str:
-    """How long each distinct training took, as CSV: apart from the results, because it is never the same twice."""
-    runs: dict[Train, int] = {}
-    for cell in cells:
-        for level, run in zip(cell.numbers, cell.levels, strict=True):
-            runs.setdefault(run, level)
-    lines = [f"{run.key},{level},{seconds[run]}" for run, level in runs.items() if run in seconds]
-    return "\n".join(["key,level,seconds", *lines]) + "\n"

@@ -223,11 +223,11 @@ class Store:
         (self.root / "work" / key).unlink(missing_ok=True)
 
     def save_timing(self, key: str, timing: Mapping[str, float]) -> None:
-        """Saves how long a node took."""
+        """Saves how long a node took, and when it ended."""
         write(self._path("timing", key), json.dumps(signed(timing), sort_keys=True).encode())
 
     def load_timing(self, key: str) -> dict[str, float]:
-        """Returns how long a node took; empty if unknown."""
+        """Returns how long a node took (`seconds`) and when it `ended`, in Unix time, if known."""
         try:
             return read_timing(read(self._path("timing", key), MOST_RECORD))
         except (FileNotFoundError, ValueError):

@@ -107,7 +107,7 @@ class Sweep:
 
     @cached_property
     def timings(self) -> pd.DataFrame:
-        """timings.csv: the seconds that each distinct training took."""
+        """timings.csv: the seconds that each distinct training took, and when it ended."""
         return pd.read_csv(self.folder / "timings.csv", dtype={"key": str})
 
     def runs(self, **where: Any) -> list[Run]:

@@ -17,7 +17,7 @@ from lt_sweeps.execution import plan as planning
 from lt_sweeps.execution.plan import Plan
 from lt_sweeps.keys import Node
 from lt_sweeps.parser import Parser
-from lt_sweeps.report import costs, table
+from lt_sweeps.report import costs, table, timings
 from lt_sweeps.report.selecting import apart, labels, matching, split, together
 from lt_sweeps.store.store import Store, write
 
@@ -96,6 +96,7 @@ def _page(
         command=shlex.join(["lt-sweeps", "report", *words]),
         histories=histories,
         recipes=recipes(cells),
+        days=timings.days([row for folder in folders for row in timings.read(folder)]),
         facet=facet,
         color=color,
     )
@@ -141,11 +142,11 @@ def write_all(
 
     rows = table.rows(cells, plan.records, plan.blocked, failed)
     timed = {run: store.load_timing(run.key) for run in plan.records}
-    seconds = {run: timing["seconds"] for run, timing in timed.items() if "seconds" in timing}
+    times = timings.rows(cells, timed)
     budget_lines = budgets(cells)
     layers, points = table.layers(cells, plan.records), table.measured(cells, plan.records)
     histories = table.histories(cells, plan.records)
-    known, machines = costs.rows(cells, plan.records), _machines(plan)
+    known, machines, days = costs.rows(cells, plan.records), _machines(plan), timings.days(times)
     page = render(
         costs.joined(rows, known),
         layers,
@@ -158,6 +159,7 @@ def write_all(
         color=color,
         pairs=heat.read(folder),
         machines=machines,
+        days=days,
         histories=histories,
         recipes=recipes(cells),
     )
@@ -169,9 +171,9 @@ def write_all(
         (folder / table.POINTS).unlink(missing_ok=True)  # left by an earlier command with measures
     write(folder / table.HISTORIES, table.as_csv(histories).encode())
     write(folder / costs.COSTS, table.as_csv(known).encode())
-    write(folder / "timings.csv", table.timings(cells, seconds).encode())
+    write(folder / timings.TIMINGS, (table.as_csv(times) or ",".join(timings.COLUMNS) + "\n").encode())
     write(folder / "report.html", page.encode())
-    write(folder / "summary.md", summary(rows, budget_lines, command, machines).encode())
+    write(folder / "summary.md", summary(rows, budget_lines, command, machines, days).encode())
     return rows
 
 

@@ -21,6 +21,7 @@ from lt_sweeps.store_tools.verify import Verified, verify
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
 Tree = dict[str, str]
+DAY = re.compile(rb"\b\d{4}-\d\d-\d\d\b")
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
 
 
@@ -113,11 +114,14 @@ class Calm:
 
 
 def tree(runs: Path) -> Tree:
-    """Every byte that means something: records, blobs, and what a sweep reports of them but for durations."""
+    """Every byte that means something: records, blobs, and what a sweep reports of them but for durations and days."""
     kept = [path for kind in ("record", "blob") for path in (runs / "store" / kind).glob("??/*")]
     told = [path for path in runs.glob("?/*") if path.suffix in (".csv", ".json", ".html", ".md")]
     there = [path for path in (*kept, *told) if not path.name.startswith(".") and path.name != "timings.csv"]
-    return {str(path.relative_to(runs)): hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(there)}
+    return {
+        str(path.relative_to(runs)): hashlib.sha256(DAY.sub(b"", path.read_bytes())).hexdigest()
+        for path in sorted(there)
+    }
 
 
 def state(runs: Path) -> str:
