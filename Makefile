@@ -5,7 +5,7 @@
 # make pairs  every model on every data set: a batch, a level of IMP, and a resume to the same bits (minutes)
 # make docs   the documentation as a site, in .site/html, from a small environment of its own; a broken link fails
 # make engines  sweeps over many processes, and on SLURM, Ray, joblib and with Optuna for real, and networks of
-#               transformers, and MLflow (minutes); a SLURM it finds, tests/engines/slurm.sh start makes one of this machine
+#               transformers, MLflow and Trackio (minutes); a SLURM it finds; tests/engines/slurm.sh start makes one here
 # The environment is made in .venv when it is missing or what it is made from has changed.
 
 PYTHON ?= $(shell for p in python3 python3.12 python3.11 python; do \
@@ -14,7 +14,7 @@ BIN = .venv/bin
 PARALLEL = -n auto --maxprocesses 4 --dist worksteal
 READY = .venv/.ready
 SITE = .docsvenv
-ENGINES = dev,slurm,ray,joblib,optuna,huggingface,mlflow
+ENGINES = dev,slurm,ray,joblib,optuna,huggingface,mlflow,trackio
 define install  # by uv, in a quarter of pip's time; where uv cannot reach what pip is set up to reach, by pip
 $(BIN)/python -m pip install --quiet --constraint constraints.txt uv && \
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable '.[$(1)]' || \
