@@ -154,7 +154,7 @@ def test_pictures_are_drawn_for_paper_of_one_sweep(tmp_path: Path, capsys: pytes
     assert "accuracy has none; there are those of first_layer_trained" in capsys.readouterr().err
     shutil.copytree(folder, tmp_path / "t")
     assert cli(["figure", folder, str(tmp_path / "t"), "first_layer_trained", "--pictures"]) == 2
-    assert "are of one sweep" in capsys.readouterr().err
+    assert "is of one sweep" in capsys.readouterr().err
 
 
 def test_filters_are_those_of_the_first_seed_and_the_page_says_how_many_of_all() -> None:

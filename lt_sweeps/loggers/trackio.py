@@ -94,6 +94,6 @@ def _storage(folder: Path) -> Any:
     """Trackio's store of a folder; by itself it would be one folder for all sweeps of a process."""
     from trackio import sqlite_storage
 
-    sqlite_storage.TRACKIO_DIR = folder.absolute()
+    vars(sqlite_storage)["TRACKIO_DIR"] = folder.absolute()
     sqlite_storage.SQLiteStorage._dataset_import_attempted = True  # else it downloads what TRACKIO_BUCKET_ID names
     return sqlite_storage.SQLiteStorage

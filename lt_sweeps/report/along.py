@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
-from lt_sweeps.metrics import ACCURACY
+from lt_sweeps.metrics import ACCURACY, Metric
 from lt_sweeps.report.axes import span
 from lt_sweeps.report.curves import Curve, Row, differing
 from lt_sweeps.report.layers import remaining
@@ -44,65 +45,100 @@ def _mean(seeds: Sequence[Line]) -> Line:
     return {step: fmean(line[step] for line in seeds) for step in seeds[0] if all(step in line for line in seeds)}
 
 
-def learning_figure(
-    by: Mapping[str, Lines], curves: Sequence[Curve], look: Sequence[Style]
-) -> tuple[str, dict[str, Any]] | None:
-    """What is evaluated, and its figure: validation results, else losses; None where nothing is evaluated twice."""
+@dataclass(frozen=True)
+class Along:
+    """Lines of each curve by level, means over seeds, and what its axes are called; of losses, else of results."""
+
+    title: str
+    unit: str  # behind the title on the vertical axis
+    over: str
+    lines: Sequence[Mapping[int, Line]]
+    losses: bool = False
+
+    def drawn(self) -> Iterator[Line]:
+        """The lines that have several points."""
+        return (line for levels in self.lines for line in levels.values() if len(line) > 1)
+
+    def range(self, metric: Metric) -> tuple[float, float]:
+        """The vertical axis: that of test results, or from 0."""
+        values = [value for line in self.drawn() for value in line.values()]
+        return (0.0, 1.05 * max(values)) if self.losses else span([Interval(y, None, None, 1) for y in values], metric)
+
+
+def learning(by: Mapping[str, Lines], curves: Sequence[Curve]) -> Along | None:
+    """What was evaluated during trainings: validation results, else losses; None where nothing was, twice."""
     metric = curves[0].metric
     unit = " (%)" if metric.percent else ""
-    titles = {f"val_{metric.name}": f"Validation {metric.title}{unit}", "train_loss": "Training loss"}
-    for column, title in titles.items():
-        shown = [by.get(column, {}).get(tuple(curve.labels.values()), {}) for curve in curves]
-        shown = [{level: line for level, line in levels.items() if level} for levels in shown]
-        figure = _figure(shown, curves, look, [*_dense(curves, by.get(column, {}))], column != "train_loss")
-        if figure is not None:
-            figure["layout"]["xaxis"] |= {"title": {"text": "Step"}, "tickformat": "~s"}
-            figure["layout"]["yaxis"]["title"] = {"text": title}
-            return title, figure
+    for column, title, of in (
+        (f"val_{metric.name}", f"Validation {metric.title}", unit),
+        ("train_loss", "Training loss", ""),
+    ):
+        lines = [by.get(column, {}).get(tuple(curve.labels.values()), {}) for curve in curves]
+        along = Along(title, of, "Step", lines, losses=column == "train_loss")
+        if any(along.drawn()):
+            return along
     return None
 
 
-def line_figure(points: Points, curves: Sequence[Curve], look: Sequence[Style]) -> tuple[str, dict[str, Any]] | None:
-    """What was measured on the lines between networks, and its figure over the way; None where nothing was."""
+def between(points: Points, curves: Sequence[Curve]) -> Along | None:
+    """What was measured on the lines between networks, over the way; None where nothing was, twice."""
     measured = [points.get(tuple(curve.labels.values()), {}) for curve in curves]
     for column in dict.fromkeys(name for levels in measured for columns in levels.values() for name in columns):
-        shown = [
+        lines = [
             {
                 level: {way: fmean(of) for way, of in columns.get(column, {}).items()}
                 for level, columns in levels.items()
             }
             for levels in measured
         ]
-        figure = _figure(shown, curves, look, [], True)
-        if figure is not None:
-            title = column[0].upper() + column[1:].replace("_", " ")
-            figure["layout"]["xaxis"]["title"] = {"text": "From the one network (0) to the other (1)"}
-            figure["layout"]["yaxis"]["title"] = {"text": f"{title} (%)" if curves[0].metric is ACCURACY else title}
-            return title, figure
+        title = column[0].upper() + column[1:].replace("_", " ")
+        unit = " (%)" if curves[0].metric is ACCURACY else ""
+        along = Along(title, unit, "From the one network (0) to the other (1)", lines)
+        if any(along.drawn()):
+            return along
     return None
 
 
-def _figure(
-    shown: Sequence[Mapping[int, Line]],
-    curves: Sequence[Curve],
-    look: Sequence[Style],
-    beside: Sequence[Mapping[str, Any]],
-    results: bool,
-) -> dict[str, Any] | None:
-    """Lines of curves at the level that a slider chooses, and others beside them; None without lines of two points.
+def learning_figure(
+    by: Mapping[str, Lines], curves: Sequence[Curve], look: Sequence[Style]
+) -> tuple[str, dict[str, Any]] | None:
+    """What is evaluated, and its figure, with the dense networks beside every level; None without levels."""
+    along = learning(by, curves)
+    if along is None:
+        return None
+    dense = [*_dense(curves, [levels.get(0, {}) for levels in along.lines])]
+    figure = _figure(along, curves, look, dense)
+    if figure is None:
+        return None
+    figure["layout"]["xaxis"]["tickformat"] = "~s"
+    return f"{along.title}{along.unit}", figure
 
-    The vertical axis is that of test results, or of losses, which begin at 0.
+
+def line_figure(points: Points, curves: Sequence[Curve], look: Sequence[Style]) -> tuple[str, dict[str, Any]] | None:
+    """What was measured on the lines between networks, and its figure over the way; None where nothing was."""
+    along = between(points, curves)
+    figure = None if along is None else _figure(along, curves, look, [])
+    return None if along is None or figure is None else (along.title, figure)
+
+
+def _figure(
+    along: Along, curves: Sequence[Curve], look: Sequence[Style], beside: Sequence[Mapping[str, Any]]
+) -> dict[str, Any] | None:
+    """Lines of curves at the level that a slider chooses, and those of dense networks beside them, if there are any.
+
+    None without lines of two points.
     """
-    levels = sorted({level for of in shown for level, line in of.items() if len(line) > 1})
+    levels = sorted(
+        {level for of in along.lines for level, line in of.items() if len(line) > 1 and (level or not beside)}
+    )
     if not levels:
         return None
-    views = {level: [*beside, *_lines(look, shown, level)] for level in levels}
+    views = {level: [*beside, *_lines(look, along.lines, level)] for level in levels}
     last = max(x for traces in views.values() for trace in traces for x in trace["x"])
-    means = [Interval(y, None, None, 1) for traces in views.values() for trace in traces for y in trace["y"]]
-    low, high = span(means, curves[0].metric) if results else (0.0, 1.05 * max(mean.mean for mean in means))
+    low, high = along.range(curves[0].metric)
     layout = {
-        "xaxis": {"range": [0, last]},
-        "yaxis": {"range": [low, high], "nticks": 8},
+        "xaxis": {"range": [0, last], "title": {"text": along.over}},
+        "yaxis": {"range": [low, high], "nticks": 8, "title": {"text": f"{along.title}{along.unit}"}},
         "sliders": [_slider(views, curves)],
     }
     return {"data": views[levels[-1]], "layout": layout}
@@ -122,11 +158,14 @@ def _lines(look: Sequence[Style], shown: Sequence[Mapping[int, Line]], level: in
         yield of_curve(style) | _trace(levels.get(level, {})) | {"line": line}
 
 
-def _dense(curves: Sequence[Curve], lines: Lines) -> Iterator[dict[str, Any]]:
-    """The dense networks, which every level is seen beside."""
-    networks = dense_networks(curves)
+def _dense(curves: Sequence[Curve], lines: Sequence[Line]) -> Iterator[dict[str, Any]]:
+    """The dense networks, from the lines of each curve's."""
+    networks, known = (
+        dense_networks(curves),
+        {tuple(c.labels.items()): line for c, line in zip(curves, lines, strict=True)},
+    )
     for index, network in enumerate(networks):
-        if own := lines.get(tuple(network.labels.values()), {}).get(0):
+        if own := known[tuple(network.labels.items())]:
             line = {"color": GREY, "width": 1.6, "dash": DASHES[1 + index % (len(DASHES) - 1)]}
             yield {"type": "scatter", "name": dense_name(network, differing(networks))} | _trace(own) | {"line": line}
 

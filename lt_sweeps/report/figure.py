@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from lt_sweeps.errors import Mistake
-from lt_sweeps.report import paper, paper_data, paper_layers, paper_pictures
+from lt_sweeps.report import paper, paper_along, paper_data, paper_layers, paper_pictures
 from lt_sweeps.report import table as tables
 from lt_sweeps.report.published import compared
 from lt_sweeps.report.selecting import chosen, parse, parser
@@ -28,6 +28,8 @@ had to be trained to get there. The caption that is printed says what the bands 
   lt-sweeps figure runs/rewinds barrier --over rewind.step --at 100,20
   lt-sweeps figure runs/methods --over cost --at 20
   lt-sweeps figure runs/snip runs/imp --facet prune --style talk --format png --out talk/both.png
+  lt-sweeps figure runs/lenet --along --at 51,21,3.6             learning curves, level by level
+  lt-sweeps figure runs/lenet barrier --along control=none       the error on the whole line between two networks
   lt-sweeps figure runs/lenet first_layer_trained --pictures     first layers: maps of pixels, or filters"""
 UNITS = {"in": 1.0, "": 1.0, "cm": 1 / 2.54, "mm": 1 / 25.4, "pt": 1 / 72.27}  # in inches; a LaTeX point
 DATA = ("csv", "parquet")
@@ -43,26 +45,32 @@ def main(arguments: Sequence[str]) -> int:
     options.add_argument("--spread", choices=paper.SPREADS, default="band", help="how the spread over seeds is shown")
     options.add_argument("--against", metavar="PAPER", help="a paper whose numbers are drawn too, such as frankle2019")
     options.add_argument("--pictures", action="store_true", help="of a measure of first layers: pixels or filters")
+    options.add_argument("--along", action="store_true", help="over the steps of training; a barrier: over its line")
     options.add_argument("--data", choices=DATA, default="csv", help="format of the data; parquet needs pyarrow")
     options.add_argument("--out", type=Path, metavar="FILE", help="else QUANTITY.pdf in the (first) sweep's folder")
     options.add_argument("--over", metavar="NAME", help="cost, or a label whose values are numbers")
-    options.add_argument("--at", type=parsed, metavar="51,21", help="with --over: the weights remaining, in percent")
+    options.add_argument("--at", type=parsed, metavar="51,21", help="weights remaining (%%): with --over or --along")
     asked = options.parse_intermixed_args(list(arguments))
     folders, what, where = parse(asked.words)
     curves = chosen(folders, where)
     what = what or curves[0].metric.name
-    over = "" if asked.over is None else f"_over_{asked.over}"
-    out, form = paper.place(asked.out, asked.format, folders[0], f"{what}{'_pictures' if asked.pictures else over}")
-    if asked.pictures:
-        if len(folders) > 1 or asked.facet or asked.against or asked.over or asked.at:
-            raise Mistake("--pictures: are of one sweep, without --facet, --against, --over and --at")
+    kind = "along" if asked.along else "pictures" if asked.pictures else f"over_{asked.over}" if asked.over else ""
+    out, form = paper.place(asked.out, asked.format, folders[0], "_".join(filter(None, (what, kind))))
+    alone = f"--{kind}" if asked.along or asked.pictures else what if what == paper_layers.NAME else None
+    others = [folders[1:], asked.facet, asked.against, asked.over, asked.at and not asked.along]
+    if alone and (any(others) or (asked.along and asked.pictures)):
+        raise Mistake(f"{alone}: is of one sweep, without --facet, --against, --over{'' if asked.along else ', --at'}")
+    if asked.along:
+        histories, points = tables.read_histories(folders[0]), tables.read_points(folders[0])
+        along, panels, caption = paper_along.panels(what, histories, points, curves, asked.at)
+        drawn = paper_along.draw(along, panels, style=asked.style, width=asked.width)
+        rows = paper_along.data(what, histories, points, curves)
+    elif asked.pictures:
         points = tables.read_points(folders[0])
         strips, caption = paper_pictures.strips(points, curves, what)
         drawn = paper_pictures.draw(strips, style=asked.style, width=asked.width)
         rows = paper_pictures.data(points, curves, what)
     elif what == paper_layers.NAME:
-        if len(folders) > 1 or asked.facet or asked.against or asked.over or asked.at:
-            raise Mistake(f"{what}: is of one sweep, without --facet, --against, --over and --at")
         shares = tables.read_layers(folders[0])
         maps, caption = paper_layers.maps(shares, curves)
         drawn = paper_layers.draw(maps, style=asked.style, width=asked.width)

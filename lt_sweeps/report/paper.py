@@ -110,7 +110,7 @@ def draw(
                 axis.set_title(title)
         for axis in axes[len(panels) :]:
             axis.remove()
-        _legend(figure, whole, sheet)
+        legend(figure, whole, sheet)
         figure.draw_without_rendering()  # while these settings hold
         for axis, shown, quantity in zip(axes, views, quantities, strict=False):  # of panels that are left
             if shown.labelled:
@@ -356,7 +356,7 @@ def _filled(point: Point, quantity: Quantity) -> bool:
     return quantity.metric is None or point.level == 0 or point.matching
 
 
-def _legend(figure: Figure, width: float, sheet: Look) -> None:
+def legend(figure: Figure, width: float, sheet: Look) -> None:
     """One legend for all panels, below them, in as many columns as fit; the figure grows by its lines."""
     entries: dict[str, Any] = {}
     for axis in figure.axes:
