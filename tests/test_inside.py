@@ -24,6 +24,7 @@ from lt_sweeps.measures.iou import overlap
 from lt_sweeps.measures.live import live_density
 from lt_sweeps.measures.movement import movement, movement_pruned
 from lt_sweeps.measures.per_class import class_accuracy, class_loss
+from lt_sweeps.measures.per_group import group_loss
 from lt_sweeps.measures.sharpness import sharpness
 from lt_sweeps.measures.sign_agreement import sign_agreement
 from lt_sweeps.methods.measured import parent
@@ -262,6 +263,38 @@ def test_the_classes_of_a_network_are_counted_one_by_one() -> None:
     assert function_distance(of_states(state, state)) == {"function_distance": 0.0}
 
 
+def test_groups_are_by_the_margin_of_the_first_network_and_lose_what_the_second_gets_wrong() -> None:
+    state, other = weights(0), effective(weights(1), half_mask())
+    batches = list(examples().chunks("test"))
+    truth = torch.cat([y for _, y in batches]).tolist()
+
+    def outputs(one: State) -> list[list[float]]:
+        module = holding(build(NETWORK), one).eval()
+        with torch.no_grad():
+            return torch.cat([module(x) for x, _ in batches]).tolist()  # type: ignore[no-any-return]
+
+    first, second = outputs(state), outputs(other)
+    margins = [row[c] - max(row[:c] + row[c + 1 :]) for row, c in zip(first, truth, strict=True)]
+    order = sorted(range(len(truth)), key=margins.__getitem__)
+    table = group_loss(of_states(state, other), groups=7)
+    sizes = [len(truth) // 7 + (group < len(truth) % 7) for group in range(7)]
+    lost, before = [], []
+    for size in sizes:
+        members, order = order[:size], order[size:]
+        was = [max(first[n]) == first[n][truth[n]] for n in members]
+        still = [max(second[n]) == second[n][truth[n]] for n in members]
+        before.append(100 * sum(was) / size)
+        lost.append(100 * (sum(was) - sum(still)) / size)
+    assert column(table, "lost") == pytest.approx(lost, abs=1e-3)
+    assert column(table, "before") == pytest.approx(before, abs=1e-3)
+    assert sorted(before) == before, "whoever is right has a margin above 0"
+    assert number(table, "group_loss") == pytest.approx(max(lost), abs=1e-3)
+    assert group_loss(of_states(state, state))["lost"] == [0.0] * 10
+    for groups in (1, len(truth) + 1):
+        with pytest.raises(ValueError, match=f"groups={groups}: give 2 to {len(truth)}"):
+            group_loss(of_states(state, other), groups=groups)
+
+
 def test_the_calibration_error_is_that_of_torchmetrics() -> None:
     state = {name: 4 * value if value.is_floating_point() else value for name, value in weights(3).items()}
     module, metric = holding(build(NETWORK), state).eval(), MulticlassCalibrationError(10, n_bins=15)
@@ -277,7 +310,9 @@ def test_the_calibration_error_is_that_of_torchmetrics() -> None:
         calibration_error(of_states(state), bins=0)
 
 
-@pytest.mark.parametrize("measure", [class_accuracy, class_loss, churn, function_distance, calibration_error])
+@pytest.mark.parametrize(
+    "measure", [class_accuracy, class_loss, group_loss, churn, function_distance, calibration_error]
+)
 def test_numbers_have_no_classes(measure: Any) -> None:
     with pytest.raises(ValueError, match=r"this task has none|task=regression gives none"):
         measure(replace(of_states(weights(0), weights(1)), task=REGRESSION))

@@ -10,7 +10,7 @@ from lt_sweeps.report.curves import DEFAULT, Curve, Row
 from lt_sweeps.report.styles import Style
 from lt_sweeps.report.wording import fewer, percent
 
-INDICES = ("tensor", "class", "alpha", "severity")  # columns that number the points of a measure
+INDICES = ("tensor", "class", "group", "alpha", "severity")  # columns that number the points of a measure
 WITHIN = ("row", "weight")  # those that number points within a tensor: drawn, and in no table
 MOST = 40  # points that a table shows
 Values = dict[float, list[float]]  # index of a point -> a number per seed
