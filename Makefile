@@ -12,6 +12,7 @@ PYTHON ?= $(shell for p in python3 python3.12 python3.11 python; do \
 	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null && echo $$p && break; done)
 BIN = .venv/bin
 PARALLEL = -n auto --maxprocesses 4 --dist worksteal
+WAITING = -n $$(($$(getconf _NPROCESSORS_ONLN) + 1)) --maxprocesses 5 --dist worksteal  # tests that wait for processes
 READY = .venv/.ready
 SITE = .docsvenv
 ENGINES = dev,slurm,ray,joblib,optuna,huggingface,mlflow,trackio
@@ -41,7 +42,7 @@ sweeps: $(READY)
 	$(BIN)/python -m pytest tests -m "sweeps and not slow and not processes and not engines" $(PARALLEL)
 
 commands: $(READY)
-	$(BIN)/python -m pytest tests --ignore tests/engines -m "(sweeps or processes or engines) and not slow" $(PARALLEL) \
+	$(BIN)/python -m pytest tests --ignore tests/engines -m "(sweeps or processes or engines) and not slow" $(WAITING) \
 		--durations=20
 
 pairs: $(READY)
@@ -54,7 +55,7 @@ extras: $(READY)
 	$(call install,$(ENGINES))
 
 processes:
-	$(BIN)/python -m pytest tests --ignore tests/engines -m "processes or engines" $(PARALLEL) --durations=20
+	$(BIN)/python -m pytest tests --ignore tests/engines -m "processes or engines" $(WAITING) --durations=20
 
 launchers:  # one after the other, for they share one SLURM: much of their time is spent waiting
 	$(BIN)/python -m pytest tests/engines -m "processes or engines" --durations=10
