@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import ast
 import difflib
-import hashlib
 import importlib
 import importlib.metadata
 import re
@@ -78,7 +77,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 @dataclass(frozen=True)
 class Entry:
-    """One registered function: its module, version, needs, settable parameters, and a hash of its code and file.
+    """One registered function: its module, version, needs and settable parameters.
 
     `choices` has the values of the parameters that are a `Literal`; `quantity` and `unit` are of a measure's number.
     """
@@ -88,7 +87,6 @@ class Entry:
     version: int
     needs: tuple[str, ...]
     parameters: tuple[str, ...]
-    code: str
     choices: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
     quantity: str = ""
     unit: str = ""
@@ -111,13 +109,8 @@ def catalogue(kind: str) -> dict[str, Entry]:
     """Returns every registered function of a kind, by name."""
     entries = {}
     for path in sorted((HERE / FOLDERS[kind]).glob("*.py")):
-        body = parse_source(path.read_text()).body
-        marks = {id(item): mark for item in body if (mark := _mark(item)) is not None}
-        shared = code_hash([item for item in body if id(item) not in marks])
-        for item in body:
-            mark = marks.get(id(item))
-            if mark is not None and ast.literal_eval(mark.args[0]) == kind:
-                assert isinstance(item, ast.FunctionDef)
+        for item, mark in registered(parse_source(path.read_text()).body):
+            if ast.literal_eval(mark.args[0]) == kind:
                 facts = {k.arg: ast.literal_eval(k.value) for k in mark.keywords}
                 taken = (*item.args.args, *item.args.kwonlyargs)
                 arguments = tuple(p.arg for p in taken if p.arg not in GIVEN[kind])
@@ -127,7 +120,6 @@ def catalogue(kind: str) -> dict[str, Entry]:
                     facts["version"],
                     tuple(facts.get("needs", ())),
                     (*arguments, *CLOCK) if kind == "hook" else arguments,
-                    shared[:8] + code_hash([item])[:8],
                     {p.arg: choices for p in taken if (choices := _choices(p.annotation))},
                     facts.get("quantity", ""),
                     facts.get("unit", ""),
@@ -143,33 +135,13 @@ def _choices(annotation: ast.expr | None) -> tuple[Any, ...]:
     return ()
 
 
-def _mark(item: ast.stmt) -> ast.Call | None:
-    """Returns the `@register(...)` decorator of a statement, or None."""
-    for mark in getattr(item, "decorator_list", []):
-        if isinstance(mark, ast.Call) and getattr(mark.func, "id", "") == "register":
-            return mark
-    return None
-
-
-def code_hash(body: list[ast.stmt]) -> str:
-    """Returns a hash of statements that ignores comments, docstrings, layout, imports and `register`."""
-    kept = []
+def registered(body: list[ast.stmt]) -> Iterator[tuple[Any, ast.Call]]:
+    """Yields the functions and classes among statements that have a decorator `@register(...)`, with that."""
     for item in body:
-        if isinstance(item, (ast.Import, ast.ImportFrom)):
-            continue
-        for node in ast.walk(item):
-            inner = getattr(node, "body", None)
-            if isinstance(inner, list) and inner and _is_text(inner[0]):
-                del inner[0]
-            if isinstance(node, ast.FunctionDef):
-                node.decorator_list = [d for d in node.decorator_list if "register" not in ast.dump(d)]
-        if not _is_text(item):
-            kept.append(ast.dump(item).replace(", type_params=[]", ""))  # added by Python 3.12
-    return hashlib.sha256("\n".join(kept).encode()).hexdigest()
-
-
-def _is_text(item: ast.stmt) -> bool:
-    return isinstance(item, ast.Expr) and isinstance(item.value, ast.Constant) and isinstance(item.value.value, str)
+        for mark in getattr(item, "decorator_list", []):
+            if isinstance(mark, ast.Call) and getattr(mark.func, "id", "") == "register":
+                yield item, mark
+                break
 
 
 _recorded: ContextVar[Mapping[str, int | str]] = ContextVar("recorded")
@@ -298,7 +270,7 @@ def source_of(path: str) -> Path | None:
 
 def _own_version(file: Path, name: str) -> int | None:
     """Returns the `version` of a user's own `@register(kind, version=...)`, which replaces the code hash, or None."""
-    for item in parse_source(file.read_bytes()).body:
-        if getattr(item, "name", None) == name and (mark := _mark(item)) is not None:
+    for item, mark in registered(parse_source(file.read_bytes()).body):
+        if item.name == name:
             return next((ast.literal_eval(word.value) for word in mark.keywords if word.arg == "version"), None)
     return None

@@ -1,8 +1,9 @@
 """Runs commands as `python -m lt_sweeps.main` and `lt-sweeps` do, without their imports: `python tests/warm.py`.
 
-A process that has imported what commands import, and nothing of a user's, forks a child for each JSON line
-{"program", "words", "cwd", "env", "out", "err"}, and answers with its process ID; to {"pid"} it answers with the exit
-code of that child, or null. It has one thread, so that a child may fork its workers too. Each child leads a session.
+A process that has imported what commands import and read what is registered, and nothing of a user's, forks a child for
+each JSON line {"program", "words", "cwd", "env", "out", "err"}, and answers with its process ID; to {"pid"} it answers
+with the exit code of that child, or null. It has one thread, so that a child may fork its workers too. Each child leads
+a session.
 """
 
 from __future__ import annotations
@@ -25,7 +26,14 @@ from types import ModuleType
 from typing import Any
 
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
-IMPORTS = ("hydra", "lt_sweeps.main", "lt_sweeps.cli", "lt_sweeps.execution.worker", "lt_sweeps.report.page")
+IMPORTS = (
+    "hydra",
+    "lt_sweeps.main",
+    "lt_sweeps.cli",
+    "lt_sweeps.execution.worker",
+    "lt_sweeps.report.page",
+    "sklearn.datasets",
+)
 
 
 class Started:
@@ -153,6 +161,10 @@ def serve() -> None:
     """Imports, then an answer per line."""
     for name in IMPORTS:
         importlib.import_module(name)
+    registry, usual = (importlib.import_module(f"lt_sweeps.{name}") for name in ("registry", "config.usual"))
+    for kind in registry.FOLDERS:
+        registry.catalogue(kind)
+    usual.recipes()
     gc.freeze()  # so that collections in children do not write to the pages that processes share
     for line in sys.stdin:
         request = json.loads(line)

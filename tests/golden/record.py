@@ -7,6 +7,7 @@ same bits. A key that changes orphans every stored result: that is never done wi
 from __future__ import annotations
 
 import ast
+import hashlib
 import json
 from pathlib import Path
 
@@ -28,7 +29,7 @@ from lt_sweeps.graph import (
     end,
 )
 from lt_sweeps.keys import Node
-from lt_sweeps.registry import FOLDERS, HERE, catalogue, code_hash
+from lt_sweeps.registry import FOLDERS, HERE, catalogue, registered
 from lt_sweeps.specs import Data, Network, Part, Recipe
 
 GOLDEN = Path(__file__).with_suffix(".json")
@@ -96,11 +97,44 @@ def expressions() -> dict[str, Node]:
     }
 
 
+def hashes(kind: str) -> dict[str, str]:
+    """A hash of the code of each registered function of a kind, and of the other code of its file."""
+    found = {}
+    for path in (HERE / FOLDERS[kind]).glob("*.py"):
+        body = ast.parse(path.read_text()).body
+        functions = [(item, ast.literal_eval(mark.args[0])) for item, mark in registered(body)]
+        shared = code_hash([item for item in body if item not in [function for function, _ in functions]])
+        found |= {item.name: shared[:8] + code_hash([item])[:8] for item, of in functions if of == kind}
+    return found
+
+
+def code_hash(body: list[ast.stmt]) -> str:
+    """Returns a hash of statements that ignores comments, docstrings, layout, imports and `register`."""
+    kept = []
+    for item in body:
+        if isinstance(item, (ast.Import, ast.ImportFrom)):
+            continue
+        for node in ast.walk(item):
+            inner = getattr(node, "body", None)
+            if isinstance(inner, list) and inner and _is_text(inner[0]):
+                del inner[0]
+            if isinstance(node, ast.FunctionDef):
+                node.decorator_list = [d for d in node.decorator_list if "register" not in ast.dump(d)]
+        if not _is_text(item):
+            kept.append(ast.dump(item).replace(", type_params=[]", ""))  # added by Python 3.12
+    return hashlib.sha256("\n".join(kept).encode()).hexdigest()
+
+
+def _is_text(item: ast.stmt) -> bool:
+    return isinstance(item, ast.Expr) and isinstance(item.value, ast.Constant) and isinstance(item.value.value, str)
+
+
 def current() -> dict[str, dict[str, str]]:
     """Keys of expressions, and hashes of code by name and version."""
     code = {
-        f"{kind} {entry.name} version {entry.version}": entry.code
+        f"{kind} {entry.name} version {entry.version}": of_kind[entry.name]
         for kind in FOLDERS
+        for of_kind in [hashes(kind)]
         for entry in catalogue(kind).values()
     }
     for name, files in BEHIND.items():
