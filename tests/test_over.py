@@ -18,7 +18,7 @@ from lt_sweeps import cli
 from lt_sweeps.errors import Mistake
 from lt_sweeps.report import paper, paper_data
 from lt_sweeps.report.curves import curves
-from lt_sweeps.report.over import across, lines, rewinds
+from lt_sweeps.report.over import across, group_lines, rewinds
 from lt_sweeps.report.table import as_csv
 
 STEPS = {"0it": 90.0, "10it": 94.0, "100it": 97.0}  # accuracy of seed 0 at level 1; level 2 is 2 points lower
@@ -83,7 +83,7 @@ def test_one_step_is_no_figure_and_several_units_say_so() -> None:
     assert not figures(mixed)
     assert "No figure over the rewind step: some steps are in epochs, others in iterations." in mixed
     with pytest.raises(Mistake, match="values are in epochs and in iterations"):
-        across(lines(curves(rows({"10it": 90.0, "1ep": 91.0})), "rewind.step"), "rewind.step")
+        across(group_lines(curves(rows({"10it": 90.0, "1ep": 91.0})), "rewind.step"), "rewind.step")
     assert figures(page(rows({"0it": 90.0, "1ep": 91.0})))["accuracy"]["layout"]["xaxis"]["title"] == {
         "text": "Rewind step (epochs)"
     }
@@ -238,12 +238,12 @@ def test_what_cannot_be_is_answered_in_a_line(
 
 def test_two_results_at_one_number_are_a_mistake_and_equal_ones_are_one() -> None:
     with pytest.raises(Mistake, match=r"1 and 1\.0 are one number with other results"):
-        lines(curves(widths({"1": 90.0, "1.0": 85.0})), "model.width")
-    [line] = lines(curves(widths({"1": 90.0, "1.0": 90.0, "2": 91.0})), "model.width")
+        group_lines(curves(widths({"1": 90.0, "1.0": 85.0})), "model.width")
+    [line] = group_lines(curves(widths({"1": 90.0, "1.0": 90.0, "2": 91.0})), "model.width")
     assert [*line.by_number] == [1, 2]
     for value in ("1e300", "1e-320", "-1", "nan", "inf"):
         with pytest.raises(Mistake, match="is no number from 0 to"):
-            lines(curves(widths({"1": 90.0, value: 85.0})), "model.width")
+            group_lines(curves(widths({"1": 90.0, value: 85.0})), "model.width")
 
 
 def test_a_step_and_an_epoch_of_one_number_are_no_line() -> None:

@@ -21,7 +21,7 @@ from lt_sweeps.errors import Mistake
 from lt_sweeps.report.curves import curves
 from lt_sweeps.report.figures import panels
 from lt_sweeps.report.page import render
-from lt_sweeps.report.selecting import together
+from lt_sweeps.report.selecting import merge
 from lt_sweeps.report.styles import styles
 from lt_sweeps.report.table import as_csv
 
@@ -334,7 +334,7 @@ def test_a_long_legend_is_printed_whole_once_and_others_say_how_much_they_leave_
 def test_a_training_that_two_sweeps_share_counts_once_and_two_results_of_it_stand_apart() -> None:
     one = [row(level, seed, 98.0 + level, criterion="snip") for level in (0, 1) for seed in (0, 1)]
     part, places = [dict(each) for each in one if each["seed"] == 0], [Path("runs/one"), Path("runs/part")]
-    assert together([one, part], places) == one
+    assert merge([one, part], places) == one
     part[1]["test_accuracy"] = 50.0
-    apart = together([one, part], places)
+    apart = merge([one, part], places)
     assert [each["sweep"] for each in apart] == ["one"] * 4 + ["part"] * 2

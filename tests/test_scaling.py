@@ -33,15 +33,15 @@ def rows(smallest: Any, seeds: int = 3, **labels: Any) -> list[dict[str, Any]]:
 
 def test_twice_the_width_halves_the_smallest_density() -> None:
     """50, 25 and 12.5 % of the weights: a slope of -1 in every seed, and an interval of no width."""
-    [line] = scaling.lines(curves(rows(lambda width, seed: {0.5: 1, 1.0: 2, 2.0: 3}[width])), "model.width")
-    assert {width: {*by_seed.values()} for width, by_seed in line.sizes.items()} == {
+    [line] = scaling.scalings(curves(rows(lambda width, seed: {0.5: 1, 1.0: 2, 2.0: 3}[width])), "model.width")
+    assert {width: {*by_seed.values()} for width, by_seed in line.densities.items()} == {
         0.5: {50.0},
         1.0: {25.0},
         2: {12.5},
     }
     assert line.slope is not None
     assert (line.slope.mean, line.slope.low, line.slope.n) == (pytest.approx(-1), pytest.approx(-1), 3)
-    assert not line.least
+    assert not line.bounded
     assert scaling.table([line], "model.width")[-1] == (
         "tickets: density goes as model.width to the -1.00 [-1.00, -1.00], n = 3"
     )
@@ -49,22 +49,22 @@ def test_twice_the_width_halves_the_smallest_density() -> None:
 
 def test_each_seed_has_its_slope_and_bounds_are_said() -> None:
     """Slopes -1, 0 and 0: mean -1/3 and half width t * s / sqrt(n) = 4.303 * 0.577 / 1.732. Level 5 is the last."""
-    found = scaling.lines(
+    found = scaling.scalings(
         curves(rows(lambda width, seed: {0.5: 3, 1.0: 4, 2.0: 5}[width] if not seed else 3)), "model.width"
     )
     mean = found[0].slope
     assert mean is not None
     assert mean.mean == pytest.approx(-1 / 3)
     assert mean.half == pytest.approx(4.302653 / 3, rel=1e-5)
-    assert found[0].least == {2.0}
+    assert found[0].bounded == {2.0}
     text = scaling.table(found, "model.width")
     assert "| tickets | 2 | 3.12, 12.5, 12.5 | at most 7.87 |" in text
     assert text[-1].endswith("n = 3; some densities are only bounds")
 
 
 def test_one_seed_has_no_interval_and_nothing_that_matches_is_the_dense_network() -> None:
-    [line] = scaling.lines(curves(rows(lambda width, seed: 0, seeds=1)), "model.width")
-    assert {*line.sizes[1.0].values()} == {100.0}
+    [line] = scaling.scalings(curves(rows(lambda width, seed: 0, seeds=1)), "model.width")
+    assert {*line.densities[1.0].values()} == {100.0}
     assert "to the 0.00, no interval, n = 1" in scaling.table([line], "model.width")[-1]
 
 
@@ -107,4 +107,4 @@ def test_what_cannot_be_is_answered_in_a_line(
 
 def test_densities_of_nothing_have_no_slope() -> None:
     with pytest.raises(Mistake, match="0 has no logarithm"):
-        scaling.lines(curves(rows(lambda width, seed: 1, noise="0.0")), "noise")
+        scaling.scalings(curves(rows(lambda width, seed: 1, noise="0.0")), "noise")

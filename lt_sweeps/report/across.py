@@ -1,4 +1,4 @@
-"""What figures show their points over: the weights that remain, or a number in which curves differ."""
+"""The horizontal axes of figures: the weights that remain, the cost, or a number in which curves differ."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from lt_sweeps.report.curves import Point, over_seeds
 
 @dataclass(frozen=True)
 class Across:
-    """The horizontal axis of a figure, which is logarithmic."""
+    """A horizontal axis, which is logarithmic."""
 
     title: str
-    of: Callable[[Point], float | None]  # None for a point that has no place
+    place: Callable[[Point], float | None]  # None for a point that has no place
     text: Callable[[float], str]  # of a tick
-    falling: bool = False  # whether the largest stands first
-    column: str = ""  # of its values in the data of a figure; empty where another column has them
+    falling: bool = False  # whether the largest value is at the left
+    column: str = ""  # of its values in the data of a figure; "" where another column has them
 
     def words(self, point: Point) -> str:
-        """The place of a point in a tip; empty where its level says it."""
-        value = self.of(point) if self.column else None
+        """The place of a point, for its tooltip; empty where the level states it."""
+        value = self.place(point) if self.column else None
         return "" if value is None else f"{self.title}: {self.text(value)}"
 
 
@@ -34,7 +34,7 @@ def _cost(point: Point) -> float | None:
 
 
 def short(value: float) -> str:
-    """A number of iterations, short enough for a tick.
+    """A number of iterations as the short text of a tick.
 
     >>> [short(value) for value in (800, 50_000.0, 1_250_000)]
     ['800', '50k', '1.25M']
@@ -49,9 +49,9 @@ COST = Across("Training iterations, search included", _cost, short, column="cost
 
 
 def beside_zero(values: Sequence[float]) -> float:
-    """Where zero stands on a logarithmic axis of these values: a step below the least, as they are apart on average.
+    """Where a logarithmic axis of these values shows zero: below the smallest, by the mean factor between neighbours.
 
-    That is a factor of 2 at least, of 10 at most:
+    That factor is between 2 and 10:
 
     >>> beside_zero([0, 10, 100, 1000]), beside_zero([0, 8.0]), beside_zero([0.0])
     (1.0, 4.0, 1.0)

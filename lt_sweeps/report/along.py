@@ -1,4 +1,4 @@
-"""Figures of lines at the level that a slider chooses: along a training, and along the way between two networks."""
+"""Figures of lines at the level that a slider chooses: along a training, or along the line between two networks."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from lt_sweeps.report.styles import DASHES, Style
 from lt_sweeps.report.traces import GREY, dense_name, dense_networks, of_curve
 
 Line = dict[float, float]  # step -> mean over seeds
-Lines = Mapping[tuple[str, ...], Mapping[int, Line]]  # labels of a curve -> level
+Lines = Mapping[tuple[str, ...], Mapping[int, Line]]  # labels of a curve -> level -> line
 
 
 def by_column(rows: Sequence[Row]) -> Mapping[str, Lines]:
-    """The means over seeds in the rows of histories.csv, by column, at the steps that all seeds have.
+    """The means over seeds of the rows of histories.csv, by column, at the steps that all seeds have.
 
     >>> row = {"model": "m", "seed": 0, "level": 1, "step": 10, "val_accuracy": 90.0}
     >>> by_column([row, {**row, "seed": 1, "val_accuracy": 80.0}, {**row, "step": 20}])
@@ -35,58 +35,60 @@ def by_column(rows: Sequence[Row]) -> Mapping[str, Lines]:
                 levels = values.setdefault(name, {}).setdefault(labels_in(row), {})
                 levels.setdefault(int(row["level"]), {}).setdefault(int(row["seed"]), {})[step] = value
     return {
-        column: {labels: {level: _mean([*seeds.values()]) for level, seeds in of.items()} for labels, of in by.items()}
-        for column, by in values.items()
+        column: {
+            labels: {level: _mean([*seeds.values()]) for level, seeds in levels.items()}
+            for labels, levels in of_labels.items()
+        }
+        for column, of_labels in values.items()
     }
 
 
 def _mean(seeds: Sequence[Line]) -> Line:
-    """The mean of several lines, at the steps that all have."""
+    """The mean of the lines of all seeds, at the steps that all have."""
     return {step: fmean(line[step] for line in seeds) for step in seeds[0] if all(step in line for line in seeds)}
 
 
 @dataclass(frozen=True)
 class Along:
-    """Lines of each curve by level, means over seeds, and what its axes are called; of losses, else of results."""
+    """The lines of each curve by level, means over seeds, and the titles of their axes."""
 
     title: str
-    unit: str  # behind the title on the vertical axis
-    over: str
+    unit: str  # after the title on the vertical axis
+    over: str  # the title of the horizontal axis
     lines: Sequence[Mapping[int, Line]]
-    losses: bool = False
+    losses: bool = False  # else test results or errors
 
     def drawn(self) -> Iterator[Line]:
         """The lines that have several points."""
         return (line for levels in self.lines for line in levels.values() if len(line) > 1)
 
     def range(self, metric: Metric) -> tuple[float, float]:
-        """The vertical axis: that of test results, or from 0."""
+        """The ends of the vertical axis: from 0 for losses, else as for test results."""
         values = [value for line in self.drawn() for value in line.values()]
         return (0.0, 1.05 * max(values)) if self.losses else span([Interval(y, None, None, 1) for y in values], metric)
 
 
-def learning(by: Mapping[str, Lines], curves: Sequence[Curve]) -> Along | None:
-    """What was evaluated during trainings: validation results, else losses; None where nothing was, twice."""
+def learning(lines_by_column: Mapping[str, Lines], curves: Sequence[Curve]) -> Along | None:
+    """The evaluations during trainings: validation results, else losses; None where no training has two."""
     metric = curves[0].metric
-    unit = " (%)" if metric.percent else ""
-    for column, title, of in (
-        (f"val_{metric.name}", f"Validation {metric.title}", unit),
+    for column, title, unit in (
+        (f"val_{metric.name}", f"Validation {metric.title}", " (%)" if metric.percent else ""),
         ("train_loss", "Training loss", ""),
     ):
-        lines = [by.get(column, {}).get(tuple(curve.labels.values()), {}) for curve in curves]
-        along = Along(title, of, "Step", lines, losses=column == "train_loss")
+        lines = [lines_by_column.get(column, {}).get(tuple(curve.labels.values()), {}) for curve in curves]
+        along = Along(title, unit, "Step", lines, losses=column == "train_loss")
         if any(along.drawn()):
             return along
     return None
 
 
 def between(points: Points, curves: Sequence[Curve]) -> Along | None:
-    """What was measured on the lines between networks, over the way; None where nothing was, twice."""
+    """The values of a measure on the lines between two networks; None where no line has two points."""
     measured = [points.get(tuple(curve.labels.values()), {}) for curve in curves]
     for column in dict.fromkeys(name for levels in measured for columns in levels.values() for name in columns):
         lines = [
             {
-                level: {way: fmean(of) for way, of in columns.get(column, {}).items()}
+                level: {alpha: fmean(values) for alpha, values in columns.get(column, {}).items()}
                 for level, columns in levels.items()
             }
             for levels in measured
@@ -100,10 +102,10 @@ def between(points: Points, curves: Sequence[Curve]) -> Along | None:
 
 
 def learning_figure(
-    by: Mapping[str, Lines], curves: Sequence[Curve], look: Sequence[Style]
+    lines_by_column: Mapping[str, Lines], curves: Sequence[Curve], look: Sequence[Style]
 ) -> tuple[str, dict[str, Any]] | None:
-    """What is evaluated, and its figure, with the dense networks beside every level; None without levels."""
-    along = learning(by, curves)
+    """The title and the figure of learning curves, with the dense networks beside every level; None without levels."""
+    along = learning(lines_by_column, curves)
     if along is None:
         return None
     dense = [*_dense(curves, [levels.get(0, {}) for levels in along.lines])]
@@ -115,7 +117,7 @@ def learning_figure(
 
 
 def line_figure(points: Points, curves: Sequence[Curve], look: Sequence[Style]) -> tuple[str, dict[str, Any]] | None:
-    """What was measured on the lines between networks, and its figure over the way; None where nothing was."""
+    """The title and the figure of a measure on the lines between two networks; None without such lines."""
     along = between(points, curves)
     figure = None if along is None else _figure(along, curves, look, [])
     return None if along is None or figure is None else (along.title, figure)
@@ -124,12 +126,12 @@ def line_figure(points: Points, curves: Sequence[Curve], look: Sequence[Style]) 
 def _figure(
     along: Along, curves: Sequence[Curve], look: Sequence[Style], beside: Sequence[Mapping[str, Any]]
 ) -> dict[str, Any] | None:
-    """Lines of curves at the level that a slider chooses, and those of dense networks beside them, if there are any.
+    """Lines of curves at the level that a slider chooses, with the traces `beside` at every level.
 
     None without lines of two points.
     """
     levels = sorted(
-        {level for of in along.lines for level, line in of.items() if len(line) > 1 and (level or not beside)}
+        {level for lines in along.lines for level, line in lines.items() if len(line) > 1 and (level or not beside)}
     )
     if not levels:
         return None
@@ -152,22 +154,21 @@ def _slider(views: Mapping[int, Sequence[Mapping[str, Any]]], curves: Sequence[C
     return {"active": len(steps) - 1, "currentvalue": {"prefix": "Weights remaining: "}, "steps": steps}
 
 
-def _lines(look: Sequence[Style], shown: Sequence[Mapping[int, Line]], level: int) -> Iterator[dict[str, Any]]:
-    for style, levels in zip(look, shown, strict=True):
+def _lines(look: Sequence[Style], lines: Sequence[Mapping[int, Line]], level: int) -> Iterator[dict[str, Any]]:
+    for style, levels in zip(look, lines, strict=True):
         line = {"color": style.colour, "width": 2.2, "dash": style.dash}
         yield of_curve(style) | _trace(levels.get(level, {})) | {"line": line}
 
 
 def _dense(curves: Sequence[Curve], lines: Sequence[Line]) -> Iterator[dict[str, Any]]:
-    """The dense networks, from the lines of each curve's."""
-    networks, known = (
-        dense_networks(curves),
-        {tuple(c.labels.items()): line for c, line in zip(curves, lines, strict=True)},
-    )
+    """The traces of dense networks, from the line of each curve's level 0."""
+    networks = dense_networks(curves)
+    by_labels = {tuple(curve.labels.items()): line for curve, line in zip(curves, lines, strict=True)}
     for index, network in enumerate(networks):
-        if own := known[tuple(network.labels.items())]:
-            line = {"color": GREY, "width": 1.6, "dash": DASHES[1 + index % (len(DASHES) - 1)]}
-            yield {"type": "scatter", "name": dense_name(network, differing(networks))} | _trace(own) | {"line": line}
+        if line := by_labels[tuple(network.labels.items())]:
+            name = dense_name(network, differing(networks))
+            line_style = {"color": GREY, "width": 1.6, "dash": DASHES[1 + index % (len(DASHES) - 1)]}
+            yield {"type": "scatter", "name": name} | _trace(line) | {"line": line_style}
 
 
 def _trace(line: Line) -> dict[str, Any]:

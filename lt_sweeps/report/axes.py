@@ -14,10 +14,9 @@ TICKS = 9  # as many fit on a phone
 def span(intervals: Sequence[Interval], metric: Metric | None) -> tuple[float, float]:
     """The y range: all means, and their intervals as far as they do not flatten the curves.
 
-    Without a metric these are steps, which begin at 0.
-
-    It covers one point of a percentage at least, a tenth of another metric, or ten steps: less would exaggerate. Means
-    of 97 and 98 have a range of 1, an interval may widen it by as much on each side, and 7 % are margin:
+    Without a metric, values are steps, and the range begins at 0. A range is at least one point of a percentage, a
+    tenth of the value of another metric, or ten steps: less would exaggerate. Means of 97 and 98 have a range of 1, an
+    interval may widen it by as much on each side, and 7 % are margin:
 
     >>> from lt_sweeps.metrics import ACCURACY
     >>> span([Interval(97.0, 90.0, 104.0, 2), Interval(98.0, None, None, 1)], ACCURACY)
@@ -46,14 +45,15 @@ def span(intervals: Sequence[Interval], metric: Metric | None) -> tuple[float, f
 
 
 def above_zero(intervals: Sequence[Interval], line: float) -> tuple[float, float]:
-    """The y range of a measure that is about zero or above: 0, 1.5 times `line`, means and intervals, as in `span`.
+    """The y range of a measure: it contains 0, 1.5 times `line` and all means; intervals may widen it as in `span`.
 
     >>> above_zero([Interval(0.5, None, None, 1)], 2.0), above_zero([Interval(-1.0, None, None, 1)], 2.0)
     ((-0.21, 3.21), (-1.28, 3.28))
     >>> above_zero([Interval(1.0, 0.9, 1.1, 5), Interval(2.0, -50.0, 54.0, 2)], 0.0)
     (-2.42, 4.42)
     """
-    low, high = (of([bound, *(value.mean for value in intervals)]) for of, bound in ((min, 0.0), (max, 1.5 * line)))
+    means = [value.mean for value in intervals]
+    low, high = min([0.0, *means]), max([1.5 * line, *means])
     room = high - low
     low = max(min([low, *(value.low for value in intervals if value.low is not None)]), low - room)
     high = min(max([high, *(value.high for value in intervals if value.high is not None)]), high + room)
@@ -61,32 +61,32 @@ def above_zero(intervals: Sequence[Interval], line: float) -> tuple[float, float
     return round(low - pad, 4), round(high + pad, 4)
 
 
-def x_range(at: Sequence[float]) -> list[float]:
-    """The ends of a log axis, dense first."""
-    first, last = log10(max(at)), log10(min(at))
+def x_range(values: Sequence[float]) -> list[float]:
+    """The logarithms of the ends of a log axis, largest first."""
+    first, last = log10(max(values)), log10(min(values))
     pad = 0.03 * (first - last) or 0.1
     return [first + pad, last - pad]
 
 
-def ticks(at: Sequence[float]) -> list[float]:
-    """The levels to name on a log axis, dense first: as many as have room, the sparsest among them.
+def ticks(values: Sequence[float]) -> list[float]:
+    """The values to label on a log axis, largest first: as many as have room, with the smallest.
 
     >>> ticks([100, 80, 64, 51.2, 41, 32.8, 26.2, 21, 16.8, 13.4, 10.7, 8.6, 6.9, 5.5])
     [100, 64, 41, 26.2, 16.8, 10.7, 5.5]
     """
-    levels = sorted(set(at), reverse=True)
-    gap = (log10(levels[0]) - log10(levels[-1])) / TICKS
-    chosen = [levels[0]]
-    for level in levels[1:]:
-        if log10(chosen[-1]) - log10(level) >= gap:
-            chosen.append(level)
-    if chosen[-1] != levels[-1]:
-        chosen[max(1, len(chosen) - 1) :] = [levels[-1]]
-    return chosen
+    descending = sorted(set(values), reverse=True)
+    gap = (log10(descending[0]) - log10(descending[-1])) / TICKS
+    labelled = [descending[0]]
+    for value in descending[1:]:
+        if log10(labelled[-1]) - log10(value) >= gap:
+            labelled.append(value)
+    if labelled[-1] != descending[-1]:
+        labelled[max(1, len(labelled) - 1) :] = [descending[-1]]
+    return labelled
 
 
 def two_digits(value: float) -> str:
-    """A tick of two digits.
+    """The text of a tick, of two digits.
 
     >>> [two_digits(x) for x in (100.0, 51.2, 8.59, 3.5, 0.123)]
     ['100', '51', '8.6', '3.5', '0.12']

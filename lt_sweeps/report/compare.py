@@ -45,7 +45,7 @@ class Compared:
     settings: Mapping[str, str]  # of the configuration, by dotted names
 
     def value(self, name: str) -> str | None:
-        """The value of a name on the command line: of a label, of a group's option or of a setting."""
+        """The value of a name on the command line: a label, a group's option or a setting."""
         return self.curve.labels.get(name, self.settings.get(f"{name}.name", self.settings.get(name)))
 
 
@@ -58,8 +58,8 @@ def main(arguments: Sequence[str]) -> int:
         epilog=EXAMPLE,
     )
     parser.add_argument("words", nargs="+", metavar="FOLDER... NAME=VALUE...", help="sweeps, and what to compare with")
-    words = parser.parse_args(list(arguments)).words
-    folders, values = split(words)
+    options = parser.parse_args(list(arguments))
+    folders, values = split(options.words)
     if not folders or not values:
         raise Mistake("compare: give the folder of a sweep and what to compare with, such as survivors=rewind")
     compared = [cell for folder in dict.fromkeys(folder.resolve() for folder in folders) for cell in _cells_of(folder)]
@@ -122,20 +122,22 @@ def table(compared: Sequence[Compared], reference: Mapping[str, str]) -> Iterato
     heads = ["weights remaining (%)", "seeds", result, baseline, "difference, 95 % interval", "above"]
     yield "| " + " | ".join([*named, *heads]) + " |"
     yield "|" + " --- |" * (len(named) + len(heads))
-    lines, near = 0, list[str]()
+    lines, differing = 0, list[str]()
     for cell in compared:
         if cell in references:
             continue
         differ = [_differences(cell, other, reference) for other in references]
-        same = next((other for other, names in zip(references, differ, strict=True) if not names), None)
-        near += min(differ, key=len)[:4] if same is None else []
-        for point in cell.curve.pruned if same else ():
-            if same is not None and (cells := _cells(point, _same(point, same.curve), metric)) is not None:
+        counterpart = next((other for other, names in zip(references, differ, strict=True) if not names), None)
+        differing += min(differ, key=len)[:4] if counterpart is None else []
+        for point in cell.curve.pruned if counterpart else ():
+            other = _at_share_of(point, counterpart.curve) if counterpart else None
+            if (cells := _cells(point, other, metric)) is not None:
                 lines += 1
                 yield "| " + " | ".join([*(cell.value(name) or "-" for name in named), *cells]) + " |"
     if not lines:
-        also = f"; what else differs, name too: {', '.join(dict.fromkeys(near))}" if near else ""
-        raise Mistake(f"compare: nothing else has the seeds, densities and dense networks of {baseline}{also}")
+        names = ", ".join(dict.fromkeys(differing))
+        hint = f"; what else differs, name too: {names}" if names else ""
+        raise Mistake(f"compare: nothing else has the seeds, densities and dense networks of {baseline}{hint}")
 
 
 def _differences(cell: Compared, other: Compared, named: Mapping[str, str]) -> list[str]:
@@ -147,26 +149,27 @@ def _differences(cell: Compared, other: Compared, named: Mapping[str, str]) -> l
     return different or ([] if cell.curve.dense_keys & other.curve.dense_keys else ["the dense network"])
 
 
-def _same(point: Point, other: Curve) -> Point | None:
+def _at_share_of(point: Point, other: Curve) -> Point | None:
     """The level of another curve that keeps the same share of weights, to within SAME."""
-    near = [
+    candidates = [
         level
         for level in other.pruned
         if level.shown_at and point.shown_at and abs(level.shown_at / point.shown_at - 1) < SAME
     ]
-    return min(near, key=lambda level: abs((level.shown_at or 0) - (point.shown_at or 0)), default=None)
+    return min(candidates, key=lambda level: abs((level.shown_at or 0) - (point.shown_at or 0)), default=None)
 
 
-def _cells(point: Point, same: Point | None, metric: Metric) -> list[str] | None:
-    apart = paired(point.test, same.test) if same else None
-    if same is None or apart is None:
+def _cells(point: Point, other: Point | None, metric: Metric) -> list[str] | None:
+    """The cells of a line of the table; None where the two levels have no common seed."""
+    interval = paired(point.test, other.test) if other else None
+    if other is None or interval is None:
         return None
-    both = sorted(point.test.keys() & same.test.keys())
+    seeds = sorted(point.test.keys() & other.test.keys())
     return [
         percent(point.shown_at or 0),
-        str(len(both)) + "".join(f" ({lost})" for lost in (point.lost, same.lost) if lost),
-        spread((point.test[seed] for seed in both), metric.number),
-        spread((same.test[seed] for seed in both), metric.number),
-        difference(apart, metric),
-        wins(point.test, same.test),
+        str(len(seeds)) + "".join(f" ({lost})" for lost in (point.lost, other.lost) if lost),
+        spread((point.test[seed] for seed in seeds), metric.number),
+        spread((other.test[seed] for seed in seeds), metric.number),
+        difference(interval, metric),
+        wins(point.test, other.test),
     ]

@@ -10,7 +10,7 @@ FEWEST = 3  # parts for which contents are worth their place
 
 
 def with_links(section: str, name: str) -> str:
-    """Returns a section of which each part has a name that a link can point to.
+    """Returns a section whose headings have names that links can point to.
 
     >>> with_links("<h2>a</h2><h3>b</h3>", "place-1")
     '<h2 id="place-1-0">a</h2><h3 id="place-1-1">b</h3>'
@@ -24,9 +24,9 @@ def with_links(section: str, name: str) -> str:
 
 
 def contents(sections: Sequence[str]) -> str:
-    """Returns links to the parts of sections, a line for each section, closed until opened; empty for a few parts."""
+    """Returns links to the parts of sections, a line per section, closed until opened; empty for less than FEWEST."""
     heads = [[(level, name, title) for level, name, title in HEAD.findall(section) if name] for section in sections]
-    lines = ["".join(f'<a href="#{name}">{title}</a>' for _, name, title in of) for of in heads if of]
+    lines = ["".join(f'<a href="#{name}">{title}</a>' for _, name, title in parts) for parts in heads if parts]
     if sum(map(len, heads)) < FEWEST:
         return ""
     links = "".join(f"<p>{line}</p>" for line in lines)

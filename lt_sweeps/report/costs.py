@@ -1,4 +1,4 @@
-"""What it took to get a ticket: iterations of all trainings that its expression depends on, and of its own."""
+"""The cost of a ticket: the iterations of its training and of all trainings that its expression depends on."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ STEPS = re.compile(r"[0-9]{1,15}")
 
 
 def cost(run: Train, records: Mapping[Node, Record]) -> int | None:
-    """The iterations of the distinct trainings that led to a run's end, each up to the last step that was needed of it.
+    """The iterations of the distinct trainings that a run's end depends on, each up to the last step that is needed.
 
-    What scores weights, and weights from files, count as nothing. A mask that was permuted across all layers takes only
-    the number of weights from where it was found, and owes it no training. None for a mask from a file, and where no
-    record says when a hook ended a training.
+    Scores of weights, and weights from files, cost nothing. A mask permuted across all layers depends on the number of
+    kept weights only, not on the training that its mask was found by. None for a mask from a file, and where no record
+    says when a hook ended a training.
     """
     needed: dict[Train, set[int]] = {run: {END}}
     for node in topological([run], stop=lambda node: isinstance(node, Shuffle) and node.scope == "global"):
@@ -34,12 +34,12 @@ def cost(run: Train, records: Mapping[Node, Record]) -> int | None:
             return None
         if isinstance(node, At):
             needed.setdefault(node.run, set()).add(node.step)
-    taken = [
+    lengths = [
         _length(training, records) if END in steps else max(steps) - training.ticket.start
         for training, steps in needed.items()
     ]
-    known = [steps for steps in taken if steps is not None]
-    return sum(known) if len(known) == len(taken) else None
+    known = [length for length in lengths if length is not None]
+    return sum(known) if len(known) == len(lengths) else None
 
 
 def _length(run: Train, records: Mapping[Node, Record]) -> int | None:
@@ -51,7 +51,7 @@ def _length(run: Train, records: Mapping[Node, Record]) -> int | None:
 
 
 def rows(cells: Sequence[Cell], records: Mapping[Node, Record]) -> list[table.Row]:
-    """Returns the rows of costs.csv: one for each distinct training that is shown and finished, if that is known."""
+    """Returns the rows of costs.csv: one for each distinct finished training of the cells whose cost is known."""
     shown: dict[Train, int] = {}
     for cell in cells:
         for level, run in zip(cell.numbers, cell.levels, strict=True):
@@ -62,7 +62,7 @@ def rows(cells: Sequence[Cell], records: Mapping[Node, Record]) -> list[table.Ro
 
 
 def joined(of_results: Sequence[table.Row], of_costs: Sequence[table.Row]) -> list[table.Row]:
-    """Returns the rows of results.csv with the cost of each training; as they are where no cost is known."""
+    """Returns the rows of results.csv with the cost of each training; unchanged where no cost is known."""
     costs = {row["key"]: row[COST] for row in of_costs}
     return [{**row, COST: costs.get(row["key"])} for row in of_results] if costs else [*of_results]
 
@@ -73,19 +73,19 @@ def read(folder: Path) -> list[table.Row]:
 
 
 def _read(path: Path) -> list[table.Row]:
-    again = f"lt-sweeps report {path.parent} writes it again"
-    known: dict[str, int] = {}
+    hint = f"lt-sweeps report {path.parent} writes it again"
+    costs: dict[str, int] = {}
     try:
         with path.open(newline="") as file:
             reader = csv.DictReader(file, strict=True)
             if not {"key", COST} <= {*(reader.fieldnames or ())}:
-                raise Mistake(f"{path}: has no columns key and {COST}; {again}")
+                raise Mistake(f"{path}: has no columns key and {COST}; {hint}")
             for row in reader:
                 key, steps = row["key"], row[COST] or ""
-                if not STEPS.fullmatch(steps) or known.setdefault(key, int(steps)) != int(steps):
-                    raise Mistake(f"{path}: line {reader.line_num} is no key with a number of iterations; {again}")
+                if not STEPS.fullmatch(steps) or costs.setdefault(key, int(steps)) != int(steps):
+                    raise Mistake(f"{path}: line {reader.line_num} is no key with a number of iterations; {hint}")
     except FileNotFoundError:
         return []
     except (ValueError, OSError, csv.Error) as error:
-        raise Mistake(f"{path}: cannot be read ({error}); {again}") from None
-    return [{"key": key, COST: steps} for key, steps in known.items()]
+        raise Mistake(f"{path}: cannot be read ({error}); {hint}") from None
+    return [{"key": key, COST: steps} for key, steps in costs.items()]

@@ -1,4 +1,4 @@
-"""The rows of a results table as curves: one per set of labels, one point per level, seeds together."""
+"""Groups the rows of a results table into curves: one per set of labels, one point per level, seeds together."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from lt_sweeps.report.wording import MATCHING, UNDECIDED, WORSE, statuses
 Row = Mapping[str, Any]
 Labels = tuple[tuple[str, str], ...]
 
-DEFAULT = "default"  # what a label is where results do not say
-NAMED = 4  # emptied layers; the others are counted
+DEFAULT = "default"  # the value of a label that a row does not have
+NAMED = 4  # emptied layers that a note names; it counts the others
 ALL_KEPT = "keeps all weights"
-UNLABELLED = TAKEN - {*LABELS}  # columns of every sweep that label no curve
+UNLABELLED = TAKEN - {*LABELS}  # columns of every sweep that are no labels
 
 
 @dataclass(frozen=True)
 class Point:
-    """One level of a curve. Results are those of finished seeds; `unfinished` counts the others by status."""
+    """One level of a curve. Results are of finished seeds; `unfinished` counts the others by status."""
 
     level: int
     remaining: float | None  # percent of weights, mean over seeds
@@ -41,7 +41,7 @@ class Point:
     validation: Mapping[int, float] = field(default_factory=dict)  # result on validation examples at the end, by seed
     worse: bool = False  # whether it is worse than dense by more than that
     cost: Mapping[int, int] = field(default_factory=dict)  # iterations of its training and of the search, by seed
-    beside: float | None = None  # of a control of which all weights are kept, or no share is known: its ticket's
+    beside: float | None = None  # its ticket's `remaining`, of a control that keeps all weights or an unknown share
 
     @property
     def shown_at(self) -> float | None:
@@ -73,13 +73,13 @@ class Point:
         >>> Point(3, 100.0, {}, {}, {}, None, beside=51.2).notes
         'keeps all weights'
         """
-        drawn = f"{self.at_random:.2g} % of its weights drawn at random, excluded by the criterion"
-        notes = (self.lost, drawn if self.at_random else "", ALL_KEPT if self.keeps_all else "")
+        at_random = f"{self.at_random:.2g} % of its weights drawn at random, excluded by the criterion"
+        notes = (self.lost, at_random if self.at_random else "", ALL_KEPT if self.keeps_all else "")
         return ", ".join(note for note in notes if note)
 
     @property
     def lost(self) -> str:
-        """The seeds that did not finish, by status, and the layers that are empty.
+        """The counts of unfinished seeds by status, and the emptied layers.
 
         >>> Point(3, 2.0, {}, {}, {"collapsed": 2}, None, emptied=("fc1.weight",)).lost
         '2 collapsed (fc1.weight empty)'
@@ -93,7 +93,7 @@ class Point:
 
 @dataclass(frozen=True)
 class Curve:
-    """All levels of the cells that share their labels and differ in their seed."""
+    """All levels of cells that differ in their seed alone."""
 
     labels: Mapping[str, str]
     points: tuple[Point, ...]
@@ -119,7 +119,7 @@ class Curve:
 
     @property
     def when(self) -> str:
-        """When the results are those of: at the step of least validation loss, or after the last."""
+        """The step of the results, in words: that of least validation loss, or the last."""
         return "at early stop" if self.at_early_stop else "at the end"
 
     @property
@@ -128,19 +128,19 @@ class Curve:
         return tuple(item for item in self.labels.items() if item[0] != "control")
 
     def label(self, name: str) -> str:
-        """The value of a label; DEFAULT where results do not say."""
+        """The value of a label; DEFAULT where results do not have it."""
         return self.labels.get(name, DEFAULT)
 
     def words(self, names: Sequence[str]) -> list[str]:
-        """Returns these labels as `name=value`, without defaults and without settings of what the curve has none of.
+        """Returns these labels as `name=value`, without defaults and without settings of a group that is `none`.
 
         >>> labels = {"hook": "none", "hook.every": "100it", "criterion": "snip", "find.lr": "0.1"}
         >>> Curve(labels, (), False, frozenset()).words(["criterion", "hook", "hook.every", "find.lr", "find.steps"])
         ['criterion=snip', 'hook=none', 'find.lr=0.1']
         """
-        said = {name: self.label(name) for name in names}
+        values = {name: self.label(name) for name in names}
         off = tuple(f"{name}." for name, value in self.labels.items() if value == "none")
-        return [f"{name}={value}" for name, value in said.items() if value != DEFAULT and not name.startswith(off)]
+        return [f"{name}={value}" for name, value in values.items() if value != DEFAULT and not name.startswith(off)]
 
     @property
     def dense(self) -> Point | None:
@@ -160,10 +160,9 @@ class Curve:
 def curves(rows: Sequence[Row]) -> list[Curve]:
     """Groups rows into curves, in the order of their first rows. A dense row belongs to all curves with its labels.
 
-    Results are those at the early-stop step where all finished rows of a model and data set have one, else
-    all those at the end of training: the two are never mixed in one figure. A level of a control that keeps all
-    weights, as `control=dense` does, stands beside its ticket's. Raises Mistake for two trainings of one curve,
-    level and seed.
+    Results are at the early-stop step where all finished rows of a model and data set have one, else all at the end
+    of training, so that no figure mixes the two. A level of a control that keeps all weights, as with
+    `control=dense`, is shown beside its ticket's. Raises Mistake for two trainings of one curve, level and seed.
 
     >>> labels = {"model": "lenet", "dataset": "mnist", "control": "none"}
     >>> row = {"level": 0, "weights_remaining": 100.0, "test_accuracy": 98.0, "status": "done"}
@@ -172,7 +171,7 @@ def curves(rows: Sequence[Row]) -> list[Curve]:
     ({0: 98.0, 1: 98.0}, False)
     """
     groups: dict[Labels, dict[int, dict[int, Row]]] = {}
-    begun: dict[Labels, dict[Labels, None]] = {}  # labels of dense rows -> those of the curves that begin with them
+    begun: dict[Labels, dict[Labels, None]] = {}  # labels of a dense row -> labels of the curves that begin with it
     for row in rows:
         if row["level"]:
             labels = tuple(labels_of(row).items())
@@ -183,15 +182,16 @@ def curves(rows: Sequence[Row]) -> list[Curve]:
             seeds = groups.setdefault(labels, {}).setdefault(row["level"], {})
             if row["seed"] in seeds and seeds[row["seed"]].get("key") != row.get("key"):
                 raise Mistake(f"two trainings of level {row['level']}, seed {row['seed']} of {dict(labels)}")
-            seen = seeds.get(row["seed"], {})  # the same training in a cell with other measures
-            seeds[row["seed"]] = {**seen, **{name: v for name, v in row.items() if v is not None or name not in seen}}
+            merged = seeds.get(row["seed"], {})  # the same training in a cell with other measures
+            values = {name: value for name, value in row.items() if value is not None or name not in merged}
+            seeds[row["seed"]] = {**merged, **values}
     done = [row for row in rows if _done(row)]
     stopped = {_place(row) for row in done} - {_place(r) for r in done if not values_of(r, "early_stop_test")}
-    found = [_curve(dict(labels), levels, stopped) for labels, levels in groups.items()]
-    tickets = {curve.cell: curve for curve in found if curve.control == "none"}
+    all_curves = [_curve(dict(labels), levels, stopped) for labels, levels in groups.items()]
+    tickets = {curve.cell: curve for curve in all_curves if curve.control == "none"}
     return [
-        _beside(curve, tickets[curve.cell]) if curve.control != "none" and curve.cell in tickets else curve
-        for curve in found
+        _place_beside(curve, tickets[curve.cell]) if curve.control != "none" and curve.cell in tickets else curve
+        for curve in all_curves
     ]
 
 
@@ -235,15 +235,18 @@ def _curve(
     return Curve(labels, tuple(points), at_early_stop, keys, apart, metric)
 
 
-def _beside(curve: Curve, ticket: Curve) -> Curve:
-    """A control's curve, whose pruned levels stand beside its ticket's where they keep all weights, or unknown ones."""
-    at = {point.level: point.remaining for point in ticket.pruned}
-    points = (replace(p, beside=at.get(p.level)) if p.level and p.remaining in (100, None) else p for p in curve.points)
-    return replace(curve, points=tuple(points))
+def _place_beside(control: Curve, ticket: Curve) -> Curve:
+    """Sets `beside` of the pruned levels of a control that keep all weights, or an unknown share."""
+    kept = {point.level: point.remaining for point in ticket.pruned}
+    points = (
+        replace(point, beside=kept.get(point.level)) if point.level and point.remaining in (100, None) else point
+        for point in control.points
+    )
+    return replace(control, points=tuple(points))
 
 
 def _of_chain(labels: Labels) -> Labels:
-    """Labels without those that say how shown tickets are trained."""
+    """The labels other than those that say how shown tickets are trained."""
     return tuple(item for item in labels if not is_of_training(item[0]))
 
 
@@ -254,7 +257,7 @@ def labels_of(row: Row) -> dict[str, str]:
 
 
 def measures_of(row: Row) -> list[str]:
-    """The columns that have a figure of their own: some of a training, and those of measures, all after the key.
+    """The columns with a figure of their own, all after the key: some of the training, and those of measures.
 
     >>> measures_of({"model": "m", "seed": 0, "key": "1a2b", "emptied": None, "found_accuracy": 90.0, "barrier": 0.5})
     ['found_accuracy', 'barrier']
@@ -271,7 +274,7 @@ def sparsest_matching(curve: Curve) -> Point | None:
 
 
 def chosen_level(curve: Curve) -> Point | None:
-    """The one pruned level, or that which each seed chooses by its validation examples; None where none has results.
+    """The only pruned level, or the level that each seed chooses on validation examples; None where none has results.
 
     >>> points = [Point(n, 50.0 / n, {0: t}, {}, {}, None, validation={0: v}) for n, v, t in [(1, 90, 88), (2, 91, 87)]]
     >>> best = chosen_level(Curve({}, tuple(points), False, frozenset()))
@@ -299,7 +302,7 @@ def chosen_level(curve: Curve) -> Point | None:
 
 
 def closest(curve: Curve) -> Point | None:
-    """The level that is worse than dense by the least, at the worse end of its interval; None where none has one."""
+    """The level with the smallest deficit to dense at the worse end of its interval; None where no level has one."""
     judged = [
         (worst, point)
         for point in curve.pruned
@@ -322,12 +325,12 @@ def over_seeds(values: Mapping[int, float]) -> Interval | None:
 
 
 def controls_of(ticket: Curve, others: Sequence[Curve]) -> list[Curve]:
-    """The curves that differ from a ticket's only in their control."""
+    """The curves that differ from a ticket's only in their control; empty for a control."""
     return [] if ticket.control != "none" else [c for c in others if c.cell == ticket.cell and c.control != "none"]
 
 
 def ticket_of(control: Curve, others: Sequence[Curve]) -> Curve | None:
-    """The ticket that a curve is a control of; None of a ticket."""
+    """The ticket of a control's curve; None for a ticket."""
     tickets = (other for other in others if other.control == "none" and other.cell == control.cell)
     return None if control.control == "none" else next(tickets, None)
 
@@ -347,10 +350,10 @@ def varied(group: Sequence[Curve]) -> list[str]:
     return [name for name in (*PLACE, "control") if len({curve.labels[name] for curve in group}) > 1] + differing(group)
 
 
-def no_label(asked: str, name: str, curves: Iterable[Mapping[str, str]]) -> Mistake:
-    """The error for an option, or a word, whose `name` is no label; `curves` are the labels of each."""
+def no_label(option: str, name: str, curves: Iterable[Mapping[str, str]]) -> Mistake:
+    """The error for an option, or a word, whose `name` is no label; `curves` are the labels of each curve."""
     known = dict.fromkeys(label for labels in curves for label in labels)
-    return Mistake(f"{asked}: no label of these results; choose one of {', '.join(known)}{nearest(name, known)}")
+    return Mistake(f"{option}: no label of these results; choose one of {', '.join(known)}{nearest(name, known)}")
 
 
 def require_label(option: str, label: str | None, curves: Sequence[Curve]) -> None:

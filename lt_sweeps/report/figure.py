@@ -12,8 +12,8 @@ from lt_sweeps.errors import Mistake
 from lt_sweeps.report import paper, paper_along, paper_data, paper_layers, paper_pictures
 from lt_sweeps.report import table as tables
 from lt_sweeps.report.published import compared
-from lt_sweeps.report.selecting import chosen, parse, parser
-from lt_sweeps.report.shares import parsed
+from lt_sweeps.report.selecting import build_parser, parse, read_curves
+from lt_sweeps.report.shares import parse_shares
 from lt_sweeps.report.table import as_csv
 from lt_sweeps.store.store import write
 
@@ -37,78 +37,82 @@ DATA = ("csv", "parquet")
 
 def main(arguments: Sequence[str]) -> int:
     """Writes the figure and its data; returns the exit code. Raises Mistake."""
-    options = parser("figure", "A figure over the weights that remain, and the data behind it.", EPILOG)
-    options.add_argument("--format", choices=paper.FORMATS, help="of the file; pdf, or what --out ends in")
-    options.add_argument("--style", choices=[*paper.LOOKS], default="paper", help="sizes of fonts and lines")
-    options.add_argument("--width", type=_inches, metavar="3.25in", help="of the whole figure; in, cm, mm or pt")
-    options.add_argument("--facet", metavar="LABEL", help="a panel for each value of a label, such as prune")
-    options.add_argument("--spread", choices=paper.SPREADS, default="band", help="how the spread over seeds is shown")
-    options.add_argument("--against", metavar="PAPER", help="a paper whose numbers are drawn too, such as frankle2019")
-    options.add_argument("--pictures", action="store_true", help="of a measure of first layers: pixels or filters")
-    options.add_argument("--along", action="store_true", help="over the steps of training; a barrier: over its line")
-    options.add_argument("--data", choices=DATA, default="csv", help="format of the data; parquet needs pyarrow")
-    options.add_argument("--out", type=Path, metavar="FILE", help="else QUANTITY.pdf in the (first) sweep's folder")
-    options.add_argument("--over", metavar="NAME", help="cost, or a label whose values are numbers")
-    options.add_argument("--at", type=parsed, metavar="51,21", help="weights remaining (%%): with --over or --along")
-    asked = options.parse_intermixed_args(list(arguments))
-    folders, what, where = parse(asked.words)
-    curves = chosen(folders, where)
+    parser = build_parser("figure", "A figure over the weights that remain, and the data behind it.", EPILOG)
+    parser.add_argument("--format", choices=paper.FORMATS, help="of the file; pdf, or what --out ends in")
+    parser.add_argument("--style", choices=[*paper.LOOKS], default="paper", help="sizes of fonts and lines")
+    parser.add_argument("--width", type=_inches, metavar="3.25in", help="of the whole figure; in, cm, mm or pt")
+    parser.add_argument("--facet", metavar="LABEL", help="a panel for each value of a label, such as prune")
+    parser.add_argument("--spread", choices=paper.SPREADS, default="band", help="how the spread over seeds is shown")
+    parser.add_argument("--against", metavar="PAPER", help="a paper whose numbers are drawn too, such as frankle2019")
+    parser.add_argument("--pictures", action="store_true", help="of a measure of first layers: pixels or filters")
+    parser.add_argument("--along", action="store_true", help="over the steps of training; a barrier: over its line")
+    parser.add_argument("--data", choices=DATA, default="csv", help="format of the data; parquet needs pyarrow")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="else QUANTITY.pdf in the (first) sweep's folder")
+    parser.add_argument("--over", metavar="NAME", help="cost, or a label whose values are numbers")
+    parser.add_argument(
+        "--at", type=parse_shares, metavar="51,21", help="weights remaining (%%): with --over or --along"
+    )
+    options = parser.parse_intermixed_args(list(arguments))
+    folders, what, where = parse(options.words)
+    curves = read_curves(folders, where)
     what = what or curves[0].metric.name
-    kind = "along" if asked.along else "pictures" if asked.pictures else f"over_{asked.over}" if asked.over else ""
-    out, form = paper.place(asked.out, asked.format, folders[0], "_".join(filter(None, (what, kind))))
-    alone = f"--{kind}" if asked.along or asked.pictures else what if what == paper_layers.NAME else None
-    others = [folders[1:], asked.facet, asked.against, asked.over, asked.at and not asked.along]
-    if alone and (any(others) or (asked.along and asked.pictures)):
-        raise Mistake(f"{alone}: is of one sweep, without --facet, --against, --over{'' if asked.along else ', --at'}")
-    if asked.along:
+    over = f"over_{options.over}" if options.over else ""
+    kind = "along" if options.along else "pictures" if options.pictures else over
+    out, form = paper.place(options.out, options.format, folders[0], "_".join(filter(None, (what, kind))))
+    of_one_sweep = f"--{kind}" if options.along or options.pictures else what if what == paper_layers.NAME else None
+    others = [folders[1:], options.facet, options.against, options.over, options.at and not options.along]
+    if of_one_sweep and (any(others) or (options.along and options.pictures)):
+        excluded = "--facet, --against, --over" if options.along else "--facet, --against, --over, --at"
+        raise Mistake(f"{of_one_sweep}: is of one sweep, without {excluded}")
+    if options.along:
         histories, points = tables.read_histories(folders[0]), tables.read_points(folders[0])
-        along, panels, caption = paper_along.panels(what, histories, points, curves, asked.at)
-        drawn = paper_along.draw(along, panels, style=asked.style, width=asked.width)
+        along, panels, caption = paper_along.panels(what, histories, points, curves, options.at)
+        figure = paper_along.draw(along, panels, style=options.style, width=options.width)
         rows = paper_along.data(what, histories, points, curves)
-    elif asked.pictures:
+    elif options.pictures:
         points = tables.read_points(folders[0])
         strips, caption = paper_pictures.strips(points, curves, what)
-        drawn = paper_pictures.draw(strips, style=asked.style, width=asked.width)
+        figure = paper_pictures.draw(strips, style=options.style, width=options.width)
         rows = paper_pictures.data(points, curves, what)
     elif what == paper_layers.NAME:
         shares = tables.read_layers(folders[0])
         maps, caption = paper_layers.maps(shares, curves)
-        drawn = paper_layers.draw(maps, style=asked.style, width=asked.width)
+        figure = paper_layers.draw(maps, style=options.style, width=options.width)
         rows = paper_layers.data(shares, curves)
     else:
-        drawn = paper.draw(
+        figure = paper.draw(
             curves,
             what,
-            facet=asked.facet,
-            style=asked.style,
-            width=asked.width,
-            spread=asked.spread,
-            against=asked.against,
-            over=asked.over,
-            at=asked.at,
+            facet=options.facet,
+            style=options.style,
+            width=options.width,
+            spread=options.spread,
+            against=options.against,
+            over=options.over,
+            at=options.at,
         )
-        caption = paper.caption(curves, what, asked.facet, asked.spread, asked.over, asked.at)
-        rows = paper_data.data(curves, what, asked.facet, asked.over, asked.at)
-    content = paper.encoded(drawn, form)
-    beside = out.with_suffix(f".{asked.data}")
-    table = _parquet(rows) if asked.data == "parquet" else as_csv(rows).encode()
+        caption = paper.caption(curves, what, options.facet, options.spread, options.over, options.at)
+        rows = paper_data.data(curves, what, options.facet, options.over, options.at)
+    content = paper.encoded(figure, form)
+    data = out.with_suffix(f".{options.data}")
+    table = _parquet(rows) if options.data == "parquet" else as_csv(rows).encode()
     out.parent.mkdir(parents=True, exist_ok=True)
     write(out, content)
-    write(beside, table)
-    beside_ours = [] if asked.against is None else [*compared(curves, asked.against)]
-    print(f"figure:  {out}\ndata:    {beside}\ncaption: {caption}")
-    print("\n".join(beside_ours), end="\n" * bool(beside_ours))
+    write(data, table)
+    comparison = [] if options.against is None else [*compared(curves, options.against)]
+    print(f"figure:  {out}\ndata:    {data}\ncaption: {caption}")
+    print("\n".join(comparison), end="\n" * bool(comparison))
     return 0
 
 
 def _inches(text: str) -> float:
-    """Parses a width.
+    """Parses a width, in inches.
 
     >>> _inches("3.25in"), round(_inches("8.255cm"), 6), _inches("72.27pt")
     (3.25, 3.25, 1.0)
     """
-    found = re.fullmatch(r"(\d+(?:\.\d*)?)\s*(in|cm|mm|pt|)", text)
-    value = float(found[1]) * UNITS[found[2]] if found else 0.0
+    match = re.fullmatch(r"(\d+(?:\.\d*)?)\s*(in|cm|mm|pt|)", text)
+    value = float(match[1]) * UNITS[match[2]] if match else 0.0
     if not 0.5 <= value <= 100:
         raise argparse.ArgumentTypeError(f"{text}: give a width such as 3.25in, 8.3cm or 240pt")
     return value

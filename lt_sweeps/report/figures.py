@@ -15,7 +15,7 @@ from lt_sweeps.report.traces import crosses, curve_traces, dense_traces, stabili
 from lt_sweeps.report.wording import iterations
 
 NEAR = 5.0  # points below dense
-OF_VIEW = ("x", "y", "text", "marker", "error_y")  # what the slider of a figure changes
+OF_VIEW = ("x", "y", "text", "marker", "error_y")  # the fields of a trace that a slider changes
 
 
 def result_figure(curves: Sequence[Curve], look: Sequence[Style]) -> dict[str, Any]:
@@ -24,7 +24,7 @@ def result_figure(curves: Sequence[Curve], look: Sequence[Style]) -> dict[str, A
 
 
 def early_stop_figure(curves: Sequence[Curve], look: Sequence[Style]) -> dict[str, Any] | None:
-    """The early-stop step over the weights that remain, of curves that have one; None where none has."""
+    """The early-stop step over the weights that remain, of the curves that have one; None where no curve has."""
     learning = [
         (curve, style)
         for curve, style in zip(curves, look, strict=True)
@@ -49,10 +49,10 @@ def _near_dense(data: Sequence[Mapping[str, Any]], whole: list[float]) -> list[d
     if not dense or whole[1] - whole[0] <= 2 * NEAR:
         return []
     best = max(y for trace in data for y in trace["y"])
-    near = [min(dense) - NEAR, min(whole[1], best + 0.3 * NEAR)]
-    views = (("Whole range", whole), ("Near dense", near))
+    near_dense = [min(dense) - NEAR, min(whole[1], best + 0.3 * NEAR)]
+    ranges = (("Whole range", whole), ("Near dense", near_dense))
     return [
-        {"buttons": [{"label": label, "args": [{"yaxis.range": view}]} for label, view in views]},
+        {"buttons": [{"label": label, "args": [{"yaxis.range": ends}]} for label, ends in ranges]},
     ]
 
 
@@ -90,28 +90,28 @@ def sliding_figure(
     quantity: Quantity,
     across: Across,
 ) -> dict[str, Any]:
-    """A figure whose slider chooses one of several views, by the share of weights: the same lines, of other points.
+    """A figure whose slider chooses one of several views: the same lines at another share of weights.
 
-    All have the same axes, and the dense networks of `curves` as reference.
+    All views have the same axes, and the dense networks of `curves` as reference.
     """
     scale = scaled([line for lines in views.values() for line in lines], quantity, across)
     fixed = _references(curves, quantity, scale)
-    of_views = []
+    traces_of_views = []
     for lines in views.values():
         of_lines = [_traces(style, line, quantity, scale) for style, line in zip(look, lines, strict=True)]
-        of_views.append([*fixed, *(trace for traces in of_lines for trace in traces)])
-    layout = _layout([trace for traces in of_views for trace in traces], quantity, scale)
+        traces_of_views.append([*fixed, *(trace for traces in of_lines for trace in traces)])
+    layout = _layout([trace for traces in traces_of_views for trace in traces], quantity, scale)
     steps = [
         {"label": label, "args": [{key: [trace.get(key) for trace in traces] for key in OF_VIEW}]}
-        for label, traces in zip(views, of_views, strict=True)
+        for label, traces in zip(views, traces_of_views, strict=True)
     ]
     slider = {"active": len(steps) - 1, "currentvalue": {"prefix": "Weights remaining: "}, "steps": steps}
-    return {"data": of_views[-1], "layout": layout | {"sliders": [slider]}}
+    return {"data": traces_of_views[-1], "layout": layout | {"sliders": [slider]}}
 
 
 def _traces(style: Style, line: Curve, quantity: Quantity, scale: Scale) -> list[dict[str, Any]]:
-    """The traces of a line of a view: always two, of which the crosses may be none."""
-    points = [point for point in line.points if scale.across.of(point) is not None]
+    """The traces of a line of a view: always two, of which the second may have no crosses."""
+    points = [point for point in line.points if scale.across.place(point) is not None]
     return [*curve_traces(style, points, quantity, scale), crosses(style, [], scale.y[0], [])][:2]
 
 
@@ -146,5 +146,5 @@ def panels(curves: Sequence[Curve], look: Sequence[Style], label: str) -> Iterat
     axes = _figure(curves, look, test_result(curves))["layout"]
     for value in dict.fromkeys(curve.label(label) for curve in curves):
         pairs = [pair for pair in zip(curves, look, strict=True) if pair[0].label(label) == value]
-        here, styles = zip(*pairs, strict=True)
-        yield value, {"data": result_figure(here, styles)["data"], "layout": axes}
+        panel, panel_look = zip(*pairs, strict=True)
+        yield value, {"data": result_figure(panel, panel_look)["data"], "layout": axes}

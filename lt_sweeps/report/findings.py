@@ -23,7 +23,7 @@ from lt_sweeps.report.verdict import by_verdict, sentences, settings, verdicts
 from lt_sweeps.report.wording import difference, fewer, percent, result
 
 SENTENCES = 3  # of the first screen; as many verdicts are prose, more a table alone
-COLUMNS = 5  # settings in columns of their own; of more of them a line says what is unusual
+COLUMNS = 5  # settings with a column each; with more, a line names its unusual ones
 NOTHING = "&ndash;"
 LEFT = ' class="label"'
 
@@ -33,26 +33,26 @@ def main(curves: Sequence[Curve]) -> Curve:
     return [*ranked(curves), *curves][0]
 
 
-def first(curves: Sequence[Curve]) -> list[str]:
-    """Returns the paragraphs of the first screen, of three sentences together: those of all verdicts, else of the best.
+def first_screen(curves: Sequence[Curve]) -> list[str]:
+    """Returns the paragraphs of the first screen: all verdicts if they have at most SENTENCES, else the best ticket's.
 
-    Where the best has more than these, its controls share a sentence.
+    Controls of the best ticket share a sentence where they would exceed SENTENCES.
     """
-    several = by_verdict(curves)
-    if sum(map(len, several)) <= SENTENCES:
-        return [" ".join(words) for words in several]
+    paragraphs = by_verdict(curves)
+    if sum(map(len, paragraphs)) <= SENTENCES:
+        return [" ".join(paragraph) for paragraph in paragraphs]
     best = main(curves)
-    here = [curve for curve in curves if curve.ground == best.ground]
-    return [" ".join(sentences(best, controls_of(best, here), settings(best, curves), SENTENCES))]
+    group = [curve for curve in curves if curve.ground == best.ground]
+    return [" ".join(sentences(best, controls_of(best, group), settings(best, curves), SENTENCES))]
 
 
 def section(curves: Sequence[Curve], above: Sequence[str]) -> str:
-    """Returns the section of what the first screen, `above`, does not say: all tickets, a few verdicts in prose."""
-    known = verdicts(curves)
-    rest = [text for text in known if text not in above]
-    if not rest:
+    """Returns the section of findings that the first screen, `above`, lacks: all tickets, a few verdicts in prose."""
+    all_verdicts = verdicts(curves)
+    missing = [text for text in all_verdicts if text not in above]
+    if not missing:
         return ""
-    prose = rest if len(known) <= SENTENCES else []
+    prose = missing if len(all_verdicts) <= SENTENCES else []
     lines = "".join(f"<p>{escape(text).replace(' %', '&nbsp;%')}</p>\n" for text in prose)
     shown = table(curves) if len(ranked(curves)) > 1 else ""
     return f'<section id="findings">\n<h2>Findings</h2>\n{shown}{lines}</section>' if shown or lines else ""
@@ -61,7 +61,7 @@ def section(curves: Sequence[Curve], above: Sequence[str]) -> str:
 def table(curves: Sequence[Curve]) -> str:
     """Returns the HTML table of findings, a line per ticket, best first.
 
-    A line is about the sparsest level that is matching; where none is, about the one that comes closest.
+    A line is about the sparsest matching level; where no level matches, about the closest.
     """
     tickets = ranked(curves)
     named = [name for name in PLACE if len({curve.labels[name] for curve in tickets}) > 1]
@@ -69,11 +69,11 @@ def table(curves: Sequence[Curve]) -> str:
     controls = list(dict.fromkeys(c.control for ticket in tickets for c in controls_of(ticket, curves)))
     usual = _usual(tickets, named) if len(named) > COLUMNS else None
     heads = [*map(escape, named)] if usual is None else ["Setting"]
-    first = len(heads)
+    settings_end = len(heads)
     heads += ["Shown:<br>weights", "Test result", "Minus dense"]
     heads += [*(f"Minus control<br>{escape(name)}" for name in controls), "Verdict", "n"]
     body = "".join(_line(ticket, curves, _settings(ticket, named, usual), controls) for ticket in tickets)
-    head = "".join(f'<th scope="col"{LEFT * (at < first)}>{name}</th>' for at, name in enumerate(heads))
+    head = "".join(f'<th scope="col"{LEFT * (index < settings_end)}>{name}</th>' for index, name in enumerate(heads))
     return (
         '<div class="scroll" tabindex="0" role="region" aria-label="Findings">\n<table>\n'
         f"<thead><tr>{head}</tr></thead>\n<tbody>\n{body}</tbody>\n</table>\n</div>\n"
@@ -84,13 +84,13 @@ def table(curves: Sequence[Curve]) -> str:
 
 
 def _usual(tickets: Sequence[Curve], named: Sequence[str]) -> dict[str, str]:
-    """The value of each label that most tickets have."""
+    """The most frequent value of each label."""
     values = {name: Counter(ticket.label(name) for ticket in tickets) for name in named}
     return {name: counts.most_common(1)[0][0] for name, counts in values.items()}
 
 
 def _settings(ticket: Curve, named: Sequence[str], usual: Mapping[str, str] | None) -> list[str]:
-    """The first cells of a line: the value of each label, or, of many labels, those that are not as usual."""
+    """The first cells of a line: the value of each label, or with `usual` a cell of the unusual ones."""
     values = {name: ticket.label(name) for name in named}
     if usual is None:
         return [*values.values()]
@@ -103,7 +103,7 @@ def _otherwise(usual: Mapping[str, str] | None) -> str:
 
 
 def ranked(curves: Sequence[Curve]) -> list[Curve]:
-    """Returns the ticket curves: those that match at the fewest weights first, then those that come closest to dense.
+    """Returns the ticket curves, best first: by weights of the sparsest matching level, then by the deficit to dense.
 
     >>> from lt_sweeps.report.curves import curves as grouped
     >>> def rows(name, *tests):
@@ -128,7 +128,7 @@ def _rank(curve: Curve) -> tuple[float, float]:
 
 
 def _shown(curve: Curve) -> Point | None:
-    """The level that a line is about."""
+    """The level that a line is about; None where no level has finished."""
     finished = [point for point in curve.pruned if point.test]
     return sparsest_matching(curve) or closest(curve) or (finished[-1] if finished else None)
 
@@ -138,17 +138,17 @@ def _line(ticket: Curve, curves: Sequence[Curve], settings: Sequence[str], contr
     mean = over_seeds(shown.test) if shown else None
     cells = [NOTHING if shown is None else f"{percent(shown.remaining or 0)} %"]
     cells.append(NOTHING if mean is None else result(mean, ticket.metric))
-    cells.append(_apart(shown.to_dense if shown else None, mean, ticket.metric))
-    own = {control.control: control for control in controls_of(ticket, curves)}
+    cells.append(_difference(shown.to_dense if shown else None, mean, ticket.metric))
+    by_name = {control.control: control for control in controls_of(ticket, curves)}
     for name in controls:
-        other = own[name].at(shown.level) if shown and name in own else None
-        apart = paired(shown.test, other.test) if shown and other else None
-        cells.append(_apart(apart, mean, ticket.metric))
+        other = by_name[name].at(shown.level) if shown and name in by_name else None
+        interval = paired(shown.test, other.test) if shown and other else None
+        cells.append(_difference(interval, mean, ticket.metric))
     cells += [shown.verdict or NOTHING if shown else NOTHING, str(mean.n if mean else 0)]
     heads = "".join(f'<th scope="row">{escape(setting)}</th>' for setting in settings)
     return f"<tr>{heads}{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>\n"
 
 
-def _apart(apart: Interval | None, mean: Interval | None, metric: Metric) -> str:
-    """A paired difference of a mean, with its number of seeds where these are fewer."""
-    return difference(apart, metric) + fewer(apart.n, mean.n) if apart and mean else NOTHING
+def _difference(interval: Interval | None, mean: Interval | None, metric: Metric) -> str:
+    """A paired difference of a mean, with its own number of seeds where these are fewer."""
+    return difference(interval, metric) + fewer(interval.n, mean.n) if interval and mean else NOTHING

@@ -1,4 +1,4 @@
-"""Pictures of tensors: measures whose rows in measures.csv are those of a matrix for each, as `graphon` has them."""
+"""Pictures of tensors, from measures with a matrix for each tensor in measures.csv, such as `graphon`."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from lt_sweeps.report.points import labels_in, number
 from lt_sweeps.report.styles import Style
 from lt_sweeps.report.wording import percent
 
-LEVELS = 8  # of a curve, at most, evenly spaced
+LEVELS = 8  # shown of a curve, at most, evenly spaced
 SIDE = 72  # pixels of a picture
-CELL = "at_"  # columns of a matrix
+CELL = "at_"  # how the columns of a matrix begin
 BLUE = bytes((31, 119, 180))
 
 Grid = list[list[float]]  # rows of cells, means over seeds
@@ -32,28 +32,28 @@ def by_measure(rows: Sequence[Row]) -> Mapping[str, Grids]:
     """
     values: dict[tuple[str, tuple[str, ...], int, str], dict[float, dict[str, list[float]]]] = {}
     for row in rows:
-        if number(row.get("picture")) is not None:  # of a first layer, which has strips of its own
+        if number(row.get("picture")) is not None:  # first layers have strips of their own
             continue
-        if (place := number(row.get("row"))) is not None and row.get("layer"):
+        if (line := number(row.get("row"))) is not None and row.get("layer"):
             cells = values.setdefault((row["measure"], labels_in(row), int(row["level"]), row["layer"]), {})
             for name in row:
                 if name.startswith(CELL) and (value := number(row[name])) is not None:
-                    cells.setdefault(place, {}).setdefault(name, []).append(value)
-    found: dict[str, dict[tuple[str, ...], dict[int, dict[str, Grid]]]] = {}
+                    cells.setdefault(line, {}).setdefault(name, []).append(value)
+    grids: dict[str, dict[tuple[str, ...], dict[int, dict[str, Grid]]]] = {}
     for (column, labels, level, layer), cells in values.items():
-        levels = found.setdefault(column, {}).setdefault(labels, {})
+        levels = grids.setdefault(column, {}).setdefault(labels, {})
         levels.setdefault(level, {})[layer] = [[*map(fmean, line.values())] for line in cells.values()]
-    return found
+    return grids
 
 
 def pictures(grids: Grids, curves: Sequence[Curve], look: Sequence[Style], title: str) -> str:
-    """Returns a table of pictures, a line for a level and a column for a tensor; empty without any."""
+    """Returns a table of pictures, a line per level and a column per tensor; empty without pictures."""
     shown = [
         (curve, style, levels)
         for curve, style in zip(curves, look, strict=True)
         if (levels := grids.get(tuple(curve.labels.values())))
     ]
-    names = list(dict.fromkeys(name for *_, levels in shown for of in levels.values() for name in of))
+    names = list(dict.fromkeys(name for *_, levels in shown for tensors in levels.values() for name in tensors))
     if not names:
         return ""
     head = "".join(f'<th scope="col">{escape(name)}</th>' for name in ("Weights remaining", *names))
@@ -77,31 +77,31 @@ def pictures(grids: Grids, curves: Sequence[Curve], look: Sequence[Style], title
 
 
 def spread(levels: Sequence[int]) -> list[int]:
-    """At most LEVELS of these, evenly spaced, the first and the last among them.
+    """At most LEVELS of these levels, evenly spaced, with the first and the last.
 
     >>> spread(range(1, 30))
     [1, 5, 9, 13, 17, 21, 25, 29]
     """
     if len(levels) <= LEVELS:
         return list(levels)
-    return [levels[round(place * (len(levels) - 1) / (LEVELS - 1))] for place in range(LEVELS)]
+    return [levels[round(index * (len(levels) - 1) / (LEVELS - 1))] for index in range(LEVELS)]
 
 
 def _cell(grid: Grid | None, title: str) -> str:
     if not grid:
         return "<td>&ndash;</td>"
-    most = max(max(row) for row in grid)
-    words = f"{title}: shares from {percent(min(min(row) for row in grid))} to {percent(most)} %"
-    image = b64encode(png([[value / most if most else 0.0 for value in row] for row in grid])).decode()
+    largest = max(max(row) for row in grid)
+    text = escape(f"{title}: shares from {percent(min(min(row) for row in grid))} to {percent(largest)} %")
+    image = b64encode(png([[value / largest if largest else 0.0 for value in row] for row in grid])).decode()
     source = f"data:image/png;base64,{image}"
     return (
-        f'<td><img src="{source}" width="{SIDE}" height="{SIDE}" alt="{escape(words)}" title="{escape(words)}">'
-        f"<br>{percent(most)} %</td>"
+        f'<td><img src="{source}" width="{SIDE}" height="{SIDE}" alt="{text}" title="{text}">'
+        f"<br>{percent(largest)} %</td>"
     )
 
 
 def png(shares: Grid) -> bytes:
-    """Returns an image of shares between 0, which is clear, and 1, which is blue.
+    """Returns a PNG of shares from 0, which is transparent, to 1, which is blue.
 
     >>> png([[0.0, 1.0]])[:8]
     b'\\x89PNG\\r\\n\\x1a\\n'

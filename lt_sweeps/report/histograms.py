@@ -1,4 +1,4 @@
-"""The figure of histograms of weights: what a level keeps and what it prunes, over a slider of levels and moments."""
+"""The figure of histograms of kept and pruned weights, with a slider of levels and moments."""
 
 from __future__ import annotations
 
@@ -25,25 +25,25 @@ Histograms = Mapping[tuple[str, ...], Mapping[int, Mapping[str, Bins]]]  # label
 
 
 def by_measure(rows: Sequence[Row]) -> Mapping[str, Histograms]:
-    """The histograms of all tensors together in the rows of measures.csv, by the column of the measure.
+    """The histograms in the rows of measures.csv, of all tensors together, by the column of the measure.
 
     >>> row = {"model": "m", "seed": 0, "level": 1, "measure": "weight_histogram_before", "layer": "all"}
     >>> by_measure([{**row, "weight": 0.125, "kept_init": 80.0}])
     {'weight_histogram_before': {('m',): {1: {'kept_init': {0.125: [80.0]}}}}}
     """
-    found: dict[str, dict[tuple[str, ...], dict[int, dict[str, Bins]]]] = {}
+    histograms: dict[str, dict[tuple[str, ...], dict[int, dict[str, Bins]]]] = {}
     for row in rows:
         if (middle := number(row.get("weight"))) is not None and row.get("layer") == "all":
-            levels = found.setdefault(row["measure"], {}).setdefault(labels_in(row), {})
+            levels = histograms.setdefault(row["measure"], {}).setdefault(labels_in(row), {})
             columns = levels.setdefault(int(row["level"]), {})
             for name in (f"{kind}_{moment}" for kind in KINDS for moment in MOMENTS):
                 if (value := number(row.get(name))) is not None:
                     columns.setdefault(name, {}).setdefault(middle, []).append(value)
-    return found
+    return histograms
 
 
 def histogram_figure(histograms: Histograms, curves: Sequence[Curve], look: Sequence[Style]) -> dict[str, Any] | None:
-    """Shares of weights over their value: survivors as lines, pruned weights dashed; None without histograms."""
+    """Shares of weights over their value: kept weights as solid lines, pruned as dashed; None without histograms."""
     shown = [
         (curve, style, levels)
         for curve, style in zip(curves, look, strict=True)
@@ -51,13 +51,14 @@ def histogram_figure(histograms: Histograms, curves: Sequence[Curve], look: Sequ
     ]
     if not shown:
         return None
-    middles = sorted({x for *_, levels in shown for of in levels.values() for bins in of.values() for x in bins})
-    here, steps = [curve for curve, *_ in shown], list[tuple[str, list[list[float | None]]]]()
+    all_columns = [columns for *_, levels in shown for columns in levels.values()]
+    middles = sorted({x for columns in all_columns for bins in columns.values() for x in bins})
+    shown_curves, steps = [curve for curve, *_ in shown], list[tuple[str, list[list[float | None]]]]()
     for level in sorted({level for *_, levels in shown for level in levels}):
         for moment, words in MOMENTS.items():
             columns = [levels.get(level, {}).get(f"{kind}_{moment}", {}) for *_, levels in shown for kind in KINDS]
             lines = [[fmean(bins[x]) if x in bins else None for x in middles] for bins in columns]
-            steps.append((f"{remaining(here, level)}, {words}", lines))
+            steps.append((f"{remaining(shown_curves, level)}, {words}", lines))
     slider = {
         "active": 0,
         "currentvalue": {"prefix": "Weights remaining: "},

@@ -1,4 +1,4 @@
-"""The figure of layers: what share of each is kept, at the level that a slider chooses, and which lost everything."""
+"""The figure of the share that each layer keeps, at the level that a slider chooses, with crosses at emptied layers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from lt_sweeps.report.wording import percent, seeds
 
 Shares = dict[str, list[float]]  # percent kept of each layer, in the network's order, a number per seed
 Levels = dict[int, Shares]
-MAPS = 12  # heat maps, of which more are closed until opened
+MAPS = 12  # heat maps, at most, that are open from the beginning; more are closed until opened
 MAP = "Levels and layers: percent kept of each layer, mean over seeds; darker is more; curves that keep the same once"
 Labels = tuple[tuple[str, str], ...]
 
@@ -34,7 +34,7 @@ def by_curve(rows: Sequence[Row]) -> dict[Labels, Levels]:
 def of_curves(
     curves: Sequence[Curve], look: Sequence[Style], kept: Mapping[Labels, Levels]
 ) -> list[tuple[Curve, Style, Levels]]:
-    """The curves that have shares of layers, with these; of curves whose masks keep the same, the first."""
+    """The curves with shares of layers, and these; of curves whose masks keep the same, the first."""
     shown: list[tuple[Curve, Style, Levels]] = []
     for curve, style in zip(curves, look, strict=True):
         levels = kept.get(tuple(curve.labels.items()), {})
@@ -71,7 +71,7 @@ def _map(curve: Curve, name: str, levels: Levels) -> str:
     heads = "".join(f'<th scope="col">{escape(remaining([curve], level))}</th>' for level in sorted(levels))
     body = ""
     for layer, means in means_of(levels).items():
-        cells = "".join("<td>&ndash;</td>" if of is None else _cell(of) for of in means)
+        cells = "".join("<td>&ndash;</td>" if share is None else _cell(share) for share in means)
         body += f'<tr><th scope="row">{escape(layer)}</th>{cells}</tr>\n'
     return (
         f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(f"{name}: shares of layers")}">\n<table>\n'
@@ -81,7 +81,7 @@ def _map(curve: Curve, name: str, levels: Levels) -> str:
 
 
 def _cell(share: float) -> str:
-    """A cell, darker where more is kept: `--k` is the share that the page makes its colour of.
+    """A cell, darker where more is kept: page.css makes its colour of the share `--k`.
 
     >>> _cell(0.25), _cell(100.0)
     ('<td style="--k:0.0025">0.25</td>', '<td style="--k:1">100</td>')
@@ -105,7 +105,8 @@ def layer_figure(
     bottom = min(positive, default=100.0) / 2
     titles = {level: remaining(curves, level) for level in steps}
     traces = {
-        level: [t for style, levels in shown for t in _traces(style, levels.get(level, {}), bottom)] for level in steps
+        level: [trace for style, levels in shown for trace in _traces(style, levels.get(level, {}), bottom)]
+        for level in steps
     }
     slider = {
         "active": len(steps) - 1,
@@ -130,12 +131,12 @@ def layer_figure(
 
 
 def remaining(curves: Sequence[Curve], level: int) -> str:
-    """The share of all weights at a level; the level with the least and most, where curves differ in it."""
+    """The share of all weights at a level; where curves differ in it, the level with the smallest and the largest."""
     shares = sorted(p.shown_at for curve in curves if (p := curve.at(level)) and p.shown_at is not None)
     if not shares:
         return f"level {level}"
-    least, most = percent(shares[0]), percent(shares[-1])
-    return f"{least} %" if least == most else f"level {level}, {least} to {most} %"
+    smallest, largest = percent(shares[0]), percent(shares[-1])
+    return f"{smallest} %" if smallest == largest else f"level {level}, {smallest} to {largest} %"
 
 
 def _traces(style: Style, shares: Shares, bottom: float) -> list[dict[str, Any]]:

@@ -47,9 +47,9 @@ def _line(point: Point, metric: Metric, ticket: Curve | None, controls: bool, st
         _verdict(point),
     ]
     if controls:
-        same = ticket.at(point.level) if ticket and point.level else None
-        apart = paired(same.test, point.test) if same else None
-        cells.append(f"<td>{_difference(apart, len(point.test), metric)}</td>")
+        other = ticket.at(point.level) if ticket and point.level else None
+        interval = paired(other.test, point.test) if other else None
+        cells.append(f"<td>{_difference(interval, len(point.test), metric)}</td>")
     if steps:
         step = over_seeds(point.early_stop)
         cells.append(f"<td>{f'{step.mean:,.0f}' if step else NOTHING}</td>")

@@ -18,7 +18,7 @@ STEP = "{:,.0f}".format
 def summary(
     rows: Sequence[Mapping[str, Any]], budgets: Sequence[str], command: str, machines: Sequence[str], days: str | None
 ) -> str:
-    """The verdicts, the command and its budget, the machine, the days of the trainings, and one table per curve."""
+    """The verdicts, the command, its budgets, the machines, the days of the trainings, and one table per curve."""
     all_curves = curves(rows)
     parts = [
         *verdicts(all_curves),
@@ -57,8 +57,8 @@ def _table(curve: Curve, all_curves: Sequence[Curve]) -> str:
         ]
         if ticket:
             other = ticket.at(point.level) if point.level else None
-            apart = paired(other.test, point.test) if other else None
-            cells.append(difference(apart, metric) + fewer(apart.n, len(point.test)) if apart else "")
+            interval = paired(other.test, point.test) if other else None
+            cells.append(difference(interval, metric) + fewer(interval.n, len(point.test)) if interval else "")
             cells.append(_better(other, point, metric) if other else "")
         cells += [spread(point.measures.get(column, {}).values()) for column in measured]
         lines.append(cells)

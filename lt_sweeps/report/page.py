@@ -54,16 +54,16 @@ HISTOGRAMS = """What a level keeps (solid) and prunes (dashed) of the weights th
 quarter deviation, all layers together; measures.csv has each layer. Means over seeds."""
 MOMENT = "the level and the moment"
 CUT = "Some intervals reach beyond the figure"
-WHOLE = {True: "; the table has them whole.", False: "; results.csv has every seed."}  # by whether it is the result
+WHOLE = {True: "; the table has them whole.", False: "; results.csv has every seed."}  # whether the table has them
 FACETS = "side-by-side"
 FIRST = "first"
-CONTINUED = ' class="continued"'  # of a section whose main figure is the first of the page
+CONTINUED = ' class="continued"'  # of the section whose main figure is on the first screen
 ABOVE = f'<p>The first figure of the page is <a href="#{FIRST}">above</a>.</p>'
 CROSS = "A cross on the axis: some seed did not finish at that level."
 
 
 class Measured:
-    """What the rows of measures.csv and of histories.csv hold, by the column of what was measured or evaluated."""
+    """The rows of measures.csv and of histories.csv, by the column of what was measured or evaluated."""
 
     def __init__(self, rows: Sequence[Row], histories: Sequence[Row]) -> None:
         self.points, self.grids, self.histograms = by_measure(rows), grids.by_measure(rows), histograms.by_measure(rows)
@@ -89,44 +89,46 @@ def render(
 ) -> str:
     """Returns the whole page: verdicts, budgets, and per model and data set figures and a table.
 
-    `rows` are those of results.csv (absent values None), with costs where they are known, `layers` those of layers.csv,
-    `points` and `histories` those of measures.csv and histories.csv, `pairs` the tables of what was measured between
-    cells, by name, `machines` what all was computed with, `days` when, `recipes` the settings of each network and data
-    set. A budget is a line `budget=NAME: what it means`; any name but `paper` adds a warning to the page. `facet` is a
-    label whose values stand side by side, `color` one that colours are for. Raises Mistake for two trainings of one
-    cell, level and seed, and for what is no label.
+    `rows` are those of results.csv (absent values None), with costs where they are known; `layers`, `points` and
+    `histories` are those of layers.csv, measures.csv and histories.csv; `pairs` are the tables of measures between
+    cells, by name. `machines` and `days` say where and when trainings ran; `recipes` are the settings of each network
+    and data set. A budget is a line `budget=NAME: what it means`; any name but `paper` adds a warning to the page.
+    Values of the label `facet` stand side by side, and those of the label `color` have a colour each. Raises Mistake
+    for two trainings of one cell, level and seed, and for an unknown label.
     """
     all_curves, kept, measured = curves(rows), by_curve(layers), Measured(points, histories)
     for option, label in (("--facet", facet), ("--color", color)):
         require_label(option, label, all_curves)
     look = styles(all_curves, color)
-    beside = styles(all_curves, color, places=True)
+    look_with_places = styles(all_curves, color, places=True)
     grounds = list(dict.fromkeys(curve.ground for curve in all_curves))
-    sentences = findings.first(all_curves) if all_curves else ["This sweep has no results yet."]
+    sentences = findings.first_screen(all_curves) if all_curves else ["This sweep has no results yet."]
     sections = [findings.section(all_curves, sentences)] if all_curves else []
-    shown = "\n".join(_facets(all_curves, beside, facet)) if facet else ""  # the figure of the first screen
+    shown = "\n".join(_facets(all_curves, look_with_places, facet)) if facet else ""  # the first screen's figure
     main = findings.main(all_curves).ground if all_curves else None
-    of_lines = list[tuple[str, Curve]]()
-    keys = [(f"{FACETS} {style.name}", curve) for curve, style in zip(all_curves, beside, strict=True)] if facet else []
+    keys, line_keys = list[tuple[str, Curve]](), list[tuple[str, Curve]]()
+    if facet:
+        keys += [(f"{FACETS} {style.name}", curve) for curve, style in zip(all_curves, look_with_places, strict=True)]
     for number, ground in enumerate(grounds, 1):
-        here = [(curve, style) for curve, style in zip(all_curves, look, strict=True) if curve.ground == ground]
-        rewound = rewinds([curve for curve, _ in here])
-        lines = [*zip(rewound, styles([line.curve for line in rewound], color), strict=True)]
-        of_place, looks = [curve for curve, _ in here], [style for _, style in here]
-        result = _result(number, of_place, looks)
+        styled = [(curve, style) for curve, style in zip(all_curves, look, strict=True) if curve.ground == ground]
+        group, group_look = [curve for curve, _ in styled], [style for _, style in styled]
+        lines = rewinds(group)
+        rewound = [*zip(lines, styles([line.curve for line in lines], color), strict=True)]
+        result = _result(number, group, group_look)
         if ground == main and not shown:
             shown, result = f'<section id="{FIRST}" data-curves="{_section(number)}">\n{result}\n</section>', ABOVE
-        sections.append(with_links(_place(number, of_place, looks, kept, measured, lines, result), _section(number)))
-        keys += [(f"{_section(number)} {style.name}", curve) for curve, style in here]
-        of_lines += [(f"{_section(number)} {style.name}", line.curve) for line, style in lines]
-    script = f"<script>{_beside('figure.js')}</script>\n" if sections else ""
-    budget, warned = _budget(budgets), not _of_paper(budgets)  # a warning is read before the finding
+        section = _place(number, group, group_look, kept, measured, rewound, result)
+        sections.append(with_links(section, _section(number)))
+        keys += [(f"{_section(number)} {style.name}", curve) for curve, style in styled]
+        line_keys += [(f"{_section(number)} {style.name}", line.curve) for line, style in rewound]
+    script = f"<script>{_asset('figure.js')}</script>\n" if sections else ""
+    budget, warned = _budget(budgets), not _of_paper(budgets)  # a warning stands before the finding
     parts = [
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">',
         '<meta name="viewport" content="width=device-width, initial-scale=1">',
         # An empty icon keeps browsers from asking a server for one.
         '<link rel="icon" href="data:,">',
-        f"<title>{escape(title)}</title>\n<style>\n{_beside('page.css')}</style>\n</head>\n<body>\n<main>",
+        f"<title>{escape(title)}</title>\n<style>\n{_asset('page.css')}</style>\n</head>\n<body>\n<main>",
         f'<p class="sweep">Sweep {escape(sweep)}</p>\n<h1>{escape(title)}</h1>',
         budget if warned else "",
         '<div class="verdicts">',
@@ -136,7 +138,7 @@ def render(
         "" if warned else budget,
         _finished(rows),
         contents(sections),
-        selector(keys, of_lines),
+        selector(keys, line_keys),
         *sections,
         heat_maps(pairs or {}),
         terms(all_curves),
@@ -157,12 +159,12 @@ def _facets(all_curves: Sequence[Curve], look: Sequence[Style], label: str) -> l
     sections = []
     for number, metric in enumerate(dict.fromkeys(curve.metric for curve in all_curves)):
         pairs = [pair for pair in zip(all_curves, look, strict=True) if pair[0].metric == metric]
-        here, styled = zip(*pairs, strict=True)
+        of_metric, metric_look = zip(*pairs, strict=True)
         figures = "".join(
             f"<div><h3>{escape(f'{label}={value}')}</h3>\n"
             + framed(figure, f"{FACETS}-{number}-{place}", f"Test {metric.title}, {label}={value}", "")
             + "</div>"
-            for place, (value, figure) in enumerate(panels(here, styled, label))
+            for place, (value, figure) in enumerate(panels(of_metric, metric_look, label))
         )
         head = f"<h2>{escape(f'Test {metric.title} by {label}')}</h2>"
         sections.append(f'<section id="{FACETS}">\n{head}\n<div class="panels">{figures}</div>\n</section>')
@@ -180,19 +182,19 @@ def _place(
 ) -> str:
     name, metric = " on ".join(group[0].place), group[0].metric
     steps = early_stop_figure(group, look)
-    also = _also(group)
+    notes = _notes(group)
     parts = [
         f'<section id="{_section(number)}"{CONTINUED * (result == ABOVE)}>\n<h2>{escape(name)}</h2>',
         f"<h3>{metric.title[0].upper()}{metric.title[1:]}</h3>",
         result,
-        *rewind_section(number, group, rewound, also),
-        *cost_section(number, group, look, also),
+        *rewind_section(number, group, rewound, notes),
+        *cost_section(number, group, look, notes),
         "<h3>Speed of learning</h3>",
         f"<p>{NOT_TRAINED if any(curve.dense and curve.dense.early_stop for curve in group) else NO_STEPS}</p>"
         if steps is None
-        else _curves(steps, f"early-stop-{number}", f"Early-stop step of {name}", STEPS, also),
+        else _curves(steps, f"early-stop-{number}", f"Early-stop step of {name}", STEPS, notes),
         *learning_section(number, group, look, measured.learning),
-        *_measures(number, group, look, also, measured, _names(group, kept)),
+        *_measures(number, group, look, notes, measured, _names(group, kept)),
         *_layers(number, group, look, kept),
         f"<h3>Every level</h3>\n{table(group, look, _section(number))}\n</section>",
     ]
@@ -207,14 +209,14 @@ def _result(number: int, group: Sequence[Curve], look: Sequence[Style]) -> str:
     caption += f"Filled: dense, and matching levels (within {metric.allowed}). Open: worse or undecided."
     caption += "" if metric.higher else " Lower is better."
     label = f"Test {metric.title} of {name}"
-    return _curves(result_figure(group, look), f"{metric.name}-{number}", label, caption, _also(group), True)
+    return _curves(result_figure(group, look), f"{metric.name}-{number}", label, caption, _notes(group), True)
 
 
-def _also(group: Sequence[Curve]) -> list[str]:
+def _notes(group: Sequence[Curve]) -> list[str]:
     """The sentences that the captions of curves end with."""
     points = [point for curve in group for point in curve.points]
-    also = [BESIDE] if any(point.keeps_all for point in points) else []
-    return also + ([CROSS] if any(point.unfinished for point in points) else [])
+    notes = [BESIDE] if any(point.keeps_all for point in points) else []
+    return notes + ([CROSS] if any(point.unfinished for point in points) else [])
 
 
 def _names(group: Sequence[Curve], kept: Mapping[Labels, Levels]) -> list[str]:
@@ -227,7 +229,7 @@ def _measures(
     number: int,
     group: Sequence[Curve],
     look: Sequence[Style],
-    also: Sequence[str],
+    notes: Sequence[str],
     measured: Measured,
     layers: Sequence[str],
 ) -> list[str]:
@@ -235,15 +237,15 @@ def _measures(
     name, parts, columns = " on ".join(group[0].place), list[str](), dict[str, list[str]]()
     for column in dict.fromkeys(column for curve in group for point in curve.points for column in point.measures):
         columns.setdefault(compared(column)[0], []).append(column)
-    for what, several in columns.items():
-        head = "Stability" if what == "barrier" else DRAWN.get(what, what)
-        drawn = [
-            _curves(figure, f"{column.replace('_', '-')}-{number}", f"{what} of {name}", _measured(column), also)
+    for measure, of_measure in columns.items():
+        head = "Stability" if measure == "barrier" else DRAWN.get(measure, measure)
+        figures = [
+            _curves(figure, f"{column.replace('_', '-')}-{number}", f"{measure} of {name}", _measured(column), notes)
             + _inside(f"{column.replace('_', '-')}-inside-{number}", column, group, look, measured, layers)
-            for column in several
+            for column in of_measure
             if (figure := measure_figure(group, look, column)) is not None
         ]
-        parts += [f"<h3>{escape(head)}</h3>", *drawn] if drawn else []
+        parts += [f"<h3>{escape(head)}</h3>", *figures] if figures else []
     return parts
 
 
@@ -255,7 +257,7 @@ def _inside(
     measured: Measured,
     layers: Sequence[str],
 ) -> str:
-    """What a measure found inside each level: histograms, pictures and tables, where it has them."""
+    """The histograms, pictures and tables of a measure that has points inside each level."""
     histogram = histograms.histogram_figure(measured.histograms.get(column, {}), group, look)
     return (
         (
@@ -271,13 +273,13 @@ def _inside(
 
 
 def _measured(column: str) -> str:
-    """The caption of the figure of a column: what was measured, and between what."""
+    """The caption of a column's figure: what is measured, and between which networks."""
     if column in DRAWN:
         return f"{DRAWN[column]}: {COLUMNS[column].meaning}."
-    what, other = compared(column)
+    measure, other = compared(column)
     if other in ALONE:
-        return f"{what} of {OTHER[other]}."
-    return f"{FROM.get(what, f'{what}, as measured between')} {OTHER[other]}"
+        return f"{measure} of {OTHER[other]}."
+    return f"{FROM.get(measure, f'{measure}, as measured between')} {OTHER[other]}"
 
 
 def _layers(number: int, group: Sequence[Curve], look: Sequence[Style], kept: Mapping[Labels, Levels]) -> list[str]:
@@ -294,20 +296,20 @@ def _layers(number: int, group: Sequence[Curve], look: Sequence[Style], kept: Ma
 
 
 def _curves(
-    figure: Mapping[str, Any], name: str, label: str, caption: str, also: Sequence[str], in_table: bool = False
+    figure: Mapping[str, Any], name: str, label: str, caption: str, notes: Sequence[str], in_table: bool = False
 ) -> str:
-    """The figure of a quantity of curves; `also` are sentences that its caption ends with."""
+    """The figure of a quantity of curves; its caption ends with `notes`."""
     cut = [CUT + WHOLE[in_table]] if cuts_intervals(figure) else []
-    return framed(figure, name, f"{label} over weights remaining", " ".join([caption, MEANS, *cut, *also]))
+    return framed(figure, name, f"{label} over weights remaining", " ".join([caption, MEANS, *cut, *notes]))
 
 
 def _of_paper(budgets: Sequence[str]) -> bool:
-    """Whether all budgets that were run are named `paper`."""
+    """Whether there are budgets and all are named `paper`."""
     return bool(budgets) and all(line.split(":")[0].strip() == "budget=paper" for line in budgets)
 
 
 def _budget(budgets: Sequence[str]) -> str:
-    """The box with the budgets that were run, with a warning unless all of them are the paper's."""
+    """The box with the budgets, with a warning unless all of them are the paper's."""
     lines = "".join(f"<p>{escape(line)}</p>" for line in budgets)
     if _of_paper(budgets):
         return f'<div class="budget">{lines}</div>'
@@ -328,7 +330,7 @@ def _finished(rows: Sequence[Row]) -> str:
 
 
 def _recipes(recipes: Mapping[str, Sequence[str]]) -> str:
-    """The settings of recipes, closed until they are opened."""
+    """The settings of recipes, closed until opened."""
     return "\n".join(
         f"<details>\n<summary>Recipe of {escape(place)}</summary>\n<pre>{escape(chr(10).join(lines))}</pre>\n</details>"
         for place, lines in recipes.items()
@@ -336,12 +338,12 @@ def _recipes(recipes: Mapping[str, Sequence[str]]) -> str:
 
 
 def _footer(command: str | None, machines: Sequence[str], days: str | None) -> str:
-    made = "" if command is None else f"<p>Made by</p>\n<pre>{escape(command)}</pre>\n"
-    computed = "".join(f"<p>Computed with {escape(machine)}.</p>\n" for machine in machines)
-    dated = "" if days is None else f"<p>Date: {escape(days)} (UTC).</p>\n"
-    return f"<footer>\n{made}{computed}{dated}</footer>" if made or computed or dated else ""
+    lines = [] if command is None else [f"<p>Made by</p>\n<pre>{escape(command)}</pre>\n"]
+    lines += [f"<p>Computed with {escape(machine)}.</p>\n" for machine in machines]
+    lines += [] if days is None else [f"<p>Date: {escape(days)} (UTC).</p>\n"]
+    return f"<footer>\n{''.join(lines)}</footer>" if lines else ""
 
 
-def _beside(name: str) -> str:
-    """The text of a file beside this one."""
+def _asset(name: str) -> str:
+    """The text of a file in the folder of this one."""
     return Path(__file__).with_name(name).read_text(encoding="utf-8")

@@ -18,7 +18,7 @@ from lt_sweeps.report.scale import Scale, scaled
 from lt_sweeps.report.statistics import Interval
 from lt_sweeps.report.styles import Style, styles
 from lt_sweeps.report.traces import GREY, dense_lines, dense_name
-from lt_sweeps.report.views import View, view
+from lt_sweeps.report.views import View, choose_view
 from lt_sweeps.report.wording import BESIDE
 
 if TYPE_CHECKING:
@@ -40,12 +40,12 @@ DASHES = {"solid": "-", "dash": (0, (4, 1.6)), "dot": (0, (1, 1.4)), "dashdot": 
 LABELS = "Percentages beside points: weights remaining."
 COLUMNS = 3  # panels beside each other
 SPREADS = ("band", "bars", "seeds")
-BOUNDS = {"=": "x", ">": 6, "<": 7}  # markers of published numbers; 6 and 7 are arrows up and down
+BOUNDS = {"=": "x", ">": 6, "<": 7}  # relation of a published number -> marker; 6 and 7 are arrows up and down
 
 
 @dataclass(frozen=True)
 class Look:
-    """Sizes of a style; a width is in inches, everything else in points."""
+    """Sizes of a style; `width` is in inches, all others in points."""
 
     width: float  # of a figure with one panel
     font: float
@@ -72,12 +72,13 @@ def draw(
     over: str | None = None,
     at: Sequence[float] | None = None,
 ) -> Figure:
-    """Returns the figure of a quantity over the weights that remain; without a name, of the test result.
+    """Returns the figure of the quantity `what` over the weights that remain; "" is the test result.
 
-    With `over` it is over the numbers of that label, of tickets that keep the shares `at`, in percent; else the fewest.
-    `width` is in inches, of the whole figure; `spread` shows 95 % t-intervals as a `band` or as `bars`, or a thin line
-    for each of the `seeds`; `against` is a paper whose numbers are drawn beside ours. Panels are the models and data
-    sets, or the values of the label `facet`. A curve has the same look in all panels. Raises Mistake for unknown names.
+    With `over` the axis is that label's numbers, or the cost, and points keep the shares `at`, in percent; None is the
+    fewest weights that two numbers have, or over the cost all. `width` is that of the whole figure, in inches. `spread`
+    shows 95 % t-intervals as a `band` or as `bars`, or a thin line for each of the `seeds`. `against` is a paper whose
+    numbers are drawn beside ours. Panels are the models and data sets, or the values of the label `facet`. A curve has
+    the same look in all panels. Raises Mistake for unknown names.
     """
     _require(style, LOOKS, "style")
     _require(spread, SPREADS, "spread")
@@ -87,9 +88,11 @@ def draw(
     quantities = [named(what or panel[0].metric.name, panel) for panel in panels.values()]
     if over is not None and against is not None:
         raise Mistake("--against: a paper's numbers are over the weights that remain: leave out --over")
-    views = [view(panel, quantity, over, at) for panel, quantity in zip(panels.values(), quantities, strict=True)]
-    drawn = [line for shown in views for line in shown.lines]
-    look = dict(zip(map(id, drawn), styles([_without(line, facet) for line in drawn]), strict=True))
+    views = [
+        choose_view(panel, quantity, over, at) for panel, quantity in zip(panels.values(), quantities, strict=True)
+    ]
+    lines = [line for view in views for line in view.lines]
+    look = dict(zip(map(id, lines), styles([_without(line, facet) for line in lines]), strict=True))
     with settings(sheet):
         across = min(len(panels), COLUMNS)
         down = -(-len(panels) // across)
@@ -98,12 +101,11 @@ def draw(
         axes = list(figure.subplots(down, across, squeeze=False).flat)
         letters = int(sheet.height * whole / across * 72 / (0.5 * sheet.font))  # that fit beside a panel
         for number, ((title, panel), quantity) in enumerate(zip(panels.items(), quantities, strict=True)):
-            axis = axes[number]
-            shown = views[number]
-            _panel(axis, shown, [look[id(line)] for line in shown.lines], quantity, sheet, spread)
+            axis, view = axes[number], views[number]
+            _panel(axis, view, [look[id(line)] for line in view.lines], quantity, sheet, spread)
             if against is not None:
                 _published(axis, about(panel, against, what or panel[0].metric.name), sheet)
-            axis.set_xlabel(shown.across.title)
+            axis.set_xlabel(view.across.title)
             if number % across == 0 or quantity.title != quantities[number - 1].title:
                 axis.set_ylabel(fill(quantity.title, int(0.8 * letters)))
             if len(panels) > 1:
@@ -112,14 +114,14 @@ def draw(
             axis.remove()
         legend(figure, whole, sheet)
         figure.draw_without_rendering()  # while these settings hold
-        for axis, shown, quantity in zip(axes, views, quantities, strict=False):  # of panels that are left
-            if shown.labelled:
-                label_points(axis, shown, quantity, 0.75 * sheet.font, sheet.marker)
+        for axis, view, quantity in zip(axes, views, quantities, strict=False):  # without the removed axes
+            if view.labelled:
+                label_points(axis, view, quantity, 0.75 * sheet.font, sheet.marker)
     return figure
 
 
 def panels_of(curves: Sequence[Curve], facet: str | None = None) -> dict[str, list[Curve]]:
-    """Returns the curves of each panel by its title. Raises Mistake for a label that no curve has."""
+    """Returns the curves of each panel by its title. Raises Mistake for an unknown label."""
     require_label("--facet", facet, curves)
     grounds, panels = {curve.ground for curve in curves}, dict[str, list[Curve]]()
     for curve in curves:
@@ -130,8 +132,8 @@ def panels_of(curves: Sequence[Curve], facet: str | None = None) -> dict[str, li
 
 
 def _without(curve: Curve, facet: str | None) -> Curve:
-    """A curve as it is called in its panel, whose title names the label."""
-    dropped = {facet} - {"control"}  # which every curve has
+    """The curve without the label `facet`, which the title of its panel names; all curves keep their control."""
+    dropped = {facet} - {"control"}
     return replace(curve, labels={name: value for name, value in curve.labels.items() if name not in dropped})
 
 
@@ -143,20 +145,22 @@ def caption(
     over: str | None = None,
     at: Sequence[float] | None = None,
 ) -> str:
-    """Returns the sentences that say what a figure shows, for its caption."""
+    """Returns the caption of the figure that `draw` makes with these arguments."""
     panels = panels_of(curves, facet)
-    first = next(iter(panels.values()))
-    quantity = named(what or first[0].metric.name, first)
-    views = [view(panel, named(what or panel[0].metric.name, panel), over, at) for panel in panels.values()]
-    points = [point for shown in views for point in shown.points]
-    counts = sorted({mean.n for point in points if (mean := quantity.of(point))})
+    quantities = [named(what or panel[0].metric.name, panel) for panel in panels.values()]
+    views = [
+        choose_view(panel, quantity, over, at) for panel, quantity in zip(panels.values(), quantities, strict=True)
+    ]
+    quantity = quantities[0]
+    points = [point for view in views for point in view.points]
+    counts = sorted({mean.n for point in points if (mean := quantity.mean(point))})
     n = f"n = {counts[0]}" if len(counts) == 1 else f"n = {counts[0]} to {counts[-1]} seeds" if counts else "no results"
     places = " and ".join(dict.fromkeys(" on ".join(curve.place) for curve in curves))
     text = f"{quantity.title} of {places}{views[0].words}, mean over seeds ({n}){_spread(views, quantity, spread)}."
     if quantity.metric:
         text += f" Filled markers: dense, and matching levels (within {quantity.metric.allowed}, non-inferior)."
-    text += f" {LABELS}" if any(shown.labelled for shown in views) else ""
-    text += "".join(f" {note}" for note in dict.fromkeys(shown.note for shown in views) if note)
+    text += f" {LABELS}" if any(view.labelled for view in views) else ""
+    text += "".join(f" {note}" for note in dict.fromkeys(view.note for view in views) if note)
     text += f" {BESIDE}" if any(point.keeps_all for point in points) else ""
     lost = sum(sum(point.unfinished.values()) for point in points)
     many = "1 training that did not finish is" if lost == 1 else f"{lost} trainings that did not finish are"
@@ -164,19 +168,19 @@ def caption(
 
 
 def _spread(views: Sequence[View], quantity: Quantity, spread: str) -> str:
-    """How intervals are drawn, as a part of a sentence; empty where no point has one."""
+    """How the spread over seeds is drawn, as a part of a sentence; empty where no point has an interval."""
     if spread == "seeds":
         return "; thin lines are seeds"
     lines = [(view.across, line) for view in views for line in view.lines]
-    sure = [_sure((across.of(point), quantity.of(point)) for point in line.points) for across, line in lines]
-    kinds = {"bars" if _is_barred(spread, [x for x, *_ in of]) else "bands" for of in sure if of}
+    halves = [_halves((across.place(point), quantity.mean(point)) for point in line.points) for across, line in lines]
+    kinds = {"bars" if _is_barred(spread, [x for x, *_ in of_line]) else "bands" for of_line in halves if of_line}
     return f"; {' and '.join(sorted(kinds))} are 95 % t-intervals" if kinds else ""
 
 
 def encoded(figure: Figure, form: str) -> bytes:
-    """Returns the bytes of a file of this format, which depend on the figure alone. Raises Mistake for another format.
+    """Returns the bytes of a file of this format, which depend on the figure alone. Raises Mistake for an unknown one.
 
-    Fonts are embedded in a PDF, and letters are outlines in an SVG, so that both look the same everywhere.
+    A PDF embeds its fonts, and an SVG has letters as outlines, so that both look the same everywhere.
     """
     _require(form, FORMATS, "format")
     from matplotlib import style
@@ -195,7 +199,7 @@ def _require(value: str, known: Any, name: str) -> None:
 
 
 def place(out: Path | None, form: str | None, folder: Path, name: str) -> tuple[Path, str]:
-    """Returns where a figure is written, if not to `out` into a folder, and its format: that, what `out` ends in, PDF.
+    """Returns a figure's path and format: `out`, else a file in the folder; `form`, else what `out` ends in, else PDF.
 
     >>> place(None, None, Path("runs/a"), "accuracy"), place(Path("b.PNG"), None, Path("runs/a"), "accuracy")
     ((PosixPath('runs/a/accuracy.pdf'), 'pdf'), (PosixPath('b.PNG'), 'png'))
@@ -212,7 +216,7 @@ def blank(width: float, height: float) -> Figure:
 
 
 def settings(sheet: Look) -> Any:
-    """Context manager: matplotlib's own defaults, whatever the user's are, with the sizes of a style."""
+    """Context manager: matplotlib's own defaults, not the user's, with the sizes of a style."""
     try:
         import matplotlib
         import matplotlib.style
@@ -241,36 +245,37 @@ def settings(sheet: Look) -> Any:
 
 def _panel(
     axis: Axes,
-    drawn: View,
+    view: View,
     look: Sequence[Style],
     quantity: Quantity,
     sheet: Look,
     spread: str,
 ) -> None:
-    scale = scaled([*drawn.lines, *drawn.dense], quantity, drawn.across)
+    scale = scaled([*view.lines, *view.dense], quantity, view.across)
     axis.set_xscale("log")
     axis.set_xlim(*(10**end for end in scale.x))
     axis.set_ylim(*scale.y)
     axis.set_xticks(scale.ticks, scale.texts)
     axis.minorticks_off()
-    _reference_lines(axis, drawn, quantity, scale, sheet)
+    _reference_lines(axis, view, quantity, scale, sheet)
     for style, points in zip(look, scale.shown, strict=False):  # without those of dense networks
         _curve(axis, style, points, quantity, sheet, spread, scale)
         if lost := [scale.at(point) for point in points if point.unfinished]:
             axis.plot(lost, [scale.y[0]] * len(lost), "x", color=style.colour, clip_on=False)
 
 
-def _reference_lines(axis: Axes, drawn: View, quantity: Quantity, scale: Scale, sheet: Look) -> None:
-    """The dense networks, the bound of stability, and the zero of differences."""
+def _reference_lines(axis: Axes, view: View, quantity: Quantity, scale: Scale, sheet: Look) -> None:
+    """Draws the dense networks, the bound of stability, or the zero of differences."""
     thin = 0.8 * sheet.line
     if quantity.beside_dense:
-        for index, (name, mean) in dense_lines(drawn.beside, quantity).items():
+        for index, (name, mean) in dense_lines(view.beside, quantity).items():
             axis.plot(scale.reach, [mean.mean] * 2, color=GREY, linestyle=_dash(index), linewidth=thin, label=name)
-        names = differing(drawn.dense)
-        for index, curve in enumerate(drawn.dense):
-            at = [(scale.at(point), own.mean) for point in curve.points if (own := quantity.of(point))]
+        names = differing(view.dense)
+        for index, curve in enumerate(view.dense):
+            means = [quantity.mean(point) for point in curve.points]
+            places = [(scale.at(p), mean.mean) for p, mean in zip(curve.points, means, strict=True) if mean]
             look: Any = {"linestyle": _dash(index), "linewidth": thin, "marker": ".", "label": dense_name(curve, names)}
-            axis.plot(*zip(*at, strict=True), color=GREY, **look)
+            axis.plot(*zip(*places, strict=True), color=GREY, **look)
     elif quantity.stable:
         axis.axhline(STABLE, color=GREY, linestyle="--", linewidth=thin, label=f"stable below {STABLE:g} points")
     elif scale.y[0] < 0 < scale.y[1]:
@@ -282,27 +287,27 @@ def _dash(index: int) -> Any:
     return list(DASHES.values())[1 + index % (len(DASHES) - 1)]
 
 
-def _sure(shown: Iterable[tuple[float | None, Interval | None]]) -> list[tuple[float, float, float]]:
-    """Place, mean and half an interval of the points that have both a place and an interval."""
-    return [(x, mean.mean, mean.half) for x, mean in shown if x is not None and mean and mean.half is not None]
+def _halves(means: Iterable[tuple[float | None, Interval | None]]) -> list[tuple[float, float, float]]:
+    """Place, mean and half the interval of the points that have a place and an interval."""
+    return [(x, mean.mean, mean.half) for x, mean in means if x is not None and mean and mean.half is not None]
 
 
 def _is_barred(spread: str, places: Sequence[float]) -> bool:
-    """Whether intervals are bars: as asked, and where a band would have no width."""
+    """Whether intervals are bars: with `--spread bars`, and at a single place, where a band has no width."""
     return spread == "bars" or len({*places}) == 1
 
 
 def _curve(
-    axis: Axes, style: Style, at: Sequence[Point], quantity: Quantity, sheet: Look, spread: str, scale: Scale
+    axis: Axes, style: Style, points: Sequence[Point], quantity: Quantity, sheet: Look, spread: str, scale: Scale
 ) -> None:
-    shown = [(scale.at(point), point, mean) for point in at if (mean := quantity.of(point))]
+    shown = [(scale.at(point), point, mean) for point in points if (mean := quantity.mean(point))]
     dash: Any = DASHES[style.dash]
     axis.plot([x for x, *_ in shown], [mean.mean for *_, mean in shown], color=style.colour, linestyle=dash, zorder=3)
     for full in (True, False):
-        chosen = [(x, mean.mean) for x, point, mean in shown if _filled(point, quantity) is full]
+        places = [(x, mean.mean) for x, point, mean in shown if _filled(point, quantity) is full]
         axis.plot(
-            [x for x, _ in chosen],
-            [y for _, y in chosen],
+            [x for x, _ in places],
+            [y for _, y in places],
             linestyle="none",
             marker=MARKERS[style.symbol],
             color=style.colour,
@@ -310,23 +315,23 @@ def _curve(
             markeredgewidth=0.7 * sheet.line,
             zorder=4,
         )
-    if shown or any(point.unfinished for point in at):
+    if shown or any(point.unfinished for point in points):
         axis.plot([], [], color=style.colour, linestyle=dash, marker=MARKERS[style.symbol], label=style.name)
-    sure = _sure((x, mean) for x, _, mean in shown)
-    where, means, halves = ([entry[i] for entry in sure] for i in range(3))
+    intervals = _halves((x, mean) for x, _, mean in shown)
+    where, means, halves = ([entry[i] for entry in intervals] for i in range(3))
     if spread == "seeds":
         for seed in sorted({seed for _, point, _ in shown for seed in quantity.values(point)}):
-            own = [(x, values[seed]) for x, point, _ in shown if seed in (values := quantity.values(point))]
-            axis.plot(*zip(*own, strict=True), color=style.colour, alpha=0.35, linewidth=0.5 * sheet.line, zorder=1)
+            places = [(x, values[seed]) for x, point, _ in shown if seed in (values := quantity.values(point))]
+            axis.plot(*zip(*places, strict=True), color=style.colour, alpha=0.35, linewidth=0.5 * sheet.line, zorder=1)
     elif _is_barred(spread, where):
         axis.errorbar(where, means, halves, linestyle="none", color=style.colour, capsize=0.6 * sheet.marker, zorder=2)
     else:
-        low, high = [y - half for _, y, half in sure], [y + half for _, y, half in sure]
+        low, high = [y - half for _, y, half in intervals], [y + half for _, y, half in intervals]
         axis.fill_between(where, low, high, color=style.colour, alpha=0.16, linewidth=0, zorder=1)
 
 
 def _published(axis: Axes, numbers: Sequence[Published], sheet: Look) -> None:
-    """The numbers of a paper, as crosses, with the spread it gives; a bound is an arrow."""
+    """Draws the numbers of a paper as crosses, with the paper's spread; a bound is an arrow."""
     for number in numbers:
         assert number.remaining is not None  # by `about`
         axis.plot(
@@ -357,7 +362,7 @@ def _filled(point: Point, quantity: Quantity) -> bool:
 
 
 def legend(figure: Figure, width: float, sheet: Look) -> None:
-    """One legend for all panels, below them, in as many columns as fit; the figure grows by its lines."""
+    """Draws one legend for all panels, below them, in as many columns as fit; the figure grows by its lines."""
     entries: dict[str, Any] = {}
     for axis in figure.axes:
         for handle, label in zip(*axis.get_legend_handles_labels(), strict=True):

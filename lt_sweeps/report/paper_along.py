@@ -1,4 +1,4 @@
-"""Lines along a training, or between two networks, for a paper or a talk: `lt-sweeps figure FOLDER --along`."""
+"""Learning curves, or errors between two networks, for a paper or a talk: `lt-sweeps figure FOLDER --along`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from lt_sweeps.report.curves import Curve, Row
 from lt_sweeps.report.layers import remaining
 from lt_sweeps.report.paper import COLUMNS, LOOKS, blank, legend, settings
 from lt_sweeps.report.points import by_measure, labels_in
-from lt_sweeps.report.shares import nearest_to, unknown
+from lt_sweeps.report.shares import nearest_to, unknown_share
 from lt_sweeps.report.styles import styles
 from lt_sweeps.report.traces import GREY
 
@@ -27,7 +27,7 @@ Kept = tuple[float, str]  # percent of the weights that remain, and what a legen
 
 @dataclass(frozen=True)
 class Panel:
-    """The lines of a curve, by the weights that remain."""
+    """The lines of a curve's levels, by the weights that remain."""
 
     title: str
     lines: Mapping[Kept, Line]
@@ -36,17 +36,18 @@ class Panel:
 def panels(
     what: str, histories: Sequence[Row], points: Sequence[Row], curves: Sequence[Curve], at: Sequence[float] | None
 ) -> tuple[Along, list[Panel], str]:
-    """Returns the axes, what is drawn of each curve, and the caption: of a test result, over the steps of training,
-    from rows of histories.csv; else of that measure, over the way between two networks, from rows of measures.csv.
+    """Returns the axes, a panel for each curve, and the caption.
 
-    `at` are the weights remaining, in percent, of levels that are drawn; None: all, but MOST at most. Raises Mistake.
+    Of the test result, lines are over the steps of training, from rows of histories.csv; of a measure, over the line
+    between two networks, from rows of measures.csv. `at` are the weights remaining, in percent, of the levels to draw;
+    None draws all, but MOST at most. Raises Mistake.
     """
     if len({curve.ground for curve in curves}) > 1:
         raise Mistake("--along: is of one model, data set and metric: choose by model=NAME or dataset=NAME")
-    is_result, known = what == curves[0].metric.name, [point for curve in curves for point in curve.points]
+    is_result, all_points = what == curves[0].metric.name, [point for curve in curves for point in curve.points]
     for share in at or ():
-        if nearest_to(share, known) is None:
-            raise unknown(share, known)
+        if nearest_to(share, all_points) is None:
+            raise unknown_share(share, all_points)
     along = learning(by_column(histories), curves) if is_result else between(by_measure(points).get(what, {}), curves)
     named = zip(curves, styles(curves), along.lines if along else (), strict=False)
     drawn = [Panel(style.name, chosen) for curve, style, lines in named if (chosen := _chosen(curve, lines, at))]
@@ -59,11 +60,11 @@ def panels(
 
 
 def _chosen(curve: Curve, lines: Mapping[int, Line], at: Sequence[float] | None) -> dict[Kept, Line]:
-    """The dense network's line and those of levels that keep the shares `at`, or of as many as can be told apart."""
+    """The lines of the dense network and of levels that keep the shares `at`; without `at`, of MOST levels at most."""
     levels = sorted(level for level, line in lines.items() if len(line) > 1)
     if at is not None:
-        near = {point.level for share in at if (point := nearest_to(share, curve.points))}
-        levels = [level for level in levels if level in near or (near and not level)]
+        chosen = {point.level for share in at if (point := nearest_to(share, curve.points))}
+        levels = [level for level in levels if level in chosen or (chosen and not level)]
     while len(levels) > MOST:
         levels = [*levels[:-1:2], levels[-1]]
     return {_kept(curve, level) if level else DENSE: lines[level] for level in levels}
@@ -75,7 +76,7 @@ def _kept(curve: Curve, level: int) -> Kept:
 
 
 def draw(along: Along, drawn: Sequence[Panel], *, style: str = "paper", width: float | None = None) -> Figure:
-    """Returns the figure, a panel for each curve; `width` is in inches, of the whole."""
+    """Returns the figure, a panel for each curve; `width` is that of the whole figure, in inches."""
     sheet = LOOKS[style]
     with settings(sheet):
         from matplotlib import colormaps
@@ -110,6 +111,6 @@ def draw(along: Along, drawn: Sequence[Panel], *, style: str = "paper", width: f
 
 def data(what: str, histories: Sequence[Row], points: Sequence[Row], curves: Sequence[Curve]) -> list[dict[str, Any]]:
     """Returns the rows of histories.csv of these curves, or those of measures.csv of that measure."""
-    own = {tuple(curve.labels.values()) for curve in curves}
+    labels = {tuple(curve.labels.values()) for curve in curves}
     rows = histories if what == curves[0].metric.name else [row for row in points if row["measure"] == what]
-    return [dict(row) for row in rows if labels_in(row) in own]
+    return [dict(row) for row in rows if labels_in(row) in labels]

@@ -1,4 +1,4 @@
-"""Labels beside the points of a figure whose place does not say how many weights they keep."""
+"""Labels beside points, for a figure whose axis does not show the weights that they keep."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ if TYPE_CHECKING:
     from matplotlib.transforms import Bbox
 
 INK = "#374151"
-SIDES = ((0, 1), (0, -1), (1, 0), (-1, 0), (1, 1), (-1, 1), (1, -1), (-1, -1))  # of a point, those tried first first
-NEAREST = {-1: ("right", "top"), 0: ("center", "center"), 1: ("left", "bottom")}  # what of a text is nearest to it
+SIDES = ((0, 1), (0, -1), (1, 0), (-1, 0), (1, 1), (-1, 1), (1, -1), (-1, -1))  # of a point, in the order of trial
+NEAREST = {-1: ("right", "top"), 0: ("center", "center"), 1: ("left", "bottom")}  # the side of the text nearest to it
 STEP = 2.0  # pixels between the places of a line that a label must not cover
 
 Mark = tuple[float, float, str]  # place, value and text of a point
 
 
-def label_points(axis: Axes, drawn: View, quantity: Quantity, font: float, marker: float) -> None:
+def label_points(axis: Axes, view: View, quantity: Quantity, font: float, marker: float) -> None:
     """Writes the percent of weights beside points, where nothing is in the way; sizes are in points.
 
-    The first and the last point of each line come first, then the others, apart from the labels before. Where all
-    points of a place keep the same weights, one label says it. The figure must have its layout.
+    The ends of each line have priority; labels of other points keep a larger distance from all before. Where all points
+    of a place keep the same weights, one of them has a label. The figure must have its layout.
     """
-    lines = [[*_marks(line.points, drawn, quantity)] for line in drawn.lines]
+    lines = [[*_marks(line.points, view, quantity)] for line in view.lines]
     texts = dict[float, set[str]]()
     for x, _, text in (mark for line in lines for mark in line):
         texts.setdefault(x, set()).add(text)
-    frame, taken = axis.get_window_extent(), [*_obstacles(axis)]
+    frame, obstacles = axis.get_window_extent(), [*_obstacles(axis)]
     written: list[Bbox] = []
     labelled = set[float]()  # places of which one label is enough
     ends = [mark for line in lines for mark in dict.fromkeys((*line[:1], *line[-1:]))]
@@ -40,13 +40,13 @@ def label_points(axis: Axes, drawn: View, quantity: Quantity, font: float, marke
         x, y, text = mark
         if x in labelled:
             continue
-        apart = 0.5 if mark in ends else 1.5  # letters
+        clearance = 0.5 if mark in ends else 1.5  # letters
         for right, up in SIDES:
-            far = 0.7 * marker + 0.2 * font
+            distance = 0.7 * marker + 0.2 * font
             note = axis.annotate(
                 text,
                 (x, y),
-                (right * far, up * far),
+                (right * distance, up * distance),
                 textcoords="offset points",
                 ha=NEAREST[right][0],
                 va=NEAREST[up][1],
@@ -54,9 +54,9 @@ def label_points(axis: Axes, drawn: View, quantity: Quantity, font: float, marke
                 fontsize=font,
             )
             box = note.get_window_extent()
-            room = box.padded(apart * font * axis.figure.dpi / 72)
+            room = box.padded(clearance * font * axis.figure.dpi / 72)
             inside = frame.x0 <= box.x0 and box.x1 <= frame.x1 and frame.y0 <= box.y0 and box.y1 <= frame.y1
-            if inside and not box.padded(1).count_contains(taken) and not room.count_overlaps(written):
+            if inside and not box.padded(1).count_contains(obstacles) and not room.count_overlaps(written):
                 note.set_in_layout(False)
                 written.append(box)
                 labelled |= {x} if len(texts[x]) == 1 else set()
@@ -64,10 +64,10 @@ def label_points(axis: Axes, drawn: View, quantity: Quantity, font: float, marke
             note.remove()
 
 
-def _marks(points: Any, drawn: View, quantity: Quantity) -> Iterator[Mark]:
-    """The points that are drawn and keep a known share of weights."""
+def _marks(points: Any, view: View, quantity: Quantity) -> Iterator[Mark]:
+    """The points that have a place and a mean and keep a known share of weights."""
     for point in points:
-        x, mean = drawn.across.of(point), quantity.of(point)
+        x, mean = view.across.place(point), quantity.mean(point)
         if x is not None and mean is not None and point.shown_at is not None:
             yield x, mean.mean, f"{percent(point.shown_at)} %"
 

@@ -17,24 +17,24 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 NARROWEST = 4  # pictures in a line, at least
-Strips = list[tuple[str, list[tuple[str, Picture]]]]  # of each curve its name, and its levels' words and pictures
+Strips = list[tuple[str, list[tuple[str, Picture]]]]  # per curve: its name; per level: weights remaining, picture
 
 
 def strips(rows: Sequence[Row], curves: Sequence[Curve], column: str) -> tuple[Strips, str]:
-    """Returns what is drawn of these rows of measures.csv, and its caption. Raises Mistake where nothing is."""
+    """Returns the strips of these rows of measures.csv, and their caption. Raises Mistake without pictures."""
     pictures = first_layers.by_measure([row for row in rows if row["measure"] == column])
     shown = first_layers.of_curves(pictures.get(column, {}), curves, styles(curves))
     if not shown:
         names = sorted(first_layers.by_measure(rows))
-        known = f"there are those of {', '.join(names)}" if names else "lt-sweeps measure FOLDER first_layer finds them"
-        raise Mistake(f"--pictures: {column or 'the test result'} has none; {known}")
+        hint = f"there are those of {', '.join(names)}" if names else "lt-sweeps measure FOLDER first_layer finds them"
+        raise Mistake(f"--pictures: {column or 'the test result'} has none; {hint}")
     places = " and ".join(dict.fromkeys(" on ".join(curve.place) for curve, *_ in shown))
-    words = f"First layer of {places}. {first_layers.caption([levels for *_, levels in shown])}"
-    return [(style.name, first_layers.named(curve, levels)) for curve, style, levels in shown], words
+    caption = f"First layer of {places}. {first_layers.caption([levels for *_, levels in shown])}"
+    return [(style.name, first_layers.named(curve, levels)) for curve, style, levels in shown], caption
 
 
 def draw(strips: Strips, *, style: str = "paper", width: float | None = None) -> Figure:
-    """Returns the figure; `width` is in inches, of the whole."""
+    """Returns the figure, a strip for each curve; `width` is that of the whole figure, in inches."""
     sheet = LOOKS[style]
     whole = width or 2 * sheet.width
     across = max(NARROWEST, *(len(levels) for _, levels in strips))
@@ -46,10 +46,10 @@ def draw(strips: Strips, *, style: str = "paper", width: float | None = None) ->
         for line, (name, levels) in zip(lines, strips, strict=True):
             if len(strips) > 1:
                 line.suptitle(name, fontsize=sheet.font)
-            for axis, (words, picture) in zip(line.subplots(1, across, squeeze=False)[0], levels, strict=False):
+            for axis, (kept, picture) in zip(line.subplots(1, across, squeeze=False)[0], levels, strict=False):
                 image = [[[*pixel] for pixel in row] for row in first_layers.pixels(picture)]
                 axis.imshow(image, interpolation="nearest")
-                axis.set_xlabel(f"{words}\nup to {picture.up_to}")
+                axis.set_xlabel(f"{kept}\nup to {picture.up_to}")
             for axis in line.axes:
                 axis.set_xticks([])
                 axis.set_yticks([])
@@ -60,8 +60,8 @@ def draw(strips: Strips, *, style: str = "paper", width: float | None = None) ->
 
 
 def data(rows: Sequence[Row], curves: Sequence[Curve], column: str) -> list[dict[str, Any]]:
-    """Returns the rows of measures.csv that are drawn, without columns that none of them has."""
-    drawn = {tuple(curve.labels.values()) for curve in curves}
-    own = [row for row in rows if row["measure"] == column and labels_in(row) in drawn]
-    names = [name for name in (own[0] if own else ()) if any(row[name] is not None for row in own)]
-    return [{name: row[name] for name in names} for row in own]
+    """Returns the rows of measures.csv that are drawn, without columns that are empty in all of them."""
+    labels = {tuple(curve.labels.values()) for curve in curves}
+    drawn = [row for row in rows if row["measure"] == column and labels_in(row) in labels]
+    names = [name for name in (drawn[0] if drawn else ()) if any(row[name] is not None for row in drawn)]
+    return [{name: row[name] for name in names} for row in drawn]

@@ -1,4 +1,4 @@
-"""Tables of what a measure found of each tensor, class or point of a line, at every level: the rows of measures.csv."""
+"""Tables of a measure's values of each tensor, class or point of a line, at every level: the rows of measures.csv."""
 
 from __future__ import annotations
 
@@ -11,32 +11,32 @@ from lt_sweeps.report.styles import Style
 from lt_sweeps.report.wording import fewer, percent
 
 INDICES = ("tensor", "class", "group", "alpha", "severity")  # columns that number the points of a measure
-WITHIN = ("row", "weight")  # those that number points within a tensor: drawn, and in no table
+WITHIN = ("row", "weight")  # columns that number points within a tensor, which are drawn and in no table
 MOST = 40  # points that a table shows
 Values = dict[float, list[float]]  # index of a point -> a number per seed
 Points = Mapping[tuple[str, ...], Mapping[int, Mapping[str, Values]]]  # labels of a curve -> level -> column -> values
 
 
 def by_measure(rows: Sequence[Row]) -> Mapping[str, Points]:
-    """The points in the rows of measures.csv, by the column of the measure; without grids and what nothing numbers.
+    """The points in the rows of measures.csv, by the column of the measure; without rows of grids and histograms.
 
     >>> row = {"model": "m", "seed": 0, "level": 1, "measure": "overlap_parent", "layer": "all", "tensor": 0.0}
     >>> row = {**row, "tensor_overlap": 80.0}
     >>> by_measure([row, {**row, "seed": 1, "tensor_overlap": 82.0}])
     {'overlap_parent': {('m',): {1: {'tensor_overlap': {0.0: [80.0, 82.0]}}}}}
     """
-    found: dict[str, dict[tuple[str, ...], dict[int, dict[str, Values]]]] = {}
+    points: dict[str, dict[tuple[str, ...], dict[int, dict[str, Values]]]] = {}
     for row in rows:
         names = [*row]
-        values = names[names.index("measure") + 1 :]
+        measured = names[names.index("measure") + 1 :]
         index = next((name for name in INDICES if number(row.get(name)) is not None), None)
         if index is None or any(number(row.get(name)) is not None for name in WITHIN):
             continue
-        columns = found.setdefault(row["measure"], {}).setdefault(labels_in(row), {}).setdefault(int(row["level"]), {})
-        for name in values:
+        columns = points.setdefault(row["measure"], {}).setdefault(labels_in(row), {}).setdefault(int(row["level"]), {})
+        for name in measured:
             if name not in (*INDICES, "layer") and (value := number(row[name])) is not None:
                 columns.setdefault(name, {}).setdefault(float(row[index]), []).append(value)
-    return found
+    return points
 
 
 def labels_in(row: Row) -> tuple[str, ...]:
@@ -50,12 +50,12 @@ def labels_in(row: Row) -> tuple[str, ...]:
 
 
 def number(value: object) -> float | None:
-    """A field of measures.csv as a number; None if it is empty."""
+    """Parses a field of measures.csv as a number; None if it is empty."""
     return None if value in (None, "") else float(str(value))
 
 
 def tables(measured: str, points: Points, curves: Sequence[Curve], look: Sequence[Style], layers: Sequence[str]) -> str:
-    """Returns the tables of a measure, closed until they are opened; empty without points, or with too many to read."""
+    """Returns the tables of a measure, closed until opened; empty without points, or with more than MOST."""
     shown = [
         (curve, style, levels)
         for curve, style in zip(curves, look, strict=True)
@@ -83,11 +83,11 @@ def _table(
     means = {place: {index: fmean(values) for index, values in line.items()} for place, line in lines.items()}
     seeds = {place: max(map(len, line.values())) for place, line in lines.items()}
     indices = sorted({index for line in means.values() for index in line})
-    every = [value for line in means.values() for value in line.values()]
-    if not every or len(indices) > MOST:
+    values = [value for line in means.values() for value in line.values()]
+    if not values or len(indices) > MOST:
         return ""
     heads = ["all", *layers] if len(indices) == len(layers) + 1 else [f"{index:g}" for index in indices]
-    low, span = min(every), (max(every) - min(every)) or 1.0
+    low, span = min(values), (max(values) - min(values)) or 1.0
     head = "".join(f'<th scope="col">{escape(text)}</th>' for text in ["Weights remaining", *heads])
     body = ""
     for number, (curve, style, levels) in enumerate(shown):

@@ -1,4 +1,4 @@
-"""What papers report, from the CSV files of lt_sweeps/published, beside what a sweep gives."""
+"""The numbers of papers, from the CSV files of lt_sweeps/published, beside those of a sweep."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ SAME = 0.06  # relative difference of weights remaining at which a level is comp
 
 @dataclass(frozen=True)
 class Published:
-    """One number of a paper. `labels` are those of the curves that it is about; others may have any value.
+    """One number of a paper, about curves that have `labels`; their other labels may have any value.
 
-    A sweep has no label of what is usual in all its cells.
+    A curve without one of these labels has its usual value: sweeps leave out labels that are usual in all cells.
     """
 
     paper: str
@@ -38,16 +38,16 @@ class Published:
     seeds: int | None
     iterations: int | None  # the length of the paper's training, None where it is not known
     source: str
-    mark: str  # where it is from: `table`, `text`, `data` (a release of the authors), `figure` (read off), `quoted`
+    mark: str  # the kind of source: `table`, `text`, `data` (a release of the authors), `figure` (read off), `quoted`
 
     def is_of(self, curve: Curve) -> bool:
-        """Whether a curve is what the number is about."""
+        """Whether the number is about a curve."""
         return curve.place == (self.model, self.dataset) and all(
             curve.labels.get(name, BESIDE.get(name)) == value for name, value in self.labels
         )
 
     def at(self, curve: Curve) -> Point | None:
-        """The level of a curve to compare with: the nearest share of weights, to SAME, or that chosen on validation."""
+        """The level of a curve to compare with: of the nearest share of weights, to SAME, or chosen on validation."""
         share = self.remaining
         if share is None:
             return chosen_level(curve)
@@ -57,7 +57,7 @@ class Published:
 
 @dataclass(frozen=True)
 class Comparison:
-    """A number of a paper, and ours."""
+    """A number of a paper and our mean."""
 
     number: Published
     curve: Curve
@@ -73,14 +73,14 @@ class Comparison:
 
     @property
     def published(self) -> str:
-        """The paper's number as text, with its own spread, or as the bound that it is."""
+        """The paper's number as text, with the paper's spread, or as a bound."""
         relation = "" if self.number.relation == "=" else f"{self.number.relation} "
         spread = f" ± {self.quantity.number(self.number.spread)}" if self.number.spread is not None else ""
         return f"{relation}{self.quantity.number(self.number.value)}{spread}"
 
     @property
     def inside(self) -> str:
-        """Whether ours agrees: `yes`, `no`, of a bound `reached` or `not reached`, `one seed` where it is open."""
+        """Whether our mean agrees: `yes` or `no`, of a bound `reached` or `not reached`; `one seed` if undecided."""
         return _inside(self.number, self.mean.mean, self.mean.low, self.mean.high)
 
 
@@ -90,7 +90,7 @@ def papers() -> list[str]:
 
 
 def read(paper: str) -> list[Published]:
-    """Returns the numbers of a paper. Raises Mistake for an unknown one.
+    """Returns the numbers of a paper. Raises Mistake for an unknown paper.
 
     >>> dense, *_ = read("frankle2019")
     >>> dense.model, dense.value, dense.spread, dense.mark
@@ -126,12 +126,12 @@ def about(curves: Sequence[Curve], paper: str, quantity: str) -> list[Published]
 
 
 def comparisons(curves: Sequence[Curve], paper: str) -> Iterator[Comparison]:
-    """Yields each number of a paper that these curves can be compared with, and ours."""
-    of_ground = {ground: quantities(here) for ground, here in by_ground(curves).items()}
+    """Yields each number of a paper that these curves can be compared with, and our mean."""
+    quantities_of = {ground: quantities(group) for ground, group in by_ground(curves).items()}
     for number in read(paper):
         for curve in filter(number.is_of, curves):
-            quantity, point = of_ground[curve.ground].get(number.quantity), number.at(curve)
-            mean = quantity.of(point) if quantity and point else None
+            quantity, point = quantities_of[curve.ground].get(number.quantity), number.at(curve)
+            mean = quantity.mean(point) if quantity and point else None
             if quantity and point and mean:
                 yield Comparison(number, curve, point, quantity, mean)
 
@@ -145,11 +145,11 @@ def compared(curves: Sequence[Curve], paper: str) -> Iterator[str]:
     """
     heads = ["what", "weights remaining (%)", "published", "ours", "n", "ours - published", "inside", "source"]
     lines = []
-    for each in comparisons(curves, paper):
-        number, quantity, mean = each.number, each.quantity, each.mean
-        cells = [each.what, percent(each.point.remaining or 0), each.published]
+    for comparison in comparisons(curves, paper):
+        number, quantity, mean = comparison.number, comparison.quantity, comparison.mean
+        cells = [comparison.what, percent(comparison.point.remaining or 0), comparison.published]
         cells += [f"{quantity.number(mean.mean)} {bounds(mean, quantity.number)}".rstrip(), str(mean.n)]
-        cells += [f"{mean.mean - number.value:+.2f}", each.inside]
+        cells += [f"{mean.mean - number.value:+.2f}", comparison.inside]
         lines.append([*cells, f"{number.source} [{number.mark}]"])
     if not lines:
         raise Mistake(f"--against {paper}: it has no number for these networks, data sets, methods and densities")

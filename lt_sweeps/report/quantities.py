@@ -1,4 +1,4 @@
-"""What a figure may show of the levels of a sweep, by name: `accuracy`, `difference`, `early_stop_step`, measures."""
+"""The quantities of levels that figures and tables show, by name: `accuracy`, `difference`, `early_stop_step`, ..."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from lt_sweeps.report.curves import Curve, Point, controls_of, over_seeds
 from lt_sweeps.report.statistics import Interval
 from lt_sweeps.report.wording import barrier, difference, iterations, plainly, result
 
-WHOSE = {
+COMPARED_TO = {  # what a measure compares a level with -> the end of its title
     "planted": "of the planted ticket",
     "dense": "to the dense network",
     "before": "in the training before",
@@ -30,48 +30,49 @@ DIFFERENCE, STEP, EARLIER, AHEAD, SLOWER = "difference", "early_stop_step", "ear
 
 @dataclass(frozen=True)
 class Quantity:
-    """The quantity that a figure shows of the points of its curves."""
+    """A quantity of the points of curves, and how it is written."""
 
     title: str
-    of: Callable[[Point], Interval | None]
-    describe: Callable[[Interval], str]  # in words: the mean and half the width of its interval
+    mean: Callable[[Point], Interval | None]
+    describe: Callable[[Interval], str]  # the mean and its interval, in words
     values: Callable[[Point], dict[int, float]]  # by seed
     number: Callable[[float], str]  # a value as text
     signed: bool = False  # whether a mean is written with its sign
-    stable: float | None = None  # of a measure: stable below this; 0 if it has no such bound
-    metric: Metric | None = None  # of test results, in which levels may match dense
+    stable: float | None = None  # of a measure: networks are stable below this; 0 without such a bound
+    metric: Metric | None = None  # of test results, by which levels may match dense
 
     @property
     def beside_dense(self) -> bool:
-        """Whether the dense networks have the quantity too, so that it has a line of theirs."""
+        """Whether dense networks have the quantity too and are a reference line."""
         return self.stable is None
 
 
 def named(name: str, curves: Sequence[Curve]) -> Quantity:
-    """Returns the quantity of a name, of curves of one model, data set and metric. Raises Mistake for another name.
+    """Returns the quantity of a name, of curves of one model, data set and metric. Raises Mistake for an unknown name.
 
-    Names are those of metrics and of the columns of results.csv that have figures, and `difference`, to dense.
+    A name is a metric's, a column's of results.csv that has a figure, or `difference`: to dense.
     """
-    quantity = quantities(curves).get(name)
+    by_name = quantities(curves)
+    quantity = by_name.get(name)
     if quantity is None:
-        names = list(quantities(curves))
+        names = list(by_name)
         raise Mistake(f"{name}: no quantity of these results; choose one of {', '.join(names)}{nearest(name, names)}")
     return quantity
 
 
 def quantities(curves: Sequence[Curve]) -> dict[str, Quantity]:
-    """Returns all quantities that some level of these curves has, by name; the first is the test result."""
+    """Returns the quantities that some level of these curves has, by name; the first is the test result."""
     points = [point for curve in curves for point in curve.points]
-    found = {curves[0].metric.name: test_result(curves)}
+    by_name = {curves[0].metric.name: test_result(curves)}
     if any(point.to_dense for point in points if point.level):
-        found[DIFFERENCE] = to_dense(curves)
+        by_name[DIFFERENCE] = to_dense(curves)
     if any(point.early_stop for point in points):
-        found[STEP] = early_stop_step()
-        found[EARLIER] = earlier(curves)
+        by_name[STEP] = early_stop_step()
+        by_name[EARLIER] = earlier(curves)
     if any(curve.control != "none" for curve in curves):
-        found |= {AHEAD: ahead(curves), SLOWER: slower(curves)}
+        by_name |= {AHEAD: ahead(curves), SLOWER: slower(curves)}
     columns = dict.fromkeys(name for point in points for name, values in point.measures.items() if values)
-    return found | {column: measured(column, curves) for column in columns}
+    return by_name | {column: measured(column, curves) for column in columns}
 
 
 def test_result(curves: Sequence[Curve]) -> Quantity:
@@ -147,16 +148,16 @@ def slower(curves: Sequence[Curve]) -> Quantity:
 
 
 def measured(column: str, curves: Sequence[Curve]) -> Quantity:
-    """A measure's column of results.csv; what its number is, and in which unit, its entry in the registry says."""
-    what, other = compared(column)
-    entry, metric, describe, stable = catalogue("measure").get(what), curves[0].metric, plainly, 0.0
-    quantity, unit = (entry.quantity, entry.unit) if entry else (what, "")
-    title = f"{quantity} {WHOSE.get(other, f'to the {other}')}"
+    """A measure's column of results.csv; its title and unit are those of the measure's entry in the registry."""
+    measure, other = compared(column)
+    entry, metric, describe, stable = catalogue("measure").get(measure), curves[0].metric, plainly, 0.0
+    quantity, unit = (entry.quantity, entry.unit) if entry else (measure, "")
+    title = f"{quantity} {COMPARED_TO.get(other, f'to the {other}')}"
     if column in DRAWN:
         title, unit = DRAWN[column], "%" if COLUMNS[column].meaning.startswith("percent") else ""
-    elif what in BARRIERS and not metric.percent:
+    elif measure in BARRIERS and not metric.percent:
         unit = metric.title
-    elif what in BARRIERS and metric is ACCURACY:
+    elif measure in BARRIERS and metric is ACCURACY:
         describe, stable = barrier, STABLE
 
     def by_seed(point: Point) -> dict[int, float]:
@@ -180,18 +181,18 @@ def compared(column: str) -> tuple[str, str]:
 
 
 def _dense_of(curves: Sequence[Curve]) -> Callable[[Point], Point | None]:
-    """Returns what finds the dense network of a level of these curves, by identity: equal levels may have others."""
-    found = {id(point): (point, curve.dense) for curve in curves for point in curve.points}  # points keep their ids
-    return lambda point: found.get(id(point), (point, None))[1]
+    """Returns a function from a level to its dense network, by identity: equal levels may differ in it."""
+    dense_by_id = {id(point): (point, curve.dense) for curve in curves for point in curve.points}  # points keep ids
+    return lambda point: dense_by_id.get(id(point), (point, None))[1]
 
 
 def _ticket_of(curves: Sequence[Curve]) -> Callable[[Point], Point | None]:
-    """Returns what finds the ticket of a pruned level of a control, by identity."""
-    found: dict[int, Point | None] = {}
+    """Returns a function from a pruned level of a control to its ticket's, by identity."""
+    ticket_by_id: dict[int, Point | None] = {}
     for ticket in curves:
         for control in controls_of(ticket, curves):
-            found |= {id(point): ticket.at(point.level) for point in control.pruned}
-    return lambda point: found.get(id(point))
+            ticket_by_id |= {id(point): ticket.at(point.level) for point in control.pruned}
+    return lambda point: ticket_by_id.get(id(point))
 
 
 def _mean(values: Callable[[Point], dict[int, float]]) -> Callable[[Point], Interval | None]:

@@ -1,4 +1,4 @@
-"""Sections of the page whose figures are not over the weights that remain."""
+"""Sections of the page whose figures have another horizontal axis than the weights that remain."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from lt_sweeps.report.over import REWIND_STEP, Line, across, at_share, densities
 from lt_sweeps.report.points import Points
 from lt_sweeps.report.quantities import BARRIERS, compared, measured, test_result
 from lt_sweeps.report.selector import data
-from lt_sweeps.report.shares import shares
+from lt_sweeps.report.shares import distinct_shares
 from lt_sweeps.report.styles import Style
 from lt_sweeps.report.wording import percent
 
@@ -29,8 +29,6 @@ NO_COST = """No figure over the cost: it is in no costs.csv beside these results
 report FOLDER writes that file where the expressions of a sweep can still be read."""
 FILLED = "Filled: matching levels. Open: worse or undecided."
 NO_REWINDS = "No figure over the rewind step: some steps are in epochs, others in iterations."
-
-
 LEARNING = """Means over seeds, without intervals, as far as all seeds were trained; at most 25 evaluations of each
 training, which histories.csv has by seed."""
 LEVEL = "the level"
@@ -42,25 +40,26 @@ LINE = (
 def framed(
     figure: Mapping[str, Any], name: str, label: str, caption: str, chooses: str = "the share of weights"
 ) -> str:
-    """A figure as its data, which figure.js draws; the caption ends with what its slider `chooses`, if it has one.
+    """Returns the element of a figure: its data, which figure.js draws, and its caption.
 
-    A slider with a single stop is left out, and the caption names the stop.
+    The caption ends with what the figure's slider `chooses`. A slider with one stop is left out, and the caption ends
+    with the name of that stop.
     """
     for slider in figure["layout"].get("sliders", ()):
         if len(slider["steps"]) > 1:
             caption += f" The slider chooses {chooses}."
         else:
             caption += f" {slider['currentvalue']['prefix']}{slider['steps'][0]['label']}."
-            figure = {**figure, "layout": {key: of for key, of in figure["layout"].items() if key != "sliders"}}
+            figure = {**figure, "layout": {key: value for key, value in figure["layout"].items() if key != "sliders"}}
     below = f"<figcaption>{escape(caption)}</figcaption>\n" if caption else ""
     plot = f'<div class="plot" id="{name}">{data(figure)}</div>'
     return f'<figure role="group" aria-label="{escape(label)}">\n{plot}\n{below}</figure>'
 
 
-def cost_section(number: int, group: Sequence[Curve], look: Sequence[Style], also: Sequence[str]) -> list[str]:
-    """Test results over what it took to get them; empty where tickets of one share of weights cost the same.
+def cost_section(number: int, group: Sequence[Curve], look: Sequence[Style], notes: Sequence[str]) -> list[str]:
+    """Test results over the cost; empty where tickets of one share of weights cost the same.
 
-    `also` are sentences for captions.
+    `notes` are sentences that captions end with.
     """
     quantity = test_result(group)
     costly = [(curve, style) for curve, style in zip(over_cost(group, quantity), look, strict=True) if curve.points]
@@ -69,55 +68,57 @@ def cost_section(number: int, group: Sequence[Curve], look: Sequence[Style], als
         methods = {curve.label("prune") for curve in group if curve.pruned}
         return [f"<p>{NO_COST}</p>"] if len(methods) > 1 else []
     lines = [curve for curve, _ in costly]
-    views = {f"{percent(share)} %": [kept_at(line, [share]) for line in lines] for share in shares(points)}
-    if all(len({COST.of(point) for line in of for point in line.points}) == 1 for of in views.values()):
+    views = {f"{percent(share)} %": [kept_at(line, [share]) for line in lines] for share in distinct_shares(points)}
+    if all(len({COST.place(point) for line in view for point in line.points}) == 1 for view in views.values()):
         return []
     views |= {"all levels": lines} if len(views) > 1 else {}
     figure = sliding_figure(group, views, [style for _, style in costly], quantity, COST)
     label = f"{quantity.title} of {' on '.join(group[0].place)} over training iterations"
     unknown = any(p.test and not p.cost for curve in group for p in curve.pruned)
-    caption = " ".join([f"{quantity.title}.", COSTS, *([FROM_FILES] if unknown else []), FILLED, MEANS, *also])
+    caption = " ".join([f"{quantity.title}.", COSTS, *([FROM_FILES] if unknown else []), FILLED, MEANS, *notes])
     return ["<h3>Cost</h3>", framed(figure, f"cost-{number}", label, caption)]
 
 
 def rewind_section(
-    number: int, group: Sequence[Curve], rewound: Sequence[tuple[Line, Style]], also: Sequence[str]
+    number: int, group: Sequence[Curve], rewound: Sequence[tuple[Line, Style]], notes: Sequence[str]
 ) -> list[str]:
-    """Test results and barriers over the rewind step; empty if it was not swept. `also` are sentences for captions."""
+    """Test results and barriers over the rewind step; empty if it was not swept. `notes` end the captions."""
     if len(units_of([curve for curve in group if REWIND_STEP in curve.labels], REWIND_STEP)) > 1:
         return [f"<p>{NO_REWINDS}</p>"]
-    found, look = [line for line, _ in rewound], [style for _, style in rewound]
-    axis = across(found, REWIND_STEP)
+    lines, look = [line for line, _ in rewound], [style for _, style in rewound]
+    axis = across(lines, REWIND_STEP)
     columns = dict.fromkeys(column for curve in group for point in curve.points for column in point.measures)
     quantities = {group[0].metric.name: test_result(group)}
     quantities |= {column: measured(column, group) for column in columns if compared(column)[0] in BARRIERS}
     figures = []
     for name, quantity in quantities.items():
-        views = {f"{percent(share)} %": at_share(found, share, quantity) for share in densities(found, quantity)}
+        views = {f"{percent(share)} %": at_share(lines, share, quantity) for share in densities(lines, quantity)}
         if views:
             figure = sliding_figure(group, views, look, quantity, axis)
             label = f"{quantity.title} of {' on '.join(group[0].place)} over the rewind step"
             filled = [FILLED] if quantity.metric else []
-            caption = " ".join([f"{quantity.title}.", REWINDS, *filled, MEANS, *also])
+            caption = " ".join([f"{quantity.title}.", REWINDS, *filled, MEANS, *notes])
             figures.append(framed(figure, f"{name.replace('_', '-')}-rewind-{number}", label, caption))
     return ["<h3>Over the rewind step</h3>", *figures] if figures else []
 
 
-def learning_section(number: int, group: Sequence[Curve], look: Sequence[Style], by: Mapping[str, Lines]) -> list[str]:
-    """The learning curves; empty where nothing was evaluated twice during a training."""
-    drawn = learning_figure(by, group, look)
-    if drawn is None:
+def learning_section(
+    number: int, group: Sequence[Curve], look: Sequence[Style], lines: Mapping[str, Lines]
+) -> list[str]:
+    """The learning curves; empty where no training has two evaluations."""
+    learning = learning_figure(lines, group, look)
+    if learning is None:
         return []
-    title, figure = drawn
+    title, figure = learning
     label = f"{title} of {' on '.join(group[0].place)} during training"
     return ["<h3>During training</h3>", framed(figure, f"learning-{number}", label, f"{title}. {LEARNING}", LEVEL)]
 
 
 def line(name: str, column: str, points: Points, group: Sequence[Curve], look: Sequence[Style]) -> str:
-    """The figure of a barrier's whole curve; empty for other measures."""
-    drawn = line_figure(points, group, look) if compared(column)[0] in BARRIERS else None
-    if drawn is None:
+    """The figure of the error on the line between two networks; empty for measures that are no barrier."""
+    between = line_figure(points, group, look) if compared(column)[0] in BARRIERS else None
+    if between is None:
         return ""
-    title, figure = drawn
+    title, figure = between
     label = f"{title} of {' on '.join(group[0].place)} between two networks"
     return framed(figure, name, label, f"{title} {LINE}", LEVEL)

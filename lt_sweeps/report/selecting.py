@@ -1,4 +1,4 @@
-"""What `figure` and `table` are asked for on the command line: sweeps, a quantity, and which of their curves."""
+"""Parses what `figure`, `table` and `scaling` take on the command line: sweeps, a quantity, and values of labels."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from lt_sweeps.report.curves import DEFAULT, Curve, curves, labels_of, no_label
 WORDS = "FOLDER... [QUANTITY] [NAME=VALUE...]"
 
 
-def parser(verb: str, description: str, epilog: str) -> Parser:
-    """Returns the parser of a command that takes WORDS; its options are added by the command."""
-    made = Parser(
+def build_parser(verb: str, description: str, epilog: str) -> Parser:
+    """Returns the parser of a command that takes WORDS; the command adds its options."""
+    parser = Parser(
         f"lt-sweeps {verb}",
         usage=f"lt-sweeps {verb} {WORDS} [options]",
         description=description,
         epilog=epilog,
     )
-    made.add_argument("words", nargs="+", metavar=WORDS, help=argparse.SUPPRESS)
-    return made
+    parser.add_argument("words", nargs="+", metavar=WORDS, help=argparse.SUPPRESS)
+    return parser
 
 
 def split(words: Sequence[str]) -> tuple[list[Path], list[tuple[str, str]]]:
-    """Returns the folders, and the names and values, among words FOLDER... NAME=VALUE...
+    """Separates words FOLDER... NAME=VALUE... into folders and pairs of a name and a value.
 
     >>> split(["runs/a", "survivors=rewind", "runs/a"])
     ([PosixPath('runs/a')], [('survivors', 'rewind')])
@@ -41,8 +41,8 @@ def split(words: Sequence[str]) -> tuple[list[Path], list[tuple[str, str]]]:
 
 def parse(words: Sequence[str]) -> tuple[list[Path], str, dict[str, list[str]]]:
     """Returns folders, the name of a quantity (empty for the test result), and values of labels. Raises Mistake."""
-    places, pairs = split(words)
-    folders, names = [p for p in places if p.is_dir()], [str(p) for p in places if not p.is_dir()]
+    paths, pairs = split(words)
+    folders, names = [path for path in paths if path.is_dir()], [str(path) for path in paths if not path.is_dir()]
     if not folders:
         raise Mistake(f"{names[0]}: no such folder" if names else "give the folder of a sweep, such as runs/demo")
     if len(names) > 1:
@@ -51,56 +51,54 @@ def parse(words: Sequence[str]) -> tuple[list[Path], str, dict[str, list[str]]]:
 
 
 def labels(pairs: Sequence[tuple[str, str]]) -> dict[str, list[str]]:
-    """Returns the values of each label, which commas part."""
+    """Returns the values of each label, split at commas."""
     return {name: value.split(",") for name, value in pairs}
 
 
-def chosen(folders: Sequence[Path], where: Mapping[str, Sequence[str]]) -> list[Curve]:
-    """Returns the curves of sweeps whose labels have one of these values. Raises Mistake where none has."""
-    rows = matching(together([costs.read(folder) for folder in folders], folders), where)
+def read_curves(folders: Sequence[Path], where: Mapping[str, Sequence[str]]) -> list[Curve]:
+    """Reads the curves of sweeps whose labels have one of these values each. Raises Mistake where no curve has."""
+    rows = select_rows(merge([costs.read(folder) for folder in folders], folders), where)
     if not rows:
         raise Mistake("no curve has all of these values" if where else f"{folders[0]}: no results yet")
     return curves(rows)
 
 
-def together(of_sweeps: Sequence[Sequence[tables.Row]], folders: Sequence[Path]) -> list[tables.Row]:
-    """Returns the rows of several sweeps; trainings that they share are one row.
+def merge(of_sweeps: Sequence[Sequence[tables.Row]], folders: Sequence[Path]) -> list[tables.Row]:
+    """Returns the rows of several sweeps; a training that several have is one row.
 
-    Where sweeps differ in something that is no label, or a training has two results, they get the label `sweep`.
+    All rows get the label `sweep` where sweeps differ in a setting that is no label, or a training has two results.
     """
     rows: list[tables.Row] = []
-    seen: dict[object, tables.Row] = {}
+    trainings: dict[object, tables.Row] = {}
     for row in (row for sweep in of_sweeps for row in sweep):
-        known = {name: value for name, value in row.items() if value is not None}
+        values = {name: value for name, value in row.items() if value is not None}
         labelled = frozenset((name, value) for name, value in labels_of(row).items() if value != DEFAULT)
-        first = seen.setdefault((row["key"], row["seed"], row["level"], labelled), known)
-        if first is known:
+        first = trainings.setdefault((row["key"], row["seed"], row["level"], labelled), values)
+        if first is values:
             rows.append(dict(row))
-        elif any(known.get(name, value) != value for name, value in first.items()):
-            return apart(of_sweeps, folders)
+        elif any(values.get(name, value) != value for name, value in first.items()):
+            return label_by_sweep(of_sweeps, folders)
     try:
         curves(rows)
         return rows
     except Mistake:
-        return apart(of_sweeps, folders)
+        return label_by_sweep(of_sweeps, folders)
 
 
-def apart(of_sweeps: Sequence[Sequence[tables.Row]], folders: Sequence[Path]) -> list[tables.Row]:
-    """Returns the rows of several sweeps with the label `sweep`: the name of its folder, or where names are the same
-    its path.
-    """
+def label_by_sweep(of_sweeps: Sequence[Sequence[tables.Row]], folders: Sequence[Path]) -> list[tables.Row]:
+    """Returns the rows of several sweeps with the label `sweep`: the folder's name, or its path where names repeat."""
     names = [folder.resolve().name for folder in folders]
     names = names if len(set(names)) == len(names) else [str(folder) for folder in folders]
     return [{"sweep": name, **row} for name, sweep in zip(names, of_sweeps, strict=True) for row in sweep]
 
 
-def matching(rows: Sequence[tables.Row], where: Mapping[str, Sequence[str]]) -> list[tables.Row]:
-    """Returns the rows whose labels have one of these values. Raises Mistake for a label or a value that none has.
+def select_rows(rows: Sequence[tables.Row], where: Mapping[str, Sequence[str]]) -> list[tables.Row]:
+    """Returns the rows whose labels have one of these values each. Raises Mistake for an unknown label or value.
 
-    How shown tickets are trained is no label of dense networks, which belong to all of them.
+    A label that says how shown tickets are trained does not exclude dense networks, which belong to all of them.
 
     >>> rows = [{"control": name, "level": 1} for name in ("none", "reinit")]
-    >>> matching(rows, {"control": ["none"]})
+    >>> select_rows(rows, {"control": ["none"]})
     [{'control': 'none', 'level': 1}]
     """
     labelled = [(labels_of(row), row) for row in rows]

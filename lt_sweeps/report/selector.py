@@ -1,4 +1,4 @@
-"""The selector of a report: a box for each value of each label; a curve is shown where all its values are checked."""
+"""The selector of a report: a checkbox for each value of each label; curves with only checked values are shown."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ of test results</label></fieldset>"""
 
 
 def selector(keys: Sequence[tuple[str, Curve]], lines: Sequence[tuple[str, Curve]] = ()) -> str:
-    """Returns the boxes for curves, by the names that figure.js and the tables know them by; empty without choice.
+    """Returns the checkboxes for curves, by their names in figure.js and the tables; empty without a choice.
 
-    It is shown only where a script can answer it. `lines` are of several curves: boxes of labels that they lack leave
-    them as they are. Another box shows each seed of curves that have several.
+    It is hidden until the script runs. `lines` are of several curves: checkboxes of labels that they lack do not change
+    them. Another checkbox shows each seed of curves that have several.
     """
     curves = [curve for _, curve in keys]
     names = varied(curves)
-    several = any(len(point.test) > 1 for curve in curves for point in curve.points)
+    several_seeds = any(len(point.test) > 1 for curve in curves for point in curve.points)
     names = names if len(curves) >= FEWEST else []
-    if not names and not several:
+    if not names and not several_seeds:
         return ""
     of_curves = [(key, {name: curve.label(name) for name in names}) for key, curve in keys]
     of_lines = [(key, {name: line.labels[name] for name in names if name in line.labels}) for key, line in lines]
-    sets = "".join(_values(name, [of[name] for _, of in of_curves]) for name in names)
-    sets += SEEDS * several
+    sets = "".join(_values(name, [values[name] for _, values in of_curves]) for name in names)
+    sets += SEEDS * several_seeds
     return f'<form class="selector" aria-label="What is shown" hidden>{data(of_curves + of_lines)}{sets}</form>'
 
 
@@ -42,7 +42,7 @@ def _values(name: str, values: Sequence[str]) -> str:
 
 
 def data(value: Any) -> str:
-    """Returns what a script reads of the page; no text in it can end the element.
+    """Returns an element with data for a script; no text in the data can end the element.
 
     >>> data({"name": "</script>"})
     '<script type="application/json">{"name":"\\\\u003c/script>"}</script>'

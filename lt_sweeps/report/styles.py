@@ -1,4 +1,4 @@
-"""How curves look and what they are called."""
+"""The look and the name of each curve."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ DASHES = ("solid", "dash", "dot", "dashdot", "longdash")
 
 @dataclass(frozen=True)
 class Style:
-    """How a curve looks and what it is called, the same in every figure of a page."""
+    """The look and the name of a curve, the same in every figure of a page."""
 
     name: str
     colour: str
@@ -25,11 +25,11 @@ class Style:
 
 
 def styles(curves: Sequence[Curve], color: str | None = None, places: bool = False) -> list[Style]:
-    """A style for each curve. Colours and symbols distinguish cells, dashes their controls; in a single cell all do.
+    """A style for each curve. Colours and symbols tell cells apart, dashes controls; with one cell all tell controls.
 
-    With `color` the values of that label have a colour each. A name has only the labels that differ, with `places`
-    also model and data set; what a curve has none of is left out where names still differ without it. `control=none`
-    is called ticket.
+    With `color` the values of that label have a colour each. A name has the labels that differ, with `places` also
+    model and data set, and without settings of a group that is `none` where names stay distinct. The name of
+    `control=none` is ticket.
     """
     named = [name for name in PLACE if places and len({curve.labels[name] for curve in curves}) > 1]
     named += differing(curves)

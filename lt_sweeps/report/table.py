@@ -139,14 +139,14 @@ def layers(cells: Sequence[Cell], records: Mapping[Node, Record]) -> list[Row]:
     for cell, level, place in _places(cells, swept_columns(cells)):
         run = cell.levels[level]
         for layer in results.kept_of(records[run]).layers if run in records else ():
-            there = {"layer": layer.name, "kept": layer.kept, "total": layer.total}
-            there["density"] = round(layer.kept / layer.total, 8)
-            table.append(place | there)
+            shares = {"layer": layer.name, "kept": layer.kept, "total": layer.total}
+            shares["density"] = round(layer.kept / layer.total, 8)
+            table.append(place | shares)
     return table
 
 
 def histories(cells: Sequence[Cell], records: Mapping[Node, Record]) -> list[Row]:
-    """Returns the rows of histories.csv: evaluations during each training that is finished, at most EVALUATIONS."""
+    """Returns the rows of histories.csv: at most EVALUATIONS evaluations of each finished training."""
     table = []
     for cell, level, place in _places(cells, swept_columns(cells)):
         run = cell.levels[level]
@@ -158,7 +158,9 @@ def histories(cells: Sequence[Cell], records: Mapping[Node, Record]) -> list[Row
 
 
 def thinned(history: Sequence[Any]) -> list[Any]:
-    """Each evaluation, each second, or fourth ..., and the last: EVALUATIONS at most, at steps that all lengths share.
+    """Every evaluation, or every second, fourth, ... and the last, so that EVALUATIONS at most are left.
+
+    Trainings of different lengths keep evaluations at common steps.
 
     >>> thinned([*range(1, 7)]), thinned([*range(1, 51)])[-3:], len(thinned([*range(1, 1001)]))
     ([1, 2, 3, 4, 5, 6], [44, 48, 50], 16)
@@ -175,7 +177,7 @@ def _named(cell: Cell, extra: Sequence[str]) -> Row:
 
 
 def _place(named: Row, cell: Cell, level: int) -> Row:
-    """The labels of a level, its seed and number. `train.*` is not for level 0, which is trained as usual."""
+    """The labels of a level, its seed and number; `train.*` is as usual at level 0, which it does not apply to."""
     if not level:
         named = {name: BESIDE.get(name) if is_of_training(name) else value for name, value in named.items()}
     return named | {"seed": cell.labels["seed"], "level": level}
@@ -250,7 +252,7 @@ def _rare(outcome: Outcome) -> Row:
 
 
 def _search(run: Train, outcomes: Mapping[Train, Outcome]) -> Row:
-    """What the search for a ticket's mask came to: where it ended, how accurate a mask that it learned is, for whom."""
+    """The columns of the search for a ticket's mask: where it ended, and the result of a mask that it learned."""
     search = search_of(run)
     outcome = outcomes.get(search) if search else None
     ended = outcome if isinstance(outcome, Finished) else None

@@ -11,8 +11,8 @@ from statistics import stdev
 from lt_sweeps.report.curves import Curve, Point, by_ground
 from lt_sweeps.report.published import compared
 from lt_sweeps.report.quantities import Quantity, named
-from lt_sweeps.report.selecting import chosen, parse, parser
-from lt_sweeps.report.shares import nearest_to, parsed, shares, unknown
+from lt_sweeps.report.selecting import build_parser, parse, read_curves
+from lt_sweeps.report.shares import distinct_shares, nearest_to, parse_shares, unknown_share
 from lt_sweeps.report.styles import styles
 from lt_sweeps.report.wording import fewer, percent
 
@@ -27,17 +27,20 @@ shown to match dense are bold; it needs booktabs.
 
 def main(arguments: Sequence[str]) -> int:
     """Prints the table; returns the exit code. Raises Mistake."""
-    options = parser("table", "The curves of sweeps as a table for a paper.", EPILOG)
-    options.add_argument("--format", choices=[*FORMATS], default="markdown")
-    options.add_argument("--at", type=parsed, metavar="51,21,3.6", help="the weights remaining to show, in percent")
-    options.add_argument("--interval", action="store_true", help="95 %% t-intervals instead of standard deviations")
-    options.add_argument("--against", metavar="PAPER", help="each number of a paper beside ours, as Markdown")
-    asked = options.parse_intermixed_args(list(arguments))
-    folders, what, where = parse(asked.words)
-    if asked.against is not None:
-        print("\n".join(compared(chosen(folders, where), asked.against)))
+    parser = build_parser("table", "The curves of sweeps as a table for a paper.", EPILOG)
+    parser.add_argument("--format", choices=[*FORMATS], default="markdown")
+    parser.add_argument(
+        "--at", type=parse_shares, metavar="51,21,3.6", help="the weights remaining to show, in percent"
+    )
+    parser.add_argument("--interval", action="store_true", help="95 %% t-intervals instead of standard deviations")
+    parser.add_argument("--against", metavar="PAPER", help="each number of a paper beside ours, as Markdown")
+    options = parser.parse_intermixed_args(list(arguments))
+    folders, what, where = parse(options.words)
+    curves = read_curves(folders, where)
+    if options.against is not None:
+        print("\n".join(compared(curves, options.against)))
         return 0
-    print(table(chosen(folders, where), what, asked.format, asked.at, asked.interval), end="")
+    print(table(curves, what, options.format, options.at, options.interval), end="")
     return 0
 
 
@@ -49,20 +52,20 @@ def table(
     interval: bool = False,
 ) -> str:
     """Returns the text of the table. Raises Mistake for an unknown quantity, and for a share that no curve has."""
-    columns = shares(point for curve in curves for point in curve.points) if at is None else list(at)
+    columns = distinct_shares(point for curve in curves for point in curve.points) if at is None else list(at)
     names = [style.name for style in styles(curves)]
     grounds = by_ground(curves)
     if len(grounds) > 1:
         names = [f"{' on '.join(curve.place)}, {name}" for curve, name in zip(curves, names, strict=True)]
-    of_ground = {ground: named(what or here[0].metric.name, here) for ground, here in grounds.items()}
-    quantities = [of_ground[curve.ground] for curve in curves]
+    quantity_of = {ground: named(what or group[0].metric.name, group) for ground, group in grounds.items()}
+    quantities = [quantity_of[curve.ground] for curve in curves]
     lines = []
     for curve, quantity in zip(curves, quantities, strict=True):
-        found = [nearest_to(share, curve.points) for share in columns]
-        lines.append([_cell(point, quantity, interval) if point else Cell() for point in found])
+        points = [nearest_to(share, curve.points) for share in columns]
+        lines.append([_cell(point, quantity, interval) if point else Cell() for point in points])
     for share, column in zip(columns, zip(*lines, strict=True), strict=True):
         if at is not None and not any(cell.mean for cell in column):
-            raise unknown(share, [point for curve in curves for point in curve.points])
+            raise unknown_share(share, [point for curve in curves for point in curve.points])
     title = " / ".join(dict.fromkeys(quantity.title for quantity in quantities))
     return FORMATS[form](title, [percent(share) for share in columns], names, lines)
 
@@ -77,13 +80,13 @@ class Cell:
     n: int = 0
 
 
-def _most(lines: Sequence[Sequence[Cell]]) -> int:
-    """The seeds of the cells that have most; a cell with fewer says how many."""
+def _most_seeds(lines: Sequence[Sequence[Cell]]) -> int:
+    """The largest number of seeds of any cell; a cell of fewer seeds says how many."""
     return max((cell.n for cells in lines for cell in cells), default=0)
 
 
 def _cell(point: Point, quantity: Quantity, interval: bool) -> Cell:
-    mean = quantity.of(point)
+    mean = quantity.mean(point)
     if mean is None:
         return Cell(point.lost) if point.lost else Cell()
     number = quantity.number
@@ -99,7 +102,7 @@ def _cell(point: Point, quantity: Quantity, interval: bool) -> Cell:
 
 
 def _markdown(title: str, shares: Sequence[str], names: Sequence[str], lines: Sequence[Sequence[Cell]]) -> str:
-    most = _most(lines)
+    most = _most_seeds(lines)
     rows = [[f"{title}, n = {most}", *(f"{share} %" for share in shares)], ["---"] * (1 + len(shares))]
     rows += [
         [name, *(f"{cell.mean} {cell.spread}".strip() + fewer(cell.n, most) for cell in cells)]
@@ -118,7 +121,7 @@ def _csv(title: str, shares: Sequence[str], names: Sequence[str], lines: Sequenc
 
 
 def _latex(title: str, shares: Sequence[str], names: Sequence[str], lines: Sequence[Sequence[Cell]]) -> str:
-    most = _most(lines)
+    most = _most_seeds(lines)
 
     def number(cell: Cell) -> str:
         mean = rf"\mathbf{{{cell.mean}}}" if cell.bold else cell.mean

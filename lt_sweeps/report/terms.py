@@ -34,11 +34,11 @@ def terms(all_curves: Sequence[Curve]) -> str:
     levels = [point for curve in all_curves for point in curve.points]
     metrics = list(dict.fromkeys(curve.metric for curve in all_curves)) or [ACCURACY]
     results = "accuracies" if metrics == [ACCURACY] else "results"
-    near = any(sparsest_matching(curve) is None and closest(curve) is not None for curve in all_curves)
+    has_closest = any(sparsest_matching(curve) is None and closest(curve) is not None for curve in all_curves)
     exact = any(point.level and point.to_dense and point.to_dense.half == 0 for point in levels)
     meanings = {
         **{word.capitalize(): text for word, text in _verdicts(metrics, results).items()},
-        **({"Closest": CLOSEST} if near else {}),
+        **({"Closest": CLOSEST} if has_closest else {}),
         "Interval": INTERVAL + (EXACT if exact else ""),
         "Paired": PAIRED,
         "Early stop": "The step of least validation loss. "

@@ -1,4 +1,4 @@
-"""timings.csv: how long each distinct training took and when it ended; no result, as it is never the same twice."""
+"""timings.csv: how long each distinct training took and when it ended; these are no results, as they do not repeat."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ COLUMNS = ("key", "level", "seconds", "ended")
 
 
 def rows(cells: Sequence[Cell], timed: Mapping[Node, Mapping[str, float]]) -> list[Row]:
-    """The rows, from what the store has of each training: `seconds`, and, in newer stores, `ended` in Unix time."""
+    """The rows of timings.csv, from the store's `seconds` and, in newer stores, `ended` (Unix time) of trainings."""
     runs: dict[Train, int] = {}
     for cell in cells:
         for level, run in zip(cell.numbers, cell.levels, strict=True):

@@ -1,4 +1,4 @@
-"""The lines of a figure: one per curve, one per dense network."""
+"""The traces of a figure: one per curve, one per dense network."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ GREY = "#6b7280"
 
 
 def curve_traces(
-    style: Style, at: Sequence[Point], quantity: Quantity, scale: Scale, by_seed: bool = False
+    style: Style, points: Sequence[Point], quantity: Quantity, scale: Scale, by_seed: bool = False
 ) -> list[dict[str, Any]]:
     """The traces of a curve: its line, and at the bottom a cross for each level that some seed did not finish.
 
-    With `by_seed` the line has the values of each seed too, of several.
+    With `by_seed` the line has the values of each seed too, where there are several seeds.
     """
-    shown = [(p, v) for p in at if (v := quantity.of(p))]
-    values = [quantity.values(p) for p, _ in shown] if by_seed else []
-    names = sorted({seed for of in values for seed in of})
-    halves = [v.half for _, v in shown]
-    filled = [quantity.metric is None or p.level == 0 or p.matching for p, _ in shown]
+    shown = [(point, mean) for point in points if (mean := quantity.mean(point))]
+    values = [quantity.values(point) for point, _ in shown] if by_seed else []
+    names = sorted({seed for of_point in values for seed in of_point})
+    halves = [mean.half for _, mean in shown]
+    filled = [quantity.metric is None or point.level == 0 or point.matching for point, _ in shown]
     line = {
-        "x": [scale.at(p) for p, _ in shown],
-        "y": [v.mean for _, v in shown],
+        "x": [scale.at(point) for point, _ in shown],
+        "y": [mean.mean for _, mean in shown],
         "mode": "lines+markers",
         "line": {"color": style.colour, "width": 2.2, "dash": style.dash},
         "marker": {
@@ -49,12 +49,13 @@ def curve_traces(
             "width": 3,
             "visible": any(half is not None for half in halves),
         },
-        "text": [_hover(style, p, v, quantity, scale.across) for p, v in shown],
+        "text": [_hover(style, point, mean, quantity, scale.across) for point, mean in shown],
     }
     if len(names) > 1:
-        line["seeds"] = [[of.get(seed) for of in values] for seed in names]
-    lost = [p for p in at if p.unfinished]
-    missed = crosses(style, [scale.at(p) for p in lost], scale.y[0], [_lost(style, p) for p in lost])
+        line["seeds"] = [[of_point.get(seed) for of_point in values] for seed in names]
+    lost = [point for point in points if point.unfinished]
+    texts = [_lost(style, point) for point in lost]
+    missed = crosses(style, [scale.at(point) for point in lost], scale.y[0], texts)
     return [of_curve(style) | line, *([missed] if lost else [])]
 
 
@@ -63,11 +64,11 @@ def of_curve(style: Style) -> dict[str, Any]:
     return {"type": "scatter", "name": style.name, "legendgroup": style.name}
 
 
-def crosses(style: Style, at: Sequence[Any], bottom: float, texts: Sequence[str]) -> dict[str, Any]:
+def crosses(style: Style, places: Sequence[Any], bottom: float, texts: Sequence[str]) -> dict[str, Any]:
     """A trace of crosses at the bottom of a figure, for missing values of a curve."""
     return of_curve(style) | {
-        "x": list(at),
-        "y": [bottom] * len(at),
+        "x": list(places),
+        "y": [bottom] * len(places),
         "mode": "markers",
         "showlegend": False,
         "marker": {"symbol": "x-thin", "size": 10, "line": {"width": 2.6, "color": style.colour}},
@@ -92,10 +93,10 @@ def dense_traces(curves: Sequence[Curve], quantity: Quantity, ends: tuple[float,
 
 
 def dense_lines(curves: Sequence[Curve], quantity: Quantity) -> dict[int, tuple[str, Interval]]:
-    """The dense networks of curves that have the quantity, numbered: name and mean."""
+    """The name and mean of each dense network that has the quantity, by its number."""
     networks = dense_networks(curves)
     named = differing(networks)
-    means = [quantity.of(point) if (point := network.dense) else None for network in networks]
+    means = [quantity.mean(point) if (point := network.dense) else None for network in networks]
     return {
         index: (dense_name(network, named), mean)
         for index, (network, mean) in enumerate(zip(networks, means, strict=True))
@@ -104,14 +105,14 @@ def dense_lines(curves: Sequence[Curve], quantity: Quantity) -> dict[int, tuple[
 
 
 def dense_networks(curves: Sequence[Curve]) -> list[Curve]:
-    """The dense networks of curves, each as a curve of a single point: curves that share a training share them.
+    """The dense networks of curves, each as a curve of one point: curves with a common training have one network.
 
-    Each has the labels of the first of its curves, and the seeds of all.
+    A network has the labels of the first of its curves, and the seeds of all.
     """
     groups: list[list[Curve]] = []
     for curve in curves:
-        same = [group for group in groups if any(curve.dense_keys & other.dense_keys for other in group)]
-        groups = [group for group in groups if group not in same] + [[*(c for group in same for c in group), curve]]
+        joined = [group for group in groups if any(curve.dense_keys & other.dense_keys for other in group)]
+        groups = [group for group in groups if group not in joined] + [[*(c for group in joined for c in group), curve]]
     networks = []
     for group in groups:
         dense = [curve.dense for curve in group if curve.dense]
@@ -124,7 +125,7 @@ def dense_networks(curves: Sequence[Curve]) -> list[Curve]:
 
 
 def dense_name(curve: Curve, named: Sequence[str]) -> str:
-    """What the dense network of a curve is called, with the values of the labels that tell it from others."""
+    """The name of a curve's dense network, with the values of the labels that tell it from others."""
     settings = ", ".join(curve.words(named))
     return f"dense ({settings})" if settings else "dense"
 

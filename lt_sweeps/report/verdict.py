@@ -34,7 +34,7 @@ def by_verdict(curves: Sequence[Curve]) -> list[list[str]]:
 
 
 def settings(curve: Curve, curves: Sequence[Curve]) -> str:
-    """Says which of the curves one is, by the labels that differ."""
+    """The labels in which a curve differs from others, in words."""
     words = curve.words(differing(curves))
     if curve.dense is not None and (curve.dense.remaining or 100) < 100:
         words.append(f"level 0 is the given ticket, not a dense network, {_kept(curve.dense)}")
@@ -42,12 +42,12 @@ def settings(curve: Curve, curves: Sequence[Curve]) -> str:
 
 
 def verdict(curve: Curve, controls: Sequence[Curve] = (), which: str = "") -> str:
-    """States which level of a curve is matching, in one sentence, and one more for each control."""
+    """States which level of a curve is matching in one sentence, and the difference to each control in one more."""
     return " ".join(sentences(curve, controls, which))
 
 
 def sentences(curve: Curve, controls: Sequence[Curve] = (), which: str = "", most: int | None = None) -> list[str]:
-    """Returns the sentences of a verdict; with `most`, and more controls than have room, these share one."""
+    """Returns the sentences of a verdict, `most` at most: more controls than have room share one sentence."""
     model, dataset = curve.place
     (first, *rest), point = _about(curve)
     words = [f"{model} on {dataset}" + (f" ({which})" if which else "") + f": {first}", *rest]
@@ -58,7 +58,7 @@ def sentences(curve: Curve, controls: Sequence[Curve] = (), which: str = "", mos
 
 
 def _about(curve: Curve) -> tuple[list[str], Point | None]:
-    """The sentences about a curve itself, and the level at which its controls are compared with it, if they are."""
+    """The sentences about a curve itself, and the level at which it is compared with controls; None for no level."""
     what = "tickets" if curve.control == "none" else f"control={curve.control} networks"
     finished = [point for point in curve.pruned if point.test]
     metric = curve.metric
@@ -84,7 +84,8 @@ def _about(curve: Curve) -> tuple[list[str], Point | None]:
     last = finished[-1]
     if not any(point.to_dense for point in finished):
         return [f"no seed has finished both the dense network and its {what}, so nothing can be paired."], None
-    dense_mean, last_mean = (_short(fsum(of.values()) / len(of), metric) for of in (curve.dense.test, last.test))
+    results = (curve.dense.test, last.test)
+    dense_mean, last_mean = (_short(fsum(by_seed.values()) / len(by_seed), metric) for by_seed in results)
     first = f"with one seed all levels are {UNDECIDED}; test {metric.title} is {dense_mean} dense and {last_mean} for "
     return [f"{first}{what} that keep {_kept(last)}{_counts([last], ', ', ' left out')}."], last
 
@@ -127,13 +128,14 @@ def _differences(point: Point, controls: Sequence[Curve]) -> str:
     parts = []
     for control in controls:
         other, metric = control.at(point.level), control.metric
-        apart = paired(point.test, other.test) if other else None
-        lost = _counts([other], ", ", " left out" if apart else "")
-        if apart is None:
+        difference = paired(point.test, other.test) if other else None
+        lost = _counts([other], ", ", " left out" if difference else "")
+        if difference is None:
             parts.append(f"{control.control} none finished{f' ({lost[2:]})' if lost else ''}")
         else:
-            spread = f"{bounds(apart, metric.number)}, ".lstrip(", ")
-            parts.append(f"{control.control} {points(apart.mean, metric)} ({spread}{seeds(apart.n)}{lost})")
+            spread = f"{bounds(difference, metric.number)}, ".lstrip(", ")
+            n = seeds(difference.n)
+            parts.append(f"{control.control} {points(difference.mean, metric)} ({spread}{n}{lost})")
     return f"Ticket minus controls at that level, 95 % intervals: {'; '.join(parts)}."
 
 

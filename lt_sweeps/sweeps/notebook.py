@@ -32,7 +32,7 @@ from lt_sweeps.metrics import of_row
 from lt_sweeps.registry import nearest, part
 from lt_sweeps.report import curves, table
 from lt_sweeps.report.paper import draw
-from lt_sweeps.report.selecting import chosen
+from lt_sweeps.report.selecting import read_curves
 from lt_sweeps.report.verdict import verdicts
 from lt_sweeps.store.store import Missing, Record, Store
 from lt_sweeps.sweeps.frames import described, framed, normalized, varying
@@ -201,7 +201,7 @@ class Sweep:
         `where` chooses curves by their labels, as `control="none"`, or several values with commas; `width` is in
         inches. Raises Mistake for unknown names, and where matplotlib is not installed.
         """
-        curves = chosen([self.folder], {name: str(value).split(",") for name, value in where.items()})
+        curves = read_curves([self.folder], {name: str(value).split(",") for name, value in where.items()})
         return draw(curves, what, facet=facet, style=style, width=width, spread=spread, over=over, at=at)
 
     def barrier(

@@ -18,7 +18,7 @@ from lt_sweeps.execution.plan import Plan
 from lt_sweeps.keys import Node
 from lt_sweeps.parser import Parser
 from lt_sweeps.report import costs, table, timings
-from lt_sweeps.report.selecting import apart, labels, matching, split, together
+from lt_sweeps.report.selecting import label_by_sweep, labels, merge, select_rows, split
 from lt_sweeps.store.store import Store, write
 
 EXAMPLE = """with --out, one page of several sweeps, or of the curves that have these labels:
@@ -77,14 +77,14 @@ def _page(
     known = [] if any(map(_is_table_alone, folders)) else folders
     cells = [agent.rebuild(past) for folder in known for past in archive.cells(folder)]
     chosen, shown = labels(where), [f"{name}={value}" for name, value in where]
-    whole = together([costs.read(folder) for folder in folders], folders)
-    rows = matching(whole, chosen)
+    whole = merge([costs.read(folder) for folder in folders], folders)
+    rows = select_rows(whole, chosen)
     reads = (table.read_layers, table.read_points, table.read_histories)
     layers, points, histories = (
-        apart(shares, folders) if whole and "sweep" in whole[0] else [row for sweep in shares for row in sweep]
+        label_by_sweep(shares, folders) if whole and "sweep" in whole[0] else [row for sweep in shares for row in sweep]
         for shares in ([read(folder) for folder in folders] for read in reads)
     )
-    layers = matching(layers, chosen) if layers else []
+    layers = select_rows(layers, chosen) if layers else []
     words = [*map(str, folders), *shown, *_looks(facet, color), "--out", str(out)]
     page = render(
         rows,
