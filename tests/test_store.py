@@ -323,6 +323,7 @@ def test_a_full_disk_is_an_error_that_leaves_the_store_valid(tmp_path: Path) -> 
         keep(store, KEYS[0])
         before = sorted(str(p) for p in store.root.rglob("*"))
         limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+        sys.dont_write_bytecode = True  # Python would leave half a file of it
         resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
         errors = []
         for attempt in (

@@ -509,7 +509,7 @@ def test_termination_is_told_from_success(tmp_path: Path) -> None:
     process = command(tmp_path, *words)
     work = tmp_path / "store" / "work"
     deadline = time.monotonic() + 400
-    while not work.is_dir() and time.monotonic() < deadline:
+    while not work.is_dir() and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.02)
     process.send_signal(signal.SIGTERM)
     try:

@@ -100,6 +100,7 @@ def child(asked: dict[str, Any], commands: list[list[Cell]], answer: str) -> int
         case "copies":
             counted.watch(Path(asked["root"]), counted.copies(Path(asked["root"]), Path(fault["to"])))
         case "size":
+            sys.dont_write_bytecode = True  # Python would leave half a file of it, for every later process
             resource.setrlimit(resource.RLIMIT_FSIZE, (fault["bytes"], resource.RLIM_INFINITY))
         case "none":
             counted.watch(Path(asked["root"]), counted.noted(told["events"]))

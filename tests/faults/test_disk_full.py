@@ -113,7 +113,7 @@ def test_a_limit_on_the_size_of_files_is_met_like_a_full_disk(server: Server, ca
 def test_a_full_disk_under_the_whole_command_is_one_line_and_exit_code_two(tmp_path: Path) -> None:
     """Hydra writes files of its own, and output may go to the disk that is full."""
     code = (
-        "import resource, sys; from lt_sweeps.main import main; "
+        "import resource, sys; from lt_sweeps.main import main; sys.dont_write_bytecode = True; "
         "resource.setrlimit(resource.RLIMIT_FSIZE, (9_000, resource.RLIM_INFINITY)); sys.exit(main(sys.argv[1:]))"
     )
     words = ["-m", "recipe.steps=34it", "prune.levels=1", "sweep=s", f"paths.output_dir={tmp_path}"]
