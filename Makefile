@@ -1,6 +1,6 @@
 # make demo   the first ticket: a small sweep on the embedded data, and where its report lies
 # make test   lint, types, and the tests of functions and laws, as many at a time as there are cores (CPU, minutes)
-# make sweeps   the tests of whole commands and sweeps, from their words to the report (CPU, some 15 minutes on two)
+# make sweeps   the tests of whole commands and sweeps, from their words to the report (CPU, some 10 minutes on two cores)
 # make commands  those, and the tests that start many processes, in one go: what continuous integration runs
 # make pairs  every model on every data set: a batch, a level of IMP, and a resume to the same bits (minutes)
 # make docs   the documentation as a site, in .site/html, from a small environment of its own; a broken link fails
