@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -126,7 +128,14 @@ def test_the_command_writes_the_figure_and_the_rows_behind_it(folder: Path, caps
         (["--along", "--over", "cost"], "--along: is of one sweep, without --facet, --against, --over\n"),
         (["--along", "--pictures"], "is of one sweep"),
         (["--along", "--at", "60"], "--at 60: no level keeps this share of weights; there are 100, 50, 25"),
-        (["overlap", "--along"], "overlap --along: nothing was evaluated at two places in measures.csv"),
+        (
+            ["overlap", "--along"],
+            "there are learning curves, without a name, and lines of barrier",
+        ),
+        (
+            ["aligned_barrier", "--along"],
+            "nothing was evaluated at two places in measures.csv",
+        ),
     ],
 )
 def test_what_cannot_be_drawn_is_told_in_a_line(
@@ -140,3 +149,99 @@ def test_a_sweep_without_histories_is_told_how_to_get_them(folder: Path, capsys:
     (folder / "histories.csv").unlink()
     assert cli.main(["figure", str(folder), "--along"]) == 2
     assert "histories.csv: lt-sweeps report FOLDER writes it" in capsys.readouterr().err
+
+
+def test_points_of_tensors_and_classes_are_on_no_line_between_networks(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = (folder / "measures.csv").read_text()
+    (folder / "measures.csv").write_text(text.replace("barrier", "overlap_parent").replace("alpha", "tensor"))
+    assert cli.main(["figure", str(folder), "overlap_parent", "--along"]) == 2
+    assert "overlap_parent --along: there are learning curves" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("shuffled", ["histories.csv", "measures.csv"])
+def test_lines_do_not_depend_on_the_order_of_rows(folder: Path, shuffled: str) -> None:
+    before = [drawn(folder, what) for what in ("accuracy", "barrier")]
+    head, *lines = (folder / shuffled).read_text().splitlines()
+    (folder / shuffled).write_text("\n".join([head, *lines[1::2], *lines[::2]]) + "\n")
+    assert [drawn(folder, what) for what in ("accuracy", "barrier")] == before
+
+
+def test_a_line_has_only_points_of_all_seeds(folder: Path) -> None:
+    """Without the middle of one seed, which is worse than the other, the mean would bend there."""
+    rows = [of for of in read_points(folder) if not (of["seed"] == of["level"] == 1 and of["alpha"] == "0.5")]
+    (folder / "measures.csv").write_text(as_csv(rows))
+    assert drawn(folder, "barrier")["ticket"]["50 %"] == [(0.0, 5.5), (1.0, 5.5)]
+
+
+def changed(folder: Path, table: str, column: str, value: object) -> None:
+    """Changes one field of a table: of level 1, seed 0."""
+    rows = [*csv.DictReader((folder / table).read_text().splitlines())]
+    next(of for of in rows if (of["level"], of["seed"]) == ("1", "0"))[column] = str(value)
+    (folder / table).write_text(as_csv(rows))
+
+
+@pytest.mark.parametrize(
+    ("table", "column", "value", "why"),
+    [
+        ("histories.csv", "step", "ten", "step: 'ten' is no whole number"),
+        ("histories.csv", "step", "nan", "step: 'nan' is no whole number"),
+        ("histories.csv", "step", "-10", "step: '-10' is no whole number"),
+        ("histories.csv", "step", "", "step: '' is no whole number"),
+        ("histories.csv", "step", "20.0", "two values of val_accuracy at step 20 of level 1, seed 0"),
+        ("histories.csv", "level", "", "a line has no level"),
+        ("histories.csv", "seed", "", "a line has no seed"),
+        ("measures.csv", "alpha", "half", "alpha: 'half' is no number"),
+        ("measures.csv", "test_error", "much", "test_error: 'much' is no number"),
+        ("measures.csv", "level", "", "a line has no level"),
+        ("measures.csv", "measure", "", "a line has no measure"),
+    ],
+)
+def test_a_field_that_no_sweep_writes_is_told_in_a_line(
+    table: str, column: str, value: str, why: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    changed(folder, table, column, value)
+    what = ["barrier"] if table == "measures.csv" else []
+    for words in (["figure", str(folder), *what, "--along"], ["report", str(folder), "--out", "page.html"]):
+        assert cli.main(words) == 2
+        said = capsys.readouterr().err
+        assert f"{table}: " in said
+        assert why in said
+
+
+@pytest.mark.parametrize("gone", ["seed", "level", "step"])
+def test_a_table_without_a_column_that_it_needs_is_told_in_a_line(
+    gone: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [*csv.DictReader((folder / "histories.csv").read_text().splitlines())]
+    (folder / "histories.csv").write_text(as_csv([{n: v for n, v in of.items() if n != gone} for of in rows]))
+    assert cli.main(["figure", str(folder), "--along"]) == 2
+    assert f"histories.csv: cannot be read (a line has no {gone})" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("value", ["inf", "-inf", "nan", "1e308"])
+def test_a_loss_that_is_no_finite_number_is_left_out_and_figures_stay_whole(folder: Path, value: str) -> None:
+    """A record may have it, but JSON has no word for it: a browser would draw nothing."""
+    text = (folder / "histories.csv").read_text()
+    (folder / "histories.csv").write_text(text.replace("val_accuracy", "train_loss"))
+    changed(folder, "histories.csv", "train_loss", value)
+    assert cli.main(["report", str(folder), "--out", "page.html"]) == 0
+    found = re.findall(r'<script type="application/json">(.*?)</script>', Path("page.html").read_text())
+    assert [json.loads(each, parse_constant=pytest.fail) for each in found]
+    assert drawn(folder, "accuracy")["ticket"]["50 %"] == [(20, 92.0), (30, 93.0)]
+
+
+def test_a_level_that_results_do_not_have_is_no_line(folder: Path) -> None:
+    rows = read_histories(folder)
+    (folder / "histories.csv").write_text(as_csv([*rows, *({**of, "level": 9} for of in rows if of["level"] == 2)]))
+    assert [*drawn(folder, "accuracy")["ticket"]] == ["dense", "50 %", "25 %"]
+
+
+def test_panels_of_a_narrow_figure_are_below_each_other(folder: Path) -> None:
+    made = curves([*csv_rows(folder)])
+    along, panels, _ = paper_along.panels("accuracy", read_histories(folder), [], made, None)
+    narrow, wide = (paper_along.draw(along, panels, width=width) for width in (3.25, 6.75))
+    assert [figure.get_size_inches()[0] for figure in (narrow, wide)] == [3.25, 6.75]
+    for figure, columns in ((narrow, 1), (wide, 2)):
+        assert len({round(axis.get_position().x0, 3) for axis in figure.axes}) == columns

@@ -11,7 +11,9 @@ import pandas as pd
 import pytest
 
 from lt_sweeps.cli import main as cli
+from lt_sweeps.errors import Mistake
 from lt_sweeps.main import main
+from lt_sweeps.report import timings
 from lt_sweeps.store.formats import signed
 
 pytestmark = pytest.mark.sweeps
@@ -74,3 +76,22 @@ def test_a_day_that_is_none_is_refused_in_one_line(
     assert cli(["report", str(folder), "--out", str(tmp_path / "page.html")]) == 2
     assert "timings.csv: " in capsys.readouterr().err
     assert not (tmp_path / "page.html").exists()
+
+
+@pytest.mark.parametrize(
+    ("ended", "said"),
+    [
+        ("2026-11-30T23:30:00-05:00", "2026-12-01"),
+        ("2026-11-30T09:58:12Z", "2026-11-30"),
+        ("2026-11-30 or so", None),
+        ("2026-11-30", None),
+        ("2026-W48-1", None),
+        ("0001-01-01T00:00:00+05:00", None),
+    ],
+)
+def test_a_day_is_that_of_the_whole_moment_in_utc(ended: str, said: str | None) -> None:
+    if said:
+        assert timings.days([{"ended": ended}]) == said
+    else:
+        with pytest.raises(Mistake, match=r"timings\.csv: "):
+            timings.days([{"ended": ended}])

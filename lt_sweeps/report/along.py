@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
+from lt_sweeps.errors import Mistake
 from lt_sweeps.metrics import ACCURACY, Metric
 from lt_sweeps.report.axes import span
 from lt_sweeps.report.curves import Curve, Row, differing
 from lt_sweeps.report.layers import remaining
-from lt_sweeps.report.points import Points, labels_in, number
+from lt_sweeps.report.points import Points, Values, labels_in, number
 from lt_sweeps.report.statistics import Interval
 from lt_sweeps.report.styles import DASHES, Style
 from lt_sweeps.report.traces import GREY, dense_name, dense_networks, of_curve
@@ -21,7 +22,9 @@ Lines = Mapping[tuple[str, ...], Mapping[int, Line]]  # labels of a curve -> lev
 
 
 def by_column(rows: Sequence[Row]) -> Mapping[str, Lines]:
-    """The means over seeds of the rows of histories.csv, by column, at the steps that all seeds have.
+    """The means over seeds of the rows of histories.csv, by column, at the steps where all seeds have a finite number.
+
+    Raises Mistake for two values of one step.
 
     >>> row = {"model": "m", "seed": 0, "level": 1, "step": 10, "val_accuracy": 90.0}
     >>> by_column([row, {**row, "seed": 1, "val_accuracy": 80.0}, {**row, "step": 20}])
@@ -33,7 +36,10 @@ def by_column(rows: Sequence[Row]) -> Mapping[str, Lines]:
         for name in names[names.index("step") + 1 :]:
             if step is not None and (value := number(row[name])) is not None:
                 levels = values.setdefault(name, {}).setdefault(labels_in(row), {})
-                levels.setdefault(int(row["level"]), {}).setdefault(int(row["seed"]), {})[step] = value
+                line = levels.setdefault(int(row["level"]), {}).setdefault(int(row["seed"]), {})
+                if line.setdefault(step, value) != value:
+                    place = f"level {row['level']}, seed {row['seed']}"
+                    raise Mistake(f"histories.csv: two values of {name} at step {step:g} of {place}")
     return {
         column: {
             labels: {level: _mean([*seeds.values()]) for level, seeds in levels.items()}
@@ -45,7 +51,8 @@ def by_column(rows: Sequence[Row]) -> Mapping[str, Lines]:
 
 def _mean(seeds: Sequence[Line]) -> Line:
     """The mean of the lines of all seeds, at the steps that all have."""
-    return {step: fmean(line[step] for line in seeds) for step in seeds[0] if all(step in line for line in seeds)}
+    shared = sorted(step for step in seeds[0] if all(step in line for line in seeds))
+    return {step: fmean(line[step] for line in seeds) for step in shared}
 
 
 @dataclass(frozen=True)
@@ -82,16 +89,18 @@ def learning(lines_by_column: Mapping[str, Lines], curves: Sequence[Curve]) -> A
     return None
 
 
+def _where_all(values: Values) -> Line:
+    """The means at the points that all seeds have."""
+    seeds = max(map(len, values.values()), default=0)
+    return {alpha: fmean(values[alpha]) for alpha in sorted(values) if len(values[alpha]) == seeds}
+
+
 def between(points: Points, curves: Sequence[Curve]) -> Along | None:
     """The values of a measure on the lines between two networks; None where no line has two points."""
     measured = [points.get(tuple(curve.labels.values()), {}) for curve in curves]
     for column in dict.fromkeys(name for levels in measured for columns in levels.values() for name in columns):
         lines = [
-            {
-                level: {alpha: fmean(values) for alpha, values in columns.get(column, {}).items()}
-                for level, columns in levels.items()
-            }
-            for levels in measured
+            {level: _where_all(columns.get(column, {})) for level, columns in levels.items()} for levels in measured
         ]
         title = column[0].upper() + column[1:].replace("_", " ")
         unit = " (%)" if curves[0].metric is ACCURACY else ""

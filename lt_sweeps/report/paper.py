@@ -39,6 +39,7 @@ MARKERS = {
 DASHES = {"solid": "-", "dash": (0, (4, 1.6)), "dot": (0, (1, 1.4)), "dashdot": "-.", "longdash": (0, (8, 2))}
 LABELS = "Percentages beside points: weights remaining."
 COLUMNS = 3  # panels beside each other
+NARROWEST = 0.6  # of a panel, as a share of the usual width
 SPREADS = ("band", "bars", "seeds")
 BOUNDS = {"=": "x", ">": 6, "<": 7}  # relation of a published number -> marker; 6 and 7 are arrows up and down
 
@@ -94,7 +95,7 @@ def draw(
     lines = [line for view in views for line in view.lines]
     look = dict(zip(map(id, lines), styles([_without(line, facet) for line in lines]), strict=True))
     with settings(sheet):
-        across = min(len(panels), COLUMNS)
+        across = columns(len(panels), width, sheet)
         down = -(-len(panels) // across)
         whole = width or sheet.width * across
         figure = blank(whole, down * sheet.height * whole / across)
@@ -206,6 +207,16 @@ def place(out: Path | None, form: str | None, folder: Path, name: str) -> tuple[
     """
     form = form or (out.suffix.lstrip(".").lower() if out and out.suffix else "pdf")
     return out or folder / f"{name}.{form}", form
+
+
+def columns(panels: int, width: float | None, sheet: Look) -> int:
+    """How many panels are beside each other, in a figure of this width: a narrow panel has no place for its titles.
+
+    >>> columns(2, None, LOOKS["paper"]), columns(3, 6.75, LOOKS["paper"]), columns(3, 3.25, LOOKS["paper"])
+    (2, 3, 1)
+    """
+    fitting = COLUMNS if width is None else int(width / (NARROWEST * sheet.width))
+    return max(1, min(panels, COLUMNS, fitting))
 
 
 def blank(width: float, height: float) -> Figure:

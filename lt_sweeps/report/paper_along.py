@@ -11,8 +11,9 @@ from lt_sweeps.errors import Mistake
 from lt_sweeps.report.along import Along, Line, between, by_column, learning
 from lt_sweeps.report.curves import Curve, Row
 from lt_sweeps.report.layers import remaining
-from lt_sweeps.report.paper import COLUMNS, LOOKS, blank, legend, settings
+from lt_sweeps.report.paper import LOOKS, blank, columns, legend, settings
 from lt_sweeps.report.points import by_measure, labels_in
+from lt_sweeps.report.quantities import BARRIERS, compared
 from lt_sweeps.report.shares import nearest_to, unknown_share
 from lt_sweeps.report.styles import styles
 from lt_sweeps.report.traces import GREY
@@ -45,6 +46,10 @@ def panels(
     if len({curve.ground for curve in curves}) > 1:
         raise Mistake("--along: is of one model, data set and metric: choose by model=NAME or dataset=NAME")
     is_result, all_points = what == curves[0].metric.name, [point for curve in curves for point in curve.points]
+    if not is_result and compared(what)[0] not in BARRIERS:
+        raise Mistake(
+            f"{what} --along: there are learning curves, without a name, and lines of {' and '.join(BARRIERS)}"
+        )
     for share in at or ():
         if nearest_to(share, all_points) is None:
             raise unknown_share(share, all_points)
@@ -61,7 +66,7 @@ def panels(
 
 def _chosen(curve: Curve, lines: Mapping[int, Line], at: Sequence[float] | None) -> dict[Kept, Line]:
     """The lines of the dense network and of levels that keep the shares `at`; without `at`, of MOST levels at most."""
-    levels = sorted(level for level, line in lines.items() if len(line) > 1)
+    levels = sorted(level for level, line in lines.items() if len(line) > 1 and curve.at(level))
     if at is not None:
         chosen = {point.level for share in at if (point := nearest_to(share, curve.points))}
         levels = [level for level in levels if level in chosen or (chosen and not level)]
@@ -81,7 +86,7 @@ def draw(along: Along, drawn: Sequence[Panel], *, style: str = "paper", width: f
     with settings(sheet):
         from matplotlib import colormaps
 
-        across = min(len(drawn), COLUMNS)
+        across = columns(len(drawn), width, sheet)
         down = -(-len(drawn) // across)
         whole = width or sheet.width * across
         figure = blank(whole, down * sheet.height * whole / across)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from html import escape
 from statistics import fmean
@@ -13,6 +14,7 @@ from lt_sweeps.report.wording import fewer, percent
 INDICES = ("tensor", "class", "group", "alpha", "severity")  # columns that number the points of a measure
 WITHIN = ("row", "weight")  # columns that number points within a tensor, which are drawn and in no table
 MOST = 40  # points that a table shows
+LARGEST = 1e300  # below it, numbers have a mean
 Values = dict[float, list[float]]  # index of a point -> a number per seed
 Points = Mapping[tuple[str, ...], Mapping[int, Mapping[str, Values]]]  # labels of a curve -> level -> column -> values
 
@@ -50,8 +52,13 @@ def labels_in(row: Row) -> tuple[str, ...]:
 
 
 def number(value: object) -> float | None:
-    """Parses a field of measures.csv as a number; None if it is empty."""
-    return None if value in (None, "") else float(str(value))
+    """Parses a field of measures.csv or histories.csv; None if it is empty, or too large for a figure, as inf and nan.
+
+    >>> number("2.5"), number(""), number("nan"), number("-inf"), number(1e308)
+    (2.5, None, None, None, None)
+    """
+    parsed = math.nan if value in (None, "") else float(str(value))
+    return parsed if abs(parsed) < LARGEST else None
 
 
 def tables(measured: str, points: Points, curves: Sequence[Curve], look: Sequence[Style], layers: Sequence[str]) -> str:

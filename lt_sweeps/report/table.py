@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
@@ -47,6 +48,7 @@ from lt_sweeps.store.store import Record
 RESULTS, LAYERS, POINTS, HISTORIES = "results.csv", "layers.csv", "measures.csv", "histories.csv"
 EVALUATIONS = 25  # of a training in histories.csv, at most
 REQUIRED = ("seed", "level", "status", "key")
+WHOLE = re.compile(r"[0-9]{1,15}(\.0*)?")  # a spreadsheet writes 3.0
 
 Row = dict[str, Any]
 
@@ -326,23 +328,37 @@ def read_layers(folder: Path) -> list[Row]:
 
 def read_points(folder: Path) -> list[Row]:
     """Reads the rows of a sweep's measures.csv, what was measured as text; none where it is missing. Raises Mistake."""
-    return read_named(folder, POINTS)
+    return read_named(folder, POINTS, needed=("seed", "level", "measure"), numbers=True)
 
 
 def read_histories(folder: Path) -> list[Row]:
     """Reads the rows of a sweep's histories.csv, values as text; none where it is missing. Raises Mistake."""
-    return read_named(folder, HISTORIES)
+    return read_named(folder, HISTORIES, counts=("step",), needed=("seed", "level", "step"), numbers=True)
 
 
-def read_named(folder: Path, table: str, counts: Sequence[str] = ()) -> list[Row]:
-    """Reads the rows of a sweep's table, as text but for `counts`; none where it is missing. Raises Mistake."""
+def read_named(
+    folder: Path, table: str, counts: Sequence[str] = (), needed: Sequence[str] = (), *, numbers: bool = False
+) -> list[Row]:
+    """Reads the rows of a sweep's table, as text but for `counts`; none where it is missing. Raises Mistake.
+
+    Columns that are `needed` have a value in each row. With `numbers`, what stands after the last of them are numbers
+    or empty, but for names of layers.
+    """
     path = folder / table
     try:
         with path.open(newline="") as file:
             lines = [*csv.DictReader(file, restkey="", strict=True)]
-        return [
+        rows = [
             {n: _count(n, text) if n in counts else _value(n, text, ()) for n, text in line.items()} for line in lines
         ]
+        for row in rows:
+            if missing := [name for name in needed if row.get(name) is None]:
+                raise ValueError(f"a line has no {missing[0]}")
+        names = [*rows[0]] if rows and numbers else []
+        for name in names[names.index(needed[-1]) + 1 :] if names else ():
+            for row in rows if name != "layer" else ():
+                _require_number(name, row[name])
+        return rows
     except FileNotFoundError:
         return []
     except (ValueError, OSError, csv.Error) as error:
@@ -352,7 +368,17 @@ def read_named(folder: Path, table: str, counts: Sequence[str] = ()) -> list[Row
 def _count(name: str, text: str | None) -> int:
     if text is None:
         raise ValueError(f"a line ends before {name}")
-    return int(text)
+    if not WHOLE.fullmatch(text):
+        raise ValueError(f"{name}: {text[:40]!r} is no whole number")
+    return int(float(text))
+
+
+def _require_number(name: str, value: object) -> None:
+    """Raises ValueError unless a field is empty or a number; nan and inf are numbers, as losses may be."""
+    try:
+        float(str(value or 0))
+    except ValueError:
+        raise ValueError(f"{name}: {str(value)[:40]!r} is no number") from None
 
 
 def damaged(folder: Path, why: str) -> Mistake:

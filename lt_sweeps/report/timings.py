@@ -34,6 +34,13 @@ def _moment(seconds: float | None) -> str | None:
     return None if seconds is None else datetime.fromtimestamp(int(seconds), UTC).isoformat()
 
 
+def _day(text: str) -> date:
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        raise ValueError(f"{text!r} does not say its offset from UTC")
+    return moment.astimezone(UTC).date()
+
+
 def read(folder: Path) -> list[Row]:
     """Reads the rows of a sweep's timings.csv, seconds as text; none where it is missing. Raises Mistake."""
     return table.read_named(folder, TIMINGS)
@@ -46,8 +53,8 @@ def days(rows: Sequence[Row]) -> str | None:
     '2026-11-30 to 2026-12-01'
     """
     try:
-        known = sorted({date.fromisoformat(row["ended"][:10]) for row in rows if row.get("ended")})
-    except ValueError as error:
+        known = sorted({_day(row["ended"]) for row in rows if row.get("ended")})
+    except (ValueError, OverflowError) as error:
         raise Mistake(f"{TIMINGS}: {error}; lt-sweeps report FOLDER writes it again") from None
     if not known:
         return None
