@@ -125,8 +125,9 @@ def test_the_command_writes_the_figure_and_the_rows_behind_it(folder: Path, caps
 @pytest.mark.parametrize(
     ("words", "answer"),
     [
-        (["--along", "--over", "cost"], "--along: is of one sweep, without --facet, --against, --over\n"),
+        (["--along", "--over", "cost"], "--along: is of one sweep, without --facet, --against, --over, --spread\n"),
         (["--along", "--pictures"], "is of one sweep"),
+        (["--along", "--spread", "bars"], "is of one sweep"),
         (["--along", "--at", "60"], "--at 60: no level keeps this share of weights; there are 100, 50, 25"),
         (
             ["overlap", "--along"],

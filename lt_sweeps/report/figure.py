@@ -42,7 +42,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--style", choices=[*paper.LOOKS], default="paper", help="sizes of fonts and lines")
     parser.add_argument("--width", type=_inches, metavar="3.25in", help="of the whole figure; in, cm, mm or pt")
     parser.add_argument("--facet", metavar="LABEL", help="a panel for each value of a label, such as prune")
-    parser.add_argument("--spread", choices=paper.SPREADS, default="band", help="how the spread over seeds is shown")
+    parser.add_argument("--spread", choices=paper.SPREADS, help="how the spread over seeds is shown; band")
     parser.add_argument("--against", metavar="PAPER", help="a paper whose numbers are drawn too, such as frankle2019")
     parser.add_argument("--pictures", action="store_true", help="of a measure of first layers: pixels or filters")
     parser.add_argument("--along", action="store_true", help="over the steps of training; a barrier: over its line")
@@ -60,10 +60,18 @@ def main(arguments: Sequence[str]) -> int:
     kind = "along" if options.along else "pictures" if options.pictures else over
     out, form = paper.place(options.out, options.format, folders[0], "_".join(filter(None, (what, kind))))
     of_one_sweep = f"--{kind}" if options.along or options.pictures else what if what == paper_layers.NAME else None
-    others = [folders[1:], options.facet, options.against, options.over, options.at and not options.along]
+    others = [
+        folders[1:],
+        options.facet,
+        options.against,
+        options.over,
+        options.spread,
+        options.at and not options.along,
+    ]
     if of_one_sweep and (any(others) or (options.along and options.pictures)):
-        excluded = "--facet, --against, --over" if options.along else "--facet, --against, --over, --at"
+        excluded = "--facet, --against, --over, --spread" + ("" if options.along else ", --at")
         raise Mistake(f"{of_one_sweep}: is of one sweep, without {excluded}")
+    spread = options.spread or paper.SPREADS[0]
     if options.along:
         histories, points = tables.read_histories(folders[0]), tables.read_points(folders[0])
         along, panels, caption = paper_along.panels(what, histories, points, curves, options.at)
@@ -86,12 +94,12 @@ def main(arguments: Sequence[str]) -> int:
             facet=options.facet,
             style=options.style,
             width=options.width,
-            spread=options.spread,
+            spread=spread,
             against=options.against,
             over=options.over,
             at=options.at,
         )
-        caption = paper.caption(curves, what, options.facet, options.spread, options.over, options.at)
+        caption = paper.caption(curves, what, options.facet, spread, options.over, options.at)
         rows = paper_data.data(curves, what, options.facet, options.over, options.at)
     content = paper.encoded(figure, form)
     data = out.with_suffix(f".{options.data}")
