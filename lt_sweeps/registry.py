@@ -22,9 +22,8 @@ from functools import cache, reduce
 from pathlib import Path
 from typing import Any, TypeVar
 
-from lt_sweeps.foreign.reach import code_hash as reachable_hash
+from lt_sweeps.foreign.reach import code_hash, is_foreign, is_installed, outermost, parse_source
 from lt_sweeps.foreign.reach import inner as within
-from lt_sweeps.foreign.reach import is_foreign, is_installed, outermost, parse_source
 from lt_sweeps.specs import Part
 
 HERE = Path(__file__).parent
@@ -255,7 +254,7 @@ def provenance(path: str, what: str, known: tuple[str, ...] = ()) -> int | str:
         return importlib.metadata.version(distributions[0])
     if (version := _own_version(file, word)) is not None:
         return f"version {version}"
-    return reachable_hash(file, start.root)
+    return code_hash(file, start.root)
 
 
 def source_of(path: str) -> Path | None:

@@ -287,7 +287,7 @@ def test_groups_are_by_the_margin_of_the_first_network_and_lose_what_the_second_
         lost.append(100 * (sum(was) - sum(still)) / size)
     assert column(table, "lost") == pytest.approx(lost, abs=1e-3)
     assert column(table, "before") == pytest.approx(before, abs=1e-3)
-    assert sorted(before) == before, "whoever is right has a margin above 0"
+    assert sorted(before) == before, "examples that are classified right have a margin above 0"
     assert number(table, "group_loss") == pytest.approx(max(lost), abs=1e-3)
     assert group_loss(of_states(state, state))["lost"] == [0.0] * 10
     for groups in (1, len(truth) + 1):

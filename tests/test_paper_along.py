@@ -13,10 +13,11 @@ from test_report import row
 
 from lt_sweeps import cli
 from lt_sweeps.report import paper_along
+from lt_sweeps.report.costs import read
 from lt_sweeps.report.curves import curves
 from lt_sweeps.report.table import as_csv, read_histories, read_points
 
-FOUND = {0: 98.0, 1: 97.0, 2: 96.0}  # test accuracy by level; levels keep 100, 50 and 25 %
+ACCURACY = {0: 98.0, 1: 97.0, 2: 96.0}  # test accuracy by level; levels keep 100, 50 and 25 %
 
 
 @pytest.fixture
@@ -24,9 +25,9 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The tables of a sweep of two seeds: a ticket and a control of two levels."""
     monkeypatch.chdir(tmp_path)
     made = [
-        row(level, seed, FOUND[level], control=control)
+        row(level, seed, ACCURACY[level], control=control)
         for control in ("none", "reinit")
-        for level in FOUND
+        for level in ACCURACY
         for seed in (0, 1)
     ]
     there = tmp_path / "s"
@@ -54,18 +55,12 @@ def value(of: dict[str, Any], step: int) -> float:
 
 def drawn(folder: Path, what: str, at: list[float] | None = None) -> dict[str, dict[str, list[tuple[float, float]]]]:
     """The lines of a figure by the titles of their panels and their names in the legend."""
-    made = curves([*csv_rows(folder)])
+    made = curves(read(folder))
     along, panels, _ = paper_along.panels(what, read_histories(folder), read_points(folder), made, at)
     return {
         axis.get_title(): {str(line.get_label()): [*zip(*line.get_data(), strict=True)] for line in axis.lines}
         for axis in paper_along.draw(along, panels).axes
     }
-
-
-def csv_rows(folder: Path) -> list[dict[str, Any]]:
-    from lt_sweeps.report.costs import read
-
-    return read(folder)
 
 
 def test_learning_curves_are_means_over_seeds_by_level(folder: Path) -> None:
@@ -206,9 +201,9 @@ def test_a_field_that_no_sweep_writes_is_told_in_a_line(
     what = ["barrier"] if table == "measures.csv" else []
     for words in (["figure", str(folder), *what, "--along"], ["report", str(folder), "--out", "page.html"]):
         assert cli.main(words) == 2
-        said = capsys.readouterr().err
-        assert f"{table}: " in said
-        assert why in said
+        message = capsys.readouterr().err
+        assert f"{table}: " in message
+        assert why in message
 
 
 @pytest.mark.parametrize("gone", ["seed", "level", "step"])
@@ -228,8 +223,8 @@ def test_a_loss_that_is_no_finite_number_is_left_out_and_figures_stay_whole(fold
     (folder / "histories.csv").write_text(text.replace("val_accuracy", "train_loss"))
     changed(folder, "histories.csv", "train_loss", value)
     assert cli.main(["report", str(folder), "--out", "page.html"]) == 0
-    found = re.findall(r'<script type="application/json">(.*?)</script>', Path("page.html").read_text())
-    assert [json.loads(each, parse_constant=pytest.fail) for each in found]
+    figures = re.findall(r'<script type="application/json">(.*?)</script>', Path("page.html").read_text())
+    assert [json.loads(each, parse_constant=pytest.fail) for each in figures]
     assert drawn(folder, "accuracy")["ticket"]["50 %"] == [(20, 92.0), (30, 93.0)]
 
 
@@ -240,7 +235,7 @@ def test_a_level_that_results_do_not_have_is_no_line(folder: Path) -> None:
 
 
 def test_panels_of_a_narrow_figure_are_below_each_other(folder: Path) -> None:
-    made = curves([*csv_rows(folder)])
+    made = curves(read(folder))
     along, panels, _ = paper_along.panels("accuracy", read_histories(folder), [], made, None)
     narrow, wide = (paper_along.draw(along, panels, width=width) for width in (3.25, 6.75))
     assert [figure.get_size_inches()[0] for figure in (narrow, wide)] == [3.25, 6.75]

@@ -42,17 +42,17 @@ def end(folder: Path, ended: dict[int, float]) -> None:
 def dates(folder: Path) -> list[str]:
     """What page and summary say of days."""
     texts = [(folder / name).read_text() for name in ("report.html", "summary.md")]
-    return [said for text in texts for said in re.findall(r"Date: (.*?) \(UTC\)\.", text)]
+    return [days for text in texts for days in re.findall(r"Date: (.*?) \(UTC\)\.", text)]
 
 
 def test_a_page_has_the_day_of_its_trainings(folder: Path) -> None:
     today = [time.strftime("%Y-%m-%d", time.gmtime(time.time() - ago)) for ago in (60, 0)]  # it may be midnight
-    assert {day for said in dates(folder) for day in said.split(" to ")} <= {*today}
+    assert {day for days in dates(folder) for day in days.split(" to ")} <= {*today}
     assert len(dates(folder)) == 2
 
 
 @pytest.mark.parametrize(
-    ("ended", "said"),
+    ("ended", "days"),
     [
         (ENDED, "2026-09-21 to 2026-09-23"),
         ({0: ENDED[0]}, "2026-09-21"),
@@ -60,12 +60,12 @@ def test_a_page_has_the_day_of_its_trainings(folder: Path) -> None:
         ({}, None),
     ],
 )
-def test_what_is_not_known_is_not_said(ended: dict[int, float], said: str | None, folder: Path, tmp_path: Path) -> None:
+def test_what_is_not_known_is_not_said(ended: dict[int, float], days: str | None, folder: Path, tmp_path: Path) -> None:
     end(folder, ended)
-    assert dates(folder) == [said] * 2 if said else dates(folder) == []
+    assert dates(folder) == [days] * 2 if days else dates(folder) == []
     assert [*pd.read_csv(folder / "timings.csv")["seconds"]] == [1.5, 1.5]
     assert cli(["report", str(folder), "--out", str(tmp_path / "page.html")]) == 0
-    assert f"Date: {said} (UTC)." in (tmp_path / "page.html").read_text() or said is None
+    assert f"Date: {days} (UTC)." in (tmp_path / "page.html").read_text() or days is None
 
 
 def test_a_day_that_is_none_is_refused_in_one_line(
@@ -79,7 +79,7 @@ def test_a_day_that_is_none_is_refused_in_one_line(
 
 
 @pytest.mark.parametrize(
-    ("ended", "said"),
+    ("ended", "days"),
     [
         ("2026-11-30T23:30:00-05:00", "2026-12-01"),
         ("2026-11-30T09:58:12Z", "2026-11-30"),
@@ -89,9 +89,9 @@ def test_a_day_that_is_none_is_refused_in_one_line(
         ("0001-01-01T00:00:00+05:00", None),
     ],
 )
-def test_a_day_is_that_of_the_whole_moment_in_utc(ended: str, said: str | None) -> None:
-    if said:
-        assert timings.days([{"ended": ended}]) == said
+def test_a_day_is_that_of_the_whole_moment_in_utc(ended: str, days: str | None) -> None:
+    if days:
+        assert timings.days([{"ended": ended}]) == days
     else:
         with pytest.raises(Mistake, match=r"timings\.csv: "):
             timings.days([{"ended": ended}])

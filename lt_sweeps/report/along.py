@@ -17,7 +17,7 @@ from lt_sweeps.report.statistics import Interval
 from lt_sweeps.report.styles import DASHES, Style
 from lt_sweeps.report.traces import GREY, dense_name, dense_networks, of_curve
 
-Line = dict[float, float]  # step -> mean over seeds
+Line = dict[float, float]  # step, or place between two networks -> mean over seeds
 Lines = Mapping[tuple[str, ...], Mapping[int, Line]]  # labels of a curve -> level -> line
 
 
@@ -128,8 +128,10 @@ def learning_figure(
 def line_figure(points: Points, curves: Sequence[Curve], look: Sequence[Style]) -> tuple[str, dict[str, Any]] | None:
     """The title and the figure of a measure on the lines between two networks; None without such lines."""
     along = between(points, curves)
-    figure = None if along is None else _figure(along, curves, look, [])
-    return None if along is None or figure is None else (along.title, figure)
+    if along is None:
+        return None
+    figure = _figure(along, curves, look, [])
+    return None if figure is None else (along.title, figure)
 
 
 def _figure(

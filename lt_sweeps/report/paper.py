@@ -95,12 +95,10 @@ def draw(
     lines = [line for view in views for line in view.lines]
     look = dict(zip(map(id, lines), styles([_without(line, facet) for line in lines]), strict=True))
     with settings(sheet):
-        across = columns(len(panels), width, sheet)
-        down = -(-len(panels) // across)
-        whole = width or sheet.width * across
-        figure = blank(whole, down * sheet.height * whole / across)
-        axes = list(figure.subplots(down, across, squeeze=False).flat)
-        letters = int(sheet.height * whole / across * 72 / (0.5 * sheet.font))  # that fit beside a panel
+        figure, axes, across = grid(len(panels), width, sheet)
+        letters = int(
+            sheet.height * figure.get_figwidth() / across * 72 / (0.5 * sheet.font)
+        )  # that fit beside a panel
         for number, ((title, panel), quantity) in enumerate(zip(panels.items(), quantities, strict=True)):
             axis, view = axes[number], views[number]
             _panel(axis, view, [look[id(line)] for line in view.lines], quantity, sheet, spread)
@@ -111,11 +109,9 @@ def draw(
                 axis.set_ylabel(fill(quantity.title, int(0.8 * letters)))
             if len(panels) > 1:
                 axis.set_title(title)
-        for axis in axes[len(panels) :]:
-            axis.remove()
-        legend(figure, whole, sheet)
+        legend(figure, sheet)
         figure.draw_without_rendering()  # while these settings hold
-        for axis, view, quantity in zip(axes, views, quantities, strict=False):  # without the removed axes
+        for axis, view, quantity in zip(axes, views, quantities, strict=True):
             if view.labelled:
                 label_points(axis, view, quantity, 0.75 * sheet.font, sheet.marker)
     return figure
@@ -217,6 +213,21 @@ def columns(panels: int, width: float | None, sheet: Look) -> int:
     """
     fitting = COLUMNS if width is None else int(width / (NARROWEST * sheet.width))
     return max(1, min(panels, COLUMNS, fitting))
+
+
+def grid(panels: int, width: float | None, sheet: Look, *, shared: bool = False) -> tuple[Figure, list[Axes], int]:
+    """Returns an empty figure, the axes of its panels, and how many of them are beside each other.
+
+    `width` is that of the whole figure, in inches; `shared` axes have one range and ticks at the edges alone.
+    """
+    across = columns(panels, width, sheet)
+    down = -(-panels // across)
+    whole = width or sheet.width * across
+    figure = blank(whole, down * sheet.height * whole / across)
+    axes = list(figure.subplots(down, across, squeeze=False, sharex=shared, sharey=shared).flat)
+    for axis in axes[panels:]:
+        axis.remove()
+    return figure, axes[:panels], across
 
 
 def blank(width: float, height: float) -> Figure:
@@ -372,7 +383,7 @@ def _filled(point: Point, quantity: Quantity) -> bool:
     return quantity.metric is None or point.level == 0 or point.matching
 
 
-def legend(figure: Figure, width: float, sheet: Look) -> None:
+def legend(figure: Figure, sheet: Look) -> None:
     """Draws one legend for all panels, below them, in as many columns as fit; the figure grows by its lines."""
     entries: dict[str, Any] = {}
     for axis in figure.axes:
@@ -381,7 +392,7 @@ def legend(figure: Figure, width: float, sheet: Look) -> None:
     if len(entries) < 2:
         return
     letter = 0.9 * sheet.font / 72  # height of a letter in inches
-    fitting = int(width / (letter * (0.55 * max(map(len, entries)) + 5)))
+    fitting = int(figure.get_figwidth() / (letter * (0.55 * max(map(len, entries)) + 5)))
     columns = max(1, min(len(entries), fitting))
     lines = -(-len(entries) // columns)
     figure.set_figheight(figure.get_figheight() + letter * (1.7 * lines + 0.5))

@@ -11,7 +11,7 @@ from lt_sweeps.errors import Mistake
 from lt_sweeps.report.along import Along, Line, between, by_column, learning
 from lt_sweeps.report.curves import Curve, Row
 from lt_sweeps.report.layers import remaining
-from lt_sweeps.report.paper import LOOKS, blank, columns, legend, settings
+from lt_sweeps.report.paper import LOOKS, grid, legend, settings
 from lt_sweeps.report.points import by_measure, labels_in
 from lt_sweeps.report.quantities import BARRIERS, compared
 from lt_sweeps.report.shares import nearest_to, unknown_share
@@ -66,18 +66,15 @@ def panels(
 
 def _chosen(curve: Curve, lines: Mapping[int, Line], at: Sequence[float] | None) -> dict[Kept, Line]:
     """The lines of the dense network and of levels that keep the shares `at`; without `at`, of MOST levels at most."""
-    levels = sorted(level for level, line in lines.items() if len(line) > 1 and curve.at(level))
+    points = {level: point for level, line in sorted(lines.items()) if len(line) > 1 and (point := curve.at(level))}
+    levels = [*points]
     if at is not None:
         chosen = {point.level for share in at if (point := nearest_to(share, curve.points))}
         levels = [level for level in levels if level in chosen or (chosen and not level)]
     while len(levels) > MOST:
         levels = [*levels[:-1:2], levels[-1]]
-    return {_kept(curve, level) if level else DENSE: lines[level] for level in levels}
-
-
-def _kept(curve: Curve, level: int) -> Kept:
-    point = curve.at(level)
-    return (point and point.shown_at) or 0.0, remaining([curve], level)
+    kept = {level: (points[level].shown_at or 0.0, remaining([curve], level)) if level else DENSE for level in levels}
+    return {kept[level]: lines[level] for level in levels}
 
 
 def draw(along: Along, drawn: Sequence[Panel], *, style: str = "paper", width: float | None = None) -> Figure:
@@ -86,30 +83,23 @@ def draw(along: Along, drawn: Sequence[Panel], *, style: str = "paper", width: f
     with settings(sheet):
         from matplotlib import colormaps
 
-        across = columns(len(drawn), width, sheet)
-        down = -(-len(drawn) // across)
-        whole = width or sheet.width * across
-        figure = blank(whole, down * sheet.height * whole / across)
-        axes = list(figure.subplots(down, across, squeeze=False, sharex=True, sharey=True).flat)
+        figure, axes, across = grid(len(drawn), width, sheet, shared=True)
         shown = sorted({kept for panel in drawn for kept in panel.lines}, reverse=True)
         pruned = [kept for kept in shown if kept != DENSE]
         shades = {kept: PALEST * place / max(1, len(pruned) - 1) for place, kept in enumerate(pruned)}
         for kept in shown:  # the legend has them in this order
             dash, colour = ("--", GREY) if kept == DENSE else ("-", colormaps["viridis"](shades[kept]))
-            for axis, line in ((axis, panel.lines.get(kept)) for axis, panel in zip(axes, drawn, strict=False)):
-                if line:
+            for axis, panel in zip(axes, drawn, strict=True):
+                if line := panel.lines.get(kept):
                     axis.plot([*line], [*line.values()], dash, color=colour, label=kept[1])
-        for place, axis in enumerate(axes):
+        for place, (axis, panel) in enumerate(zip(axes, drawn, strict=True)):
+            axis.set_title(panel.title if len(drawn) > 1 else "")
             if place % across == 0:
                 axis.set_ylabel(f"{along.title}{along.unit}")
             if place >= len(drawn) - across:
                 axis.set_xlabel(along.over)
                 axis.xaxis.set_tick_params(labelbottom=True)
-        for axis, panel in zip(axes, drawn, strict=False):
-            axis.set_title(panel.title if len(drawn) > 1 else "")
-        for axis in axes[len(drawn) :]:
-            axis.remove()
-        legend(figure, whole, sheet)
+        legend(figure, sheet)
         figure.draw_without_rendering()  # while these settings hold
     return figure
 

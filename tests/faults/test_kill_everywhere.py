@@ -45,8 +45,8 @@ def test_two_undisturbed_sweeps_agree_and_a_third_trains_nothing(server: Server,
 def test_the_command_line_itself_comes_to_the_same_bytes_as_what_is_killed_here(server: Server, calm: Calm) -> None:
     """The cells are composed once for all children; here Hydra composes them anew, and is killed half way."""
     server.clear()
-    killed = server.sweep({"kind": "kill", "at": calm.operations // 2}, whole=True)
-    assert killed["code"] == -9, killed["errors"]
+    stopped = server.sweep({"kind": "kill", "at": calm.operations // 2}, whole=True)
+    assert stopped["code"] == -9, stopped["errors"]
     told = server.sweep(whole=True)
     assert told["code"] == 0, told["errors"]
     kept = {name: sha for name, sha in tree(server.runs).items() if name.startswith("store/")}
