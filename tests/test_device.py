@@ -24,6 +24,7 @@ from lt_sweeps.training.graph_steps import COMPARED, GraphSteps, Replay
 from lt_sweeps.training.masking import MaskedOptimizer
 from lt_sweeps.training.recorder import state_digest
 from lt_sweeps.training.step import EagerSteps, Step
+from lt_sweeps.training.watch import DeviceWatch
 
 READS = {"aten::_local_scalar_dense", "aten::item", "aten::equal", "aten::is_nonzero"}
 OPTIMIZERS = {
@@ -85,7 +86,8 @@ def stepping(
         loss = torch.nn.functional.cross_entropy(module(batch[0]), batch[1])
         return loss, loss.detach()
 
-    return Step(module, made, masked, clip, loss_of), module, examples()
+    watch = DeviceWatch(0, torch.device("cpu"))
+    return Step(module, made, masked, clip, loss_of, watch), module, examples()
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
@@ -258,11 +260,12 @@ def test_a_step_on_a_gpu_stays_there(model: str, optimizer: str, monkeypatch: py
         def loss_of(batch: Batch) -> Any:
             return Backward, torch.nn.functional.cross_entropy(network(batch[0]), batch[1]).detach()
 
-        step = Step(network, made, masked, 1.0, loss_of)
+        watch = DeviceWatch(0, torch.device("cuda"))
+        step = Step(network, made, masked, 1.0, loss_of, watch)
         batch = torch.randn(8, *MODELS[model].shape, device="cuda"), torch.zeros(8, dtype=torch.int64, device="cuda")
         for _ in range(2):
             step(batch)
-        held = [step.loss, step.halt, step.taken, *(p.grad for p in network.parameters() if p.grad is not None)]
+        held = [watch.loss, watch.halt, watch.taken, *(p.grad for p in network.parameters() if p.grad is not None)]
         held += [v for state in made.state.values() for v in state.values() if isinstance(v, Tensor)]
         assert {value.device.type for value in held} == {"cuda"}
         assert updates == [{"cuda"}, {"cuda"}]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import replace
 
 import torch
@@ -33,6 +33,7 @@ from lt_sweeps.training.dynamics import Dynamics, Expansion, Start
 from lt_sweeps.training.masking import MaskedOptimizer
 from lt_sweeps.training.progress import Progress, encode_progress, optimizer_state
 from lt_sweeps.training.step import Batch, Step
+from lt_sweeps.training.watch import Diverged, watching
 
 PLAIN = frozenset({"torch.optim.SGD", "torch.optim.Adam", "torch.optim.AdamW"})  # known to train our networks
 EXAMPLES, SCORED = 4, 64
@@ -224,15 +225,16 @@ def _step(module: nn.Module, shape: tuple[int, ...], recipe: Recipe, task: Task)
             mean = task.loss(module(x), y)
         return mean, mean.detach()
 
-    step = Step(module, optimizer, masked, recipe.clip_norm, loss)
+    step = Step(module, optimizer, masked, recipe.clip_norm, loss, watching(module))
     with seeded(0):
         with torch.no_grad():
             x, outputs = takes(module.eval(), torch.rand(EXAMPLES, *shape, dtype=torch.float64 if double else None))
         module.train()
         batch = x, task.example(outputs)
-        for _ in range(2):  # the first step creates the optimizer's state
-            optim.apply(rates.next(), optimizer)
-            step(batch)
+        with suppress(Diverged):  # a result, not an error
+            for _ in range(2):  # the first step creates the optimizer's state
+                optim.apply(rates.next(), optimizer)
+                step(batch)
     _require_saved(optimizer)
     if recipe.schedule is not None and "total_steps" in recipe.schedule.args:
         for _ in range(recipe.steps - 2):  # the schedule may end before the training does

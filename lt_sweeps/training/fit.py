@@ -25,7 +25,7 @@ from lt_sweeps.networks.build import build
 from lt_sweeps.training import graph_steps
 from lt_sweeps.training.dynamics import Dynamics, Ended
 from lt_sweeps.training.gpu import Gpu, own_stream
-from lt_sweeps.training.graph_steps import Replay
+from lt_sweeps.training.graph_steps import STRETCH, Replay
 from lt_sweeps.training.leaving import Leaving
 from lt_sweeps.training.masking import MaskedOptimizer, check_masked
 from lt_sweeps.training.module import TicketModule
@@ -34,7 +34,7 @@ from lt_sweeps.training.ranks import ALONE, Ranks
 from lt_sweeps.training.recorder import Recorder, Session, copy_state, state_digest
 from lt_sweeps.training.sparse.step import Sparse, SparseStep, evaluated
 from lt_sweeps.training.sparse.step import batches as sparse_batches
-from lt_sweeps.training.step import Diverged
+from lt_sweeps.training.watch import Diverged
 
 logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
 logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
@@ -193,7 +193,7 @@ def _take_steps(
         replay,
         begun.history,
         dynamics,
-        None if sparse is None else lambda net, dense: SparseStep(sparse, run, net, dense, examples),
+        None if sparse is None else lambda net, dense: SparseStep(sparse, run, net, dense, examples, begun.step),
     )
     if sparse is not None:
         batches: Generator[Any] = sparse_batches(sparse, run, examples, begun.step)
@@ -207,9 +207,7 @@ def _take_steps(
             warnings.filterwarnings("ignore", module="pytorch_lightning|lightning_fabric")  # Lightning's own
             trainer.fit(
                 module,
-                train_dataloaders=_Stretches(
-                    batches, last - begun.step, STRETCH if replay is None else graph_steps.STRETCH
-                ),
+                train_dataloaders=_Stretches(batches, last - begun.step),
             )
         module.look()
     except SystemExit as left:
@@ -241,21 +239,18 @@ def _trainer(precision: str, hardware: Hardware, callbacks: list[pl.Callback]) -
         )
 
 
-STRETCH = 16  # eager steps in one batch of Lightning's
-
-
 class _Stretches:
     """Groups `count` batches into stretches: an iterable of known length, as Lightning requires."""
 
-    def __init__(self, batches: Iterator[Any], count: int, stretch: int) -> None:
-        self._batches, self._count, self._stretch = batches, count, stretch
+    def __init__(self, batches: Iterator[Any], count: int) -> None:
+        self._batches, self._count = batches, count
 
     def __len__(self) -> int:
-        return -(-self._count // self._stretch)
+        return -(-self._count // STRETCH)
 
     def __iter__(self) -> Iterator[Iterator[Any]]:
-        for done in range(0, self._count, self._stretch):
-            yield itertools.islice(self._batches, min(self._stretch, self._count - done))
+        for done in range(0, self._count, STRETCH):
+            yield itertools.islice(self._batches, min(STRETCH, self._count - done))
 
 
 def _replay(run: Train, examples: Loader, hardware: Hardware, steps: int) -> Replay | None:

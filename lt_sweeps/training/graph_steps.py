@@ -17,9 +17,12 @@ from torch import Tensor, nn
 from lt_sweeps.datasets.examples import Chosen, Examples, sent
 from lt_sweeps.training.optim import Rates, Settings, apply
 from lt_sweeps.training.step import Step
+from lt_sweeps.training.watch import DeviceWatch
 
 COMPARED = 8  # eager steps that a graph must repeat bit for bit before it is trusted
-STRETCH = 64  # steps whose batches and learning rates are sent to the device at once
+STRETCH = (
+    64  # steps in one batch of Lightning's; batches and learning rates of a graph's are sent to the device at once
+)
 CAPTURE = Lock()  # one capture at a time in a process
 WORTH = 200  # fewest steps of a training for which a capture pays
 
@@ -165,9 +168,10 @@ class GraphSteps:
 
     def _state(self) -> list[Tensor]:
         """All tensors that a step reads and changes."""
-        step = self._step
-        values = [*self._network.parameters(), *self._network.buffers(), step.loss, step.halt, step.taken]
-        for state in step.optimizer.state.values():
+        watch = self._step.watch
+        watched = (watch.loss, watch.halt, watch.taken) if isinstance(watch, DeviceWatch) else ()
+        values = [*self._network.parameters(), *self._network.buffers(), *watched]
+        for state in self._step.optimizer.state.values():
             values += [value for value in state.values() if isinstance(value, Tensor)]
         return [value.detach() for value in values]
 

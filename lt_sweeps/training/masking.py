@@ -73,6 +73,11 @@ class MaskedOptimizer(pl.Callback):
         names = sorted(self._mask)
         self._keep = [_like_weight(w, mask[name]) for name, w in zip(names, self._weights, strict=True)]
 
+    @property
+    def kept(self) -> list[tuple[nn.Parameter, Tensor]]:
+        """The weights of which some are pruned, each with its mask as floats."""
+        return list(zip(self._weights, self._keep, strict=True))
+
     def mask_gradients(self) -> None:
         """Zeroes the gradients of pruned weights."""
         gradients = [weight.grad for weight in self._weights]

@@ -23,6 +23,7 @@ from lt_sweeps.training.masking import MaskedOptimizer
 from lt_sweeps.training.ranks import Ranks
 from lt_sweeps.training.sparse.step import SparseStep
 from lt_sweeps.training.step import Batch, EagerSteps, Step, Steps
+from lt_sweeps.training.watch import watching
 from lt_sweeps.units.beside import scales
 
 GENERATORS = Lock()
@@ -85,7 +86,10 @@ class TicketModule(pl.LightningModule):
             self._step = self._sparse(self.network, optimizer)
             return EagerSteps(self._step, rates)
         hooks = None if self._dynamics is None else _Hooks(self, self._dynamics, self._masked)
-        step = Step(self.network, optimizer, self._masked, recipe.clip_norm, self._loss, self._add_gradients, hooks)
+        watch = watching(self.network, self._begun)
+        step = Step(
+            self.network, optimizer, self._masked, recipe.clip_norm, self._loss, watch, self._add_gradients, hooks
+        )
         self._step = step
         if self._replay is None:
             return EagerSteps(step, rates)
@@ -107,7 +111,7 @@ class TicketModule(pl.LightningModule):
 
     def look(self) -> float:
         """The mean loss of the last batch. Waits for the device; raises Diverged if any loss so far was not finite."""
-        return self._step.look(self._begun)
+        return self._step.look()
 
     def _loss(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """The loss to differentiate, of this rank's part of a batch, and the mean loss of the whole batch."""

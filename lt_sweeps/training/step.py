@@ -1,35 +1,23 @@
-"""One training step, as operations on the device alone: the host reads nothing back before `look`."""
+"""One training step: loss, gradients, masks, clipping, optimizer."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
-import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from lt_sweeps.training.masked_update import masked_update
 from lt_sweeps.training.masking import MaskedOptimizer
 from lt_sweeps.training.optim import Rates, apply
+from lt_sweeps.training.watch import DeviceWatch, Watch
 
 Batch = tuple[Tensor, Tensor]
 
 
-class Diverged(Exception):
-    """The loss was not finite; the step was not taken."""
-
-    def __init__(self, step: int) -> None:
-        super().__init__(f"the loss was not finite at step {step}")
-        self.step = step
-
-
 class Step:
-    """Takes steps of a masked optimizer, and stops by itself at a loss that is not finite.
-
-    From that step on `halt` is 1, and on a GPU an optimizer that supports `found_inf` (every fused one) changes nothing
-    any more. Other optimizers go on, but nothing of that is recorded, because `look` comes first. Waiting for the loss
-    of every step would leave a GPU idle for most of a small network's step.
+    """Takes steps of a masked optimizer, and stops before one whose loss is not finite: see `watch`.
 
     `loss_of` returns the loss to differentiate, of this rank's part of the batch, and the mean loss of the whole batch;
     `after_backward` completes the gradients before they are masked. With `hooks` the mask may change before a step.
@@ -42,18 +30,17 @@ class Step:
         masked: MaskedOptimizer,
         clip_norm: float | None,
         loss_of: Callable[[Batch], tuple[Tensor, Tensor]],
+        watch: Watch,
         after_backward: Callable[[], None] = lambda: None,
         hooks: Hooks | None = None,
     ) -> None:
         self.optimizer, self._masked, self._clip_norm = optimizer, masked, clip_norm
         self._loss_of, self._after_backward, self._hooks = loss_of, after_backward, hooks
         self._parameters = list(network.parameters())
-        device = self._parameters[0].device
-        self.loss = torch.full((), math.nan, device=device)  # of the last step
-        self.halt = torch.zeros((), device=device, dtype=torch.float32)  # as fused optimizers want it
-        self.taken = torch.zeros((), device=device, dtype=torch.float64)  # how many steps before it halted
-        if device.type == "cuda" and any(group.get("fused") for group in optimizer.param_groups):
-            optimizer.found_inf = self.halt  # type: ignore[attr-defined]
+        self.watch = watch
+        self._update = masked_update(optimizer, masked) if hooks is None and clip_norm is None else None
+        if isinstance(watch, DeviceWatch) and any(group.get("fused") for group in optimizer.param_groups):
+            optimizer.found_inf = watch.halt  # type: ignore[attr-defined]
 
     def __call__(self, batch: Batch) -> None:
         """Takes one step."""
@@ -64,18 +51,21 @@ class Step:
             self._prepare()
             return loss
 
-        if self._hooks is None:
+        if self._update is not None:
+            self._gradients(batch)
+            self._update()
+        elif self._hooks is None:
             self.optimizer.step(closure)  # type: ignore[arg-type]
         else:
             self._with_hooks(batch, self._hooks)
         self._masked.mask_weights()
-        self.taken.add_(1 - self.halt)
+        self.watch.done()
 
     def _gradients(self, batch: Batch) -> Tensor:
-        self.optimizer.zero_grad()
+        for parameter in self._parameters:
+            parameter.grad = None
         loss, mean = self._loss_of(batch)
-        self.loss.copy_(mean)
-        self.halt.masked_fill_(mean.isfinite().logical_not_(), 1.0)
+        self.watch.note(mean)
         loss.backward()  # no precision that we offer scales the loss
         self._after_backward()
         return loss
@@ -86,20 +76,18 @@ class Step:
             nn.utils.clip_grad_norm_(self._parameters, self._clip_norm)
 
     def _with_hooks(self, batch: Batch, hooks: Hooks) -> None:
-        if self.halt.item():
+        if self.watch.halted:
             return  # an earlier loss was not finite: `look` says so
         hooks.before()
         self._gradients(batch)
-        if not self.halt.item() and hooks.on_gradients():  # a hook is never asked about a loss that is not finite
+        if not self.watch.halted and hooks.on_gradients():  # a hook is never asked about a loss that is not finite
             self._prepare()
             self.optimizer.step()
         hooks.after()
 
-    def look(self, begun: int) -> float:
-        """Returns the loss of the last step; waits for the device. Raises Diverged, with steps counted from `begun`."""
-        if self.halt.item():
-            raise Diverged(begun + int(self.taken.item()))
-        return self.loss.item()
+    def look(self) -> float:
+        """Returns the loss of the last step. May wait for the device; raises Diverged if any was not finite."""
+        return self.watch.look()
 
 
 class Hooks(Protocol):

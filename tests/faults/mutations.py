@@ -21,6 +21,7 @@ GC, SURVEY = "lt_sweeps/store_tools/gc.py", "lt_sweeps/store_tools/survey.py"
 
 ALLOCATION, MASKS, KEYS = "lt_sweeps/allocation.py", "lt_sweeps/masks.py", "lt_sweeps/keys.py"
 STEP, FIT, MODULE = "lt_sweeps/training/step.py", "lt_sweeps/training/fit.py", "lt_sweeps/training/module.py"
+WATCH = "lt_sweeps/training/watch.py"
 LEVEL, CHOICES = "lt_sweeps/methods/level.py", "lt_sweeps/methods/choices.py"
 SPARSE, MASKING = "lt_sweeps/training/sparse/choose.py", "lt_sweeps/training/masking.py"
 DYNAMICS, VIEW, GRAPH = "lt_sweeps/training/dynamics.py", "lt_sweeps/datasets/view.py", "lt_sweeps/graph.py"
@@ -138,9 +139,9 @@ MUTATIONS: list[tuple[str, ...]] = [
     ),
     (
         "law: a loss that is not finite stops before its step",
-        STEP,
-        "        if self.halt.item():\n            raise Diverged",
-        "        if False:\n            raise Diverged",
+        WATCH,
+        "        if not math.isfinite(self._loss):",
+        "        if False:",
     ),
     ("law: a shuffled mask differs", MASKS, "if not torch.equal(other, ones) or", "if True or"),
     (
@@ -190,7 +191,7 @@ NEAREST: dict[str, tuple[str, ...]] = {
     **dict.fromkeys((WORKER, OUTCOME), ("faults",)),
     **dict.fromkeys((ALLOCATION, MASKS), ("test_allocation.py",)),
     MODULE: ("test_draws.py", "test_training.py"),
-    **dict.fromkeys((STEP, MASKING), ("test_training.py",)),
+    **dict.fromkeys((STEP, WATCH, MASKING), ("test_training.py",)),
     FIT: ("test_moved.py", "test_training.py", "test_dynamics.py"),
     DYNAMICS: ("test_dynamics_laws.py", "test_dynamics.py", "test_gates.py", "test_hooks.py"),
     SPARSE: ("test_sparse.py",),

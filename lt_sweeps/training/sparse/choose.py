@@ -19,6 +19,7 @@ from lt_sweeps.training.sparse.chain import Unfit
 from lt_sweeps.training.sparse.index import Index
 from lt_sweeps.training.sparse.native import library
 from lt_sweeps.training.sparse.step import Sparse, SparseStep, batches, reads_pixels
+from lt_sweeps.training.watch import Diverged
 
 PAYS = 0.3  # kept share of a network's weights up to which `auto` takes the compiled kernel
 PAYS_STOCK = 0.1  # and that of torch
@@ -110,8 +111,8 @@ def _difference(sparse: Sparse, run: Train, ticket: TicketTensors, examples: Loa
     dtype, start, clip_norm = DTYPES[run.recipe.precision], run.ticket.start, run.recipe.clip_norm
     network = build(run.ticket.network).to(dtype)
     network.load_state_dict(effective(ticket.weights, ticket.mask, None, aliases(network)))
-    step = SparseStep(sparse, run, network, optim.optimizer(run.recipe.optimizer, network), examples)
-    twin = SparseStep(sparse, run, network, optim.optimizer(run.recipe.optimizer, network), examples)
+    step = SparseStep(sparse, run, network, optim.optimizer(run.recipe.optimizer, network), examples, start)
+    twin = SparseStep(sparse, run, network, optim.optimizer(run.recipe.optimizer, network), examples, start)
     with (
         closing(batches(sparse, run, examples, start)) as sparse_batches,
         closing(examples.batches(start, run.batching)) as usual_batches,
@@ -127,8 +128,11 @@ def _difference(sparse: Sparse, run: Train, ticket: TicketTensors, examples: Loa
             if clip_norm is not None:
                 nn.utils.clip_grad_norm_([twin.live], clip_norm)
             before = twin.live.detach().clone()
-            step(batch)
-            wrong = max(_relative_difference(step.slopes, twin.slopes), abs(step.loss / loss.item() - 1))
+            try:
+                step(batch)
+            except Diverged:
+                return f"the loss of step {start + number} is not finite, but that of a masked one is"
+            wrong = max(_relative_difference(step.slopes, twin.slopes), abs(step.look() / loss.item() - 1))
             twin.slopes.copy_(step.slopes)  # equal gradients for both: a step may divide by small ones
             twin.optimizer.step()
             own, expected = step.live.detach(), twin.live.detach()
@@ -136,7 +140,6 @@ def _difference(sparse: Sparse, run: Train, ticket: TicketTensors, examples: Loa
             if not wrong <= CLOSE[dtype]:
                 return f"step {start + number} differs from a masked one by {wrong:.1e} of its size"
             twin.live.data.copy_(step.live)
-            step.look(start)
     return None
 
 

@@ -40,29 +40,32 @@ def library(dtype: torch.dtype) -> Library | None:
     return kernel
 
 
-def compiled(source: Path, real: str) -> Library | None:
-    """Returns the functions of a C file for REAL = `real`; None without a C compiler that makes what runs here."""
+def compiled(source: Path, real: str, *flags: str) -> Library | None:
+    """Returns the functions of a C file for REAL = `real`; None without a C compiler that makes what runs here.
+
+    `flags` are added to `FLAGS`.
+    """
     compiler = shutil.which(os.environ.get("CC") or "cc") or shutil.which("gcc") or shutil.which("clang")
     if compiler is None:
         return None
     try:
         version = _output([compiler, "--version"]).splitlines()[0]
-        parts = [source.read_text(), *FLAGS, real, version, _processor()]
+        parts = [source.read_text(), *FLAGS, *flags, real, version, _processor()]
         digest = hashlib.sha256("\0".join(parts).encode()).hexdigest()
         folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lt_sweeps"
         place = folder / f"{source.stem}-{digest[:32]}.so"
         if not place.exists():
-            _compile(compiler, source, real, place)
+            _compile([compiler, *FLAGS, *flags, f"-DREAL={real}", str(source)], place)
         return Library(ctypes.CDLL(str(place)), f"{digest[:8]}, {version}")
     except (OSError, subprocess.SubprocessError, IndexError):
         return None
 
 
-def _compile(compiler: str, source: Path, real: str, place: Path) -> None:
+def _compile(command: list[str], place: Path) -> None:
     place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     with TemporaryDirectory(dir=place.parent) as work:
         output = Path(work) / place.name
-        _output([compiler, *FLAGS, f"-DREAL={real}", str(source), "-o", str(output), "-lm"])
+        _output([*command, "-o", str(output), "-lm"])
         os.replace(output, place)  # whole or not at all, however many processes compile it
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,7 +18,8 @@ from lt_sweeps.training.sparse.index import WORD, Index
 from lt_sweeps.training.sparse.kernels import Compiled, Kernel, Stock
 from lt_sweeps.training.sparse.native import library
 from lt_sweeps.training.sparse.update import update_of
-from lt_sweeps.training.step import Batch, Diverged
+from lt_sweeps.training.step import Batch
+from lt_sweeps.training.watch import HostWatch
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,9 @@ class SparseStep:
     the vector and its state back to the network and to the `dense` optimizer.
     """
 
-    def __init__(self, sparse: Sparse, run: Train, network: nn.Module, dense: Optimizer, examples: Loader) -> None:
+    def __init__(
+        self, sparse: Sparse, run: Train, network: nn.Module, dense: Optimizer, examples: Loader, begun: int
+    ) -> None:
         self._index, self._network, self._dense = sparse.index, network, dense
         self._clip_norm = run.recipe.clip_norm
         weights = dict(network.named_parameters())
@@ -51,20 +53,15 @@ class SparseStep:
         self.optimizer = optim.optimizer(run.recipe.optimizer, _VectorModule(self.live))
         self._update = update_of(self.optimizer, self.live, compiled and compiled.functions)
         self._take_state()
-        self.loss, self._halted, self._taken = math.nan, False, 0
+        self._watch = HostWatch(begun)
 
     def __call__(self, batch: tuple[Tensor, ...]) -> None:
-        """Takes one step, unless an earlier loss was not finite."""
-        if self._halted:
-            return
-        self.loss = self._kernel.slopes(batch)
-        if not math.isfinite(self.loss):
-            self._halted = True
-            return
+        """Takes one step. Raises Diverged instead if its loss is not finite."""
+        self._watch.note(self._kernel.slopes(batch))
         if self._clip_norm is not None:
             nn.utils.clip_grad_norm_([self.live], self._clip_norm)
         self._update()
-        self._taken += 1
+        self._watch.done()
 
     @property
     def slopes(self) -> Tensor:
@@ -72,13 +69,11 @@ class SparseStep:
         assert self.live.grad is not None
         return self.live.grad
 
-    def look(self, begun: int) -> float:
-        """Writes weights and optimizer state back; returns the last loss. Raises Diverged, counted from `begun`."""
-        if self._halted:
-            raise Diverged(begun + self._taken)
+    def look(self) -> float:
+        """Writes weights and optimizer state back; returns the last loss."""
         self._index.scattered(self.live.detach(), _values(dict(self._network.named_parameters())))
         self._put_state()
-        return self.loss
+        return self._watch.look()
 
     def _take_state(self) -> None:
         """Begins with the state of the dense optimizer: that of an earlier session, if it has any."""

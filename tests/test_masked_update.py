@@ -1,0 +1,156 @@
+"""The masks and the optimizer's step in one pass, in C: torch's bits, and trusted only where they are."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from small import OPTIMIZERS, examples, half_mask, run_of, weights
+from torch import Tensor, nn
+
+from lt_sweeps.masks import TicketTensors
+from lt_sweeps.specs import Part
+from lt_sweeps.training import masked_update, step
+from lt_sweeps.training.fit import Hardware, fit
+from lt_sweeps.training.leaving import Left
+from lt_sweeps.training.masked_update import MaskedUpdate
+from lt_sweeps.training.masking import MaskedOptimizer
+from lt_sweeps.training.progress import Progress
+from lt_sweeps.training.recorder import Session
+
+SGD, ADAM = "torch.optim.SGD", "torch.optim.Adam"
+IN_C = {name: described for name, described in OPTIMIZERS.items() if name not in ("mixing", "grouped")} | {
+    "plain": Part(SGD, args={"lr": 0.1}),
+    "decay": Part(SGD, args={"lr": 0.1, "weight_decay": 1e-3}),
+    "dampened": Part(SGD, args={"lr": 0.1, "momentum": 0.9, "dampening": 0.5}),
+    "lists": Part(ADAM, args={"lr": 1e-3, "betas": [0.8, 0.99]}),
+    "decoupled": Part(ADAM, args={"lr": 5e-3, "weight_decay": 0.1, "decoupled_weight_decay": True}),
+}
+NOT_IN_C = {name: OPTIMIZERS[name] for name in ("mixing", "grouped")} | {
+    "amsgrad": Part(ADAM, args={"lr": 5e-3, "amsgrad": True}),
+    "uphill": Part(SGD, args={"lr": 0.01, "maximize": True}),
+    "foreach": Part(SGD, args={"lr": 0.01, "foreach": True}),
+    "rmsprop": Part("torch.optim.RMSprop", args={"lr": 1e-3}),
+}
+
+
+@pytest.fixture
+def taken(monkeypatch: pytest.MonkeyPatch) -> list[Tensor]:
+    """The weights that the C has moved."""
+    moved: list[Tensor] = []
+    update = MaskedUpdate._update
+
+    def noted(self: MaskedUpdate, weight: Tensor, *args: Any) -> None:
+        moved.append(weight)
+        update(self, weight, *args)
+
+    monkeypatch.setattr(MaskedUpdate, "_update", noted)
+    return moved
+
+
+@pytest.fixture
+def by_torch(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """Within it no step is taken in C."""
+    with monkeypatch.context() as patched:
+        yield lambda: patched.setattr(step, "masked_update", lambda *_: None)
+
+
+def left(optimizer: Part, precision: str = "32-true", clip_norm: float | None = None, steps: int = 20) -> list[bytes]:
+    """Weights and state of a training that is left after `steps` steps, and its history."""
+    run = run_of(precision=precision, clip_norm=clip_norm)
+    run = replace(run, recipe=replace(run.recipe, optimizer=optimizer))
+    saved: list[Progress] = []
+    asked = iter(range(steps))
+    session = Session(checkpoint=saved.append, leave=lambda: next(asked) == steps - 1)
+    with pytest.raises(Left):
+        fit(run, TicketTensors(weights(), half_mask()), examples(), Hardware(), session)
+    (progress,) = saved
+    states = [value for state in progress.optimizer or [] for _, value in sorted(state.items())]
+    values = [value for value in (*progress.state.values(), *states) if isinstance(value, Tensor)]
+    return [repr(progress.history).encode(), *(value.numpy().tobytes() for value in values)]
+
+
+@pytest.mark.parametrize("precision", ["32-true", "64-true", "bf16-mixed"])
+@pytest.mark.parametrize("optimizer", IN_C)
+def test_trainings_have_the_bits_of_torch(optimizer: str, precision: str, taken: list[Tensor], by_torch: Any) -> None:
+    own = left(IN_C[optimizer], precision)
+    assert taken
+    taken.clear()
+    by_torch()
+    assert left(IN_C[optimizer], precision) == own
+    assert not taken
+
+
+@pytest.mark.parametrize("optimizer", NOT_IN_C)
+def test_other_optimizers_take_their_own_steps(optimizer: str, taken: list[Tensor]) -> None:
+    left(NOT_IN_C[optimizer])
+    assert not taken
+
+
+def test_clipped_gradients_are_masked_before(taken: list[Tensor]) -> None:
+    left(IN_C["sgd"], clip_norm=0.1)
+    assert not taken
+
+
+class Odd(nn.Module):
+    """Its first weight lies in columns, and the second has no gradient in odd steps."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Parameter(torch.arange(12.0).view(3, 4).t())
+        self.second = nn.Parameter(torch.arange(7.0))
+        self.third = nn.Parameter(torch.ones(5))
+
+
+@pytest.mark.parametrize("optimizer", ["plain", "sgd", "adam"])
+def test_memory_in_another_order_and_weights_without_a_gradient(optimizer: str) -> None:
+    ends = []
+    for in_c in (True, False):
+        network = Odd()
+        made = getattr(torch.optim, IN_C[optimizer].name.rpartition(".")[2])(
+            network.parameters(), fused=True, **IN_C[optimizer].args
+        )
+        masked = MaskedOptimizer({"first": torch.arange(12).view(4, 3) % 2 == 0}, None)
+        masked.attach(network, made)
+        update = masked_update.masked_update(made, masked)
+        assert update is not None
+        for number in range(6):
+            made.zero_grad()
+            loss = (network.first @ torch.tensor([1.0, -2.0, 3.0])).square().sum() + network.third.sum()
+            (loss if number % 2 else loss + network.second.sin().sum()).backward()
+            if in_c:
+                update()
+            else:
+                masked.mask_gradients()
+                made.step()
+        states = [value for p in network.parameters() for value in made.state[p].values() if isinstance(value, Tensor)]
+        ends.append([value.detach().clone() for value in (*network.parameters(), *states)])
+    assert all(map(torch.equal, *ends))
+
+
+def test_wrong_updates_are_not_trusted(monkeypatch: pytest.MonkeyPatch, taken: list[Tensor]) -> None:
+    functions = SimpleNamespace(masked_sgd=lambda *_: None, masked_adam=lambda *_: None)  # weights stay where they are
+    monkeypatch.setattr(masked_update, "library", lambda dtype: functions)
+    masked_update._lanes.cache_clear()
+    try:
+        left(IN_C["sgd"], steps=2)
+        compared = len(taken)
+        left(IN_C["sgd"])
+        assert len(taken) == compared  # all of them by the comparison, which is made once
+    finally:
+        masked_update._lanes.cache_clear()
+
+
+def test_without_a_compiler_torch_takes_the_steps(monkeypatch: pytest.MonkeyPatch, taken: list[Tensor]) -> None:
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    masked_update.library.cache_clear()
+    try:
+        left(IN_C["sgd"])
+        assert not taken
+    finally:
+        masked_update.library.cache_clear()
