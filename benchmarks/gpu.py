@@ -119,6 +119,17 @@ def models_equal(model: str, *words: str) -> dict[str, Any]:
     }
 
 
+def together_equal(model: str, count: int = 4) -> dict[str, Any]:
+    """Trainings of other data orders, each from a graph, alone and at the same time on threads: the same bits?"""
+    run = shortened(composed(f"model={model}"), STEPS)
+    runs = [replace(run, order=number) for number in range(count)]
+    said: list[str] = []
+    alone = [bits(trained(each, "graph", said)) for each in runs]
+    with ThreadPoolExecutor(count) as pool:
+        at_once = list(pool.map(lambda each: bits(trained(each, "graph", said)), runs))
+    return {"equal": alone == at_once, "distinct": len(set(alone)), "said": said}
+
+
 def killed_and_resumed(run: Train, after: int) -> Trained:
     """Left after so many steps, written to bytes, read back, and gone on with."""
     saved: list[bytes] = []
@@ -244,6 +255,8 @@ def sections() -> dict[str, Callable[[], dict[str, Any]]]:
     return {
         **{f"bits {model}": lambda model=model: models_equal(model) for model in MODELS},  # type: ignore[misc]
         "bits resnet20 bf16": lambda: models_equal("resnet20", "recipe.precision=bf16-mixed"),
+        "bits together lenet_300_100": lambda: together_equal("lenet_300_100"),
+        "bits together resnet20": lambda: together_equal("resnet20"),
         "diverges": diverges,
         "cpu and gpu": against_cpu,
         "ms lenet_300_100": lambda: timings("lenet_300_100"),

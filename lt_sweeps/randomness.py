@@ -6,10 +6,13 @@ import hashlib
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
+from threading import RLock
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import torch
+
+GENERATORS = RLock()  # held by the thread that has seeded the global generators, as long as it draws from them
 
 
 def derive(seed: int, *names: str | int) -> int:
@@ -26,20 +29,22 @@ def derive(seed: int, *names: str | int) -> int:
 def seeded(seed: int) -> Iterator[None]:
     """Context manager: seeds Python's, numpy's and torch's global generators, and restores them (torch's: CPU) at exit.
 
-    For foreign code, which may draw from any of them; our own code draws from generators passed as arguments.
+    For foreign code, which may draw from any of them; our own code draws from generators passed as arguments. Another
+    thread waits meanwhile.
     """
     import numpy as np
     import torch
 
-    before, legacy = random.getstate(), np.random.get_state()
-    try:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)  # a GPU too that foreign code is the first to use
-            _seed_others(seed)
-            yield
-    finally:
-        random.setstate(before)
-        np.random.set_state(legacy)
+    with GENERATORS:
+        before, legacy = random.getstate(), np.random.get_state()
+        try:
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(seed)  # a GPU too that foreign code is the first to use
+                _seed_others(seed)
+                yield
+        finally:
+            random.setstate(before)
+            np.random.set_state(legacy)
 
 
 def seed_torch(seed: int) -> None:

@@ -59,6 +59,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "trainer.devices": (1, 1024),
     "trainer.processes": (0, 1024),
     "trainer.workers_per_device": (1, 64),
+    "trainer.together": (1, 64),
     "trainer.threads": (1, 1024),
     "trainer.workers": (0, 1024),
     "dataset.classes": (1, math.inf),

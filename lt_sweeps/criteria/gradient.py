@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from lt_sweeps.criteria.probe import Probe, Scores
 from lt_sweeps.masks import State
-from lt_sweeps.randomness import seed_torch
+from lt_sweeps.randomness import GENERATORS, seed_torch
 from lt_sweeps.registry import register
 from lt_sweeps.tasks.task import task_of
 
@@ -117,7 +117,8 @@ def _ready(probe: Probe, x: Tensor, training: bool) -> Iterator[tuple[nn.Module,
     """Yields the network on the examples' device, and its prunable weights; the probe's generator seeds dropout."""
     network = probe.network.to(x.device).train(training)
     seed = int(torch.randint(2**62, (1,), generator=probe.generator))
-    with torch.random.fork_rng([x.device] if x.device.type == "cuda" else []), torch.enable_grad():
+    devices = [x.device] if x.device.type == "cuda" else []
+    with GENERATORS, torch.random.fork_rng(devices), torch.enable_grad():
         seed_torch(seed)
         yield network, {name: network.get_parameter(name) for name in sorted(probe.mask)}
 

@@ -7,6 +7,7 @@ import os
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
+from threading import RLock
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -47,12 +48,18 @@ class Files(NamedTuple):
     resize: int  # length of the shorter side for evaluation, before the centre is cut out
 
 
+_one_at_a_time = RLock()
 _files: dict[tuple[Part, Path], list[tuple[Path, str]]] = {}  # files read, and their hashes at that time
 
 
-@lru_cache(maxsize=2)
 def read(source: Part, data_dir: Path, targets: Targets = "classes") -> Arrays | Files:
     """Reads a registered data set, or a user's own, from `data_dir`. Raises ValueError for other targets."""
+    with _one_at_a_time:  # else each thread of a process would read it
+        return _read(source, data_dir, targets)
+
+
+@lru_cache(maxsize=2)
+def _read(source: Part, data_dir: Path, targets: Targets) -> Arrays | Files:
     with watch.reading() as names:
         returned = _returned(load("dataset", source.name), data_dir, source.args)
         dataset = returned if isinstance(returned, Files) else Arrays(*validated(returned, targets))

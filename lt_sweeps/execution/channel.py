@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import socket
 from collections import deque
+from contextlib import suppress
 from typing import Any
 
 Message = dict[str, Any]
@@ -52,6 +53,11 @@ class Channel:
             except EOFError:
                 return None
         return self._come.popleft()
+
+    def hang_up(self) -> None:
+        """Reads nothing any more: whoever waits for a message gets None, as if the other end were closed."""
+        with suppress(OSError):  # it is closed
+            self._socket.shutdown(socket.SHUT_RD)
 
     def close(self) -> None:
         """Closes the connection; the other end notices."""

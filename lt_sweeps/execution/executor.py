@@ -79,6 +79,8 @@ class InProcess:
         before = GlobalState() if owner(job.run) else None
         outcome = attempt(self._worker, job, lambda step, history: on_step(job, step, history))
         self._jobs.clear()
+        if outcome.broken:
+            raise Mistake(f"{job.run}: {outcome.reason}: nothing works on the GPU in this process any more")
         if before and (changed := before.changed()) and outcome.kind == "done":
             raise Mistake(f"{changes(job.run, changed)}: with trainer.processes=0 what comes after would see it")
         return [(job, outcome)]

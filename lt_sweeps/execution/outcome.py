@@ -32,6 +32,8 @@ class Outcome:
     reason: str = ""
     seconds: float = 0.0
     memory: bool = False  # whether it ran out of memory; alone it may not
+    shared: bool = False  # whether it failed in a process with others, which may be the cause
+    broken: bool = False  # whether nothing works on the GPU in this process any more
     trace: str = ""  # the traceback of a failure
 
 
@@ -50,7 +52,8 @@ def attempt(worker: Worker, job: Job, on_step: Tell) -> Outcome:
         if is_full(error):
             return Outcome("refused", full_message(error))
         trace = "".join(traceback.format_exception(error))
-        return Outcome("failed", one_line(error), memory=_is_memory(error), trace=trace)
+        broken = type(error).__name__ == "AcceleratorError"  # of torch: the process cannot use the GPU again
+        return Outcome("failed", one_line(error), memory=_is_memory(error), broken=broken, trace=trace)
     return Outcome("done", seconds=time.monotonic() - began)
 
 

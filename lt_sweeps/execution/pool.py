@@ -1,7 +1,8 @@
 """Runs jobs on long-lived worker processes: each imports torch and reads data once; a crash costs only its own job.
 
-A slot is a group of cores, a GPU, or one of several processes on a GPU. A worker takes one slot; for a training on
-several devices, a group of processes takes one slot per device. Workers are started on demand, and kept.
+A slot is a group of cores, a GPU, or a share of a GPU. A worker takes one slot; for a training on several devices, a
+group of processes takes one slot per device. With `trainer.together` a process is several workers: a crew of threads,
+which takes a slot for each. Workers are started on demand, and kept.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Self
 
@@ -25,8 +26,9 @@ from lt_sweeps.execution.executor import OnStep
 from lt_sweeps.execution.outcome import Kind, Outcome
 from lt_sweeps.execution.plan import Job
 from lt_sweeps.execution.process import message_of
+from lt_sweeps.execution.slots import together
 from lt_sweeps.execution.spare import Spare
-from lt_sweeps.execution.worker_handle import WorkerHandle
+from lt_sweeps.execution.worker_handle import WorkerHandle, started
 from lt_sweeps.provenance.ownership import owner
 from lt_sweeps.store.store import Store
 
@@ -85,44 +87,55 @@ class Pool:
     def give(self, job: Job) -> None:
         """Gives a job to an idle worker, or to a new one; for a new one, idle workers may have to end."""
         handle = self._idle(job)
+        unused = [slot for slot in self._free if all(slot not in other.slots for other in self._handles.values())]
+        if handle is not None and handle.active and any(unused):
+            handle = self._start([next(filter(None, unused))], alone=bool(owner(job.run)))  # a GPU that nobody uses
         if handle is None:
             slots = self._chosen(job.devices)
-            for other in [other for other in self._handles.values() if other.job is None]:
+            for other in [other for other in self._handles.values() if not other.active]:
                 if slots is not None:
                     break
                 self._dismiss(other)
                 slots = self._chosen(job.devices)
             assert slots is not None
-            handle = self._start(slots)
-        handle.job, handle.owner, handle.history = job, owner(job.run), []
+            handle = self._start(slots, alone=bool(owner(job.run)))
+        handle.take(job, owner(job.run))
         if handle.ready:
             handle.send(message_of(job))
 
     def _idle(self, job: Job) -> WorkerHandle | None:
         """An idle worker with as many devices as the job; its earlier jobs, if any, had the same foreign code."""
         mine = owner(job.run)
-        idle = [handle for handle in self._handles.values() if handle.job is None and handle.devices == job.devices]
+        free = [handle for handle in self._handles.values() if handle.job is None and handle.devices == job.devices]
+        idle = [handle for handle in free if handle.active < handle.fits]
         able = [handle for handle in idle if handle.owner in (None, mine)]
-        return min(able, key=lambda handle: (handle.owner is None, not handle.ready), default=None)
+        return min(able, key=lambda handle: (handle.owner is None, not handle.ready, handle.active), default=None)
 
     def _chosen(self, devices: int, *, idle: bool = False) -> list[str] | None:
         """Free slots for a worker with `devices` devices, on distinct GPUs; with `idle` also those of idle workers."""
         free = [*self._free]
         if idle:
-            free += [slot for handle in self._handles.values() if handle.job is None for slot in handle.slots]
+            free += [slot for handle in self._handles.values() if not handle.active for slot in handle.slots]
         if any(free):  # GPUs
             free = list(dict.fromkeys(free))
         return free[:devices] if len(free) >= devices else None
 
-    def _start(self, slots: list[str]) -> WorkerHandle:
+    def _start(self, slots: list[str], *, alone: bool = False) -> WorkerHandle:
+        """Starts a worker, and with it those that share its process, unless it is to be `alone`; returns the first."""
         for slot in slots:
             self._free.remove(slot)
-        name = str(self._started)
-        self._started += 1
-        log = self._logs / f"worker-{platform.node()}-{os.getpid()}-{name}.log"  # other processes log here too
-        handle = WorkerHandle(name, slots, str(self._folder / "s"), self._trainer.threads, log, self._spare)
-        self._handles[name] = handle
-        return handle
+        names = [str(self._started)]
+        if len(slots) == 1 and not alone:
+            while len(slots) < together(self._trainer, slots[0]) and slots[0] in self._free:
+                self._free.remove(slots[0])
+                slots = [*slots, slots[0]]
+                names.append(str(self._started + len(names)))
+        self._started += len(names)
+        log = self._logs / f"worker-{platform.node()}-{os.getpid()}-{names[0]}.log"  # other processes log here too
+        fits = 1 if self._trainer.together is None else len(names)
+        handles = started(names, slots, str(self._folder / "s"), self._trainer.threads, log, self._spare, fits)
+        self._handles |= {handle.name: handle for handle in handles}
+        return handles[0]
 
     def _dismiss(self, handle: WorkerHandle, seconds: float = 5.0) -> int:
         """Ends a worker, killing it after `seconds`, and frees its slots; returns the exit code."""
@@ -179,8 +192,10 @@ class Pool:
                 handle.history += message["history"]
                 on_step(handle.job, message["step"], handle.history)
             self._able |= "able" in message
+            handle.memory_fits(message.get("fits"))
             if "outcome" in message and channel is handle.channels[0] and handle.job is not None:
-                outcomes.append((handle.job, Outcome(**message["outcome"])))
+                outcome = Outcome(**message["outcome"])
+                outcomes.append((handle.job, replace(outcome, shared=handle.shared and outcome.kind == "failed")))
                 handle.job = None
                 if message.get("last"):
                     self._dismiss(handle)
@@ -188,13 +203,15 @@ class Pool:
         return outcomes
 
     def _outcomes_of_dead(self, handle: WorkerHandle) -> list[tuple[Job, Outcome]]:
-        job, code = handle.job, self._dismiss(handle)
-        if job is None:
-            return []
-        memory = handle.ran_out_of_memory(code)
+        crew = list(handle.crew)  # a thread ends with its process only
+        jobs = [(mate.job, mate.shared) for mate in crew if mate.job is not None]
+        for mate in crew:
+            code = self._dismiss(mate)
+        memory = mate.ran_out_of_memory(code)
         # If no worker has ever become ready, every job would fail; else the failure is this job's.
         kind: Kind = "failed" if self._able or memory else "refused"
-        return [(job, Outcome(kind, handle.reason(code), memory=memory))]
+        reason = mate.reason(code)
+        return [(job, Outcome(kind, reason, memory=memory, shared=shared)) for job, shared in jobs]
 
     # --------------------------------------------------------------------------------- ending
 

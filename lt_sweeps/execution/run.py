@@ -194,8 +194,8 @@ class _Work:
                 self._reporter.say(f"{job.run}: {outcome.reason}: {consequence}")
                 self._store.discard(job.run.key)
             return False
-        if outcome.memory and self._running:
-            beside = f"beside {len(self._running)} others"
+        if (outcome.memory and self._running) or outcome.shared:
+            beside = "beside others in its process" if outcome.shared else f"beside {len(self._running)} others"
             self._reporter.say(f"{self._reporter.name(job.run)}: {outcome.reason}, {beside}: tried again alone")
             self._alone.add(job.run)
             return True

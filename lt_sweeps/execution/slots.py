@@ -13,6 +13,7 @@ from lt_sweeps.config.schema import TrainerConfig
 from lt_sweeps.errors import Mistake
 
 CPU = ""  # the name of a slot that has no GPU
+MOST = 8  # trainings in one process on a GPU, where memory decides
 VISIBLE = ("CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES")  # the second is AMD's, which goes before the first there
 
 
@@ -27,12 +28,19 @@ def slots(trainer: TrainerConfig, at_least: int = 1) -> list[str]:
     if names:
         if at_least > len(names):
             raise Mistake(f"trainer.devices={at_least}: this machine shows {len(names)} GPU{'s'[: len(names) != 1]}")
-        every = names * trainer.workers_per_device
+        every = names * trainer.workers_per_device * together(trainer, names[0])
     else:
         every = [CPU] * max(at_least, 1 if trainer.accelerator == "mps" else cores() // trainer.threads, 1)
     if trainer.processes and not names:
         return [CPU] * max(trainer.processes, at_least)
     return list(islice(every, max(trainer.processes, at_least))) if trainer.processes else every
+
+
+def together(trainer: TrainerConfig, slot: str) -> int:
+    """Returns how many trainings may run in one process on such a slot."""
+    if trainer.together is None:
+        return 1 if slot == CPU else MOST
+    return trainer.together
 
 
 def gpus(system: Path = Path("/")) -> list[str]:

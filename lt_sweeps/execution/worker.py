@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import torch
@@ -32,6 +33,7 @@ from lt_sweeps.store.store import Missing, Record, Store
 from lt_sweeps.store.tensors import encode_mask, encode_masked
 from lt_sweeps.training import channels_last
 from lt_sweeps.training.fit import Hardware, Kernel, Trained, fit
+from lt_sweeps.training.gpu import fitting
 from lt_sweeps.training.leaving import Left
 from lt_sweeps.training.progress import Progress, decode_progress, encode_progress
 from lt_sweeps.training.ranks import join
@@ -75,6 +77,10 @@ class Worker:
         if self.ranks.rank:
             return group.follow(self.ranks, lambda *start: self._train(job, *start), (Missing, Disagreement))
         return group.lead(self.ranks, lambda: self._do(job, on_step))
+
+    def fits(self) -> int | None:
+        """How many trainings like the one that runs the GPU has memory for; None on a CPU."""
+        return fitting(self.device)
 
     def free_cached_memory(self) -> None:
         """Frees cached GPU memory between two jobs, for other processes on the GPU."""
@@ -284,15 +290,27 @@ def _timing(seconds: float) -> dict[str, float]:
     return {"seconds": round(seconds, 3), "ended": round(time.time(), 3)}
 
 
+FILLING, _unfilled = Lock(), list[bool]()  # what was set before trainings that need no filling, as long as any runs
+
+
 @contextmanager
 def _new_tensors(*, filled: bool) -> Iterator[None]:
     """Context manager: whether deterministic mode fills tensors of torch.empty, for code that may read them unwritten.
 
-    Ours does not, nor do torch's networks and optimizers. The filling takes 6 to 10 % of a step of ResNet-20.
+    Ours does not, nor do torch's networks and optimizers. The filling takes 6 to 10 % of a step of ResNet-20. The
+    setting is the process's; where trainings share one, none needs the filling.
     """
     setting: Any = torch.utils.deterministic
-    before, setting.fill_uninitialized_memory = setting.fill_uninitialized_memory, filled
+    if filled:
+        yield
+        return
+    with FILLING:
+        _unfilled.append(setting.fill_uninitialized_memory)
+        setting.fill_uninitialized_memory = False
     try:
         yield
     finally:
-        setting.fill_uninitialized_memory = before
+        with FILLING:
+            if len(_unfilled) == 1:
+                setting.fill_uninitialized_memory = _unfilled[0]
+            _unfilled.pop()

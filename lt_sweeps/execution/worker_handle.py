@@ -24,40 +24,41 @@ FIRST_WORDS = re.compile(r"Fatal Python error|rank \d+ of \d+: ")  # lines that 
 
 
 class WorkerHandle:
-    """A worker: one process per slot, several as a group of `torch.distributed.run`."""
+    """A worker: one process per slot, several as a group of `torch.distributed.run`; or one of a process's crew."""
 
-    def __init__(
-        self, name: str, slots: Sequence[str], address: str, threads: int, log: Path, spare: Spare | None = None
-    ) -> None:
-        """Starts the processes: by the spare where there is one, for a single one on the CPU."""
-        self.name, self.slots, self.log = name, tuple(slots), log
+    def __init__(self, name: str, slots: Sequence[str], log: Path, process: subprocess.Popen[bytes] | Forked) -> None:
+        self.name, self.slots, self.log, self.process = name, tuple(slots), log, process
         self.channels: dict[int, Channel] = {}  # by rank
         self.job: Job | None = None
         self.owner: Owner | None = None  # of the foreign code it has imported; None before its first job
         self.history: list[Message] = []  # the evaluations of its job
+        self.crew = [self]  # those whose threads share its process and have not ended
+        self.shared = False  # whether others were at work in its process, at any time of its job
+        self.fits = 1  # how many trainings its process may do at once
         self._pids: dict[int, int] = {}
         self._killed = False  # by us
-        words = ["-m", "lt_sweeps.execution.process", address, name]
-        if len(slots) > 1:
-            group = f"--nproc-per-node={len(slots)} --max-restarts=0 --rdzv-backend=c10d --rdzv-endpoint=127.0.0.1:0"
-            words = ["-m", "torch.distributed.run", *group.split(), *words]
-        environment = {**files.environment(), **threads_of(threads)}
-        if slots[0] != CPU:
-            environment.update(dict.fromkeys(VISIBLE, ",".join(slots)))
-        log.parent.mkdir(parents=True, exist_ok=True)
-        self.process: subprocess.Popen[bytes] | Forked
-        if spare is not None and spare.alive and self.slots == (CPU,):
-            self.process = spare.fork([address, name], name, environment, log)
-            return
-        with log.open("wb") as file:
-            self.process = subprocess.Popen(
-                [sys.executable, *words], env=environment, stdin=subprocess.DEVNULL, stdout=file, stderr=file
-            )
 
     @property
     def devices(self) -> int:
         """Number of devices it trains on."""
         return len(self.slots)
+
+    def take(self, job: Job, owner: Owner) -> None:
+        """A job, of this owner's code, is given to it."""
+        self.job, self.owner, self.history = job, owner, []
+        at_work = [mate for mate in self.crew if mate.job is not None]
+        for mate in at_work:
+            mate.shared = len(at_work) > 1 or (mate.shared and mate is not self)
+
+    @property
+    def active(self) -> int:
+        """How many trainings its process does."""
+        return sum(mate.job is not None for mate in self.crew)
+
+    def memory_fits(self, count: int | None) -> None:
+        """The process says for how many trainings a GPU has memory."""
+        for mate in self.crew if count is not None else ():
+            mate.fits = count or 1
 
     def send_setup(self, channel: Channel, hello: Message, setup: Message) -> None:
         """Registers a process that has connected, and sends it the setup: paths, store, trainer."""
@@ -91,7 +92,13 @@ class WorkerHandle:
             channel.close()
 
     def end(self, seconds: float) -> int:
-        """Waits up to `seconds` for the process to end, then kills it; returns the exit code."""
+        """Waits up to `seconds` for the process to end, then kills it; returns the exit code.
+
+        If others of its crew go on, only its thread ends; returns 0.
+        """
+        self.crew.remove(self)
+        if self.crew and self.process.poll() is None:
+            return 0
         with suppress(subprocess.TimeoutExpired):
             self.process.wait(seconds if self.ready else 0.0)  # before it is ready there is nothing to lose
         if self.process.poll() is None:
@@ -131,3 +138,39 @@ class WorkerHandle:
     def _last_lines(self) -> list[str]:
         lines = self.log.read_text(errors="replace").splitlines()[-400:] if self.log.exists() else []
         return [line.strip() for line in lines if line.strip()]
+
+
+def started(
+    names: Sequence[str],
+    slots: Sequence[str],
+    address: str,
+    threads: int,
+    log: Path,
+    spare: Spare | None = None,
+    fits: int = 1,
+) -> list[WorkerHandle]:
+    """Starts a process for each slot as one worker of this name, or with several names one process with a thread for
+    each, of which `fits` may work at once. A process on the CPU is forked from the spare where there is one.
+    """
+    words = ["-m", "lt_sweeps.execution.process", address, *names]
+    if len(slots) > len(names):
+        group = f"--nproc-per-node={len(slots)} --max-restarts=0 --rdzv-backend=c10d --rdzv-endpoint=127.0.0.1:0"
+        words = ["-m", "torch.distributed.run", *group.split(), *words]
+    environment = {**files.environment(), **threads_of(threads)}
+    if slots[0] != CPU:
+        environment.update(dict.fromkeys(VISIBLE, ",".join(dict.fromkeys(slots))))
+    log.parent.mkdir(parents=True, exist_ok=True)
+    process: subprocess.Popen[bytes] | Forked
+    if spare is not None and spare.alive and slots[0] == CPU and len(slots) == len(names):
+        process = spare.fork([address, *names], names[0], environment, log)
+    else:
+        with log.open("wb") as file:
+            process = subprocess.Popen(
+                [sys.executable, *words], env=environment, stdin=subprocess.DEVNULL, stdout=file, stderr=file
+            )
+    if len(names) == 1:
+        return [WorkerHandle(names[0], slots, log, process)]
+    crew = [WorkerHandle(name, [slot], log, process) for name, slot in zip(names, slots, strict=True)]
+    for handle in crew:
+        handle.crew, handle.fits, handle.owner = crew, fits, ()  # no foreign code: it could change what others see
+    return crew

@@ -34,10 +34,14 @@ _folders: dict[str, dict[str, frozenset[str]]] = defaultdict(dict)
 _variables: dict[str, dict[str, str]] = defaultdict(dict)
 _written: set[str] = set()  # by this process: no inputs of a result
 _updated: set[str] = set()  # opened for both reading and writing
-_reading: list[set[str]] = []  # the files of each data set that is being read
+_reading: list[tuple[threading.Thread, set[str]]] = []  # who reads a data set now, and its files
 _watching = False
 _lock = threading.Lock()
 _hearing = threading.local()  # set while the hook itself reads, which is not recorded
+
+
+class Hand(threading.Thread):
+    """A thread that works beside others of its kind: what it reads is read for its own work, not for theirs."""
 
 
 def watch() -> None:
@@ -76,8 +80,10 @@ def _note_file(path: str, flags: Any, frame: FrameType) -> None:
         _updated.add(path)
     if file.is_dir():  # opened to list or remove its files
         return
-    for files in _reading:
-        files.add(path)
+    here = threading.current_thread()
+    for thread, names in _reading:
+        if here is thread or not isinstance(here, Hand):
+            names.add(path)
     if (reader := _reader(frame, through_imports=exists)) is not None:
         _files[reader].setdefault(path, file_state(path) if exists else None)
 
@@ -180,11 +186,12 @@ def reading() -> Iterator[set[str]]:
     """Context manager: yields a set that fills with the files opened for reading meanwhile."""
     watch()
     files: set[str] = set()
-    _reading.append(files)
+    entry = threading.current_thread(), files
+    _reading.append(entry)
     try:
         yield files
     finally:
-        _reading.remove(files)
+        _reading[:] = [other for other in _reading if other is not entry]  # not the first that is equal
 
 
 class Read(NamedTuple):

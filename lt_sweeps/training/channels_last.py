@@ -18,12 +18,11 @@ from lt_sweeps.datasets.loader import Loader
 from lt_sweeps.graph import Train
 from lt_sweeps.masks import TicketTensors, aliases, effective
 from lt_sweeps.networks.build import build
-from lt_sweeps.randomness import seed_torch
+from lt_sweeps.randomness import GENERATORS, seed_torch
 from lt_sweeps.tasks.task import task_of
 from lt_sweeps.training import optim
 from lt_sweeps.training.fit import ChannelsLast, Hardware
 from lt_sweeps.training.masking import MaskedOptimizer
-from lt_sweeps.training.module import GENERATORS
 
 EXAMPLES = 32  # of a batch, at most, that are compared
 COMPARED = 2  # steps whose loss, gradients and update are compared with the usual ones

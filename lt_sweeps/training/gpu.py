@@ -9,6 +9,8 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.accelerators import CUDAAccelerator  # type: ignore[attr-defined]
 
+SPARED = 0.8  # of the free memory: trainings of one network differ a little, and one may find out that it lacks some
+
 _streams: dict[torch.device, list[torch.cuda.Stream]] = {}  # those that no training uses now
 
 
@@ -29,6 +31,14 @@ def own_stream(device: torch.device) -> Iterator[None]:
             yield
     finally:
         free.append(stream)
+
+
+def fitting(device: torch.device) -> int | None:
+    """Returns how many trainings like the one that this process does a GPU has memory for; None on a CPU."""
+    if device.type != "cuda":
+        return None
+    free, _ = torch.cuda.mem_get_info(device)
+    return 1 + int(SPARED * free / max(1, torch.cuda.max_memory_reserved(device)))
 
 
 class Gpu(CUDAAccelerator):

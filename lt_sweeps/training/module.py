@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
-from threading import Lock
 from typing import Any
 
 import pytorch_lightning as pl
@@ -13,7 +12,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from lt_sweeps.graph import Train
-from lt_sweeps.randomness import derive, seed_all, seed_torch
+from lt_sweeps.randomness import GENERATORS, derive, seed_all, seed_torch
 from lt_sweeps.tasks.task import task_of
 from lt_sweeps.training import optim
 from lt_sweeps.training.batchnorm import WholeBatch
@@ -25,8 +24,6 @@ from lt_sweeps.training.sparse.step import SparseStep
 from lt_sweeps.training.step import Batch, EagerSteps, Step, Steps
 from lt_sweeps.training.watch import watching
 from lt_sweeps.units.beside import scales
-
-GENERATORS = Lock()
 
 
 class TicketModule(pl.LightningModule):
