@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
-from benchmarks.lenet_step import LONG, SHORT, plain, step_rows
+from benchmarks.lenet_step import GOALS, STEPS, plain, step_rows
 from benchmarks.rounds import Contender, race
 from benchmarks.stand_in import BATCH, LENET, Ours, mnist
 from benchmarks.table import Row
@@ -116,13 +116,13 @@ def rows(rounds: int) -> list[Row]:
             trainer.fit(Module(logged=True), DataLoader(images, BATCH, shuffle=True))
 
     timings = race(
-        Contender("plain loop", plain(examples, torch.optim.SGD, lr=0.1), SHORT, LONG),
+        Contender("plain loop", plain(examples, torch.optim.SGD, lr=0.1), *STEPS["LeNet"]),
         [
-            Contender("lt_sweeps", Ours(LENET, examples, "SGD", lr=0.1), SHORT, LONG),
-            Contender("lean Lightning in memory, no masks", lean, SHORT, LONG),
-            Contender("lean Lightning in memory, ModelPruning", model_pruning, SHORT, LONG),
+            Contender("lt_sweeps", Ours(LENET, examples, "SGD", lr=0.1), *STEPS["LeNet"]),
+            Contender("lean Lightning in memory, no masks", lean, *STEPS["LeNet"]),
+            Contender("lean Lightning in memory, ModelPruning", model_pruning, *STEPS["LeNet"]),
             Contender("Lightning defaults, torchvision, self.log", naive, 20, 120),
         ],
         rounds,
     )
-    return step_rows("LeNet step by peers, SGD", timings)
+    return step_rows("LeNet step by peers, SGD", timings, GOALS["LeNet"])

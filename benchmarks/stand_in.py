@@ -10,6 +10,7 @@ import torch
 
 from lt_sweeps.datasets.arrays import Arrays
 from lt_sweeps.datasets.examples import Examples
+from lt_sweeps.execution.worker import new_tensors
 from lt_sweeps.graph import Dense, Init, Ticket, Train
 from lt_sweeps.masks import Mask, TicketTensors, dense
 from lt_sweeps.networks.build import build, initial
@@ -57,7 +58,7 @@ def half(network: Network) -> Mask:
 
 
 class Ours:
-    """`lt_sweeps.training.fit.fit` as the product calls it: a ticket at density one half, n steps."""
+    """`lt_sweeps.training.fit.fit` as a worker calls it: a ticket at density one half, n steps."""
 
     def __init__(self, network: Network, examples: Examples, optimizer: str, **args: Any) -> None:
         self._ticket = Ticket(network, Init(network, 0), Dense(network))
@@ -69,4 +70,5 @@ class Ours:
         """One fit; the only evaluations are those of its end."""
         recipe = Recipe(steps, BATCH, self._optimizer, eval_every=steps)
         run = Train(self._ticket, self._examples.data, recipe)
-        fit(run, TicketTensors(self._weights, self.mask), self._examples, Hardware("cpu"))
+        with new_tensors(filled=False):
+            fit(run, TicketTensors(self._weights, self.mask), self._examples, Hardware("cpu"))

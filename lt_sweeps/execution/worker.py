@@ -172,7 +172,7 @@ class Worker:
         run = job.run
         assert isinstance(run, Train)
         session = Session(progress, job.replay_to, job.snapshots, leave=self.leave, **more)
-        with _new_tensors(filled=bool(foreign_parts(run))):
+        with new_tensors(filled=bool(foreign_parts(run))):
             return group.run_together(
                 self.ranks, lambda: fit(run, ticket, self.values.examples(run.data), self.hardware, session, kernel)
             )
@@ -294,7 +294,7 @@ FILLING, _unfilled = Lock(), list[bool]()  # what was set before trainings that 
 
 
 @contextmanager
-def _new_tensors(*, filled: bool) -> Iterator[None]:
+def new_tensors(*, filled: bool) -> Iterator[None]:
     """Context manager: whether deterministic mode fills tensors of torch.empty, for code that may read them unwritten.
 
     Ours does not, nor do torch's networks and optimizers. The filling takes 6 to 10 % of a step of ResNet-20. The
