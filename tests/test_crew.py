@@ -14,9 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from small import examples, half_mask, run_of, weights
 from test_pool import job
 from test_sweep import SMALL, command, store_content, sweep
+from torch import nn
 from warm import Started
 
 from lt_sweeps.config.schema import TrainerConfig
@@ -33,6 +35,7 @@ from lt_sweeps.registry import part
 from lt_sweeps.store.store import Store
 from lt_sweeps.training.fit import Hardware, fit
 from lt_sweeps.training.recorder import state_digest
+from lt_sweeps.training.sparse.chain import chain
 
 SPEAKS = f"""#!{sys.executable} -S
 import json, os, signal, socket, sys, threading, time
@@ -237,6 +240,26 @@ def test_a_data_set_is_read_once_by_all_threads(monkeypatch: pytest.MonkeyPatch)
         made = list(threads.map(lambda _: arrays.read(part("dataset", "digits"), Path()), range(4)))
     assert len(reads) == 1
     assert all(each is made[0] for each in made)
+
+
+def test_operations_are_listed_beside_threads_that_use_their_networks() -> None:
+    """torch.fx replaces what calls a module, for all threads."""
+    networks = [nn.Sequential(nn.Flatten(), nn.Linear(4, 5), nn.ReLU(), nn.Linear(5, 3)) for _ in range(4)]
+    call, expected = nn.Module.__call__, chain(networks[0])
+
+    def use(network: nn.Module) -> None:
+        for _ in range(20):
+            assert network(torch.ones(2, 4)).shape == (2, 3)
+            assert chain(network) == expected
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    try:
+        with ThreadPoolExecutor(4) as threads:
+            list(threads.map(use, networks))
+    finally:
+        sys.setswitchinterval(interval)
+    assert nn.Module.__call__ is call
 
 
 class AcceleratorError(RuntimeError):
