@@ -30,6 +30,7 @@ from lt_sweeps.execution.plan import Job
 from lt_sweeps.execution.pool import Pool
 from lt_sweeps.execution.slots import CPU, MOST, slots, together
 from lt_sweeps.foreign import watch
+from lt_sweeps.graph import Train
 from lt_sweeps.masks import TicketTensors
 from lt_sweeps.registry import part
 from lt_sweeps.store.store import Store
@@ -171,6 +172,39 @@ def test_foreign_code_has_a_process_of_its_own(pool_of: Any, monkeypatch: pytest
         watched.end(job(0), job(1))
         watched.give(job(2))
         watched.end(job(2))
+
+
+def test_double_precision_has_a_process_of_its_own(pool_of: Any) -> None:
+    """Lightning changes torch's default type for it, which is the process's."""
+
+    def double(seed: int) -> Job:
+        run = job(seed).run
+        assert isinstance(run, Train)
+        return replace(job(seed), run=replace(run, recipe=replace(run.recipe, precision="64-true")))
+
+    with (watched := pool_of([CPU] * 4, 2)).pool:
+        watched.give(job(0))
+        assert watched.pool.room(double(1))
+        watched.give(double(1), double(2))
+        assert len(set(watched.pids.values())) == 3
+        assert not watched.pool.room(double(3))  # an idle thread is no place for it
+        watched.end(job(0), double(1), double(2))
+        watched.give(job(4), double(3))
+        assert watched.pids[job(4)] != watched.pids[double(3)]
+        watched.end(job(4), double(3))
+
+
+def test_memory_is_measured_by_the_first_training_alone(pool_of: Any) -> None:
+    """What a later one says is of several."""
+    with (watched := pool_of(["0"] * 4, None, fits=3)).pool:
+        watched.give(job(0))
+        (handle, *_) = watched.pool._handles.values()
+        handle.memory_fits(1)
+        assert handle.fits == 3
+        watched.end(job(0))
+    with (watched := pool_of(["0"] * 3, 3, fits=1)).pool:
+        watched.give(job(1), job(2), job(3))  # as many as were asked for
+        watched.end(job(1), job(2), job(3))
 
 
 @pytest.mark.parametrize(
@@ -330,6 +364,14 @@ def test_a_sweep_has_the_bytes_that_it_has_alone(tmp_path: Path) -> None:
     assert store_content(tmp_path / "crew") == store_content(tmp_path / "alone")
     for name in ("results.csv", "measures.csv"):
         assert (tmp_path / "crew" / "s" / name).read_bytes() == (tmp_path / "alone" / "s" / name).read_bytes()
+
+
+@pytest.mark.sweeps
+def test_precisions_do_not_change_one_another(tmp_path: Path) -> None:
+    words = ["seed=0,1", "recipe.precision=64-true,32-true"]
+    sweep(tmp_path / "alone", *words)
+    sweep(tmp_path / "crew", *words, *TOGETHER)
+    assert store_content(tmp_path / "crew") == store_content(tmp_path / "alone")
 
 
 @pytest.mark.sweeps
