@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
+import subprocess
 import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,6 +27,7 @@ from lt_sweeps.config.schema import TrainerConfig
 from lt_sweeps.datasets import arrays
 from lt_sweeps.execution import crew, pool, worker_handle
 from lt_sweeps.execution import process as processes
+from lt_sweeps.execution.channel import Channel
 from lt_sweeps.execution.outcome import Outcome, attempt
 from lt_sweeps.execution.plan import Job
 from lt_sweeps.execution.pool import Pool
@@ -333,6 +336,25 @@ def test_a_process_whose_gpu_is_broken_ends(
     with pytest.raises(Ended, match="1"):
         processes._serve(Connection(), setup)  # type: ignore[arg-type]
     assert "an illegal memory access" in capsys.readouterr().err
+
+
+def test_each_worker_says_who_it_is_before_the_next_connects(tmp_path: Path) -> None:
+    """Else crews that begin at once fill the queue of connections, and the scheduler waits for one of them for ever."""
+    names = ["0", "1", "2", "3"]
+    with ExitStack() as stack:
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        listener.bind(str(tmp_path / "s"))
+        listener.listen(0)
+        words = [sys.executable, "-m", "lt_sweeps.execution.process", str(tmp_path / "s"), *names]
+        running = stack.enter_context(subprocess.Popen(words))
+        stack.enter_context(listener)  # closed first: the process ends
+        for name in names:
+            connection = stack.enter_context(listener.accept()[0])
+            connection.settimeout(60)
+            hello = Channel(connection).next()
+            assert hello is not None
+            assert hello["hand"] == name
+    assert running.returncode == 0
 
 
 def test_an_error_that_nobody_expects_ends_the_process(tmp_path: Path) -> None:
