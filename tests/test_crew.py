@@ -9,22 +9,17 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
-from small import examples, half_mask, run_of, weights
 from test_pool import job
 from test_sweep import SMALL, command, store_content, sweep
-from torch import nn
 from warm import Started
 
 from lt_sweeps.config.schema import TrainerConfig
-from lt_sweeps.datasets import arrays
 from lt_sweeps.execution import crew, pool, worker_handle
 from lt_sweeps.execution import process as processes
 from lt_sweeps.execution.channel import Channel
@@ -32,14 +27,8 @@ from lt_sweeps.execution.outcome import Outcome, attempt
 from lt_sweeps.execution.plan import Job
 from lt_sweeps.execution.pool import Pool
 from lt_sweeps.execution.slots import CPU, MOST, slots, together
-from lt_sweeps.foreign import watch
 from lt_sweeps.graph import Train
-from lt_sweeps.masks import TicketTensors
-from lt_sweeps.registry import part
 from lt_sweeps.store.store import Store
-from lt_sweeps.training.fit import Hardware, fit
-from lt_sweeps.training.recorder import state_digest
-from lt_sweeps.training.sparse.chain import chain
 
 SPEAKS = f"""#!{sys.executable} -S
 import json, os, signal, socket, sys, threading, time
@@ -224,79 +213,6 @@ def test_slots(trainer: TrainerConfig, expected: list[str], monkeypatch: pytest.
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
     assert slots(trainer) == expected
     assert together(TrainerConfig(together=None), CPU) == 1
-
-
-def test_trainings_on_threads_have_the_bits_that_they_have_alone() -> None:
-    """With dropout, and random weights, drawn from the generators of the process."""
-    runs = [run_of(start=0, steps=40), *(replace(run_of(steps=40), augment=seed) for seed in range(1, 6))]
-    data = examples()
-
-    def trained(number: int) -> str:
-        made = fit(runs[number], TicketTensors(weights(number), half_mask(number)), data, Hardware())
-        assert made.state is not None
-        return f"{state_digest(made.state)} {made.progress.history}"
-
-    alone = [trained(number) for number in range(len(runs))]
-    with ThreadPoolExecutor(len(runs)) as threads:
-        assert list(threads.map(trained, range(len(runs)))) == alone
-
-
-def test_what_a_data_set_was_read_from_is_known_whoever_reads_beside(tmp_path: Path) -> None:
-    found: list[Any] = []
-    names = [tmp_path / f"{number}" for number in range(8)]
-    for name in names:
-        name.write_text("x")
-
-    def read(name: Path) -> None:
-        with watch.reading() as files:
-            for _ in range(50):
-                name.read_text()
-        found.append((name, files))
-
-    threads = [watch.Hand(target=read, args=(name,)) for name in names]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert len(found) == len(names)
-    assert all(files == {str(name)} for name, files in found)
-
-
-def test_a_data_set_is_read_once_by_all_threads(monkeypatch: pytest.MonkeyPatch) -> None:
-    reads: list[int] = []
-    load = arrays.load
-
-    def slowly(*words: Any) -> Any:
-        reads.append(1)
-        time.sleep(0.2)
-        return load(*words)
-
-    monkeypatch.setattr(arrays, "load", slowly)
-    arrays._read.cache_clear()
-    with ThreadPoolExecutor(4) as threads:
-        made = list(threads.map(lambda _: arrays.read(part("dataset", "digits"), Path()), range(4)))
-    assert len(reads) == 1
-    assert all(each is made[0] for each in made)
-
-
-def test_operations_are_listed_beside_threads_that_use_their_networks() -> None:
-    """torch.fx replaces what calls a module, for all threads."""
-    networks = [nn.Sequential(nn.Flatten(), nn.Linear(4, 5), nn.ReLU(), nn.Linear(5, 3)) for _ in range(4)]
-    call, expected = nn.Module.__call__, chain(networks[0])
-
-    def use(network: nn.Module) -> None:
-        for _ in range(20):
-            assert network(torch.ones(2, 4)).shape == (2, 3)
-            assert chain(network) == expected
-
-    interval = sys.getswitchinterval()
-    sys.setswitchinterval(1e-5)
-    try:
-        with ThreadPoolExecutor(4) as threads:
-            list(threads.map(use, networks))
-    finally:
-        sys.setswitchinterval(interval)
-    assert nn.Module.__call__ is call
 
 
 class AcceleratorError(RuntimeError):
