@@ -4,35 +4,31 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
+import subprocess
 import sys
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from small import examples, half_mask, run_of, weights
 from test_pool import job
 from test_sweep import SMALL, command, store_content, sweep
 from warm import Started
 
 from lt_sweeps.config.schema import TrainerConfig
-from lt_sweeps.datasets import arrays
 from lt_sweeps.execution import crew, pool, worker_handle
 from lt_sweeps.execution import process as processes
+from lt_sweeps.execution.channel import Channel
 from lt_sweeps.execution.outcome import Outcome, attempt
 from lt_sweeps.execution.plan import Job
 from lt_sweeps.execution.pool import Pool
 from lt_sweeps.execution.slots import CPU, MOST, slots, together
-from lt_sweeps.foreign import watch
-from lt_sweeps.masks import TicketTensors
-from lt_sweeps.registry import part
+from lt_sweeps.graph import Train
 from lt_sweeps.store.store import Store
-from lt_sweeps.training.fit import Hardware, fit
-from lt_sweeps.training.recorder import state_digest
 
 SPEAKS = f"""#!{sys.executable} -S
 import json, os, signal, socket, sys, threading, time
@@ -170,6 +166,39 @@ def test_foreign_code_has_a_process_of_its_own(pool_of: Any, monkeypatch: pytest
         watched.end(job(2))
 
 
+def test_double_precision_has_a_process_of_its_own(pool_of: Any) -> None:
+    """Lightning changes torch's default type for it, which is the process's."""
+
+    def double(seed: int) -> Job:
+        run = job(seed).run
+        assert isinstance(run, Train)
+        return replace(job(seed), run=replace(run, recipe=replace(run.recipe, precision="64-true")))
+
+    with (watched := pool_of([CPU] * 4, 2)).pool:
+        watched.give(job(0))
+        assert watched.pool.room(double(1))
+        watched.give(double(1), double(2))
+        assert len(set(watched.pids.values())) == 3
+        assert not watched.pool.room(double(3))  # an idle thread is no place for it
+        watched.end(job(0), double(1), double(2))
+        watched.give(job(4), double(3))
+        assert watched.pids[job(4)] != watched.pids[double(3)]
+        watched.end(job(4), double(3))
+
+
+def test_memory_is_measured_by_the_first_training_alone(pool_of: Any) -> None:
+    """What a later one says is of several."""
+    with (watched := pool_of(["0"] * 4, None, fits=3)).pool:
+        watched.give(job(0))
+        (handle, *_) = watched.pool._handles.values()
+        handle.memory_fits(1)
+        assert handle.fits == 3
+        watched.end(job(0))
+    with (watched := pool_of(["0"] * 3, 3, fits=1)).pool:
+        watched.give(job(1), job(2), job(3))  # as many as were asked for
+        watched.end(job(1), job(2), job(3))
+
+
 @pytest.mark.parametrize(
     ("trainer", "expected"),
     [
@@ -184,59 +213,6 @@ def test_slots(trainer: TrainerConfig, expected: list[str], monkeypatch: pytest.
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
     assert slots(trainer) == expected
     assert together(TrainerConfig(together=None), CPU) == 1
-
-
-def test_trainings_on_threads_have_the_bits_that_they_have_alone() -> None:
-    """With dropout, and random weights, drawn from the generators of the process."""
-    runs = [run_of(start=0, steps=40), *(replace(run_of(steps=40), augment=seed) for seed in range(1, 6))]
-    data = examples()
-
-    def trained(number: int) -> str:
-        made = fit(runs[number], TicketTensors(weights(number), half_mask(number)), data, Hardware())
-        assert made.state is not None
-        return f"{state_digest(made.state)} {made.progress.history}"
-
-    alone = [trained(number) for number in range(len(runs))]
-    with ThreadPoolExecutor(len(runs)) as threads:
-        assert list(threads.map(trained, range(len(runs)))) == alone
-
-
-def test_what_a_data_set_was_read_from_is_known_whoever_reads_beside(tmp_path: Path) -> None:
-    found: list[Any] = []
-    names = [tmp_path / f"{number}" for number in range(8)]
-    for name in names:
-        name.write_text("x")
-
-    def read(name: Path) -> None:
-        with watch.reading() as files:
-            for _ in range(50):
-                name.read_text()
-        found.append((name, files))
-
-    threads = [watch.Hand(target=read, args=(name,)) for name in names]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert len(found) == len(names)
-    assert all(files == {str(name)} for name, files in found)
-
-
-def test_a_data_set_is_read_once_by_all_threads(monkeypatch: pytest.MonkeyPatch) -> None:
-    reads: list[int] = []
-    load = arrays.load
-
-    def slowly(*words: Any) -> Any:
-        reads.append(1)
-        time.sleep(0.2)
-        return load(*words)
-
-    monkeypatch.setattr(arrays, "load", slowly)
-    arrays._read.cache_clear()
-    with ThreadPoolExecutor(4) as threads:
-        made = list(threads.map(lambda _: arrays.read(part("dataset", "digits"), Path()), range(4)))
-    assert len(reads) == 1
-    assert all(each is made[0] for each in made)
 
 
 class AcceleratorError(RuntimeError):
@@ -278,6 +254,25 @@ def test_a_process_whose_gpu_is_broken_ends(
     assert "an illegal memory access" in capsys.readouterr().err
 
 
+def test_each_worker_says_who_it_is_before_the_next_connects(tmp_path: Path) -> None:
+    """Else crews that begin at once fill the queue of connections, and the scheduler waits for one of them for ever."""
+    names = ["0", "1", "2", "3"]
+    with ExitStack() as stack:
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        listener.bind(str(tmp_path / "s"))
+        listener.listen(0)
+        words = [sys.executable, "-m", "lt_sweeps.execution.process", str(tmp_path / "s"), *names]
+        running = stack.enter_context(subprocess.Popen(words))
+        stack.enter_context(listener)  # closed first: the process ends
+        for name in names:
+            connection = stack.enter_context(listener.accept()[0])
+            connection.settimeout(60)
+            hello = Channel(connection).next()
+            assert hello is not None
+            assert hello["hand"] == name
+    assert running.returncode == 0
+
+
 def test_an_error_that_nobody_expects_ends_the_process(tmp_path: Path) -> None:
     if (child := os.fork()) == 0:
         crew.serve([lambda: time.sleep(30), lambda: [][0]], [])
@@ -307,6 +302,14 @@ def test_a_sweep_has_the_bytes_that_it_has_alone(tmp_path: Path) -> None:
     assert store_content(tmp_path / "crew") == store_content(tmp_path / "alone")
     for name in ("results.csv", "measures.csv"):
         assert (tmp_path / "crew" / "s" / name).read_bytes() == (tmp_path / "alone" / "s" / name).read_bytes()
+
+
+@pytest.mark.sweeps
+def test_precisions_do_not_change_one_another(tmp_path: Path) -> None:
+    words = ["seed=0,1", "recipe.precision=64-true,32-true"]
+    sweep(tmp_path / "alone", *words)
+    sweep(tmp_path / "crew", *words, *TOGETHER)
+    assert store_content(tmp_path / "crew") == store_content(tmp_path / "alone")
 
 
 @pytest.mark.sweeps

@@ -133,6 +133,50 @@ def test_memory_in_another_order_and_weights_without_a_gradient(optimizer: str) 
     assert all(map(torch.equal, *ends))
 
 
+SPECIAL = [0.0, -0.0, float("inf"), -float("inf"), float("nan"), -float("nan"), 1e-45, -1e-40, 3e38]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize(
+    ("optimizer", "later"),
+    [
+        (torch.optim.SGD, {"momentum": 0.85}),
+        (torch.optim.SGD, {"weight_decay": 0.1}),
+        (torch.optim.Adam, {"betas": (0.4, 0.999)}),
+        (torch.optim.Adam, {"betas": (0.5, 0.9), "weight_decay": 0.1}),
+        (torch.optim.AdamW, {"betas": (0.0, 0.9), "weight_decay": 0.0}),
+        (torch.optim.AdamW, {}),
+    ],
+)
+def test_settings_that_a_schedule_changes_and_values_that_are_no_numbers(
+    optimizer: Any, later: dict[str, Any], dtype: torch.dtype
+) -> None:
+    ends = []
+    for in_c in (True, False):
+        draw = torch.Generator().manual_seed(1)
+        network = nn.ParameterList([torch.randn(size, generator=draw, dtype=dtype) for size in (1003, 61, 12, 7, 3, 0)])
+        made = optimizer(network.parameters(), lr=0.01, fused=True)
+        masked = MaskedOptimizer({"0": torch.rand(1003, generator=draw) < 0.5, "4": torch.arange(3) < 1}, None)
+        masked.attach(network, made)
+        update = masked_update.masked_update(made, masked)
+        assert update is not None
+        for number in range(8):
+            if number == 3:
+                made.param_groups[0].update(later)
+            for weight in network:
+                weight.grad = torch.randn(weight.shape, generator=draw, dtype=dtype)
+                if number == 7:
+                    weight.grad[: len(SPECIAL)] = torch.tensor(SPECIAL, dtype=dtype)[: len(weight)]
+            if in_c:
+                update()
+            else:
+                masked.mask_gradients()
+                made.step()
+        states = [value for p in network for value in made.state[p].values() if isinstance(value, Tensor)]
+        ends.append([value.detach().numpy().tobytes() for value in (*network, *states)])
+    assert ends[0] == ends[1]
+
+
 def test_wrong_updates_are_not_trusted(monkeypatch: pytest.MonkeyPatch, taken: list[Tensor]) -> None:
     functions = SimpleNamespace(masked_sgd=lambda *_: None, masked_adam=lambda *_: None)  # weights stay where they are
     monkeypatch.setattr(masked_update, "library", lambda dtype: functions)

@@ -29,6 +29,7 @@ from lt_sweeps.execution.process import message_of
 from lt_sweeps.execution.slots import together
 from lt_sweeps.execution.spare import Spare
 from lt_sweeps.execution.worker_handle import WorkerHandle, started
+from lt_sweeps.graph import Train
 from lt_sweeps.provenance.ownership import owner
 from lt_sweeps.store.store import Store
 
@@ -89,7 +90,7 @@ class Pool:
         handle = self._idle(job)
         unused = [slot for slot in self._free if all(slot not in other.slots for other in self._handles.values())]
         if handle is not None and handle.active and any(unused):
-            handle = self._start([next(filter(None, unused))], alone=bool(owner(job.run)))  # a GPU that nobody uses
+            handle = self._start([next(filter(None, unused))], alone=_alone(job))  # a GPU that nobody uses
         if handle is None:
             slots = self._chosen(job.devices)
             for other in [other for other in self._handles.values() if not other.active]:
@@ -98,17 +99,20 @@ class Pool:
                 self._dismiss(other)
                 slots = self._chosen(job.devices)
             assert slots is not None
-            handle = self._start(slots, alone=bool(owner(job.run)))
+            handle = self._start(slots, alone=_alone(job))
         handle.take(job, owner(job.run))
         if handle.ready:
             handle.send(message_of(job))
 
     def _idle(self, job: Job) -> WorkerHandle | None:
-        """An idle worker with as many devices as the job; its earlier jobs, if any, had the same foreign code."""
+        """An idle worker with as many devices as the job; its earlier jobs, if any, had the same foreign code.
+
+        For a job that shares no process it is no other worker's either.
+        """
         mine = owner(job.run)
         free = [handle for handle in self._handles.values() if handle.job is None and handle.devices == job.devices]
         idle = [handle for handle in free if handle.active < handle.fits]
-        able = [handle for handle in idle if handle.owner in (None, mine)]
+        able = [h for h in idle if h.owner in (None, mine) and (len(h.crew) == 1 or not _alone(job))]
         return min(able, key=lambda handle: (handle.owner is None, not handle.ready, handle.active), default=None)
 
     def _chosen(self, devices: int, *, idle: bool = False) -> list[str] | None:
@@ -132,7 +136,7 @@ class Pool:
                 names.append(str(self._started + len(names)))
         self._started += len(names)
         log = self._logs / f"worker-{platform.node()}-{os.getpid()}-{names[0]}.log"  # other processes log here too
-        fits = 1 if self._trainer.together is None else len(names)
+        fits = None if self._trainer.together is None else len(names)
         handles = started(names, slots, str(self._folder / "s"), self._trainer.threads, log, self._spare, fits)
         self._handles |= {handle.name: handle for handle in handles}
         return handles[0]
@@ -230,6 +234,13 @@ class Pool:
             handle.end(max(0.0, until - time.monotonic()))
         self._listener.close()
         shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def _alone(job: Job) -> bool:
+    """Whether a job shares no process: foreign code may change what others see, and Lightning does in double precision:
+    torch's default type.
+    """
+    return bool(owner(job.run)) or (isinstance(job.run, Train) and job.run.recipe.precision == "64-true")
 
 
 def _short_folder() -> Path:

@@ -57,9 +57,10 @@ def main() -> None:
         signal.signal(number, signal.SIG_IGN)
     faulthandler.enable()
     rank = int(os.environ.get("RANK", 0))
-    peers = [Peer(Channel.to(address), rank) for _ in hands]
-    for peer, hand in zip(peers, hands, strict=True):
-        peer.send({"hand": hand, "rank": rank, "pid": os.getpid()})
+    peers = list[Peer]()
+    for hand in hands:  # one after another: a connection that says nothing holds up the scheduler
+        peers.append(Peer(Channel.to(address), rank))
+        peers[-1].send({"hand": hand, "rank": rank, "pid": os.getpid()})
     setups = [peer.next() for peer in peers]
     if (setup := setups[0]) is None:
         return

@@ -35,6 +35,7 @@ class WorkerHandle:
         self.crew = [self]  # those whose threads share its process and have not ended
         self.shared = False  # whether others were at work in its process, at any time of its job
         self.fits = 1  # how many trainings its process may do at once
+        self.measures = False  # whether its process is still to say that
         self._pids: dict[int, int] = {}
         self._killed = False  # by us
 
@@ -56,9 +57,10 @@ class WorkerHandle:
         return sum(mate.job is not None for mate in self.crew)
 
     def memory_fits(self, count: int | None) -> None:
-        """The process says for how many trainings a GPU has memory."""
-        for mate in self.crew if count is not None else ():
-            mate.fits = count or 1
+        """The process says for how many trainings like its first, which is alone, a GPU has memory."""
+        if self.measures and count is not None:
+            for mate in self.crew:
+                mate.fits, mate.measures = max(1, count), False
 
     def send_setup(self, channel: Channel, hello: Message, setup: Message) -> None:
         """Registers a process that has connected, and sends it the setup: paths, store, trainer."""
@@ -147,10 +149,11 @@ def started(
     threads: int,
     log: Path,
     spare: Spare | None = None,
-    fits: int = 1,
+    fits: int | None = 1,
 ) -> list[WorkerHandle]:
     """Starts a process for each slot as one worker of this name, or with several names one process with a thread for
-    each, of which `fits` may work at once. A process on the CPU is forked from the spare where there is one.
+    each, of which `fits` may work at once; None: as many as its first training says that there is memory for. A process
+    on the CPU is forked from the spare where there is one.
     """
     words = ["-m", "lt_sweeps.execution.process", address, *names]
     if len(slots) > len(names):
@@ -172,5 +175,6 @@ def started(
         return [WorkerHandle(names[0], slots, log, process)]
     crew = [WorkerHandle(name, [slot], log, process) for name, slot in zip(names, slots, strict=True)]
     for handle in crew:
-        handle.crew, handle.fits, handle.owner = crew, fits, ()  # no foreign code: it could change what others see
+        handle.crew, handle.fits, handle.measures = crew, fits or 1, fits is None
+        handle.owner = ()  # no foreign code: it could change what others see
     return crew

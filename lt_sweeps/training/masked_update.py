@@ -6,6 +6,7 @@ import ctypes
 from collections.abc import Callable, Hashable
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -18,7 +19,11 @@ from lt_sweeps.training.sparse.update import UNUSUAL
 SOURCE = Path(__file__).parent / "update.c"
 LANES = (8, 16, 4, 2)  # of vectors, that torch may use
 SIZES = (4099, 4099, 1000, 1000, 61, 29, 13, 7)  # of the vectors that are compared, every other one masked
-COMPARED = 4  # steps that must be torch's, bit for bit, before the C is trusted
+COMPARED = 4  # steps that must be torch's, bit for bit, before the C is trusted, and as many after a schedule's change
+SCHEDULED: dict[str, dict[str, Any]] = {  # settings after that change: those that lead to other operations
+    "SGD": {"lr": 0.03, "momentum": 0.7, "weight_decay": 0.02},
+    "Adam": {"lr": 0.003, "betas": (0.3, 0.8), "weight_decay": 0.02},
+}
 
 
 class MaskedUpdate:
@@ -113,7 +118,7 @@ def _lanes(kind: str, dtype: torch.dtype, settings: Settings) -> int | None:
 
 
 def _ends(kind: str, dtype: torch.dtype, settings: Settings, lanes: int | None) -> list[bytes]:
-    """Returns weights and state after steps on random vectors, masked and not: in C with this length, or by torch."""
+    """Returns weights and state after each step on random vectors, some masked: in C with this length, or by torch."""
     draw = torch.Generator().manual_seed(0)
     start = [torch.randn(size, generator=draw, dtype=dtype) for size in SIZES]
     twin = nn.ParameterDict({str(number): nn.Parameter(value) for number, value in enumerate(start)})
@@ -124,7 +129,10 @@ def _ends(kind: str, dtype: torch.dtype, settings: Settings, lanes: int | None) 
     masked.attach(twin, optimizer)
     functions = library(dtype)
     update = None if lanes is None or functions is None else MaskedUpdate(optimizer, masked, functions, lanes)
-    for _ in range(COMPARED):
+    ends = list[bytes]()
+    for number in range(2 * COMPARED):
+        if number == COMPARED:
+            optimizer.param_groups[0].update(SCHEDULED[kind.removesuffix("W")])
         for weight in twin.parameters():
             weight.grad = torch.randn(weight.shape, generator=draw, dtype=dtype)
         if update is not None:
@@ -132,6 +140,7 @@ def _ends(kind: str, dtype: torch.dtype, settings: Settings, lanes: int | None) 
         else:
             masked.mask_gradients()
             optimizer.step()
-    states = [value for weight in twin.parameters() for value in optimizer.state[weight].values()]
-    held = [*twin.parameters(), *(value for value in states if isinstance(value, Tensor))]
-    return [value.detach().numpy().tobytes() for value in held]
+        states = [value for weight in twin.parameters() for value in optimizer.state[weight].values()]
+        held = [*twin.parameters(), *(value for value in states if isinstance(value, Tensor))]
+        ends += [value.detach().numpy().tobytes() for value in held]
+    return ends

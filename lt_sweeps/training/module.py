@@ -85,7 +85,15 @@ class TicketModule(pl.LightningModule):
         hooks = None if self._dynamics is None else _Hooks(self, self._dynamics, self._masked)
         watch = watching(self.network, self._begun)
         step = Step(
-            self.network, optimizer, self._masked, recipe.clip_norm, self._loss, watch, self._add_gradients, hooks
+            self.network,
+            optimizer,
+            self._masked,
+            recipe.clip_norm,
+            self._loss,
+            watch,
+            self._add_gradients,
+            hooks,
+            GENERATORS if self._foreign else None,  # it may draw again for its gradients (torch.utils.checkpoint)
         )
         self._step = step
         if self._replay is None:

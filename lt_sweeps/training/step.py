@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Protocol
 
 from torch import Tensor, nn
@@ -21,6 +22,7 @@ class Step:
 
     `loss_of` returns the loss to differentiate, of this rank's part of the batch, and the mean loss of the whole batch;
     `after_backward` completes the gradients before they are masked. With `hooks` the mask may change before a step.
+    Loss and gradients are computed within `drawing`, which can be entered again and again.
     """
 
     def __init__(
@@ -33,11 +35,12 @@ class Step:
         watch: Watch,
         after_backward: Callable[[], None] = lambda: None,
         hooks: Hooks | None = None,
+        drawing: AbstractContextManager[object] | None = None,
     ) -> None:
         self.optimizer, self._masked, self._clip_norm = optimizer, masked, clip_norm
         self._loss_of, self._after_backward, self._hooks = loss_of, after_backward, hooks
         self._parameters = list(network.parameters())
-        self.watch = watch
+        self.watch, self._drawing = watch, drawing or nullcontext()
         self._update = masked_update(optimizer, masked) if hooks is None and clip_norm is None else None
         if isinstance(watch, DeviceWatch) and any(group.get("fused") for group in optimizer.param_groups):
             optimizer.found_inf = watch.halt  # type: ignore[attr-defined]
@@ -64,9 +67,10 @@ class Step:
     def _gradients(self, batch: Batch) -> Tensor:
         for parameter in self._parameters:
             parameter.grad = None
-        loss, mean = self._loss_of(batch)
-        self.watch.note(mean)
-        loss.backward()  # no precision that we offer scales the loss
+        with self._drawing:
+            loss, mean = self._loss_of(batch)
+            self.watch.note(mean)
+            loss.backward()  # no precision that we offer scales the loss
         self._after_backward()
         return loss
 

@@ -55,13 +55,16 @@ void masked_sgd(REAL *w, const REAL *slope, const uint8_t *keep, REAL *moment, i
 INLINE void adam(REAL *restrict w, const REAL *restrict slope, const uint8_t *restrict keep, REAL *restrict mean,
                  REAL *restrict square, int64_t from, int64_t to, REAL size, REAL root, REAL c1, REAL b2, REAL c2,
                  REAL eps, REAL add, REAL shrink, int rest) {
+    const int near = c1 < (REAL)0.5; /* torch interpolates from the nearer end */
     for (int64_t i = from; i < to; i++) {
         REAL g = keep ? slope[i] * (REAL)keep[i] : slope[i];
         if (add != 0) g = multiply_add(w[i], add, g);
-        const REAL m = multiply_add(c1, g - mean[i], mean[i]), s = two_products(square[i], b2, c2 * g, g, rest);
+        const REAL d = g - mean[i];
+        const REAL m = near ? multiply_add(c1, d, mean[i]) : rest ? multiply_add(-d, 1 - c1, g) : multiply_add(c1 - 1, d, g);
+        const REAL s = two_products(square[i], b2, c2 * g, g, rest);
         mean[i] = m;
         square[i] = s;
-        w[i] = w[i] * shrink - size * m / (root_of(s) / root + eps);
+        w[i] = w[i] * shrink + -size * m / (root_of(s) / root + eps);
     }
 }
 
