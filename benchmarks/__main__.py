@@ -56,10 +56,10 @@ def main() -> None:
     rows: list[Row] = []
     for name in given.only or COMPARISONS:
         rows += COMPARISONS[name](given.rounds)
+        if given.out:  # all so far: the whole takes half an hour
+            given.out.write_text(json.dumps(record(rows, given.rounds), indent=1) + "\n")
     told = ", ".join(f"{name} {value}" for name, value in machine().items())
     print(f"{markdown(rows)}\n\n{given.rounds} interleaved rounds, one thread; {told}")
-    if given.out:
-        given.out.write_text(json.dumps(record(rows, given.rounds), indent=1) + "\n")
 
 
 if __name__ == "__main__":

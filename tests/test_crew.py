@@ -50,7 +50,7 @@ WAITS = """def do(name, job, say):
     say(step=1, history=[{'pid': os.getpid()}], fits=FITS)
     while not os.path.exists(sys.argv[0] + job['run'][:6]): time.sleep(0.01)
     if os.path.exists(sys.argv[0] + 'dies'): os._exit(3)
-    say(outcome={'kind': 'done'})
+    say(outcome={'kind': 'failed' if os.path.exists(sys.argv[0] + 'fails') else 'done'})
 """
 
 
@@ -64,6 +64,7 @@ class Watched:
         """Gives jobs, and waits until they run."""
         for each in jobs:
             assert self.pool.room(each)
+            Path(f"{self._script}{each.run.key[:6]}").unlink(missing_ok=True)
             self.pool.give(each)
         self.until(lambda: all(each in self.pids for each in jobs))
 
@@ -76,6 +77,13 @@ class Watched:
     def die(self) -> None:
         """What ends from now on dies."""
         Path(f"{self._script}dies").touch()
+
+    def fail(self, *jobs: Job) -> None:
+        """Lets jobs fail."""
+        mark = Path(f"{self._script}fails")
+        mark.touch()
+        self.end(*jobs)
+        mark.unlink()
 
     def until(self, true: Callable[[], bool]) -> None:
         end = time.monotonic() + 60
@@ -128,6 +136,20 @@ def test_jobs_that_died_together_are_tried_again_alone(pool_of: Any) -> None:
         watched.end(job(2))
         assert (watched.outcomes[job(2)].kind, watched.outcomes[job(2)].shared) == ("failed", False)
         assert len(watched.pool._free) == 3
+
+
+def test_what_failed_beside_others_gets_a_new_process_of_its_own(pool_of: Any) -> None:
+    with (watched := pool_of([CPU] * 3, 3)).pool:
+        watched.give(job(0), job(1))
+        before = watched.pids.pop(job(0))
+        watched.fail(job(0))
+        assert watched.outcomes.pop(job(0)).shared
+        watched.end(job(1))
+        watched.give(job(0))
+        assert watched.pids[job(0)] != before
+        assert len(watched.pool._handles) == 1  # nothing holds memory beside it
+        watched.fail(job(0))
+        assert (watched.outcomes[job(0)].kind, watched.outcomes[job(0)].shared) == ("failed", False)
 
 
 def test_memory_decides_how_many_share_a_gpu(pool_of: Any) -> None:

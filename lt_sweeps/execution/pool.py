@@ -29,7 +29,7 @@ from lt_sweeps.execution.process import message_of
 from lt_sweeps.execution.slots import together
 from lt_sweeps.execution.spare import Spare
 from lt_sweeps.execution.worker_handle import WorkerHandle, started
-from lt_sweeps.graph import Train
+from lt_sweeps.graph import Train, Work
 from lt_sweeps.provenance.ownership import owner
 from lt_sweeps.store.store import Store
 
@@ -61,6 +61,7 @@ class Pool:
         self._handles: dict[str, WorkerHandle] = {}
         self._started = 0
         self._shown_lines: set[str] = set()
+        self._again: set[Work] = set()  # what failed beside others, or for want of memory
         self._able = False  # whether any worker has ever finished its imports
         self._folder = _short_folder()
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -87,10 +88,13 @@ class Pool:
 
     def give(self, job: Job) -> None:
         """Gives a job to an idle worker, or to a new one; for a new one, idle workers may have to end."""
+        if job.run in self._again:  # in a new process, and no other keeps memory of a GPU
+            for other in [other for other in self._handles.values() if not other.active]:
+                self._dismiss(other)
         handle = self._idle(job)
         unused = [slot for slot in self._free if all(slot not in other.slots for other in self._handles.values())]
         if handle is not None and handle.active and any(unused):
-            handle = self._start([next(filter(None, unused))], alone=_alone(job))  # a GPU that nobody uses
+            handle = self._start([next(filter(None, unused))], alone=self._is_alone(job))  # a GPU that nobody uses
         if handle is None:
             slots = self._chosen(job.devices)
             for other in [other for other in self._handles.values() if not other.active]:
@@ -99,7 +103,7 @@ class Pool:
                 self._dismiss(other)
                 slots = self._chosen(job.devices)
             assert slots is not None
-            handle = self._start(slots, alone=_alone(job))
+            handle = self._start(slots, alone=self._is_alone(job))
         handle.take(job, owner(job.run))
         if handle.ready:
             handle.send(message_of(job))
@@ -112,8 +116,15 @@ class Pool:
         mine = owner(job.run)
         free = [handle for handle in self._handles.values() if handle.job is None and handle.devices == job.devices]
         idle = [handle for handle in free if handle.active < handle.fits]
-        able = [h for h in idle if h.owner in (None, mine) and (len(h.crew) == 1 or not _alone(job))]
+        able = [h for h in idle if h.owner in (None, mine) and (len(h.crew) == 1 or not self._is_alone(job))]
         return min(able, key=lambda handle: (handle.owner is None, not handle.ready, handle.active), default=None)
+
+    def _is_alone(self, job: Job) -> bool:
+        """Whether a job shares no process: foreign code may change what others see, and Lightning does in double
+        precision: torch's default type. What failed beside others is not tried beside them again.
+        """
+        double = isinstance(job.run, Train) and job.run.recipe.precision == "64-true"
+        return double or bool(owner(job.run)) or job.run in self._again
 
     def _chosen(self, devices: int, *, idle: bool = False) -> list[str] | None:
         """Free slots for a worker with `devices` devices, on distinct GPUs; with `idle` also those of idle workers."""
@@ -199,7 +210,8 @@ class Pool:
             handle.memory_fits(message.get("fits"))
             if "outcome" in message and channel is handle.channels[0] and handle.job is not None:
                 outcome = Outcome(**message["outcome"])
-                outcomes.append((handle.job, replace(outcome, shared=handle.shared and outcome.kind == "failed")))
+                outcome = replace(outcome, shared=handle.shared and outcome.kind == "failed")
+                outcomes.append(self._noted(handle.job, outcome))
                 handle.job = None
                 if message.get("last"):
                     self._dismiss(handle)
@@ -215,7 +227,12 @@ class Pool:
         # If no worker has ever become ready, every job would fail; else the failure is this job's.
         kind: Kind = "failed" if self._able or memory else "refused"
         reason = mate.reason(code)
-        return [(job, Outcome(kind, reason, memory=memory, shared=shared)) for job, shared in jobs]
+        return [self._noted(job, Outcome(kind, reason, memory=memory, shared=shared)) for job, shared in jobs]
+
+    def _noted(self, job: Job, outcome: Outcome) -> tuple[Job, Outcome]:
+        if outcome.memory or outcome.shared:
+            self._again.add(job.run)
+        return job, outcome
 
     # --------------------------------------------------------------------------------- ending
 
@@ -234,13 +251,6 @@ class Pool:
             handle.end(max(0.0, until - time.monotonic()))
         self._listener.close()
         shutil.rmtree(self._folder, ignore_errors=True)
-
-
-def _alone(job: Job) -> bool:
-    """Whether a job shares no process: foreign code may change what others see, and Lightning does in double precision:
-    torch's default type.
-    """
-    return bool(owner(job.run)) or (isinstance(job.run, Train) and job.run.recipe.precision == "64-true")
 
 
 def _short_folder() -> Path:

@@ -81,6 +81,8 @@ def masked_update(optimizer: Optimizer, masked: MaskedOptimizer) -> Callable[[],
     like = {(weight.dtype, weight.device.type) for weight in weights}
     if others or type(optimizer) not in (SGD, Adam, AdamW) or not group.get("fused"):
         return None
+    if torch.get_num_threads() > 1:  # torch shares the vectors out to them
+        return None
     if len(like) != 1 or (dtype := weights[0].dtype) not in REALS or weights[0].device.type != "cpu":
         return None
     settings = {name: value for name, value in group.items() if name != "params"}

@@ -25,10 +25,11 @@ INLINE REAL two_products(REAL a, REAL b, REAL c, REAL d, int rest) {
 }
 
 INLINE void sgd(REAL *restrict w, const REAL *restrict slope, const uint8_t *restrict keep, REAL *restrict moment,
-                int64_t from, int64_t to, REAL lr, REAL decay, REAL momentum, REAL fresh, int nesterov, int rest) {
+                int64_t from, int64_t to, REAL lr, int fades, REAL decay, REAL momentum, REAL fresh, int nesterov,
+                int rest) {
     for (int64_t i = from; i < to; i++) {
         REAL g = keep ? slope[i] * (REAL)keep[i] : slope[i];
-        if (decay != 0) g = multiply_add(w[i], decay, g);
+        if (fades) g = multiply_add(w[i], decay, g);
         if (moment) {
             const REAL m = two_products(moment[i], momentum, g, fresh, rest);
             moment[i] = m;
@@ -42,8 +43,9 @@ INLINE void sgd(REAL *restrict w, const REAL *restrict slope, const uint8_t *res
 void masked_sgd(REAL *w, const REAL *slope, const uint8_t *keep, REAL *moment, int64_t n, int64_t lanes, double lr,
                 double decay, double momentum, double dampening, int nesterov) {
     const int64_t whole = n - n % lanes;
-#define STEP(keep, moment, from, to, rest)                                                                      \
-    sgd(w, slope, keep, moment, from, to, (REAL)lr, (REAL)decay, (REAL)momentum, (REAL)(1 - dampening), nesterov, rest)
+#define STEP(keep, moment, from, to, rest)                                                                          \
+    sgd(w, slope, keep, moment, from, to, (REAL)lr, decay != 0, (REAL)decay, (REAL)momentum, (REAL)(1 - dampening), \
+        nesterov, rest)
     /* with null for what is null each loop is compiled without branches */
     if (keep && moment) STEP(keep, moment, 0, whole, 0);
     else if (keep) STEP(keep, NULL, 0, whole, 0);
@@ -54,11 +56,11 @@ void masked_sgd(REAL *w, const REAL *slope, const uint8_t *keep, REAL *moment, i
 
 INLINE void adam(REAL *restrict w, const REAL *restrict slope, const uint8_t *restrict keep, REAL *restrict mean,
                  REAL *restrict square, int64_t from, int64_t to, REAL size, REAL root, REAL c1, REAL b2, REAL c2,
-                 REAL eps, REAL add, REAL shrink, int rest) {
+                 REAL eps, int adds, REAL add, REAL shrink, int rest) {
     const int near = c1 < (REAL)0.5; /* torch interpolates from the nearer end */
     for (int64_t i = from; i < to; i++) {
         REAL g = keep ? slope[i] * (REAL)keep[i] : slope[i];
-        if (add != 0) g = multiply_add(w[i], add, g);
+        if (adds) g = multiply_add(w[i], add, g);
         const REAL d = g - mean[i];
         const REAL m = near ? multiply_add(c1, d, mean[i]) : rest ? multiply_add(-d, 1 - c1, g) : multiply_add(c1 - 1, d, g);
         const REAL s = two_products(square[i], b2, c2 * g, g, rest);
@@ -73,11 +75,12 @@ void masked_adam(REAL *w, const REAL *slope, const uint8_t *keep, REAL *mean, RE
                  double lr, double beta1, double beta2, double eps, double decay, int decoupled, double step) {
     const REAL size = (REAL)(lr / (1 - pow(beta1, step))), root = (REAL)sqrt(1 - pow(beta2, step));
     const REAL c1 = (REAL)(1 - beta1), b2 = (REAL)beta2, c2 = (REAL)(1 - beta2);
-    const REAL add = decoupled ? 0 : (REAL)decay, shrink = decoupled ? (REAL)(1 - lr * decay) : 1;
+    const REAL add = (REAL)decay, shrink = decoupled ? (REAL)(1 - lr * decay) : 1;
+    const int adds = !decoupled && decay != 0;
     const int64_t whole = n - n % lanes;
 #undef STEP
 #define STEP(keep, from, to, rest) \
-    adam(w, slope, keep, mean, square, from, to, size, root, c1, b2, c2, (REAL)eps, add, shrink, rest)
+    adam(w, slope, keep, mean, square, from, to, size, root, c1, b2, c2, (REAL)eps, adds, add, shrink, rest)
     if (keep) STEP(keep, 0, whole, 0);
     else STEP(NULL, 0, whole, 0);
     STEP(keep, whole, n, 1);
