@@ -59,8 +59,9 @@ def main() -> None:
     rank = int(os.environ.get("RANK", 0))
     peers = list[Peer]()
     for hand in hands:  # one after another: a connection that says nothing holds up the scheduler
-        peers.append(Peer(Channel.to(address), rank))
-        peers[-1].send({"hand": hand, "rank": rank, "pid": os.getpid()})
+        channel = Channel.to(address)
+        channel.send({"hand": hand, "rank": rank, "pid": os.getpid()})  # of every rank
+        peers.append(Peer(channel, rank))
     setups = [peer.next() for peer in peers]
     if (setup := setups[0]) is None:
         return
