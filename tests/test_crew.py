@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_pool import job
+from test_pool import CONNECTS, job
 from test_sweep import SMALL, command, store_content, sweep
 from warm import Started
 
@@ -30,16 +30,10 @@ from lt_sweeps.execution.slots import CPU, MOST, slots, together
 from lt_sweeps.graph import Train
 from lt_sweeps.store.store import Store
 
-SPEAKS = f"""#!{sys.executable} -S
-import json, os, signal, socket, sys, threading, time
+SPEAKS = f"""{CONNECTS}
 address, *names = sys.argv[3:]
 def work(name):
-    channel = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    channel.connect(address)
-    lines = channel.makefile("r")
-    def say(**message):
-        channel.sendall(json.dumps(message).encode() + b"\\n")
-    say(hand=name, rank=0, pid=os.getpid())
+    channel, lines, say = connected(address, name)
     lines.readline(); say(able=True)
     while (line := lines.readline()):
         do(name, json.loads(line), say)

@@ -23,15 +23,19 @@ from lt_sweeps.registry import part
 from lt_sweeps.specs import Data, Network, Part, Recipe
 from lt_sweeps.store.store import Store
 
-SPEAKS = f"""#!{sys.executable} -S
-import json, os, signal, socket, sys, time
+CONNECTS = f"""#!{sys.executable} -S
+import json, os, signal, socket, sys, threading, time
+def connected(address, name):
+    channel = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    channel.connect(address)
+    def say(**message):
+        channel.sendall(json.dumps(message).encode() + b"\\n")
+    say(hand=name, rank=0, pid=os.getpid())
+    return channel, channel.makefile("r"), say
+"""
+SPEAKS = f"""{CONNECTS}
 address, name = sys.argv[-2:]
-channel = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-channel.connect(address)
-lines = channel.makefile("r")
-def say(**message):
-    channel.sendall(json.dumps(message).encode() + b"\\n")
-say(hand=name, rank=0, pid=os.getpid())
+channel, lines, say = connected(address, name)
 """
 BEGINS = "lines.readline(); say(able=True); job = json.loads(lines.readline())\n"
 DONE = "say(outcome={'kind': 'done'}); lines.readline()\n"

@@ -25,6 +25,7 @@ from lt_sweeps.specs import Network, Part
 from lt_sweeps.training.fit import Hardware, fit
 from lt_sweeps.training.recorder import state_digest
 from lt_sweeps.training.sparse.chain import chain
+from lt_sweeps.transfers.units import units
 
 
 def test_trainings_on_threads_have_the_bits_that_they_have_alone() -> None:
@@ -113,12 +114,13 @@ def test_a_data_set_is_read_once_by_all_threads(monkeypatch: pytest.MonkeyPatch)
 def test_operations_are_listed_beside_threads_that_use_their_networks() -> None:
     """torch.fx replaces what calls a module, for all threads."""
     networks = [nn.Sequential(nn.Flatten(), nn.Linear(4, 5), nn.ReLU(), nn.Linear(5, 3)) for _ in range(4)]
-    call, expected = nn.Module.__call__, chain(networks[0])
+    call, expected, spaces = nn.Module.__call__, chain(networks[0]), units(networks[0]).of
 
     def use(network: nn.Module) -> None:
         for _ in range(20):
             assert network(torch.ones(2, 4)).shape == (2, 3)
             assert chain(network) == expected
+            assert units(network).of == spaces
 
     interval = sys.getswitchinterval()
     sys.setswitchinterval(1e-5)

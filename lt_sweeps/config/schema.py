@@ -129,9 +129,7 @@ class TrainerConfig:
     devices: int = 1  # per training; the only trainer setting in which cells may differ
     processes: int | None = None  # concurrent trainings; None: as cores or GPUs allow; 0: one, in the main process
     workers_per_device: int = 1  # processes that share a GPU
-    together: int | None = (
-        1  # trainings in one process, each on a thread; None: as many as a GPU's memory holds, 8 at most
-    )
+    together: int | None = 1  # trainings in one process, on threads; None: as a GPU's memory allows, 8 at most
     threads: int = 1  # of each process
     workers: int | None = None  # processes that decode image files; None: as many as processor cores, 16 at most
     deterministic: bool = True

@@ -10,6 +10,7 @@ import torch
 from torch import fx, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
+from lt_sweeps.networks.operations import operations
 from lt_sweeps.training.sparse.chain import Unfit
 
 NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
@@ -24,7 +25,7 @@ def plain(network: nn.Module) -> nn.Sequential:
     multiplied into its weights, where zeros stay zero. Raises Unfit for a network with other operations or branches.
     """
     try:
-        graph = fx.symbolic_trace(network.eval()).graph
+        graph = operations(network.eval())
     except Exception as error:  # what a network does when it is traced is its own affair
         raise Unfit(f"its operations cannot be listed ({type(error).__name__})") from None
     modules, layers, last = dict(network.named_modules()), list[nn.Module](), None

@@ -109,9 +109,7 @@ class Peer:
     def __init__(self, channel: Channel, rank: int) -> None:
         self._channel, self._rank = channel, rank
         self.gone = False
-        self.fits: Callable[[], int | None] = lambda: (
-            None
-        )  # trainings for which a GPU has memory, after one's first row
+        self.fits: Callable[[], int | None] = lambda: None  # for how many trainings a GPU has memory
 
     def next(self) -> Message | None:
         """Returns the next message, waiting if there is none yet; None if the scheduler has closed the connection."""

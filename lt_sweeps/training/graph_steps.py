@@ -20,9 +20,7 @@ from lt_sweeps.training.step import Step
 from lt_sweeps.training.watch import DeviceWatch
 
 COMPARED = 8  # eager steps that a graph must repeat bit for bit before it is trusted
-STRETCH = (
-    64  # steps in one batch of Lightning's; batches and learning rates of a graph's are sent to the device at once
-)
+STRETCH = 64  # steps in a batch of Lightning's; what a graph reads in them is sent to the device at once
 CAPTURE = Lock()  # one capture at a time in a process
 WORTH = 200  # fewest steps of a training for which a capture pays
 

@@ -17,6 +17,7 @@ from torch import Tensor, fx, nn
 
 from lt_sweeps.masks import LAYERS, NORMS
 from lt_sweeps.networks.layers import Sign
+from lt_sweeps.networks.operations import operations
 from lt_sweeps.transfers.carry import Carry, Place, Sides
 
 UNITWISE = (  # modules that compute each unit from itself
@@ -56,20 +57,12 @@ def units(network: nn.Module) -> Units:
     ({0: 5}, {'0.weight': (0, None), '0.bias': (0,), '2.weight': (None, 0), '2.bias': (None,)})
     """
     try:
-        tracer = _Tracer()
-        traced = fx.GraphModule(network, tracer.trace(network))
+        traced = fx.GraphModule(network, operations(network, Sign))
     except Exception as error:  # what a network does when it is traced is its own affair
         raise ValueError(
             f"its units cannot be told: its operations cannot be listed ({type(error).__name__})"
         ) from None
     return _Reader(traced).read()
-
-
-class _Tracer(fx.Tracer):
-    """Takes our own activations as one operation, as it takes torch's."""
-
-    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        return isinstance(m, Sign) or bool(super().is_leaf_module(m, module_qualified_name))
 
 
 class _Reader:

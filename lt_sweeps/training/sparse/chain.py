@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
-from threading import Lock, get_ident
-from typing import Any
 
 import torch
 from torch import fx, nn
 
 from lt_sweeps.masks import Mask
-
-TRACING = Lock()  # one at a time in a process: each would put back, at its end, what it found
+from lt_sweeps.networks.operations import operations
 
 
 class Unfit(Exception):
@@ -33,8 +30,7 @@ def chain(network: nn.Module) -> tuple[Linear, ...]:
     It is read off the network's operations (torch.fx). Raises Unfit for any other.
     """
     try:
-        with TRACING:
-            graph = _Tracer().trace(network)
+        graph = operations(network)
     except Exception as error:  # what a network does when it is traced is its own affair
         raise Unfit(f"its operations cannot be listed ({type(error).__name__})") from None
     modules, layers, active = dict(network.named_modules()), list[Linear](), True
@@ -59,25 +55,6 @@ def chain(network: nn.Module) -> tuple[Linear, ...]:
         if network.get_parameter(before.weight).shape[0] != network.get_parameter(layer.weight).shape[1]:
             raise Unfit("its layers do not follow one another")
     return tuple(layers)
-
-
-class _Tracer(fx.Tracer):
-    """Lists the operations of its own thread: torch.fx hears the calls of all modules, whoever makes them."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._thread = get_ident()
-
-    def call_module(self, m: nn.Module, forward: Any, args: Any, kwargs: Any) -> Any:
-        """Calls a module of another thread as if nobody listened."""
-        return super().call_module(m, forward, args, kwargs) if self._here() else forward(*args, **kwargs)
-
-    def getattr(self, attr: str, attr_val: Any, parameter_proxy_cache: dict[str, Any]) -> Any:
-        """Returns another thread's attribute as it is."""
-        return super().getattr(attr, attr_val, parameter_proxy_cache) if self._here() else attr_val
-
-    def _here(self) -> bool:
-        return get_ident() == self._thread
 
 
 def _changes_nothing(operation: fx.Node, modules: dict[str, nn.Module], *, first: bool) -> bool:
