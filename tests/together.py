@@ -24,6 +24,7 @@ from lt_sweeps import masks
 from lt_sweeps.check.example import half
 from lt_sweeps.config.schema import TrainerConfig
 from lt_sweeps.datasets.loader import Loader, loader
+from lt_sweeps.ending import run_and_exit
 from lt_sweeps.execution.plan import Job
 from lt_sweeps.execution.worker import Worker
 from lt_sweeps.graph import Dense, Fit, Given, Init, Prune, Score, Ticket, Train, at, end
@@ -358,4 +359,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_and_exit(main)

@@ -42,9 +42,9 @@ def sweep(folder: Path, *words: str, processes: int | None = None, code: int = 0
 
 
 def content(folder: Path) -> dict[str, str]:
-    """Every record and blob of a store, by its hash."""
+    """Every record and blob of a store, by its hash; not what a process that still lives is just writing."""
     store = folder / "store"
-    files = [path for kind in ("record", "blob") for path in (store / kind).rglob("*") if path.is_file()]
+    files = [path for kind in ("record", "blob") for path in store.glob(f"{kind}/*/[!.]*")]
     return {str(path.relative_to(store)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
