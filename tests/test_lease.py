@@ -107,11 +107,11 @@ def test_a_number_of_a_process_that_is_given_again_is_not_its_holder(tmp_path: P
 def test_a_lease_that_is_being_made_belongs_to_whoever_makes_it(tmp_path: Path) -> None:
     (tmp_path / "lease").mkdir()
     (tmp_path / "lease" / "ab").touch()
-    with Leases(tmp_path, patience=0.2) as leases:
+    with Leases(tmp_path, beat=0.2) as leases:
         assert not leases.take("ab", "mine")
         assert leases.holders() == {}
         time.sleep(0.3)
-        assert leases.take("ab", "mine")  # nobody finished making it
+        assert leases.take("ab", "mine")  # nobody finished making it, and a silent holder would have a minute
 
 
 @pytest.mark.parametrize("name", ["ü" * 200, "\U0001f39f" * 200, '"' * 500, "x" * 2000])

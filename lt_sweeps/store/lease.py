@@ -2,7 +2,8 @@
 
 Leases only save work: two processes that compute one key write the same bytes. A lease is a file `lease/<key>`, created
 exclusively, and rewritten through its open descriptor as a heartbeat. Another process takes it over, by renaming it
-away, if its holder is dead (a process of this boot that is gone) or silent for a minute (frozen or out of reach).
+away, if its holder is dead (a process of this boot that is gone) or silent for a minute (frozen or out of reach), or if
+the file stays empty for a heartbeat: its maker was killed before it could write.
 """
 
 from __future__ import annotations
@@ -147,7 +148,8 @@ class Leases:
         last, since = self._noticed.get(key, (None, now))
         if last != sign:
             self._noticed[key] = sign, (since := now)
-        if not (holder is not None and holder.dead) and now - since < self._patience:
+        patience = self._patience if status.st_size else self._beat
+        if not (holder is not None and holder.dead) and now - since < patience:
             return False
         aside = self._folder / f".{key}.{uuid4().hex}"
         try:
