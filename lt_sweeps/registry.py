@@ -48,6 +48,9 @@ FOLDERS = {
     "measure": "measures",
     "task": "tasks",
 }
+OR_NONE = " | None"
+TYPES: dict[str, tuple[type, ...]] = {"int": (int, float), "float": (int, float), "bool": (bool, int), "str": (str,)}
+TYPES_IN_WORDS = {"int": "a whole number", "float": "a number", "bool": "true or false", "str": "a text"}
 # Arguments that the project passes to functions of a kind; users cannot set them.
 GIVEN: dict[str, tuple[str, ...]] = {
     "criterion": ("probe",),
@@ -78,7 +81,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 class Entry:
     """One registered function: its module, version, needs and settable parameters.
 
-    `choices` has the values of the parameters that are a `Literal`; `quantity` and `unit` are of a measure's number.
+    `choices` has the values of the parameters that are a `Literal`, `types` the annotation of those that are a number,
+    a text or a flag; `quantity` and `unit` are of a measure's number.
     """
 
     name: str
@@ -87,6 +91,7 @@ class Entry:
     needs: tuple[str, ...]
     parameters: tuple[str, ...]
     choices: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
+    types: Mapping[str, str] = field(default_factory=dict)
     quantity: str = ""
     unit: str = ""
 
@@ -120,6 +125,7 @@ def catalogue(kind: str) -> dict[str, Entry]:
                     tuple(facts.get("needs", ())),
                     (*arguments, *CLOCK) if kind == "hook" else arguments,
                     {p.arg: choices for p in taken if (choices := _choices(p.annotation))},
+                    {p.arg: said for p in taken if (said := _said(p)).removesuffix(OR_NONE) in TYPES},
                     facts.get("quantity", ""),
                     facts.get("unit", ""),
                 )
@@ -132,6 +138,24 @@ def _choices(annotation: ast.expr | None) -> tuple[Any, ...]:
         values = ast.literal_eval(annotation.slice)
         return values if isinstance(values, tuple) else (values,)
     return ()
+
+
+def _said(parameter: ast.arg) -> str:
+    return ast.unparse(parameter.annotation) if parameter.annotation else ""
+
+
+def _fits(value: Any, said: str) -> bool:
+    """Whether a value is of a type of TYPES, perhaps with `| None`: a whole float is an int, and 0 and 1 are flags.
+
+    >>> _fits(2.0, "int"), _fits(2.5, "int"), _fits("2", "float"), _fits(None, "str | None"), _fits(1, "bool")
+    (True, False, False, True, True)
+    """
+    name = said.removesuffix(OR_NONE)
+    if value is None:
+        return name != said
+    if name == "int" and isinstance(value, float):
+        return value.is_integer()
+    return isinstance(value, TYPES[name])
 
 
 def registered(body: list[ast.stmt]) -> Iterator[tuple[Any, ast.Call]]:
@@ -163,7 +187,7 @@ def part(kind: str, name: str, args: Mapping[str, Any] | None = None) -> Part:
     """Returns the `Part` of a registered name or an import path, as it goes into keys.
 
     Raises ValueError for an unknown name, for an argument that a registered function does not take, and for a value
-    that is none of its choices.
+    that is none of its choices or of another type than it takes.
     """
     entries = catalogue(kind)
     if name in entries:
@@ -174,6 +198,11 @@ def part(kind: str, name: str, args: Mapping[str, Any] | None = None) -> Part:
             choices = entries[name].choices.get(argument)
             if choices is not None and value not in choices:
                 raise ValueError(f"{kind} {name}: {argument}={value}: choose one of {', '.join(map(str, choices))}")
+            said = entries[name].types.get(argument)
+            if said is not None and not _fits(value, said):
+                raise ValueError(
+                    f"{kind} {name}: {argument}={value}: give {TYPES_IN_WORDS[said.removesuffix(OR_NONE)]}"
+                )
         return Part(name, entries[name].version, dict(args or {}))
     version = _recorded.get({}).get(name)
     if version is None:

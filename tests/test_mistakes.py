@@ -108,6 +108,10 @@ MISTAKES: list[tuple[str, tuple[str, ...]]] = [
     ("recipe.schedule={_target_:torch.optim.lr_scheduler.StepLRR}", ("schedule", "did you mean 'StepLR'?")),
     # arguments of what is registered
     ("model=conv2 +model.args.widht=2", ("network conv2", "'widht'", "did you mean 'width'?")),
+    ("measure=barrier measure.sibling.args.points=many", ("measure barrier: points=many: give a whole number",)),
+    ("measure=barrier measure.sibling.args.points=2.5", ("measure barrier: points=2.5: give a whole number",)),
+    ("measure=barrier measure.sibling.args.batchnorm=1", ("measure barrier: batchnorm=1: give a text",)),
+    ("model=resnet20 +model.args.width=[2]", ("network resnet20: width=[2]: give a number",)),
     ("model=resnet20 +model.args.hidden=2", ("network resnet20", "takes no argument 'hidden'")),
     ("+model.initialiser_args.width=2", ("initialiser glorot_normal", "takes no argument 'width'")),
     ("model=vgg11 model.width=0", ("model.width=0", "must be at least 1e-06")),

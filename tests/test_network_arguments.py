@@ -133,7 +133,7 @@ def test_the_gradient_of_a_sign_is_the_spline_and_has_a_gradient_itself() -> Non
     [
         ("model=lenet_digits +model.args.affine=false", "model.args.affine=false: nothing is normalised"),
         ("model=lenet_digits +model.args.activation=sing", "activation=sing: choose one of relu, sign"),
-        ("model=lenet_digits +model.args.bias=no", "model.args.bias=no: give true or false"),
+        ("model=lenet_digits +model.args.bias=no", "network lenet_300_100: bias=no: give true or false"),
         ("model=mlp model.args.hidden=[] +model.args.activation=sign", "without hidden layers nothing is"),
         ("model=resnet20 +model.args.activation=sign", "network resnet20 takes no argument 'activation'"),
         ("model=lenet_digits +model.args.biases=false", "takes no argument 'biases'; did you mean 'bias'?"),
