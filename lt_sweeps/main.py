@@ -19,7 +19,7 @@ from lt_sweeps.cell import cell_of
 from lt_sweeps.config import measuring
 from lt_sweeps.config.reading import read
 from lt_sweeps.config.schema import CONF
-from lt_sweeps.config.words import hydra_word
+from lt_sweeps.config.words import counting, hydra_word
 from lt_sweeps.ending import Terminated, leave, run_and_exit
 from lt_sweeps.errors import Mistake
 from lt_sweeps.output import Unbreakable
@@ -135,6 +135,9 @@ def run_words(arguments: list[str]) -> list[Path]:
     from lt_sweeps.config.composing import register_schema
 
     _check_flags(arguments)
+    arguments, overridden = counting(arguments)  # what is typed after a script of multirun/ overrides its words
+    for word in overridden:
+        print(f"note: {word} does not count: a later word gives other values", file=sys.stderr)
     register_schema()
     _prefer_our_files()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises instead of printing a trace and exiting
@@ -217,14 +220,6 @@ def _check_flags(arguments: Sequence[str]) -> None:
             raise Mistake(f"{chosen[0]}: is for sweeps; put -m before it")
     if {"-sc", "--shell-completion"} & {*arguments}:
         raise Mistake("--shell-completion: Hydra completes scripts, not modules; lt-sweeps list shows what there is")
-    keys = [
-        hydra_word(word).lstrip("+").partition("=")[0]
-        for word in arguments
-        if re.fullmatch(r"[^={\[]+=[^{\[(]*,.*", word)
-    ]
-    for key in keys:
-        if keys.count(key) > 1:
-            raise Mistake(f"{key}: its values are given twice, and the last would count; give them all in one word")
     for word in arguments:
         if not word.isascii() and re.search("[\udc80-\udcff]", word):
             raise Mistake(f"{word}: this locale has no such letters; set LC_ALL=C.UTF-8")

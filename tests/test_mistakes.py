@@ -139,8 +139,6 @@ MISTAKES: list[tuple[str, tuple[str, ...]]] = [
     ("-m hydra.sweep.dir=there seed=0", ("hydra.sweep.dir", "paths.output_dir")),
     ("-m seed=0 hydra.sweep.subdir=x", ("hydra.sweep.subdir", "one folder")),
     ("--shell-completion install=bash", ("--shell-completion", "lt-sweeps list")),
-    ("-m recipe.optimizer.args.lr=0.1,0.2 recipe.optimizer.lr=0.3,0.4", ("recipe.optimizer.args.lr", "given twice")),
-    ("-m seed=0,1 prune.rate=0.2 seed=2,3", ("seed", "given twice")),
     ("model=null", ("model=null", "~model")),
     ("-m experiment=demo,null", ("experiment=demo,null", "leave it out")),
     ("-m +experiment=demo seed=0,1", ("+experiment=demo", "write experiment=demo")),

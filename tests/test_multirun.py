@@ -8,11 +8,13 @@ import re
 import shlex
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
 from test_recipes import composed
 
+from lt_sweeps.config.words import counting
 from lt_sweeps.main import main
 
 pytestmark = pytest.mark.sweeps
@@ -31,9 +33,24 @@ def words(path: Path) -> list[str]:
     return given[3:]
 
 
+def documented() -> list[tuple[str, ...]]:
+    """Each script with the words that pages type after it."""
+    pages = [
+        page for folder in (".", "docs", "multirun", "multirun/*") for page in (HERE.parent).glob(f"{folder}/*.md")
+    ]
+    shown = re.compile(r"multirun/(\w+)\.sh((?: +(?:'[^']*'|[\w./+]+=[^\s`|]*))+)")
+    found = {(name, *shlex.split(typed)) for page in pages for name, typed in shown.findall(page.read_text())}
+    return sorted(found)
+
+
 def split(given: list[str]) -> list[tuple[str, str, str]]:
     """Key, equals sign and options of each override."""
     return [word.partition("=") for word in given if "=" in word]
+
+
+def options_of(several: str) -> list[str]:
+    """What a word gives, lists in brackets whole."""
+    return re.split(r",(?![^\[]*\])", several)
 
 
 @pytest.mark.parametrize("path", SWEEPS, ids=lambda path: path.name)
@@ -43,9 +60,7 @@ def test_a_ready_made_sweep_can_be_planned(path: Path, tmp_path: Path, capsys: p
     A ticket that the script makes first is not there: the same cells are planned from a draw.
     """
     choices = [
-        [f"{key}={one}" for one in re.split(r",(?![^\[]*\])", options)]
-        for key, _, options in split(words(path))
-        if key != "ticket"
+        [f"{key}={one}" for one in options_of(options)] for key, _, options in split(words(path)) if key != "ticket"
     ]
     first, *others = (
         [options[turn % len(options)] for options in choices]
@@ -79,6 +94,30 @@ def test_the_counts_in_the_comment_are_the_plan_s(
     assert told
     assert written
     assert told.group(0).replace(",", "") == written.group(0)
+
+
+@pytest.mark.parametrize("shown", documented(), ids=" ".join)
+def test_what_pages_type_after_a_script_counts(shown: tuple[str, ...], tmp_path: Path) -> None:
+    name, *typed = shown
+    given, _ = counting([*words(HERE / f"{name}.sh"), *typed])
+    assert given[-len(typed) :] == typed
+    times = Counter(key.lstrip("+") for key, _, _ in split(given))
+    several = [key.lstrip("+") for key, _, options in split(given) if len(options_of(options)) > 1]
+    assert all(times[key] == 1 for key in several), "else Hydra makes cells of each pair"
+    first = [f"{key}={options_of(options)[0]}" for key, _, options in split(given)]
+    assert main(["-m", *first, "trainer=cpu", "hydra.launcher.only_plan=true", f"paths.output_dir={tmp_path}"]) == 0
+
+
+def test_words_after_a_script_take_the_place_of_its_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    typed = ["survivors=rewind,reinit", "seed=7", "hydra.launcher.only_plan=true", f"paths.output_dir={tmp_path}"]
+    assert main([*words(HERE / "zhou2019_signs.sh"), *typed]) == 0
+    said = capsys.readouterr()
+    assert "\n2 cells: " in said.out
+    assert said.err.splitlines() == [
+        "note: survivors=rewind,reinit,reinit_signed,shuffle,shuffle_signed,constant,constant_signed does not count: "
+        "a later word gives other values",
+        "note: seed=0,1,2,3,4 does not count: a later word gives other values",
+    ]
 
 
 def test_the_table_of_the_readme_lists_exactly_the_files() -> None:

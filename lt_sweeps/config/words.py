@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 TARGETS = re.compile(r"(\+{0,2}|~)(recipe\.(?:optimizer|schedule))\.(?!_target_\b|args\b)([\w.]+(?:=.*|$))", re.DOTALL)
 APART = re.compile(r"^(\+*(?:find\.(?:gate|hook|dataset|recipe|model)|train\.hook))=(?!\{)")
 OPEN = re.compile(r"(?!hydra\b)(?:[\w.]+\.args\.[\w.]+=|[\w.]+\.args=\{|prune\.factors=\{|measure\.of(?:\.\w+)?=\{)")
 FOREIGN = re.compile(r"([\w.+]+)=(?=.*[^\0-\x7f])([^'\"\\{}\[\](),=]*)", re.DOTALL)  # value with non-ASCII letters
+SEVERAL = re.compile(r"[^={\[]+=([^{\[(]*,|\w+\().*", re.DOTALL)  # a,b or range(...)
 KEYS = ("ticket=", "mask_from=")
 
 
@@ -44,3 +46,21 @@ def hydra_word(word: str) -> str:
         key, value = match.groups()
         return f"{key}='{value}'"
     return f"++{word}" if OPEN.match(word) else word
+
+
+def counting(words: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Returns the words that count, and those that do not: a later word has the key, and one gives several values.
+
+    Hydra would make cells of each pair of the two, in which the last counts: the same cells again and again.
+
+    >>> counting(["seed=0,1", "control=none", "++gate.args.keep=0.1,0.2", "seed=2,3", "gate.args.keep=0.5"])
+    (['control=none', 'seed=2,3', 'gate.args.keep=0.5'], ['seed=0,1', '++gate.args.keep=0.1,0.2'])
+    """
+    later: dict[str, str] = {}
+    counted, overridden = list[str](), list[str]()
+    for word in reversed(words):
+        key = hydra_word(word).lstrip("+").partition("=")[0]
+        several = key in later and any(map(SEVERAL.fullmatch, (word, later[key])))
+        (overridden if several else counted).insert(0, word)
+        later.setdefault(key, word)
+    return counted, overridden
