@@ -12,6 +12,7 @@ import pytest
 import torch
 from small import OPTIMIZERS, examples, half_mask, run_of, weights
 from torch import Tensor, nn
+from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from lt_sweeps.masks import TicketTensors
 from lt_sweeps.specs import Part
@@ -131,6 +132,85 @@ def test_memory_in_another_order_and_weights_without_a_gradient(optimizer: str) 
         states = [value for p in network.parameters() for value in made.state[p].values() if isinstance(value, Tensor)]
         ends.append([value.detach().clone() for value in (*network.parameters(), *states)])
     assert all(map(torch.equal, *ends))
+
+
+class Turned(nn.Module):
+    """One weight lies in columns, and the other has one value."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.arange(1.0, 13.0).view(3, 4).t())
+        self.one = nn.Parameter(torch.ones(1))
+
+
+def halve_gradients(optimizer: torch.optim.Optimizer, *_: Any) -> None:
+    for weight in optimizer.param_groups[0]["params"]:
+        if weight.grad is not None:
+            weight.grad.mul_(0.5)
+
+
+CHANGES: dict[str, tuple[Any, dict[str, Any], Any]] = {
+    "turned": (torch.optim.SGD, {}, lambda *_: None),
+    "uphill": (torch.optim.SGD, {"momentum": 0.9}, lambda made, _: made.param_groups[0].update(maximize=True)),
+    "decoupled": (
+        torch.optim.Adam,
+        {"weight_decay": 0.1},
+        lambda made, _: made.param_groups[0].update(decoupled_weight_decay=True),
+    ),
+    "hooked": (torch.optim.SGD, {}, lambda made, _: made.register_step_pre_hook(halve_gradients)),
+    "doubled": (torch.optim.SGD, {}, lambda _, network: network.double()),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_what_changes_in_a_training_is_left_to_torch(change: str) -> None:
+    kind, settings, happen = CHANGES[change]
+    ends = []
+    for in_c in (True, False):
+        network = Turned()
+        if change != "turned":
+            network.weight.data = network.weight.data.contiguous()
+        made = kind(network.parameters(), lr=0.1, fused=True, **settings)
+        masked = MaskedOptimizer({"weight": torch.arange(12).view(4, 3) % 3 == 0}, None)
+        masked.attach(network, made)
+        network.weight.data = network.weight.data.contiguous()
+        update = masked_update.masked_update(made, masked)
+        assert update is not None
+        for number in range(6):
+            if number == 3:
+                happen(made, network)
+            made.zero_grad()
+            (network.weight.square().sum() + network.one.square().sum()).backward()
+            if in_c:
+                update()
+            else:
+                masked.mask_gradients()
+                made.step()
+        ends.append([weight.detach().numpy().tobytes() for weight in network.parameters()])
+    assert ends[0] == ends[1]
+
+
+def test_hooks_of_all_optimizers_are_called(taken: list[Tensor]) -> None:
+    hook = register_optimizer_step_pre_hook(halve_gradients)
+    try:
+        left(IN_C["sgd"])
+        assert not taken
+    finally:
+        hook.remove()
+
+
+def test_a_gradient_that_is_to_be_negated_is_not_read_as_it_lies() -> None:
+    network = Turned()
+    made = torch.optim.SGD([network.one], lr=0.1, fused=True)
+    masked = MaskedOptimizer({}, None)
+    masked.attach(network, made)
+    update = masked_update.masked_update(made, masked)
+    assert update is not None
+    (torch.complex(torch.ones(1), network.one).conj() * (1 + 2j)).real.sum().backward()
+    assert network.one.grad is not None
+    assert network.one.grad.is_neg()
+    with pytest.raises(RuntimeError, match="negation"):  # torch's own refusal
+        update()
 
 
 SPECIAL = [0.0, -0.0, float("inf"), -float("inf"), float("nan"), -float("nan"), 1e-45, -1e-40, 3e38]

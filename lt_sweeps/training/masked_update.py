@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.optim import SGD, Adam, AdamW, Optimizer
+from torch.optim.optimizer import _global_optimizer_post_hooks, _global_optimizer_pre_hooks
 
 from lt_sweeps.training.masking import MaskedOptimizer
 from lt_sweeps.training.sparse.native import REALS, compiled
@@ -30,22 +31,22 @@ class MaskedUpdate:
     """Does what `masked.mask_gradients` and a fused optimizer's step do, on a CPU.
 
     Gradients themselves are left as they are. State is that of the torch optimizer, which takes the first step to make
-    it. Settings are read at each step.
+    it. Settings are read at each step, and steps that the C does not know are torch's.
     """
 
     def __init__(self, optimizer: Optimizer, masked: MaskedOptimizer, functions: ctypes.CDLL, lanes: int) -> None:
         (self._group,) = optimizer.param_groups
         self._optimizer, self._masked, self._lanes = optimizer, masked, lanes
-        kept = {weight: keep.to(torch.uint8) for weight, keep in masked.kept}
+        kept = {weight: keep.to(torch.uint8).contiguous() for weight, keep in masked.kept}
         self._held = [(weight, kept.get(weight)) for weight in self._group["params"]]
         self._names = ("momentum_buffer",) if type(optimizer) is SGD else ("exp_avg", "exp_avg_sq")
         self._sgd, self._adam = functions.masked_sgd, functions.masked_adam
-        self._decoupled = type(optimizer) is AdamW or bool(self._group.get("decoupled_weight_decay"))
+        self._dtype = self._group["params"][0].dtype
 
     def __call__(self) -> None:
         """Takes a step by the gradients that the weights have."""
         moved = [(weight, weight.grad, keep) for weight, keep in self._held if weight.grad is not None]
-        if all(self._can(weight, grad) for weight, grad, _ in moved):
+        if _usual(self._optimizer) and all(self._can(weight, grad) for weight, grad, _ in moved):
             for weight, grad, keep in moved:
                 self._update(weight, grad, keep)
         else:
@@ -53,13 +54,16 @@ class MaskedUpdate:
             self._optimizer.step()
 
     def _can(self, weight: Tensor, grad: Tensor) -> bool:
-        """Whether memory holds the values of all tensors in one order, and state exists."""
-        if not (weight.is_contiguous() and grad.is_contiguous()):
+        """Whether memory holds the values of all tensors, of the type compiled for, in one order, and state exists."""
+        if grad.is_neg() or not (self._plain(weight) and self._plain(grad)):
             return False
         if type(self._optimizer) is SGD and not self._group["momentum"]:
             return True
         state = self._optimizer.state.get(weight, {})
-        return all(isinstance(held := state.get(name), Tensor) and held.is_contiguous() for name in self._names)
+        return all(isinstance(held := state.get(name), Tensor) and self._plain(held) for name in self._names)
+
+    def _plain(self, values: Tensor) -> bool:
+        return values.is_contiguous() and values.dtype == self._dtype
 
     def _update(self, weight: Tensor, grad: Tensor, keep: Tensor | None) -> None:
         group, state = self._group, self._optimizer.state.get(weight, {})  # [weight] would begin a state
@@ -70,7 +74,8 @@ class MaskedUpdate:
             self._sgd(*at, moment, weight.numel(), self._lanes, *settings)
             return
         moments = (state["exp_avg"].data_ptr(), state["exp_avg_sq"].data_ptr())
-        settings = (group["lr"], *group["betas"], group["eps"], group["weight_decay"], self._decoupled)
+        decoupled = type(self._optimizer) is AdamW or bool(group.get("decoupled_weight_decay"))
+        settings = (group["lr"], *group["betas"], group["eps"], group["weight_decay"], decoupled)
         self._adam(*at, *moments, weight.numel(), self._lanes, *settings, state["step"].add_(1).item())
 
 
@@ -86,13 +91,20 @@ def masked_update(optimizer: Optimizer, masked: MaskedOptimizer) -> Callable[[],
     if len(like) != 1 or (dtype := weights[0].dtype) not in REALS or weights[0].device.type != "cpu":
         return None
     settings = {name: value for name, value in group.items() if name != "params"}
-    if isinstance(settings["lr"], Tensor) or any(settings.get(name) for name in UNUSUAL):
+    if isinstance(settings["lr"], Tensor) or not _usual(optimizer):
         return None
     if (functions := library(dtype)) is None:
         return None
     named = tuple((name, tuple(value) if isinstance(value, list) else value) for name, value in settings.items())
     lanes = _lanes(type(optimizer).__name__, dtype, named)
     return None if lanes is None else MaskedUpdate(optimizer, masked, functions, lanes)
+
+
+def _usual(optimizer: Optimizer) -> bool:
+    """Whether a step has no settings, which a schedule may change, and no hooks that the C does not have."""
+    own = optimizer._optimizer_step_pre_hooks or optimizer._optimizer_step_post_hooks
+    hooked = own or _global_optimizer_pre_hooks or _global_optimizer_post_hooks
+    return not (hooked or any(optimizer.param_groups[0].get(name) for name in ("foreach", *UNUSUAL)))
 
 
 @cache
