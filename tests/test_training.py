@@ -112,6 +112,21 @@ def test_an_element_wise_optimizer_cannot_move_a_zero_without_a_gradient(name: s
         assert all(not bool(value[~ones].any()) for value in shaped)
 
 
+@pytest.mark.parametrize("optimizer", ["SGD", "Adam"])
+def test_weights_with_gaps_in_memory_take_the_steps_of_those_without(optimizer: str) -> None:
+    described, ends = Part(f"torch.optim.{optimizer}", args={"lr": 0.1}), []
+    for lies_in_rows in (True, False):
+        start = torch.arange(40.0).view(5, 8)[:, :4]
+        network = nn.ParameterDict({"weight": nn.Parameter(start.contiguous() if lies_in_rows else start)})
+        stepper = optim.optimizer(described, network)
+        network["weight"].grad = start.contiguous() - 9
+        stepper.step()
+        ends.append(network["weight"].detach())
+    torch.testing.assert_close(*ends)
+    with pytest.raises(ValueError, match="gaps in memory, and weight has some"):
+        optim.optimizer(replace(described, args={"lr": 0.1, "fused": True}), network)
+
+
 class Plain(pl.LightningModule):
     """Somebody's own module, optimized as Lightning does by default."""
 

@@ -25,7 +25,8 @@ def optimizer(described: Part, network: nn.Module) -> Optimizer:
     """Returns a torch optimizer over all trainable parameters; fused if possible and not configured otherwise.
 
     On a GPU a fused one reads its learning rate from the device and keeps its counters there, so that its step can be
-    part of a CUDA graph. Raises ValueError for a network without trainable parameters, or unused patterns.
+    part of a CUDA graph. Raises ValueError for a network without trainable parameters, or unused patterns, and for a
+    fused one of weights with gaps in memory: torch would read and write the gaps.
     """
     named = [(name, p) for name, p in network.named_parameters() if p.requires_grad]
     if not named:
@@ -37,11 +38,14 @@ def optimizer(described: Part, network: nn.Module) -> Optimizer:
         require_used([name for name, _ in named], groups)
     device = named[0][1].device
     args, parameters = {}, inspect.signature(load("optimizer", described.name)).parameters
-    if "fused" in parameters and not {"fused", "foreach"} & described.args.keys():
+    gaps = [name for name, p in named if torch.empty_like(p, device="meta").stride() != p.stride()]
+    if "fused" in parameters and not gaps and not {"fused", "foreach"} & described.args.keys():
         args["fused"] = True
         if device.type == "cuda" and "capturable" in parameters:
             args["capturable"] = True
     result = optimizer_over(described, named, **args)
+    if gaps and any(group.get("fused") for group in result.param_groups):
+        raise ValueError(f"a fused optimizer takes no weight with gaps in memory, and {gaps[0]} has some: fused: false")
     if {**args, **described.args}.get("fused") and device.type == "cuda":
         for group in result.param_groups:
             group["lr"] = torch.tensor(group["lr"], device=device, dtype=torch.float32)  # also of float64 weights
