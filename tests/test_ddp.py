@@ -32,7 +32,7 @@ from lt_sweeps.training.batchnorm import WholeBatch
 from lt_sweeps.training.fit import Hardware, fit
 from lt_sweeps.training.leaving import Left
 from lt_sweeps.training.progress import Progress, decode_progress, encode_progress
-from lt_sweeps.training.ranks import ALONE
+from lt_sweeps.training.ranks import ALONE, Ranks
 from lt_sweeps.training.recorder import Session, state_digest
 
 HERE = Path(__file__).parent
@@ -237,6 +237,17 @@ def test_batch_normalisation_over_one_rank_is_torchs(
         assert torch.allclose(one.grad, two.grad, rtol=0, atol=1e-12)
     for one, two in zip(modules[0].buffers(), modules[1].buffers(), strict=True):
         assert torch.allclose(one, two, rtol=0, atol=1e-12)
+
+
+def test_gradients_of_several_ranks_lie_as_their_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Ranks, "add", lambda self, values: values)
+    whole = torch.arange(24.0).view(2, 3, 2, 2)
+    weights = [nn.Parameter(whole.clone(memory_format=form)) for form in (torch.contiguous_format, torch.channels_last)]
+    for weight in weights:
+        weight.grad = torch.empty_like(weight).copy_(whole.sin())
+        Ranks(0, 2).add_gradients([weight])
+        torch.optim.SGD([weight], lr=1.0, fused=True).step()
+    assert torch.equal(*weights)
 
 
 def test_batch_normalisation_of_a_single_value_is_refused_as_torch_does() -> None:

@@ -60,7 +60,10 @@ class Ranks:
         # Reading the counts waits for the device, so they are read only if a gradient is missing.
         used = [True] * len(held) if all(p.grad is not None for p in held) else (counts > 0).tolist()
         for p, total, is_used in zip(held, sums, used, strict=True):
-            p.grad = total.view(p.shape).to(p.dtype) if is_used else None
+            gradient = total.view(p.shape).to(p.dtype)
+            if gradient.stride() != p.stride():  # fused optimizers take both as they lie in memory
+                gradient = torch.empty_like(p).copy_(gradient)
+            p.grad = gradient if is_used else None
 
     def follow_first(self, buffers: Iterable[Tensor]) -> None:
         """Gives floating-point buffers the values that they have on rank 0."""
