@@ -30,6 +30,7 @@ from lt_sweeps.training.sparse.chain import Unfit, chain
 from lt_sweeps.training.sparse.choose import choose
 from lt_sweeps.training.sparse.kernels import Compiled
 from lt_sweeps.training.sparse.step import Sparse
+from lt_sweeps.training.sparse.update import update_of
 
 DIGITS = Data(part("dataset", "digits"), 10, (1, 8, 8), mean=(0.3,), std=(0.4,), validation=237)
 MOVED = replace(DIGITS, augment=("crop",))  # batches come as floats
@@ -349,6 +350,21 @@ def test_an_update_that_is_wrong_is_not_trusted(monkeypatch: pytest.MonkeyPatch,
 
 
 # ---------------------------------------------------------------------------------------- the compiler
+
+
+@pytest.mark.parametrize("optimizer", [torch.optim.SGD, torch.optim.Adam])
+def test_a_schedule_that_turns_uphill_does(optimizer: Any, kernel: str) -> None:
+    library, ends = native.library(torch.float64) if kernel == "compiled" else None, []
+    for own in (False, True):
+        live = nn.Parameter(torch.arange(1.0, 9.0, dtype=torch.float64))
+        live.grad = live.detach().sin()
+        made = optimizer([live], lr=0.1, fused=True)
+        update = made.step if own else update_of(made, live, library and library.functions)
+        for step in range(4):
+            made.param_groups[0]["maximize"] = step > 1
+            update()
+        ends.append(live.detach().clone())
+    torch.testing.assert_close(*ends, rtol=0, atol=1e-12)
 
 
 @pytest.fixture

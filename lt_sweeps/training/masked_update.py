@@ -11,11 +11,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.optim import SGD, Adam, AdamW, Optimizer
-from torch.optim.optimizer import _global_optimizer_post_hooks, _global_optimizer_pre_hooks
 
 from lt_sweeps.training.masking import MaskedOptimizer
 from lt_sweeps.training.sparse.native import REALS, compiled
-from lt_sweeps.training.sparse.update import UNUSUAL
+from lt_sweeps.training.sparse.update import usual
 
 SOURCE = Path(__file__).parent / "update.c"
 LANES = (8, 16, 4, 2)  # of vectors, that torch may use
@@ -101,10 +100,7 @@ def masked_update(optimizer: Optimizer, masked: MaskedOptimizer) -> Callable[[],
 
 
 def _usual(optimizer: Optimizer) -> bool:
-    """Whether a step has no settings, which a schedule may change, and no hooks that the C does not have."""
-    own = optimizer._optimizer_step_pre_hooks or optimizer._optimizer_step_post_hooks
-    hooked = own or _global_optimizer_pre_hooks or _global_optimizer_post_hooks
-    return not (hooked or any(optimizer.param_groups[0].get(name) for name in ("foreach", *UNUSUAL)))
+    return usual(optimizer) and not optimizer.param_groups[0].get("foreach")
 
 
 @cache
