@@ -54,7 +54,7 @@ class MaskedUpdate:
 
     def _can(self, weight: Tensor, grad: Tensor) -> bool:
         """Whether memory holds the values of all tensors, of the type compiled for, in one order, and state exists."""
-        if grad.is_neg() or not (self._plain(weight) and self._plain(grad)):
+        if grad.is_neg() or grad._is_zerotensor() or not (self._plain(weight) and self._plain(grad)):
             return False
         if type(self._optimizer) is SGD and not self._group["momentum"]:
             return True
