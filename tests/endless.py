@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from together import LENET, Watched
 
 from lt_sweeps.config.schema import TrainerConfig
 from lt_sweeps.ending import run_and_exit
+from lt_sweeps.execution.outcome import attempt
 from lt_sweeps.execution.plan import Job
 from lt_sweeps.execution.worker import Worker
 from lt_sweeps.store.store import Store
@@ -37,7 +39,8 @@ def main() -> None:
     if worker.ranks.rank == worker.ranks.world - 1:
         real = worker.values.examples
         worker.values.examples = lambda data: Watched(real(data), at_20)  # type: ignore[assignment]
-    worker.do(Job(run, frozenset()), lambda step, _: (folder / "step").write_text(str(step)) and None)
+    attempt(worker, Job(run, frozenset()), lambda step, _: (folder / "step").write_text(str(step)) and None)
+    time.sleep(1000)  # for another job, as a worker does
 
 
 if __name__ == "__main__":

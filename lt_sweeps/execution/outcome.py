@@ -38,7 +38,10 @@ class Outcome:
 
 
 def attempt(worker: Worker, job: Job, on_step: Tell) -> Outcome:
-    """Executes a job and returns its outcome; raises only Terminated, such as Left, and KeyboardInterrupt."""
+    """Executes a job and returns its outcome; raises only Terminated, such as Left, and KeyboardInterrupt.
+
+    Of a rank of several also SystemExit: it is to end its process.
+    """
     began = time.monotonic()
     try:
         worker.do(job, on_step)
@@ -49,6 +52,8 @@ def attempt(worker: Worker, job: Job, on_step: Tell) -> Outcome:
     except Mistake as mistake:
         return Outcome("refused", str(mistake))
     except (Exception, SystemExit) as error:  # a user's network may call sys.exit
+        if isinstance(error, SystemExit) and worker.ranks.world > 1:
+            raise  # the other ranks wait for this one: if it took another job, they would take it for theirs
         if is_full(error):
             return Outcome("refused", full_message(error))
         trace = "".join(traceback.format_exception(error))
