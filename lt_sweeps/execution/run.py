@@ -102,6 +102,7 @@ class _Work:
         self._jobs: dict[Work, Job] = {}  # all that is not done
         self._running: dict[Work, Job] = {}
         self._vain: Counter[Work] = Counter()  # ends without a record that is valid here
+        self._beside: set[Work] = set()  # runs that had others beside them, at any time of their jobs
         self._alone: set[Work] = set()  # runs that lacked memory beside others
 
     def done(self) -> dict[Node, str]:
@@ -160,12 +161,19 @@ class _Work:
                 as_planned = False
             elif mine:
                 self._running[run] = job
+                self._note_beside(run)
                 for watcher in self._watchers:
                     watcher.begin(job)
                 self._executor.give(job)
                 continue
             self._leases.release(run.key)
         return as_planned
+
+    def _note_beside(self, begun: Work) -> None:
+        if len(self._running) > 1:
+            self._beside |= self._running.keys()
+        else:
+            self._beside.discard(begun)
 
     def _urgency(self, job: Job) -> float:
         """The cost of a job's chain; LOYALTY to idle workers keeps workers of different sizes from taking turns."""
@@ -188,14 +196,16 @@ class _Work:
             raise Mistake(outcome.reason)
         if outcome.kind == "done":
             return self._finish(job, outcome.seconds)
+        if outcome.kind == "failed" and self._is_done(job):  # its worker died after the commit
+            return self._finish(job, self._store.load_timing(job.run.key).get("seconds"))
         if outcome.kind == "again":
             if outcome.reason:
                 consequence = "it, and what was made from it, is computed again"
                 self._reporter.say(f"{job.run}: {outcome.reason}: {consequence}")
                 self._store.discard(job.run.key)
             return False
-        if (outcome.memory and self._running) or outcome.shared:
-            beside = "beside others in its process" if outcome.shared else f"beside {len(self._running)} others"
+        if (outcome.memory and job.run in self._beside) or outcome.shared:
+            beside = "beside others in its process" if outcome.shared else "beside others"
             self._reporter.say(f"{self._reporter.name(job.run)}: {outcome.reason}, {beside}: tried again alone")
             self._alone.add(job.run)
             return True

@@ -1,0 +1,80 @@
+"""What a scheduler makes of the outcomes of jobs, with an executor that says what the test has it say."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from composed import composed
+
+from lt_sweeps.config.schema import TrainerConfig
+from lt_sweeps.execution import group
+from lt_sweeps.execution import run as running
+from lt_sweeps.execution.executor import InProcess
+from lt_sweeps.execution.outcome import Outcome, attempt
+from lt_sweeps.execution.plan import Job
+from lt_sweeps.execution.reporter import Reporter
+from lt_sweeps.keys import Node
+from lt_sweeps.store.store import Store
+from lt_sweeps.training.ranks import Ranks
+
+HARDWARE = TrainerConfig(accelerator="cpu", workers=0)
+SMALL = ("budget=smoke", "prune.levels=1")
+KILLED = Outcome("failed", "its worker was ended by SIGKILL", memory=True)
+
+
+def execute(store: Store, *seeds: int, **settings: Any) -> dict[Node, str]:
+    cells = [composed(*SMALL, f"seeds.init={seed}") for seed in seeds]
+    return running.execute(cells, store, Path(), HARDWARE, Reporter({}, io.StringIO()), **settings)
+
+
+class DiesAfterwards(InProcess):
+    """A worker that is killed after it has committed, before it can say so."""
+
+    def wait(self, *given: Any) -> list[tuple[Job, Outcome]]:
+        return [(job, replace(KILLED, memory=False)) for job, _ in super().wait(*given)]
+
+
+class DieTogether(InProcess):
+    """Two workers that are killed at the same moment; what they are given afterwards is done."""
+
+    died: tuple[Job, ...] = ()
+
+    def room(self, job: Job) -> bool:
+        return len(self._jobs) < 2
+
+    def wait(self, *given: Any) -> list[tuple[Job, Outcome]]:
+        first, *rest = self._jobs
+        if not self.died:
+            assert rest
+            self.died, self._jobs = (first, *rest), []
+            return [(job, KILLED) for job in self.died]
+        assert not rest or {first, *rest}.isdisjoint(self.died), "they were to be tried alone"
+        found = super().wait(*given)
+        self._jobs = rest
+        return found
+
+
+def test_a_job_whose_worker_died_after_its_commit_is_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(running, "InProcess", DiesAfterwards)
+    assert not execute(Store(tmp_path), 0)
+
+
+def test_jobs_that_lacked_memory_at_once_are_all_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(running, "InProcess", DieTogether)
+    assert not execute(Store(tmp_path), 0, 1)
+
+
+def test_a_rank_that_fails_within_a_training_is_no_outcome() -> None:
+    """Its process ends: the other ranks wait for it, and would take part in its next job as if it were theirs."""
+    ranks = Ranks(1, 2)
+
+    def do(*_: Any) -> None:
+        group.run_together(ranks, lambda: [][0])
+
+    with pytest.raises(SystemExit, match="rank 1 of 2: IndexError"):
+        attempt(SimpleNamespace(do=do, ranks=ranks), None, None)  # type: ignore[arg-type]
