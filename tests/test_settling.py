@@ -12,13 +12,15 @@ import pytest
 from composed import composed
 
 from lt_sweeps.config.schema import TrainerConfig
-from lt_sweeps.execution import group
+from lt_sweeps.execution import agent, group
 from lt_sweeps.execution import run as running
 from lt_sweeps.execution.executor import InProcess
 from lt_sweeps.execution.outcome import Outcome, attempt
 from lt_sweeps.execution.plan import Job
 from lt_sweeps.execution.reporter import Reporter
 from lt_sweeps.keys import Node
+from lt_sweeps.store import lease
+from lt_sweeps.store.lease import Leases
 from lt_sweeps.store.store import Store
 from lt_sweeps.training.ranks import Ranks
 
@@ -67,6 +69,20 @@ def test_a_job_whose_worker_died_after_its_commit_is_done(tmp_path: Path, monkey
 def test_jobs_that_lacked_memory_at_once_are_all_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(running, "InProcess", DieTogether)
     assert not execute(Store(tmp_path), 0, 1)
+
+
+def test_an_agent_outlasts_the_lease_of_a_machine_that_is_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether that is silent each process sees for itself, from when it begins to look."""
+    silence = 2.0
+    monkeypatch.setattr(Leases.__init__, "__defaults__", (0.2, silence))
+    store, gone = Store(tmp_path), Leases(tmp_path)
+    for run in composed(*SMALL, "seeds.init=0").levels:
+        gone.take(run.key, "a training")
+        content = (tmp_path / "lease" / run.key).read_text().replace(lease._place(), "elsewhere")
+        (tmp_path / "lease" / run.key).write_text(content)
+    gone._stop.set()
+    assert not execute(store, 0, patience=silence * agent.PATIENCE / lease.PATIENCE)
+    assert all(run.key in store for run in composed(*SMALL, "seeds.init=0").levels)
 
 
 def test_a_rank_that_fails_within_a_training_is_no_outcome() -> None:

@@ -19,10 +19,12 @@ from lt_sweeps.execution.reporter import Reporter
 from lt_sweeps.execution.run import execute
 from lt_sweeps.execution.spare import Spare
 from lt_sweeps.registry import using_versions
+from lt_sweeps.store import lease
 from lt_sweeps.store.store import Store, write
 
 LAUNCH = "launch.json"  # in a sweep's folder: the settings of a machine, which are not in its cells
-PATIENCE = 60.0  # seconds that an agent waits for a job to become ready before it ends
+# Seconds that an agent waits for a job to become ready before it ends: longer than a lease of a machine that is gone.
+PATIENCE = lease.PATIENCE + 30.0
 
 
 def launch(folder: Path, command: str, data_dir: Path, trainer: TrainerConfig) -> None:

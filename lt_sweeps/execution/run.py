@@ -107,8 +107,8 @@ class _Work:
 
     def done(self) -> dict[Node, str]:
         """Plans and executes until no job is left, or other processes hold the rest for longer than `patience`."""
-        idle_since = time.monotonic()
         self._plan()
+        idle_since = time.monotonic()
         while self._jobs and time.monotonic() - idle_since < self._patience:
             as_planned = self._begin()
             if self._running:
