@@ -11,9 +11,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from test_pool import job
 
+from lt_sweeps.config.schema import TrainerConfig
 from lt_sweeps.execution import spare as module
+from lt_sweeps.execution.pool import Pool
 from lt_sweeps.execution.spare import Forked, Spare, possible
+from lt_sweeps.store.store import Store
 
 pytestmark = pytest.mark.skipif(not possible(), reason="workers are forked on Linux")
 HERE = Path(__file__).parent
@@ -119,6 +123,21 @@ def test_a_spare_that_dies_takes_its_workers_along_and_says_so(begin: Begin, spa
         time.sleep(0.02)
     assert not spare.alive
     assert begin("pass", "1").wait(1) == -signal.SIGKILL
+
+
+def test_jobs_of_workers_whose_spare_died_are_no_failures(spare: Spare, tmp_path: Path) -> None:
+    """How their workers ended nobody knows: the jobs are given again, to workers of their own."""
+    (pid,) = (int(word) for word in Path(f"/proc/self/task/{os.getpid()}/children").read_text().split())
+    os.kill(pid, signal.SIGSTOP)
+    store, found = Store(tmp_path / "store"), list[str]()
+    with Pool(["", ""], store, tmp_path, TrainerConfig(), tmp_path / "logs", print, spare) as pool:
+        for seed in (0, 1):
+            pool.give(job(seed))
+        os.kill(pid, signal.SIGKILL)
+        until = time.monotonic() + 20
+        while len(found) < 2 and time.monotonic() < until:
+            found += [outcome.kind for _, outcome in pool.wait(lambda *_: None, 0.2)]
+    assert found == ["again", "again"]
 
 
 @pytest.mark.parametrize(

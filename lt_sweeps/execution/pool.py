@@ -27,7 +27,7 @@ from lt_sweeps.execution.outcome import Kind, Outcome
 from lt_sweeps.execution.plan import Job
 from lt_sweeps.execution.process import message_of
 from lt_sweeps.execution.slots import together
-from lt_sweeps.execution.spare import Spare
+from lt_sweeps.execution.spare import Forked, Spare
 from lt_sweeps.execution.worker_handle import WorkerHandle, started
 from lt_sweeps.graph import Train, Work
 from lt_sweeps.provenance.ownership import owner
@@ -223,6 +223,8 @@ class Pool:
         jobs = [(mate.job, mate.shared) for mate in crew if mate.job is not None]
         for mate in crew:
             code = self._dismiss(mate)
+        if isinstance(mate.process, Forked) and mate.process.lost:
+            return [(job, Outcome("again")) for job, _ in jobs]
         memory = mate.ran_out_of_memory(code)
         # If no worker has ever become ready, every job would fail; else the failure is this job's.
         kind: Kind = "failed" if self._able or memory else "refused"

@@ -45,6 +45,11 @@ class Forked:
             self._code = self._spare.code(self._name)
         return self._code
 
+    @property
+    def lost(self) -> bool:
+        """Whether nobody knows how it ended: its spare died before."""
+        return self._spare.lost(self._name)
+
     def wait(self, timeout: float | None = None) -> int:
         """Waits for the exit code. Raises subprocess.TimeoutExpired."""
         until = time.monotonic() + (86400.0 * 365 if timeout is None else timeout)
@@ -143,6 +148,10 @@ class Spare:
     def code(self, name: str) -> int | None:
         """The exit code of a worker; None while it runs."""
         return self._codes.get(name, None if self.alive else -signal.SIGKILL)
+
+    def lost(self, name: str) -> bool:
+        """Whether the other end died before it told of a worker's end."""
+        return not self.alive and name not in self._codes
 
     def _died(self) -> None:
         """Nobody can wait for its workers any more: they are killed, and their jobs continue from checkpoints."""
