@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 from dataclasses import replace
 from pathlib import Path
@@ -83,6 +84,22 @@ def test_an_agent_outlasts_the_lease_of_a_machine_that_is_gone(tmp_path: Path, m
     gone._stop.set()
     assert not execute(store, 0, patience=silence * agent.PATIENCE / lease.PATIENCE)
     assert all(run.key in store for run in composed(*SMALL, "seeds.init=0").levels)
+
+
+def test_a_full_disk_refuses_a_training_of_several_ranks_as_any_other() -> None:
+    """Rank 0 writes its checkpoints; as a failure it would cost each job of the sweep, one after another."""
+
+    def save() -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", "a checkpoint")
+
+    for ranks in (Ranks(), Ranks(0, 2)):
+        worker: Any = SimpleNamespace(do=lambda *_, ranks=ranks: group.run_together(ranks, save), ranks=ranks)
+        found = attempt(worker, None, None)  # type: ignore[arg-type]
+        assert found.kind == "refused"
+        assert found.reason.startswith("a checkpoint: No space left on device")
+    worker = SimpleNamespace(do=lambda *_: group.run_together(Ranks(1, 2), save), ranks=Ranks(1, 2))
+    with pytest.raises(SystemExit):  # the scheduler hears rank 0 only
+        attempt(worker, None, None)  # type: ignore[arg-type]
 
 
 def test_a_rank_that_fails_within_a_training_is_no_outcome() -> None:

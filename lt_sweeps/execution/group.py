@@ -73,4 +73,4 @@ def run_together(ranks: Ranks, do: Callable[[], T]) -> T:
         if ranks.world == 1:
             raise
         traceback.print_exc()
-        raise SystemExit(f"rank {ranks.rank} of {ranks.world}: {type(error).__name__}: {error}") from None
+        raise SystemExit(f"rank {ranks.rank} of {ranks.world}: {type(error).__name__}: {error}") from error

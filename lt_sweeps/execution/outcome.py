@@ -53,6 +53,8 @@ def attempt(worker: Worker, job: Job, on_step: Tell) -> Outcome:
         return Outcome("refused", str(mistake))
     except (Exception, SystemExit) as error:  # a user's network may call sys.exit
         if isinstance(error, SystemExit) and worker.ranks.world > 1:
+            if worker.ranks.rank == 0 and (cause := error.__cause__) and is_full(cause):  # no other job comes
+                return Outcome("refused", full_message(cause))
             raise  # the other ranks wait for this one: if it took another job, they would take it for theirs
         if is_full(error):
             return Outcome("refused", full_message(error))
