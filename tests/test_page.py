@@ -338,3 +338,21 @@ def test_a_training_that_two_sweeps_share_counts_once_and_two_results_of_it_stan
     part[1]["test_accuracy"] = 50.0
     apart = merge([one, part], places)
     assert [each["sweep"] for each in apart] == ["one"] * 4 + ["part"] * 2
+
+
+def test_what_two_folders_both_measured_is_of_one_seed(tmp_path: Path) -> None:
+    """Two folders have seed 0 and one has seed 1: the mean of 80 and 90 is 85, and of each seed there is one value."""
+    rows = [row(level, seed, 98.0) | {"overlap": 80.0} for level in (0, 1) for seed in (0, 1)]
+    for folder, seeds in ((tmp_path / "one", (0, 1)), (tmp_path / "two", (0,))):
+        folder.mkdir()
+        points = [
+            {"model": "lenet_300_100", "dataset": "mnist", "prune": "imp", "rewind": "init", "survivors": "rewind"}
+            | {"control": "none", "seed": seed, "level": 1, "measure": "overlap"}
+            | {"layer": "all", "tensor": 0.0, "tensor_overlap": 80.0 + 10 * seed}
+            for seed in seeds
+        ]
+        (folder / "results.csv").write_text(as_csv([one for one in rows if one["seed"] in seeds]))
+        (folder / "measures.csv").write_text(as_csv([*points, points[0]]))
+    out = tmp_path / "page.html"
+    assert cli(["report", str(tmp_path / "one"), str(tmp_path / "two"), "--out", str(out)]) == 0
+    assert re.findall(r'<td style="background:[^>]*>([^<]*)<', out.read_text()) == ["85"]

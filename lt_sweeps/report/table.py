@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -342,7 +342,7 @@ def read_named(
     """Reads the rows of a sweep's table, as text but for `counts`; none where it is missing. Raises Mistake.
 
     Columns that are `needed` have a value in each row. With `numbers`, what stands after the last of them are numbers
-    or empty, but for names of layers.
+    or empty, but for names of layers. A line that repeats another is no further seed, and left out.
     """
     path = folder / table
     try:
@@ -354,15 +354,21 @@ def read_named(
         for row in rows:
             if missing := [name for name in needed if row.get(name) is None]:
                 raise ValueError(f"a line has no {missing[0]}")
-        names = [*rows[0]] if rows and numbers else []
-        for name in names[names.index(needed[-1]) + 1 :] if names else ():
+        for name in [*rows[0]][[*rows[0]].index(needed[-1]) + 1 :] if rows and numbers else ():
             for row in rows if name != "layer" else ():
                 _require_number(name, row[name])
-        return rows
+        return distinct(rows)
     except FileNotFoundError:
         return []
     except (ValueError, OSError, csv.Error) as error:
         raise Mistake(f"{path}: cannot be read ({error}); lt-sweeps report {folder} writes it again") from None
+
+
+def distinct(table: Iterable[Row]) -> list[Row]:
+    """The rows that do not repeat an earlier one, absent values aside."""
+    keyed = [(frozenset(field for field in row.items() if field[1] is not None), row) for row in table]
+    first = dict(reversed(keyed))
+    return [row for key, row in keyed if first[key] is row]
 
 
 def _count(name: str, text: str | None) -> int:

@@ -6,6 +6,7 @@ import argparse
 import shlex
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from itertools import chain
 from pathlib import Path
 
 from lt_sweeps.cell import Cell
@@ -81,7 +82,7 @@ def _page(
     rows = select_rows(whole, chosen)
     reads = (table.read_layers, table.read_points, table.read_histories)
     layers, points, histories = (
-        label_by_sweep(shares, folders) if whole and "sweep" in whole[0] else [row for sweep in shares for row in sweep]
+        label_by_sweep(shares, folders) if whole and "sweep" in whole[0] else table.distinct(chain(*shares))
         for shares in ([read(folder) for folder in folders] for read in reads)
     )
     layers = select_rows(layers, chosen) if layers else []
