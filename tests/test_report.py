@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import subprocess
 import sys
@@ -15,7 +16,7 @@ import pytest
 import lt_sweeps.report.page
 from lt_sweeps.errors import Mistake
 from lt_sweeps.metrics import METRICS
-from lt_sweeps.report import compare
+from lt_sweeps.report import best, compare
 from lt_sweeps.report.curves import closest, curves, sparsest_matching
 from lt_sweeps.report.figures import cuts_intervals, early_stop_figure, result_figure
 from lt_sweeps.report.layers import by_curve, layer_figure, remaining
@@ -117,6 +118,35 @@ def test_two_trainings_of_one_place_in_the_table_are_refused() -> None:
     assert curves([*rows, rows[0]]) == curves(rows)
     with pytest.raises(Mistake, match="two trainings of level 0, seed 0"):
         curves([*rows, rows[0] | {"key": "another"}])
+    for known in (rows, [one | {"key": None} for one in rows]):
+        with pytest.raises(Mistake, match="two values of early_stop_test_accuracy of level 0, seed 0"):
+            curves([*known, known[0] | {"early_stop_test_accuracy": 12.0}])
+
+
+def by_perplexity(dense: list[float], tickets: list[float]) -> list[dict[str, Any]]:
+    """Two levels of a network that is judged by its perplexity at the end."""
+    none = {"test_accuracy": None, "val_accuracy": None, "early_stop_step": None, "early_stop_test_accuracy": None}
+    return [
+        row(level, seed, None) | none | {"val_perplexity": value, "test_perplexity": value}
+        for level, values in enumerate((dense, tickets))
+        for seed, value in enumerate(values)
+    ]
+
+
+def test_a_dense_network_beside_no_ticket_does_not_widen_a_margin_that_is_a_share_of_it() -> None:
+    """1 % of the mean of 10, 10.1 and 100,000 is 333; of the two that are paired it is 0.1."""
+    [curve] = curves(by_perplexity([10.0, 10.1, 100_000.0], [20.0, 20.2]))
+    assert curve.points[1].verdict == "worse"
+
+
+def test_a_result_that_is_not_finite_is_left_out_and_counted() -> None:
+    rows = by_perplexity([10.0, 10.1, 10.2], [10.0, math.inf, math.nan])
+    [curve] = curves(rows)
+    assert curve.points[1].test == {0: 10.0}
+    assert curve.points[1].notes == "2 without a finite result"
+    assert "2 without a finite result" in page(rows)
+    *_, last = best.table([row | {"level": 1 + row["seed"], "seed": 0} for row in rows if row["level"]])
+    assert last == "| 1 | 10 | 10 | 50 to 50 |", "nan is no level to choose"
 
 
 def test_verdict_of_matching_tickets() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from math import isnan
 from pathlib import Path
 
 from lt_sweeps.errors import Mistake
@@ -40,7 +41,7 @@ def table(rows: Sequence[Row]) -> Iterator[str]:
         raise Mistake(f"best: this sweep is judged by {' and '.join(sorted(metric.title for metric in metrics))}")
     metric = metrics.pop()
     settings: dict[tuple[str, ...], dict[int, Row]] = {}
-    for row in judged:
+    for row in (row for row in judged if not isnan(row[f"val_{metric.name}"])):
         chosen = settings.setdefault(tuple(row[name] or "-" for name in named), {})
         chosen[row["seed"]] = max(
             chosen.get(row["seed"], row), row, key=lambda r: metric.worth(r[f"val_{metric.name}"])

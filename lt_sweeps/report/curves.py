@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from math import fsum
+from math import fsum, isfinite
 from typing import Any
 
 from lt_sweeps.columns import AT_RANDOM, COST, DRAWN, EMPTIED, LABELS, PLACE, TAKEN, is_of_training
@@ -21,6 +21,7 @@ Labels = tuple[tuple[str, str], ...]
 DEFAULT = "default"  # the value of a label that a row does not have
 NAMED = 4  # emptied layers that a note names; it counts the others
 ALL_KEPT = "keeps all weights"
+NOT_FINITE = "without a finite result"  # the status of a seed whose test result is infinite or nan
 UNLABELLED = TAKEN - {*LABELS}  # columns of every sweep that are no labels
 
 
@@ -162,7 +163,8 @@ def curves(rows: Sequence[Row]) -> list[Curve]:
 
     Results are at the early-stop step where all finished rows of a model and data set have one, else all at the end
     of training, so that no figure mixes the two. A level of a control that keeps all weights, as with
-    `control=dense`, is shown beside its ticket's. Raises Mistake for two trainings of one curve, level and seed.
+    `control=dense`, is shown beside its ticket's. A finished seed whose result is not finite is left out and counted.
+    Raises Mistake for two trainings of one curve, level and seed, and for two results of one training.
 
     >>> labels = {"model": "lenet", "dataset": "mnist", "control": "none"}
     >>> row = {"level": 0, "weights_remaining": 100.0, "test_accuracy": 98.0, "status": "done"}
@@ -183,6 +185,9 @@ def curves(rows: Sequence[Row]) -> list[Curve]:
             if row["seed"] in seeds and seeds[row["seed"]].get("key") != row.get("key"):
                 raise Mistake(f"two trainings of level {row['level']}, seed {row['seed']} of {dict(labels)}")
             merged = seeds.get(row["seed"], {})  # the same training in a cell with other measures
+            if two := [name for name in UNLABELLED if _differ(merged.get(name), row.get(name))]:
+                place = f"level {row['level']}, seed {row['seed']} of {dict(labels)}"
+                raise Mistake(f"two values of {min(two)} of {place}")
             values = {name: value for name, value in row.items() if value is not None or name not in merged}
             seeds[row["seed"]] = {**merged, **values}
     done = [row for row in rows if _done(row)]
@@ -209,7 +214,9 @@ def _curve(
         counted = [row for row in rows.values() if _done(row)] or list(rows.values())
         kept = [row["weights_remaining"] for row in counted if row.get("weights_remaining") is not None]
         unfinished = Counter(row["status"] for row in rows.values() if not _done(row))
-        mean = fsum(dense.values()) / len(dense) if dense else 0.0
+        unfinished += Counter(NOT_FINITE for row in rows.values() if _done(row) and not _is_finite(row.get(column)))
+        shared = [dense[seed] for seed in test if seed in dense]  # what differences are of
+        mean = fsum(shared) / len(shared) if shared else 0.0
         points.append(
             Point(
                 level,
@@ -363,7 +370,17 @@ def require_label(option: str, label: str | None, curves: Sequence[Curve]) -> No
 
 
 def _by_seed(rows: Mapping[int, Row], column: str) -> dict[int, Any]:
-    return {seed: row[column] for seed, row in sorted(rows.items()) if _done(row) and row.get(column) is not None}
+    values = {seed: row.get(column) for seed, row in sorted(rows.items()) if _done(row)}
+    return {seed: value for seed, value in values.items() if value is not None and _is_finite(value)}
+
+
+def _is_finite(value: Any) -> bool:
+    return not isinstance(value, float) or isfinite(value)
+
+
+def _differ(one: Any, other: Any) -> bool:
+    """Whether two values are known and differ; nan is itself."""
+    return one is not None and other is not None and one != other and not (one != one and other != other)
 
 
 def _done(row: Row) -> bool:

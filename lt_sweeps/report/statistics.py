@@ -91,7 +91,7 @@ def matching(difference: Interval | None, metric: Metric = ACCURACY, dense: floa
     """Whether a paired difference to dense is within the metric's margin, with 95 % confidence: non-inferiority.
 
     Of accuracy the interval must lie above -0.2 points; where lower is better, below the margin, which may be a share
-    of the mean of the `dense` networks.
+    of the mean of the `dense` networks that tickets are paired with.
 
     A level that does not match is not shown to be worse: its interval may only be too wide. Frankle & Carbin 2019
     compare means; we need the interval, so that one seed is never enough.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
+from math import isfinite
 from statistics import stdev
 
 from lt_sweeps.metrics import ACCURACY, Metric
@@ -113,13 +114,13 @@ def iterations(interval: Interval) -> str:
 def spread(values: Iterable[float], number: Callable[[float], str] = "{:,.2f}".format) -> str:
     """A mean and the standard deviation over seeds, n - 1 in the denominator; empty for no values.
 
-    >>> spread([97.0, 98.0, 99.0]), spread([4040.0], "{:,.0f}".format), spread([])
-    ('98.00 ± 1.00', '4,040', '')
+    >>> spread([97.0, 98.0, 99.0]), spread([4040.0], "{:,.0f}".format), spread([]), spread([9.0, float("inf")])
+    ('98.00 ± 1.00', '4,040', '', 'inf')
     """
     numbers = list(values)
     if not numbers:
         return ""
-    deviation = f" ± {number(stdev(numbers))}" if len(numbers) > 1 else ""
+    deviation = f" ± {number(stdev(numbers))}" if len(numbers) > 1 and all(map(isfinite, numbers)) else ""
     return f"{number(sum(numbers) / len(numbers))}{deviation}"
 
 
