@@ -356,3 +356,11 @@ def test_what_two_folders_both_measured_is_of_one_seed(tmp_path: Path) -> None:
     out = tmp_path / "page.html"
     assert cli(["report", str(tmp_path / "one"), str(tmp_path / "two"), "--out", str(out)]) == 0
     assert re.findall(r'<td style="background:[^>]*>([^<]*)<', out.read_text()) == ["85"]
+
+
+def test_a_measure_that_only_the_second_folder_has_is_of_all_its_seeds() -> None:
+    plain = [row(level, 0, 98.0) for level in (0, 1)]
+    more = [row(level, seed, 98.0) | {"barrier": 1.0 + seed} for level in (0, 1) for seed in (0, 1)]
+    [curve] = curves(merge([plain, more], [Path("a"), Path("b")]))
+    assert curve.points[1].measures == {"barrier": {0: 1.0, 1: 2.0}}
+    assert "barrier" not in plain[0]

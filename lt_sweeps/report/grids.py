@@ -29,6 +29,8 @@ def by_measure(rows: Sequence[Row]) -> Mapping[str, Grids]:
     >>> row = {"model": "m", "seed": 0, "level": 1, "measure": "graphon_trained", "layer": "w", "row": 0.0}
     >>> by_measure([{**row, "at_00": 80.0}, {**row, "seed": 1, "at_00": 60.0}])
     {'graphon_trained': {('m',): {1: {'w': [[70.0]]}}}}
+    >>> by_measure([{**row, "row": 1.0, "at_00": 20.0}, {**row, "at_00": 80.0}])["graphon_trained"]["m",][1]["w"]
+    [[80.0], [20.0]]
     """
     values: dict[tuple[str, tuple[str, ...], int, str], dict[float, dict[str, list[float]]]] = {}
     for row in rows:
@@ -42,7 +44,7 @@ def by_measure(rows: Sequence[Row]) -> Mapping[str, Grids]:
     grids: dict[str, dict[tuple[str, ...], dict[int, dict[str, Grid]]]] = {}
     for (column, labels, level, layer), cells in values.items():
         levels = grids.setdefault(column, {}).setdefault(labels, {})
-        levels.setdefault(level, {})[layer] = [[*map(fmean, line.values())] for line in cells.values()]
+        levels.setdefault(level, {})[layer] = [[*map(fmean, line.values())] for _, line in sorted(cells.items())]
     return grids
 
 

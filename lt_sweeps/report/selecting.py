@@ -69,15 +69,18 @@ def merge(of_sweeps: Sequence[Sequence[tables.Row]], folders: Sequence[Path]) ->
     All rows get the label `sweep` where sweeps differ in a setting that is no label, or a training has two results.
     """
     rows: list[tables.Row] = []
-    trainings: dict[object, tables.Row] = {}
+    trainings: dict[object, tables.Row] = {}  # the rows, by training and labels
     for row in (row for sweep in of_sweeps for row in sweep):
         values = {name: value for name, value in row.items() if value is not None}
         labelled = frozenset((name, value) for name, value in labels_of(row).items() if value != DEFAULT)
-        first = trainings.setdefault((row["key"], row["seed"], row["level"], labelled), values)
-        if first is values:
-            rows.append(dict(row))
-        elif any(values.get(name, value) != value for name, value in first.items()):
+        own = dict(row)
+        first = trainings.setdefault((row["key"], row["seed"], row["level"], labelled), own)
+        if first is own:
+            rows.append(own)
+        elif any(first.get(name) not in (None, value) for name, value in values.items()):
             return label_by_sweep(of_sweeps, folders)
+        else:
+            first |= values  # also of measures that only one sweep has
     try:
         curves(rows)
         return rows
