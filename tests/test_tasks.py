@@ -183,6 +183,14 @@ def test_squared_error_and_r2_by_hand() -> None:
     assert found.metrics["r2"] == pytest.approx(float(r2.mean()), rel=1e-4)
 
 
+def test_examples_whose_loss_is_nan_are_not_left_out_of_the_mean() -> None:
+    network = nn.Linear(1, 2)
+    one, classes = torch.ones(4, 1), torch.zeros(4, dtype=torch.long)
+    assert math.isfinite(evaluate(network, [(one, classes)], 2).loss)
+    for chunks in ([(one, classes), (one * math.inf, classes)], [(one * math.inf, classes), (one, classes)]):
+        assert math.isnan(evaluate(network, chunks, 2).loss)
+
+
 def test_small_losses_keep_their_digits() -> None:
     task = task_of(part("task", "regression"))
     assert task.rounded(1.23456789e-9) == 1.23457e-9

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -16,6 +17,7 @@ from torch.utils.data import DataLoader, TensorDataset
 from lt_sweeps.datasets.examples import Examples
 from lt_sweeps.graph import Train
 from lt_sweeps.masks import TicketTensors, effective
+from lt_sweeps.measures.accuracy import evaluate
 from lt_sweeps.networks.build import build
 from lt_sweeps.specs import Batching, Part
 from lt_sweeps.training import optim, recorder
@@ -291,6 +293,15 @@ def test_early_stop_is_the_least_validation_loss_and_its_test_accuracy(digits: E
     x, y = digits.test
     right = (network(digits.seen(x)).argmax(1) == y).float().mean()
     assert trained.early_stop.accuracy == pytest.approx(100 * float(right), abs=1e-3)
+
+
+def test_a_validation_loss_of_nan_is_never_the_least(digits: Examples, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is less than nan, and nan is less than nothing: held as the least, it would stay."""
+    losses = iter([math.nan, 3.0, math.nan, 2.0, 2.5])
+    monkeypatch.setattr(recorder, "evaluate", lambda *args: evaluate(*args)._replace(loss=next(losses)))
+    trained = fit(run_of("adam"), TicketTensors(weights(), half_mask()), digits, CPU)
+    assert trained.progress.best is not None
+    assert (trained.progress.best.step, trained.progress.best.val_loss) == (40, 2.0)
 
 
 def test_moved_pruned_weights_are_refused() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
@@ -43,7 +44,7 @@ def evaluate(
     device, dtype = weight.device, weight.dtype
     task = task_of(chosen)
     metrics = {name: metric.to(device) for name, metric in task.metrics(outputs).items()}
-    loss = MeanMetric().to(device)
+    loss = MeanMetric(nan_strategy=math.nan).to(device)  # torchmetrics leaves nan out of a mean if it is not told
     # Independent of autocast in the caller; a network that draws in evaluation mode draws the same each time.
     with torch.autocast(device.type, enabled=False), seeded(0):
         for x, y in batches:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -111,7 +112,8 @@ class Recorder:
             chunks = self.examples.chunks("validation", self._ranks.share)
             evaluation = evaluate(network, chunks, self.examples.data.classes, self.examples.data.task)
             row |= {"val_loss": evaluation.loss, **named("val", evaluation.metrics)}
-            if progress.best is None or evaluation.loss < progress.best.val_loss:
+            least = math.inf if progress.best is None or math.isnan(progress.best.val_loss) else progress.best.val_loss
+            if progress.best is None or evaluation.loss < least:
                 progress.best = EarlyStop(progress.step, evaluation.loss, evaluation.metrics)
                 progress.best_state = self.kept(network)[0]
         progress.history.append(row)
