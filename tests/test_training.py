@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 import pytorch_lightning as pl
 import torch
-from small import DATA, NETWORK, OPTIMIZERS, examples, half_mask, run_of, trained_state, weights
+from small import DATA, NETWORK, OPTIMIZERS, Net, examples, half_mask, run_of, trained_state, weights
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
@@ -19,9 +19,10 @@ from lt_sweeps.graph import Train
 from lt_sweeps.masks import TicketTensors, effective
 from lt_sweeps.measures.accuracy import evaluate
 from lt_sweeps.networks.build import build
-from lt_sweeps.specs import Batching, Part
+from lt_sweeps.specs import Batching, Network, Part
 from lt_sweeps.training import optim, recorder
 from lt_sweeps.training.fit import Hardware, fit
+from lt_sweeps.training.leaving import Left
 from lt_sweeps.training.masking import ELEMENTWISE, MaskedOptimizer, check_masked
 from lt_sweeps.training.progress import Progress, decode_progress, encode_progress
 from lt_sweeps.training.recorder import Session, state_digest
@@ -302,6 +303,27 @@ def test_a_validation_loss_of_nan_is_never_the_least(digits: Examples, monkeypat
     trained = fit(run_of("adam"), TicketTensors(weights(), half_mask()), digits, CPU)
     assert trained.progress.best is not None
     assert (trained.progress.best.step, trained.progress.best.val_loss) == (40, 2.0)
+
+
+class FrozenStatistics(Net):
+    """Its batch normalisation is in evaluation mode from the start."""
+
+    def __init__(self, shape: tuple[int, ...], classes: int) -> None:
+        super().__init__(shape, classes)
+        self.bn.eval()
+
+
+def test_what_a_network_keeps_in_evaluation_mode_stays_so_after_an_evaluation(digits: Examples) -> None:
+    run = run_of(network=Network(Part("test_training.FrozenStatistics"), (1, 8, 8), 10))
+    ticket, saved = TicketTensors(weights(), half_mask()), list[bytes]()
+    whole = fit(run, ticket, digits, CPU)
+    assert torch.equal(trained_state(whole)["bn.running_mean"], weights()["bn.running_mean"])
+    leave = iter([False] * 14 + [True])  # after step 15: the evaluation of step 10 is behind it
+    session = Session(checkpoint=lambda p: saved.append(encode_progress(p, {})), leave=lambda: next(leave))
+    with pytest.raises(Left):
+        fit(run, ticket, digits, CPU, session)
+    resumed = fit(run, ticket, digits, CPU, Session(decode_progress(saved[-1])[0]))
+    assert state_digest(trained_state(resumed)) == state_digest(trained_state(whole))
 
 
 def test_moved_pruned_weights_are_refused() -> None:

@@ -37,8 +37,8 @@ class Evaluation(NamedTuple):
 def evaluate(
     network: nn.Module, batches: Iterable[tuple[Tensor, Tensor]], outputs: int, chosen: Part | None = None
 ) -> Evaluation:
-    """Evaluates a network at a task, in evaluation mode, and restores its mode. Needs at least one batch."""
-    mode = network.training
+    """Evaluates a network at a task, in evaluation mode, and restores its modes. Needs at least one batch."""
+    modes = {module: module.training for module in network.modules()}  # a network may keep a part in evaluation mode
     network.eval()
     weight = next(network.parameters())
     device, dtype = weight.device, weight.dtype
@@ -52,7 +52,9 @@ def evaluate(
             loss.update(task.loss(logits, y), len(y))
             for metric in metrics.values():
                 metric.update(logits, y)
-    network.train(mode)
+    network.train(modes[network])  # a network may do more there
+    for module, mode in modes.items():
+        module.training = mode
     values = {name: metric.compute().item() for name, metric in metrics.items()}
     results = {name: METRICS[name].rounded(100 * v if METRICS[name].percent else v) for name, v in values.items()}
     return Evaluation(task.rounded(loss.compute().item()), results)
