@@ -241,3 +241,11 @@ def test_a_unit_of_one_s_own_is_pruned_whole(tmp_path: Path) -> None:
     mask = pruned(LENET, part("unit", "broken.good_unit", {}), 0.5, Store(tmp_path), groups="layerwise")["fc1.weight"]
     assert torch.equal(mask.any(dim=0), mask.all(dim=0))
     assert 0 < int(mask.any(dim=0).sum()) < 64
+
+
+def test_a_score_that_is_not_a_number_is_refused_for_units_too() -> None:
+    """The best unit of each layer is kept whatever the others: a NaN would come first among them."""
+    whole = {"w": torch.ones(3, 2, dtype=torch.bool)}
+    scores = {"w": torch.tensor([[1.0, 2.0], [torch.nan, 1.0], [3.0, 4.0]])}
+    with pytest.raises(ValueError, match="not a number"):
+        Units(Part("channel", 1), whole, {}).scores(scores, whole)

@@ -60,6 +60,8 @@ class Units:
             summed[owner] += own[name]
         alive = self.alive(mask)
         for name, value in summed.items():
+            if bool(value.isnan().any()):
+                raise ValueError("a criterion gave a score that is not a number")
             best = value.masked_fill(~alive[name], -torch.inf).argsort(descending=True, stable=True)[: self._least]
             value[best] = torch.inf
         return summed
