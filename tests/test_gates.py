@@ -12,7 +12,7 @@ from small import run_of, weights
 from test_dynamics import CPU, DIGITS, EVERY, GATES, SWEEP, gated, train
 
 from lt_sweeps import masks
-from lt_sweeps.gates.gate import Gate, Now, straight_through
+from lt_sweeps.gates.gate import Gate, Now, straight_through, top
 from lt_sweeps.main import main
 from lt_sweeps.masks import TicketTensors
 from lt_sweeps.measures.accuracy import evaluate
@@ -171,3 +171,11 @@ def test_a_gate_of_ones_own_is_held_to_all_laws_before_anything_trains(
     assert answer.startswith(f"lt_sweeps: gate={name}: ")
     assert line in answer
     assert not list(tmp_path.rglob("*.json"))
+
+
+def test_a_layer_that_a_hook_has_emptied_stays_empty() -> None:
+    """Hooks rank scores of all layers, and may leave none to a layer whose gate then looks for its highest."""
+    scores = {"a": torch.rand(4), "b": torch.rand(4)}
+    parent = {"a": torch.zeros(4, dtype=torch.bool), "b": torch.ones(4, dtype=torch.bool)}
+    chosen = top(scores, parent, 0.5, "layer")
+    assert [int(chosen[name].sum()) for name in "ab"] == [0, 2]

@@ -93,7 +93,7 @@ def straight_through(hard: Tensor, soft: Tensor) -> Tensor:
 def top(scores: Mapping[str, Tensor], parent: Mask, keep: float, ranking: str = "layer") -> State:
     """Ones for the highest scores, zeros elsewhere: `round(keep * n)` of the n weights of each layer, or of all.
 
-    `ranking` is "layer" or "global". At least one weight is kept, and no more than `parent` keeps. Of equal scores at
+    `ranking` is "layer" or "global". At least one weight is kept, but no more than `parent` keeps. Of equal scores at
     the edge the first in storage order are kept, so that counts are exact: learned scores are hardly ever equal.
     Raises ValueError for another ranking, or a share that is not in (0, 1].
 
@@ -118,6 +118,8 @@ def top(scores: Mapping[str, Tensor], parent: Mask, keep: float, ranking: str = 
 
 
 def _top(scores: Tensor, keep: float, alive: int) -> Tensor:
+    if not alive:
+        return torch.zeros_like(scores)
     count = min(alive, max(1, round(keep * len(scores))))
     edge = scores.kthvalue(len(scores) - count + 1).values  # several times faster than sorting
     ones = scores > edge
