@@ -132,23 +132,41 @@ def test_an_elastic_ticket_covers_each_tensor_of_its_family(source: str, target:
     assert all(place.name == name for name, place in carry.items() if name.startswith(ends))
     if source == "resnet20" and target == "resnet32":
         stem = {name.split(".")[1]: place.name.split(".")[1] for name, place in carry.items() if "blocks" in name}
-        assert [stem[str(block)] for block in range(15)] == [
-            "0",
-            "1",
-            "2",
-            "1",
-            "2",
-            "3",
-            "4",
-            "5",
-            "4",
-            "5",
-            "6",
-            "7",
-            "8",
-            "7",
-            "8",
-        ]
+        assert " ".join(stem[str(block)] for block in range(15)) == "0 1 2 1 2 3 4 5 4 5 6 7 8 7 8"
+
+
+MLPS = [family("mlp", hidden=[8] * inner + [5]) for inner in range(5)]
+VGGS = [family("vgg16", width=0.1), family("vgg19", width=0.1)]
+
+
+@pytest.mark.parametrize(
+    ("left_out", "before", "now", "fits"),
+    [
+        ("fc1", MLPS[3], MLPS[4], False),  # the mask of fc4 would come from fc3, its weights from fc2
+        ("fc2", MLPS[3], MLPS[4], False),
+        ("fc2", MLPS[4], MLPS[3], False),
+        ("fc1", MLPS[4], MLPS[3], True),  # the last one is dropped in any case
+        ("fc2", MLPS[4], MLPS[4], True),
+        ("output", MLPS[3], MLPS[4], True),
+        ("features.0", *VGGS, True),
+        ("features.14", *VGGS, False),
+        ("features.17", *VGGS, False),
+    ],
+)
+def test_masks_of_blocks_come_from_where_weights_do(left_out: str, before: Network, now: Network, fits: bool) -> None:
+    whole = between(before, now)
+    weights = {name: place.name for name, place in elastic(whole).items()}
+    pruned = Sides(
+        *(
+            {name: shape for name, shape in side.items() if len(shape) > 1 and name != f"{left_out}.weight"}
+            for side in (whole.source, whole.target)
+        )
+    )
+    if fits:
+        assert {n: place.name for n, place in elastic(pruned).items()} == {n: weights[n] for n in pruned.target}
+    else:
+        with pytest.raises(ValueError, match=r"prune\.exclude"):
+            elastic(pruned)
 
 
 def test_an_mlp_is_stretched_by_its_inner_layers() -> None:

@@ -51,6 +51,37 @@ def stages(shapes: Shapes) -> list[list[Block]]:
     return _cut(ordered, [block.changes for block in ordered])
 
 
+def numbers(cut: Sequence[Sequence[Block]]) -> list[list[int]]:
+    """The numbers of the blocks of each stage."""
+    return [[block.number for block in stage] for stage in cut]
+
+
+def is_first_excluded(cut: Sequence[Sequence[Block]]) -> bool:
+    """Whether the network's first block has no tensor here, as in a mask that does not cover it.
+
+    >>> is_first_excluded(stages({"fc2.weight": (8, 8), "fc3.weight": (8, 8)}))
+    True
+    """
+    (first, *_), *_ = cut
+    return first.number > (1 if any(name.startswith("fc") for name in first.tensors.values()) else 0)
+
+
+def has_gap(cut: Sequence[Sequence[Block]]) -> bool:
+    """Whether a block has no tensor here that is behind the first one; also where two first ones have none.
+
+    >>> has_gap(stages({"fc2.weight": (8, 8), "fc3.weight": (8, 8)})), has_gap(stages({"fc3.weight": (8, 8)}))
+    (False, True)
+    """
+    blocks = [block for stage in cut for block in stage]
+    names = [name for block in blocks for name in block.tensors.values()]
+    first, step = (1, 1) if names[0].startswith("fc") else (0, 1)
+    pools = set[int]()
+    if names[0].startswith("features."):
+        step, pools = LAYER, {stage[0].number for stage in cut[1:]}
+    far = (after.number - before.number != step + (after.number in pools) for before, after in pairwise(blocks))
+    return blocks[0].number not in (first, first + step) or any(far)
+
+
 def _of_vgg(parts: Sequence[Block], shapes: Shapes) -> list[list[Block]]:
     """Joins each convolution with the normalisation that follows it."""
     layers = list[Block]()

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from lt_sweeps.registry import register
-from lt_sweeps.transfers.blocks import Block, stages
+from lt_sweeps.transfers.blocks import Block, has_gap, is_first_excluded, numbers, stages
 from lt_sweeps.transfers.carry import Carry, Place, Sides
+
+EXCLUDED = "transfer=elastic: a block is not pruned (prune.exclude): its mask would come from another than its weights"
 
 
 @register("transfer", version=1)
@@ -24,6 +26,7 @@ def elastic(
     behind its original (`interpolate`: 0 1 1 2 2). A shallower network drops the `late`, the `early` or `spread` ones.
     `blocks` says it instead: for each stage (or once, for all) the source's block of each of the target's. Differs from
     the authors' code: a tensor of the target that nothing is carried to is refused, and not left dense and random.
+    Raises ValueError where blocks that prune.exclude leaves out would set masks against other blocks than weights.
 
     >>> two = {"fc1.weight": (8, 4), "fc2.weight": (8, 8)}
     >>> three = {**two, "fc3.weight": (8, 8)}
@@ -44,10 +47,17 @@ def elastic(
             raise ValueError(f"transfer.args.{what}={value}: choose one of {', '.join(known)}")
     if blocks is not None and len(blocks) not in (1, len(now)):
         raise ValueError(f"transfer.args.blocks: give one list for all stages, or {len(now)}, one for each")
+    differ = is_first_excluded(before) != is_first_excluded(now)
+    if numbers(before) != numbers(now) and (differ or has_gap(before) or has_gap(now)):
+        raise ValueError(EXCLUDED)
     carry, within = Carry(), set[str]()
     for number, (source, target) in enumerate(zip(before, now, strict=True)):
         if blocks is None:
             chosen = arranged(len(source), len(target), order, repeat, drop)
+            if number == 0 and is_first_excluded(before) and is_first_excluded(now):
+                whole = arranged(len(source) + 1, len(target) + 1, order, repeat, drop)
+                if whole[1:] != [block + 1 for block in chosen]:
+                    raise ValueError(EXCLUDED)
         else:
             chosen = list(blocks[number % len(blocks)])
         if len(chosen) != len(target) or not all(0 <= block < len(source) for block in chosen):
