@@ -147,7 +147,7 @@ def test_a_notebook_and_a_folder_have_the_mask_of_their_step(tmp_path: Path) -> 
         (("prune=learned", "gate=bernoulli", "prune.levels=2"), "finds its own density"),
         (("prune=learned", "gate=edge_popup", "gate.args.keep=0.1", "prune.levels=2"), "args.keep is given"),
         (("prune=learned", "gate=edge_popup", "gate.args.keep=0"), "give a share above 0"),
-        (("prune=learned", "gate=edge_popup", "gate.args.keep=a"), "gate edge_popup fails"),
+        (("prune=learned", "gate=edge_popup", "gate.args.keep=a"), "gate edge_popup: keep=a: give a number"),
         (("hook=rigl", "hook.args.fraction=1.5"), "give a share of the kept weights"),
         (("hook=early_bird", "hook.args.window=0"), "give 1 or more masks"),
         (("find=early_bird_channels", "prune=one_shot", "prune.unit=channel"), "there is no batch normalisation"),

@@ -127,7 +127,7 @@ def test_a_spare_that_dies_takes_its_workers_along_and_says_so(begin: Begin, spa
 
 def test_jobs_of_workers_whose_spare_died_are_no_failures(spare: Spare, tmp_path: Path) -> None:
     """How their workers ended nobody knows: the jobs are given again, to workers of their own."""
-    (pid,) = (int(word) for word in Path(f"/proc/self/task/{os.getpid()}/children").read_text().split())
+    pid = int(Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()[-1])  # the youngest child
     os.kill(pid, signal.SIGSTOP)
     store, found = Store(tmp_path / "store"), list[str]()
     with Pool(["", ""], store, tmp_path, TrainerConfig(), tmp_path / "logs", print, spare) as pool:
