@@ -173,7 +173,10 @@ def test_noise_is_uniform_around_what_is_drawn() -> None:
     [
         (lambda: shapes(NOWHERE, classes=6), "give 2 to 5, background and disc, square, triangle, cross"),
         (lambda: shapes(NOWHERE, objects=0), "give 1 or more objects"),
-        (lambda: task_of(part("task", "dense_prediction", {"ignore": 0.5})), "task.args.ignore=0.5: give the integer"),
+        (
+            lambda: task_of(part("task", "dense_prediction", {"ignore": 0.5})),
+            "dense_prediction: ignore=0.5: give a whole number",
+        ),
     ],
 )
 def test_what_cannot_be_drawn_is_told(call: Callable[[], object], said: str) -> None:
@@ -499,7 +502,7 @@ REFUSED = [
     (("model=unet", "measure=corruption_accuracy"), "needs one class per example, and task=dense_prediction has none"),
     (("model=unet", "measure=class_accuracy"), "needs one class per example, and task=dense_prediction has none"),
     (("model=unet", "dataset.shape=[1,30,30]"), "halves 30x30 2 times, and leaves a rest"),
-    (("model=unet", "task.args.ignore=half"), "give the integer"),
+    (("model=unet", "task.args.ignore=half"), "ignore=half: give a whole number"),
     (
         ("dataset=shapes", "model=custom", "model._target_=test_maps.Pixels", "+model.args.stride=2"),
         "return logits, [2, 5], or [2, 5, 32, 32] of maps",
