@@ -125,7 +125,7 @@ def catalogue(kind: str) -> dict[str, Entry]:
                     tuple(facts.get("needs", ())),
                     (*arguments, *CLOCK) if kind == "hook" else arguments,
                     {p.arg: choices for p in taken if (choices := _choices(p.annotation))},
-                    {p.arg: said for p in taken if (said := _said(p)).removesuffix(OR_NONE) in TYPES},
+                    {p.arg: annotation for p in taken if (annotation := _annotation(p)).removesuffix(OR_NONE) in TYPES},
                     facts.get("quantity", ""),
                     facts.get("unit", ""),
                 )
@@ -140,19 +140,19 @@ def _choices(annotation: ast.expr | None) -> tuple[Any, ...]:
     return ()
 
 
-def _said(parameter: ast.arg) -> str:
+def _annotation(parameter: ast.arg) -> str:
     return ast.unparse(parameter.annotation) if parameter.annotation else ""
 
 
-def _fits(value: Any, said: str) -> bool:
+def _fits(value: Any, annotation: str) -> bool:
     """Whether a value is of a type of TYPES, perhaps with `| None`: a whole float is an int, and 0 and 1 are flags.
 
     >>> _fits(2.0, "int"), _fits(2.5, "int"), _fits("2", "float"), _fits(None, "str | None"), _fits(1, "bool")
     (True, False, False, True, True)
     """
-    name = said.removesuffix(OR_NONE)
+    name = annotation.removesuffix(OR_NONE)
     if value is None:
-        return name != said
+        return name != annotation
     if name == "int" and isinstance(value, float):
         return value.is_integer()
     return isinstance(value, TYPES[name])
@@ -198,10 +198,10 @@ def part(kind: str, name: str, args: Mapping[str, Any] | None = None) -> Part:
             choices = entries[name].choices.get(argument)
             if choices is not None and value not in choices:
                 raise ValueError(f"{kind} {name}: {argument}={value}: choose one of {', '.join(map(str, choices))}")
-            said = entries[name].types.get(argument)
-            if said is not None and not _fits(value, said):
+            annotation = entries[name].types.get(argument)
+            if annotation is not None and not _fits(value, annotation):
                 raise ValueError(
-                    f"{kind} {name}: {argument}={value}: give {TYPES_IN_WORDS[said.removesuffix(OR_NONE)]}"
+                    f"{kind} {name}: {argument}={value}: give {TYPES_IN_WORDS[annotation.removesuffix(OR_NONE)]}"
                 )
         return Part(name, entries[name].version, dict(args or {}))
     version = _recorded.get({}).get(name)

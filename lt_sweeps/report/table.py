@@ -354,7 +354,7 @@ def read_named(
         for row in rows:
             if missing := [name for name in needed if row.get(name) is None]:
                 raise ValueError(f"a line has no {missing[0]}")
-        for name in [*rows[0]][[*rows[0]].index(needed[-1]) + 1 :] if rows and numbers else ():
+        for name in (names := [*rows[0]])[names.index(needed[-1]) + 1 :] if rows and numbers else ():
             for row in rows if name != "layer" else ():
                 _require_number(name, row[name])
         return distinct(rows)

@@ -63,7 +63,12 @@ def is_first_excluded(cut: Sequence[Sequence[Block]]) -> bool:
     True
     """
     (first, *_), *_ = cut
-    return first.number > (1 if any(name.startswith("fc") for name in first.tensors.values()) else 0)
+    return first.number > _least_number(first)
+
+
+def _least_number(block: Block) -> int:
+    """The number of the first block of a network with such blocks: layers of an MLP are counted from 1."""
+    return 1 if any(name.startswith("fc") for name in block.tensors.values()) else 0
 
 
 def has_gap(cut: Sequence[Sequence[Block]]) -> bool:
@@ -73,13 +78,11 @@ def has_gap(cut: Sequence[Sequence[Block]]) -> bool:
     (False, True)
     """
     blocks = [block for stage in cut for block in stage]
-    names = [name for block in blocks for name in block.tensors.values()]
-    first, step = (1, 1) if names[0].startswith("fc") else (0, 1)
-    pools = set[int]()
-    if names[0].startswith("features."):
+    step, pools = 1, set[int]()
+    if any(name.startswith("features.") for name in blocks[0].tensors.values()):
         step, pools = LAYER, {stage[0].number for stage in cut[1:]}
     far = (after.number - before.number != step + (after.number in pools) for before, after in pairwise(blocks))
-    return blocks[0].number not in (first, first + step) or any(far)
+    return blocks[0].number - _least_number(blocks[0]) not in (0, step) or any(far)
 
 
 def _of_vgg(parts: Sequence[Block], shapes: Shapes) -> list[list[Block]]:
