@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from math import fsum, isfinite
 from typing import Any
 
-from lt_sweeps.columns import AT_RANDOM, COST, DRAWN, EMPTIED, LABELS, PLACE, TAKEN, is_of_training
+from lt_sweeps.columns import AT_RANDOM, COLUMNS, COST, DRAWN, EMPTIED, LABELS, PLACE, TAKEN, is_of_training
 from lt_sweeps.errors import Mistake
 from lt_sweeps.metrics import ACCURACY, Metric, of_row, values_of
 from lt_sweeps.registry import nearest
@@ -23,6 +23,7 @@ NAMED = 4  # emptied layers that a note names; it counts the others
 ALL_KEPT = "keeps all weights"
 NOT_FINITE = "without a finite result"  # the status of a seed whose test result is infinite or nan
 UNLABELLED = TAKEN - {*LABELS}  # columns of every sweep that are no labels
+OF_TRAINING = {*COLUMNS, COST} - {*LABELS}  # what results say of a training
 
 
 @dataclass(frozen=True)
@@ -185,7 +186,7 @@ def curves(rows: Sequence[Row]) -> list[Curve]:
             if row["seed"] in seeds and seeds[row["seed"]].get("key") != row.get("key"):
                 raise Mistake(f"two trainings of level {row['level']}, seed {row['seed']} of {dict(labels)}")
             merged = seeds.get(row["seed"], {})  # the same training in a cell with other measures
-            if two := [name for name in UNLABELLED if _differ(merged.get(name), row.get(name))]:
+            if two := [name for name in OF_TRAINING if _differ(merged.get(name), row.get(name))]:
                 place = f"level {row['level']}, seed {row['seed']} of {dict(labels)}"
                 raise Mistake(f"two values of {min(two)} of {place}")
             values = {name: value for name, value in row.items() if value is not None or name not in merged}
