@@ -241,15 +241,16 @@ def test_a_grid_costs_a_fifth_at_most_of_composing_it_cell_by_cell(hydra: None) 
     """Twenty cells of one model; the ratio grows with the cells of a model."""
     models, rates = ("vgg16",), (0.2, 0.3, 0.4, 0.5)
     cells = [[f"model={m}", f"prune.rate={r}", f"seed={s}"] for m in models for r in rates for s in range(5)]
-    both = Both()
-    start = time.process_time()
-    expected = [read(both.loader.load_sweep_config(both.master, cell)) for cell in cells]
-    middle = time.process_time()
-    found = [checked(both.composer.values(cell)) for cell in cells]
-    end = time.process_time()
-    assert found == expected
-    print(f"{len(cells)} cells: {middle - start:.2f} s by Hydra, {end - middle:.2f} s together")
-    assert 5 * (end - middle) < middle - start
+    both, ours, hydras = Both(), 0.0, 0.0
+    for cell in cells:  # in turns: other work on the machine slows both
+        start = time.process_time()
+        expected = read(both.loader.load_sweep_config(both.master, cell))
+        middle = time.process_time()
+        found = checked(both.composer.values(cell))
+        hydras, ours = hydras + middle - start, ours + time.process_time() - middle
+        assert found == expected
+    print(f"{len(cells)} cells: {hydras:.2f} s by Hydra, {ours:.2f} s together")
+    assert 5 * ours < hydras
 
 
 def test_equal_cells_are_one_cell(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
