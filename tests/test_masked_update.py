@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import shutil
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from types import SimpleNamespace
@@ -38,6 +40,9 @@ NOT_IN_C = {name: OPTIMIZERS[name] for name in ("mixing", "grouped")} | {
     "foreach": Part(SGD, args={"lr": 0.01, "foreach": True}),
     "rmsprop": Part("torch.optim.RMSprop", args={"lr": 1e-3}),
 }
+
+
+SLOWEST = 1.2  # most time of a step in C, in that of torch: a loop that fills no vectors takes twice as long
 
 
 @pytest.fixture
@@ -91,6 +96,28 @@ def test_trainings_have_the_bits_of_torch(optimizer: str, precision: str, taken:
 def test_other_optimizers_take_their_own_steps(optimizer: str, taken: list[Tensor]) -> None:
     left(NOT_IN_C[optimizer])
     assert not taken
+
+
+@pytest.mark.parametrize("optimizer", IN_C)
+def test_steps_are_as_fast_as_torchs(optimizer: str) -> None:
+    """Timed in turns, the least of many: other work on the machine slows both."""
+    described, size = IN_C[optimizer], 300_000
+    network = nn.ParameterDict({"a": nn.Parameter(torch.randn(size))})
+    made = getattr(torch.optim, described.name.rpartition(".")[2])(network.parameters(), fused=True, **described.args)
+    masked = MaskedOptimizer({"a": torch.rand(size) < 0.5}, None)
+    masked.attach(network, made)
+    network["a"].grad = torch.randn(size)
+    made.step()  # makes the state
+    update = masked_update.masked_update(made, masked)
+    assert update is not None
+    least = {"C": math.inf, "torch": math.inf}
+    for _ in range(30):
+        for name, step_of in (("C", update), ("torch", made.step)):
+            start = time.process_time_ns()
+            step_of()
+            least[name] = min(least[name], time.process_time_ns() - start)
+    print(f"{optimizer}: {least['C'] / least['torch']:.2f} of torch's time")
+    assert least["C"] < SLOWEST * least["torch"]
 
 
 def test_clipped_gradients_are_masked_before(taken: list[Tensor]) -> None:

@@ -79,9 +79,12 @@ void masked_adam(REAL *w, const REAL *slope, const uint8_t *keep, REAL *mean, RE
     const int adds = !decoupled && decay != 0;
     const int64_t whole = n - n % lanes;
 #undef STEP
-#define STEP(keep, from, to, rest) \
+#define STEP(keep, adds, from, to, rest) \
     adam(w, slope, keep, mean, square, from, to, size, root, c1, b2, c2, (REAL)eps, adds, add, shrink, rest)
-    if (keep) STEP(keep, 0, whole, 0);
-    else STEP(NULL, 0, whole, 0);
-    STEP(keep, whole, n, 1);
+    /* with a constant for what does not change each loop is compiled without branches, on vectors */
+    if (keep && adds) STEP(keep, 1, 0, whole, 0);
+    else if (keep) STEP(keep, 0, 0, whole, 0);
+    else if (adds) STEP(NULL, 1, 0, whole, 0);
+    else STEP(NULL, 0, 0, whole, 0);
+    STEP(keep, adds, whole, n, 1);
 }
