@@ -189,25 +189,27 @@ def part(kind: str, name: str, args: Mapping[str, Any] | None = None) -> Part:
     Raises ValueError for an unknown name, for an argument that a registered function does not take, and for a value
     that is none of its choices or of another type than it takes.
     """
-    entries = catalogue(kind)
+    entries, given = catalogue(kind), dict(args or {})
     if name in entries:
         taken = entries[name].parameters
-        for argument, value in (args or {}).items():
+        for argument, value in given.items():
             if argument not in taken:
                 raise ValueError(f"{kind} {name} takes no argument {argument!r}{nearest(argument, taken)}")
             choices = entries[name].choices.get(argument)
             if choices is not None and value not in choices:
                 raise ValueError(f"{kind} {name}: {argument}={value}: choose one of {', '.join(map(str, choices))}")
-            annotation = entries[name].types.get(argument)
-            if annotation is not None and not _fits(value, annotation):
+            annotation = entries[name].types.get(argument, "")
+            if annotation and not _fits(value, annotation):
                 raise ValueError(
                     f"{kind} {name}: {argument}={value}: give {TYPES_IN_WORDS[annotation.removesuffix(OR_NONE)]}"
                 )
-        return Part(name, entries[name].version, dict(args or {}))
+            if annotation.removesuffix(OR_NONE) == "int" and isinstance(value, float):
+                given[argument] = int(value)  # as the key says it: a seed of 1.0 would draw other numbers than 1
+        return Part(name, entries[name].version, given)
     version = _recorded.get({}).get(name)
     if version is None:
         version = provenance(name, f"{kind} {name!r}", tuple(sorted(entries)))
-    return Part(name, version, dict(args or {}))
+    return Part(name, version, given)
 
 
 def needs(kind: str, name: str) -> tuple[str, ...]:

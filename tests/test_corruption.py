@@ -120,6 +120,15 @@ def test_no_corruption_has_the_keys_of_before_and_each_corruption_its_own() -> N
     assert flip.data.corruption == part("corruption", "label_flip", {"fraction": 0.2, "seed": 0})
 
 
+def test_a_number_draws_the_same_however_it_is_written() -> None:
+    one, other = (
+        cells_of("corruption=label_flip", f"corruption.args.seed={seed}")[0].levels[0] for seed in ("1", "1.0")
+    )
+    assert one.key == other.key
+    drawn, same = (Examples(run.data, Path("nowhere"), CPU).train[1] for run in (one, other))
+    assert torch.equal(drawn, same)
+
+
 def test_the_table_tells_corrupted_cells_apart(tmp_path: Path) -> None:
     words = ["-m", "corruption=none,half,label_flip", "budget=smoke", "prune.levels=1", "sweep=s"]
     assert main([*words, f"paths.output_dir={tmp_path}"]) == 0
