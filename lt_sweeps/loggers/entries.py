@@ -99,7 +99,7 @@ def entries(
     for level, (run, row) in enumerate(zip(cell.levels, rows, strict=True)):
         record = records.get(run)
         history = () if record is None else results.outcome(record).history
-        kept: list[Entry] = [*curve(cell, level, history), _level(cell, row)]
+        kept: list[Entry] = [*curve(cell, level, history), _level(cell, level, row)]
         if record is not None and record["blobs"]:
             metadata = {name: row[name] for name in ("key", "level", "density", f"test_{of_row(row).name}")}
             metadata["network"] = run.ticket.network.describe()
@@ -118,11 +118,11 @@ def curve(cell: Cell, level: int, history: Sequence[Mapping[str, Any]]) -> list[
     ]
 
 
-def _level(cell: Cell, row: table.Row) -> Row:
-    level = row["level"]
+def _level(cell: Cell, level: int, row: table.Row) -> Row:
+    """The entry of a level, by its place among those that the cell shows."""
     entry: Row = {
         "lth/step": sum(_iterations(run) for run in cell.levels[: level + 1]),
-        "lth/level": level,
+        "lth/level": row["level"],
         "lth/status": row["status"],
     }
     if row["sparsity"] is None:
