@@ -253,6 +253,33 @@ def test_the_set_ups_of_the_papers_reach_the_graph() -> None:
     assert tuned.recipe.optimizer.args["lr"] == pytest.approx(0.001)
 
 
+@pytest.mark.parametrize(
+    ("words", "rate"),
+    [
+        (("recipe.steps=25001it",), 0.001),
+        (("recipe.steps=25000it",), 0.01),
+        (("recipe.steps=20000it",), 0.1),
+        (("recipe.steps=22000it", "budget=smoke"), 0.01),
+        (
+            (
+                "recipe.steps=22000it",
+                "recipe.schedule._target_=warmup_multistep",
+                "++recipe.schedule.args.warmup=9000it",
+            ),
+            0.01,
+        ),
+    ],
+)
+def test_fine_tuning_is_at_the_rate_of_the_last_step(words: tuple[str, ...], rate: float) -> None:
+    tuned = composed("model=resnet20", "rewind=finetune", *words).levels[1]
+    assert tuned.recipe.optimizer.args["lr"] == pytest.approx(rate)
+
+
+def test_a_last_rate_within_the_warm_up_is_asked_for() -> None:
+    with pytest.raises(Mistake, match=r"rewind\.finetune_lr: set it"):
+        composed("model=resnet20", "recipe=resnet20_cifar10_warmup", "recipe.steps=20000it", "rewind=finetune")
+
+
 @pytest.mark.parametrize(("model", "recipe"), MODELS.items())
 def test_a_model_chooses_its_papers_recipe(model: str, recipe: str) -> None:
     assert composed(f"model={model}").config.recipe.name == recipe

@@ -107,22 +107,24 @@ def _timed(name: str, value: Any, time: Clock, where: str) -> Any:
 
 
 def last_learning_rate(config: Config) -> float:
-    """Returns the learning rate at the end of a recipe. Raises Mistake if its schedule must be run to know it."""
+    """Returns the learning rate of a recipe's last step. Raises Mistake if its schedule must be run to know it."""
     lr: Any = config.recipe.optimizer.args.get("lr")
-    schedule = config.recipe.schedule
+    schedule, time = config.recipe.schedule, clock(config)
     if schedule is not None and schedule._target_ is None:
         schedule = None
+    args = schedule.args if schedule else {"milestones": []}
     is_stepwise = schedule is None or (schedule._target_ or "").rpartition(".")[2] in (
         "MultiStepLR",
         "warmup_multistep",
     )
-    drops = (schedule.args.get("milestones") if schedule else []) if is_stepwise else None
-    if lr is None or drops is None:
+    drops = args.get("milestones") if is_stepwise else None
+    is_warm = steps(args.get("warmup", 0), time.per_epoch, "recipe.schedule.args.warmup") < time.total
+    if lr is None or drops is None or not is_warm:
         raise Mistake(
             "rewind.finetune_lr: set it: the final learning rate cannot be computed from this recipe's schedule"
         )
-    gamma = schedule.args.get("gamma", 0.1) if schedule else 1.0
-    return float(lr) * float(gamma) ** len(drops)
+    taken = [d for d in drops if steps(d, time.per_epoch, "recipe.schedule.args.milestones") < time.total]
+    return float(lr) * float(args.get("gamma", 0.1)) ** len(taken)
 
 
 def summary(config: Config, data: Data, recipe: Recipe) -> str:
