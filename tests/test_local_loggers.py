@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -224,6 +224,27 @@ def test_a_run_ends_with_its_state(kind: str, tmp_path: Path, code: int, state: 
     [read] = READERS[kind](tmp_path)
     assert (read.id, read.name, read.state, read.keys) == (ABOUT.id, ABOUT.name, state, ["key"])
     assert [row["val/loss"] for row in read.rows] == [1.5]
+
+
+def test_settings_that_mlflow_would_refuse_are_logged(kind: str, tmp_path: Path) -> None:
+    """Patterns as names, also two that are one in MLflow's characters, and what is longer than it takes."""
+    factors = {"fc*.weight": 0.5, "fc?.weight": 0.25, "x" * 300: 1.0}
+    config = {**ABOUT.config, "prune": {"factors": factors, "exclude": ["y" * 7000]}}
+    [logger] = choose.make(LoggerConfig({kind: True}), tmp_path, Store(tmp_path / "store"))
+    run = logger.open(replace(ABOUT, config=config))
+    run.log({"lth/step": 20, "lth/level": 0, "val/loss": 1.5})
+    run.finish(0)
+    [read] = READERS[kind](tmp_path)
+    assert [row["val/loss"] for row in read.rows] == [1.5]
+    if kind == "mlflow":
+        from mlflow.tracking import MlflowClient
+
+        client = MlflowClient(f"sqlite:///{tmp_path / 'mlflow' / 'mlflow.db'}")
+        [found] = client.search_runs([e.experiment_id for e in client.search_experiments()])
+        params = found.data.params
+        assert [params.pop(name) for name in [*params] if name.startswith("prune.factors.fc")] == ["0.5", "0.25"]
+        assert params.pop("prune.exclude") == f'["{"y" * 5995}...'
+        assert params == {"seed": "0", "lt_sweeps.swept": "[]", f"prune.factors.{'x' * 236}": "1.0"}
 
 
 ALONE = """

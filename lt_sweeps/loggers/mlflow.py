@@ -12,11 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from lt_sweeps.config.archive import dotted
+from lt_sweeps.loggers.marks import digest
 from lt_sweeps.loggers.runs import About, Blobs, Row, by_curve, step_of
 
 ID = "lt_sweeps.id"  # the tag with the id of a run: MLflow draws ids of its own
 ENDED = {0: "FINISHED", 1: "FAILED"}  # what else ends a run is a signal
-BATCH = 100  # parameters at a time, MLflow's limit
+BATCH = 100  # parameters at a time, MLflow's limit, as are the next two
+NAME, VALUE = 250, 6000  # characters of a parameter
 
 
 class Mlflow:
@@ -82,13 +84,23 @@ class MlflowRun:
         self._client, self._id, self._finished = client, id, False
 
     def describe(self, config: Mapping[str, Any]) -> None:
-        """Logs the configuration as parameters with dotted names; the keys of the levels are tags."""
+        """Logs the configuration as parameters with dotted names; the keys of the levels are tags.
+
+        MLflow refuses what patterns have, `*` say, and what is long: names have `-` instead, and both are cut.
+        """
         from mlflow.entities import Param
 
         settings = dict(dotted(config))
         for level, key in enumerate(settings.pop("lt_sweeps.levels", [])):
             self._client.set_tag(self._id, f"lt_sweeps.key.{level}", key)
-        params = [Param(name, of if isinstance(of, str) else json.dumps(of)) for name, of in settings.items()]
+        named: dict[str, str] = {}
+        for name, of in settings.items():
+            plain = re.sub(r"[^\w\-. ]", "-", name)[:NAME]
+            if plain in named:  # two patterns may differ in such characters alone
+                plain = f"{plain[: NAME - 9]}-{digest(name)[:8]}"
+            value = of if isinstance(of, str) else json.dumps(of)
+            named[plain] = value if len(value) <= VALUE else f"{value[: VALUE - 3]}..."
+        params = [Param(name, value) for name, value in named.items()]
         for first in range(0, len(params), BATCH):
             self._client.log_batch(self._id, params=params[first : first + BATCH], synchronous=True)
 
