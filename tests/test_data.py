@@ -198,9 +198,10 @@ def test_pixels_lie_in_0_1_without_a_mean() -> None:
 def crop_slowly(image: Tensor, down: int, right: int) -> Tensor:
     """The window of an image padded by zeros that lies `down` and `right` of the image."""
     channels, height, width = image.shape
-    padded = torch.zeros(channels, height + 2 * MARGIN, width + 2 * MARGIN, dtype=image.dtype)
-    padded[:, MARGIN : MARGIN + height, MARGIN : MARGIN + width] = image
-    top, left = MARGIN + down, MARGIN + right
+    margin = 2 * MARGIN  # two crops may go so far
+    padded = torch.zeros(channels, height + 2 * margin, width + 2 * margin, dtype=image.dtype)
+    padded[:, margin : margin + height, margin : margin + width] = image
+    top, left = margin + down, margin + right
     return padded[:, top : top + height, left : left + width]
 
 
@@ -211,13 +212,13 @@ def augment_slowly(images: Tensor, moves: tuple[str, ...], generator: torch.Gene
         if move == "flip":
             coin = torch.randint(2, (n, 1), generator=generator, dtype=torch.bool).flatten().tolist()
         else:
-            down = torch.randint(-MARGIN, MARGIN + 1, (n, 1), generator=generator).flatten().tolist()
-            right = torch.randint(-MARGIN, MARGIN + 1, (n, 1), generator=generator).flatten().tolist()
+            shifts = (torch.randint(-MARGIN, MARGIN + 1, (n, 1), generator=generator).flatten() for _ in range(2))
+            down, right = ((torch.tensor(so_far) + s).tolist() for so_far, s in zip((down, right), shifts, strict=True))
     windows = [crop_slowly(images[i], down[i], right[i]) for i in range(n)]
     return torch.stack([w.flip(2) if mirrored else w for w, mirrored in zip(windows, coin, strict=True)])
 
 
-@pytest.mark.parametrize("moves", [("flip",), ("crop",), ("flip", "crop")])
+@pytest.mark.parametrize("moves", [("flip",), ("crop",), ("flip", "crop"), ("crop", "crop")])
 @pytest.mark.parametrize("name", ["digits", "cifar10"])
 def test_augmentation_equals_a_slow_one(moves: tuple[str, ...], name: str, request: pytest.FixtureRequest) -> None:
     folder = Path("nowhere") if name == "digits" else request.getfixturevalue("data_dir")

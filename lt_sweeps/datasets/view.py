@@ -52,14 +52,15 @@ class View:
     def draw_moves(self, seed: int, level: int, step: int, batch: int, part: slice) -> tuple[Tensor, Tensor]:
         """Draws source rows (B, H) and columns (B, W) of a part of a batch: a function of seed, level and step.
 
-        Moves are drawn for the whole batch, and on the CPU, so that they are equal for any share and any device.
+        Moves are drawn for the whole batch, and on the CPU, so that they are equal for any share and any device. Two
+        may together lead beyond the `MARGIN`, where other images lie; its outermost pixels are as much zero.
         """
         _, height, width = self._shape
         generator = rng(seed, "augment", level, step)
         rows, cols = torch.arange(height).expand(batch, -1), torch.arange(width).expand(batch, -1)
         for move, args in self._moves:
             rows, cols = move(rows, cols, generator, **args)
-        return rows[part], cols[part]
+        return rows[part].clamp(-MARGIN, height - 1 + MARGIN), cols[part].clamp(-MARGIN, width - 1 + MARGIN)
 
     def moved(self, padded: Tensor, rows: Tensor, cols: Tensor) -> Tensor:
         """Returns images (B, C, H, W) with these source rows and columns of `padded` (B, C, pixels); one device."""
