@@ -255,6 +255,16 @@ def test_an_image_that_cannot_be_read_is_named(workers: int, tmp_path: Path) -> 
         list(opened(tmp_path, workers, validation=0).chunks("train"))
 
 
+def test_an_image_of_more_bits_is_refused(tmp_path: Path) -> None:
+    """Pillow makes all of its pixels above 255 white."""
+    write_images(tmp_path / "farm", "train", 9)
+    write_images(tmp_path / "farm", "val", 3)
+    deep = tmp_path / "farm" / "train" / "bee" / "001.png"
+    Image.fromarray(np.full((40, 40), 30_000, np.uint16)).save(deep)
+    with pytest.raises(ValueError, match=rf"^{deep}: has more than 8 bits per pixel"):
+        list(opened(tmp_path, validation=0).chunks("train"))
+
+
 def test_classes_of_train_and_val_must_agree(tmp_path: Path) -> None:
     write_images(tmp_path / "farm", "train", 9)
     write_images(tmp_path / "farm", "val", 2)

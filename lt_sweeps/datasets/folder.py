@@ -151,6 +151,8 @@ class Images(Dataset[tuple[Tensor, int]]):
         channels, height, width = self._shape
         try:
             with Image.open(path) as file:
+                if file.mode.startswith(("I", "F")):  # Pillow would make all above 255 white
+                    raise ValueError(f"{path}: has more than 8 bits per pixel ({file.mode}): save it with 8")
                 image = file.convert({1: "L", 3: "RGB"}[channels])
         except OSError as error:
             raise ValueError(f"{path}: {error}") from None
