@@ -89,6 +89,8 @@ MISTAKES: list[tuple[str, tuple[str, ...]]] = [
     ("prune.groups=layers", ("prune.groups=layers", "did you mean 'layerwise'?")),
     ("survivors.name=rewnd", ("rewnd", "did you mean 'rewind'?")),
     ("criterion.name=magnitud", ("criterion", "magnitud", "did you mean 'magnitude'?")),
+    ("recipe.augment=[{name:3}]", ("recipe.augment", "{'name': 3}", "is neither a name nor")),
+    ("recipe.augment=[{name:flip,args:[1]}]", ("recipe.augment", "[1]", "is neither a name nor")),
     ("recipe.augment=[flop]", ("augmentation", "'flop'", "did you mean 'flip'?")),
     ("corruption=label_flop", ("corruption=label_flop", "did you mean 'label_flip'?")),
     ("corruption=label_flip corruption.args.fraction=2", ("corruption.args.fraction=2", "between 0 and 1")),

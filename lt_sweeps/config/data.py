@@ -112,7 +112,12 @@ def _cut(limit: int | None, available: int) -> int | None:
 def _augmentation(entry: Any, config: Config, from_files: bool | None) -> str | Part:
     """Returns the bare name for version 1 without arguments, as in stored keys, else a `Part`. Raises Mistake."""
     chosen: Any = {"name": entry} if isinstance(entry, str) else entry
-    if not isinstance(chosen, Mapping) or "name" not in chosen or chosen.keys() - {"name", "args"}:
+    if (
+        not isinstance(chosen, Mapping)
+        or not isinstance(chosen.get("name"), str)
+        or not isinstance(chosen.get("args") or {}, Mapping)
+        or chosen.keys() - {"name", "args"}
+    ):
         raise Mistake(f"recipe.augment: {entry} is neither a name nor {{name: ..., args: {{...}}}}")
     whole = part("augmentation", chosen["name"], chosen.get("args"))
     if "files" in needs("augmentation", whole.name) and from_files is False:
