@@ -351,6 +351,10 @@ def test_projections_of_attention_and_recurrent_and_transposed_layers_are_prunab
         (f"{BY_PATTERN} recipe.optimizer.groups={{*:{{_target_:os.system}}}}", "a _target_ of torch.optim.*, this one"),
         (f"{BY_PATTERN} recipe.optimizer.groups={{*:1}}", "each group is a mapping with a _target_, this one is 1"),
         (
+            "model=lenet_digits recipe.schedule._target_=warmup_multistep recipe.schedule.milestones=[600it,300it]",
+            "]: give them in ascending order",
+        ),
+        (
             "model=lenet_digits recipe.schedule._target_=torch.optim.lr_scheduler.CyclicLR",
             "CyclicLR.__init__() missing 2 required",
         ),

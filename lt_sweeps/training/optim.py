@@ -156,7 +156,8 @@ def _inner(value: Any, over: Optimizer) -> Any:
 def warmup_multistep(optimizer: Optimizer, milestones: list[int], gamma: float = 0.1, warmup: int = 0) -> LRScheduler:
     """Linear warm-up from 0, `step / warmup` of the rate, then a factor `gamma` at each milestone.
 
-    The first step trains at 0 and step `warmup` at the full rate, as in open_lth and Renda et al. 2020's code.
+    The first step trains at 0 and step `warmup` at the full rate, as in open_lth and Renda et al. 2020's code. Raises
+    ValueError for milestones that do not ascend.
 
     >>> import torch
     >>> sgd = torch.optim.SGD([torch.zeros(1)], lr=1.0)
@@ -164,6 +165,8 @@ def warmup_multistep(optimizer: Optimizer, milestones: list[int], gamma: float =
     >>> [rates(step) for step in range(5)]
     [0.0, 0.5, 1.0, 0.1, 0.1]
     """
+    if sorted(milestones) != [*milestones]:
+        raise ValueError(f"recipe.schedule.milestones={[*milestones]}: give them in ascending order")
     return LambdaLR(
         optimizer,
         lambda step: (step / warmup if step < warmup else 1.0) * gamma ** bisect_right(milestones, step),
