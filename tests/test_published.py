@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 import torchvision
+from composed import composed
 from numpy.typing import NDArray
 from omegaconf import OmegaConf
 from PIL import Image
@@ -202,3 +203,12 @@ def test_fewer_classes_are_the_first_with_as_many_examples(classes: int) -> None
     assert torch.equal(found.train_y, whole.train_y[first])
     with pytest.raises(ValueError, match=r"digits has \d+ such examples of its first 2 classes, not 300"):
         few(Path(), of="digits", classes=2, train=200, test=60 * 5)
+
+
+def test_few_classes_are_of_what_is_here_in_memory_and_has_classes() -> None:
+    """What one's own code returns may change, and no key would say so."""
+    known = catalogue("dataset")
+    plain = {name for name, entry in known.items() if not entry.needs} - {"few_classes", "relu", "helix"}
+    assert {*known["few_classes"].choices["of"]} == plain
+    with pytest.raises(Mistake, match=r"few_classes: of=my\.data: choose one of mnist"):
+        composed("dataset=few_classes", "dataset.args.of=my.data")
