@@ -219,6 +219,23 @@ def test_a_run_with_another_name_replaces_its_files(tmp_path: Path) -> None:
     assert len(list(tmp_path.glob("csv/*"))) == 1
 
 
+@pytest.mark.parametrize("kind", ["csv", "tensorboard", "wandb"])
+def test_a_long_name_is_cut(kind: str, tmp_path: Path) -> None:
+    """A folder's name has 255 bytes at most, a run of W&B 128 characters."""
+    config = LoggerConfig({kind: True}, mode="offline")
+    [logger] = choose.make(config, tmp_path, Store(tmp_path / "store"))
+    run = logger.open(About("a" * 16, "試験" * 90, "s", "ticket", "", {}))
+    run.log({"lth/step": 1, "lth/level": 0, "val/loss": 1.0})
+    run.finish(0)
+    logger.close()
+    if kind == "wandb":
+        wandb.teardown()
+        [found] = runs(tmp_path)
+        assert (found.name, len(found.rows)) == ("試験" * 64, 1)
+    else:
+        assert len([*tmp_path.glob(f"{kind}/試験*/{'a' * 16}/*")]) == 2
+
+
 def test_a_level_more_goes_on_in_the_same_runs(logged: Path) -> None:
     before = {run.id for run in runs(logged / "s")}
     sweep(logged, *CELLS, *WANDB, "prune.levels=3", "logger.artifacts=tickets")

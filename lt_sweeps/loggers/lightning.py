@@ -25,7 +25,7 @@ class Lightning:
         """Opens a run from its beginning; its earlier files are removed, also those under another name."""
         from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
 
-        name = re.sub(r"[^\w.+=,-]", "-", about.name)[:160]
+        name = re.sub(r"[^\w.+=,-]", "-", about.name).encode()[:160].decode(errors="ignore")  # of 255 bytes at most
         for earlier in self.folder.glob(f"*/{about.id}"):
             shutil.rmtree(earlier)
             with suppress(OSError):  # other runs have this name too

@@ -18,6 +18,7 @@ from lt_sweeps.store.store import Store
 
 Mode = Literal["online", "offline"]
 STEPS = {"train/*": "lth/step", "val/*": "lth/step", "level/*": "sparsity"}
+LONGEST_NAME = 128  # characters of a run's name that W&B takes
 PLACE = "place.txt"  # in the folder of an offline run: where it will be uploaded to
 ARTIFACT_FILES: dict[str, tuple[str, ...]] = {"none": (), "masks": ("mask",), "tickets": ("mask", "end")}
 
@@ -58,7 +59,7 @@ class Wandb:
             tags=self._config.tags,
             mode=self._mode,
             id=about.id,
-            name=about.name,
+            name=about.name[:LONGEST_NAME],
             group=about.group,
             job_type=about.job_type,
             notes=about.notes,
