@@ -6,16 +6,19 @@ import csv
 import dataclasses
 import json
 import os
+import random
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
 from torch import Tensor, nn
 
 from lt_sweeps.cli import main as cli
+from lt_sweeps.datasets.arrays import read
 from lt_sweeps.main import main
 from lt_sweeps.masks import dense
 from lt_sweeps.networks.build import build, initial
@@ -213,6 +216,14 @@ def two(data_dir: Path, size: int = 1797) -> Any:
     return Pairs(str(data_dir)), Pairs(str(data_dir), train=False)
 
 
+def split_at_random(data_dir: Path) -> Any:
+    """As scikit-learn and torch split by default, and noise of Python's own."""
+    images, classes = pixels(data_dir)[:2]
+    torch_order, numpy_order = torch.randperm(len(images)), torch.from_numpy(np.random.permutation(len(images)))
+    order = torch_order[numpy_order].roll(random.randrange(len(images)))
+    return images[order[:900]], classes[order[:900]], images[order[900:]], classes[order[900:]]
+
+
 def uneven(data_dir: Path) -> Any:
     return [(torch.zeros(1, 8, 8), 0), (torch.zeros(1, 9, 9), 1)], [(torch.zeros(1, 8, 8), 0)]
 
@@ -395,6 +406,15 @@ def test_a_network_that_writes_into_held_out_examples_gives_no_result(
     assert run(tmp_path, "Writes", *words) == 1
     assert "validation or test examples were changed in place" in capsys.readouterr().out
     assert not list((tmp_path / "store/record").rglob("*.json"))
+
+
+def test_data_that_are_split_at_random_are_the_same_in_every_process() -> None:
+    """Else a mask would be found on examples that its ticket is tested on, in another process."""
+    torch.manual_seed(1)
+    source, before = part("dataset", "test_strange.split_at_random"), torch.random.get_rng_state()
+    one, other = read(source, Path("here")), read(source, Path("there"))  # two places: each is read anew
+    assert all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
+    assert torch.equal(before, torch.random.get_rng_state())
 
 
 @pytest.mark.parametrize("name", ["pixels", "Pairs", "two"])

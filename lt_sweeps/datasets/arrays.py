@@ -17,6 +17,7 @@ from torch import Tensor
 from lt_sweeps.datasets.validate import validated
 from lt_sweeps.foreign import watch
 from lt_sweeps.foreign.files import digest
+from lt_sweeps.randomness import GENERATORS, derive, seeded
 from lt_sweeps.registry import catalogue, load, needs
 from lt_sweeps.specs import Part
 from lt_sweeps.tasks.task import Targets
@@ -53,14 +54,17 @@ _files: dict[tuple[Part, Path], list[tuple[Path, str]]] = {}  # files read, and 
 
 
 def read(source: Part, data_dir: Path, targets: Targets = "classes") -> Arrays | Files:
-    """Reads a registered data set, or a user's own, from `data_dir`. Raises ValueError for other targets."""
-    with _one_at_a_time:  # else each thread of a process would read it
+    """Reads a registered data set, or a user's own, from `data_dir`. Raises ValueError for other targets.
+
+    One's own that draws from the global generators, a random split say, gets the same draws in every process.
+    """
+    with GENERATORS, _one_at_a_time:  # in this order: a criterion that reads examples holds the generators already
         return _read(source, data_dir, targets)
 
 
 @lru_cache(maxsize=2)
 def _read(source: Part, data_dir: Path, targets: Targets) -> Arrays | Files:
-    with watch.reading() as names:
+    with watch.reading() as names, seeded(derive(0, "dataset")):
         returned = _returned(load("dataset", source.name), data_dir, source.args)
         dataset = returned if isinstance(returned, Files) else Arrays(*validated(returned, targets))
     paths = watch.kept(names, data_dir)
