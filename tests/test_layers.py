@@ -170,6 +170,14 @@ def test_what_names_nothing_or_cannot_be_built_is_a_mistake_of_one_line(
     assert len(str(raised.value)) < 300
 
 
+def test_the_plan_names_the_levels_that_are_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["prune=one_shot", "allocation=uniform", "prune.levels=4", "prune.rate=0.5", "prune.shown=[2,4]"]
+    assert lt_sweeps(["plan", *words, f"paths.output_dir={tmp_path}"]) == 0
+    out = capsys.readouterr().out
+    assert "kept at level 2 ... 4 (allocation=uniform)" in out
+    assert "25 % ... 6.25 %" in out
+
+
 def test_the_plan_prints_the_table_and_trains_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert lt_sweeps(["plan", "prune.rate=0.2,0.5", "seed=0,1", f"paths.output_dir={tmp_path}"]) == 0
     out = capsys.readouterr().out

@@ -247,6 +247,19 @@ def test_settings_that_mlflow_would_refuse_are_logged(kind: str, tmp_path: Path)
         assert params == {"seed": "0", "lt_sweeps.swept": "[]", f"prune.factors.{'x' * 236}": "1.0"}
 
 
+def test_keys_are_of_the_levels_that_are_shown(kind: str, tmp_path: Path) -> None:
+    if kind == "mlflow":
+        from mlflow.tracking import MlflowClient
+
+        config = {"prune": {"shown": [4, 2]}, "lt_sweeps": {"swept": {}, "levels": ["dense", "second", "fourth"]}}
+        [logger] = choose.make(LoggerConfig({kind: True}), tmp_path, Store(tmp_path / "store"))
+        logger.open(replace(ABOUT, config=config)).finish(0)
+        client = MlflowClient(f"sqlite:///{tmp_path / 'mlflow' / 'mlflow.db'}")
+        [found] = client.search_runs([e.experiment_id for e in client.search_experiments()])
+        keys = {name: tag for name, tag in found.data.tags.items() if name.startswith("lt_sweeps.key.")}
+        assert keys == {"lt_sweeps.key.0": "dense", "lt_sweeps.key.2": "second", "lt_sweeps.key.4": "fourth"}
+
+
 ALONE = """
 import socket, sys
 from lt_sweeps.cli import main

@@ -19,7 +19,7 @@ def shares(c: Cell, sizes: Sizes) -> Shares | None:
     if not levels:
         return None
     shown = levels if len(levels) == 1 else (levels[0], levels[-1])
-    which = " ... ".join(str(number) for number in dict.fromkeys((1, len(levels))))
+    which = " ... ".join(str(number) for number in dict.fromkeys((c.numbers[1], c.numbers[-1])))
     searches = [search for run in shown if (search := learned_by(run)) is not None]
     if not searches and c.config.allocation.name in ("scores", "global"):
         return None

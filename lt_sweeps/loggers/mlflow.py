@@ -91,7 +91,8 @@ class MlflowRun:
         from mlflow.entities import Param
 
         settings = dict(dotted(config))
-        for level, key in enumerate(settings.pop("lt_sweeps.levels", [])):
+        keys, shown = settings.pop("lt_sweeps.levels", []), settings.get("prune.shown")
+        for level, key in zip([0, *sorted({*shown})] if shown else range(len(keys)), keys, strict=True):
             self._client.set_tag(self._id, f"lt_sweeps.key.{level}", key)
         named: dict[str, str] = {}
         for name, of in settings.items():
