@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from composed import composed
 from PIL import Image
 from small import OPTIMIZERS
 from test_data import same, take
@@ -323,6 +324,15 @@ def test_a_sweep_over_an_image_folder_gives_the_same_bytes_with_any_number_of_wo
     capsys.readouterr()
     assert main([*words, f"dataset.train={TRAIN + 1}", f"paths.output_dir={tmp_path / 'wrong'}"]) == 2
     assert f"dataset.train={TRAIN + 1}: image_folder has {TRAIN} such examples" in capsys.readouterr().err
+
+
+def test_a_limit_that_leaves_classes_out_is_told() -> None:
+    """Test images are in the order of their folders, and the first of them are taken."""
+    told = "(test images of the first classes alone, in the order of their folders)"
+    for words, is_cut in ((("dataset=imagenet", "budget.eval_examples=5000"), True), (("dataset=imagenet",), False)):
+        assert (told in composed(*words, "recipe.validation=9000").budget) is is_cut
+    assert told not in composed("dataset=imagenet", "budget.eval_examples=50000", "recipe.validation=60000").budget
+    assert told not in composed("budget.eval_examples=300").budget
 
 
 def test_what_does_not_go_with_files_or_with_memory_is_refused_when_it_is_composed() -> None:

@@ -14,7 +14,7 @@ from typing import Any
 
 from lt_sweeps.config.schema import Config, ScheduleConfig
 from lt_sweeps.errors import Mistake
-from lt_sweeps.registry import part
+from lt_sweeps.registry import needs, part
 from lt_sweeps.specs import Data, Part, Recipe
 
 # Arguments of schedules that are points or lengths on the training clock.
@@ -138,6 +138,9 @@ def summary(config: Config, data: Data, recipe: Recipe) -> str:
         words += f", {data.train_limit:,} training examples"
     if data.eval_limit is not None:
         words += f", {data.eval_limit:,} evaluation examples"
+        is_sorted = data.source.is_registered and "workers" in needs("dataset", data.source.name)
+        if is_sorted and data.eval_limit < config.dataset.test:
+            words += " (test images of the first classes alone, in the order of their folders)"
     if data.corruption is not None:
         args = ", ".join(f"{name}={value}" for name, value in data.corruption.args.items())
         words += f", corruption={data.corruption.name}({args})"
