@@ -68,6 +68,18 @@ def test_a_dry_run_needs_no_login_and_a_real_one_says_so(folder: Path, capsys: p
     assert "wandb login" in line
 
 
+def test_a_refusal_without_words_is_one_line(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(sweep: Any) -> Any:
+        raise TimeoutError
+
+    monkeypatch.setattr(dashboard, "is_logged_in", lambda: True)
+    monkeypatch.setattr(dashboard, "workspace", refuse)
+    assert cli.main(["dashboard", str(folder), "--entity", "me"]) == 2
+    assert capsys.readouterr().err == "lt_sweeps: dashboard: W&B refused it (TimeoutError: )\n"
+
+
 def test_a_sweep_that_was_not_logged_is_a_mistake(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -48,7 +48,8 @@ def main(arguments: Sequence[str]) -> int:
         sweep = sweep if sweep.entity else replace(sweep, entity=_own_entity())
         saved = [workspace(sweep).save(), report(sweep).save()]
     except Exception as error:  # of a network or of an account
-        raise Mistake(f"dashboard: W&B refused it ({type(error).__name__}: {str(error).splitlines()[0]})") from None
+        reason = f"{type(error).__name__}: {error}".splitlines()[0]
+        raise Mistake(f"dashboard: W&B refused it ({reason})") from None
     print(f"workspace: {saved[0].url}\nreport:    {saved[1].url}")
     return 0
 
