@@ -89,6 +89,8 @@ MISTAKES: list[tuple[str, tuple[str, ...]]] = [
     ("prune.groups=layers", ("prune.groups=layers", "did you mean 'layerwise'?")),
     ("survivors.name=rewnd", ("rewnd", "did you mean 'rewind'?")),
     ("criterion.name=magnitud", ("criterion", "magnitud", "did you mean 'magnitude'?")),
+    ("find.seeds.init=99999999999999999999", ("find.seeds.init=99999999999999999999", "between -9.22337e+18")),
+    ("seed=18446744073709551615 find.seeds.offset=1", ("find.seeds.offset=1", "seeds.init")),
     ("recipe.augment=[{name:3}]", ("recipe.augment", "{'name': 3}", "is neither a name nor")),
     ("recipe.augment=[{name:flip,args:[1]}]", ("recipe.augment", "[1]", "is neither a name nor")),
     ("recipe.augment=[flop]", ("augmentation", "'flop'", "did you mean 'flip'?")),

@@ -39,6 +39,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "seed": SEED,
     **dict.fromkeys((f"seeds.{name}" for name in ("init", "order", "augment", "score", "treat", "ties", "draw")), SEED),
     "find.seeds.offset": (-(2**31), 2**31),
+    "find.seeds.init": SEED,
     "find.model.width": (1e-6, math.inf),
     "recipe.batch_size": (1, math.inf),
     "find.batch_size": (1, math.inf),
@@ -97,6 +98,8 @@ def checked(plain: Mapping[str, Any]) -> Config:
             limit = f"between {low:g} and {high:g}" if math.isfinite(high) else f"at least {low:g}"
             limit = "between 0 and 1, both excluded" if where == "prune.rate" else limit
             raise Mistake(f"{where}={value}: must be {limit}")
+    if not SEED[0] <= config.seeds.init + config.find.seeds.offset <= SEED[1]:
+        raise Mistake(f"find.seeds.offset={config.find.seeds.offset}: makes a seed of seeds.init that torch refuses")
     if config.task.name == "classification" and config.dataset.classes < 2:
         raise Mistake(f"dataset.classes={config.dataset.classes}: give 2 or more, or task=regression")
     for pattern, factor in config.prune.factors.items():
