@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import torch
 
-GENERATORS = RLock()  # held by the thread that has seeded the global generators, as long as it draws from them
+GENERATORS = RLock()  # held by the thread that has seeded the global generators, or that captures them in a CUDA graph
 
 
 def derive(seed: int, *names: str | int) -> int:

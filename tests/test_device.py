@@ -4,7 +4,9 @@ that is replayed as operations on fixed memory is the step."""
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -17,6 +19,7 @@ from torch.utils._pytree import tree_flatten
 
 from lt_sweeps.datasets.examples import Batch, Examples
 from lt_sweeps.networks.build import build
+from lt_sweeps.randomness import GENERATORS
 from lt_sweeps.registry import part
 from lt_sweeps.specs import Batching, Network, Part
 from lt_sweeps.training import graph_steps, optim
@@ -269,3 +272,40 @@ def test_a_step_on_a_gpu_stays_there(model: str, optimizer: str, monkeypatch: py
         held += [v for state in made.state.values() for v in state.values() if isinstance(v, Tensor)]
         assert {value.device.type for value in held} == {"cuda"}
         assert updates == [{"cuda"}, {"cuda"}]
+
+
+def test_no_thread_draws_while_another_captures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As each capture has the GPU's generator registered, which torch 2.11 then refuses to draw from elsewhere."""
+    free: list[bool] = []
+
+    def draw() -> None:
+        free.append(taken := GENERATORS.acquire(blocking=False))
+        if taken:
+            GENERATORS.release()
+
+    @contextmanager
+    def graph(*_: Any, **__: Any) -> Iterator[None]:
+        yield
+
+    def work() -> None:
+        other = Thread(target=draw)
+        other.start()
+        other.join()
+
+    monkeypatch.setattr(torch.cuda, "CUDAGraph", lambda: type("Graph", (), {"replay": draw}))
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda: None)
+    monkeypatch.setattr(torch.cuda, "graph", graph)
+    graph_steps.captured(work)()
+    assert free == [False, True]
+
+
+def test_an_optimizer_without_a_fused_kernel_for_gpus_takes_its_steps_there() -> None:
+    described = Part("torch.optim.Adagrad", args={"lr": 0.1})
+    with FakeTensorMode():
+        with torch.device("cuda"):
+            network = build(MODELS["lenet"])
+        (group,) = optim.optimizer(described, network).param_groups
+        assert not group["fused"]
+        assert group["lr"] == 0.1
+    (group,) = optim.optimizer(described, build(MODELS["lenet"])).param_groups
+    assert group["fused"]

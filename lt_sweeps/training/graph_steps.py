@@ -9,19 +9,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from threading import Lock
 
 import torch
 from torch import Tensor, nn
 
 from lt_sweeps.datasets.examples import Chosen, Examples, sent
+from lt_sweeps.randomness import GENERATORS
 from lt_sweeps.training.optim import Rates, Settings, apply
 from lt_sweeps.training.step import Step
 from lt_sweeps.training.watch import DeviceWatch
 
 COMPARED = 8  # eager steps that a graph must repeat bit for bit before it is trusted
 STRETCH = 64  # steps in a batch of Lightning's; what a graph reads in them is sent to the device at once
-CAPTURE = Lock()  # one capture at a time in a process
 WORTH = 200  # fewest steps of a training for which a capture pays
 
 
@@ -177,11 +176,12 @@ class GraphSteps:
 def captured(work: Callable[[], None]) -> Callable[[], None]:
     """Captures `work` as a CUDA graph; returns a function that repeats it on the same memory, as one launch.
 
-    `work` is only recorded. Raises RuntimeError for work that waits for the device.
+    `work` is only recorded. Raises RuntimeError for work that waits for the device. One thread captures at a time, and
+    none draws meanwhile: every capture takes hold of the GPU's generator, which then (torch 2.11) refuses other draws.
     """
     graph = torch.cuda.CUDAGraph()
     stream = torch.cuda.current_stream()
-    with CAPTURE, torch.cuda.graph(graph, stream=stream, capture_error_mode="thread_local"):
+    with GENERATORS, torch.cuda.graph(graph, stream=stream, capture_error_mode="thread_local"):
         work()
     return graph.replay
 

@@ -11,13 +11,14 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.optim import Optimizer
+from torch.optim import Adagrad, Optimizer
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler, ReduceLROnPlateau
 
 from lt_sweeps.registry import load, needs, register
 from lt_sweeps.specs import Part
 from lt_sweeps.training.by_pattern import require_used
 
+FUSED_ON_CPUS = (Adagrad,)  # on a GPU torch 2.11 refuses the first step of a fused one
 Settings = Sequence[Mapping[str, Any]]  # of each parameter group; empty without a schedule
 
 
@@ -37,9 +38,10 @@ def optimizer(described: Part, network: nn.Module) -> Optimizer:
             raise ValueError("by_pattern: give recipe.optimizer.groups={PATTERN: {_target_: torch.optim.X, lr: 0.1}}")
         require_used([name for name, _ in named], groups)
     device = named[0][1].device
-    args, parameters = {}, inspect.signature(load("optimizer", described.name)).parameters
+    args, made_by = {}, load("optimizer", described.name)
+    parameters, fuses = inspect.signature(made_by).parameters, device.type == "cpu" or made_by not in FUSED_ON_CPUS
     gaps = [name for name, p in named if torch.empty_like(p, device="meta").stride() != p.stride()]
-    if "fused" in parameters and not gaps and not {"fused", "foreach"} & described.args.keys():
+    if "fused" in parameters and fuses and not gaps and not {"fused", "foreach"} & described.args.keys():
         args["fused"] = True
         if device.type == "cuda" and "capturable" in parameters:
             args["capturable"] = True
