@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -11,9 +12,11 @@ import torch
 from torch import Tensor, nn
 
 from lt_sweeps import masks
+from lt_sweeps.config.schema import TrainerConfig
 from lt_sweeps.criteria.flow import synflow
 from lt_sweeps.criteria.gradient import force, gradient, grasp, grasp_magnitude, snip
 from lt_sweeps.criteria.probe import HeldExamples, Probe
+from lt_sweeps.execution.worker import Worker
 from lt_sweeps.graph import Dense, Init, Prune, Score, Ticket
 from lt_sweeps.masks import Mask
 from lt_sweeps.networks.build import build, initial
@@ -172,3 +175,21 @@ def test_inversion_keeps_what_the_criterion_wants_least(left: Left) -> None:
     best, worst = left(SMALL, 0.5, "magnitude"), left(SMALL, 0.5, "magnitude", invert=True)
     assert masks.kept(best) + masks.kept(worst) == masks.total(best)
     assert not any(bool((best[name] & worst[name]).any()) for name in best)
+
+
+def test_scores_before_the_first_training_of_a_process_are_computed_as_those_after_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a GPU other algorithms give other bits, and so other masks."""
+    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
+    before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    try:
+        for deterministic in (False, True):
+            torch.use_deterministic_algorithms(False)
+            trainer = TrainerConfig(accelerator="cpu", deterministic=deterministic)
+            Worker(Store(tmp_path / "store"), tmp_path, trainer, print)
+            assert torch.are_deterministic_algorithms_enabled() == deterministic
+            assert torch.is_deterministic_algorithms_warn_only_enabled() == deterministic
+            assert os.environ.get("CUBLAS_WORKSPACE_CONFIG") == (":4096:8" if deterministic else None)
+    finally:
+        torch.use_deterministic_algorithms(before[0], warn_only=before[1])

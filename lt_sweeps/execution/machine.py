@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 from typing import Any
 
@@ -20,6 +21,17 @@ def fingerprint(device: torch.device, deterministic: bool, devices: int = 1) -> 
         "deterministic": deterministic,
         **several,
     }
+
+
+def settle(deterministic: bool) -> None:
+    """Has this process compute as its trainings do, from its first operation on: before them, scores are computed.
+
+    Lightning sets the same as a training begins. Otherwise scores on a GPU would depend on whether a training came
+    before them.
+    """
+    if deterministic:
+        os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"  # read when a GPU is first used
+        torch.use_deterministic_algorithms(True, warn_only=True)
 
 
 def device(accelerator: str) -> torch.device:

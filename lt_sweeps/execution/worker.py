@@ -17,7 +17,7 @@ from lt_sweeps import masks, results
 from lt_sweeps.config.schema import TrainerConfig
 from lt_sweeps.execution import group
 from lt_sweeps.execution import plan as planning
-from lt_sweeps.execution.machine import device, fingerprint
+from lt_sweeps.execution.machine import device, fingerprint, settle
 from lt_sweeps.execution.outcome import Disagreement
 from lt_sweeps.execution.plan import Job
 from lt_sweeps.execution.rates import KERNEL
@@ -57,6 +57,7 @@ class Worker:
         leave: Callable[[], bool] = lambda: False,
     ) -> None:
         torch.set_num_threads(trainer.threads)
+        settle(trainer.deterministic)
         self.device = device(trainer.accelerator)
         accelerator = {"cuda": "gpu"}.get(self.device.type, self.device.type)
         self.ranks = join(self.device)
