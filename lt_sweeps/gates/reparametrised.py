@@ -64,7 +64,7 @@ def sign_in(balance: float = 1.0, restore_every: float = 0.0, until: float = 0.5
             return
         for name in [name.removesuffix("|m") for name in parameters if name.endswith("|m")]:
             m, v = parameters[f"{name}|m"], parameters[f"{name}|v"]
-            for side, balanced in zip((m, v), sides(m.double() * v.double()), strict=True):
+            for side, balanced in zip((m, v), sides(m.cpu().double() * v.cpu().double()), strict=True):
                 side.copy_(balanced)
 
     def effective(parameters: Parameters, weights: State, mask: State) -> State:

@@ -64,7 +64,7 @@ def early_bird(
     mask = {name: ones.bool() for name, ones in top(sizes, parent, keep, "global").items()}
     newest = torch.cat([ones.flatten() for ones in mask.values()])
     earlier = moment.memory.get("masks", newest[None][:0])[-(window - 1) :] if window > 1 else newest[None][:0]
-    distances = (earlier != newest).double().mean(dim=1)
+    distances = (earlier != newest).cpu().double().mean(dim=1)  # not every GPU has doubles
     settled = len(earlier) == window - 1 and bool((distances <= tolerance).all())
     memory = {"masks": torch.cat([earlier, newest[None]])}
     noted = {"distances": [round(float(distance), 6) for distance in distances]}

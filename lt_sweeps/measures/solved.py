@@ -89,8 +89,9 @@ class _Space:
     """The functions f(x; w0) + J dw of a network, whose dw is zero where a mask prunes."""
 
     def __init__(self, network: nn.Module, mask: Mask) -> None:
-        self._network, self._mask = network, mask
+        self._network = network
         self.start: State = {name: p.detach() for name, p in network.named_parameters()}
+        self._mask = {name: ones.to(self.start[name].device) for name, ones in mask.items()}
         self.dtype = next(iter(self.start.values())).dtype
 
     def at(self, weights: State, x: Tensor) -> Tensor:

@@ -68,7 +68,7 @@ class DeviceWatch:
         self._begun = begun
         self.loss = torch.full((), math.nan, device=device)  # of the last step
         self.halt = torch.zeros((), device=device, dtype=torch.float32)  # as fused optimizers want it
-        self.taken = torch.zeros((), device=device, dtype=torch.float64)  # how many steps before it halted
+        self.taken = torch.zeros((), device=device, dtype=torch.int64)  # how many steps before it halted
 
     @property
     def halted(self) -> bool:
@@ -83,7 +83,7 @@ class DeviceWatch:
 
     def done(self) -> None:
         """Counts the step unless it halted."""
-        self.taken.add_(1 - self.halt)
+        self.taken.add_(self.halt == 0)
 
     def look(self) -> float:
         """Returns the loss of the last step. Waits for the device; raises Diverged if any was not finite."""
