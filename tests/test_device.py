@@ -3,6 +3,8 @@ that is replayed as operations on fixed memory is the step."""
 
 from __future__ import annotations
 
+import gc
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -11,20 +13,23 @@ from typing import Any
 
 import pytest
 import torch
-from small import NETWORK, examples, half_mask, weights
+from small import NETWORK, examples, half_mask, run_of, weights
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten
 
 from lt_sweeps.datasets.examples import Batch, Examples
+from lt_sweeps.masks import TicketTensors
 from lt_sweeps.networks.build import build
 from lt_sweeps.randomness import GENERATORS
 from lt_sweeps.registry import part
 from lt_sweeps.specs import Batching, Network, Part
 from lt_sweeps.training import graph_steps, optim
+from lt_sweeps.training.fit import Hardware, fit
 from lt_sweeps.training.graph_steps import COMPARED, GraphSteps, Replay
 from lt_sweeps.training.masking import MaskedOptimizer
+from lt_sweeps.training.module import TicketModule
 from lt_sweeps.training.recorder import state_digest
 from lt_sweeps.training.step import EagerSteps, Step
 from lt_sweeps.training.watch import DeviceWatch
@@ -309,3 +314,24 @@ def test_an_optimizer_without_a_fused_kernel_for_gpus_takes_its_steps_there() ->
         assert group["lr"] == 0.1
     (group,) = optim.optimizer(described, build(MODELS["lenet"])).param_groups
     assert group["fused"]
+
+
+def test_a_training_gives_back_its_graph_without_the_garbage_collector(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With its gradients, which lie in the graph's memory. Lightning's trainer and module hold one another."""
+    begin, begun = TicketModule._begin, list[Any]()
+
+    def watched(module: TicketModule, optimizer: Any) -> Any:
+        steps = begin(module, optimizer)
+        begun.append((weakref.ref(steps), weakref.ref(module)))
+        return steps
+
+    monkeypatch.setattr(TicketModule, "_begin", watched)
+    gc.collect()
+    gc.disable()
+    try:
+        fit(run_of(steps=12), TicketTensors(weights(), half_mask()), examples(), Hardware())
+        ((steps, module),) = begun
+        assert steps() is None
+        assert module() is None or all(parameter.grad is None for parameter in module().parameters())
+    finally:
+        gc.enable()

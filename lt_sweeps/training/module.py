@@ -118,6 +118,15 @@ class TicketModule(pl.LightningModule):
         """The mean loss of the last batch. Waits for the device; raises Diverged if any loss so far was not finite."""
         return self._step.look()
 
+    def release(self) -> None:
+        """Gives back a graph, and gradients in its memory: Lightning's trainer lives until the garbage collector comes.
+
+        That may be many trainings later, and no other training can use the memory of a graph.
+        """
+        self._steps = None
+        for parameter in self.network.parameters():
+            parameter.grad = None
+
     def _loss(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """The loss to differentiate, of this rank's part of a batch, and the mean loss of the whole batch."""
         if self._draws is False:
