@@ -78,7 +78,7 @@ def _product(ends: Ends, examples: int) -> tuple[Callable[[Tensor], Tensor], int
             along = sum((s * d).sum() for s, d in zip(slopes, directions, strict=True))
             assert isinstance(along, Tensor)
             curved = torch.autograd.grad(along, weights, materialize_grads=True)
-        return torch.cat([values[ones] for values, ones in zip(curved, masks, strict=True)]).double().cpu()
+        return torch.cat([values[ones] for values, ones in zip(curved, masks, strict=True)]).cpu().double()
 
     return product, sum(sizes)
 
