@@ -13,8 +13,10 @@ from typing import Any
 import pytest
 
 from lt_sweeps.cli import main as cli
+from lt_sweeps.store import lease
 from lt_sweeps.store.lease import Leases
 from lt_sweeps.store.store import Store
+from lt_sweeps.store.tensors import decode, encode
 from lt_sweeps.store_tools import gc
 from lt_sweeps.store_tools.gc import collect
 from lt_sweeps.store_tools.survey import checkpoint, files
@@ -36,8 +38,8 @@ def store(runs: Path) -> Path:
 
 
 def age(folder: Path, hours: float) -> None:
+    then = time.time() - 3600 * hours
     for path in folder.rglob("*"):
-        then = time.time() - 3600 * hours
         os.utime(path, (then, then))
 
 
@@ -286,6 +288,72 @@ def test_a_checkpoint_and_its_snapshots_are_kept_until_a_parent_changes(
     Store(store).commit(source, record["node"], [], record["result"], {"mask": b"another"}, record["fingerprint"])
     assert "1 files" in asked(capsys, "gc", store, "--older-than", 0)
     assert not work.path.exists()
+
+
+def test_a_checkpoint_with_a_long_history_is_as_good_as_any(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (work,) = files(store, "work")
+    content = Store(store).load_work(work.name)
+    assert content is not None
+    tensors, note = decode(content)
+    row = {"digest": "0" * 64, "train_loss": 0.125, "val_loss": 0.25, "val_accuracy": 50.0}
+    history = [{"step": step, **row} for step in range(40_000)]  # an evaluation at each step
+    Store(store).save_work(work.name, encode(tensors, json.dumps({**json.loads(note), "history": history})))
+    age(store, 10)
+    assert "clean" in asked(capsys, "verify", store)
+    asked(capsys, "gc", store)
+    assert Store(store).load_work(work.name) is not None
+
+
+def test_the_checkpoint_of_a_training_that_is_computed_again_is_kept(
+    store: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its old record stays until the new one is written: what it was made from has changed, which gc cannot see."""
+    (work,), again = files(store, "work"), key_of(store, "Train")
+    content = Store(store).load_work(work.name)
+    assert content is not None
+    Store(store).save_work(again, content)
+    snapshot = Store(store).put(b"a snapshot that only the new checkpoint names")
+    tensors, note = decode(content)
+    progress = {**json.loads(note), "snapshots": {"1": snapshot}}
+    Store(store).save_work(again, encode(tensors, json.dumps(progress)))
+    age(store, 10)
+    record = store / "record" / again[:2] / f"{again}.json"
+    os.utime(record, (record.stat().st_mtime - 60,) * 2)
+    asked(capsys, "gc", store)
+    assert Store(store).load_work(again) is not None
+    assert Store(store).content(snapshot)
+
+
+@pytest.mark.parametrize("called", [".", "../store", "../../elsewhere", "blob/.."])
+def test_gc_finds_the_sweeps_beside_a_store_however_it_is_called(
+    runs: Path, store: Path, called: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = runs / "v1" / "given" / "0123"
+    given.mkdir(parents=True)
+    (given / "weights.safetensors").write_bytes(b"from a colleague")
+    name = Store(store).put(b"from a colleague")
+    (runs.parent / "elsewhere").symlink_to(store)
+    monkeypatch.chdir(store)
+    asked(capsys, "gc", called, "--older-than", 0)
+    assert Store(store).content(name) == b"from a colleague"
+    assert "v1: level 0 of" in asked(capsys, "show", key_of(store, "Train")[:12], called)
+
+
+def test_a_clock_that_is_ahead_makes_nothing_old_and_nobody_silent(
+    store: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The times of files on a shared disk are by its own clock, or that of another machine."""
+    unnamed = Store(store).put(b"a snapshot of a training on another machine")
+    real = time.time
+    with monkeypatch.context() as ahead:
+        ahead.setattr(time, "time", lambda: real() + 7200)
+        assert "1 more are younger than 1 h" in asked(capsys, "gc", store)
+    assert Store(store).content(unnamed)
+    with Leases(store) as leases:
+        assert leases.take("ab" * 32, "a training")
+        monkeypatch.setattr(lease, "_place", lambda: "another machine")
+        monkeypatch.setattr(time, "time", lambda: real() + 7200)
+        assert "is at work on a training" in asked(capsys, "gc", store, code=2)
 
 
 # ----------------------------------------------------------------------------------------------- show

@@ -25,6 +25,7 @@ from lt_sweeps.masks import State
 from lt_sweeps.networks.build import initial
 from lt_sweeps.registry import catalogue, part
 from lt_sweeps.specs import Network
+from lt_sweeps.store_tools.gc import collect
 from lt_sweeps.sweeps.notebook import Run
 from lt_sweeps.ticket_files import card as cards
 from lt_sweeps.ticket_files import seed as seeds
@@ -334,6 +335,9 @@ def test_a_sweep_begins_with_a_seed_as_with_its_weights(runs: Runs, tmp_path: Pa
     shutil.rmtree(seed)
     again = lt.open(tmp_path / "runs_s" / "s").ticket(level=1)
     assert again.evaluate().accuracy == again.row["test_accuracy"]
+    collect(tmp_path / "runs_s" / "store", dry=False, older_than=0, quarantine=False)
+    again.export(tmp_path / "again")  # with the weights that no file of the folder has, and no record names
+    assert cli(["measure", str(tmp_path / "runs_s" / "s"), "live_density"]) == 0
 
 
 # ------------------------------------------------------------------------------------------ hostile

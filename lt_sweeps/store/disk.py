@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import time
 from pathlib import Path
 from typing import TypeGuard
 from uuid import uuid4
@@ -39,6 +40,21 @@ def read(path: Path, limit: int | None = None) -> bytes:
             return file.read()
     finally:
         os.close(descriptor)
+
+
+def clock(folder: Path) -> float:
+    """The time by the clock that files of a folder get their times from: on a shared disk another machine's.
+
+    The time of this machine where the folder cannot be written to.
+    """
+    probe = folder / f".{uuid4().hex}"
+    try:
+        os.close(os.open(probe, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644))
+        return probe.stat().st_mtime
+    except OSError:
+        return time.time()
+    finally:
+        probe.unlink(missing_ok=True)
 
 
 def write(path: Path, content: bytes, mode: int = 0o644) -> None:

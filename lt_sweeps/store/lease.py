@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from lt_sweeps.store.disk import read
+from lt_sweeps.store.disk import clock, read
 
 BEAT = 5.0  # seconds between two heartbeats
 PATIENCE = 60.0  # seconds without a heartbeat after which a holder counts as gone
@@ -38,7 +38,7 @@ class Holder:
     name: str  # of what is computed, for people
     step: int = 0
     steps: int = 0
-    seen: float = 0.0  # the last heartbeat, in seconds since the epoch: the file's mtime
+    seen: float = 0.0  # the last heartbeat, in seconds since the epoch, by the clock of this machine
 
     @property
     def alive(self) -> bool:
@@ -104,10 +104,17 @@ class Leases:
             os.close(descriptor)
 
     def holders(self) -> dict[str, Holder]:
-        """Returns the holder of each lease, by key."""
+        """Returns the holder of each lease, by key.
+
+        Before one counts as silent, the clock of the disk is asked: it may be behind the one of this machine.
+        """
         names = sorted(path.name for path in self._folder.glob("*") if not path.name.startswith("."))
         holders = {key: _read(self._folder / key) for key in names}
-        return {key: holder for key, holder in holders.items() if holder is not None}
+        known = {key: holder for key, holder in holders.items() if holder is not None}
+        if any(not holder.alive and not holder.dead for holder in known.values()):
+            ahead = time.time() - clock(self._folder)
+            known = {key: replace(holder, seen=holder.seen + ahead) for key, holder in known.items()}
+        return known
 
     def close(self) -> None:
         """Releases all leases taken here."""

@@ -7,8 +7,8 @@ held, and no recent file ever; `Store.put` renews the mtime of a blob that exist
 from __future__ import annotations
 
 import hashlib
-import time
-from collections.abc import Iterator
+import math
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,9 +16,21 @@ from uuid import uuid4
 
 from lt_sweeps.config.archive import GIVEN
 from lt_sweeps.errors import Mistake
+from lt_sweeps.store.disk import clock
 from lt_sweeps.store.formats import identity
 from lt_sweeps.store.lease import Leases
-from lt_sweeps.store_tools.survey import Checkpoint, File, Survey, checkpoint, files, partial, size, survey
+from lt_sweeps.store_tools.survey import (
+    Checkpoint,
+    File,
+    Survey,
+    checkpoint,
+    files,
+    partial,
+    size,
+    survey,
+    sweeps_beside,
+)
+from lt_sweeps.ticket_files import card as cards
 
 PARTIAL = "partial files of writers that are gone"
 DONE = "checkpoints of trainings that are done"
@@ -55,23 +67,27 @@ class Removed:
 def collect(root: Path, *, dry: bool, older_than: float, quarantine: bool) -> Removed:
     """Removes unusable files older than `older_than` hours. Raises Mistake while a lease is held."""
     _refuse_company(root)
-    before = time.time() - 3600 * older_than
+    before = clock(root) - 3600 * older_than
     result = Removed(str(root), dry)
     # Candidates are listed before the records that may need them, so that records committed meanwhile count.
     candidates = {kind: files(root, kind) for kind in ("blob", "timing", "lease", "quarantine")}
     begun, work = partial(root), files(root, "work")
-    surveyed = survey(root, files(root, "record"))
+    records = files(root, "record")
+    surveyed = survey(root, records)
+    done = {file.name: file.changed for file in records if surveyed.holds(file.name)}
     checkpoints = _checkpoints(work)
-    kept_work = [file for file in work if _is_continuable(file, checkpoints.get(file.name), surveyed, root)]
+    # A record that is older than the checkpoint is computed again: what it was made from has changed.
+    over = [file for file in work if file.changed <= done.get(file.name, -math.inf)]
+    begun_work = [file for file in work if file not in over]
+    kept_work = [f for f in begun_work if _is_continuable(checkpoints.get(f.name), surveyed, root)]
     named = surveyed.named() | _blobs_of_tickets(root)
     for file in kept_work:
         named |= checkpoints[file.name].blobs
     holders = Leases(root).holders()
-    useless = [file for file in work if file not in kept_work]
     removable = {
         PARTIAL: begun,
-        DONE: [file for file in useless if surveyed.holds(file.name)],
-        USELESS: [file for file in useless if not surveyed.holds(file.name)],
+        DONE: over,
+        USELESS: [file for file in begun_work if file not in kept_work],
         UNNAMED: [file for file in candidates["blob"] if file.name not in named],
         LEASES: [f for f in candidates["lease"] if f.name not in holders or not holders[f.name].alive],
         TIMINGS: [f for f in candidates["timing"] if f.name not in surveyed.records and f.name not in surveyed.damaged],
@@ -115,9 +131,9 @@ def _checkpoints(work: list[File]) -> dict[str, Checkpoint]:
     return checkpoints
 
 
-def _is_continuable(file: File, saved: Checkpoint | None, surveyed: Survey, root: Path) -> bool:
+def _is_continuable(saved: Checkpoint | None, surveyed: Survey, root: Path) -> bool:
     """Whether a checkpoint may still be continued, on some machine: no source is known to have changed."""
-    if saved is None or surveyed.holds(file.name):
+    if saved is None:
         return False
     sources = saved.made_from.get("sources", {})
     now = {key: identity(surveyed.records[key]) for key in sources if key in surveyed.records}
@@ -128,8 +144,12 @@ def _is_continuable(file: File, saved: Checkpoint | None, surveyed: Survey, root
 
 def _blobs_of_tickets(root: Path) -> set[str]:
     """The blobs of ticket folders that sweeps beside the store began with: no record names them."""
-    paths: Iterator[Path] = root.parent.glob(f"*/{GIVEN}/*/*.safetensors")
-    return {hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
+    paths = sweeps_beside(root, f"*/{GIVEN}/*/*.safetensors")
+    names = {hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
+    for folder in {path.parent for path in paths}:
+        with suppress(cards.BadTicket):
+            names.add(cards.read(folder).weights_sha256)  # of a seed: the weights that it draws
+    return names
 
 
 def _remove(file: File, before: float) -> bool:

@@ -15,7 +15,7 @@ from lt_sweeps.metrics import of_row
 from lt_sweeps.report.table import unusual
 from lt_sweeps.store.lease import Leases
 from lt_sweeps.store.store import Store
-from lt_sweeps.store_tools.survey import Survey, files, size, survey
+from lt_sweeps.store_tools.survey import Survey, files, size, survey, sweeps_beside
 from lt_sweeps.ticket_files.header import BadFile, header
 
 WIDTH = 112
@@ -104,7 +104,7 @@ def _shown(root: Path, key: str, surveyed: Survey) -> list[str]:
     if surveyed.records[key]["node"].get("node") != "Train":
         return []
     places = []
-    for folder in sorted(path.parent for path in root.parent.glob(f"*/{archive.CELLS}")):
+    for folder in (path.parent for path in sweeps_beside(root, f"*/{archive.CELLS}")):
         try:
             cells = archive.cells(folder)
         except Mistake:

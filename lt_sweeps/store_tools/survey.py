@@ -130,6 +130,11 @@ def survey(root: Path, records: list[File]) -> Survey:
     return surveyed
 
 
+def sweeps_beside(root: Path, pattern: str) -> list[Path]:
+    """The paths of this pattern below the folder that a store is in, however the store is called: `.` or by a link."""
+    return sorted({path for store in (root.absolute(), root.resolve()) for path in store.parent.glob(pattern)})
+
+
 def _spread(surveyed: Survey) -> None:
     """Marks every record that was made from a stale one, directly or indirectly, as stale."""
     made_from: dict[str, list[str]] = {}
@@ -146,7 +151,7 @@ def _spread(surveyed: Survey) -> None:
 
 def checkpoint(file: File) -> Checkpoint:
     """Reads what a checkpoint's file says of itself. Raises ValueError unless it is whole."""
-    _, note = header(read_work(read(file.path)))
+    _, note = header(read_work(read(file.path)), MOST_RECORD)  # a long history is in the note
     try:
         progress = json.loads(note)
     except RecursionError:

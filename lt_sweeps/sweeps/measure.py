@@ -20,6 +20,7 @@ from lt_sweeps.graph import Train
 from lt_sweeps.parser import Parser
 from lt_sweeps.store.store import Store, write
 from lt_sweeps.sweeps import between, results
+from lt_sweeps.ticket_files import origins
 
 EPILOG = """MEASURE is an option of measure= (lt-sweeps list measure), with --of or --between a measure of your own too.
 Results are kept in the store, and join the tables and the report of the sweep; the same command does nothing again.
@@ -96,6 +97,8 @@ def _compute(folder: Path, cells: Sequence[Cell], named: Sequence[Cell]) -> list
             "add measure= to the sweep's command"
         )
     print(planning.summary(plan))
+    for cell in cells if plan.jobs else ():
+        origins.keep(cell.config, store)
     failures.clear(folder)
     failed = execute(cells, store, data, agent.trainer(folder), Reporter(level_names(named)), folder=folder)
     reasons = [*dict.fromkeys(failed.values())]

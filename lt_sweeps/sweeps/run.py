@@ -71,9 +71,7 @@ def run(
         for c in cells:
             for config in (c.config, finding(c.config)):
                 datafiles.require(config.dataset, config.paths.data_dir)
-            for card in origins.folders(c.config).values():
-                store.put(card.weights)
-                store.put(card.mask)
+            origins.keep(c.config, store)
         if engine is None or engine.here:
             _require_devices(cells)
     if only_plan:

@@ -30,12 +30,12 @@ class Entry:
         return math.prod(self.shape)
 
 
-def header(content: bytes) -> tuple[dict[str, Entry], str]:
+def header(content: bytes, most: int = MOST_HEADER) -> tuple[dict[str, Entry], str]:
     """The tensors of a safetensors file by name, and its note. Raises BadFile unless every byte is accounted for."""
     if len(content) < 8:
         raise BadFile("it is too short")
     length = int.from_bytes(content[:8], "little")
-    if length > min(MOST_HEADER, len(content) - 8):
+    if length > min(most, len(content) - 8):
         raise BadFile("its header is longer than the file, or than any header should be")
     items = plain_json(content[8 : 8 + length])
     note = items.pop("__metadata__", {})

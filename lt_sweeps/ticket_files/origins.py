@@ -17,6 +17,7 @@ from lt_sweeps.graph import Dense, Fit, Given, Mask, Pretrained, Ticket, Train, 
 from lt_sweeps.keys import canonical
 from lt_sweeps.registry import using_versions
 from lt_sweeps.specs import Network
+from lt_sweeps.store.store import Store
 from lt_sweeps.ticket_files import card as cards
 from lt_sweeps.ticket_files.card import Card
 
@@ -97,6 +98,13 @@ def folders(config: Config) -> dict[str, Card]:
     """The ticket folders of a configuration, by the setting that names them. Raises BadTicket."""
     settings = {"ticket": config.ticket, "mask_from": config.mask_from}
     return {name: _card(where) for name, where in settings.items() if where is not None and not is_key(where)}
+
+
+def keep(config: Config, store: Store) -> None:
+    """Puts the ticket folders of a configuration in the store, where they may be gone. Raises BadTicket."""
+    for card in folders(config).values():
+        store.put(card.weights)
+        store.put(card.mask)
 
 
 def _card(where: str) -> Card:
