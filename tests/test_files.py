@@ -90,6 +90,28 @@ def test_a_folder_is_what_its_files_are(tmp_path: Path, monkeypatch: pytest.Monk
     assert digest(tmp_path) != large
 
 
+def test_a_folder_is_also_what_its_linked_folders_hold(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Image sets are put together by links: a subset of classes, or `train` on another disk."""
+    monkeypatch.setattr(contents, "FOLDER_SECONDS", -1.0)
+    data = store.places["data"]
+    image, birds = data / "all" / "owl" / "1.png", data / "birds"
+    image.parent.mkdir(parents=True)
+    image.write_bytes(b"1234")
+    (birds / "train").mkdir(parents=True)
+    (birds / "list.txt").write_text("owl")
+    before = digest(birds)
+    (birds / "train" / "owl").symlink_to(image.parent)
+    (image.parent / "around").symlink_to(birds)  # a link to what it is in ends there
+    kept(store, KEY, [], {"data:birds": digest(birds)})
+    kept(store, LATER, [], {"data:birds": before})  # of a version that did not look into links
+    assert KEY in store
+    image.write_bytes(b"4321")
+    assert KEY not in store
+    assert LATER in store
+    (birds / "list.txt").write_text("owl, crow")
+    assert LATER not in store
+
+
 @pytest.mark.parametrize("name", ["data:raw/images", "code:mine/net.json", "/somewhere/else"])
 def test_a_file_is_found_where_a_record_says(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(tmp_path / "code")

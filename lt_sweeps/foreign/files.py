@@ -11,7 +11,7 @@ import importlib.metadata
 import os
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 ABSENT = "0" * 64  # instead of a hash: a file or variable that was read but did not exist
@@ -55,7 +55,8 @@ def differs(name: str, content: str, places: Mapping[str, Path]) -> bool:
     """Whether an input named in a record has another content now; an unreadable file counts as unchanged.
 
     Missing data, and a package that is not installed, count as unchanged too, since they may be on another machine; but
-    a missing file of code, or a missing file with an absolute path whose folder exists, counts as changed.
+    a missing file of code, or a missing file with an absolute path whose folder exists, counts as changed. Records of
+    earlier versions, which did not look into linked folders of a folder, are believed.
     """
     if name.startswith("env:"):
         return variable(name.removeprefix("env:")) != content
@@ -66,7 +67,9 @@ def differs(name: str, content: str, places: Mapping[str, Path]) -> bool:
         is_missed = name.startswith("code:") or (path is not None and ":" not in name and path.parent.is_dir())
         return content != ABSENT and is_missed
     try:
-        return (listing(path) if name.endswith("/") else digest(path)) != content
+        if name.endswith("/"):
+            return listing(path) != content
+        return digest(path) != content and not (path.is_dir() and _digest_of_folder(path, links=False) == content)
     except OSError:
         return False
 
@@ -114,19 +117,36 @@ def digest(path: Path) -> str:
     return cached[1]
 
 
-def _digest_of_folder(folder: Path) -> str:
-    """Returns a hash of the names and contents of all files below; in a large folder, of sizes and times of change."""
-    cached = _folders.get(folder)
+def _digest_of_folder(folder: Path, *, links: bool = True) -> str:
+    """Returns a hash of the names and contents of all files below; in a large folder, of sizes and times of change.
+
+    With `links` also of files below linked folders, as image sets are often put together.
+    """
+    cached = _folders.get((folder, links))
     if cached is None or time.monotonic() - cached[0] > FOLDER_SECONDS:
-        files = sorted(path for path in folder.rglob("*") if path.is_file())
+        files = sorted(_files_below(folder, links))
         whole = sum(path.stat().st_size for path in files) <= LARGE
         lines = [f"{path.relative_to(folder)} {digest(path) if whole else file_state(str(path))[:2]}" for path in files]
         cached = time.monotonic(), hashlib.sha256("\n".join(lines).encode()).hexdigest()
-        _folders[folder] = cached
+        _folders[folder, links] = cached
     return cached[1]
+
+
+def _files_below(folder: Path, links: bool, around: frozenset[Path] = frozenset()) -> Iterator[Path]:
+    """Yields the files below a folder; a link to a folder around it is not followed, nor one that is not readable."""
+    around |= {folder.resolve()}
+    try:
+        paths = list(folder.iterdir())
+    except PermissionError:
+        return
+    for path in paths:
+        if path.is_file():
+            yield path
+        elif path.is_dir() and (not path.is_symlink() or (links and path.resolve() not in around)):
+            yield from _files_below(path, links, around)
 
 
 LARGE = 2**30  # bytes of a folder above which file contents are not hashed
 FOLDER_SECONDS = 60.0  # for which a folder's hash is cached
 _digests: dict[Path, tuple[Seen, str]] = {}
-_folders: dict[Path, tuple[float, str]] = {}
+_folders: dict[tuple[Path, bool], tuple[float, str]] = {}
