@@ -205,8 +205,10 @@ def broken(folder: Path, what: str) -> None:
             config.write_text(json.dumps(fields | {"model_type": "deepseek_v9"}))
         case "quantised":
             config.write_text(json.dumps(fields | {"quantization_config": {"bits": 4}}))
-        case "deep":
+        case "endless":
             config.write_text(json.dumps(fields | {"n_layer": 10**9}))
+        case "deep":
+            config.write_text(json.dumps(fields | {"n_layer": 9999}))
         case "wide":
             config.write_text(json.dumps(fields | {"n_embd": 2**20}))
         case "words":
@@ -237,7 +239,8 @@ def broken(folder: Path, what: str) -> None:
         "folder": "config.json is not a file",
         "unknown": "architecture=deepseek_v9: choose one of bert,",
         "quantised": "it has quantization_config, and only whole networks in full precision are read",
-        "deep": "model.safetensors: has 28 tensors, for 1000000000 layers by config.json",
+        "deep": "model.safetensors: has 28 tensors, for 9999 layers by config.json",
+        "endless": "layer=1000000000: no network has more than 10,000 layers",
         "wide": "transformer.wte.weight is 256x32, and 256x1048576 by config.json",
         "words": "config.json: cannot be read",
         "llama": "for 32 layers by config.json",

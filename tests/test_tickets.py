@@ -356,6 +356,12 @@ FORGERIES: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
     ),
     "a network of an old version": (lambda t: t["network"]["build"].update(version=99), "was made with version 99"),
     "a network without end": (lambda t: t["network"].update(classes=10**15), "its files and its network differ"),
+    "layers without end": (
+        lambda t: t["network"].update(
+            shape=[8], build={"name": "transformer", "version": 1, "args": {"layers": 10**12}}
+        ),
+        "many more tensors than the files",
+    ),
     "a network at length": (lambda t: t["network"]["build"].update(args={"x": "y" * 20000}), "length that none needs"),
     "no network": (lambda t: t.update(network={"build": 3}), "describes no network"),
     "an argument that it does not take": (lambda t: t["network"]["build"].update(args={"x": 1}), "cannot be built"),

@@ -16,6 +16,7 @@ from lt_sweeps.registry import nearest, register
 CAUSAL = ("bert", "gpt2", "gpt_neox", "llama", "mistral", "opt", "qwen2")  # those that the tests go through
 CLASSIFIERS = (*CAUSAL, "distilbert")
 FEEDFORWARD = ("intermediate_size", "ffn_dim", "hidden_dim")  # what architectures call the units of feed-forward layers
+MOST_LAYERS = 10_000
 # Fields of a configuration that are of a file, of generation or of where code comes from, not of the network.
 NOT_OF_NETWORK = (
     *(
@@ -118,6 +119,7 @@ def configuration(architecture: str, known: tuple[str, ...], fields: Mapping[str
     for name in fields:
         if name.startswith("_") or name in NOT_OF_NETWORK or not hasattr(usual, name):
             raise ValueError(f"model.args.config.{name}: is no field of {architecture}{nearest(name, vars(usual))}")
+    require_end(fields)
     named = {kind.attribute_map.get(name, name): value for name, value in fields.items()}
     try:
         hf_config = kind(**{"pad_token_id": None, "bos_token_id": None, "eos_token_id": None, **named})
@@ -129,6 +131,13 @@ def configuration(architecture: str, known: tuple[str, ...], fields: Mapping[str
         raise ValueError(f"model.args.config: {architecture} cannot be configured so ({reason})") from None
     hf_config.use_cache = False
     return hf_config
+
+
+def require_end(fields: Mapping[str, Any]) -> None:
+    """Raises ValueError for more layers than a network has: transformers lists them all in its configuration."""
+    for name, value in fields.items():
+        if "layer" in name and isinstance(value, (int, float)) and value > MOST_LAYERS:
+            raise ValueError(f"model.args.config.{name}={value}: no network has more than {MOST_LAYERS:,} layers")
 
 
 def transposed(module: nn.Module) -> set[str]:

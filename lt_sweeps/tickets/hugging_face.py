@@ -114,6 +114,7 @@ def _known(fields: Mapping[str, Any]) -> dict[str, Any]:
         if fields.get(name):
             raise BadFile(f"{CONFIG}: it has {name}, and only whole networks in full precision are read")
     usual = hf.configuration(str(fields.get("model_type"))[:40], hf.CLASSIFIERS, {})
+    hf.require_end(fields)
     try:
         hf_config = type(usual).from_dict({name: v for name, v in fields.items() if _is_of_network(name, fields)})
     except Exception as error:  # transformers validates as it likes

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
+import threading
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import torch
 from torch import nn
+from torch.nn.modules.module import register_module_parameter_registration_hook
 
 from lt_sweeps.masks import Mask, State
 from lt_sweeps.networks.build import build, holding
@@ -16,6 +20,7 @@ from lt_sweeps.specs import Network
 from lt_sweeps.store.tensors import decode_mask, decode_masked
 from lt_sweeps.ticket_files.card import BadTicket, Card, read
 
+MORE = 10  # times as many tensors as the files have, a network may have while it is built
 MOST_NETWORK = 10_000  # characters that a network's description may have
 
 
@@ -81,10 +86,33 @@ def network_of(card: Card, *, trust: bool) -> Network:
 
 def check_shapes(card: Card, described: Network, *, trust: bool) -> None:
     """Raises BadTicket unless the network, built on the meta device, has the tensors of the files."""
-    expected, actual = _shapes(card, described, trust), card.tensors
+    actual = card.tensors
+    classes, numbers = described.classes, sum(math.prod(shape) for shape in actual.values())
+    if not trust and isinstance(classes, int) and classes > numbers:
+        raise BadTicket(f"{card.folder}: its files and its network differ in how many classes they have")
+    with nullcontext() if trust else _no_more_than(MORE * len(actual) + MORE):
+        expected = _shapes(card, described, trust)
     if expected != actual:
         differs = sorted(name for name in expected.keys() | actual.keys() if expected.get(name) != actual.get(name))
         raise BadTicket(f"{card.folder}: its files and its network differ in {differs[0][:80]}")
+
+
+@contextmanager
+def _no_more_than(most: int) -> Iterator[None]:
+    """Context manager: modules that are built meanwhile get at most so many parameters; then RuntimeError is raised."""
+    count, here = 0, threading.get_ident()
+
+    def counted(*_: object) -> None:
+        nonlocal count
+        count += threading.get_ident() == here
+        if count > most:
+            raise RuntimeError("it has many more tensors than the files")
+
+    handle = register_module_parameter_registration_hook(counted)
+    try:
+        yield
+    finally:
+        handle.remove()
 
 
 def _shapes(card: Card, described: Network, trust: bool) -> dict[str, tuple[int, ...]]:
