@@ -376,12 +376,37 @@ def test_a_form_whose_logits_differ_is_not_written(runs: Path, tmp_path: Path, m
     assert not (tmp_path / "t").exists()
 
 
+def test_a_network_of_tokens_has_sparse_rows() -> None:
+    network = build(Network(Part("transformer", 1, {"layers": 1, "dim": 8, "heads": 2}), (6,), 5)).eval()
+    with torch.no_grad():
+        network.get_submodule("output").weight *= torch.rand(5, 8) < 0.5
+    tokens = torch.randint(0, 5, (9, 6))
+    form = command.prepare(network, tokens, "csr", [1], 1, print)
+    with torch.no_grad():
+        assert apart(form.run, network, tokens) < command.TOLERANCE
+    with pytest.raises(Mistake, match=r"\Aticket export --for compact: not for this network: .+\Z"):
+        command.prepare(network, tokens, "compact", [1], 1, print)
+
+
+class OnlySingle(nn.Module):
+    """Computes in single precision alone."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(8, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layer(x.float().mean(dim=(1, 2)))
+
+
 def test_what_cannot_be_deployed_is_said_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     network, x = sparse(RESNET)
     with pytest.raises(Mistake, match=r"^ticket export --for onnx: not for this network: its operations"):
         command.prepare(network, x, "onnx", [1], 1, print)
     with pytest.raises(Mistake, match=r"\Aticket export --for csr: not for this network: .+\Z"):
         command.prepare(Reading(), x[:, :1], "csr", [1], 1, print)
+    with pytest.raises(Mistake, match=r"\Aticket export --for csr: not for this network: .+\Z"):
+        command.prepare(OnlySingle(), x, "csr", [1], 1, print)
     monkeypatch.setattr(onnx, "is_here", lambda: False)
     with pytest.raises(Mistake, match=r"pip install 'lt_sweeps\[onnx\]'"):
         command.prepare(sparse(LENET)[0], x[:, :1], "onnx", [1], 1, print)

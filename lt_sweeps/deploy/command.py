@@ -37,10 +37,10 @@ def prepare(
 
     Raises Mistake if there is no such form of the network, or its logits are others.
     """
-    reference = _logits(copy.deepcopy(network).double(), x.double())
-    network, x = network.float().eval(), x.float()
     with measure.threads(threads), torch.no_grad():
         try:
+            reference = _logits(copy.deepcopy(network).double(), _as(x, torch.float64))
+            network, x = network.float().eval(), _as(x, torch.float32)
             network = _sequence(network, kind)
             forms = FORMS[kind](network, x)
             logits = [form.run(x) for form in forms]
@@ -76,6 +76,11 @@ def _sequence(network: nn.Module, kind: str) -> nn.Module:
         if kind == "onnx":
             raise
         return network
+
+
+def _as(x: Tensor, dtype: torch.dtype) -> Tensor:
+    """Examples in this precision; tokens as they are."""
+    return x.to(dtype) if x.is_floating_point() else x
 
 
 @torch.no_grad()
