@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 from test_recipes import composed
+from test_sweep import sweep
 from torch import nn
 
 from lt_sweeps.cli import main as cli
@@ -233,6 +235,22 @@ def test_slim_tickets_train_as_any_other(tmp_path: Path, capsys: pytest.CaptureF
     assert float((wanted - got).abs().max() / wanted.abs().max()) <= TOLERANCE
     assert cli(["ticket", "verify", str(small)]) == 0
     assert cli(["ticket", "train", str(small), "--runs", str(tmp_path), "--accelerator", "cpu"]) == 0
+
+
+def test_the_card_of_a_slim_ticket_is_of_that_ticket(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = sweep(tmp_path, "prune.levels=1", "prune.unit=channel", "prune.rate=0.5")
+    assert rows[-1]["status"] == "done"
+    wide, small = tmp_path / "wide", tmp_path / "small"
+    assert cli(["ticket", "export", str(tmp_path / "s"), "level=1", "--trained", "--to", str(wide)]) == 0
+    assert cli(["ticket", "slim", str(wide), "--to", str(small)]) == 0
+    assert cli(["ticket", "verify", str(small)]) == 0, "trained, its outputs are those of the wide network"
+    assert "as promised" in capsys.readouterr().out
+    told = json.loads((small / "card.json").read_text())
+    assert told["weights"]["parameters"] == sum(p.numel() for p in load_ticket(small).parameters())
+    assert told["weights"]["kept"] == sum(layer["kept"] for layer in told["layers"].values())
+    assert cli(["ticket", "slim", str(wide), "--to", str(wide)]) == 2, "the ticket itself would be gone"
+    assert "holds another ticket" in capsys.readouterr().err
+    assert cli(["ticket", "verify", str(wide)]) == 0
 
 
 def test_a_unit_of_one_s_own_is_pruned_whole(tmp_path: Path) -> None:

@@ -247,7 +247,8 @@ def _check_weights(weights: bytes, mask: bytes, shapes: Mapping[str, tuple[int, 
 def _key(fields: Mapping[str, Any]) -> str:
     """Identifies the ticket of a card: start or trained, of which training, in which form."""
     form = ", as a seed" if "drawn" in fields else ", to be trained on" if fields.get("pretrained") else ""
-    return f"{fields['kind']} of {fields['provenance']['run'][:8]}{form}"
+    slim = ", slim" if fields["network"]["build"]["name"] == "slim" else ""
+    return f"{fields['kind']} of {fields['provenance']['run'][:8]}{form}{slim}"
 
 
 def _key_in(folder: Path) -> str | None:

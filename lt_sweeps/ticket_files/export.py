@@ -12,6 +12,7 @@ from lt_sweeps.config.schema import Config
 from lt_sweeps.errors import Mistake
 from lt_sweeps.gates.gate import gate_of
 from lt_sweeps.graph import END, Train, end, full
+from lt_sweeps.masks import Mask, State
 from lt_sweeps.metrics import NO_RESULT, named
 from lt_sweeps.realise import Values
 from lt_sweeps.results import Finished
@@ -68,12 +69,7 @@ def export(
         **({} if start is None else {"pretrained": True}),
         "level": run.level,
         "pruned": "freeze" if filled else "zero",
-        "weights": {
-            "parameters": sum(value.numel() for value in state.values() if value.is_floating_point()),
-            "prunable": masks.total(mask),
-            "kept": masks.kept(mask),
-            "density": round(masks.kept(mask) / masks.total(mask), 8),
-        },
+        "weights": counts(state, mask),
         "layers": {name: {"shape": list(ones.shape), "kept": int(ones.sum())} for name, ones in mask.items()},
         "expected": outcome(record) if start is None else {},
         "data": run.data.describe(),
@@ -101,6 +97,16 @@ def export(
     }
     card.write(folder, fields, content, encode_mask(mask), as_seed=as_seed)
     return folder
+
+
+def counts(state: State, mask: Mask) -> dict[str, float]:
+    """The numbers of weights that a card has under `weights`."""
+    return {
+        "parameters": sum(value.numel() for value in state.values() if value.is_floating_point()),
+        "prunable": masks.total(mask),
+        "kept": masks.kept(mask),
+        "density": round(masks.kept(mask) / masks.total(mask), 8),
+    }
 
 
 def outcome(record: Record) -> Mapping[str, Any]:

@@ -18,6 +18,7 @@ from lt_sweeps.specs import Network
 from lt_sweeps.store.tensors import encode_mask, encode_masked
 from lt_sweeps.ticket_files import card as cards
 from lt_sweeps.ticket_files.card import BadTicket
+from lt_sweeps.ticket_files.export import counts
 from lt_sweeps.tickets.load import load_ticket, network_of
 
 EXAMPLES = 16  # random ones, on which outputs are compared
@@ -58,8 +59,9 @@ def slim(folder: Path, to: Path, start: int | None) -> list[str]:
         "title": f"{card.fields['title']}, slim",
         "network": small.describe(),
         "start": card.fields["start"] if start is None else start,
+        "weights": counts(state, mask),
         "layers": {name: {"shape": list(ones.shape), "kept": int(ones.sum())} for name, ones in mask.items()},
-        "expected": {},
+        "expected": card.fields["expected"] if card.fields["kind"] == "trained" else {},  # the same outputs
     }
     cards.write(to, fields, encode_masked(state, mask), encode_mask(mask), as_seed=False)
     return [
