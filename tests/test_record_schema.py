@@ -16,6 +16,7 @@ import pytest
 
 from lt_sweeps.cli import main as cli
 from lt_sweeps.store.formats import signed
+from lt_sweeps.store.schema import require
 from lt_sweeps.store.store import Missing, Store
 from lt_sweeps.store_tools.survey import files
 
@@ -61,6 +62,7 @@ EDITS: dict[str, tuple[str, Edit]] = {
     "no status": ("Train", lambda record: record["result"].pop("status")),
     "accuracy as text": ("Train", lambda record: record["result"]["end"].update(test_accuracy="abc")),
     "accuracy 1e308": ("Train", lambda record: record["result"]["end"].update(test_accuracy=1e308)),
+    "a loss of 400 digits": ("Train", lambda record: record["result"]["end"].update(test_loss=10**400)),
     "accuracy nan": ("Train", lambda record: record["result"]["end"].update(test_accuracy=math.nan)),
     "accuracy true": ("Train", lambda record: record["result"]["end"].update(test_accuracy=True)),
     "history as text": ("Train", lambda record: record["result"].update(history="abc")),
@@ -86,6 +88,12 @@ def test_a_record_that_says_what_cannot_be_is_set_aside(
     assert cli(["store", "verify", str(store)]) == 1
     assert f"record {path.stem[:12]}" in capsys.readouterr().out
     _require_set_aside(store, path)
+
+
+def test_a_measured_number_that_no_float_holds_is_refused() -> None:
+    record = {"node": {"node": "Measure"}, "result": {"status": "done", "distance": 10**400}}
+    with pytest.raises(ValueError, match="its result's distance is not finite numbers"):
+        require({**record, "sources": {}, "blobs": {}, "fingerprint": {}})
 
 
 def _require_set_aside(store: Path, path: Path) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 HASH = re.compile(r"[0-9a-f]{64}")
 STATUSES = ("done", "diverged", "collapsed")
 MOST = 1 << 53  # steps or weights; beyond it a count is not exact as a float
+LARGEST = 1 << 1023  # integers below have a value as a float
 DEEPEST = 32  # levels of nesting; a description of a node has about six
 PERCENTAGES = ("accuracy", "token_accuracy", "f1", "mean_iou", "pixel_accuracy")  # metrics with these bounds
 
@@ -25,7 +26,7 @@ def _is_count(value: Any) -> bool:
 
 
 def _is_number(value: Any) -> bool:
-    return type(value) in (int, float)
+    return type(value) is float or (type(value) is int and abs(value) < LARGEST)
 
 
 def _is_percent(value: Any) -> bool:
