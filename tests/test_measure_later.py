@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import csv
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from test_recipes import composed
 from test_supervise import contents
 from test_sweep import Rows, sweep
 
 from lt_sweeps.cli import main as cli
+from lt_sweeps.sweeps.between import compared, pairs
 
 pytestmark = pytest.mark.sweeps
 
@@ -152,3 +155,18 @@ def test_classes_are_not_asked_of_a_task_without(tmp_path: Path, capsys: pytest.
         name = words[0]
         said = f"measure of {name}: needs one class per example, and task=regression has none"
         assert said in capsys.readouterr().err
+
+
+def test_two_choices_of_the_same_words_are_two() -> None:
+    """One word of `gate` or of `find.gate`, and none of the other: not one cell in the place of both."""
+    gates = [("none", "none"), ("sign_in", "none"), ("none", "sign_in")]
+    cells = [
+        replace(composed("prune.levels=1", f"prune.rate=0.{index + 2}"), swept={"gate": gate, "find.gate": found})
+        for index, (gate, found) in enumerate(gates)
+    ]
+    told = pairs(cells, compared("overlap"), "gate,find.gate")
+    assert [(pair.first, pair.second) for pair in told] == [
+        ("none", "sign_in none"),
+        ("none", "none sign_in"),
+        ("sign_in none", "none sign_in"),
+    ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
@@ -77,11 +78,12 @@ def pairs(cells: Sequence[Cell], what: Part, label: str) -> list[Pair]:
             f"--between {label}: {unknown[0]!r} is no label of these results; choose from {', '.join(names)};"
             f" or {LEVEL}{nearest(unknown[0], [*names, LEVEL])}"
         )
+    all_values = [_common(cell, extra) for cell in cells]
+    named = _names(all_values, chosen)
     groups: dict[tuple[Any, ...], dict[str, Cell]] = {}
-    for cell in cells:
-        values = _common(cell, extra)
+    for cell, values in zip(cells, all_values, strict=True):
         rest = {name: value for name, value in values.items() if name not in chosen}
-        groups.setdefault(tuple(rest.items()), {})[_named(values, chosen)] = cell
+        groups.setdefault(tuple(rest.items()), {})[named[tuple(values[name] for name in chosen)]] = cell
     differing = [
         _pair(what, first[number], second[number], {**dict(rest), LEVEL: number}, first_name, second_name)
         for rest, by_value in groups.items()
@@ -93,6 +95,17 @@ def pairs(cells: Sequence[Cell], what: Part, label: str) -> list[Pair]:
     if not differing:
         raise Mistake(f"--between {label}: no two cells differ in {'these' if chosen[1:] else 'it'} alone")
     return differing
+
+
+def _names(cells: Sequence[Mapping[str, Any]], chosen: Sequence[str]) -> dict[tuple[Any, ...], str]:
+    """Returns the name of each choice of these labels; of those that `_named` calls the same, all words.
+
+    >>> _names([{"hook": "none", "train.hook": "set"}, {"hook": "set", "train.hook": "none"}], ["hook", "train.hook"])
+    {('none', 'set'): 'none set', ('set', 'none'): 'set none'}
+    """
+    short = {tuple(values[name] for name in chosen): _named(values, chosen) for values in cells}
+    count = Counter(short.values())
+    return {key: name if count[name] == 1 else " ".join(map(str, key)) for key, name in short.items()}
 
 
 def _named(values: Mapping[str, Any], chosen: Sequence[str]) -> str:
