@@ -21,6 +21,8 @@ from lt_sweeps.deploy.form import Form
 from lt_sweeps.errors import Mistake
 from lt_sweeps.networks.build import build
 from lt_sweeps.specs import Network, Part
+from lt_sweeps.store.tensors import encode
+from lt_sweeps.ticket_files import card as cards
 from lt_sweeps.training.sparse.chain import Unfit
 
 LENET = ("lenet_300_100", {}, (1, 8, 8))
@@ -363,6 +365,18 @@ def test_another_form_takes_the_place_of_the_first(runs: Path, tmp_path: Path) -
     assert export(runs, tmp_path, "--for", "compact", "--batch", "32") == 0
     assert {path.name for path in tmp_path.iterdir()} == ticket | {"deploy.safetensors", "README.md"}
     assert (tmp_path / "README.md").read_text().startswith("# A ticket, deployed as compact\n")
+
+
+def test_a_form_of_other_weights_goes_with_them(runs: Path, tmp_path: Path) -> None:
+    assert export(runs, tmp_path, "--for", "compact", "--batch", "32") == 0
+    assert export(runs, tmp_path, "--trained") == 0
+    assert (tmp_path / "deploy.safetensors").exists(), "of the same weights"
+    card = cards.read(tmp_path)
+    values, name = load_file(tmp_path / cards.WEIGHTS), "fc1.weight"
+    again = encode(values | {name: 2 * values[name]})  # as if it was trained again
+    fields = {n: v for n, v in card.fields.items() if n not in ("format", "files", "checksum")}
+    cards.write(tmp_path, fields, again, card.mask, as_seed=False)
+    assert {path.name for path in tmp_path.iterdir()} == {cards.CARD, cards.WEIGHTS, cards.MASK}
 
 
 def test_a_form_whose_logits_differ_is_not_written(runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

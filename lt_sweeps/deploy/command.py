@@ -16,6 +16,7 @@ from lt_sweeps.deploy.form import Form
 from lt_sweeps.deploy.plain import entering, plain, weighted
 from lt_sweeps.errors import Mistake
 from lt_sweeps.store.store import write as write_file
+from lt_sweeps.ticket_files.card import DEPLOYED
 from lt_sweeps.training.sparse.chain import Unfit
 
 FORMS: dict[str, Callable[[nn.Module, Tensor], list[Form]]] = {
@@ -23,10 +24,6 @@ FORMS: dict[str, Callable[[nn.Module, Tensor], list[Form]]] = {
     "compact": compact.forms,
     "onnx": onnx.forms,
 }
-FILES = (
-    *("deploy.safetensors", "deploy.onnx", "deploy.pt2", "csr.c", "README.md"),
-    *("config.json", "model.safetensors"),  # of transformers
-)
 ALIKE = 0.05  # a difference of times that counts as none
 
 
@@ -61,7 +58,7 @@ def prepare(
 def write(form: Form, folder: Path) -> None:
     """Writes the files of a form into the folder of a ticket, in the place of those of another form."""
     files = form.files()
-    for name in FILES:
+    for name in DEPLOYED:
         if name not in files:
             (folder / name).unlink(missing_ok=True)
     for name, content in files.items():

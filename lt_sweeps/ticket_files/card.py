@@ -31,6 +31,10 @@ FORMAT, SEED_FORMAT = "lt_sweeps ticket 1", "lt_sweeps ticket 1 as seed"
 CARD, WEIGHTS, SEED, MASK = "card.json", "weights.safetensors", "seed.safetensors", "mask.safetensors"
 VALUES = {FORMAT: WEIGHTS, SEED_FORMAT: SEED}  # the file of the weights
 MOST_CARD = 1 << 20  # bytes
+DEPLOYED = (  # files of a form in which the network runs elsewhere, beside the ticket
+    *("deploy.safetensors", "deploy.onnx", "deploy.pt2", "csr.c", "README.md"),
+    *("config.json", "model.safetensors"),  # of transformers
+)
 # The fields that every card must have, with their types.
 REQUIRED: dict[str, type | tuple[type, ...]] = {
     "format": str,
@@ -262,7 +266,8 @@ def _key_in(folder: Path) -> str | None:
 def write(folder: Path, fields: dict[str, Any], values: bytes, mask: bytes, *, as_seed: bool) -> None:
     """Writes a ticket to a folder: `values` is the file of its weights or, `as_seed`, of its seed.
 
-    Raises Mistake if the folder has another ticket or other files in it.
+    Where the same ticket there has other weights, as after it was trained again, a form of these is removed. Raises
+    Mistake if the folder has another ticket or other files in it.
     """
     from lt_sweeps.store.store import write as write_file
 
@@ -271,11 +276,16 @@ def write(folder: Path, fields: dict[str, Any], values: bytes, mask: bytes, *, a
     beside = {path.name for path in folder.iterdir()} - {CARD, *contents} if folder.exists() else set()
     if beside and not (folder / CARD).exists():  # files of a killed export do not count
         raise Mistake(f"{folder}: is not empty, and no ticket: choose another folder")
-    if (folder / CARD).exists() and (held := _key_in(folder)) not in (None, _key(fields)):
+    held = _key_in(folder)
+    if held not in (None, _key(fields)):
         raise Mistake(f"{folder}: holds another ticket ({held}): choose another folder, or remove it first")
     files = {n: {"sha256": hashlib.sha256(c).hexdigest(), "bytes": len(c)} for n, c in contents.items()}
     fields = {"format": form, **fields, "files": files}
     signed = {**fields, "checksum": checksum(fields)}
+    there = {name: folder / name for name in contents if (folder / name).is_file()}
+    if held is not None and any(path.read_bytes() != contents[name] for name, path in there.items()):
+        for name in DEPLOYED:  # of other weights
+            (folder / name).unlink(missing_ok=True)
     for name, content in contents.items():
         write_file(folder / name, content)
     write_file(folder / CARD, json.dumps(signed, indent=1).encode())
