@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 import os
@@ -17,7 +18,7 @@ import pytest
 from lt_sweeps.cli import main as cli
 from lt_sweeps.store.formats import signed
 from lt_sweeps.store.schema import require
-from lt_sweeps.store.store import Missing, Store
+from lt_sweeps.store.store import Damaged, Missing, Store
 from lt_sweeps.store_tools.survey import files
 
 GOLDEN = Path(__file__).parent / "golden" / "store-v1"
@@ -102,6 +103,21 @@ def _require_set_aside(store: Path, path: Path) -> None:
     assert len(told) == 1
     assert "\n" not in str(told[0].message)
     assert not path.exists()
+
+
+def test_damage_in_a_store_that_cannot_be_written_to_is_said_and_not_read(
+    store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    path = path_of(store, "Train")
+    path.write_text("damaged")
+    monkeypatch.setattr(os, "replace", refuse)
+    said = pytest.warns(Damaged, match=r"not read, and left where it is \(Read-only file system\)")
+    with said, pytest.raises(Missing):
+        Store(store).get(path.stem)
+    assert path.read_text() == "damaged"
 
 
 def test_nesting_that_no_parser_survives_is_damage(store: Path) -> None:

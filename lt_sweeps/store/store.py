@@ -13,6 +13,7 @@ when it is read: one that does not match is moved to quarantine, reported in one
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import math
@@ -241,10 +242,15 @@ class Store:
 
     def _set_aside(self, path: Path, reason: str) -> None:
         place = self.root / "quarantine" / f"{path.name}.{uuid4().hex[:8]}"
-        place.parent.mkdir(parents=True, exist_ok=True)
+        done = "set aside, to be computed again"
         try:
+            place.parent.mkdir(parents=True, exist_ok=True)
             os.replace(path, place)
         except FileNotFoundError:
             return
+        except OSError as error:
+            if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
+                raise
+            done = f"not read, and left where it is ({error.strerror})"
         what = f"{path.name[:12]}... in the store is damaged ({reason})"
-        warnings.warn(f"{what}: set aside, to be computed again", Damaged, stacklevel=2)
+        warnings.warn(f"{what}: {done}", Damaged, stacklevel=2)
