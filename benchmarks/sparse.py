@@ -67,7 +67,7 @@ def _compiler(there: bool) -> Iterator[None]:
     """Context manager: without a compiler, torch's sparse matrices and optimizers are used."""
     real = choosing.library, stepping.masked_update
     if not there:
-        choosing.library, stepping.masked_update = lambda dtype: None, lambda *_: None  # type: ignore[assignment]
+        choosing.library, stepping.masked_update = lambda dtype, **_: None, lambda *_: None  # type: ignore[assignment]
     try:
         yield
     finally:

@@ -16,6 +16,7 @@ from lt_sweeps.masks import Mask, TicketTensors, dense
 from lt_sweeps.networks.build import build, initial
 from lt_sweeps.specs import Data, Network, Part, Recipe
 from lt_sweeps.training.fit import Hardware, fit
+from lt_sweeps.training.sparse.choose import choose
 
 BATCH = 128
 LENET = Network(Part("lenet_300_100", 1), (1, 28, 28), 10, Part("glorot_normal", 1))
@@ -58,9 +59,12 @@ def half(network: Network) -> Mask:
 
 
 class Ours:
-    """`lt_sweeps.training.fit.fit` as a worker calls it: a ticket at density one half, n steps."""
+    """`lt_sweeps.training.fit.fit` as a worker calls it: a ticket at density one half, n steps by this kernel."""
 
-    def __init__(self, network: Network, examples: Examples, optimizer: str, **args: Any) -> None:
+    def __init__(
+        self, network: Network, examples: Examples, optimizer: str, kernel: str = "masked", **args: Any
+    ) -> None:
+        self._hardware = Hardware("cpu", kernel=kernel)
         self._ticket = Ticket(network, Init(network, 0), Dense(network))
         self._optimizer = Part(f"torch.optim.{optimizer}", 0, args)
         self.network, self.mask = network, half(network)
@@ -69,6 +73,7 @@ class Ours:
     def __call__(self, steps: int) -> None:
         """One fit; the only evaluations are those of its end."""
         recipe = Recipe(steps, BATCH, self._optimizer, eval_every=steps)
-        run = Train(self._ticket, self._examples.data, recipe)
+        run, ticket = Train(self._ticket, self._examples.data, recipe), TicketTensors(self._weights, self.mask)
         with new_tensors(filled=False):
-            fit(run, TicketTensors(self._weights, self.mask), self._examples, Hardware("cpu"))
+            kernel = choose(run, ticket, self._examples, self._hardware)
+            fit(run, ticket, self._examples, self._hardware, kernel=kernel)

@@ -299,7 +299,7 @@ def test_an_error_that_nobody_expects_ends_the_process(tmp_path: Path) -> None:
 # -------------------------------------------------------------------------------------- whole sweeps
 
 TOGETHER = ["trainer.processes=3", "trainer.together=3"]
-LONG = ["seed=0,1", "prune.levels=1", "recipe.steps=1500it"]
+LONG = ["seed=0,1", "prune.levels=1", "recipe.steps=1500it", "trainer.kernel=masked"]
 
 
 @pytest.fixture(scope="module")
@@ -352,7 +352,7 @@ def test_an_interrupted_crew_checkpoints_and_goes_on(tmp_path: Path, calm: dict[
 
 def begun(folder: Path) -> Started:
     """A sweep of which two trainings run in one process."""
-    running = command(folder, *SMALL, *LONG, *TOGETHER, "trainer.kernel=masked", f"paths.output_dir={folder}")
+    running = command(folder, *SMALL, *LONG, *TOGETHER, f"paths.output_dir={folder}")
     until = time.monotonic() + 200
     while len([*folder.glob("store/lease/*")]) < 2 and time.monotonic() < until:
         time.sleep(0.05)

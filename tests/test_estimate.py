@@ -25,10 +25,10 @@ from lt_sweeps.execution import plan as planning
 from lt_sweeps.execution.chains import chains
 from lt_sweeps.execution.machine import fingerprint
 from lt_sweeps.execution.plan import Job, Plan
-from lt_sweeps.execution.rates import Kinds, Rate
+from lt_sweeps.execution.rates import By, Kinds, Rate
 from lt_sweeps.forecast import disk
+from lt_sweeps.forecast.kernels import Kernels
 from lt_sweeps.forecast.sizes import Sizes
-from lt_sweeps.forecast.sparse import Sparse
 from lt_sweeps.graph import Train
 from lt_sweeps.networks.build import build
 from lt_sweeps.registry import part
@@ -37,6 +37,7 @@ from lt_sweeps.store.store import Store
 from lt_sweeps.store.tensors import encode, encode_mask, encode_masked
 from lt_sweeps.training import optim
 from lt_sweeps.training.progress import optimizer_state
+from lt_sweeps.training.sparse import choose as choosing
 
 pytestmark = pytest.mark.sweeps
 
@@ -131,25 +132,27 @@ def test_finished_trainings_correct_what_was_measured(tmp_path: Path) -> None:
     assert rates.known(plan, store, {**MACHINE, "threads": 2}, kind) == {}, "another machine says nothing of this one"
 
 
-def test_sparse_levels_have_rates_of_their_own(tmp_path: Path) -> None:
-    """One for each power of two of the kept share; a training says nothing of one that is computed differently."""
+def test_each_kernel_has_rates_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sparse: one for each power of two of the kept share. What one kernel computed says nothing of another."""
+    monkeypatch.setattr(choosing, "vector_bytes", lambda library: 64)
     dense = sparse_run("sgd", mlp(), steps=500)
     chain = [dense]
     for _ in range(10):
         chain.append(pruned(dense, chain[-1]))
-    share = Sparse(Sizes({}), "auto", "cpu", 1)
-    kept = [share(run) for run in chain]
-    assert kept[:6] == [None] * 6
-    assert kept[6:] == pytest.approx([0.8**level for level in range(6, 11)], rel=1e-2)
-    for kernel, device, devices in (("masked", "cpu", 1), ("auto", "cuda", 1), ("auto", "cpu", 2)):
-        assert Sparse(Sizes({}), kernel, device, devices)(chain[10]) is None
-    assert Sparse(Sizes({}), "sparse", "cpu", 1)(dense) == 1.0
+    kernel = Kernels(Sizes({}), "auto", "cpu", 1)
+    chosen = [by for run in chain if (by := kernel(run)) is not None]
+    assert [by.kernel for by in chosen] == ["dense"] * 6 + ["sparse"] * 5
+    assert [by.kept for by in chosen] == pytest.approx([0.8**level for level in range(11)], rel=1e-2)
+    for option, device, devices in (("masked", "cpu", 1), ("auto", "cuda", 1), ("auto", "cpu", 2)):
+        assert Kernels(Sizes({}), option, device, devices)(chain[10]) is None
+    assert Kernels(Sizes({}), "sparse", "cpu", 1)(dense) == By("sparse", 1.0)
+    assert Kernels(Sizes({}), "auto", "cpu", 1)(sparse_run("sgd", mlp(), steps=50)) is None
     convolutions = sparse_run("sgd", Network(part("network", "conv2"), (3, 32, 32), 10), steps=500)
-    assert Sparse(Sizes({}), "sparse", "cpu", 1)(convolutions) is None
-    kind, store, plan = Kinds(share), Store(tmp_path), plan_of(*chain)
+    assert Kernels(Sizes({}), "sparse", "cpu", 1)(convolutions) is None
+    kind, store, plan = Kinds(kernel), Store(tmp_path), plan_of(*chain)
     assert kind(chain[7]) == kind(chain[9]) != kind(chain[10])
     assert len({kind(run) for run in chain}) == 4
-    assert kind(dense) == Kinds()(dense), "rates that were measured before are those of masked steps"
+    assert kind(dense) == kind(chain[5]) != Kinds()(dense)
     rates.keep(store, chain[8], MACHINE, Rate(0.01), kind)
     assert rates.known(plan, store, MACHINE, kind) == {kind(chain[8]): Rate(0.01)}
     for run, made_by in ((chain[9], MACHINE), (chain[7], {**MACHINE, "kernel": "sparse (C)"})):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -43,7 +44,7 @@ MORE = {
     "uphill": Part("torch.optim.SGD", args={"lr": 0.01, "maximize": True}),
 }
 STEPPERS = {name: described for name, described in OPTIMIZERS.items() if name not in ("mixing", "grouped")} | MORE
-KERNELS = ("compiled", "torch")
+KERNELS = ("compiled", "torch", "dense")
 FORCED = Hardware(kernel="sparse")
 
 
@@ -77,12 +78,14 @@ def examples() -> Callable[[Data], Examples]:
 @pytest.fixture(params=KERNELS)
 def kernel(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     if request.param == "torch":
-        monkeypatch.setattr(choosing, "library", lambda dtype: None)
+        monkeypatch.setattr(choosing, "library", lambda dtype, **_: None)
+    if request.param == "dense":
+        monkeypatch.setattr(sys.modules[__name__], "FORCED", Hardware(kernel="dense"))
     return str(request.param)
 
 
-def chosen(run: Train, mask: Mask, on: Examples, hardware: Hardware = FORCED, seed: int = 0) -> Sparse:
-    sparse = choose(run, TicketTensors(initial(run.ticket.network, seed), mask), on, hardware)
+def chosen(run: Train, mask: Mask, on: Examples) -> Sparse:
+    sparse = choose(run, TicketTensors(initial(run.ticket.network, 0), mask), on, FORCED)
     assert sparse is not None
     return sparse
 
@@ -116,7 +119,8 @@ def test_in_float64_sparse_steps_come_to_the_masked_weights(optimizer: str, kern
     run = run_of(optimizer, network, precision="64-true", clip_norm=0.5, schedule=schedule)
     mask, on = mask_of(network), examples(DIGITS)
     sparse = chosen(run, mask, on)
-    assert sparse.compiled is (kernel == "compiled")
+    assert sparse.compiled is (kernel != "torch")
+    assert sparse.name.startswith("dense (" if kernel == "dense" else "sparse (")
     require_close(trained(run, mask, on, sparse), trained(run, mask, on, None), 1e-9)
 
 
@@ -128,7 +132,7 @@ def test_batches_of_any_size_and_source(data: Data, batch: int, bias: bool, kern
     run = run_of("sgd", network, data, batch_size=batch, steps=30, precision="64-true")
     mask, on = mask_of(network), examples(data)
     sparse = chosen(run, mask, on)
-    assert sparse.pixels is (data is DIGITS and kernel == "compiled")
+    assert sparse.pixels is (data is DIGITS and kernel != "torch")
     require_close(trained(run, mask, on, sparse), trained(run, mask, on, None), 1e-9)
 
 
@@ -302,28 +306,43 @@ def test_what_cannot_be_sparse_is_masked_and_says_why(changed: dict[str, Any], w
     assert len(lines) == 1  # nobody asked for it
 
 
-@pytest.mark.parametrize(("density", "steps", "is_sparse"), [(0.25, 250, True), (0.4, 250, False), (0.25, 150, False)])
-def test_auto_chooses_by_density_and_length(density: float, steps: int, is_sparse: bool, examples: Any) -> None:
+@pytest.mark.parametrize(
+    ("density", "steps", "kind"), [(0.25, 250, "sparse"), (0.4, 250, "dense"), (1.0, 250, "dense"), (0.25, 150, None)]
+)
+def test_auto_chooses_by_density_and_length(
+    density: float, steps: int, kind: str | None, examples: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     network, lines = mlp(), list[str]()
     run, on = run_of("sgd", network, steps=steps), examples(DIGITS)
     draw = torch.Generator().manual_seed(1)
     full = dense(build(network))[0]
     mask = {name: torch.rand(ones.shape, generator=draw) < density for name, ones in full.items()}
     ticket = TicketTensors(initial(network, 0), mask)
-    assert (choose(run, ticket, on, Hardware(kernel="auto", say=lines.append)) is not None) is is_sparse
-    assert len(lines) == int(is_sparse)
+    monkeypatch.setattr(choosing, "vector_bytes", lambda library: 64)
+    made = choose(run, ticket, on, Hardware(kernel="auto", say=lines.append))
+    assert (made and made.name.partition(" ")[0]) == kind
+    assert [line.count("(trainer.kernel=masked: not)") for line in lines] == [1] * (kind is not None)
     assert choose(run, ticket, on, Hardware(kernel="masked")) is None
     assert choose(run, ticket, on, Hardware(kernel="graph")) is None
+    for name, value in (("vector_bytes", lambda library: 32), ("DENSE", 2000), ("BATCH", 49)):
+        with monkeypatch.context() as changed:
+            changed.setattr(choosing, name, value)
+            made = choose(run, ticket, on, Hardware(kernel="auto"))
+        assert (made is not None) is (kind == "sparse"), f"torch is as fast: {name}"
 
 
-def test_a_kernel_that_is_wrong_is_not_trusted(monkeypatch: pytest.MonkeyPatch, examples: Any) -> None:
+@pytest.mark.parametrize("kernel", ["compiled", "dense"], indirect=True)
+@pytest.mark.parametrize("place", [7, 0, -1])
+def test_a_kernel_that_is_wrong_is_not_trusted(
+    place: int, kernel: str, monkeypatch: pytest.MonkeyPatch, examples: Any
+) -> None:
     network, lines = mlp(), list[str]()
     run, mask, on = run_of("sgd", network), mask_of(network), examples(DIGITS)
     right = Compiled.slopes
 
     def wrong(self: Compiled, batch: Any) -> float:
         loss = right(self, batch)
-        self._held[1][7] += 0.01  # one gradient of many
+        self._held[1][place] += 0.01  # one gradient of many
         return loss
 
     monkeypatch.setattr(Compiled, "slopes", wrong)
@@ -373,6 +392,21 @@ def cold(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setattr(native, "library", native.library.__wrapped__)
     return tmp_path
+
+
+def test_a_kernel_has_another_name_where_a_file_that_it_includes_has_other_text(
+    cold: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for source in (native.SOURCE, native.DENSE):
+        shutil.copy(source, cold)
+    monkeypatch.setattr(native, "DENSE", cold / native.DENSE.name)
+    before = native.library(torch.float32, dense=True)
+    with (cold / native.SOURCE.name).open("a") as included:
+        included.write("/* changed */\n")
+    after = native.library(torch.float32, dense=True)
+    assert before is not None
+    assert after is not None
+    assert before.name != after.name
 
 
 def test_a_kernel_is_compiled_once(cold: Path, monkeypatch: pytest.MonkeyPatch) -> None:

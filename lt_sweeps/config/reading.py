@@ -29,7 +29,7 @@ CHOICES = {
     "rewind.retrain": ("remaining", "full"),
     "rewind.batchnorm": ("rewind", "keep"),
     "trainer.accelerator": ("auto", "cpu", "gpu", "mps"),
-    "trainer.kernel": ("auto", "masked", "sparse", "channels_last", "graph"),
+    "trainer.kernel": ("auto", "masked", "sparse", "dense", "channels_last", "graph"),
     "logger.mode": ("auto", "online", "offline"),
     "logger.artifacts": ("none", "masks", "tickets"),
 }

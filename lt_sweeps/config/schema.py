@@ -133,7 +133,7 @@ class TrainerConfig:
     threads: int = 1  # of each process
     workers: int | None = None  # processes that decode image files; None: as many as processor cores, 16 at most
     deterministic: bool = True
-    kernel: str = "auto"  # masked, sparse or channels_last (CPU), graph (GPU, same bits); auto: the fastest possible
+    kernel: str = "auto"  # masked; CPU: sparse, dense, channels_last; GPU: graph (same bits); auto: the fastest
 
 
 @dataclass

@@ -47,14 +47,22 @@ class Rate:
         return self.once + self.evaluation * evaluations(job) + self.step * job.iterations
 
 
+@dataclass(frozen=True)
+class By:
+    """What computes a training other than the masked network: `sparse` or `dense`, and the share of weights kept."""
+
+    kernel: str
+    kept: float
+
+
 class Kinds:
     """Names the kind of a training or measure; runs of one kind are equally fast.
 
-    `sparse` returns the share of its weights that a training keeps if it will be computed from these alone, else None.
+    `kernel` returns what a training will be computed by, None for masked steps.
     """
 
-    def __init__(self, sparse: Callable[[Train], float | None] = lambda run: None) -> None:
-        self.sparse = sparse
+    def __init__(self, kernel: Callable[[Train], By | None] = lambda run: None) -> None:
+        self.kernel = kernel
         self._names: dict[tuple[Any, ...], tuple[Work, str]] = {}  # by ids, which the work keeps alive
 
     def __call__(self, run: Work) -> str:
@@ -73,9 +81,11 @@ class Kinds:
         return described(run) if kept is None else {**described(run), "kept": kept}
 
     def _kept(self, run: Work) -> str | None:
-        """Sparse trainings are of one kind from a power of two to the next."""
-        share = None if isinstance(run, Measure) else self.sparse(run)
-        return None if share is None else f"2^{math.floor(math.log2(max(share, 1e-9)))}"
+        """Sparse trainings are of one kind from a power of two to the next, dense ones of one."""
+        by = None if isinstance(run, Measure) else self.kernel(run)
+        if by is None:
+            return None
+        return "dense" if by.kernel == "dense" else f"2^{math.floor(math.log2(max(by.kept, 1e-9)))}"
 
 
 def described(run: Work) -> dict[str, Any]:
@@ -110,25 +120,26 @@ def known(plan: Plan, store: Store, machine: Mapping[str, Any], kind: Kinds) -> 
     """Returns the known rates of the plan's kinds on a machine.
 
     A calibrated rate is scaled by the median ratio of actual to predicted seconds of finished trainings of its kind;
-    without a calibration all their seconds are attributed to iterations. A training that was computed from its kept
-    weights alone says nothing of one that will not be, and the other way round.
+    without a calibration all their seconds are attributed to iterations. A training that was computed by one kernel
+    says nothing of one that another will compute.
     """
     kinds = dict.fromkeys(kind(run) for run in plan.asks)
     rates = {name: rate for name in kinds if (rate := _calibrated(store, name, machine)) is not None}
     took: dict[str, list[tuple[Job, float]]] = {}
     for run, record in plan.records.items():
         made_by = dict(record["fingerprint"])
-        was_sparse = made_by.pop(KERNEL, "").startswith("sparse")
+        was_by = made_by.pop(KERNEL, "").partition(" ")[0]
         if made_by == machine and results.is_done(record) and isinstance(run, Work):
-            if was_sparse != (isinstance(run, Train) and kind.sparse(run) is not None):
+            by = kind.kernel(run) if isinstance(run, Train) else None
+            if (was_by if was_by in ("sparse", "dense") else "") != ("" if by is None else by.kernel):
                 continue
             seconds = store.load_timing(run.key).get("seconds")
             if seconds is not None:
                 took.setdefault(kind(run), []).append((Job(run), seconds))
     for name, finished in took.items():
         rate = rates.get(name, Rate(1.0))
-        by = median(seconds / rate.seconds(job) for job, seconds in finished)
-        rates[name] = Rate(rate.step * by, rate.evaluation * by, rate.once * by)
+        factor = median(seconds / rate.seconds(job) for job, seconds in finished)
+        rates[name] = Rate(rate.step * factor, rate.evaluation * factor, rate.once * factor)
     return rates
 
 

@@ -16,7 +16,7 @@ from lt_sweeps.config.schema import TrainerConfig
 from lt_sweeps.datasets.examples import Batch
 from lt_sweeps.datasets.loader import Loader
 from lt_sweeps.datasets.order import WHOLE, Share
-from lt_sweeps.execution.rates import Rate
+from lt_sweeps.execution.rates import By, Rate
 from lt_sweeps.execution.worker import Worker
 from lt_sweeps.graph import Dense, Init, Measure, Ticket, Train, Work
 from lt_sweeps.masks import State, TicketTensors
@@ -66,10 +66,10 @@ class Calibration:
         self._worker = Worker(store, data_dir, trainer, lambda line: None)
         self.machine = self._worker.fingerprint
 
-    def rate(self, run: Work, published: tuple[int, int] | None, sparse: float | None = None) -> Rate:
+    def rate(self, run: Work, published: tuple[int, int] | None, by: By | None = None) -> Rate:
         """Measures the rate of a training's kind, on its data under some mask, or of a measure's. Stores nothing.
 
-        With `sparse` the mask keeps this share of the weights, and steps are computed from these alone.
+        With `by` the mask keeps its share of the weights, and its kernel computes the steps.
         Raises Mistake if the data set is not as configured.
         """
         values = self._worker.values
@@ -83,12 +83,12 @@ class Calibration:
         mask = {name: ones.clone() for name, ones in values.mask(Dense(network)).items()}
         for ones in mask.values():  # masking costs the same at any density, but nothing at density 1
             ones.view(-1)[0] = False
-            if sparse is not None:
-                ones.copy_(torch.rand(ones.shape, generator=torch.Generator().manual_seed(0)) < sparse)
+            if by is not None:
+                ones.copy_(torch.rand(ones.shape, generator=torch.Generator().manual_seed(0)) < by.kept)
         ticket = TicketTensors(weights, mask, weights if run.ticket.fill is not None else None)
         kernel = None
-        if sparse is not None:
-            kernel = choose(run, ticket, examples, replace(self._worker.hardware, kernel="sparse"))
+        if by is not None:
+            kernel = choose(run, ticket, examples, replace(self._worker.hardware, kernel=by.kernel))
         once, step = self._steps(run, ticket, examples, kernel)
         evaluation, tests = self._evaluations(run, weights, examples, kernel)
         return Rate(step, evaluation, once + tests)

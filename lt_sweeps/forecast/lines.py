@@ -23,12 +23,12 @@ def lines(cells: Sequence[Cell], plan: Plan, store: Store, *, calibrate: bool) -
     Raises Mistake if a network cannot be built, or, with `calibrate`, if the data is not as configured.
     """
     from lt_sweeps.execution import machine
+    from lt_sweeps.forecast.kernels import Kernels
     from lt_sweeps.forecast.sizes import Sizes
-    from lt_sweeps.forecast.sparse import Sparse
 
     trainer, sizes = cells[0].config.trainer, Sizes(file_counts(cells))
     device, most = machine.device(trainer.accelerator), max(c.config.trainer.devices for c in cells)
-    kind = rates.Kinds(Sparse(sizes, trainer.kernel, device.type, most))
+    kind = rates.Kinds(Kernels(sizes, trainer.kernel, device.type, most))
     if calibrate:
         _calibrate(cells, plan, store, kind)
     fingerprint = {**machine.fingerprint(device, trainer.deterministic), "threads": trainer.threads}
@@ -51,8 +51,8 @@ def _calibrate(cells: Sequence[Cell], plan: Plan, store: Store, kind: rates.Kind
     published = {source: sizes for c in cells for source, sizes in c.published.items()}
     known_rates = rates.known(plan, store, calibration.machine, kind)
     for run in rates.missing(plan, known_rates, kind):
-        kept, sizes = kind.sparse(run) if isinstance(run, Train) else None, published.get(run.data.source)
-        rates.keep(store, run, calibration.machine, calibration.rate(run, sizes, kept), kind)
+        by, sizes = kind.kernel(run) if isinstance(run, Train) else None, published.get(run.data.source)
+        rates.keep(store, run, calibration.machine, calibration.rate(run, sizes, by), kind)
 
 
 def file_counts(cells: Sequence[Cell]) -> dict[str, dict[str, int]]:

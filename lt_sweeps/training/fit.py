@@ -49,7 +49,7 @@ class Hardware:
     accelerator: str = "cpu"
     deterministic: bool = True
     ranks: Ranks = ALONE
-    kernel: str = "masked"  # eager steps; "graph": a CUDA graph; "sparse"; "channels_last"; "auto": what is faster here
+    kernel: str = "masked"  # eager steps; "graph" of CUDA; "sparse", "dense", "channels_last"; "auto": the fastest here
     say: Callable[[str], None] = lambda line: None  # to the user
 
 

@@ -1,7 +1,8 @@
-"""Which trainings are computed with sparse kernels, and the check that comes before one is trusted."""
+"""Which trainings are computed with kernels of a chain, and the check that comes before one is trusted."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import closing
 from itertools import islice
 
@@ -15,48 +16,71 @@ from lt_sweeps.networks.build import build
 from lt_sweeps.training import optim
 from lt_sweeps.training.fit import Hardware
 from lt_sweeps.training.masking import ELEMENTWISE
-from lt_sweeps.training.sparse.chain import Unfit
+from lt_sweeps.training.sparse.chain import Linear, Unfit, chain, ones_of
 from lt_sweeps.training.sparse.index import Index
-from lt_sweeps.training.sparse.native import library
+from lt_sweeps.training.sparse.native import library, vector_bytes
 from lt_sweeps.training.sparse.step import Sparse, SparseStep, batches, reads_pixels
 from lt_sweeps.training.watch import Diverged
 
-PAYS = 0.3  # kept share of a network's weights up to which `auto` takes the compiled kernel
+PAYS = 0.3  # kept share of a network's weights up to which `auto` takes the compiled sparse kernel
 PAYS_STOCK = 0.1  # and that of torch
-WORTH = 200  # fewest steps for which `auto` takes it
+WORTH = 200  # fewest steps for which `auto` takes a kernel
+VECTORS = 64  # fewest bytes of the processor's vectors with which `auto` takes the dense kernel: those of AVX-512
+DENSE = 400_000  # and most weights
+BATCH = 256  # and most examples of a batch: above these torch's products are as fast
+KINDS = ("sparse", "dense")
 COMPARED = 8  # steps whose loss and gradients are compared with the masked network's
 CLOSE = {torch.float32: 1e-4, torch.float64: 1e-11}  # largest difference of a step, in parts of its largest value
 DTYPES = {"32-true": torch.float32, "64-true": torch.float64}
 
 
 def choose(run: Train, ticket: TicketTensors, examples: Loader, hardware: Hardware) -> Sparse | None:
-    """Returns the sparse kernel for a training, or None for masked steps; tells the user what was chosen and why.
+    """Returns the kernel for a training, or None for masked steps; tells the user what was chosen and why.
 
     `auto` chooses by the kept share alone, not by a timing: an interrupted training, another worker and a second sweep
     choose the same. Before a kernel is trusted its first steps are compared with the masked network's.
     """
-    if hardware.kernel not in ("auto", "sparse"):
+    if hardware.kernel not in ("auto", *KINDS):
         return None
-    name, forced = run.ticket.network.build.name, hardware.kernel == "sparse"
+    name, forced = run.ticket.network.build.name, hardware.kernel != "auto"
     try:
-        sparse = _fitting(run, ticket, examples, hardware)
-        if not forced and not _pays(sparse, run, ticket):
+        require_fitting(run, examples.device.type, hardware.ranks.world)
+        if ticket.fill is not None:
+            raise Unfit("pruned weights are not zero (pruned=zero)")
+        network = build(run.ticket.network)
+        layers = chain(network)
+        ones = ones_of(layers, network, ticket.mask)
+        every = sum(kept.numel() for kept in ones)
+        kind = hardware.kernel if forced else fastest(run, every, sum(int(kept.sum()) for kept in ones) / every)
+        if kind is None:
             return None
+        sparse = _made(kind, run, layers, ones, examples)
         if why := _difference(sparse, run, ticket, examples):
-            hardware.say(f"{name}: no sparse kernel, steps are masked: {why}")
+            hardware.say(f"{name}: no {kind} kernel, steps are masked: {why}")
             return None
     except Unfit as why:
         if forced:
-            hardware.say(f"{name}: no sparse kernel, steps are masked: {why}")
+            hardware.say(f"{name}: no {hardware.kernel} kernel, steps are masked: {why}")
         return None
-    share = "" if forced else f" where at most {100 * bound(compiled=sparse.compiled):.0f} % of the weights are kept"
-    by = "in C" if sparse.compiled else "by torch's sparse matrices"
-    hardware.say(f"{name}: pruned weights cost nothing{share}: steps are sparse, {by} (trainer.kernel=masked: not)")
+    hardware.say(f"{name}: {_told(kind, forced=forced, compiled=sparse.compiled)} (trainer.kernel=masked: not)")
     return sparse
 
 
+def fastest(run: Train, weights: int, share: float) -> str | None:
+    """The kernel that a chain of so many weights, of which it keeps a share, is trained by; None: masked steps."""
+    if run.recipe.steps - run.ticket.start < WORTH:
+        return None
+    dtype = DTYPES[run.recipe.precision]
+    if share <= _bound(compiled=library(dtype) is not None):
+        return "sparse"
+    if weights > DENSE or run.recipe.batch_size > BATCH:
+        return None
+    dense = library(dtype, dense=True)
+    return "dense" if dense is not None and vector_bytes(dense) >= VECTORS else None
+
+
 def require_fitting(run: Train, device: str, world: int) -> None:
-    """Raises Unfit if sparse kernels cannot compute a training on `world` devices of this type, whatever its mask."""
+    """Raises Unfit if no kernel can compute a training on `world` devices of this type, whatever its mask."""
     described = run.recipe.optimizer
     if device != "cpu":
         raise Unfit("it takes a CPU")
@@ -78,32 +102,29 @@ def require_fitting(run: Train, device: str, world: int) -> None:
         raise Unfit("a user's own network may behave differently at each step")
 
 
-def _fitting(run: Train, ticket: TicketTensors, examples: Loader, hardware: Hardware) -> Sparse:
-    """Returns the kernel that can compute a training. Raises Unfit."""
-    require_fitting(run, examples.device.type, hardware.ranks.world)
-    if ticket.fill is not None:
-        raise Unfit("pruned weights are not zero (pruned=zero)")
-    pixels, compiled = reads_pixels(examples), library(DTYPES[run.recipe.precision])
-    index = Index(build(run.ticket.network), ticket.mask, words=pixels and compiled is not None)
+def _made(kind: str, run: Train, layers: Sequence[Linear], ones: Sequence[torch.Tensor], examples: Loader) -> Sparse:
+    """Returns the kernel of this kind. Raises Unfit."""
+    dense, pixels = kind == "dense", reads_pixels(examples)
+    compiled = library(DTYPES[run.recipe.precision], dense=dense)
+    if compiled is None and dense:
+        raise Unfit("no C compiler makes one")
+    index = Index(layers, ones, words=pixels and compiled is not None, dense=dense)
     if compiled is None:
         return Sparse("sparse (torch)", index, compiled=False, pixels=False)
-    return Sparse(f"sparse ({compiled.name})", index, compiled=True, pixels=pixels)
+    return Sparse(f"{kind} ({compiled.name})", index, compiled=True, pixels=pixels)
 
 
-def _pays(sparse: Sparse, run: Train, ticket: TicketTensors) -> bool:
-    """Whether so few weights are kept, and so many steps taken, that the kernel is faster on any machine."""
-    every = sum(weight.numel() for name, weight in ticket.weights.items() if name.endswith(".weight"))
-    return pays(run, sparse.index.live / every, compiled=sparse.compiled)
-
-
-def pays(run: Train, share: float, *, compiled: bool) -> bool:
-    """The same of a training that keeps this share of its weights."""
-    return run.recipe.steps - run.ticket.start >= WORTH and share <= bound(compiled=compiled)
-
-
-def bound(*, compiled: bool) -> float:
-    """The kept share up to which `auto` takes the kernel."""
+def _bound(*, compiled: bool) -> float:
+    """The kept share up to which `auto` takes the sparse kernel."""
     return PAYS if compiled else PAYS_STOCK
+
+
+def _told(kind: str, *, forced: bool, compiled: bool) -> str:
+    bound = f"{100 * _bound(compiled=compiled):.0f} % of the weights are kept"
+    if kind == "dense":
+        return "steps are dense, in C" + f" where more than {bound}" * (not forced)
+    by = "in C" if compiled else "by torch's sparse matrices"
+    return "pruned weights cost nothing" + f" where at most {bound}" * (not forced) + f": steps are sparse, {by}"
 
 
 def _difference(sparse: Sparse, run: Train, ticket: TicketTensors, examples: Loader) -> str | None:
@@ -124,6 +145,7 @@ def _difference(sparse: Sparse, run: Train, ticket: TicketTensors, examples: Loa
                 return None  # both stop here
             loss.backward()
             gradients = {name: weight.grad for name, weight in network.named_parameters() if weight.grad is not None}
+            gradients |= {name: gradients[name].where(kept, 0) for name, kept in ticket.mask.items()}
             sparse.index.gathered(gradients, twin.slopes)
             if clip_norm is not None:
                 nn.utils.clip_grad_norm_([twin.live], clip_norm)

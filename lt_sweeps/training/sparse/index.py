@@ -1,87 +1,77 @@
-"""Where the live weights of a chain stand: by rows, by columns, and in one vector of all that is trained."""
+"""Where the weights of a chain stand: by rows, by columns, and in one vector of all that is trained."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from lt_sweeps.masks import Mask
-from lt_sweeps.training.sparse.chain import Linear, chain, ones_of
+from lt_sweeps.training.sparse.chain import Linear
 
 WORD = 4  # pixels that are read at once
 
 
 @dataclass(frozen=True)
-class Block:
-    """The live weights of one layer: int32 indices, and their places in the vector of all that is trained."""
+class Places:
+    """Where the live weights of a sparse layer stand: int32."""
 
-    name: Linear
-    rows: int
-    columns: int
     row_at: Tensor  # (rows + 1,) where the weights of a unit begin
     column: Tensor  # (weights,)
     column_at: Tensor  # (columns + 1,) the same, column by column
     row: Tensor  # (weights,)
     place: Tensor  # (weights,) of each weight in column order, its place in row order
-    active: Tensor  # the units that a later layer reads
-    flat: Tensor  # (weights,) int64, places in the dense weight
+
+
+@dataclass(frozen=True)
+class Block:
+    """The weights of one layer that are in the vector of all that is trained."""
+
+    name: Linear
+    rows: int
+    columns: int
+    active: Tensor  # int32, the units that a later layer reads
+    flat: Tensor  # (weights,) int64, places in the layer's weight
     weights: slice  # of the vector
     biases: slice | None
+    places: Places | None  # None: the layer is dense
+    kept: Tensor | None  # of a dense layer, uint8: the weights that are trained. None: all
 
 
 class Index:
-    """The blocks of a network under a mask. Raises Unfit for a network that is not a chain.
+    """The blocks of a chain, by `ones`: bool tensors (units, inputs) that are True where a weight is kept.
 
     The vector has the live weights of the first layer in row order, its biases, then the next layer's. Inputs without a
     live weight are left out: input j is feature `features[j]`. With `words` they come in fours, as pixels are read.
+    With `dense` the vector has all weights.
     """
 
-    def __init__(self, network: nn.Module, mask: Mask, *, words: bool) -> None:
-        layers = chain(network)
-        ones = ones_of(layers, network, mask)
-        self.inputs = ones[0].shape[1]
-        self.features = _features(ones[0], words=words)
+    def __init__(self, layers: Sequence[Linear], ones: Sequence[Tensor], *, words: bool, dense: bool = False) -> None:
+        self.dense, self.inputs = dense, ones[0].shape[1]
+        taken_of = [torch.ones_like(kept) for kept in ones] if dense else ones
+        self.features = _features(taken_of[0], words=words)
         self.blocks: list[Block] = []
         self.size = 0
-        for layer, kept, active in zip(layers, ones, _active(ones), strict=True):
-            self._add(layer, kept, active, first=not self.blocks)
-
-    def _add(self, layer: Linear, kept: Tensor, active: Tensor, *, first: bool) -> None:
-        seen = kept[:, self.features] if first else kept
-        rows, columns = seen.nonzero(as_tuple=True)
-        place = torch.argsort(columns * len(seen) + rows)
-        weights = slice(self.size, self.size + len(rows))
-        biases = None if layer.bias is None else slice(weights.stop, weights.stop + len(kept))
-        self.size = weights.stop if biases is None else biases.stop
-        by_row, by_column = _begins(seen.sum(dim=1)), _begins(seen.sum(dim=0))
-        self.blocks.append(
-            Block(
-                layer,
-                rows=len(seen),
-                columns=seen.shape[1],
-                row_at=by_row.int(),
-                column=columns.int(),
-                column_at=by_column.int(),
-                row=rows[place].int(),
-                place=place.int(),
-                active=active.nonzero().flatten().int(),
-                flat=kept.flatten().nonzero().flatten(),
-                weights=weights,
-                biases=biases,
-            )
-        )
-
-    @property
-    def live(self) -> int:
-        """How many weights are kept."""
-        return sum(len(block.flat) for block in self.blocks)
+        for layer, kept, taken, active in zip(layers, ones, taken_of, _active(taken_of), strict=True):
+            seen = taken if self.blocks else taken[:, self.features]
+            flat = taken.flatten().nonzero().flatten()
+            weights = slice(self.size, self.size + len(flat))
+            biases = None if layer.bias is None else slice(weights.stop, weights.stop + len(taken))
+            self.size = weights.stop if biases is None else biases.stop
+            places = None if dense else _places(seen)
+            trained = kept.to(torch.uint8).contiguous() if dense and not bool(kept.all()) else None
+            units = active.nonzero().flatten().int()
+            self.blocks.append(Block(layer, len(seen), seen.shape[1], units, flat, weights, biases, places, trained))
 
     def gathered(self, dense: dict[str, Tensor], into: Tensor) -> Tensor:
         """Writes what tensors of the parameters' names and shapes hold at live places into a vector."""
         for block in self.blocks:
-            torch.index_select(dense[block.name.weight].flatten(), 0, block.flat, out=into[block.weights])
+            values, part = dense[block.name.weight].flatten(), into[block.weights]
+            if block.places is None:
+                part.copy_(values)
+            else:
+                torch.index_select(values, 0, block.flat, out=part)
             if block.biases is not None and block.name.bias is not None:
                 into[block.biases] = dense[block.name.bias]
         return into
@@ -89,9 +79,20 @@ class Index:
     def scattered(self, vector: Tensor, into: dict[str, Tensor]) -> None:
         """Writes a vector to the live places of tensors of the parameters' names and shapes."""
         for block in self.blocks:
-            into[block.name.weight].view(-1).index_copy_(0, block.flat, vector[block.weights])
+            values, part = into[block.name.weight].view(-1), vector[block.weights]
+            if block.places is None:
+                values.copy_(part)
+            else:
+                values.index_copy_(0, block.flat, part)
             if block.biases is not None and block.name.bias is not None:
                 into[block.name.bias].copy_(vector[block.biases])
+
+
+def _places(ones: Tensor) -> Places:
+    rows, columns = ones.nonzero(as_tuple=True)
+    place = torch.argsort(columns * len(ones) + rows)
+    by_row, by_column = _begins(ones.sum(dim=1)), _begins(ones.sum(dim=0))
+    return Places(by_row.int(), columns.int(), by_column.int(), rows[place].int(), place.int())
 
 
 def _features(ones: Tensor, *, words: bool) -> Tensor:
@@ -101,7 +102,7 @@ def _features(ones: Tensor, *, words: bool) -> Tensor:
     return live.nonzero().flatten()
 
 
-def _active(ones: list[Tensor]) -> list[Tensor]:
+def _active(ones: Sequence[Tensor]) -> list[Tensor]:
     """Which units of each layer an active unit of the next one reads; all of the last layer are active."""
     active = [torch.ones(len(ones[-1]), dtype=torch.bool)]
     for later in reversed(ones[1:]):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import warnings
+from dataclasses import fields
 from typing import Any, Protocol
 
 import torch
@@ -11,7 +12,7 @@ from torch import Tensor
 
 from lt_sweeps.datasets.examples import Examples
 from lt_sweeps.training.sparse.index import WORD, Block, Index
-from lt_sweeps.training.sparse.native import Library
+from lt_sweeps.training.sparse.native import Library, vector_bytes
 
 
 class Kernel(Protocol):
@@ -33,8 +34,10 @@ class Compiled:
     def __init__(
         self, library: Library, index: Index, live: Tensor, slopes: Tensor, batch: int, pixels: Examples | None
     ) -> None:
+        kind = "dense" if index.dense else "sparse"
         self._c, self._index, self._reads_pixels = library.functions, index, pixels is not None
-        self._dtype, lanes = live.dtype, _vector_bytes(library) // live.element_size()
+        self._slopes = getattr(self._c, f"{kind}_slopes_of_pixels" if pixels is not None else f"{kind}_slopes")
+        self._dtype, lanes = live.dtype, vector_bytes(library) // live.element_size()
         self._shape = (-(-batch // lanes), lanes)
         self._held: list[Any] = [live, slopes]  # C knows addresses only
         layers = (_Layer * len(index.blocks))(*(self._layer(block, live, slopes) for block in index.blocks))
@@ -60,22 +63,22 @@ class Compiled:
             chain.classes = self._hold(classes)
         self._held.append(chain)
         self._chain = ctypes.byref(chain)
+        self._described: list[Any] = [self._chain]
+        if index.dense:
+            self._described.append((_Dense * len(layers))(*(self._dense(block, batch) for block in index.blocks)))
 
     def slopes(self, batch: tuple[Tensor, ...]) -> float:
         """Writes the slopes of the mean cross-entropy of a batch, and returns it."""
-        loss: float
-        if self._reads_pixels:
-            (places,) = batch
-            loss = self._c.sparse_slopes_of_pixels(self._chain, ctypes.c_void_p(places.data_ptr()), len(places))
-            return loss
-        x, classes = batch
-        x = self._rows(x)
-        at, of = ctypes.c_void_p(x.data_ptr()), ctypes.c_void_p(classes.data_ptr())
-        loss = self._c.sparse_slopes(self._chain, at, of, len(x))
+        if not self._reads_pixels:
+            batch = self._rows(batch[0]), batch[1]
+        loss: float = self._slopes(
+            *self._described, *(ctypes.c_void_p(part.data_ptr()) for part in batch), len(batch[0])
+        )
         return loss
 
     def logits(self, x: Tensor) -> Tensor:
-        """(N, ...) -> (N, classes)."""
+        """(N, ...) -> (N, classes). Not of a dense index: the network itself is as fast."""
+        assert not self._index.dense
         x = self._rows(x)
         logits = x.new_empty((len(x), self._index.blocks[-1].rows))
         at, into = ctypes.c_void_p(x.data_ptr()), ctypes.c_void_p(logits.data_ptr())
@@ -89,14 +92,21 @@ class Compiled:
         return x
 
     def _layer(self, block: Block, live: Tensor, slopes: Tensor) -> _Layer:
-        indices = (block.active, block.row_at, block.column, block.column_at, block.row, block.place)
-        trained = [
-            None if part is None else self._hold(vector[part])
-            for vector in (live, slopes)
-            for part in (block.weights, block.biases)
-        ]
-        outs = (self._vectors(block.rows), self._vectors(block.rows))
-        return _Layer(block.rows, block.columns, len(block.active), *map(self._hold, indices), *trained, *outs)
+        layer = _Layer(block.rows, block.columns, len(block.active), self._hold(block.active))
+        if block.places is not None:
+            for field in fields(block.places):
+                setattr(layer, field.name, self._hold(getattr(block.places, field.name)))
+        layer.weight, layer.weight_slope = self._hold(live[block.weights]), self._hold(slopes[block.weights])
+        if block.biases is not None:
+            layer.bias, layer.bias_slope = self._hold(live[block.biases]), self._hold(slopes[block.biases])
+        layer.out, layer.out_slope = self._vectors(block.rows), self._vectors(block.rows)
+        return layer
+
+    def _dense(self, block: Block, batch: int) -> _Dense:
+        lanes = self._shape[1]
+        wide = -(-block.columns // lanes) | 1  # odd: else the rows of some widths crowd one place of the nearest cache
+        turned = torch.zeros((batch, wide, lanes), dtype=self._dtype)
+        return _Dense(None if block.kept is None else self._hold(block.kept), self._hold(turned), wide)
 
     def _hold(self, tensor: Tensor) -> int:
         """Keeps a tensor as long as the kernel; returns its address."""
@@ -106,10 +116,6 @@ class Compiled:
 
     def _vectors(self, rows: int) -> int:
         return self._hold(torch.zeros((rows, *self._shape), dtype=self._dtype))  # torch aligns to 64 bytes
-
-
-def _vector_bytes(library: Library) -> int:
-    return ctypes.c_int.in_dll(library.functions, "sparse_vector_bytes").value
 
 
 _INT, _ADDRESS = ctypes.c_int32, ctypes.c_void_p
@@ -123,6 +129,12 @@ class _Layer(ctypes.Structure):
         *((name, _ADDRESS) for name in ("active_row", "row_at", "column", "column_at", "row", "place")),
         *((name, _ADDRESS) for name in ("weight", "bias", "weight_slope", "bias_slope", "out", "out_slope")),
     ]
+
+
+class _Dense(ctypes.Structure):
+    """`Dense` of dense.c."""
+
+    _fields_ = [("kept", _ADDRESS), ("turned", _ADDRESS), ("wide", _INT)]
 
 
 class _Chain(ctypes.Structure):
@@ -178,15 +190,16 @@ class _Matrices:
     """One layer's weights by rows, in the memory of the vector, and by columns."""
 
     def __init__(self, block: Block, live: Tensor, slopes: Tensor) -> None:
-        self._place = block.place
+        assert block.places is not None
+        places, self._place = block.places, block.places.place
         self._live, self._slopes = live[block.weights], slopes[block.weights]
         self._bias = None if block.biases is None else live[block.biases].unsqueeze(1)
         self._bias_slopes = None if block.biases is None else slopes[block.biases]
         shape = (block.rows, block.columns)
-        self._rows = _csr(block.row_at, block.column, self._live, shape)
-        self._pattern = _csr(block.row_at, block.column, torch.zeros_like(self._live), shape)
+        self._rows = _csr(places.row_at, places.column, self._live, shape)
+        self._pattern = _csr(places.row_at, places.column, torch.zeros_like(self._live), shape)
         self._turned = torch.zeros_like(self._live)
-        self._columns = _csr(block.column_at, block.row, self._turned, shape[::-1])
+        self._columns = _csr(places.column_at, places.row, self._turned, shape[::-1])
 
     def __call__(self, entering: Tensor) -> Tensor:
         out = self._rows @ entering

@@ -6,6 +6,7 @@ import ctypes
 import hashlib
 import os
 import platform
+import re
 import shutil
 import subprocess
 from functools import cache
@@ -16,6 +17,7 @@ from typing import NamedTuple
 import torch
 
 SOURCE = Path(__file__).parent / "kernel.c"
+DENSE = SOURCE.with_name("dense.c")
 FLAGS = ("-O3", "-march=native", "-fno-math-errno", "-std=gnu11", "-fPIC", "-shared")
 REALS = {torch.float32: "float", torch.float64: "double"}
 
@@ -28,16 +30,23 @@ class Library(NamedTuple):
 
 
 @cache
-def library(dtype: torch.dtype) -> Library | None:
+def library(dtype: torch.dtype, *, dense: bool = False) -> Library | None:
     """Returns the kernel for weights of this type; None without a C compiler that makes one which runs here."""
-    if dtype not in REALS or (kernel := compiled(SOURCE, REALS[dtype])) is None:
+    if dtype not in REALS or (kernel := compiled(DENSE if dense else SOURCE, REALS[dtype])) is None:
         return None
     functions, value = kernel.functions, ctypes.c_float if dtype == torch.float32 else ctypes.c_double
     functions.sparse_slopes.restype = functions.sparse_slopes_of_pixels.restype = value
+    if dense:
+        functions.dense_slopes.restype = functions.dense_slopes_of_pixels.restype = value
     at, counts, double = ctypes.c_void_p, ctypes.c_int64, ctypes.c_double
     functions.sparse_sgd.argtypes = [at, at, at, counts, value, value, value, value, ctypes.c_int]
     functions.sparse_adam.argtypes = [at, at, at, at, counts, *[double] * 5, ctypes.c_int, double]
     return kernel
+
+
+def vector_bytes(library: Library) -> int:
+    """The size of the vectors that a kernel computes with: of the processor's registers."""
+    return ctypes.c_int.in_dll(library.functions, "sparse_vector_bytes").value
 
 
 def compiled(source: Path, real: str, *flags: str) -> Library | None:
@@ -50,7 +59,7 @@ def compiled(source: Path, real: str, *flags: str) -> Library | None:
         return None
     try:
         version = _output([compiler, "--version"]).splitlines()[0]
-        parts = [source.read_text(), *FLAGS, *flags, real, version, _processor()]
+        parts = [*_texts(source), *FLAGS, *flags, real, version, _processor()]
         digest = hashlib.sha256("\0".join(parts).encode()).hexdigest()
         folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lt_sweeps"
         place = folder / f"{source.stem}-{digest[:32]}.so"
@@ -59,6 +68,13 @@ def compiled(source: Path, real: str, *flags: str) -> Library | None:
         return Library(ctypes.CDLL(str(place)), f"{digest[:8]}, {version}")
     except (OSError, subprocess.SubprocessError, IndexError):
         return None
+
+
+def _texts(source: Path) -> list[str]:
+    """The text of a C file, and of those beside it that it includes."""
+    text = source.read_text()
+    included = re.findall(r'^#include "(.+)"$', text, re.MULTILINE)
+    return [text, *((source.parent / name).read_text() for name in included)]
 
 
 def _compile(command: list[str], place: Path) -> None:

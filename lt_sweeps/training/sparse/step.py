@@ -1,4 +1,4 @@
-"""Training and evaluation steps of a network whose live weights are trained as one vector."""
+"""Training and evaluation steps of a network whose weights are trained as one vector."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from lt_sweeps.training.watch import HostWatch
 
 @dataclass(frozen=True)
 class Sparse:
-    """How a training is computed with sparse kernels: what `choose` returns."""
+    """How a training is computed from a vector of weights, the kept ones or all: what `choose` returns."""
 
     name: str  # in the fingerprint: results have the same bits with equal names
     index: Index
@@ -33,7 +33,7 @@ class Sparse:
 
 
 class SparseStep:
-    """Takes steps as `Step` does, on the vector of live weights: pruned ones have no gradient, state or cost.
+    """Takes steps as `Step` does, on the vector of weights: pruned ones are not in it, or stay 0.
 
     The recipe's optimizer gets that vector as its only parameter, so it must treat weights one by one. `look` writes
     the vector and its state back to the network and to the `dense` optimizer.
@@ -49,7 +49,7 @@ class SparseStep:
         self.live.grad = torch.zeros_like(self.live)
         self._index.gathered(_values(weights), self.live.data)
         self._kernel = _kernel(sparse, self.live, run, examples)
-        compiled = library(self.live.dtype) if sparse.compiled else None
+        compiled = library(self.live.dtype, dense=self._index.dense) if sparse.compiled else None
         self.optimizer = optim.optimizer(run.recipe.optimizer, _VectorModule(self.live))
         self._update = update_of(self.optimizer, self.live, compiled and compiled.functions)
         self._take_state()
@@ -118,7 +118,7 @@ def _kernel(sparse: Sparse, live: Tensor, run: Train, examples: Loader | None) -
     slopes = live.grad if live.grad is not None else torch.zeros_like(live)
     if not sparse.compiled:
         return Stock(sparse.index, live.detach(), slopes)
-    compiled = library(live.dtype)
+    compiled = library(live.dtype, dense=sparse.index.dense)
     assert compiled is not None
     pixels = examples if sparse.pixels and isinstance(examples, Examples) else None
     return Compiled(compiled, sparse.index, live.detach(), slopes, run.recipe.batch_size, pixels)
@@ -142,7 +142,7 @@ def reads_pixels(examples: Loader) -> bool:
 @contextmanager
 def evaluated(sparse: Sparse | None, run: Train, network: nn.Module) -> Iterator[None]:
     """Context manager: calls of the network compute its logits with the sparse kernel, from the weights it has then."""
-    if sparse is None:
+    if sparse is None or sparse.index.dense:
         yield
         return
     live = torch.empty(sparse.index.size, dtype=next(network.parameters()).dtype)
