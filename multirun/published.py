@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from statistics import stdev
 
-from lt_sweeps.report import table
+from lt_sweeps.report import costs, table
 from lt_sweeps.report.curves import Row, curves
 from lt_sweeps.report.published import Comparison, comparisons
 from lt_sweeps.report.wording import bounds, percent
@@ -56,7 +56,7 @@ def rows() -> Iterator[list[str]]:
     for entry in listed:
         folder = HERE / entry["sweep"]
         if (folder / table.RESULTS).exists():
-            measured = table.read(folder)
+            measured = costs.read(folder)
             for each in comparisons(curves(measured), entry["paper"]):
                 if each.number.quantity == entry["quantity"] and each.number not in compared:
                     compared.add(each.number)
@@ -80,9 +80,11 @@ def _numbers(each: Comparison) -> list[str]:
 
 
 def _length(each: Comparison, measured: list[Row]) -> str:
-    """The iterations of the longest training on this network, and the paper's."""
+    """The iterations of the longest training on this network, or of the search for a learned mask, and the paper's."""
     place = each.curve.place
     steps = [row["steps"] or 0 for row in measured if (row["model"], row["dataset"]) == place]
+    if each.curve.label("prune") == "learned":
+        steps = list(each.point.cost.values()) or steps
     return f"{max(steps):,} / {f'{each.number.iterations:,}' if each.number.iterations else 'not known'}"
 
 
