@@ -219,6 +219,7 @@ SMALL = (
 def test_early_bird_tickets_end_to_end(prune: str, tmp_path: Path) -> None:
     """The search ends before its recipe does; dense and tickets do not, and the table says where and by what."""
     words = [*SMALL, f"prune={prune}", "prune.levels=2", "find.hook=early_bird", "survivors=keep"]
+    words.append("trainer.kernel=masked")  # as the search, whose bits are compared below
     assert main(["-m", *words, f"paths.output_dir={tmp_path}"]) == 0
     dense, *tickets = table.read(tmp_path / "s")
     assert dense["search_steps"] is None
