@@ -146,6 +146,10 @@ def test_each_kernel_has_rates_of_its_own(tmp_path: Path, monkeypatch: pytest.Mo
     for option, device, devices in (("masked", "cpu", 1), ("auto", "cuda", 1), ("auto", "cpu", 2)):
         assert Kernels(Sizes({}), option, device, devices)(chain[10]) is None
     assert Kernels(Sizes({}), "sparse", "cpu", 1)(dense) == By("sparse", 1.0)
+    assert Kernels(Sizes({}), "dense", "cpu", 1)(dense) == By("dense", 1.0)
+    with monkeypatch.context() as without:
+        without.setattr(choosing, "library", lambda dtype, **_: None)
+        assert Kernels(Sizes({}), "dense", "cpu", 1)(dense) is None, "no compiler: as in the worker"
     assert Kernels(Sizes({}), "auto", "cpu", 1)(sparse_run("sgd", mlp(), steps=50)) is None
     convolutions = sparse_run("sgd", Network(part("network", "conv2"), (3, 32, 32), 10), steps=500)
     assert Kernels(Sizes({}), "sparse", "cpu", 1)(convolutions) is None

@@ -26,15 +26,15 @@ class Kernels:
             return None
         try:
             choosing.require_fitting(run, self._device, self._devices)
+            every = self._weights(run.ticket.network)
+            if every is None:
+                return None
+            kept = self._sizes.kept(end(run).mask)
+            weights = sum(every.values())
+            share = sum(kept.get(name, n) for name, n in every.items()) / weights
+            kind = choosing.kind_of(run, self._kernel, weights, share)
         except Unfit:
             return None
-        every = self._weights(run.ticket.network)
-        if every is None:
-            return None
-        kept = self._sizes.kept(end(run).mask)
-        weights = sum(every.values())
-        share = sum(kept.get(name, n) for name, n in every.items()) / weights
-        kind = choosing.fastest(run, weights, share) if self._kernel == "auto" else self._kernel
         return None if kind is None else By(kind, share)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from contextlib import closing
 from itertools import islice
@@ -29,6 +30,7 @@ VECTORS = 64  # fewest bytes of the processor's vectors with which `auto` takes 
 DENSE = 400_000  # and most weights
 BATCH = 256  # and most examples of a batch: above these torch's products are as fast
 KINDS = ("sparse", "dense")
+MOST = 1 << 16  # and for any kernel: in C a batch has 24 bytes an example on the stack
 COMPARED = 8  # steps whose loss and gradients are compared with the masked network's
 CLOSE = {torch.float32: 1e-4, torch.float64: 1e-11}  # largest difference of a step, in parts of its largest value
 DTYPES = {"32-true": torch.float32, "64-true": torch.float64}
@@ -51,7 +53,7 @@ def choose(run: Train, ticket: TicketTensors, examples: Loader, hardware: Hardwa
         layers = chain(network)
         ones = ones_of(layers, network, ticket.mask)
         every = sum(kept.numel() for kept in ones)
-        kind = hardware.kernel if forced else fastest(run, every, sum(int(kept.sum()) for kept in ones) / every)
+        kind = kind_of(run, hardware.kernel, every, sum(int(kept.sum()) for kept in ones) / every)
         if kind is None:
             return None
         sparse = _made(kind, run, layers, ones, examples)
@@ -66,8 +68,17 @@ def choose(run: Train, ticket: TicketTensors, examples: Loader, hardware: Hardwa
     return sparse
 
 
-def fastest(run: Train, weights: int, share: float) -> str | None:
-    """The kernel that a chain of so many weights, of which it keeps a share, is trained by; None: masked steps."""
+def kind_of(run: Train, kernel: str, weights: int, share: float) -> str | None:
+    """The kernel that `trainer.kernel` has for a chain of so many weights, of which it keeps a share. Raises Unfit."""
+    if kernel == "auto":
+        return _fastest(run, weights, share)
+    if kernel == "dense" and library(DTYPES[run.recipe.precision], dense=True) is None:
+        raise Unfit("no C compiler makes one")
+    return kernel
+
+
+def _fastest(run: Train, weights: int, share: float) -> str | None:
+    """The kernel that is faster than masked steps; None: they are the fastest."""
     if run.recipe.steps - run.ticket.start < WORTH:
         return None
     dtype = DTYPES[run.recipe.precision]
@@ -94,6 +105,8 @@ def require_fitting(run: Train, device: str, world: int) -> None:
         raise Unfit("pruned weights are not zero (pruned=zero)")
     if run.recipe.slimming:
         raise Unfit("recipe.slimming")
+    if run.recipe.batch_size > MOST:
+        raise Unfit(f"recipe.batch_size={run.recipe.batch_size}: at most {MOST}")
     if run.recipe.precision not in DTYPES:
         raise Unfit(f"recipe.precision={run.recipe.precision}")
     if not described.name.startswith("torch.optim.") or described.name.rpartition(".")[2] not in ELEMENTWISE:
@@ -103,11 +116,9 @@ def require_fitting(run: Train, device: str, world: int) -> None:
 
 
 def _made(kind: str, run: Train, layers: Sequence[Linear], ones: Sequence[torch.Tensor], examples: Loader) -> Sparse:
-    """Returns the kernel of this kind. Raises Unfit."""
+    """Returns the kernel of this kind."""
     dense, pixels = kind == "dense", reads_pixels(examples)
     compiled = library(DTYPES[run.recipe.precision], dense=dense)
-    if compiled is None and dense:
-        raise Unfit("no C compiler makes one")
     index = Index(layers, ones, words=pixels and compiled is not None, dense=dense)
     if compiled is None:
         return Sparse("sparse (torch)", index, compiled=False, pixels=False)
@@ -142,7 +153,7 @@ def _difference(sparse: Sparse, run: Train, ticket: TicketTensors, examples: Loa
             network.zero_grad()
             loss = nn.functional.cross_entropy(network(x.to(dtype)), y)
             if not bool(loss.isfinite()):
-                return None  # both stop here
+                return _stop(step, batch, start + number)
             loss.backward()
             gradients = {name: weight.grad for name, weight in network.named_parameters() if weight.grad is not None}
             gradients |= {name: gradients[name].where(kept, 0) for name, kept in ticket.mask.items()}
@@ -154,7 +165,8 @@ def _difference(sparse: Sparse, run: Train, ticket: TicketTensors, examples: Loa
                 step(batch)
             except Diverged:
                 return f"the loss of step {start + number} is not finite, but that of a masked one is"
-            wrong = max(_relative_difference(step.slopes, twin.slopes), abs(step.look() / loss.item() - 1))
+            own_loss = torch.tensor(step.look(), dtype=dtype)
+            wrong = max(_relative_difference(step.slopes, twin.slopes), _relative_difference(own_loss, loss.detach()))
             twin.slopes.copy_(step.slopes)  # equal gradients for both: a step may divide by small ones
             twin.optimizer.step()
             own, expected = step.live.detach(), twin.live.detach()
@@ -165,8 +177,22 @@ def _difference(sparse: Sparse, run: Train, ticket: TicketTensors, examples: Loa
     return None
 
 
+def _stop(step: SparseStep, batch: tuple[torch.Tensor, ...], number: int) -> str | None:
+    """Takes a step whose loss is not finite if the network is masked, and returns what is wrong if it is here."""
+    try:
+        step(batch)
+    except Diverged:
+        return None
+    return f"the loss of step {number} is finite, but that of a masked one is not"
+
+
 def _relative_difference(own: torch.Tensor, expected: torch.Tensor, beside: float = 0.0) -> float:
-    """Returns the largest difference, less the rounding of `beside`, as a share of the largest expected value."""
-    limits = torch.finfo(expected.dtype)
-    largest = max(float(expected.abs().max()), limits.tiny)
-    return max(0.0, float((own - expected).abs().max()) - 4 * limits.eps * beside) / largest
+    """Returns the largest difference, less the rounding of `beside`, as a share of the largest finite expected value.
+
+    It is infinite where only one of two values is finite, or they are not finite in different ways.
+    """
+    limits, finite = torch.finfo(expected.dtype), own.isfinite() & expected.isfinite()
+    if not bool((finite | (own == expected) | (own.isnan() & expected.isnan())).all()):
+        return math.inf
+    largest = max(float(expected.abs().where(finite, 0).max()), limits.tiny)
+    return max(0.0, float((own - expected).abs().where(finite, 0).max()) - 4 * limits.eps * beside) / largest

@@ -85,9 +85,12 @@ static void dense_weight_slopes(const Layer *l, const Dense *dense, const vector
     for (int k = 0; k < l->columns; k++)
         for (int i = 0; i < count; i++) turned[i * row + k] = read[k * stride + i];
     for (int o = 0; l->bias && o < l->rows; o++) {
+        const int whole = count / LANES;
         vector sum = {0};
-        for (int b = 0; b < width; b++) sum += l->out_slope[(ptrdiff_t)o * width + b];
-        l->bias_slope[o] = total(sum);
+        REAL rest = 0; /* without the padding, whose slopes are nan where its logits overflow */
+        for (int b = 0; b < whole; b++) sum += l->out_slope[(ptrdiff_t)o * width + b];
+        for (int i = whole * LANES; i < count; i++) rest += slope[o * stride + i];
+        l->bias_slope[o] = total(sum) + rest;
     }
     TILES(l->rows, dense->wide) {
         vector sum[ROWS][SPAN] = {0};
