@@ -84,13 +84,16 @@ static void dense_weight_slopes(const Layer *l, const Dense *dense, const vector
     REAL *turned = (REAL *)dense->turned;
     for (int k = 0; k < l->columns; k++)
         for (int i = 0; i < count; i++) turned[i * row + k] = read[k * stride + i];
+    const int whole = count / LANES;
+    const vector last = (vector){0} + (REAL)(count - whole * LANES); /* examples; the rest is padding */
+    vector lane = {0};
+    for (int i = 0; i < LANES; i++) lane[i] = (REAL)i;
     for (int o = 0; l->bias && o < l->rows; o++) {
-        const int whole = count / LANES;
+        const vector *at = l->out_slope + (ptrdiff_t)o * width;
         vector sum = {0};
-        REAL rest = 0; /* without the padding, whose slopes are nan where its logits overflow */
-        for (int b = 0; b < whole; b++) sum += l->out_slope[(ptrdiff_t)o * width + b];
-        for (int i = whole * LANES; i < count; i++) rest += slope[o * stride + i];
-        l->bias_slope[o] = total(sum) + rest;
+        for (int b = 0; b < whole; b++) sum += at[b];
+        if (whole < width) sum += (vector)((truth)at[whole] & (lane < last)); /* padding may be nan: it overflows alone */
+        l->bias_slope[o] = total(sum);
     }
     TILES(l->rows, dense->wide) {
         vector sum[ROWS][SPAN] = {0};
