@@ -1,4 +1,4 @@
-/* The chain of kernel.c with all its weights, those that a mask prunes as 0 and without slope: products tile by tile. */
+/* The chain of kernel.c with all its weights, pruned ones as 0 and without slope: products tile by tile. */
 
 #include "kernel.c"
 
@@ -92,7 +92,7 @@ static void dense_weight_slopes(const Layer *l, const Dense *dense, const vector
         const vector *at = l->out_slope + (ptrdiff_t)o * width;
         vector sum = {0};
         for (int b = 0; b < whole; b++) sum += at[b];
-        if (whole < width) sum += (vector)((truth)at[whole] & (lane < last)); /* padding may be nan: it overflows alone */
+        if (whole < width) sum += (vector)((truth)at[whole] & (lane < last)); /* padding may be nan */
         l->bias_slope[o] = total(sum);
     }
     TILES(l->rows, dense->wide) {
