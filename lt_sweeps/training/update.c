@@ -56,8 +56,7 @@ void masked_sgd(REAL *w, const REAL *slope, const uint8_t *keep, REAL *moment, i
 
 INLINE void adam(REAL *restrict w, const REAL *restrict slope, const uint8_t *restrict keep, REAL *restrict mean,
                  REAL *restrict square, int64_t from, int64_t to, REAL size, REAL root, REAL c1, REAL b2, REAL c2,
-                 REAL eps, int adds, REAL add, REAL shrink, int rest) {
-    const int near = c1 < (REAL)0.5; /* torch interpolates from the nearer end */
+                 REAL eps, int adds, REAL add, REAL shrink, int near, int rest) {
     for (int64_t i = from; i < to; i++) {
         REAL g = keep ? slope[i] * (REAL)keep[i] : slope[i];
         if (adds) g = multiply_add(w[i], add, g);
@@ -76,15 +75,21 @@ void masked_adam(REAL *w, const REAL *slope, const uint8_t *keep, REAL *mean, RE
     const REAL size = (REAL)(lr / (1 - pow(beta1, step))), root = (REAL)sqrt(1 - pow(beta2, step));
     const REAL c1 = (REAL)(1 - beta1), b2 = (REAL)beta2, c2 = (REAL)(1 - beta2);
     const REAL add = (REAL)decay, shrink = decoupled ? (REAL)(1 - lr * decay) : 1;
-    const int adds = !decoupled && decay != 0;
+    const int adds = !decoupled && decay != 0, near = c1 < (REAL)0.5; /* torch interpolates from the nearer end */
     const int64_t whole = n - n % lanes;
 #undef STEP
-#define STEP(keep, adds, from, to, rest) \
-    adam(w, slope, keep, mean, square, from, to, size, root, c1, b2, c2, (REAL)eps, adds, add, shrink, rest)
+#define STEP(keep, adds, from, to, near, rest)                                                               \
+    adam(w, slope, keep, mean, square, from, to, size, root, c1, b2, c2, (REAL)eps, adds, add, shrink, near, \
+         rest)
+#define NEAR_OR_FAR(keep, adds)                     \
+    do {                                            \
+        if (near) STEP(keep, adds, 0, whole, 1, 0); \
+        else STEP(keep, adds, 0, whole, 0, 0);      \
+    } while (0)
     /* with a constant for what does not change each loop is compiled without branches, on vectors */
-    if (keep && adds) STEP(keep, 1, 0, whole, 0);
-    else if (keep) STEP(keep, 0, 0, whole, 0);
-    else if (adds) STEP(NULL, 1, 0, whole, 0);
-    else STEP(NULL, 0, 0, whole, 0);
-    STEP(keep, adds, whole, n, 1);
+    if (keep && adds) NEAR_OR_FAR(keep, 1);
+    else if (keep) NEAR_OR_FAR(keep, 0);
+    else if (adds) NEAR_OR_FAR(NULL, 1);
+    else NEAR_OR_FAR(NULL, 0);
+    STEP(keep, adds, whole, n, near, 1);
 }
