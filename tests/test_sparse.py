@@ -324,11 +324,23 @@ def test_auto_chooses_by_density_and_length(
     assert [line.count("(trainer.kernel=masked: not)") for line in lines] == [1] * (kind is not None)
     assert choose(run, ticket, on, Hardware(kernel="masked")) is None
     assert choose(run, ticket, on, Hardware(kernel="graph")) is None
-    for name, value in (("vector_bytes", lambda library: 32), ("DENSE", 2000), ("BATCH", 49)):
+    for name, value in (("vector_bytes", lambda library: 32), ("MOST_WEIGHTS", 2000), ("MOST_EXAMPLES", 49)):
         with monkeypatch.context() as changed:
             changed.setattr(choosing, name, value)
             made = choose(run, ticket, on, Hardware(kernel="auto"))
         assert (made is not None) is (kind == "sparse"), f"torch is as fast: {name}"
+
+
+def spoil_slopes(monkeypatch: pytest.MonkeyPatch, spoil: Callable[[torch.Tensor], object]) -> None:
+    """The compiled kernels get this done to the slopes that they write."""
+    right = Compiled.slopes
+
+    def wrong(self: Compiled, batch: Any) -> float:
+        loss = right(self, batch)
+        spoil(self._held[1])
+        return loss
+
+    monkeypatch.setattr(Compiled, "slopes", wrong)
 
 
 @pytest.mark.parametrize("kernel", ["compiled", "dense"], indirect=True)
@@ -338,14 +350,7 @@ def test_a_kernel_that_is_wrong_is_not_trusted(
 ) -> None:
     network, lines = mlp(), list[str]()
     run, mask, on = run_of("sgd", network), mask_of(network), examples(DIGITS)
-    right = Compiled.slopes
-
-    def wrong(self: Compiled, batch: Any) -> float:
-        loss = right(self, batch)
-        self._held[1][place] += 0.01  # one gradient of many
-        return loss
-
-    monkeypatch.setattr(Compiled, "slopes", wrong)
+    spoil_slopes(monkeypatch, lambda slopes: slopes[place].add_(0.01))  # one of many
     ticket = TicketTensors(initial(network, 0), mask)
     assert choose(run, ticket, on, replace(FORCED, say=lines.append)) is None
     assert "differs from a masked one" in lines[0]

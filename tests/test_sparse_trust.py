@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from test_sparse import DIGITS, examples, mask_of, mlp, run_of
+from test_sparse import DIGITS, examples, mask_of, mlp, run_of, spoil_slopes
 from torch import nn
 
 from lt_sweeps.masks import TicketTensors, dense
@@ -32,14 +32,7 @@ def test_a_slope_that_is_not_finite_is_not_trusted(
 ) -> None:
     network, lines = mlp(), list[str]()
     run, mask, on = run_of("sgd", network), mask_of(network), examples(DIGITS)
-    right = Compiled.slopes
-
-    def wrong(self: Compiled, batch: Any) -> float:
-        loss = right(self, batch)
-        self._held[1][7] = value
-        return loss
-
-    monkeypatch.setattr(Compiled, "slopes", wrong)
+    spoil_slopes(monkeypatch, lambda slopes: slopes[7].fill_(value))
     ticket = TicketTensors(initial(network, 0), mask)
     assert choose(run, ticket, on, Hardware(kernel=kind, say=lines.append)) is None
     assert "step 0 differs from a masked one by inf" in lines[0]

@@ -27,8 +27,8 @@ PAYS = 0.3  # kept share of a network's weights up to which `auto` takes the com
 PAYS_STOCK = 0.1  # and that of torch
 WORTH = 200  # fewest steps for which `auto` takes a kernel
 VECTORS = 64  # fewest bytes of the processor's vectors with which `auto` takes the dense kernel: those of AVX-512
-DENSE = 400_000  # and most weights
-BATCH = 256  # and most examples of a batch: above these torch's products are as fast
+MOST_WEIGHTS = 400_000  # and most weights
+MOST_EXAMPLES = 256  # and most examples of a batch: above these torch's products are as fast
 KINDS = ("sparse", "dense")
 MOST = 1 << 16  # and for any kernel: in C a batch has 24 bytes an example on the stack
 COMPARED = 8  # steps whose loss and gradients are compared with the masked network's
@@ -39,8 +39,9 @@ DTYPES = {"32-true": torch.float32, "64-true": torch.float64}
 def choose(run: Train, ticket: TicketTensors, examples: Loader, hardware: Hardware) -> Sparse | None:
     """Returns the kernel for a training, or None for masked steps; tells the user what was chosen and why.
 
-    `auto` chooses by the kept share alone, not by a timing: an interrupted training, another worker and a second sweep
-    choose the same. Before a kernel is trusted its first steps are compared with the masked network's.
+    `auto` chooses by the kept share, the sizes and the processor, not by a timing: an interrupted training, another
+    worker and a second sweep choose the same. Before a kernel is trusted its first steps are compared with the masked
+    network's.
     """
     if hardware.kernel not in ("auto", *KINDS):
         return None
@@ -84,7 +85,7 @@ def _fastest(run: Train, weights: int, share: float) -> str | None:
     dtype = DTYPES[run.recipe.precision]
     if share <= _bound(compiled=library(dtype) is not None):
         return "sparse"
-    if weights > DENSE or run.recipe.batch_size > BATCH:
+    if weights > MOST_WEIGHTS or run.recipe.batch_size > MOST_EXAMPLES:
         return None
     dense = library(dtype, dense=True)
     return "dense" if dense is not None and vector_bytes(dense) >= VECTORS else None

@@ -32,7 +32,7 @@ class Block:
     rows: int
     columns: int
     active: Tensor  # int32, the units that a later layer reads
-    flat: Tensor  # (weights,) int64, places in the layer's weight
+    flat: Tensor | None  # (weights,) int64, places in the layer's weight. None: all, of a dense layer
     weights: slice  # of the vector
     biases: slice | None
     places: Places | None  # None: the layer is dense
@@ -55,8 +55,8 @@ class Index:
         self.size = 0
         for layer, kept, taken, active in zip(layers, ones, taken_of, _active(taken_of), strict=True):
             seen = taken if self.blocks else taken[:, self.features]
-            flat = taken.flatten().nonzero().flatten()
-            weights = slice(self.size, self.size + len(flat))
+            flat = None if dense else taken.flatten().nonzero().flatten()
+            weights = slice(self.size, self.size + (taken.numel() if flat is None else len(flat)))
             biases = None if layer.bias is None else slice(weights.stop, weights.stop + len(taken))
             self.size = weights.stop if biases is None else biases.stop
             places = None if dense else _places(seen)
@@ -68,7 +68,7 @@ class Index:
         """Writes what tensors of the parameters' names and shapes hold at live places into a vector."""
         for block in self.blocks:
             values, part = dense[block.name.weight].flatten(), into[block.weights]
-            if block.places is None:
+            if block.flat is None:
                 part.copy_(values)
             else:
                 torch.index_select(values, 0, block.flat, out=part)
@@ -80,7 +80,7 @@ class Index:
         """Writes a vector to the live places of tensors of the parameters' names and shapes."""
         for block in self.blocks:
             values, part = into[block.name.weight].view(-1), vector[block.weights]
-            if block.places is None:
+            if block.flat is None:
                 values.copy_(part)
             else:
                 values.index_copy_(0, block.flat, part)

@@ -62,8 +62,7 @@ class Compiled:
             chain.scale, chain.shift = self._hold(scale), self._hold(shift)
             chain.classes = self._hold(classes)
         self._held.append(chain)
-        self._chain = ctypes.byref(chain)
-        self._described: list[Any] = [self._chain]
+        self._described: list[Any] = [ctypes.byref(chain)]
         if index.dense:
             self._described.append((_Dense * len(layers))(*(self._dense(block, batch) for block in index.blocks)))
 
@@ -82,7 +81,7 @@ class Compiled:
         x = self._rows(x)
         logits = x.new_empty((len(x), self._index.blocks[-1].rows))
         at, into = ctypes.c_void_p(x.data_ptr()), ctypes.c_void_p(logits.data_ptr())
-        self._c.sparse_logits(self._chain, at, len(x), into)
+        self._c.sparse_logits(*self._described, at, len(x), into)
         return logits
 
     def _rows(self, x: Tensor) -> Tensor:
