@@ -7,7 +7,7 @@ import json
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any
 
 from lt_sweeps import results
@@ -31,6 +31,7 @@ class Layout:
     tensors: Mapping[str, tuple[tuple[int, ...], str]]
     optimizer: int = 0  # bytes of the optimizer's state
     _sizes: dict[tuple[str, ...], int] = field(default_factory=dict, compare=False)
+    _masks: dict[tuple[str, ...], int] = field(default_factory=dict, compare=False)
 
     @cached_property
     def whole(self) -> int:
@@ -50,9 +51,12 @@ class Layout:
 
     def mask(self, names: Iterable[str]) -> int:
         """Bytes of a mask file: one bit for every value of these tensors."""
-        shapes = {name: list(self.tensors[name][0]) for name in sorted(names)}
-        bits = {name: ((-(-math.prod(shape) // 8),), "U8") for name, shape in shapes.items()}
-        return file_size(bits, json.dumps(shapes))
+        masked = tuple(sorted(names))
+        if masked not in self._masks:
+            shapes = {name: list(self.tensors[name][0]) for name in masked}
+            bits = {name: ((-(-math.prod(shape) // 8),), "U8") for name, shape in shapes.items()}
+            self._masks[masked] = file_size(bits, json.dumps(shapes))
+        return self._masks[masked]
 
 
 @dataclass
@@ -100,13 +104,13 @@ def estimate(
     `layout` gives the tensors of a training's network, or of the one that a mask is pruned from, perhaps another;
     `kept` counts the kept weights of each tensor of a mask.
     """
-    disk = Disk()
+    disk, made_by = Disk(), indented({"fingerprint": machine}) - indented({"fingerprint": {}})
     counted = {end(run).mask for run in plan.records if isinstance(run, Train)}
     running: list[int] = []
     for job in plan.jobs:
         run = job.run
         if isinstance(run, Measure):
-            disk.records += _measured(run, machine)
+            disk.records += _measured(run, made_by)
             continue
         form, mask = layout(run), end(run).mask
         live = kept(mask)
@@ -117,11 +121,11 @@ def estimate(
             disk.masks += form.mask(live) * len(job.snapshots)
         if job.snapshots:  # their records differ in the digits of the step
             step = max(job.snapshots)
-            disk.records += len(job.snapshots) * _record(At(run, step), {"step": step}, blobs, machine)
+            disk.records += len(job.snapshots) * _record(At(run, step), {"step": step}, blobs, made_by)
         if job.replay_to is None:
             disk.weights += state
             layers = [Layer(name, n, math.prod(form.tensors[name][0])) for name, n in live.items()]
-            disk.records += _trained(run, layers, evaluations(job), machine)
+            disk.records += _trained(run, layers, evaluations(job), made_by)
             if mask not in counted and not isinstance(mask, Prune):
                 counted.add(mask)
                 disk.masks += form.mask(live)
@@ -132,7 +136,7 @@ def estimate(
             live = kept(node)
             disk.masks += layout(node).mask(live)
             counts = {"kept": 10**6, "total": 10**6, "eligible": 10**6, "emptied": []}
-            disk.records += _record(node, counts, ["mask"], machine)
+            disk.records += _record(node, counts, ["mask"], made_by)
     disk.checkpoints = sum(heapq.nlargest(slots, running))
     disk.tickets = sum(_ticket(run, layout(run), kept(end(run).mask)) for run in plan.shown)
     return disk
@@ -149,42 +153,53 @@ def _ticket(run: Train, form: Layout, live: Mapping[str, int]) -> int:
 
 
 LIKE = {"accuracy": 98.7654}  # metrics of another task take about as much
+TIMING = len(json.dumps({"seconds": 123.456}))
 
 
-def _trained(run: Train, layers: Sequence[Layer], evaluated: int, machine: Mapping[str, Any]) -> int:
+def _trained(run: Train, layers: Sequence[Layer], evaluated: int, made_by: int) -> int:
     """Bytes of a training's record, with lines for every layer and evaluation, and of its timing."""
-    row: dict[str, Any] = {"step": run.recipe.steps, "train_loss": 0.123456, "digest": SHORT}
-    early = None
-    if run.data.validation:
-        row |= {"val_loss": 0.123456, **named("val", LIKE)}
+    validated = run.data.validation > 0
+    row, early = _row(run.recipe.steps, validated=validated), None
+    if validated:
         early = Evaluated(LIKE, 0.123456, row["step"], 0.123456, LIKE)
     kept = Kept(10**5, 10**5, layers=tuple(layers))
     begun = None if run.static else kept
     result = results.written(Finished(kept, row["step"], (row,), Evaluated(LIKE, 0.123456), early, begun))
-    per_row = indented({"result": {"history": [row]}}) - indented({"result": {}}) - 18
-    timing = len(json.dumps({"seconds": 123.456}))
-    return _record(run, result, ["end", "mask"], machine) + per_row * (evaluated - 1) + timing
+    more_rows = _row_bytes(run.recipe.steps, validated=validated) * (evaluated - 1)
+    return _record(run, result, ["end", "mask"], made_by) + more_rows + TIMING
 
 
-def _measured(measure: Measure, machine: Mapping[str, Any]) -> int:
+def _row(step: int, *, validated: bool) -> dict[str, Any]:
+    """A row of a training's history."""
+    row = {"step": step, "train_loss": 0.123456, "digest": SHORT}
+    return {**row, "val_loss": 0.123456, **named("val", LIKE)} if validated else row
+
+
+@cache
+def _row_bytes(step: int, *, validated: bool) -> int:
+    """Bytes of a further row of a history."""
+    row = _row(step, validated=validated)
+    return indented({"result": {"history": [row, row]}}) - indented({"result": {"history": [row]}})
+
+
+def _measured(measure: Measure, made_by: int) -> int:
     """Bytes of a measure's record, a number or two for every point, and of its timing."""
     table = {"status": "done", "alpha": [0.123456] * measure.points, "test_error": [12.3456] * measure.points}
-    return _record(measure, {**table, "barrier": 12.3456, "midpoint": 12.3456}, [], machine) + len(
-        json.dumps({"seconds": 123.456})
-    )
+    return _record(measure, {**table, "barrier": 12.3456, "midpoint": 12.3456}, [], made_by) + TIMING
 
 
-def _record(node: Node, result: Mapping[str, Any], blobs: Iterable[str], machine: Mapping[str, Any]) -> int:
+def _record(node: Node, result: Mapping[str, Any], blobs: Iterable[str], made_by: int) -> int:
+    """Bytes of a record, whose fingerprint has `made_by`."""
     record = {
         "key": node.key,
         "node": node.describe(),
         "sources": dict.fromkeys(sources(node), SHORT),
         "result": dict(result),
         "blobs": dict.fromkeys(blobs, HASH),
-        "fingerprint": dict(machine),
+        "fingerprint": {},
         "checksum": HASH,
     }
-    return indented(record)
+    return indented(record) + made_by
 
 
 def indented(value: Any) -> int:
