@@ -141,7 +141,7 @@ def test_each_kernel_has_rates_of_its_own(tmp_path: Path, monkeypatch: pytest.Mo
         chain.append(pruned(dense, chain[-1]))
     kernel = Kernels(Sizes({}), "auto", "cpu", 1)
     chosen = [by for run in chain if (by := kernel(run)) is not None]
-    assert [by.kernel for by in chosen] == ["dense"] * 6 + ["sparse"] * 5
+    assert [by.kernel for by in chosen] == ["dense"] * 8 + ["sparse"] * 3
     assert [by.kept for by in chosen] == pytest.approx([0.8**level for level in range(11)], rel=1e-2)
     for option, device, devices in (("masked", "cpu", 1), ("auto", "cuda", 1), ("auto", "cpu", 2)):
         assert Kernels(Sizes({}), option, device, devices)(chain[10]) is None
@@ -154,12 +154,12 @@ def test_each_kernel_has_rates_of_its_own(tmp_path: Path, monkeypatch: pytest.Mo
     convolutions = sparse_run("sgd", Network(part("network", "conv2"), (3, 32, 32), 10), steps=500)
     assert Kernels(Sizes({}), "sparse", "cpu", 1)(convolutions) is None
     kind, store, plan = Kinds(kernel), Store(tmp_path), plan_of(*chain)
-    assert kind(chain[7]) == kind(chain[9]) != kind(chain[10])
-    assert len({kind(run) for run in chain}) == 4
-    assert kind(dense) == kind(chain[5]) != Kinds()(dense)
+    assert kind(chain[8]) == kind(chain[9]) != kind(chain[10])
+    assert len({kind(run) for run in chain}) == 3
+    assert kind(dense) == kind(chain[7]) != Kinds()(dense)
     rates.keep(store, chain[8], MACHINE, Rate(0.01), kind)
     assert rates.known(plan, store, MACHINE, kind) == {kind(chain[8]): Rate(0.01)}
-    for run, made_by in ((chain[9], MACHINE), (chain[7], {**MACHINE, "kernel": "sparse (C)"})):
+    for run, made_by in ((chain[9], MACHINE), (chain[8], {**MACHINE, "kernel": "sparse (C)"})):
         plan.records[run] = store.commit(run.key, run.describe(), [], {"status": "done"}, {}, made_by)
         store.save_timing(run.key, {"seconds": 500 * (0.02 if "kernel" in made_by else 1.0)})
     assert rates.known(plan, store, MACHINE, kind) == {kind(chain[8]): Rate(0.02)}

@@ -307,10 +307,20 @@ def test_what_cannot_be_sparse_is_masked_and_says_why(changed: dict[str, Any], w
 
 
 @pytest.mark.parametrize(
-    ("density", "steps", "kind"), [(0.25, 250, "sparse"), (0.4, 250, "dense"), (1.0, 250, "dense"), (0.25, 150, None)]
+    ("density", "steps", "vectors", "kind"),
+    [
+        (0.12, 250, 64, "sparse"),
+        (0.25, 250, 64, "dense"),
+        (0.25, 250, 32, "sparse"),
+        (0.25, 250, 16, "sparse"),
+        (0.4, 250, 32, "dense"),
+        (0.4, 250, 16, None),
+        (1.0, 250, 64, "dense"),
+        (0.12, 150, 64, None),
+    ],
 )
 def test_auto_chooses_by_density_and_length(
-    density: float, steps: int, kind: str | None, examples: Any, monkeypatch: pytest.MonkeyPatch
+    density: float, steps: int, vectors: int, kind: str | None, examples: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     network, lines = mlp(), list[str]()
     run, on = run_of("sgd", network, steps=steps), examples(DIGITS)
@@ -318,17 +328,18 @@ def test_auto_chooses_by_density_and_length(
     full = dense(build(network))[0]
     mask = {name: torch.rand(ones.shape, generator=draw) < density for name, ones in full.items()}
     ticket = TicketTensors(initial(network, 0), mask)
-    monkeypatch.setattr(choosing, "vector_bytes", lambda library: 64)
+    monkeypatch.setattr(choosing, "vector_bytes", lambda library: vectors)
     made = choose(run, ticket, on, Hardware(kernel="auto", say=lines.append))
     assert (made and made.name.partition(" ")[0]) == kind
     assert [line.count("(trainer.kernel=masked: not)") for line in lines] == [1] * (kind is not None)
     assert choose(run, ticket, on, Hardware(kernel="masked")) is None
     assert choose(run, ticket, on, Hardware(kernel="graph")) is None
-    for name, value in (("vector_bytes", lambda library: 32), ("MOST_WEIGHTS", 2000), ("MOST_EXAMPLES", 49)):
+    for name, value in (("MOST_WEIGHTS", 2000), ("MOST_EXAMPLES", 49)):
         with monkeypatch.context() as changed:
             changed.setattr(choosing, name, value)
             made = choose(run, ticket, on, Hardware(kernel="auto"))
-        assert (made is not None) is (kind == "sparse"), f"torch is as fast: {name}"
+        expected = "sparse" if density < 0.3 and steps >= 200 else None
+        assert (made and made.name.partition(" ")[0]) == expected, f"torch is as fast: {name}"
 
 
 def spoil_slopes(monkeypatch: pytest.MonkeyPatch, spoil: Callable[[torch.Tensor], object]) -> None:

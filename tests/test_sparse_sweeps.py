@@ -38,7 +38,7 @@ def test_late_levels_are_sparse_and_come_to_the_masked_accuracy(
     told = capsys.readouterr().out
     assert told.count("steps are sparse, in C (trainer.kernel=masked: not)") == 1
     assert (
-        told.count("steps are dense, in C where more than 30 % of the weights are kept (trainer.kernel=masked: not)")
+        told.count("steps are dense, in C where more than 17 % of the weights are kept (trainer.kernel=masked: not)")
         == 1
     )
     masked = sweep(tmp_path / "masked", *LATE, "trainer.kernel=masked")

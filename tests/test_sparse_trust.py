@@ -18,7 +18,7 @@ from lt_sweeps.specs import Part
 from lt_sweeps.training.fit import Hardware
 from lt_sweeps.training.sparse import native
 from lt_sweeps.training.sparse.chain import Linear
-from lt_sweeps.training.sparse.choose import KINDS, MOST, choose
+from lt_sweeps.training.sparse.choose import KINDS, MOST, _clear, choose
 from lt_sweeps.training.sparse.index import Index
 from lt_sweeps.training.sparse.kernels import Compiled
 
@@ -104,5 +104,20 @@ def test_what_fills_a_batch_up_reaches_no_slope() -> None:
         assert kernel.slopes((chosen,)) == pytest.approx(loss.item(), rel=1e-5)
         assert network.weight.grad is not None
         assert network.bias.grad is not None
-        expected = torch.cat([network.weight.grad.flatten(), network.bias.grad])
-        torch.testing.assert_close(slopes, expected, rtol=1e-4, atol=1e-5)
+        written = {name: torch.full_like(value, 7) for name, value in network.named_parameters()}
+        index.scattered(slopes, written)
+        expected = {name: value.grad for name, value in network.named_parameters()}
+        torch.testing.assert_close(written, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_an_example_whose_unit_is_zero_but_for_rounding_is_not_compared() -> None:
+    """Of 3 examples: one sum cancels, one is far from 0, and one has no terms at all, which is exact."""
+    network = nn.Sequential(nn.Linear(2, 1), nn.ReLU(), nn.Linear(1, 2))
+    layers = (Linear("0.weight", "0.bias"), Linear("2.weight", "2.bias"))
+    with torch.no_grad():
+        network[0].weight.copy_(torch.tensor([[1.0, -1.0]]))  # type: ignore[operator]
+        network[0].bias.zero_()  # type: ignore[operator]
+    x = torch.tensor([[0.1, 0.1], [0.1, 0.2], [0.0, 0.0]])
+    assert _clear(network, layers, x).tolist() == [False, True, True]
+    assert _clear(network, layers, x + 0.5 * x.new_tensor([[0], [-0.1], [1]])).tolist() == [False, True, False]
+    assert _clear(network, layers, x[:1]).tolist() == [True], "else there is nothing to compare"

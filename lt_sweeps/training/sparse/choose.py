@@ -24,14 +24,16 @@ from lt_sweeps.training.sparse.step import Sparse, SparseStep, batches, reads_pi
 from lt_sweeps.training.watch import Diverged
 
 PAYS = 0.3  # kept share of a network's weights up to which `auto` takes the compiled sparse kernel
-PAYS_STOCK = 0.1  # and that of torch
+PAYS_BESIDE_DENSE = 0.17  # the same where `auto` may take the dense kernel, on vectors of AVX-512
+PAYS_STOCK = 0.1  # and that of torch's sparse matrices
 WORTH = 200  # fewest steps for which `auto` takes a kernel
-VECTORS = 64  # fewest bytes of the processor's vectors with which `auto` takes the dense kernel: those of AVX-512
-MOST_WEIGHTS = 400_000  # and most weights
-MOST_EXAMPLES = 256  # and most examples of a batch: above these torch's products are as fast
+AVX, AVX512 = 32, 64  # bytes of the processor's vectors: those of AVX are the shortest for a dense kernel by `auto`
+MOST_WEIGHTS = 400_000  # most weights for it
+MOST_EXAMPLES = 1000  # and most examples of a batch: above these torch's products are as fast
 KINDS = ("sparse", "dense")
 MOST = 1 << 16  # and for any kernel: in C a batch has 24 bytes an example on the stack
 COMPARED = 8  # steps whose loss and gradients are compared with the masked network's
+ROUNDED = 8  # a sum's largest error by rounding, in units of the last place of the sum of its terms' sizes
 CLOSE = {torch.float32: 1e-4, torch.float64: 1e-11}  # largest difference of a step, in parts of its largest value
 DTYPES = {"32-true": torch.float32, "64-true": torch.float64}
 
@@ -58,14 +60,15 @@ def choose(run: Train, ticket: TicketTensors, examples: Loader, hardware: Hardwa
         if kind is None:
             return None
         sparse = _made(kind, run, layers, ones, examples)
-        if why := _difference(sparse, run, ticket, examples):
+        if why := _difference(sparse, layers, run, ticket, examples):
             hardware.say(f"{name}: no {kind} kernel, steps are masked: {why}")
             return None
     except Unfit as why:
         if forced:
             hardware.say(f"{name}: no {hardware.kernel} kernel, steps are masked: {why}")
         return None
-    hardware.say(f"{name}: {_told(kind, forced=forced, compiled=sparse.compiled)} (trainer.kernel=masked: not)")
+    told = _told(kind, None if forced else _bound(run, every), compiled=sparse.compiled)
+    hardware.say(f"{name}: {told} (trainer.kernel=masked: not)")
     return sparse
 
 
@@ -82,13 +85,24 @@ def _fastest(run: Train, weights: int, share: float) -> str | None:
     """The kernel that is faster than masked steps; None: they are the fastest."""
     if run.recipe.steps - run.ticket.start < WORTH:
         return None
-    dtype = DTYPES[run.recipe.precision]
-    if share <= _bound(compiled=library(dtype) is not None):
+    if share <= _bound(run, weights):
         return "sparse"
-    if weights > MOST_WEIGHTS or run.recipe.batch_size > MOST_EXAMPLES:
-        return None
-    dense = library(dtype, dense=True)
-    return "dense" if dense is not None and vector_bytes(dense) >= VECTORS else None
+    return "dense" if _vectors_of_dense(run, weights) >= AVX else None
+
+
+def _bound(run: Train, weights: int) -> float:
+    """The kept share up to which `auto` takes the sparse kernel for a chain of so many weights."""
+    if library(DTYPES[run.recipe.precision]) is None:
+        return PAYS_STOCK
+    return PAYS_BESIDE_DENSE if _vectors_of_dense(run, weights) >= AVX512 else PAYS
+
+
+def _vectors_of_dense(run: Train, weights: int) -> int:
+    """Bytes of the dense kernel's vectors; 0 without one, or where torch's products are as fast."""
+    dense = library(DTYPES[run.recipe.precision], dense=True)
+    if dense is None or weights > MOST_WEIGHTS or run.recipe.batch_size > MOST_EXAMPLES:
+        return 0
+    return vector_bytes(dense)
 
 
 def require_fitting(run: Train, device: str, world: int) -> None:
@@ -126,21 +140,22 @@ def _made(kind: str, run: Train, layers: Sequence[Linear], ones: Sequence[torch.
     return Sparse(f"{kind} ({compiled.name})", index, compiled=True, pixels=pixels)
 
 
-def _bound(*, compiled: bool) -> float:
-    """The kept share up to which `auto` takes the sparse kernel."""
-    return PAYS if compiled else PAYS_STOCK
-
-
-def _told(kind: str, *, forced: bool, compiled: bool) -> str:
-    bound = f"{100 * _bound(compiled=compiled):.0f} % of the weights are kept"
+def _told(kind: str, bound: float | None, *, compiled: bool) -> str:
+    """What `auto` chose, with the kept share that it chose by, or which kernel was asked for."""
+    share = "" if bound is None else f"{100 * bound:.0f} % of the weights are kept"
     if kind == "dense":
-        return "steps are dense, in C" + f" where more than {bound}" * (not forced)
+        return "steps are dense, in C" + (share and f" where more than {share}")
     by = "in C" if compiled else "by torch's sparse matrices"
-    return "pruned weights cost nothing" + f" where at most {bound}" * (not forced) + f": steps are sparse, {by}"
+    return "pruned weights cost nothing" + (share and f" where at most {share}") + f": steps are sparse, {by}"
 
 
-def _difference(sparse: Sparse, run: Train, ticket: TicketTensors, examples: Loader) -> str | None:
-    """Takes the first steps, and returns how one differs from the masked network's gradient or torch's optimizer."""
+def _difference(
+    sparse: Sparse, layers: Sequence[Linear], run: Train, ticket: TicketTensors, examples: Loader
+) -> str | None:
+    """Takes the first steps, and returns how one differs from the masked network's gradient or torch's optimizer.
+
+    Each is of the examples that are `_clear`.
+    """
     dtype, start, clip_norm = DTYPES[run.recipe.precision], run.ticket.start, run.recipe.clip_norm
     network = build(run.ticket.network).to(dtype)
     network.load_state_dict(effective(ticket.weights, ticket.mask, None, aliases(network)))
@@ -151,6 +166,8 @@ def _difference(sparse: Sparse, run: Train, ticket: TicketTensors, examples: Loa
         closing(examples.batches(start, run.batching)) as usual_batches,
     ):
         for number, (batch, (x, y)) in enumerate(islice(zip(sparse_batches, usual_batches, strict=True), COMPARED)):
+            clear = _clear(network, layers, x.to(dtype))
+            x, y, batch = x[clear], y[clear], tuple(part[clear] for part in batch)
             network.zero_grad()
             loss = nn.functional.cross_entropy(network(x.to(dtype)), y)
             if not bool(loss.isfinite()):
@@ -178,6 +195,22 @@ def _difference(sparse: Sparse, run: Train, ticket: TicketTensors, examples: Loa
     return None
 
 
+def _clear(network: nn.Module, layers: Sequence[Linear], x: torch.Tensor) -> torch.Tensor:
+    """Returns bool (N,): for which examples no unit's input to ReLU is 0 but for rounding; all if there are none.
+
+    Whether such a unit passes a slope on depends on the order in which its terms are added.
+    """
+    into, clear = x.flatten(1), torch.ones(len(x), dtype=torch.bool)
+    with torch.no_grad():
+        for layer in layers[:-1]:
+            weight = network.get_parameter(layer.weight)
+            bias = into.new_zeros(()) if layer.bias is None else network.get_parameter(layer.bias)
+            sizes, out = into.abs() @ weight.abs().t() + bias.abs(), into @ weight.t() + bias
+            clear &= ~((out.abs() <= ROUNDED * torch.finfo(x.dtype).eps * sizes) & (sizes > 0)).any(dim=1)
+            into = out.relu_()
+    return clear if bool(clear.any()) else ~clear
+
+
 def _stop(step: SparseStep, batch: tuple[torch.Tensor, ...], number: int) -> str | None:
     """Takes a step whose loss is not finite if the network is masked, and returns what is wrong if it is here."""
     try:
@@ -192,8 +225,10 @@ def _relative_difference(own: torch.Tensor, expected: torch.Tensor, beside: floa
 
     It is infinite where only one of two values is finite, or they are not finite in different ways.
     """
-    limits, finite = torch.finfo(expected.dtype), own.isfinite() & expected.isfinite()
-    if not bool((finite | (own == expected) | (own.isnan() & expected.isnan())).all()):
-        return math.inf
-    largest = max(float(expected.abs().where(finite, 0).max()), limits.tiny)
-    return max(0.0, float((own - expected).abs().where(finite, 0).max()) - 4 * limits.eps * beside) / largest
+    limits, off, size = torch.finfo(expected.dtype), (own - expected).abs(), expected.abs()
+    if not bool(off.max().isfinite()):
+        finite = own.isfinite() & expected.isfinite()
+        if not bool((finite | (own == expected) | (own.isnan() & expected.isnan())).all()):
+            return math.inf
+        off, size = off.where(finite, 0), size.where(finite, 0)
+    return max(0.0, float(off.max()) - 4 * limits.eps * beside) / max(float(size.max()), limits.tiny)

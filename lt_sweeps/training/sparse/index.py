@@ -7,10 +7,12 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from lt_sweeps.training.sparse.chain import Linear
 
 WORD = 4  # pixels that are read at once
+LINE = 16  # values: the units of a dense layer fill whole vectors of any processor
 
 
 @dataclass(frozen=True)
@@ -33,10 +35,15 @@ class Block:
     columns: int
     active: Tensor  # int32, the units that a later layer reads
     flat: Tensor | None  # (weights,) int64, places in the layer's weight. None: all, of a dense layer
-    weights: slice  # of the vector
+    weights: slice  # of the vector; of a dense layer with gaps, see `whole`
     biases: slice | None
     places: Places | None  # None: the layer is dense
-    kept: Tensor | None  # of a dense layer, uint8: the weights that are trained. None: all
+    kept: Tensor | None  # of a dense layer, uint8, as its weights lie: those that are trained. None: all
+    wide: int = 0  # of a dense layer: values from an input's weights to the next one's
+
+    def whole(self, vector: Tensor) -> Tensor:
+        """Returns a dense layer's weights in a vector of all that is trained, as a view (inputs, units)."""
+        return vector[self.weights].view(self.columns, self.wide)[:, : self.rows]
 
 
 class Index:
@@ -44,7 +51,9 @@ class Index:
 
     The vector has the live weights of the first layer in row order, its biases, then the next layer's. Inputs without a
     live weight are left out: input j is feature `features[j]`. With `words` they come in fours, as pixels are read.
-    With `dense` the vector has all weights.
+
+    With `dense` the vector has all weights, those of an input side by side: zeros follow them, up to an odd number of
+    lines, so that rows do not crowd one place of the nearest cache. So do they follow the biases.
     """
 
     def __init__(self, layers: Sequence[Linear], ones: Sequence[Tensor], *, words: bool, dense: bool = False) -> None:
@@ -55,23 +64,27 @@ class Index:
         self.size = 0
         for layer, kept, taken, active in zip(layers, ones, taken_of, _active(taken_of), strict=True):
             seen = taken if self.blocks else taken[:, self.features]
+            rows, columns = seen.shape
+            wide = (-(-rows // LINE) | 1) * LINE if dense else 0
             flat = None if dense else taken.flatten().nonzero().flatten()
-            weights = slice(self.size, self.size + (taken.numel() if flat is None else len(flat)))
-            biases = None if layer.bias is None else slice(weights.stop, weights.stop + len(taken))
-            self.size = weights.stop if biases is None else biases.stop
+            weights = slice(self.size, self.size + (columns * wide if flat is None else len(flat)))
+            biases = None if layer.bias is None else slice(weights.stop, weights.stop + rows)
+            self.size = weights.stop if biases is None else weights.stop + (wide or rows)
             places = None if dense else _places(seen)
-            trained = kept.to(torch.uint8).contiguous() if dense and not bool(kept.all()) else None
+            trained = functional.pad(kept.t().to(torch.uint8), (0, wide - rows)) if dense and not kept.all() else None
             units = active.nonzero().flatten().int()
-            self.blocks.append(Block(layer, len(seen), seen.shape[1], units, flat, weights, biases, places, trained))
+            self.blocks.append(Block(layer, rows, columns, units, flat, weights, biases, places, trained, wide))
 
     def gathered(self, dense: dict[str, Tensor], into: Tensor) -> Tensor:
         """Writes what tensors of the parameters' names and shapes hold at live places into a vector."""
+        if self.dense:
+            into.zero_()
         for block in self.blocks:
-            values, part = dense[block.name.weight].flatten(), into[block.weights]
+            values = dense[block.name.weight]
             if block.flat is None:
-                part.copy_(values)
+                block.whole(into).copy_(values.t())
             else:
-                torch.index_select(values, 0, block.flat, out=part)
+                torch.index_select(values.flatten(), 0, block.flat, out=into[block.weights])
             if block.biases is not None and block.name.bias is not None:
                 into[block.biases] = dense[block.name.bias]
         return into
@@ -79,11 +92,11 @@ class Index:
     def scattered(self, vector: Tensor, into: dict[str, Tensor]) -> None:
         """Writes a vector to the live places of tensors of the parameters' names and shapes."""
         for block in self.blocks:
-            values, part = into[block.name.weight].view(-1), vector[block.weights]
+            values = into[block.name.weight]
             if block.flat is None:
-                values.copy_(part)
+                values.copy_(block.whole(vector).t())
             else:
-                values.index_copy_(0, block.flat, part)
+                values.view(-1).index_copy_(0, block.flat, vector[block.weights])
             if block.biases is not None and block.name.bias is not None:
                 into[block.name.bias].copy_(vector[block.biases])
 

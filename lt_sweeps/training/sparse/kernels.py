@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import warnings
+from collections.abc import Sequence
 from dataclasses import fields
 from typing import Any, Protocol
 
@@ -38,7 +39,7 @@ class Compiled:
         self._c, self._index, self._reads_pixels = library.functions, index, pixels is not None
         self._slopes = getattr(self._c, f"{kind}_slopes_of_pixels" if pixels is not None else f"{kind}_slopes")
         self._dtype, lanes = live.dtype, vector_bytes(library) // live.element_size()
-        self._shape = (-(-batch // lanes), lanes)
+        self._batch, self._shape = batch, (-(-batch // lanes), lanes)
         self._held: list[Any] = [live, slopes]  # C knows addresses only
         layers = (_Layer * len(index.blocks))(*(self._layer(block, live, slopes) for block in index.blocks))
         self._held.append(layers)
@@ -64,7 +65,7 @@ class Compiled:
         self._held.append(chain)
         self._described: list[Any] = [ctypes.byref(chain)]
         if index.dense:
-            self._described.append((_Dense * len(layers))(*(self._dense(block, batch) for block in index.blocks)))
+            self._described.append(self._dense(index.blocks))
 
     def slopes(self, batch: tuple[Tensor, ...]) -> float:
         """Writes the slopes of the mean cross-entropy of a batch, and returns it."""
@@ -98,14 +99,24 @@ class Compiled:
         layer.weight, layer.weight_slope = self._hold(live[block.weights]), self._hold(slopes[block.weights])
         if block.biases is not None:
             layer.bias, layer.bias_slope = self._hold(live[block.biases]), self._hold(slopes[block.biases])
-        layer.out, layer.out_slope = self._vectors(block.rows), self._vectors(block.rows)
+        layer.out, layer.out_slope = self._outputs(block), self._outputs(block)
         return layer
 
-    def _dense(self, block: Block, batch: int) -> _Dense:
-        lanes = self._shape[1]
-        wide = -(-block.columns // lanes) | 1  # odd: else the rows of some widths crowd one place of the nearest cache
-        turned = torch.zeros((batch, wide, lanes), dtype=self._dtype)
-        return _Dense(None if block.kept is None else self._hold(block.kept), self._hold(turned), wide)
+    def _outputs(self, block: Block) -> int:
+        if not block.wide:
+            return self._vectors(block.rows)
+        return self._hold(torch.zeros((self._batch, block.wide), dtype=self._dtype))
+
+    def _dense(self, blocks: Sequence[Block]) -> ctypes.Array[_Dense]:
+        longest = max(self._batch, *(max(block.rows, block.columns) for block in blocks))
+        terms, described, before = self._hold(torch.empty(longest, dtype=torch.int32)), [], 0
+        for block in blocks:
+            turned = torch.zeros((block.rows, before), dtype=self._dtype)
+            kept = None if block.kept is None else self._hold(block.kept)
+            total = self._hold(torch.zeros(block.wide, dtype=self._dtype))
+            described.append(_Dense(kept, self._hold(turned), total, terms, block.wide // self._shape[1]))
+            before = block.wide
+        return (_Dense * len(blocks))(*described)
 
     def _hold(self, tensor: Tensor) -> int:
         """Keeps a tensor as long as the kernel; returns its address."""
@@ -133,7 +144,7 @@ class _Layer(ctypes.Structure):
 class _Dense(ctypes.Structure):
     """`Dense` of dense.c."""
 
-    _fields_ = [("kept", _ADDRESS), ("turned", _ADDRESS), ("wide", _INT)]
+    _fields_ = [*((name, _ADDRESS) for name in ("kept", "turned", "sum", "terms")), ("wide", _INT)]
 
 
 class _Chain(ctypes.Structure):
