@@ -42,7 +42,7 @@ def rows(rounds: int, folder: Path | None = None) -> list[Row]:
     levels, sweeps_cpu, sweeps_wall, details = [], [], [], []
     for _ in range(min(rounds, 3)):
         with tempfile.TemporaryDirectory() as place:
-            peer, own = Peer(folder, Path(place), data), Own(Path(place))
+            peer, own = Peer(folder, Path(place), data), Own(Path(place), data)
             theirs, ours = _epoch(peer.level, LONG), _epoch(own.level, OUR_LONG)
             levels.append(theirs / ours)
             theirs_all, ours_all = peer.sweep(), own.sweep()
@@ -72,9 +72,7 @@ class Peer:
 
     def __init__(self, folder: Path, place: Path, data: Path) -> None:
         self._folder, self._home = folder, place / "home"
-        there = self._home / "open_lth_datasets" / "mnist"
-        there.mkdir(parents=True)
-        shutil.copytree(data / "MNIST", there / "MNIST")  # it unpacks the archives there
+        _copy(data, self._home / "open_lth_datasets" / "mnist")
 
     def level(self, steps: str) -> float:
         """CPU seconds of a command with one level."""
@@ -99,8 +97,9 @@ class Peer:
 class Own:
     """This project."""
 
-    def __init__(self, place: Path) -> None:
-        self._place = place
+    def __init__(self, place: Path, data: Path) -> None:
+        self._place, self._data = place, place / "data"
+        _copy(data, self._data)
 
     def level(self, steps: str) -> float:
         """CPU seconds of a command with one level."""
@@ -112,4 +111,13 @@ class Own:
 
     def _cost(self, steps: str, *words: str) -> Cost:
         ours = [word.format(steps=steps) for word in OURS]
-        return cost([[*ours, *words, f"paths.output_dir={self._place / f'ours{steps}'}"]])
+        return cost(
+            [[*ours, *words, f"paths.output_dir={self._place / f'ours{steps}'}"]], LT_SWEEPS_DATA=str(self._data)
+        )
+
+
+def _copy(data: Path, there: Path) -> None:
+    """A copy of MNIST's archives, which either side may unpack there."""
+    shutil.copytree(data / "MNIST", there / "MNIST", copy_function=shutil.copyfile)
+    for folder in (there / "MNIST", there / "MNIST" / "raw"):
+        folder.chmod(0o700)
