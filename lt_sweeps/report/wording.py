@@ -15,11 +15,13 @@ BESIDE = "A control that keeps all weights stands at those of its ticket."
 
 
 def percent(value: float) -> str:
-    """A percentage of weights with three digits.
+    """A percentage of weights with three digits, and never 100 of fewer than all.
 
-    >>> percent(100.0), percent(51.23), percent(3.559), percent(0.0312)
-    ('100', '51.2', '3.56', '0.0312')
+    >>> percent(100.0), percent(51.23), percent(3.559), percent(0.0312), percent(99.9999)
+    ('100', '51.2', '3.56', '0.0312', '99.99')
     """
+    if 99.95 <= value < 100:
+        return f"{min(value, 99.99):.2f}"
     return f"{value:.3g}" if value < 1000 else f"{value:,.0f}"
 
 
