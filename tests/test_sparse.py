@@ -30,7 +30,7 @@ from lt_sweeps.training.sparse import native
 from lt_sweeps.training.sparse.chain import Unfit, chain
 from lt_sweeps.training.sparse.choose import choose
 from lt_sweeps.training.sparse.kernels import Compiled
-from lt_sweeps.training.sparse.step import Sparse
+from lt_sweeps.training.sparse.step import ChainKernel
 from lt_sweeps.training.sparse.update import update_of
 
 DIGITS = Data(part("dataset", "digits"), 10, (1, 8, 8), mean=(0.3,), std=(0.4,), validation=237)
@@ -84,14 +84,16 @@ def kernel(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> s
     return str(request.param)
 
 
-def chosen(run: Train, mask: Mask, on: Examples) -> Sparse:
-    sparse = choose(run, TicketTensors(initial(run.ticket.network, 0), mask), on, FORCED)
-    assert sparse is not None
-    return sparse
+def chosen(run: Train, mask: Mask, on: Examples) -> ChainKernel:
+    chained = choose(run, TicketTensors(initial(run.ticket.network, 0), mask), on, FORCED)
+    assert chained is not None
+    return chained
 
 
-def trained(run: Train, mask: Mask, on: Examples, sparse: Sparse | None, session: Session | None = None) -> Trained:
-    return fit(run, TicketTensors(initial(run.ticket.network, 0), mask), on, FORCED, session, sparse)
+def trained(
+    run: Train, mask: Mask, on: Examples, chained: ChainKernel | None, session: Session | None = None
+) -> Trained:
+    return fit(run, TicketTensors(initial(run.ticket.network, 0), mask), on, FORCED, session, chained)
 
 
 def state_of(made: Trained) -> dict[str, torch.Tensor]:
@@ -118,10 +120,10 @@ def test_in_float64_sparse_steps_come_to_the_masked_weights(optimizer: str, kern
     network = mlp()
     run = run_of(optimizer, network, precision="64-true", clip_norm=0.5, schedule=schedule)
     mask, on = mask_of(network), examples(DIGITS)
-    sparse = chosen(run, mask, on)
-    assert sparse.compiled is (kernel != "torch")
-    assert sparse.name.startswith("dense (" if kernel == "dense" else "sparse (")
-    require_close(trained(run, mask, on, sparse), trained(run, mask, on, None), 1e-9)
+    chained = chosen(run, mask, on)
+    assert chained.compiled is (kernel != "torch")
+    assert chained.name.startswith("dense (" if kernel == "dense" else "sparse (")
+    require_close(trained(run, mask, on, chained), trained(run, mask, on, None), 1e-9)
 
 
 @pytest.mark.parametrize("data", [DIGITS, MOVED], ids=["pixels", "floats"])
@@ -131,9 +133,9 @@ def test_batches_of_any_size_and_source(data: Data, batch: int, bias: bool, kern
     network = mlp(bias=bias)
     run = run_of("sgd", network, data, batch_size=batch, steps=30, precision="64-true")
     mask, on = mask_of(network), examples(data)
-    sparse = chosen(run, mask, on)
-    assert sparse.pixels is (data is DIGITS and kernel != "torch")
-    require_close(trained(run, mask, on, sparse), trained(run, mask, on, None), 1e-9)
+    chained = chosen(run, mask, on)
+    assert chained.pixels is (data is DIGITS and kernel != "torch")
+    require_close(trained(run, mask, on, chained), trained(run, mask, on, None), 1e-9)
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
@@ -203,8 +205,8 @@ def test_labels_of_a_users_corruption_are_what_the_kernel_reads(kernel: str) -> 
 def test_a_training_left_after_any_step_ends_in_the_same_bits(optimizer: str, kernel: str, examples: Any) -> None:
     network = mlp()
     run, mask, on = run_of(optimizer, network, steps=12, eval_every=5), mask_of(network), examples(DIGITS)
-    sparse = chosen(run, mask, on)
-    whole = trained(run, mask, on, sparse)
+    chained = chosen(run, mask, on)
+    whole = trained(run, mask, on, chained)
     progress: Progress | None = None
     saved: list[bytes] = []
 
@@ -216,7 +218,7 @@ def test_a_training_left_after_any_step_ends_in_the_same_bits(optimizer: str, ke
         with pytest.raises(Left):
             trained(run, mask, on, chosen(run, mask, on), session)
         progress, _ = decode_progress(saved[-1])
-    last = trained(run, mask, on, sparse, Session(progress))
+    last = trained(run, mask, on, chained, Session(progress))
     assert state_digest(state_of(last)) == state_digest(state_of(whole))
     assert last.progress.history == whole.progress.history
     assert (last.end, last.early_stop) == (whole.end, whole.early_stop)
@@ -227,10 +229,10 @@ def test_a_loss_that_is_not_finite_stops_at_the_step_of_the_masked_training(kern
     run = run_of("plain", network, steps=60)
     run = replace(run, recipe=replace(run.recipe, optimizer=Part("torch.optim.SGD", args={"lr": 1e38})))
     mask, on = mask_of(network, 0.5), examples(DIGITS)
-    masked, sparse = trained(run, mask, on, None), trained(run, mask, on, chosen(run, mask, on))
+    masked, chained = trained(run, mask, on, None), trained(run, mask, on, chosen(run, mask, on))
     assert masked.diverged_at is not None
-    assert sparse.diverged_at == masked.diverged_at
-    assert sparse.state is None
+    assert chained.diverged_at == masked.diverged_at
+    assert chained.state is None
 
 
 # ---------------------------------------------------------------------------------------- which trainings

@@ -141,8 +141,8 @@ class Worker:
     def _kernel(self, run: Train, ticket: masks.TicketTensors) -> Kernel | None:
         """Chooses how the steps of a training are computed; None: by the masked network itself."""
         examples = self.values.examples(run.data)
-        sparse = choose(run, ticket, examples, self.hardware)
-        return sparse or channels_last.choose(run, ticket, examples, self.hardware)
+        chained = choose(run, ticket, examples, self.hardware)
+        return chained or channels_last.choose(run, ticket, examples, self.hardware)
 
     def _made_by(self, kernel: Kernel | None) -> dict[str, Any]:
         """Returns the fingerprint of a training: the worker's, with the kernel if that changes bits."""

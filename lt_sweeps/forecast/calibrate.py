@@ -28,7 +28,7 @@ from lt_sweeps.store.store import Store
 from lt_sweeps.training.fit import fit
 from lt_sweeps.training.recorder import Session, copy_state, state_digest
 from lt_sweeps.training.sparse.choose import choose
-from lt_sweeps.training.sparse.step import Sparse, evaluated
+from lt_sweeps.training.sparse.step import ChainKernel, evaluated
 
 SECONDS = 1.5  # for which the steps of a kind are timed; its evaluations for a third of that
 PRODUCT, SLOPE = 5, 3  # evaluations that a product with the kernel of a tangent space takes, and its expansion, about
@@ -93,7 +93,9 @@ class Calibration:
         evaluation, tests = self._evaluations(run, weights, examples, kernel)
         return Rate(step, evaluation, once + tests)
 
-    def _steps(self, run: Train, ticket: TicketTensors, examples: Loader, kernel: Sparse | None) -> tuple[float, float]:
+    def _steps(
+        self, run: Train, ticket: TicketTensors, examples: Loader, kernel: ChainKernel | None
+    ) -> tuple[float, float]:
         """Measures the seconds before the first step, and per step."""
         network = run.ticket.network
         steps = max(run.recipe.steps, COLD + 2)  # a ticket that is not trained is of a kind that others are trained of
@@ -107,7 +109,9 @@ class Calibration:
         warm = times[min(COLD, len(times) - 2) :]
         return times[0] - begun, (warm[-1] - warm[0]) / (len(warm) - 1)
 
-    def _evaluations(self, run: Train, weights: State, examples: Loader, kernel: Sparse | None) -> tuple[float, float]:
+    def _evaluations(
+        self, run: Train, weights: State, examples: Loader, kernel: ChainKernel | None
+    ) -> tuple[float, float]:
         """Measures the seconds of an evaluation during training, and of the test evaluations at the end."""
         network = holding(build(run.ticket.network), weights)
         if run.recipe.precision == "64-true":

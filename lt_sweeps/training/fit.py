@@ -32,8 +32,8 @@ from lt_sweeps.training.module import TicketModule
 from lt_sweeps.training.progress import Progress
 from lt_sweeps.training.ranks import ALONE, Ranks
 from lt_sweeps.training.recorder import Recorder, Session, copy_state, state_digest
-from lt_sweeps.training.sparse.step import Sparse, SparseStep, evaluated
-from lt_sweeps.training.sparse.step import batches as sparse_batches
+from lt_sweeps.training.sparse.step import ChainKernel, ChainStep, evaluated
+from lt_sweeps.training.sparse.step import batches as chain_batches
 from lt_sweeps.training.watch import Diverged
 
 logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
@@ -60,7 +60,7 @@ class ChannelsLast:
     name: str = "channels last"  # in the fingerprint: results have other bits
 
 
-Kernel = Sparse | ChannelsLast
+Kernel = ChainKernel | ChannelsLast
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ def fit(
     """
     session, ranks, recipe = session or Session(), hardware.ranks, run.recipe
     mask, fill = ticket.mask, ticket.fill
-    sparse = kernel if isinstance(kernel, Sparse) else None
+    chained = kernel if isinstance(kernel, ChainKernel) else None
     if recipe.batchnorm_groups not in (1, ranks.world):
         raise ValueError(f"recipe.batchnorm_groups={recipe.batchnorm_groups} takes as many devices")
     if ranks.rank:
@@ -119,10 +119,10 @@ def fit(
         dynamics.resume(begun)
     recorder = Recorder(run, examples, mask, begun, session, ranks, dynamics)
     last = recipe.steps if session.until is None else session.until
-    with Leaving(session.leave) as leaving, own_stream(examples.device), evaluated(sparse, run, network):
+    with Leaving(session.leave) as leaving, own_stream(examples.device), evaluated(chained, run, network):
         try:
             if begun.step < last and begun.ended_by is None:  # or it was left after its last step
-                _take_steps(module, run, ticket, recorder, last, hardware, leaving, sparse)
+                _take_steps(module, run, ticket, recorder, last, hardware, leaving, chained)
             elif not begun.history:  # a ticket that is not to be trained
                 recorder.evaluate(module.to(examples.device))
         except Ended as stop:
@@ -175,7 +175,7 @@ def _take_steps(
     last: int,
     hardware: Hardware,
     leaving: Leaving,
-    sparse: Sparse | None,
+    chained: ChainKernel | None,
 ) -> None:
     """Takes the steps from the recorder's progress to `last`. Raises Diverged, Ended, or Left if it is to leave."""
     recipe, ranks, begun, dynamics = run.recipe, hardware.ranks, recorder.progress, recorder.dynamics
@@ -193,10 +193,10 @@ def _take_steps(
         replay,
         begun.history,
         dynamics,
-        None if sparse is None else lambda net, dense: SparseStep(sparse, run, net, dense, examples, begun.step),
+        None if chained is None else lambda net, dense: ChainStep(chained, run, net, dense, examples, begun.step),
     )
-    if sparse is not None:
-        batches: Generator[Any] = sparse_batches(sparse, run, examples, begun.step)
+    if chained is not None:
+        batches: Generator[Any] = chain_batches(chained, run, examples, begun.step)
     elif replay is not None:
         batches = replay.examples.chosen(begun.step, run.batching, ranks.share)
     else:

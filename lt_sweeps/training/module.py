@@ -20,7 +20,7 @@ from lt_sweeps.training.dynamics import Dynamics
 from lt_sweeps.training.graph_steps import GraphSteps, Replay
 from lt_sweeps.training.masking import MaskedOptimizer
 from lt_sweeps.training.ranks import Ranks
-from lt_sweeps.training.sparse.step import SparseStep
+from lt_sweeps.training.sparse.step import ChainStep
 from lt_sweeps.training.step import Batch, EagerSteps, Step, Steps
 from lt_sweeps.training.watch import watching
 from lt_sweeps.units.beside import scales
@@ -48,7 +48,7 @@ class TicketModule(pl.LightningModule):
         replay: Replay | None = None,
         history: Sequence[Mapping[str, Any]] = (),
         dynamics: Dynamics | None = None,
-        sparse: Callable[[nn.Module, Optimizer], SparseStep] | None = None,
+        chained: Callable[[nn.Module, Optimizer], ChainStep] | None = None,
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
@@ -60,9 +60,9 @@ class TicketModule(pl.LightningModule):
         self._task = task_of(run.data.task)
         self.step = self._begun = step
         self._optimizer_state, self._replay, self._history = optimizer_state, replay, history
-        self._dynamics, self._sparse = dynamics, sparse
+        self._dynamics, self._chained = dynamics, chained
         self._steps: Steps | None = None
-        self._step: Step | SparseStep
+        self._step: Step | ChainStep
         # A network's random draws (dropout) are seeded by the step. A foreign network may draw at some steps only; a
         # registered one that drew nothing in its first step is not seeded any more, which saves time.
         self._scales = scales(network) if run.recipe.slimming else {}
@@ -79,8 +79,8 @@ class TicketModule(pl.LightningModule):
         recipe = self.run.recipe
         names = [name for name, p in self.network.named_parameters() if p.requires_grad]
         rates = optim.Rates(recipe.optimizer, recipe.schedule, self._begun, self._history, names)
-        if self._sparse is not None:
-            self._step = self._sparse(self.network, optimizer)
+        if self._chained is not None:
+            self._step = self._chained(self.network, optimizer)
             return EagerSteps(self._step, rates)
         hooks = None if self._dynamics is None else _Hooks(self, self._dynamics, self._masked)
         watch = watching(self.network, self._begun)

@@ -20,7 +20,7 @@ from lt_sweeps.training.masking import ELEMENTWISE
 from lt_sweeps.training.sparse.chain import Linear, Unfit, chain, ones_of
 from lt_sweeps.training.sparse.index import Index
 from lt_sweeps.training.sparse.native import library, vector_bytes
-from lt_sweeps.training.sparse.step import Sparse, SparseStep, batches, reads_pixels
+from lt_sweeps.training.sparse.step import ChainKernel, ChainStep, batches, reads_pixels
 from lt_sweeps.training.watch import Diverged
 
 PAYS = 0.3  # kept share of a network's weights up to which `auto` takes the compiled sparse kernel
@@ -38,7 +38,7 @@ CLOSE = {torch.float32: 1e-4, torch.float64: 1e-11}  # largest difference of a s
 DTYPES = {"32-true": torch.float32, "64-true": torch.float64}
 
 
-def choose(run: Train, ticket: TicketTensors, examples: Loader, hardware: Hardware) -> Sparse | None:
+def choose(run: Train, ticket: TicketTensors, examples: Loader, hardware: Hardware) -> ChainKernel | None:
     """Returns the kernel for a training, or None for masked steps; tells the user what was chosen and why.
 
     `auto` chooses by the kept share, the sizes and the processor, not by a timing: an interrupted training, another
@@ -59,17 +59,17 @@ def choose(run: Train, ticket: TicketTensors, examples: Loader, hardware: Hardwa
         kind = kind_of(run, hardware.kernel, every, sum(int(kept.sum()) for kept in ones) / every)
         if kind is None:
             return None
-        sparse = _made(kind, run, layers, ones, examples)
-        if why := _difference(sparse, layers, run, ticket, examples):
+        chained = _made(kind, run, layers, ones, examples)
+        if why := _difference(chained, layers, run, ticket, examples):
             hardware.say(f"{name}: no {kind} kernel, steps are masked: {why}")
             return None
     except Unfit as why:
         if forced:
             hardware.say(f"{name}: no {hardware.kernel} kernel, steps are masked: {why}")
         return None
-    told = _told(kind, None if forced else _bound(run, every), compiled=sparse.compiled)
+    told = _told(kind, None if forced else _bound(run, every), compiled=chained.compiled)
     hardware.say(f"{name}: {told} (trainer.kernel=masked: not)")
-    return sparse
+    return chained
 
 
 def kind_of(run: Train, kernel: str, weights: int, share: float) -> str | None:
@@ -130,14 +130,16 @@ def require_fitting(run: Train, device: str, world: int) -> None:
         raise Unfit("a user's own network may behave differently at each step")
 
 
-def _made(kind: str, run: Train, layers: Sequence[Linear], ones: Sequence[torch.Tensor], examples: Loader) -> Sparse:
+def _made(
+    kind: str, run: Train, layers: Sequence[Linear], ones: Sequence[torch.Tensor], examples: Loader
+) -> ChainKernel:
     """Returns the kernel of this kind."""
     dense, pixels = kind == "dense", reads_pixels(examples)
     compiled = library(DTYPES[run.recipe.precision], dense=dense)
     index = Index(layers, ones, words=pixels and compiled is not None, dense=dense)
     if compiled is None:
-        return Sparse("sparse (torch)", index, compiled=False, pixels=False)
-    return Sparse(f"{kind} ({compiled.name})", index, compiled=True, pixels=pixels)
+        return ChainKernel("sparse (torch)", index, compiled=False, pixels=False)
+    return ChainKernel(f"{kind} ({compiled.name})", index, compiled=True, pixels=pixels)
 
 
 def _told(kind: str, bound: float | None, *, compiled: bool) -> str:
@@ -150,7 +152,7 @@ def _told(kind: str, bound: float | None, *, compiled: bool) -> str:
 
 
 def _difference(
-    sparse: Sparse, layers: Sequence[Linear], run: Train, ticket: TicketTensors, examples: Loader
+    chained: ChainKernel, layers: Sequence[Linear], run: Train, ticket: TicketTensors, examples: Loader
 ) -> str | None:
     """Takes the first steps, and returns how one differs from the masked network's gradient or torch's optimizer.
 
@@ -159,13 +161,13 @@ def _difference(
     dtype, start, clip_norm = DTYPES[run.recipe.precision], run.ticket.start, run.recipe.clip_norm
     network = build(run.ticket.network).to(dtype)
     network.load_state_dict(effective(ticket.weights, ticket.mask, None, aliases(network)))
-    step = SparseStep(sparse, run, network, optim.optimizer(run.recipe.optimizer, network), examples, start)
-    twin = SparseStep(sparse, run, network, optim.optimizer(run.recipe.optimizer, network), examples, start)
+    step = ChainStep(chained, run, network, optim.optimizer(run.recipe.optimizer, network), examples, start)
+    twin = ChainStep(chained, run, network, optim.optimizer(run.recipe.optimizer, network), examples, start)
     with (
-        closing(batches(sparse, run, examples, start)) as sparse_batches,
+        closing(batches(chained, run, examples, start)) as chain_batches,
         closing(examples.batches(start, run.batching)) as usual_batches,
     ):
-        for number, (batch, (x, y)) in enumerate(islice(zip(sparse_batches, usual_batches, strict=True), COMPARED)):
+        for number, (batch, (x, y)) in enumerate(islice(zip(chain_batches, usual_batches, strict=True), COMPARED)):
             clear = _clear(network, layers, x.to(dtype))
             x, y, batch = x[clear], y[clear], tuple(part[clear] for part in batch)
             network.zero_grad()
@@ -174,8 +176,8 @@ def _difference(
                 return _stop(step, batch, start + number)
             loss.backward()
             gradients = {name: weight.grad for name, weight in network.named_parameters() if weight.grad is not None}
-            gradients |= {name: gradients[name].where(kept, 0) for name, kept in ticket.mask.items()}
-            sparse.index.gathered(gradients, twin.slopes)
+            gradients |= {name: gradients[name] * kept for name, kept in ticket.mask.items()}
+            chained.index.gathered(gradients, twin.slopes)
             if clip_norm is not None:
                 nn.utils.clip_grad_norm_([twin.live], clip_norm)
             before = twin.live.detach().clone()
@@ -211,7 +213,7 @@ def _clear(network: nn.Module, layers: Sequence[Linear], x: torch.Tensor) -> tor
     return clear if bool(clear.any()) else ~clear
 
 
-def _stop(step: SparseStep, batch: tuple[torch.Tensor, ...], number: int) -> str | None:
+def _stop(step: ChainStep, batch: tuple[torch.Tensor, ...], number: int) -> str | None:
     """Takes a step whose loss is not finite if the network is masked, and returns what is wrong if it is here."""
     try:
         step(batch)

@@ -23,7 +23,7 @@ from lt_sweeps.training.watch import HostWatch
 
 
 @dataclass(frozen=True)
-class Sparse:
+class ChainKernel:
     """How a training is computed from a vector of weights, the kept ones or all: what `choose` returns."""
 
     name: str  # in the fingerprint: results have the same bits with equal names
@@ -32,7 +32,7 @@ class Sparse:
     pixels: bool  # batches are `Chosen`
 
 
-class SparseStep:
+class ChainStep:
     """Takes steps as `Step` does, on the vector of weights: pruned ones are not in it, or stay 0.
 
     The recipe's optimizer gets that vector as its only parameter, so it must treat weights one by one. `look` writes
@@ -40,16 +40,16 @@ class SparseStep:
     """
 
     def __init__(
-        self, sparse: Sparse, run: Train, network: nn.Module, dense: Optimizer, examples: Loader, begun: int
+        self, chained: ChainKernel, run: Train, network: nn.Module, dense: Optimizer, examples: Loader, begun: int
     ) -> None:
-        self._index, self._network, self._dense = sparse.index, network, dense
+        self._index, self._network, self._dense = chained.index, network, dense
         self._clip_norm = run.recipe.clip_norm
         weights = dict(network.named_parameters())
         self.live = nn.Parameter(torch.empty(self._index.size, dtype=next(iter(weights.values())).dtype))
         self.live.grad = torch.zeros_like(self.live)
         self._index.gathered(_values(weights), self.live.data)
-        self._kernel = _kernel(sparse, self.live, run, examples)
-        compiled = library(self.live.dtype, dense=self._index.dense) if sparse.compiled else None
+        self._kernel = _kernel(chained, self.live, run, examples)
+        compiled = library(self.live.dtype, dense=self._index.dense) if chained.compiled else None
         self.optimizer = optim.optimizer(run.recipe.optimizer, _VectorModule(self.live))
         self._update = update_of(self.optimizer, self.live, compiled and compiled.functions)
         self._take_state()
@@ -114,19 +114,19 @@ def _values(parameters: dict[str, nn.Parameter]) -> dict[str, Tensor]:
     return {name: parameter.detach() for name, parameter in parameters.items()}
 
 
-def _kernel(sparse: Sparse, live: Tensor, run: Train, examples: Loader | None) -> Kernel:
+def _kernel(chained: ChainKernel, live: Tensor, run: Train, examples: Loader | None) -> Kernel:
     slopes = live.grad if live.grad is not None else torch.zeros_like(live)
-    if not sparse.compiled:
-        return Stock(sparse.index, live.detach(), slopes)
-    compiled = library(live.dtype, dense=sparse.index.dense)
+    if not chained.compiled:
+        return Stock(chained.index, live.detach(), slopes)
+    compiled = library(live.dtype, dense=chained.index.dense)
     assert compiled is not None
-    pixels = examples if sparse.pixels and isinstance(examples, Examples) else None
-    return Compiled(compiled, sparse.index, live.detach(), slopes, run.recipe.batch_size, pixels)
+    pixels = examples if chained.pixels and isinstance(examples, Examples) else None
+    return Compiled(compiled, chained.index, live.detach(), slopes, run.recipe.batch_size, pixels)
 
 
-def batches(sparse: Sparse, run: Train, examples: Loader, start: int) -> Generator[Batch | Chosen]:
-    """Yields the batch of each step from `start` on, as `SparseStep` takes it."""
-    if sparse.pixels and isinstance(examples, Examples):
+def batches(chained: ChainKernel, run: Train, examples: Loader, start: int) -> Generator[Batch | Chosen]:
+    """Yields the batch of each step from `start` on, as `ChainStep` takes it."""
+    if chained.pixels and isinstance(examples, Examples):
         return examples.chosen(start, run.batching)
     return examples.batches(start, run.batching)
 
@@ -140,16 +140,16 @@ def reads_pixels(examples: Loader) -> bool:
 
 
 @contextmanager
-def evaluated(sparse: Sparse | None, run: Train, network: nn.Module) -> Iterator[None]:
+def evaluated(chained: ChainKernel | None, run: Train, network: nn.Module) -> Iterator[None]:
     """Context manager: calls of the network compute its logits with the sparse kernel, from the weights it has then."""
-    if sparse is None or sparse.index.dense:
+    if chained is None or chained.index.dense:
         yield
         return
-    live = torch.empty(sparse.index.size, dtype=next(network.parameters()).dtype)
-    kernel = _kernel(sparse, live, run, None)
+    live = torch.empty(chained.index.size, dtype=next(network.parameters()).dtype)
+    kernel = _kernel(chained, live, run, None)
 
     def forward(x: Tensor) -> Tensor:
-        sparse.index.gathered(_values(dict(network.named_parameters())), live)
+        chained.index.gathered(_values(dict(network.named_parameters())), live)
         return kernel.logits(x)
 
     network.forward = forward
