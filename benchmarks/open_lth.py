@@ -28,8 +28,8 @@ runpy.run_path("open_lth.py", run_name="__main__")
 """
 THEIRS = ("--default_hparams=mnist_lenet_300_100", "--training_steps={steps}")
 OURS = ("-m", "lt_sweeps.main", "-m", "experiment=open_lth_lenet", "recipe.steps={steps}", "trainer=cpu")
-SHORT, LONG = "1ep", "3ep"  # a level's cost is the slope between them
-OUR_LONG = "21ep"  # our start-up differs from command to command by half of an epoch
+SHORT, LONG = 1, 3  # epochs: a level's cost is the slope between them
+OUR_LONG = 21  # our start-up differs from command to command by half of an epoch
 SEEDS, LEVELS = (1, 2), 3
 LEVEL_GOAL, SWEEP_GOAL = 12.0, 10.0
 
@@ -57,9 +57,9 @@ def rows(rounds: int, folder: Path | None = None) -> list[Row]:
     ]
 
 
-def _epoch(level: Callable[[str], float], long: str) -> float:
+def _epoch(level: Callable[[int], float], long: int) -> float:
     """CPU seconds of an epoch."""
-    return (level(long) - level(SHORT)) / (int(long.removesuffix("ep")) - int(SHORT.removesuffix("ep")))
+    return (level(long) - level(SHORT)) / (long - SHORT)
 
 
 def _row(what: str, ratios: Sequence[float], detail: str, clock: str, goal: float) -> Row:
@@ -74,20 +74,20 @@ class Peer:
         self._folder, self._home = folder, place / "home"
         _copy(data, self._home / "open_lth_datasets" / "mnist")
 
-    def level(self, steps: str) -> float:
+    def level(self, epochs: int) -> float:
         """CPU seconds of a command with one level."""
-        return self._cost([["lottery", "--levels=0", *self._words(steps)]]).cpu
+        return self._cost([["lottery", "--levels=0", *self._words(epochs)]]).cpu
 
     def sweep(self) -> Cost:
         """The chain of each seed, then its reinitialised controls: the seeds side by side."""
-        chains = [["lottery", f"--levels={LEVELS}", f"--replicate={seed}", *self._words("2ep")] for seed in SEEDS]
+        chains = [["lottery", f"--levels={LEVELS}", f"--replicate={seed}", *self._words(2)] for seed in SEEDS]
         branch = ("lottery_branch", "randomly_reinitialize", f"--levels=1-{LEVELS}")
-        controls = [[*branch, f"--replicate={seed}", *self._words("2ep")] for seed in SEEDS]
+        controls = [[*branch, f"--replicate={seed}", *self._words(2)] for seed in SEEDS]
         first, second = self._cost(chains), self._cost(controls)
         return Cost(first.wall + second.wall, first.cpu + second.cpu)
 
-    def _words(self, steps: str) -> list[str]:
-        return [word.format(steps=steps) for word in THEIRS]
+    def _words(self, epochs: int) -> list[str]:
+        return [word.format(steps=f"{epochs}ep") for word in THEIRS]
 
     def _cost(self, commands: Sequence[Sequence[str]]) -> Cost:
         words = [["-c", BEFORE, *command] for command in commands]
@@ -101,19 +101,18 @@ class Own:
         self._place, self._data = place, place / "data"
         _copy(data, self._data)
 
-    def level(self, steps: str) -> float:
+    def level(self, epochs: int) -> float:
         """CPU seconds of a command with one level."""
-        return self._cost(steps, "seed=0", "control=none", "prune.levels=0").cpu
+        return self._cost(epochs, "seed=0", "control=none", "prune.levels=0").cpu
 
     def sweep(self) -> Cost:
         """The chains of two seeds with their reinitialised controls."""
-        return self._cost("2ep", "seed=0,1", "control=none,reinit", f"prune.levels={LEVELS}")
+        return self._cost(2, "seed=0,1", "control=none,reinit", f"prune.levels={LEVELS}")
 
-    def _cost(self, steps: str, *words: str) -> Cost:
-        ours = [word.format(steps=steps) for word in OURS]
-        return cost(
-            [[*ours, *words, f"paths.output_dir={self._place / f'ours{steps}'}"]], LT_SWEEPS_DATA=str(self._data)
-        )
+    def _cost(self, epochs: int, *words: str) -> Cost:
+        ours = [word.format(steps=f"{epochs}ep") for word in OURS]
+        output = f"paths.output_dir={self._place / f'ours{epochs}'}"
+        return cost([[*ours, *words, output]], LT_SWEEPS_DATA=str(self._data))
 
 
 def _copy(data: Path, there: Path) -> None:

@@ -67,8 +67,8 @@ def choose(run: Train, ticket: TicketTensors, examples: Loader, hardware: Hardwa
         if forced:
             hardware.say(f"{name}: no {hardware.kernel} kernel, steps are masked: {why}")
         return None
-    told = _told(kind, None if forced else _bound(run, every), compiled=chained.compiled)
-    hardware.say(f"{name}: {told} (trainer.kernel=masked: not)")
+    message = _message(kind, None if forced else _bound(run, every), compiled=chained.compiled)
+    hardware.say(f"{name}: {message} (trainer.kernel=masked: not)")
     return chained
 
 
@@ -142,8 +142,8 @@ def _made(
     return ChainKernel(f"{kind} ({compiled.name})", index, compiled=True, pixels=pixels)
 
 
-def _told(kind: str, bound: float | None, *, compiled: bool) -> str:
-    """What `auto` chose, with the kept share that it chose by, or which kernel was asked for."""
+def _message(kind: str, bound: float | None, *, compiled: bool) -> str:
+    """How steps are computed; `bound` is the kept share that `auto` chose by, None if the user chose."""
     share = "" if bound is None else f"{100 * bound:.0f} % of the weights are kept"
     if kind == "dense":
         return "steps are dense, in C" + (share and f" where more than {share}")
